@@ -1,0 +1,48 @@
+"""Small audio embedding extractors: EdgeL3 and SEA, exact and fast, in PyTorch.
+
+>>> import hear_edgel3
+>>> extractor = hear_edgel3.load("sea_64")
+>>> embeddings, timestamps = extractor.timestamp_embeddings(audio)
+
+``hear_edgel3.<configuration>`` (for example ``hear_edgel3.sparse_95``) is a module with the HEAR 2021 API.
+Importing this package is cheap and silent; torch is imported when something that needs it is used.
+"""
+
+import importlib as _importlib
+
+from hear_edgel3._version import __version__ as __version__
+from hear_edgel3.plugin import install_finder as _install_finder
+from hear_edgel3.registry import find as _find
+from hear_edgel3.registry import list_configurations
+
+_LAZY = {
+    "load": "hear_edgel3.loading",
+    "embed_file": "hear_edgel3.files",
+    "Extractor": "hear_edgel3.extractor",
+    "TimestampContract": "hear_edgel3.framing",
+    "HearEdgeL3Error": "hear_edgel3.errors",
+}
+
+__all__ = [
+    "Extractor",
+    "HearEdgeL3Error",
+    "TimestampContract",
+    "__version__",
+    "embed_file",
+    "list_configurations",
+    "load",
+]
+
+_install_finder()
+
+
+def __getattr__(name: str) -> object:
+    if name in _LAZY:
+        return getattr(_importlib.import_module(_LAZY[name]), name)
+    if name in ("edgel3", "errors") or _find(name) is not None:
+        return _importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "edgel3", "errors", *list_configurations()])

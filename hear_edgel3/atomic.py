@@ -1,0 +1,51 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from hear_edgel3.errors import HearEdgeL3Error, OutputError
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Opens a temporary file beside ``path`` and renames it to ``path`` when the block ends well.
+
+    If the block raises, nothing is left behind and an existing file stays as it was.
+
+    Args:
+        path: where the file shall appear; its folder must exist.
+
+    Raises:
+        OutputError: the folder does not exist or cannot be written, or the disk is full.
+    """
+    target = Path(path)
+    temporary: str | None = None
+    try:
+        if target.is_dir():
+            raise OutputError(f"cannot write {target}: it is a folder")
+        handle, temporary = tempfile.mkstemp(prefix=f".{target.name[:100]}.", suffix=".part", dir=target.parent)
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes private files; give the result the mode that open() would have given it
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(temporary, 0o666 & ~mask)
+        os.replace(temporary, target)
+        temporary = None
+    except OSError as error:
+        if isinstance(error, HearEdgeL3Error):
+            raise
+        if not target.parent.is_dir():
+            raise OutputError(f"cannot write {target}: the folder {target.parent} does not exist") from error
+        raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)

@@ -1,0 +1,250 @@
+"""From whatever a caller has - arrays of any kind, files of any format - to checked floating-point samples.
+
+Rectified linear units and max pools turn NaN into ordinary numbers, so a bad sample would give a wrong embedding that
+looks right. Everything is therefore checked here, before any arithmetic.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import torch
+
+from hear_edgel3.errors import AudioFileError, InvalidAudio
+
+_BLOCK_SECONDS = 4
+_MAX_CHANNELS = 64
+_CHECKED_AT_ONCE = 1 << 22
+
+
+def to_samples(audio: Any, name: str = "audio") -> torch.Tensor:
+    """Turns an array, tensor or list of numbers into finite floating-point samples.
+
+    Integers are scaled by their type: int8, int16 and int32 by their full scale, uint8 as unsigned 8-bit PCM (128 is
+    zero). float64 stays float64; the other floats become float32.
+
+    Args:
+        audio: NumPy array, torch tensor, or (nested) sequence of numbers, of any layout in memory.
+        name: how to call it in errors.
+
+    Returns:
+        float32 or float64 tensor of the same shape (tensors keep their device).
+
+    Raises:
+        InvalidAudio: not numbers, a type without a full scale, or a sample that is NaN, infinite or beyond float32.
+    """
+    tensor = audio.detach() if isinstance(audio, torch.Tensor) else _from_array(audio, name)
+    if tensor.dtype in _FULL_SCALE:
+        zero, scale = _FULL_SCALE[tensor.dtype]
+        tensor = (tensor.to(torch.float64 if tensor.dtype == torch.int32 else torch.float32) - zero) / scale
+    elif not tensor.dtype.is_floating_point:
+        raise InvalidAudio(
+            f"{name} has type {str(tensor.dtype).removeprefix('torch.')}, which has no full scale; give floats in "
+            f"[-1, 1], or int8, int16, int32 or uint8 PCM"
+        )
+    elif tensor.dtype not in (torch.float32, torch.float64):
+        tensor = tensor.to(torch.float32)
+    check_finite(tensor, name)
+    return tensor
+
+
+_FULL_SCALE: dict[torch.dtype, tuple[float, float]] = {
+    torch.int8: (0.0, 128.0),
+    torch.uint8: (128.0, 128.0),
+    torch.int16: (0.0, 32768.0),
+    torch.int32: (0.0, 2147483648.0),
+}
+
+
+def _from_array(audio: Any, name: str) -> torch.Tensor:
+    if audio is None or isinstance(audio, (str, bytes, os.PathLike)):
+        raise InvalidAudio(f"{name} must be an array of samples, got {audio!r}")
+    try:
+        array = np.asarray(audio)
+    except ValueError as error:
+        raise InvalidAudio(f"{name} is not a regular array of numbers: {error}") from error
+    if array.dtype == np.longdouble:
+        array = array.astype(np.float64)
+    if array.dtype.kind not in "iuf":
+        raise InvalidAudio(f"{name} has type {array.dtype}; give floats in [-1, 1], or int8, int16, int32 or uint8 PCM")
+    if array.dtype.kind == "u" and array.dtype.itemsize > 1:
+        raise InvalidAudio(f"{name} has type {array.dtype}, which has no full scale in audio; give floats in [-1, 1]")
+    if isinstance(audio, (list, tuple)) and array.dtype.kind == "i":
+        array = array.astype(np.float64)  # plain Python numbers are sample values, not 64-bit PCM
+    # Native byte order, positive strides and writable memory are what torch accepts without a complaint.
+    plain = np.require(array, dtype=array.dtype.newbyteorder("="), requirements=["C", "W"]).reshape(array.shape)
+    return torch.from_numpy(plain)
+
+
+def check_finite(samples: torch.Tensor, name: str, first_sample: int = 0, what: str = "clip") -> None:
+    """Raises InvalidAudio naming the first sample that is NaN, infinite, or too large for float32.
+
+    Args:
+        samples: (n,) or (rows, n).
+        name: how to call it in the error.
+        first_sample: position of ``samples[..., 0]`` in the whole.
+        what: what a row is called.
+    """
+    limit = torch.finfo(torch.float32).max
+    if samples.numel() > _CHECKED_AT_ONCE and samples.ndim > 0:  # so that the check of a long clip stays small
+        step = max(1, _CHECKED_AT_ONCE // max(1, samples[..., 0].numel()))
+        for i in range(0, samples.shape[-1], step):
+            check_finite(samples[..., i : i + step], name, first_sample + i, what)
+        return
+    bad = ~(samples.abs() <= limit)  # also true for NaN
+    if not bool(bad.any()):
+        return
+    place = torch.nonzero(bad)[0].tolist()
+    value = float(samples[tuple(place)])
+    kind = (
+        "NaN" if value != value else "infinite" if abs(value) == float("inf") else f"{value:g}, too large for float32"
+    )
+    count = int(bad.sum())
+    if place:
+        place[-1] += first_sample
+    where = f"sample {place[-1]}" if place else "its only sample"
+    if len(place) == 2 and samples.shape[0] > 1:
+        where += f" of {what} {place[0]}"
+    more = f" (and {count - 1} more)" if count > 1 else ""
+    raise InvalidAudio(f"{name}: {where} is {kind}{more}; remove or replace such samples first")
+
+
+def hear_batch(audio: Any) -> torch.Tensor:
+    """Checks the input of the HEAR functions: (n_sounds, n_samples).
+
+    Returns:
+        The samples, float32 or float64.
+
+    Raises:
+        InvalidAudio: as :func:`to_samples`, or not two-dimensional, or without samples, or transposed.
+    """
+    samples = to_samples(audio)
+    if samples.ndim != 2:
+        hint = "; for one clip use audio[None]" if samples.ndim == 1 else ""
+        raise InvalidAudio(f"audio must have shape (n_sounds, n_samples), got {tuple(samples.shape)}{hint}")
+    if samples.shape[1] == 0:
+        raise InvalidAudio(f"audio of shape {tuple(samples.shape)} has no samples")
+    if samples.shape[1] <= 16 and samples.shape[0] >= 1000:
+        raise InvalidAudio(
+            f"audio of shape {tuple(samples.shape)} looks like (n_samples, channels), but (n_sounds, n_samples) is "
+            f"wanted; use audio.T, or audio.mean(1)[None] for one mono clip"
+        )
+    return samples
+
+
+def mono(audio: Any) -> torch.Tensor:
+    """Checks the input of the edgel3 functions, (n_samples,) or (n_samples, channels), and mixes it down.
+
+    Returns:
+        (n_samples,) float32 or float64: the mean over channels.
+
+    Raises:
+        InvalidAudio: as :func:`to_samples`, or not one- or two-dimensional, or empty, or transposed.
+    """
+    samples = to_samples(audio)
+    if samples.ndim not in (1, 2):
+        raise InvalidAudio(
+            f"audio must have shape (n_samples,) or (n_samples, channels), got {samples.ndim} dimensions "
+            f"{tuple(samples.shape)}"
+        )
+    if samples.numel() == 0:
+        raise InvalidAudio(f"audio of shape {tuple(samples.shape)} is empty")
+    if samples.ndim == 1:
+        return samples
+    if samples.shape[1] > samples.shape[0] and samples.shape[1] > _MAX_CHANNELS:
+        raise InvalidAudio(
+            f"audio of shape {tuple(samples.shape)} looks like (channels, n_samples), but (n_samples, channels) is "
+            f"wanted; use audio.T"
+        )
+    return samples.mean(dim=1)
+
+
+class AudioFile:
+    """An audio file opened for reading in blocks, mixed down to mono.
+
+    Use it as a context manager.
+
+    Args:
+        path: a file in any format libsndfile reads (wav, flac, ogg, mp3, aiff, ...).
+
+    Attributes:
+        path: where it is.
+        sample_rate: in Hz.
+
+    Raises:
+        AudioFileError: missing, a folder, empty, or not audio.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        import soundfile
+
+        self.path = Path(path)
+        if self.path.is_dir():
+            raise AudioFileError(f"{self.path} is a folder, not an audio file")
+        if not self.path.exists():
+            raise AudioFileError(f"{self.path} does not exist")
+        try:
+            if self.path.is_file() and self.path.stat().st_size == 0:
+                raise AudioFileError(f"{self.path} is empty (0 bytes)")
+            with self.path.open("rb"):
+                pass  # for the system's own words on permissions, which libsndfile does not pass on
+            self._file = soundfile.SoundFile(os.fspath(self.path))
+        except (soundfile.SoundFileError, TypeError) as error:  # TypeError: a headerless .raw file
+            raise AudioFileError(f"{self.path} cannot be read as audio: {_reason(error)}") from error
+        except OSError as error:
+            if isinstance(error, AudioFileError):
+                raise
+            raise AudioFileError(f"{self.path} cannot be opened: {error.strerror or error}") from error
+        self.sample_rate = int(self._file.samplerate)
+
+    def blocks(self) -> Iterator[torch.Tensor]:
+        """Yields the file as (n,) float64 blocks of a few seconds: the mean over channels, as edgel3 mixes.
+
+        Raises:
+            AudioFileError: the file has no samples, is damaged, or ends before its header says.
+            InvalidAudio: a sample is not finite.
+        """
+        import soundfile
+
+        read = 0
+        expected = self._file.frames
+        while True:
+            try:
+                block = self._file.read(_BLOCK_SECONDS * self.sample_rate, dtype="float64", always_2d=True)
+            except soundfile.SoundFileError as error:
+                raise AudioFileError(
+                    f"{self.path} is damaged after {read} samples ({read / self.sample_rate:.2f} s): {_reason(error)}"
+                ) from error
+            if len(block) == 0:
+                break
+            samples = torch.from_numpy(block).T
+            check_finite(samples, str(self.path), read, "channel")
+            read += samples.shape[1]
+            yield samples.mean(dim=0)
+        if read == 0:
+            raise AudioFileError(f"{self.path} has no samples")
+        # Compressed headers may be off by a frame or so; a file cut short is off by far more.
+        if read < 0.99 * expected:
+            raise AudioFileError(
+                f"{self.path} is truncated: its header says {expected / self.sample_rate:.2f} s, "
+                f"{read / self.sample_rate:.2f} s could be decoded"
+            )
+
+    def __enter__(self) -> AudioFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+
+def _reason(error: Exception) -> str:
+    """Libsndfile's own words, without the path it repeats."""
+    text: str = getattr(error, "error_string", None) or str(error)
+    return text.removeprefix("Error : ").strip().rstrip(".")

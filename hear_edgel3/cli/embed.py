@@ -1,0 +1,192 @@
+"""``hear-edgel3 embed``: audio files in, one .npz of embeddings each out. Takes the flags of the old ``edgel3`` too."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hear_edgel3.errors import HearEdgeL3Error, InvalidOption, OutputError
+from hear_edgel3.outputs import check_writable, conflict, make_folder, plan_outputs, save_npz
+from hear_edgel3.registry import resolve
+from hear_edgel3.sources import audio_files
+
+if TYPE_CHECKING:
+    from hear_edgel3.extractor import Extractor
+
+_DESCRIPTION = """Embeds audio files. Each file gives <name>.npz with the arrays embedding (T, D), timestamps (T, in
+seconds), configuration, embedding_version, weights_sha256 and source."""
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the subcommand."""
+    parser = commands.add_parser("embed", help="embed audio files", description=_DESCRIPTION)
+    parser.add_argument("inputs", nargs="+", metavar="FILE|DIR", help="audio files, or folders of them")
+    parser.add_argument("--config", "-c", metavar="NAME", help="configuration (see `hear-edgel3 list`)")
+    parser.add_argument("--weights", metavar="FILE", help="converted weights, or a folder of them")
+    parser.add_argument(
+        "--output-dir", "--output", "-o", metavar="DIR", help="where results go; default: beside each input"
+    )
+    parser.add_argument("--suffix", "-x", metavar="TEXT", help="added to the names of the results")
+    parser.add_argument(
+        "--hop-size", "-t", type=_positive, default=0.1, metavar="SECONDS", help="between windows (default 0.1)"
+    )
+    parser.add_argument(
+        "--no-centering", "-n", action="store_true", help="timestamps are the starts of the windows, not their middles"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace results that exist (else they are kept)")
+    parser.add_argument("--recursive", action="store_true", help="look into the folders inside folders")
+    parser.add_argument("--device", default="cpu", help="torch device (default cpu)")
+    parser.add_argument("--quiet", "-q", action="store_true", help="print nothing but errors")
+    old = parser.add_argument_group("the old edgel3's way to name a configuration (instead of --config)")
+    old.add_argument("--model-type", "-mtype", choices=("sparse", "sea"), help="default sparse")
+    old.add_argument("--emb-dim", "-e", type=int, metavar="DIM", help="of a SEA model: 64, 128 (default), 256 or 512")
+    old.add_argument("--retrain-type", "-retrain", choices=("ft", "kd"), help="of a sparse model; default ft")
+    old.add_argument("--model-sparsity", "-sp", type=float, metavar="PERCENT", help="of a sparse model; default 95.45")
+    parser.set_defaults(run=run)
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value) or value <= 0:
+        raise argparse.ArgumentTypeError(f"must be a positive number of seconds, got {text}")
+    return value
+
+
+@dataclass
+class _Tally:
+    """What became of the inputs."""
+
+    done: int = 0
+    kept: int = 0
+    failures: list[tuple[str, HearEdgeL3Error]] = field(default_factory=list)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Embeds the files; a bad one is reported and the rest go on.
+
+    Returns:
+        0, or 1 if any input failed.
+    """
+    name = _configuration(arguments)
+    files, missing = audio_files(arguments.inputs, arguments.recursive)
+    tally = _Tally(failures=list(missing))
+    for input_name, error in missing:
+        _report(input_name, error)
+    if files:
+        if arguments.output_dir is not None:
+            make_folder(arguments.output_dir)
+        jobs = list(zip(files, plan_outputs(files, arguments.suffix, arguments.output_dir), strict=True))
+        jobs = _pending(jobs, name, arguments.overwrite, tally)
+        if jobs:
+            extractor = _load(name, arguments)
+            _embed_all(jobs, extractor, arguments, tally)
+    _summarise(tally, arguments.quiet)
+    return 1 if tally.failures else 0
+
+
+def _configuration(arguments: argparse.Namespace) -> str:
+    """The configuration's name, from --config or the old flags."""
+    old = {
+        "model_type": arguments.model_type,
+        "emb_dim": arguments.emb_dim,
+        "retrain_type": arguments.retrain_type,
+        "sparsity": arguments.model_sparsity,
+    }
+    given = {key: value for key, value in old.items() if value is not None}
+    if arguments.config is not None:
+        if given:
+            raise InvalidOption("give --config, or the old flags (--model-type, --emb-dim, ...), but not both")
+        return resolve(arguments.config).name
+    from hear_edgel3.edgel3.models import configuration_name
+
+    return configuration_name(**given)
+
+
+def _pending(jobs: list[tuple[Path, Path]], name: str, overwrite: bool, tally: _Tally) -> list[tuple[Path, Path]]:
+    """The jobs still to do: without those whose result exists or could not be written."""
+    pending = []
+    for source, target in jobs:
+        try:
+            check_writable(target)
+            if target.exists() and not overwrite:
+                reason = conflict(target, source, name)
+                if reason is not None:
+                    raise OutputError(
+                        f"not replacing {target}: {reason}; use --overwrite, or another --suffix or --output-dir"
+                    )
+                tally.kept += 1
+                continue
+        except HearEdgeL3Error as error:
+            tally.failures.append((str(source), error))
+            _report(str(source), error)
+            continue
+        pending.append((source, target))
+    return pending
+
+
+def _load(name: str, arguments: argparse.Namespace) -> Extractor:
+    from hear_edgel3.framing import EdgeL3Framing
+    from hear_edgel3.loading import load
+
+    row = resolve(name).checkpoint
+    EdgeL3Framing(row.window, row.net_sample_rate, arguments.hop_size, True)  # a hop below one sample fails here
+    extractor = load(name, weights=arguments.weights)
+    try:
+        return extractor.to(arguments.device)
+    except (RuntimeError, AssertionError) as error:  # AssertionError: torch without CUDA
+        raise InvalidOption(f"device {arguments.device!r} cannot be used: {error}") from error
+
+
+def _embed_all(
+    jobs: list[tuple[Path, Path]], extractor: Extractor, arguments: argparse.Namespace, tally: _Tally
+) -> None:
+    from hear_edgel3.files import embed_file
+
+    for source, target in _with_progress(jobs, arguments.quiet):
+        try:
+            clip = embed_file(source, extractor, hop_size=arguments.hop_size, center=not arguments.no_centering)
+            save_npz(target, clip, source)
+        except HearEdgeL3Error as error:
+            tally.failures.append((str(source), error))
+            _report(str(source), error)
+            continue
+        tally.done += 1
+        if len(jobs) == 1 and not arguments.quiet:
+            frames, size = clip.embedding.shape
+            print(f"{source} -> {target} ({frames} embeddings of size {size})", file=sys.stderr)
+
+
+def _with_progress(jobs: list[tuple[Path, Path]], quiet: bool) -> Iterable[tuple[Path, Path]]:
+    if quiet or len(jobs) == 1:
+        return jobs
+    from tqdm import tqdm
+
+    progress: Iterable[tuple[Path, Path]] = tqdm(jobs, unit="file", file=sys.stderr, dynamic_ncols=True)
+    return progress
+
+
+def _report(name: str, error: HearEdgeL3Error) -> None:
+    """One line on stderr, without tearing a progress bar."""
+    text = str(error)
+    line = f"error: {text if name in text else f'{name}: {text}'}"
+    from tqdm import tqdm
+
+    tqdm.write(line, file=sys.stderr)
+
+
+def _summarise(tally: _Tally, quiet: bool) -> None:
+    total = tally.done + tally.kept + len(tally.failures)
+    if not quiet and (total > 1 or tally.kept):
+        kept = f", {tally.kept} kept as they were (--overwrite replaces them)" if tally.kept else ""
+        failed = f", {len(tally.failures)} failed" if tally.failures else ""
+        print(f"{tally.done} embedded{kept}{failed}", file=sys.stderr)
+    if tally.failures and total > 1:
+        print("failures:", file=sys.stderr)
+        for name, error in tally.failures:
+            text = str(error).splitlines()[0]
+            print(f"  {text if name in text else f'{name}: {text}'}", file=sys.stderr)

@@ -1,0 +1,52 @@
+"""Engines: ways to run a net for embeddings. A new one is one module here and one entry in ``_ENGINES``.
+
+An engine takes a net in eval mode and returns a callable that gives the same numbers (to its stated tolerance).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from hear_edgel3.engine import eager, folded
+from hear_edgel3.errors import InvalidOption
+
+Compiled = Callable[[torch.Tensor], torch.Tensor]
+
+_ENGINES: dict[str, Callable[[nn.Module], Compiled]] = {"torch": folded.compile_net, "eager": eager.compile_net}
+_AUTO = "torch"
+
+
+def names() -> list[str]:
+    """Values that the ``engine`` option takes."""
+    return ["auto", *_ENGINES]
+
+
+class Runner:
+    """Runs a net through an engine, compiling it again whenever its parameters have changed or moved.
+
+    Args:
+        net: the net; stays the owner of the parameters.
+        engine: one of :func:`names`.
+
+    Raises:
+        InvalidOption: there is no such engine.
+    """
+
+    def __init__(self, net: nn.Module, engine: str = "auto") -> None:
+        if engine not in names():
+            raise InvalidOption(f"engine must be one of {', '.join(names())}; got {engine!r}")
+        self.engine = _AUTO if engine == "auto" else engine
+        self._net = net
+        self._compiled: tuple[tuple[object, ...], Compiled] | None = None
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Runs the net in eval mode, without gradients."""
+        tensors = [*self._net.parameters(), *self._net.buffers()]
+        # _version counts in-place changes, so an optimizer step or load_state_dict is noticed.
+        state = tuple((t.data_ptr(), t._version, t.device, t.dtype) for t in tensors)
+        if self._compiled is None or self._compiled[0] != state:
+            self._compiled = (state, _ENGINES[self.engine](self._net))
+        return self._compiled[1](x)

@@ -1,0 +1,58 @@
+"""The errors of hear_edgel3: one class per kind of failure, all under :class:`HearEdgeL3Error`.
+
+Each message names the input, says what was wrong with it and what to do.
+"""
+
+from __future__ import annotations
+
+
+class HearEdgeL3Error(Exception):
+    """Base of every error this package raises on purpose."""
+
+
+class UnknownConfiguration(HearEdgeL3Error, LookupError):
+    """No configuration has the name that was asked for."""
+
+
+class InvalidOption(HearEdgeL3Error, ValueError):
+    """An option (hop, sample rate of a model, engine, ...) has a value that cannot be used."""
+
+
+class InvalidAudio(HearEdgeL3Error, ValueError):
+    """An array is not audio: wrong type or shape, not finite, empty, or too short."""
+
+
+class AudioFileError(HearEdgeL3Error, OSError):
+    """A file could not be read as audio."""
+
+
+class OutputError(HearEdgeL3Error, OSError):
+    """A result could not be written."""
+
+
+class WeightsNotFound(HearEdgeL3Error, FileNotFoundError):
+    """No weights for a checkpoint were found in any of the places they can come from."""
+
+
+class WeightsMismatch(HearEdgeL3Error, ValueError):
+    """A weights file is sound, but it is not for the checkpoint that was asked for."""
+
+
+class WeightsCorrupt(HearEdgeL3Error, ValueError):
+    """A weights file is damaged: not the format, truncated, or not the expected checksum."""
+
+
+class DownloadError(HearEdgeL3Error, OSError):
+    """A file could not be fetched."""
+
+
+class MissingExtra(HearEdgeL3Error, ImportError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, purpose: str, package: str, extra: str) -> None:
+        super().__init__(
+            f"{purpose} needs the package {package!r}, which is not installed; "
+            f"install it with: pip install 'hear-edgel3[{extra}]'"
+        )
+        self.package = package
+        self.extra = extra

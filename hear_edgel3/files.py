@@ -1,0 +1,115 @@
+"""Whole clips, from files or arrays at any rate, with the framing of the edgel3 library.
+
+Timestamps here are seconds, as edgel3 writes them; the HEAR functions give milliseconds.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from hear_edgel3.audio import AudioFile, mono
+from hear_edgel3.errors import AudioFileError, InvalidAudio
+from hear_edgel3.extractor import Extractor
+from hear_edgel3.framing import EdgeL3Framing
+from hear_edgel3.loading import load
+from hear_edgel3.resample import check_rate
+
+# Arrays run through the same stream as files, in pieces of this many samples.
+_PIECE = 1 << 18
+
+
+@dataclass(frozen=True)
+class ClipEmbedding:
+    """Embeddings of one clip.
+
+    Attributes:
+        embedding: (T, D) float32.
+        timestamps: (T,) float64 seconds: the middle of each window, or its start without centring.
+        configuration: name of the configuration.
+        embedding_version: version of the configuration's numbers.
+        weights_sha256: of the weights file.
+    """
+
+    embedding: np.ndarray
+    timestamps: np.ndarray
+    configuration: str
+    embedding_version: int
+    weights_sha256: str
+
+
+def embed_file(
+    path: str | os.PathLike[str],
+    extractor: Extractor | str,
+    *,
+    weights: str | os.PathLike[str] | None = None,
+    hop_size: float = 0.1,
+    center: bool = True,
+) -> ClipEmbedding:
+    """Decodes, mixes down, resamples and embeds a file, in memory independent of its length.
+
+    Args:
+        path: a file in any format libsndfile reads, at any rate, with any number of channels.
+        extractor: a configuration's name, or an extractor loaded before (cheaper for many files).
+        weights: for a name: as in :func:`hear_edgel3.load`.
+        hop_size: seconds between windows.
+        center: whether timestamps are the middles of the windows (else their starts).
+
+    Returns:
+        The embeddings; the same arrays as edgel3's ``process_file`` for the same checkpoint.
+
+    Raises:
+        AudioFileError: the file is missing, damaged or not audio.
+        InvalidAudio: a sample is not finite, or the clip is too short.
+        InvalidOption: the hop is not a positive number of seconds.
+    """
+    model = load(extractor, weights=weights) if isinstance(extractor, str) else extractor
+    framing = _framing(model, hop_size, center)
+    try:
+        with AudioFile(path) as file:
+            return _clip(model, file.blocks(), check_rate(file.sample_rate, "the file's sample rate"), framing)
+    except AudioFileError:
+        raise
+    except (InvalidAudio, ValueError) as error:  # give the file's name where the error lacks it
+        text = str(error)
+        raise type(error)(text if str(path) in text else f"{path}: {text}") from error
+
+
+def embed_samples(
+    audio: Any, sample_rate: int, extractor: Extractor, *, hop_size: float = 0.1, center: bool = True
+) -> ClipEmbedding:
+    """Embeds one clip given as an array.
+
+    Args:
+        audio: (n_samples,) or (n_samples, channels), floats in [-1, 1] or integers at their full scale.
+        sample_rate: its rate in Hz.
+        extractor: a loaded extractor.
+        hop_size: seconds between windows.
+        center: whether timestamps are the middles of the windows (else their starts).
+
+    Raises:
+        InvalidAudio: wrong shape or type, not finite, or too short.
+        InvalidOption: the rate or the hop cannot be used.
+    """
+    framing = _framing(extractor, hop_size, center)
+    return _clip(extractor, torch.split(mono(audio), _PIECE), check_rate(sample_rate), framing)
+
+
+def _framing(model: Extractor, hop_size: float, center: bool) -> EdgeL3Framing:
+    return EdgeL3Framing(model.window, model.net_sample_rate, hop_size, bool(center))
+
+
+def _clip(model: Extractor, blocks: Iterable[torch.Tensor], sample_rate: int, framing: EdgeL3Framing) -> ClipEmbedding:
+    embedding = model.embed_stream(blocks, sample_rate, framing)
+    return ClipEmbedding(
+        embedding,
+        framing.timestamps_s(len(embedding)),
+        model.configuration.name,
+        model.configuration.checkpoint.embedding_version,
+        model.weights.sha256 if model.weights is not None else "",
+    )

@@ -1,0 +1,252 @@
+"""Where the windows of a clip lie, and what time each one stands for.
+
+Two rules exist. :class:`CentredFraming` is the one of the HEAR benchmark: window ``k`` is centred exactly at
+``k * hop_ms`` and the last one lies no later than the end of the clip. :class:`EdgeL3Framing` is the one of the edgel3
+library, kept to the sample so that its users get the same arrays.
+
+Both are pure arithmetic: they never see audio. Positions are in samples at the net's rate, relative to the clip's first
+sample; a negative start means zeros before the clip, and zeros also fill what lies behind its end.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from hear_edgel3.errors import InvalidOption
+
+
+@dataclass(frozen=True)
+class TimestampContract:
+    """What a timestamp of a configuration means, readable by a program.
+
+    Attributes:
+        sample_rate: rate in Hz of the audio a caller feeds.
+        net_sample_rate: rate in Hz inside; audio is converted when the two differ.
+        window_ms: length of audio that one embedding sees.
+        hop_ms: default distance between timestamps.
+        centred: a timestamp is the middle of its window (else its start).
+        first_ms: the first timestamp.
+        last: rule for the last timestamp.
+        padding: what a window sees beyond the ends of the clip.
+        minimum_samples: shortest clip accepted, in samples at ``sample_rate``.
+        scene: how the scene embedding follows.
+    """
+
+    sample_rate: int
+    net_sample_rate: int
+    window_ms: float
+    hop_ms: float
+    centred: bool
+    first_ms: float
+    last: str
+    padding: str
+    minimum_samples: int
+    scene: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The contract as plain values, ready for JSON."""
+        return asdict(self)
+
+
+class Framing(Protocol):
+    """A rule that places windows."""
+
+    @property
+    def window(self) -> int:
+        """Samples per window."""
+
+    @property
+    def centred(self) -> bool:
+        """Whether timestamps are the middles of the windows."""
+
+    def start(self, k: int) -> int:
+        """First sample of window ``k``."""
+
+    def count(self, n_samples: int, duration: Fraction) -> int:
+        """Number of windows of a clip of ``n_samples`` at the net's rate that lasts ``duration`` seconds."""
+
+
+@dataclass(frozen=True)
+class CentredFraming:
+    """Windows centred at ``k * hop_ms`` for every ``k`` with ``k * hop_ms <= duration`` (HEAR's rule).
+
+    Window ``k`` starts at ``round(k * hop)`` minus half a window, as hear-baseline's ``frame_audio`` does, so a hop that
+    is no whole number of samples never drifts.
+
+    Attributes:
+        window: samples per window.
+        sample_rate: net rate in Hz.
+        hop_ms: distance between timestamps in milliseconds.
+    """
+
+    window: int
+    sample_rate: int
+    hop_ms: float
+
+    def __post_init__(self) -> None:
+        check_positive(self.hop_ms, "hop_ms", "milliseconds")
+        if Fraction(self.hop_ms) * self.sample_rate < 1000:
+            raise InvalidOption(
+                f"hop_ms={self.hop_ms!r} is less than one sample at {self.sample_rate} Hz; "
+                f"use at least {1000 / self.sample_rate:g}"
+            )
+
+    @property
+    def centred(self) -> bool:
+        """Always true."""
+        return True
+
+    def start(self, k: int) -> int:
+        """First sample of window ``k``."""
+        return round(Fraction(self.hop_ms) * self.sample_rate * k / 1000) - self.window // 2
+
+    def count(self, n_samples: int, duration: Fraction) -> int:
+        """Number of windows; depends on the duration alone, so that no rounding of a resampler shows."""
+        return math.floor(duration * 1000 / Fraction(self.hop_ms)) + 1
+
+    def timestamps_ms(self, count: int, duration: Fraction) -> torch.Tensor:
+        """(count,) float32 milliseconds, computed in float64; none lies beyond the duration, even by rounding."""
+        exact = np.arange(count, dtype=np.float64) * float(self.hop_ms)
+        rounded = exact.astype(np.float32)
+        beyond = rounded.astype(np.float64) > float(duration * 1000)
+        rounded[beyond] = np.nextafter(rounded[beyond], np.float32(0))
+        return torch.from_numpy(rounded)
+
+
+@dataclass(frozen=True)
+class EdgeL3Framing:
+    """The windows of edgel3 0.2.1 (``core.py``: ``_center_audio``, ``_pad_audio``, ``get_embedding``).
+
+    Half a window of zeros goes in front if ``center``, windows are ``int(hop_size * sample_rate)`` apart, and the last
+    one is the first that reaches the end of the clip.
+
+    Attributes:
+        window: samples per window.
+        sample_rate: net rate in Hz.
+        hop_size: distance between windows in seconds.
+        center: whether a timestamp is the middle of its window (else its start).
+    """
+
+    window: int
+    sample_rate: int
+    hop_size: float
+    center: bool
+
+    def __post_init__(self) -> None:
+        check_positive(self.hop_size, "hop_size", "seconds")
+        if self.hop < 1:
+            raise InvalidOption(
+                f"hop_size={self.hop_size!r} is less than one sample at {self.sample_rate} Hz; "
+                f"use at least {1 / self.sample_rate:g} (seconds)"
+            )
+
+    @property
+    def centred(self) -> bool:
+        """Whether timestamps are the middles of the windows."""
+        return self.center
+
+    @property
+    def hop(self) -> int:
+        """Samples between windows. Truncated, as upstream: 0.29, 0.57 and 0.58 s lose a sample at 48 kHz."""
+        return int(float(self.hop_size) * self.sample_rate)
+
+    @property
+    def _pad(self) -> int:
+        return self.window // 2 if self.center else 0
+
+    def start(self, k: int) -> int:
+        """First sample of window ``k``."""
+        return k * self.hop - self._pad
+
+    def count(self, n_samples: int, duration: Fraction) -> int:
+        """Number of windows."""
+        behind = n_samples + self._pad - self.window
+        return 1 if behind < 0 else 1 - (-behind // self.hop)
+
+    def timestamps_s(self, count: int) -> np.ndarray:
+        """(count,) float64 seconds: ``k * hop_size``, as upstream multiplies it."""
+        seconds: np.ndarray = np.arange(count) * float(self.hop_size)
+        return seconds
+
+
+def check_positive(value: object, name: str, unit: str) -> float:
+    """Returns a positive finite number, or raises InvalidOption naming it."""
+    try:
+        good = isinstance(value, (int, float, np.integer, np.floating, Fraction)) and not isinstance(value, bool)
+        number = float(value) if good else math.nan  # type: ignore[arg-type]
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number) or number <= 0:
+        raise InvalidOption(f"{name} must be a positive number of {unit}, got {value!r}")
+    return number
+
+
+def windows_of_batch(audio: torch.Tensor, framing: Framing, count: int, group: int) -> Iterator[torch.Tensor]:
+    """Cuts a batch of clips into groups of windows, clip by clip, in order.
+
+    Args:
+        audio: (batch, n) at the net's rate.
+        framing: where windows lie.
+        count: windows per clip.
+        group: windows per group.
+
+    Yields:
+        (at most ``group``, window) tensors; together batch * count rows.
+    """
+    places = [(clip, framing.start(k)) for clip in range(audio.shape[0]) for k in range(count)]
+    for i in range(0, len(places), group):
+        yield torch.stack([_cut(audio[clip], start, framing.window) for clip, start in places[i : i + group]])
+
+
+def windows_of_stream(
+    blocks: Iterable[torch.Tensor], framing: Framing, total: _Total, group: int
+) -> Iterator[torch.Tensor]:
+    """Cuts a stream into groups of windows, holding no more audio than the next group needs.
+
+    Args:
+        blocks: (n,) tensors at the net's rate.
+        framing: where windows lie.
+        total: called when the stream has ended, with the number of samples it had; returns the number of windows.
+        group: windows per group.
+
+    Yields:
+        (at most ``group``, window) tensors.
+    """
+    held = torch.zeros(0)
+    held_start = 0
+    received = 0
+    k = 0
+    for block in blocks:
+        held = torch.cat([held.to(block.dtype), block])
+        received += len(block)
+        while framing.start(k + group - 1) + framing.window <= received:
+            yield torch.stack([_cut(held, framing.start(j) - held_start, framing.window) for j in range(k, k + group)])
+            k += group
+            drop = min(max(0, framing.start(k) - held_start), len(held))
+            held, held_start = held[drop:], held_start + drop
+    count = total(received)
+    while k < count:
+        n = min(group, count - k)
+        yield torch.stack([_cut(held, framing.start(j) - held_start, framing.window) for j in range(k, k + n)])
+        k += n
+
+
+class _Total(Protocol):
+    def __call__(self, n_samples: int) -> int: ...
+
+
+def _cut(audio: torch.Tensor, start: int, length: int) -> torch.Tensor:
+    """``audio[start : start + length]`` with zeros wherever that lies outside."""
+    lo, hi = min(max(start, 0), len(audio)), min(max(start + length, 0), len(audio))
+    piece = audio[lo:hi]
+    if hi - lo == length:
+        return piece
+    before = min(max(0, -start), length)
+    return torch.nn.functional.pad(piece, (before, length - before - (hi - lo)))

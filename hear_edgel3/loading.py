@@ -1,0 +1,51 @@
+"""From a configuration's name to an extractor that is ready to run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from hear_edgel3.errors import InvalidOption
+from hear_edgel3.extractor import Extractor, WeightsInfo
+from hear_edgel3.registry import resolve
+from hear_edgel3.weights import load_into, locate, sha256_of
+
+
+def load(
+    name: str,
+    weights: str | os.PathLike[str] | None = None,
+    sample_rate: int | None = None,
+    features: Sequence[str] | None = None,
+    hop_ms: float | None = None,
+    engine: str = "auto",
+) -> Extractor:
+    """Loads a configuration.
+
+    Args:
+        name: a configuration's name; :func:`hear_edgel3.list_configurations` has them all.
+        weights: a safetensors file, or a folder that has one; None to find or fetch it.
+        sample_rate: rate in Hz of the audio you will feed, 8000 to 192000 or the net's own; None for the
+            configuration's default. Audio is converted to the net's rate inside.
+        features: names of the features to extract, for families that have a choice; the L3 family has none.
+        hop_ms: default distance of timestamp embeddings in milliseconds; None for the configuration's.
+        engine: what runs the net: "auto", "torch" (batch norm folded) or "eager" (the plain module).
+
+    Returns:
+        An extractor on the CPU in eval mode.
+
+    Raises:
+        UnknownConfiguration: no such name.
+        InvalidOption: an option has a value that cannot be used.
+        WeightsNotFound, WeightsMismatch, WeightsCorrupt, DownloadError: see :mod:`hear_edgel3.weights`.
+    """
+    configuration = resolve(name)
+    row = configuration.checkpoint
+    if features is not None:
+        raise InvalidOption(f"{name} has one kind of embedding; leave `features` out (got {features!r})")
+    net = row.net.build()
+    # Options are checked before anything is fetched.
+    extractor = Extractor(configuration, row.frontend.build(), net, sample_rate, hop_ms, engine)
+    path = locate(row, weights)
+    load_into(net, row, path)
+    extractor.weights = WeightsInfo(str(path), sha256_of(path))
+    return extractor.eval()

@@ -1,0 +1,108 @@
+"""The audio subnetwork of Look, Listen and Learn, as EdgeL3 prunes it and SEA shrinks it.
+
+Arandjelovic and Zisserman, "Look, Listen and Learn", ICCV 2017; Kumari et al., "EdgeL3", IPDPSW 2019; Srivastava et
+al., "Specialized Embedding Approximation for Edge Intelligence", ICASSP 2021. Layers as in edgel3 0.2.1 ``models.py``.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+# Keras' BatchNormalization defaults; its momentum of 0.99 is 0.01 in torch's terms.
+_BN_EPS = 1e-3
+_BN_MOMENTUM = 0.01
+# Max pooling follows these convolutions (counted from 0).
+_POOLED = (1, 3, 5)
+
+
+class L3Net(nn.Module):
+    """Eight 3x3 convolutions with batch norm and ReLU, three 2x2 max pools and a global max.
+
+    Args:
+        channels: output channels of the eight convolutions; the last is the embedding size.
+        final_norm: whether batch norm and ReLU follow the last convolution too (SEA) or not (sparse L3, whose
+            embeddings can therefore be negative).
+    """
+
+    def __init__(self, channels: Sequence[int], final_norm: bool) -> None:
+        super().__init__()
+        self.channels = tuple(channels)
+        self.final_norm = final_norm
+        inputs = (1, *self.channels[:-1])
+        self.input_norm = nn.BatchNorm2d(1, eps=_BN_EPS, momentum=_BN_MOMENTUM)
+        self.convs = nn.ModuleList(nn.Conv2d(i, o, 3, padding=1) for i, o in zip(inputs, self.channels, strict=True))
+        normed = self.channels if final_norm else self.channels[:-1]
+        self.norms = nn.ModuleList(nn.BatchNorm2d(c, eps=_BN_EPS, momentum=_BN_MOMENTUM) for c in normed)
+
+    @property
+    def embedding_size(self) -> int:
+        """Size of the embedding."""
+        return self.channels[-1]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Embeds spectrograms.
+
+        Args:
+            x: (n, n_mels, n_frames), decibels from the front end; at least 8 by 8.
+
+        Returns:
+            (n, embedding_size); not negative where ``final_norm``.
+        """
+        x = self.input_norm(x.unsqueeze(1))
+        for i, conv in enumerate(self.convs):
+            x = conv(x)
+            if i < len(self.norms):
+                x = torch.relu(self.norms[i](x))
+            if i in _POOLED:
+                x = nn.functional.max_pool2d(x, 2)
+        return x.amax(dim=(2, 3))
+
+    def folded(self) -> nn.Module:
+        """The same function in eval mode with every batch norm but the first folded into its convolution.
+
+        (The first one comes before the zero padding of the first convolution, so its offset cannot be folded.)
+        The result shares no tensor with this net and is in channels_last, the faster layout on CPUs.
+        """
+        return _FoldedL3(self)
+
+
+class _FoldedL3(nn.Module):
+    """What :meth:`L3Net.folded` returns."""
+
+    def __init__(self, net: L3Net) -> None:
+        super().__init__()
+        dtype = net.input_norm.weight.dtype
+        # Folded in float64, so that each value is rounded once. The copies are in eval mode.
+        exact = copy.deepcopy(net).double().eval().requires_grad_(False)
+        norm = exact.input_norm
+        assert norm.running_var is not None and norm.running_mean is not None
+        scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+        self.scale = nn.Parameter(scale.to(dtype), requires_grad=False)
+        self.offset = nn.Parameter((norm.bias - norm.running_mean * scale).to(dtype), requires_grad=False)
+        self.convs = nn.ModuleList()
+        for i, conv in enumerate(exact.convs):
+            assert isinstance(conv, nn.Conv2d)
+            if i < len(exact.norms):
+                conv_norm = exact.norms[i]
+                assert isinstance(conv_norm, nn.BatchNorm2d)
+                conv = fuse_conv_bn_eval(conv, conv_norm)
+            conv.weight.data = conv.weight.data.contiguous(memory_format=torch.channels_last)
+            self.convs.append(conv.to(dtype).requires_grad_(False))
+        self.n_relu = len(net.norms)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(n, n_mels, n_frames) to (n, embedding_size)."""
+        x = (x * self.scale + self.offset).unsqueeze(1)
+        for i, conv in enumerate(self.convs):
+            x = conv(x)
+            if i in _POOLED:  # max and ReLU commute: pool first, on the larger map
+                x = nn.functional.max_pool2d(x, 2)
+            if i < self.n_relu and i < len(self.convs) - 1:
+                x = torch.relu_(x)
+        x = x.amax(dim=(2, 3))
+        return torch.relu_(x) if self.n_relu == len(self.convs) else x

@@ -1,0 +1,116 @@
+"""From an upstream file to a verified, byte-reproducible safetensors file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+
+from hear_edgel3._version import __version__
+from hear_edgel3.atomic import atomic_write
+from hear_edgel3.errors import OutputError, WeightsMismatch, WeightsNotFound
+from hear_edgel3.registry import Checkpoint, Component, checkpoints
+from hear_edgel3.weights import METADATA_KEY, cache_folder, check_tensors
+from weights_convert.upstream import download, git_blob_id
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A converted checkpoint, not yet written.
+
+    Attributes:
+        row: the checkpoint.
+        state: the net's tensors.
+        provenance: where they came from.
+        published: whether the source is, byte for byte, the file its authors published.
+    """
+
+    row: Checkpoint
+    state: dict[str, torch.Tensor]
+    provenance: dict[str, Any]
+    published: bool
+
+    def to_bytes(self) -> bytes:
+        """The safetensors file. The same source gives the same bytes: one metadata key, its JSON sorted."""
+        return save(self.state, {METADATA_KEY: json.dumps(self.provenance, sort_keys=True)})
+
+    def write(self, path: Path) -> str:
+        """Writes the file whole or not at all and returns its sha256."""
+        data = self.to_bytes()
+        with atomic_write(path) as file:
+            file.write(data)
+        return hashlib.sha256(data).hexdigest()
+
+
+def convert(row: Checkpoint, source: Path | None = None) -> Converted:
+    """Reads and checks an upstream file.
+
+    Args:
+        row: the checkpoint it is.
+        source: the file; None to download the published one.
+
+    Raises:
+        WeightsNotFound: there is no such file.
+        WeightsCorrupt: it is damaged, or not what was published (when downloaded).
+        WeightsMismatch: it is a checkpoint of something else.
+        DownloadError: it could not be fetched.
+        MissingExtra: a library that reads its format is missing.
+    """
+    _require_reader(row)
+    if source is None:
+        data, filename = download(row), row.upstream.filename
+    else:
+        if not source.is_file():
+            raise WeightsNotFound(f"the source file {source} does not exist")
+        data, filename = source.read_bytes(), source.name
+    blob = git_blob_id(data)
+    for other in checkpoints():
+        if blob == other.upstream.git_blob and other.name != row.name:
+            raise WeightsMismatch(f"{filename} is the published file of {other.name}, not of {row.name}")
+    state = Component(row.converter).resolve()(data, filename, row)
+    check_tensors(state, row.net.build(), row.name, filename)
+    provenance = {
+        "format": 1,
+        "configuration": row.name,
+        "source_file": filename,
+        "source_sha256": hashlib.sha256(data).hexdigest(),
+        "source_git_blob": blob,
+        "upstream_url": row.upstream.url,
+        "licence": row.upstream.licence,
+        "copyright": row.upstream.copyright,
+        "citation": row.citation,
+        "converter": f"hear_edgel3 {__version__}",
+    }
+    return Converted(row, state, provenance, blob == row.upstream.git_blob)
+
+
+def install(row: Checkpoint) -> Path:
+    """Downloads, verifies and converts the published file of a checkpoint into the user's cache.
+
+    Returns:
+        Path of the converted file, where ``hear_edgel3.load`` finds it.
+
+    Raises:
+        As :func:`convert`; OutputError if the cache cannot be written.
+    """
+    target = cache_folder() / row.filename
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the cache folder {target.parent}: {error.strerror or error}") from error
+    converted = convert(row)
+    converted.write(target)
+    return target
+
+
+def _require_reader(row: Checkpoint) -> None:
+    """Finds out before a download whether the library that reads the format is there."""
+    if row.upstream.filename.endswith((".h5", ".h5.gz")):
+        from weights_convert.keras_h5 import require_h5py
+
+        require_h5py()

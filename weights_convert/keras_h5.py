@@ -1,0 +1,114 @@
+"""Reads the weight arrays of a Keras HDF5 file, layer by layer. Nothing in the file is executed or evaluated."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hear_edgel3.errors import MissingExtra, WeightsCorrupt
+
+if TYPE_CHECKING:
+    import h5py
+
+_GZIP, _HDF5 = b"\x1f\x8b", b"\x89HDF\r\n\x1a\n"
+# The largest file of the systems we convert is 76 MB unpacked; a gzip bomb must not fill the memory.
+_MAX_BYTES = 1 << 30
+_MAX_ELEMENTS = 1 << 27
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer that has weights.
+
+    Attributes:
+        name: as Keras numbered it.
+        arrays: its weights, in the order Keras lists them.
+    """
+
+    name: str
+    arrays: list[np.ndarray]
+
+
+def require_h5py() -> Any:
+    """The h5py module.
+
+    Raises:
+        MissingExtra: it is not installed.
+    """
+    try:
+        import h5py
+    except ImportError as error:
+        raise MissingExtra("converting Keras checkpoints (.h5)", "h5py", "convert") from error
+    return h5py
+
+
+def read_layers(data: bytes, source: str) -> list[Layer]:
+    """The layers with weights, in the model's order.
+
+    Takes a whole model (``model.save``: groups under /model_weights) or weights only (``save_weights``: groups at the
+    root), gzipped or not. Layer names and numbers do not matter.
+
+    Args:
+        data: bytes of a .h5 or .h5.gz file.
+        source: how to call it in errors.
+
+    Raises:
+        WeightsCorrupt: not HDF5, truncated, or without Keras' lists of layers and weights.
+        MissingExtra: h5py is not installed.
+    """
+    h5py = require_h5py()
+    unpacked = _unpack(data, source)
+    try:
+        with h5py.File(io.BytesIO(unpacked), "r") as file:
+            group = file["model_weights"] if "model_weights" in file else file
+            if "layer_names" not in group.attrs:
+                found = ", ".join(sorted(file.keys())[:5]) or "nothing"
+                raise WeightsCorrupt(
+                    f"{source} is HDF5 but not a Keras model: expected layer groups under /model_weights or at the root, "
+                    f"with the attribute layer_names; found {found}"
+                )
+            layers = [_layer(group, _text(name), source) for name in group.attrs["layer_names"]]
+    except (OSError, KeyError, RuntimeError, ValueError) as error:
+        if isinstance(error, WeightsCorrupt):
+            raise
+        raise WeightsCorrupt(f"{source} is a damaged or truncated HDF5 file: {error}") from error
+    return [layer for layer in layers if layer.arrays]
+
+
+def _unpack(data: bytes, source: str) -> bytes:
+    if data.startswith(_GZIP):
+        try:
+            with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+                data = file.read(_MAX_BYTES + 1)
+        except (OSError, EOFError, zlib.error) as error:
+            raise WeightsCorrupt(f"{source} is a damaged or truncated gzip file: {error}") from error
+        if len(data) > _MAX_BYTES:
+            raise WeightsCorrupt(f"{source} unpacks to more than {_MAX_BYTES >> 20} MB, more than any checkpoint")
+    if not data.startswith(_HDF5):
+        raise WeightsCorrupt(
+            f"{source} is not a Keras checkpoint: expected an HDF5 file (.h5) or a gzipped one (.h5.gz), found "
+            f"{len(data)} bytes that start with {data[:8]!r}"
+        )
+    return data
+
+
+def _layer(group: h5py.Group, name: str, source: str) -> Layer:
+    layer = group[name]
+    arrays = []
+    for weight in layer.attrs.get("weight_names", ()):
+        dataset = layer[_text(weight)]
+        if dataset.dtype.kind != "f" or dataset.size > _MAX_ELEMENTS or dataset.is_virtual or dataset.external:
+            raise WeightsCorrupt(
+                f"{source}: {name}/{_text(weight)} is not a plain array of numbers ({dataset.dtype}, {dataset.shape})"
+            )
+        arrays.append(np.asarray(dataset, dtype=np.float32))
+    return Layer(name, arrays)
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

@@ -1,0 +1,176 @@
+"""Puts converted weights on the Hugging Face Hub, with a generated model card."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from hear_edgel3.errors import DownloadError, WeightsMismatch
+from hear_edgel3.registry import Checkpoint, resolve
+from hear_edgel3.weights import METADATA_KEY, check_tensors, read_tensors
+
+_CARD = """---
+library_name: hear_edgel3
+pipeline_tag: feature-extraction
+license: {licence}
+tags:
+- audio
+- audio-embeddings
+- hear-benchmark
+- {family}
+---
+
+# {name}
+
+{summary}. Converted from the authors' checkpoint, without retraining, for the package `hear_edgel3`.
+
+```python
+import hear_edgel3
+
+extractor = hear_edgel3.load("{name}")
+embeddings, timestamps_ms = extractor.timestamp_embeddings(audio)  # audio: (n, samples) at {sample_rate} Hz in [-1, 1]
+```
+
+| | |
+|---|---|
+| embedding size | {embedding_size} |
+| parameters | {n_parameters:,} |
+| sample rate to feed | {sample_rate} Hz |
+| sample rate of the net | {net_sample_rate} Hz |
+| window | {window_ms:g} ms, centred on its timestamp |
+| default hop | {hop_ms:g} ms |
+| embedding version | {embedding_version} |
+
+## Provenance
+
+| | |
+|---|---|
+| upstream file | {upstream_url} |
+| its git blob id | `{source_git_blob}` |
+| its sha256 | `{source_sha256}` |
+| converter | {converter} |
+| sha256 of `{filename}` | `{sha256}` |
+
+Licence of the weights: {licence}, {copyright} ({project}).
+
+## Citation
+
+{citation}
+"""
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What would be, or was, uploaded.
+
+    Attributes:
+        repo_id: the repository.
+        filename: of the weights in it.
+        sha256: of the weights file.
+        size: of the weights file in bytes.
+        card: text of the model card.
+        revision: the commit, or None in a dry run.
+    """
+
+    repo_id: str
+    filename: str
+    sha256: str
+    size: int
+    card: str
+    revision: str | None
+
+
+def publish(row: Checkpoint, weights: Path, repo_id: str | None = None, upload: bool = False) -> Publication:
+    """Creates or updates the Hub repository of a checkpoint.
+
+    Args:
+        row: the checkpoint.
+        weights: its converted file.
+        repo_id: repository; None for the one in the registry.
+        upload: whether to do it; otherwise nothing leaves this machine.
+
+    Raises:
+        WeightsMismatch: the file is not a conversion of this checkpoint's published file.
+        WeightsCorrupt: the file is damaged.
+        DownloadError: the Hub refused.
+    """
+    data = weights.read_bytes()
+    tensors, metadata = read_tensors(weights)
+    check_tensors(tensors, row.net.build(), row.name, str(weights))
+    provenance = json.loads(metadata.get(METADATA_KEY, "{}"))
+    if provenance.get("configuration") != row.name or provenance.get("source_git_blob") != row.upstream.git_blob:
+        raise WeightsMismatch(
+            f"{weights} was not converted from the published file of {row.name} (git blob {row.upstream.git_blob}; the "
+            f"file says {provenance.get('configuration')}, {provenance.get('source_git_blob')}); only such files are "
+            f"published under its name"
+        )
+    repo_id, filename = repo_id or row.hub.repo_id, row.hub.filename
+    sha256 = hashlib.sha256(data).hexdigest()
+    card = model_card(row, provenance, filename, sha256)
+    revision = _upload(repo_id, {filename: data, "README.md": card.encode()}, row.name) if upload else None
+    return Publication(repo_id, filename, sha256, len(data), card, revision)
+
+
+def model_card(row: Checkpoint, provenance: dict[str, str], filename: str, sha256: str) -> str:
+    """The README.md of a checkpoint's repository."""
+    return _CARD.format(
+        name=row.name,
+        family=row.family,
+        summary=row.summary,
+        sample_rate=row.sample_rate,
+        net_sample_rate=row.net_sample_rate,
+        embedding_size=row.embedding_size,
+        n_parameters=row.n_parameters,
+        window_ms=1000 * row.window / row.net_sample_rate,
+        hop_ms=row.hop_ms,
+        embedding_version=row.embedding_version,
+        upstream_url=row.upstream.url,
+        source_git_blob=provenance["source_git_blob"],
+        source_sha256=provenance["source_sha256"],
+        converter=provenance["converter"],
+        filename=filename,
+        sha256=sha256,
+        licence=row.upstream.licence.lower(),
+        copyright=row.upstream.copyright,
+        project=row.upstream.project,
+        citation=row.citation,
+    )
+
+
+def _upload(repo_id: str, files: dict[str, bytes], name: str) -> str:
+    """One commit with all files; returns its 40-hex id."""
+    from huggingface_hub import CommitOperationAdd, HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    api = HfApi(library_name="hear_edgel3")
+    try:
+        api.create_repo(repo_id, exist_ok=True)
+        operations = [CommitOperationAdd(path, data) for path, data in files.items()]
+        commit = api.create_commit(repo_id, operations, commit_message=f"Weights of {name}")
+    except (HfHubHTTPError, OSError) as error:
+        raise DownloadError(
+            f"the Hub refused the upload to {repo_id}: {error}; log in with `hf auth login` as a member of its "
+            f"organisation, or choose another repository with --repo-id"
+        ) from error
+    return str(commit.oid)
+
+
+def run(names: list[str], folder: Path | None, repo_id: str | None, upload: bool) -> None:
+    """The ``publish`` command: prints the lines to paste into the registry on stdout, the rest on stderr."""
+    from hear_edgel3.weights import locate
+
+    for name in names:
+        row = resolve(name).checkpoint
+        done = publish(row, locate(row, folder), repo_id, upload)
+        if done.revision is None:
+            print(
+                f"dry run: would put {done.filename} ({done.size} bytes) and this card into {done.repo_id}:\n\n"
+                f"{done.card}\nadd --upload to do it",
+                file=sys.stderr,
+            )
+        else:
+            print(f"put {name} into {done.repo_id}; paste into _PUBLISHED of its family's registry:", file=sys.stderr)
+        print(f'"{name}": ("{done.revision or "REVISION"}", "{done.sha256}", {done.size}),')

@@ -1,0 +1,60 @@
+"""Fetches the authors' files and verifies them by git's own object id."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import sys
+import urllib.error
+import urllib.request
+
+from hear_edgel3._version import __version__
+from hear_edgel3.errors import DownloadError, WeightsCorrupt
+from hear_edgel3.registry import Checkpoint
+
+# A mirror that holds files of the upstream names; they are verified all the same.
+MIRROR_VARIABLE = "HEAR_EDGEL3_MIRROR"
+_TIMEOUT_S = 30
+
+
+def git_blob_id(data: bytes) -> str:
+    """The id git gives to these bytes: sha1 of "blob", the size, a zero byte and the bytes (Pro Git, section 10.2)."""
+    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+
+
+def url_of(row: Checkpoint) -> str:
+    """Where the file is fetched from: the authors' address, or the mirror in ``$HEAR_EDGEL3_MIRROR``."""
+    mirror = os.environ.get(MIRROR_VARIABLE)
+    return f"{mirror.rstrip('/')}/{row.upstream.filename}" if mirror else row.upstream.url
+
+
+def download(row: Checkpoint) -> bytes:
+    """Downloads the upstream file of a checkpoint into memory and verifies it.
+
+    Raises:
+        DownloadError: it could not be fetched.
+        WeightsCorrupt: what came is not the published file.
+    """
+    url = url_of(row)
+    print(f"downloading {url}", file=sys.stderr)
+    if not url.startswith(("https://", "http://")):
+        raise DownloadError(f"{url} is not an http address; check ${MIRROR_VARIABLE}")
+    request = urllib.request.Request(url, headers={"User-Agent": f"hear_edgel3/{__version__}"})  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:  # noqa: S310
+            data: bytes = response.read()
+    except urllib.error.HTTPError as error:
+        raise DownloadError(f"{url} answered {error.code} {error.reason}") from error
+    except http.client.IncompleteRead as error:
+        raise DownloadError(f"{url} broke off after {len(error.partial)} bytes; try again") from error
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        raise DownloadError(f"{url} could not be fetched: {reason}") from error
+    found = git_blob_id(data)
+    if found != row.upstream.git_blob:
+        raise WeightsCorrupt(
+            f"{url} is not the published file of {row.name}: expected git blob {row.upstream.git_blob}, found {found} "
+            f"({len(data)} bytes); nothing was written"
+        )
+    return data

@@ -1,0 +1,95 @@
+"""Compares converted weights with embeddings that the original program computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from hear_edgel3.audio import to_samples
+from hear_edgel3.errors import InvalidOption, WeightsMismatch
+from hear_edgel3.registry import Checkpoint
+
+MIN_COSINE = 0.999999
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How far the embeddings of one set of windows are from the reference.
+
+    Attributes:
+        name: of the set.
+        windows: how many.
+        max_error: largest absolute difference.
+        min_cosine: smallest cosine similarity of a window.
+    """
+
+    name: str
+    windows: int
+    max_error: float
+    min_cosine: float
+
+
+def verify(row: Checkpoint, state: dict[str, torch.Tensor], reference: Path, tolerance: float) -> list[Comparison]:
+    """Embeds the windows in a reference file and compares.
+
+    Args:
+        row: the checkpoint.
+        state: its converted tensors.
+        reference: an .npz with pairs ``pcm__NAME`` (n, window) int16 or float windows at the net's rate, and
+            ``emb__NAME`` (n, embedding size) from the original program.
+        tolerance: largest absolute error allowed.
+
+    Returns:
+        One comparison per pair.
+
+    Raises:
+        InvalidOption: the reference has no such pairs for this checkpoint.
+        WeightsMismatch: an error exceeds the tolerance, or a cosine is below 0.999999.
+    """
+    pairs = _pairs(reference, row)
+    net, frontend = row.net.build(), row.frontend.build()
+    net.load_state_dict(state, strict=False)
+    net.eval()
+    results = []
+    for name, windows, expected in pairs:
+        with torch.no_grad():
+            found = torch.cat([net(frontend(g)) for g in torch.split(windows, row.windows_per_batch)]).double().numpy()
+        norms = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
+        cosine = (found * expected).sum(1) / np.maximum(norms, 1e-30)
+        results.append(Comparison(name, len(found), float(np.abs(found - expected).max()), float(cosine.min())))
+    worst = max(results, key=lambda r: r.max_error)
+    if worst.max_error > tolerance or min(r.min_cosine for r in results) < MIN_COSINE:
+        raise WeightsMismatch(
+            f"the embeddings of {row.name} differ from {reference}: {worst.name} by {worst.max_error:.3g} (allowed "
+            f"{tolerance:g}), smallest cosine {min(r.min_cosine for r in results):.7f} (allowed {MIN_COSINE}); nothing "
+            f"was written"
+        )
+    return results
+
+
+def _pairs(reference: Path, row: Checkpoint) -> list[tuple[str, torch.Tensor, np.ndarray]]:
+    try:
+        with np.load(reference, allow_pickle=False) as file:
+            arrays = dict(file)
+    except (OSError, ValueError) as error:
+        raise InvalidOption(f"the reference {reference} cannot be read: {error}") from error
+    pairs = []
+    for key, pcm in arrays.items():
+        expected = arrays.get(key.replace("pcm__", "emb__", 1))
+        if key.startswith("pcm__") and expected is not None:
+            if pcm.shape != (len(expected), row.window) or expected.shape[1:] != (row.embedding_size,):
+                raise InvalidOption(
+                    f"{reference}: {key} has shape {pcm.shape} and its embeddings {expected.shape}; {row.name} needs "
+                    f"(n, {row.window}) and (n, {row.embedding_size})"
+                )
+            windows = to_samples(pcm, key).float()
+            pairs.append((key.removeprefix("pcm__"), windows, expected.astype(np.float64)))
+    if not pairs:
+        raise InvalidOption(
+            f"the reference {reference} has no pairs of windows and embeddings (keys pcm__NAME and emb__NAME); it has "
+            f"{', '.join(sorted(arrays)[:5])}"
+        )
+    return pairs
