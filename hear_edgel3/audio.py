@@ -6,6 +6,7 @@ looks right. Everything is therefore checked here, before any arithmetic.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -101,9 +102,10 @@ def check_finite(samples: torch.Tensor, name: str, first_sample: int = 0, what: 
         return
     place = torch.nonzero(bad)[0].tolist()
     value = float(samples[tuple(place)])
-    kind = (
-        "NaN" if value != value else "infinite" if abs(value) == float("inf") else f"{value:g}, too large for float32"
-    )
+    if math.isfinite(value):
+        kind = f"{value:g}, too large for float32"
+    else:
+        kind = "NaN" if math.isnan(value) else "infinite"
     count = int(bad.sum())
     if place:
         place[-1] += first_sample
