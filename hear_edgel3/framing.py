@@ -77,8 +77,8 @@ class Framing(Protocol):
 class CentredFraming:
     """Windows centred at ``k * hop_ms`` for every ``k`` with ``k * hop_ms <= duration`` (HEAR's rule).
 
-    Window ``k`` starts at ``round(k * hop)`` minus half a window, as hear-baseline's ``frame_audio`` does, so a hop that
-    is no whole number of samples never drifts.
+    Window ``k`` starts at ``round(k * hop)`` minus half a window, as hear-baseline's ``frame_audio`` does, so a hop
+    that is no whole number of samples never drifts.
 
     Attributes:
         window: samples per window.

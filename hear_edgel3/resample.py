@@ -134,8 +134,8 @@ class FilterBank:
     def has_late_outputs(self) -> bool:
         """Whether upstream's rounding of the read position changes which filter an output gets.
 
-        Upstream adds ``1 / ratio`` up in float64. Where the exact position is a whole input sample the sum can fall just
-        short of it, and then upstream takes the mirror image of the filter. With the truncated table step the two
+        Upstream adds ``1 / ratio`` up in float64. Where the exact position is a whole input sample the sum can fall
+        just short of it, and then upstream takes the mirror image of the filter. With the truncated table step the two
         differ (by up to 0.8 % of the signal), so they must be told apart.
         """
         return Fraction(1.0 / self.ratio) != Fraction(self.sr_orig, self.sr_new)

@@ -9,37 +9,10 @@ from pathlib import Path
 from hear_edgel3.errors import AudioFileError
 
 # Endings that libsndfile reads; used to pick files out of a folder (a file named by the user is always tried).
-AUDIO_SUFFIXES = frozenset(
-    [
-        ".aif",
-        ".aifc",
-        ".aiff",
-        ".au",
-        ".avr",
-        ".caf",
-        ".flac",
-        ".htk",
-        ".ircam",
-        ".mp3",
-        ".nist",
-        ".oga",
-        ".ogg",
-        ".opus",
-        ".paf",
-        ".pvf",
-        ".rf64",
-        ".sf",
-        ".snd",
-        ".sph",
-        ".svx",
-        ".voc",
-        ".w64",
-        ".wav",
-        ".wave",
-        ".wve",
-        ".xi",
-    ]
+_ENDINGS = (
+    "aif aifc aiff au avr caf flac htk ircam mp3 nist oga ogg opus paf pvf rf64 sf snd sph svx voc w64 wav wave wve xi"
 )
+AUDIO_SUFFIXES = frozenset(f".{ending}" for ending in _ENDINGS.split())
 
 
 def audio_files(inputs: Sequence[str], recursive: bool = False) -> tuple[list[Path], list[tuple[str, AudioFileError]]]:

@@ -128,8 +128,8 @@ def ways_to_get(row: Checkpoint) -> str:
         f"  from the authors' file:      python -m weights_convert {row.name} --source {row.upstream.filename} "
         f"--output {row.filename}\n"
         f"                               (published at {row.upstream.url})\n"
-        f"  from a file converted before: pass its path (weights=..., --weights, --model), or put {row.filename} into a "
-        f"folder and set {FOLDER_VARIABLE} to it"
+        f"  from a file converted before: pass its path (weights=..., --weights, --model), or put {row.filename} "
+        f"into a folder and set {FOLDER_VARIABLE} to it"
     )
 
 
@@ -192,7 +192,7 @@ def _hub_download(row: Checkpoint, force: bool) -> Path:
 
 
 def _from_upstream(row: Checkpoint) -> Path:
-    """Downloads the authors' file and converts it into the cache: the one place where this package calls the converter."""
+    """Downloads and converts the authors' file into the cache: the one place where this package calls the converter."""
     if offline():
         raise WeightsNotFound(
             f"no weights for {row.name} on this machine, and the network is switched off (HF_HUB_OFFLINE); "

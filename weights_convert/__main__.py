@@ -87,8 +87,8 @@ def _one(row: Checkpoint, source: Path | None, target: Path, reference: Path | N
     if reference is not None:
         for result in verify(row, converted.state, reference, tolerance):
             print(
-                f"verified {row.name} on {result.name}: {result.windows} windows, largest error {result.max_error:.2g}, "
-                f"smallest cosine {result.min_cosine:.8f}",
+                f"verified {row.name} on {result.name}: {result.windows} windows, largest error "
+                f"{result.max_error:.2g}, smallest cosine {result.min_cosine:.8f}",
                 file=sys.stderr,
             )
     sha256 = converted.write(target)

@@ -65,12 +65,12 @@ def read_layers(data: bytes, source: str) -> list[Layer]:
     unpacked = _unpack(data, source)
     try:
         with h5py.File(io.BytesIO(unpacked), "r") as file:
-            group = file["model_weights"] if "model_weights" in file else file
+            group = file.get("model_weights", file)
             if "layer_names" not in group.attrs:
                 found = ", ".join(sorted(file.keys())[:5]) or "nothing"
                 raise WeightsCorrupt(
-                    f"{source} is HDF5 but not a Keras model: expected layer groups under /model_weights or at the root, "
-                    f"with the attribute layer_names; found {found}"
+                    f"{source} is HDF5 but not a Keras model: expected layer groups under /model_weights or at the "
+                    f"root, with the attribute layer_names; found {found}"
                 )
             layers = [_layer(group, _text(name), source) for name in group.attrs["layer_names"]]
     except (OSError, KeyError, RuntimeError, ValueError) as error:

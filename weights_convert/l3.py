@@ -17,8 +17,8 @@ _KINDS = {3: "mel", 4: "norm", 2: "conv"}
 def read_checkpoint(data: bytes, source: str, row: Checkpoint) -> dict[str, torch.Tensor]:
     """Reads an upstream file and checks it against the row it is said to be.
 
-    The layers must come in the net's order: mel front end, batch norm, then eight convolutions, each followed by a batch
-    norm but for the last of a sparse net. The front end is not trained, so it is compared with the one this package
+    The layers must come in the net's order: mel front end, batch norm, then eight convolutions, each followed by a
+    batch norm but for the last of a sparse net. The front end is not trained, so it is compared with the one this package
     computes, and not kept. Whatever follows the last of these layers has no weights and may be missing.
 
     Args:

@@ -80,17 +80,19 @@ class _FoldedL3(nn.Module):
         # Folded in float64, so that each value is rounded once. The copies are in eval mode.
         exact = copy.deepcopy(net).double().eval().requires_grad_(False)
         norm = exact.input_norm
-        assert norm.running_var is not None and norm.running_mean is not None
+        assert norm.running_var is not None
+        assert norm.running_mean is not None
         scale = norm.weight / (norm.running_var + norm.eps).sqrt()
         self.scale = nn.Parameter(scale.to(dtype), requires_grad=False)
         self.offset = nn.Parameter((norm.bias - norm.running_mean * scale).to(dtype), requires_grad=False)
         self.convs = nn.ModuleList()
-        for i, conv in enumerate(exact.convs):
-            assert isinstance(conv, nn.Conv2d)
+        for i, plain in enumerate(exact.convs):
+            assert isinstance(plain, nn.Conv2d)
+            conv = plain
             if i < len(exact.norms):
                 conv_norm = exact.norms[i]
                 assert isinstance(conv_norm, nn.BatchNorm2d)
-                conv = fuse_conv_bn_eval(conv, conv_norm)
+                conv = fuse_conv_bn_eval(plain, conv_norm)
             conv.weight.data = conv.weight.data.contiguous(memory_format=torch.channels_last)
             self.convs.append(conv.to(dtype).requires_grad_(False))
         self.n_relu = len(net.norms)
