@@ -18,8 +18,8 @@ def read_checkpoint(data: bytes, source: str, row: Checkpoint) -> dict[str, torc
     """Reads an upstream file and checks it against the row it is said to be.
 
     The layers must come in the net's order: mel front end, batch norm, then eight convolutions, each followed by a
-    batch norm but for the last of a sparse net. The front end is not trained, so it is compared with the one this package
-    computes, and not kept. Whatever follows the last of these layers has no weights and may be missing.
+    batch norm but for the last of a sparse net. The front end is not trained, so it is compared with the one this
+    package computes, and not kept. Whatever follows the last of these layers has no weights and may be missing.
 
     Args:
         data: bytes of the file.

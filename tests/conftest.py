@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from safetensors.torch import save_file
+
+from support import synthetic
+
+_SHARED = Path(os.environ.get("HEAR_EDGEL3_SHARED", Path(__file__).parents[2] / "shared"))
+
+
+@pytest.fixture(autouse=True)
+def _isolated(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Every test has a home of its own and no network but loopback."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("HF_HOME", str(home / "hf"))
+    monkeypatch.setenv("HEAR_EDGEL3_CACHE", str(home / "cache"))
+    for name in ("HEAR_EDGEL3_WEIGHTS", "HEAR_EDGEL3_MIRROR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    connect = socket.socket.connect
+
+    def only_loopback(self: socket.socket, address: object) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6):
+            assert isinstance(address, tuple)
+            assert address[0] in ("127.0.0.1", "::1"), f"a test tried to reach {address}"
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", only_loopback)
+
+
+@pytest.fixture(scope="session")
+def weights_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Seeded weights of one checkpoint of each shape, as <name>.safetensors."""
+    folder = tmp_path_factory.mktemp("weights")
+    for name in synthetic.NAMES:
+        metadata = {"hear_edgel3": json.dumps({"configuration": name})}
+        save_file(synthetic.state(name), folder / f"{name}.safetensors", metadata)
+    yield folder
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with the authors' real checkpoints and the outputs of the original programs."""
+    if not (_SHARED / "reference" / "l3").is_dir():
+        pytest.skip(f"the reference outputs of the original programs are not at {_SHARED} (set HEAR_EDGEL3_SHARED)")
+    return _SHARED

@@ -1,0 +1,1 @@
+"""What several tests share: the float64 oracle, seeded checkpoints, loopback servers."""
