@@ -39,7 +39,16 @@ def to_samples(audio: Any, name: str = "audio") -> torch.Tensor:
     Raises:
         InvalidAudio: not numbers, a type without a full scale, or a sample that is NaN, infinite or beyond float32.
     """
+    samples = _numbers(audio, name)
+    check_finite(samples, name)
+    return samples
+
+
+def _numbers(audio: Any, name: str) -> torch.Tensor:
+    """What :func:`to_samples` does, without the check that samples are finite."""
     tensor = audio.detach() if isinstance(audio, torch.Tensor) else _from_array(audio, name)
+    if tensor.layout is not torch.strided or tensor.is_meta:
+        raise InvalidAudio(f"{name} is a {'meta' if tensor.is_meta else 'sparse'} tensor; give a dense one, with data")
     if tensor.dtype in _FULL_SCALE:
         zero, scale = _FULL_SCALE[tensor.dtype]
         tensor = (tensor.to(torch.float64 if tensor.dtype == torch.int32 else torch.float32) - zero) / scale
@@ -50,7 +59,6 @@ def to_samples(audio: Any, name: str = "audio") -> torch.Tensor:
         )
     elif tensor.dtype not in (torch.float32, torch.float64):
         tensor = tensor.to(torch.float32)
-    check_finite(tensor, name)
     return tensor
 
 
@@ -65,17 +73,20 @@ _FULL_SCALE: dict[torch.dtype, tuple[float, float]] = {
 def _from_array(audio: Any, name: str) -> torch.Tensor:
     if audio is None or isinstance(audio, (str, bytes, os.PathLike)):
         raise InvalidAudio(f"{name} must be an array of samples, got {audio!r}")
+    if isinstance(audio, np.ma.MaskedArray) and bool(np.ma.getmaskarray(audio).any()):
+        raise InvalidAudio(f"{name} is a masked array with masked samples; fill them first: {name}.filled(0)")
     try:
         array = np.asarray(audio)
-    except ValueError as error:
+    except (ValueError, TypeError, RuntimeError) as error:  # RuntimeError: a list of tensors that require gradients
         raise InvalidAudio(f"{name} is not a regular array of numbers: {error}") from error
     if array.dtype == np.longdouble:
-        array = array.astype(np.float64)
+        with np.errstate(over="ignore"):  # what float64 cannot hold becomes infinite and is refused as such
+            array = array.astype(np.float64)
     if array.dtype.kind not in "iuf":
         raise InvalidAudio(f"{name} has type {array.dtype}; give floats in [-1, 1], or int8, int16, int32 or uint8 PCM")
     if array.dtype.kind == "u" and array.dtype.itemsize > 1:
         raise InvalidAudio(f"{name} has type {array.dtype}, which has no full scale in audio; give floats in [-1, 1]")
-    if isinstance(audio, (list, tuple)) and array.dtype.kind == "i":
+    if isinstance(audio, (list, tuple)) and array.dtype == np.int64:
         array = array.astype(np.float64)  # plain Python numbers are sample values, not 64-bit PCM
     # Native byte order, positive strides and writable memory are what torch accepts without a complaint.
     plain = np.require(array, dtype=array.dtype.newbyteorder("="), requirements=["C", "W"]).reshape(array.shape)
@@ -92,8 +103,8 @@ def check_finite(samples: torch.Tensor, name: str, first_sample: int = 0, what: 
         what: what a row is called.
     """
     limit = torch.finfo(torch.float32).max
-    if samples.numel() > _CHECKED_AT_ONCE and samples.ndim > 0:  # so that the check of a long clip stays small
-        step = max(1, _CHECKED_AT_ONCE // max(1, samples[..., 0].numel()))
+    step = max(1, _CHECKED_AT_ONCE * samples.shape[-1] // max(1, samples.numel())) if samples.ndim > 0 else 1
+    if samples.ndim > 0 and step < samples.shape[-1]:  # so that the check of a long clip stays small
         for i in range(0, samples.shape[-1], step):
             check_finite(samples[..., i : i + step], name, first_sample + i, what)
         return
@@ -125,7 +136,7 @@ def hear_batch(audio: Any) -> torch.Tensor:
     Raises:
         InvalidAudio: as :func:`to_samples`, or not two-dimensional, or without samples, or transposed.
     """
-    samples = to_samples(audio)
+    samples = _numbers(audio, "audio")
     if samples.ndim != 2:
         hint = "; for one clip use audio[None]" if samples.ndim == 1 else ""
         raise InvalidAudio(f"audio must have shape (n_sounds, n_samples), got {tuple(samples.shape)}{hint}")
@@ -136,6 +147,7 @@ def hear_batch(audio: Any) -> torch.Tensor:
             f"audio of shape {tuple(samples.shape)} looks like (n_samples, channels), but (n_sounds, n_samples) is "
             f"wanted; use audio.T, or audio.mean(1)[None] for one mono clip"
         )
+    check_finite(samples, "audio")
     return samples
 
 
@@ -148,7 +160,7 @@ def mono(audio: Any) -> torch.Tensor:
     Raises:
         InvalidAudio: as :func:`to_samples`, or not one- or two-dimensional, or empty, or transposed.
     """
-    samples = to_samples(audio)
+    samples = _numbers(audio, "audio")
     if samples.ndim not in (1, 2):
         raise InvalidAudio(
             f"audio must have shape (n_samples,) or (n_samples, channels), got {samples.ndim} dimensions "
@@ -156,14 +168,13 @@ def mono(audio: Any) -> torch.Tensor:
         )
     if samples.numel() == 0:
         raise InvalidAudio(f"audio of shape {tuple(samples.shape)} is empty")
-    if samples.ndim == 1:
-        return samples
-    if samples.shape[1] > samples.shape[0] and samples.shape[1] > _MAX_CHANNELS:
+    if samples.ndim == 2 and samples.shape[1] > samples.shape[0] and samples.shape[1] > _MAX_CHANNELS:
         raise InvalidAudio(
             f"audio of shape {tuple(samples.shape)} looks like (channels, n_samples), but (n_samples, channels) is "
             f"wanted; use audio.T"
         )
-    return samples.mean(dim=1)
+    check_finite(samples.T if samples.ndim == 2 else samples, "audio", what="channel")
+    return samples.mean(dim=1) if samples.ndim == 2 else samples
 
 
 class AudioFile:
@@ -186,16 +197,17 @@ class AudioFile:
         import soundfile
 
         self.path = Path(path)
-        if self.path.is_dir():
-            raise AudioFileError(f"{self.path} is a folder, not an audio file")
-        if not self.path.exists():
-            raise AudioFileError(f"{self.path} does not exist")
         try:
+            if self.path.is_dir():
+                raise AudioFileError(f"{self.path} is a folder, not an audio file")
+            if not self.path.exists():
+                raise AudioFileError(f"{self.path} does not exist")
             if self.path.is_file() and self.path.stat().st_size == 0:
                 raise AudioFileError(f"{self.path} is empty (0 bytes)")
             with self.path.open("rb"):
                 pass  # for the system's own words on permissions, which libsndfile does not pass on
-            self._file = soundfile.SoundFile(os.fspath(self.path))
+            # bytes, because names on POSIX need not be text
+            self._file = soundfile.SoundFile(str(self.path) if os.name == "nt" else os.fsencode(self.path))
         except (soundfile.SoundFileError, TypeError) as error:  # TypeError: a headerless .raw file
             raise AudioFileError(f"{self.path} cannot be read as audio: {_reason(error)}") from error
         except OSError as error:
@@ -249,4 +261,6 @@ class AudioFile:
 def _reason(error: Exception) -> str:
     """Libsndfile's own words, without the path it repeats."""
     text: str = getattr(error, "error_string", None) or str(error)
+    if "does not exist or is not a regular file" in text:  # said of every .mp3 that is none; existence was checked
+        return "Format not recognised"
     return text.removeprefix("Error : ").strip().rstrip(".")

@@ -185,7 +185,7 @@ class Extractor(nn.Module):
             nonlocal fed
             for block in blocks:
                 fed += len(block)
-                yield block.to(self._parameter.device)
+                yield self._on_my_device(block)
 
         def total(n_samples: int) -> int:
             self._check_length(fed, sample_rate)
@@ -208,6 +208,10 @@ class Extractor(nn.Module):
             return self.configuration.checkpoint.windows_per_batch
         return _WINDOWS_PER_BATCH_GPU
 
+    def _on_my_device(self, samples: torch.Tensor) -> torch.Tensor:
+        device = self._parameter.device
+        return (samples.float() if device.type == "mps" else samples).to(device)  # mps has no float64
+
     def _check_length(self, n_samples: int, sample_rate: int) -> None:
         if resampled_length(n_samples, sample_rate, self.net_sample_rate) < 1:
             raise InvalidAudio(
@@ -222,7 +226,7 @@ class Extractor(nn.Module):
         count = framing.count(resampled_length(n_samples, self.sample_rate, self.net_sample_rate), duration)
         result = torch.empty(n_clips * count, self.timestamp_embedding_size, device=samples.device)
         with self._evaluating():
-            moved = samples.to(self._parameter.device)
+            moved = self._on_my_device(samples)
             converted = resample(moved, self.sample_rate, self.net_sample_rate).float()
             row = 0
             for group in windows_of_batch(converted, framing, count, self._group):

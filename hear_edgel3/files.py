@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from hear_edgel3.audio import AudioFile, mono
-from hear_edgel3.errors import AudioFileError, InvalidAudio
+from hear_edgel3.errors import InvalidAudio, InvalidOption
 from hear_edgel3.extractor import Extractor
 from hear_edgel3.framing import EdgeL3Framing
 from hear_edgel3.loading import load
@@ -73,9 +73,7 @@ def embed_file(
     try:
         with AudioFile(path) as file:
             return _clip(model, file.blocks(), check_rate(file.sample_rate, "the file's sample rate"), framing)
-    except AudioFileError:
-        raise
-    except (InvalidAudio, ValueError) as error:  # give the file's name where the error lacks it
+    except (InvalidAudio, InvalidOption) as error:  # give the file's name where the error lacks it
         text = str(error)
         raise type(error)(text if str(path) in text else f"{path}: {text}") from error
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from hear_edgel3.checkpoint_file import load_into, sha256_of
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.extractor import Extractor, WeightsInfo
 from hear_edgel3.registry import resolve
-from hear_edgel3.weights import load_into, locate, sha256_of
+from hear_edgel3.weights import locate
 
 
 def load(

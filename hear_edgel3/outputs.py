@@ -71,15 +71,16 @@ def plan_outputs(
             keys = {_key(p) for p in named}
             if len(keys) == len(members) and not keys & taken:
                 break
-        else:  # names made of the same parts in another order: number them
-            first, n = named[0], 0
-            named = []
-            while len(named) < len(members):
-                n += 1
-                numbered = first.with_name(f"{first.stem}_{n}{_EXTENSION}")
-                if _key(numbered) not in taken:
-                    named.append(numbered)
-            keys = {_key(p) for p in named}
+        else:  # paths that differ in upper and lower case only, or are made of the same parts in another order
+            named, keys, n = [], set(), 0
+            for i in members:
+                while True:
+                    n += 1
+                    numbered = _named(sources[i], f"{_longer_stem(sources[i], 0)}_{n}", suffix, output_dir)
+                    if _key(numbered) not in taken | keys:
+                        break
+                named.append(numbered)
+                keys.add(_key(numbered))
         taken |= keys
         for i, path in zip(members, named, strict=True):
             outputs[i] = path
@@ -107,10 +108,15 @@ def check_writable(path: Path) -> None:
     Raises:
         OutputError: the folder does not exist or is not writable, or a folder is in the file's place.
     """
-    if path.is_dir():
-        raise OutputError(f"cannot write {path}: it is a folder")
-    if not path.parent.is_dir():
-        raise OutputError(f"cannot write {path}: the folder {path.parent} does not exist")
+    try:
+        if path.is_dir():
+            raise OutputError(f"cannot write {path}: it is a folder")
+        if not path.parent.is_dir():
+            raise OutputError(f"cannot write {path}: the folder {path.parent} does not exist")
+    except OSError as error:
+        if isinstance(error, OutputError):
+            raise
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error  # a name too long
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise OutputError(f"cannot write {path}: no permission to write into {path.parent}")
 
@@ -160,7 +166,8 @@ def conflict(path: Path, source: Path, configuration: str) -> str | None:
         configuration: name of the configuration that would be used.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # opened here, because np.load leaves its own handle open when the file is damaged
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             made_from = str(file["source"]) if "source" in file else None
             made_with = str(file["configuration"]) if "configuration" in file else None
     except (OSError, ValueError, KeyError, EOFError):

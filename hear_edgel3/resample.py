@@ -163,6 +163,11 @@ class FilterBank:
             wings.append(np.where(valid, window[index] + eta[:, None] * delta[index], 0.0))
         return wings[0], wings[1], centre
 
+    def _whole_phases(self, group: _PhaseGroup) -> int:
+        """How many of a group's phases fall on a whole input sample (and so may be read late)."""
+        unit = self.phases_per_unit
+        return -(-(group.first + group.count) // unit) + -group.first // unit
+
     def _matrix(self, number: int, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
         """(taps, columns) of group ``number``: the regular columns, then one late column per whole-sample phase."""
         key = (number, device, dtype)
@@ -211,6 +216,11 @@ class FilterBank:
             parts = []
             late_parts = []
             for number, group in enumerate(self._groups):
+                if q1 - q0 == 1 and not t0 - group.count < q0 * self.step_out + group.first < t1:
+                    # a short stretch of a long period: none of these phases is wanted
+                    parts.append(x.new_zeros((batch, 1, group.count), dtype=dtype))
+                    late_parts.append(parts[-1][..., : self._whole_phases(group)])
+                    continue
                 begin = q0 * self.step_in + group.offset - x_start
                 length = (q1 - q0 - 1) * self.step_in + group.taps
                 lo, hi = min(max(begin, 0), x.shape[1]), min(max(begin + length, 0), x.shape[1])

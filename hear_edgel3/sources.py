@@ -30,6 +30,8 @@ def audio_files(inputs: Sequence[str], recursive: bool = False) -> tuple[list[Pa
     for name in inputs:
         path = Path(name)
         try:
+            if not name:
+                raise AudioFileError("an input is empty, not the name of a file or folder")
             if path.is_dir():
                 found = _in_folder(path, recursive)
                 if not found:

@@ -1,4 +1,4 @@
-"""Where the weights of a checkpoint come from, and how they are read.
+"""Where the weights of a checkpoint come from.
 
 The first of these that has them wins; each step says what it did at log level INFO:
 
@@ -8,32 +8,23 @@ The first of these that has them wins; each step says what it did at log level I
 4. the cache of converted files (``$HEAR_EDGEL3_CACHE``, else ``~/.cache/hear_edgel3``);
 5. the Hugging Face Hub, at the revision and sha256 in the registry, where it has them;
 6. the authors' file, downloaded, verified, converted by ``weights_convert`` and put into the cache.
-
-Only safetensors files are read: nothing in them is ever executed.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import os
 import sys
 from importlib import resources
 from pathlib import Path
 
-import torch
-from torch import nn
-
 from hear_edgel3._version import __version__
+from hear_edgel3.checkpoint_file import sha256_of
 from hear_edgel3.errors import DownloadError, WeightsCorrupt, WeightsMismatch, WeightsNotFound
 from hear_edgel3.registry import Checkpoint
 
 FOLDER_VARIABLE = "HEAR_EDGEL3_WEIGHTS"
 CACHE_VARIABLE = "HEAR_EDGEL3_CACHE"
-# The one metadata key our files carry; its value is JSON, so that the file's bytes are reproducible.
-METADATA_KEY = "hear_edgel3"
-
 _log = logging.getLogger(__name__)
 
 
@@ -48,9 +39,9 @@ def cache_folder() -> Path:
 
 def offline() -> bool:
     """Whether the user has forbidden the network (``HF_HUB_OFFLINE`` or ``TRANSFORMERS_OFFLINE``)."""
-    import huggingface_hub
+    from huggingface_hub import constants  # its attributes are loaded lazily: `huggingface_hub.constants` may not exist
 
-    return bool(huggingface_hub.constants.HF_HUB_OFFLINE)
+    return bool(constants.HF_HUB_OFFLINE)
 
 
 def origin(row: Checkpoint) -> str:
@@ -135,16 +126,22 @@ def ways_to_get(row: Checkpoint) -> str:
 
 def _from_hub(row: Checkpoint) -> Path:
     """Downloads (or finds in the Hub's own cache) the file at the pinned revision and checks its sha256."""
-    for attempt in (1, 2):
-        path = _hub_download(row, force=attempt == 2)
-        if row.hub.sha256 is None:
-            return path
-        found = sha256_of(path)
-        if found == row.hub.sha256:
-            return path
+    path = _hub_download(row, force=False)
+    if row.hub.sha256 is None:
+        return path
+    found = sha256_of(path)
+    if found != row.hub.sha256 and not offline():
         # A cached file may have been damaged on disk: fetch it once more before giving up.
-        if offline():
-            break
+        try:
+            path = _hub_download(row, force=True)
+        except DownloadError as error:
+            raise WeightsCorrupt(
+                f"{path} is damaged (expected sha256 {row.hub.sha256}, found {found}) and was not loaded; fetching it "
+                f"again failed: {error}"
+            ) from error
+        found = sha256_of(path)
+    if found == row.hub.sha256:
+        return path
     raise WeightsCorrupt(
         f"{row.hub.filename} of {row.hub.repo_id} at {row.hub.revision} has the wrong checksum: expected sha256 "
         f"{row.hub.sha256}, found {found} in {path}; the file was damaged or tampered with and was not loaded"
@@ -157,6 +154,11 @@ def _hub_download(row: Checkpoint, force: bool) -> Path:
 
     hub = row.hub
     what = f"{hub.filename} of {hub.repo_id} at revision {hub.revision}"
+    if not force:
+        # hf_hub_download would find it too, but may first ask the Hub which agents there are (huggingface_hub 2).
+        cached = huggingface_hub.try_to_load_from_cache(hub.repo_id, hub.filename, revision=hub.revision)
+        if isinstance(cached, str):
+            return Path(cached)
     try:
         return Path(
             huggingface_hub.hf_hub_download(
@@ -207,82 +209,3 @@ def _from_upstream(row: Checkpoint) -> Path:
         raise WeightsNotFound(f"no weights for {row.name} on this machine, and {error}; {ways_to_get(row)}") from error
     _log.info("weights of %s: %s (converted from %s)", row.name, path, row.upstream.url)
     return path
-
-
-def sha256_of(path: str | os.PathLike[str]) -> str:
-    """Hexadecimal sha256 of a file."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """Tensors and metadata of a safetensors file.
-
-    Raises:
-        WeightsCorrupt: the file is not readable as safetensors.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            # clone: the file may be replaced while the model lives
-            return {name: file.get_tensor(name).clone() for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
-        raise WeightsCorrupt(
-            f"{path} is not a sound safetensors file ({error}); if it came from a download or a copy, delete it and "
-            f"fetch it again"
-        ) from error
-
-
-def load_into(net: nn.Module, row: Checkpoint, path: Path) -> None:
-    """Reads ``path`` and puts its tensors into ``net``, all or nothing.
-
-    Raises:
-        WeightsCorrupt: not a sound safetensors file, or a value is not finite.
-        WeightsMismatch: made for another checkpoint, or names or shapes differ from the net's.
-    """
-    tensors, metadata = read_tensors(path)
-    made_for = _configuration_in(metadata)
-    if made_for is not None and made_for != row.name:
-        raise WeightsMismatch(f"{path} holds the weights of {made_for}, not of {row.name}")
-    check_tensors(tensors, net, row.name, str(path))
-    net.load_state_dict(tensors, strict=False)  # names were compared above; batch counters may be absent
-
-
-def _configuration_in(metadata: dict[str, str]) -> str | None:
-    try:
-        value = json.loads(metadata.get(METADATA_KEY, "{}")).get("configuration")
-    except (ValueError, AttributeError):
-        return None
-    return value if isinstance(value, str) else None
-
-
-def check_tensors(tensors: dict[str, torch.Tensor], net: nn.Module, name: str, source: str) -> None:
-    """Compares names and shapes with the net's, and refuses values that are not finite.
-
-    Raises:
-        WeightsMismatch: a name is missing or unknown, or a shape differs.
-        WeightsCorrupt: a value is NaN or infinite.
-    """
-    expected = {k: v for k, v in net.state_dict().items() if not k.endswith("num_batches_tracked")}
-    found = {k: v for k, v in tensors.items() if not k.endswith("num_batches_tracked")}
-    missing, unknown = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
-    problems = []
-    if missing:
-        problems.append(f"{len(missing)} tensors are missing ({_some(missing)})")
-    if unknown:
-        problems.append(f"{len(unknown)} are unknown ({_some(unknown)})")
-    problems += [
-        f"{key} should have shape {tuple(expected[key].shape)} but has {tuple(found[key].shape)}"
-        for key in sorted(expected.keys() & found.keys())
-        if expected[key].shape != found[key].shape
-    ][:3]
-    if problems:
-        raise WeightsMismatch(f"{source} does not fit {name}: {'; '.join(problems)}")
-    for key, value in found.items():
-        if not bool(torch.isfinite(value).all()):
-            raise WeightsCorrupt(f"{source}: {key} has values that are not finite")
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

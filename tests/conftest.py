@@ -1,15 +1,12 @@
 from __future__ import annotations
 
-import json
 import os
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from safetensors.torch import save_file
 
-from support import synthetic
+from support.write_weights import write_weights
 
 _SHARED = Path(os.environ.get("HEAR_EDGEL3_SHARED", Path(__file__).parents[2] / "shared"))
 
@@ -35,13 +32,11 @@ def _isolated(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPath
 
 
 @pytest.fixture(scope="session")
-def weights_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def weights_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Seeded weights of one checkpoint of each shape, as <name>.safetensors."""
     folder = tmp_path_factory.mktemp("weights")
-    for name in synthetic.NAMES:
-        metadata = {"hear_edgel3": json.dumps({"configuration": name})}
-        save_file(synthetic.state(name), folder / f"{name}.safetensors", metadata)
-    yield folder
+    write_weights(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

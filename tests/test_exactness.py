@@ -1,7 +1,7 @@
 """The golden references: one set of numbers, every implementation, each with its tolerance and the reason for it.
 
 Without the folder of the originals' outputs the references are the float64 oracle's (tests/data/golden.npz, made by
-tests/support/make_data.py); with it they are also those of edgel3 0.2.1 itself, run with the authors' SEA-64 checkpoint.
+tests/support/make_data.py); with it they are also those of edgel3 0.2.1 itself, with the authors' SEA-64 checkpoint.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def real_sea_64(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def tolerance(clip: str) -> float:
-    """Real audio: 2e-4. A pure chirp leaves most mel bands to rounding noise of the original's own float32 DFT: 2e-2."""
+    """Real audio: 2e-4. A pure chirp leaves most mel bands to the rounding noise of the original's own DFT: 2e-2."""
     return 2e-2 if clip.startswith("chirp") else 2e-4
 
 
@@ -164,9 +164,9 @@ def test_original_intermediates_sea_64(reference, real_sea_64: Path) -> None:
     # peak that is worth 9e-4 dB, and through the first layers 3e-4. The maxima after them forget such bands: 3e-5.
     allowed = {"melspectrogram_1": 2e-3, "audio_embedding_layer": 1e-4, "flatten_1": 1e-4}
     for name, found in stages.items():
-        found = found.permute(0, 2, 3, 1) if found.ndim == 4 else found
+        nhwc = found.permute(0, 2, 3, 1) if found.ndim == 4 else found
         atol = allowed.get(name, 6e-4)
-        np.testing.assert_allclose(found.numpy(), original[name], rtol=0, atol=atol, err_msg=name)
+        np.testing.assert_allclose(nhwc.numpy(), original[name], rtol=0, atol=atol, err_msg=name)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -193,8 +193,8 @@ def test_original_program_with_seeded_weights(
         found = embed(extractor, original[f"pcm__{clip}"] / np.float32(32768))
         np.testing.assert_allclose(found, original[f"emb__{clip}"], rtol=0, atol=atol, err_msg=clip)
         assert cosine(found, original[f"emb__{clip}"]) >= 0.999999
-    # Whole files. The chirp is above 2e-2 and the 22 kHz clip (bands above 11 kHz empty in a 48 kHz net) above 5e-4 even
-    # with the original's own float32 DFT kernels, summed in float64: what is compared there is its rounding noise.
+    # Whole files. The chirp is above 2e-2 and the 22 kHz clip (bands above 11 kHz empty in a 48 kHz net) above 5e-4
+    # even with the original's own float32 DFT kernels, summed in float64: what is compared is its rounding noise.
     limits = {"chirp_mono": 4e-2, "mix_stereo_22k": 2e-3 if name == "sparse_95" else atol}
     for clip, centre, hop in (("chirp_mono", "False", "0.5"), ("mix_stereo_22k", "True", "0.33")):
         key = f"api__{clip}__c{centre}__h{hop}"

@@ -58,6 +58,8 @@ def _convert(argv: list[str]) -> int:
     arguments = parser.parse_args(argv)
     if arguments.all == bool(arguments.names):
         parser.error("give the names of checkpoints, or --all")
+    if arguments.source is not None and not arguments.source.is_dir() and len(arguments.names) != 1:
+        parser.error("--source takes a folder when there are several checkpoints")
     rows = list(checkpoints()) if arguments.all else [resolve(name).checkpoint for name in arguments.names]
     sources = [(row, _source(row, arguments.source)) for row in rows]
     if arguments.all and arguments.source is not None:

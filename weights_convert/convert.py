@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save
 
 from hear_edgel3._version import __version__
 from hear_edgel3.atomic import atomic_write
+from hear_edgel3.checkpoint_file import check_tensors, encode
 from hear_edgel3.errors import OutputError, WeightsMismatch, WeightsNotFound
 from hear_edgel3.registry import Checkpoint, Component, checkpoints
-from hear_edgel3.weights import METADATA_KEY, cache_folder, check_tensors
+from hear_edgel3.weights import cache_folder
 from weights_convert.upstream import download, git_blob_id
 
 
@@ -36,8 +35,8 @@ class Converted:
     published: bool
 
     def to_bytes(self) -> bytes:
-        """The safetensors file. The same source gives the same bytes: one metadata key, its JSON sorted."""
-        return save(self.state, {METADATA_KEY: json.dumps(self.provenance, sort_keys=True)})
+        """The safetensors file. The same source gives the same bytes."""
+        return encode(self.state, self.provenance)
 
     def write(self, path: Path) -> str:
         """Writes the file whole or not at all and returns its sha256."""

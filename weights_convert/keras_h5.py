@@ -73,7 +73,8 @@ def read_layers(data: bytes, source: str) -> list[Layer]:
                     f"root, with the attribute layer_names; found {found}"
                 )
             layers = [_layer(group, _text(name), source) for name in group.attrs["layer_names"]]
-    except (OSError, KeyError, RuntimeError, ValueError) as error:
+    # TypeError, AttributeError: h5py's answers where an attribute or group is not of the kind Keras writes
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
         if isinstance(error, WeightsCorrupt):
             raise
         raise WeightsCorrupt(f"{source} is a damaged or truncated HDF5 file: {error}") from error

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from hear_edgel3.errors import DownloadError, WeightsMismatch
+from hear_edgel3.checkpoint_file import check_tensors, read_tensors
+from hear_edgel3.errors import DownloadError, WeightsMismatch, WeightsNotFound
 from hear_edgel3.registry import Checkpoint, resolve
-from hear_edgel3.weights import METADATA_KEY, check_tensors, read_tensors
 
 _CARD = """---
 library_name: hear_edgel3
@@ -93,14 +93,19 @@ def publish(row: Checkpoint, weights: Path, repo_id: str | None = None, upload: 
         upload: whether to do it; otherwise nothing leaves this machine.
 
     Raises:
+        WeightsNotFound: there is no such file.
         WeightsMismatch: the file is not a conversion of this checkpoint's published file.
         WeightsCorrupt: the file is damaged.
         DownloadError: the Hub refused.
     """
+    if not weights.is_file():
+        raise WeightsNotFound(
+            f"the converted file {weights} does not exist; make it with: python -m weights_convert {row.name}"
+        )
+    tensors, written = read_tensors(weights)
     data = weights.read_bytes()
-    tensors, metadata = read_tensors(weights)
     check_tensors(tensors, row.net.build(), row.name, str(weights))
-    provenance = json.loads(metadata.get(METADATA_KEY, "{}"))
+    provenance = _complete(written)
     if provenance.get("configuration") != row.name or provenance.get("source_git_blob") != row.upstream.git_blob:
         raise WeightsMismatch(
             f"{weights} was not converted from the published file of {row.name} (git blob {row.upstream.git_blob}; the "
@@ -112,6 +117,12 @@ def publish(row: Checkpoint, weights: Path, repo_id: str | None = None, upload: 
     card = model_card(row, provenance, filename, sha256)
     revision = _upload(repo_id, {filename: data, "README.md": card.encode()}, row.name) if upload else None
     return Publication(repo_id, filename, sha256, len(data), card, revision)
+
+
+def _complete(provenance: dict[str, Any]) -> dict[str, str]:
+    """The provenance, if it is the converter's; else nothing."""
+    needed = ("configuration", "source_git_blob", "source_sha256", "converter")
+    return provenance if all(isinstance(provenance.get(key), str) for key in needed) else {}
 
 
 def model_card(row: Checkpoint, provenance: dict[str, str], filename: str, sha256: str) -> str:
@@ -155,6 +166,9 @@ def _upload(repo_id: str, files: dict[str, bytes], name: str) -> str:
             f"the Hub refused the upload to {repo_id}: {error}; log in with `hf auth login` as a member of its "
             f"organisation, or choose another repository with --repo-id"
         ) from error
+    except Exception as error:
+        # The HTTP client's own classes differ between versions 1 and 2 of huggingface_hub.
+        raise DownloadError(f"nothing was uploaded to {repo_id}: {type(error).__name__}: {error}") from error
     return str(commit.oid)
 
 

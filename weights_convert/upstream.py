@@ -45,6 +45,7 @@ def download(row: Checkpoint) -> bytes:
         with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:  # noqa: S310
             data: bytes = response.read()
     except urllib.error.HTTPError as error:
+        error.close()  # it holds the connection
         raise DownloadError(f"{url} answered {error.code} {error.reason}") from error
     except http.client.IncompleteRead as error:
         raise DownloadError(f"{url} broke off after {len(error.partial)} bytes; try again") from error

@@ -8,7 +8,7 @@ import sys
 
 from hear_edgel3._version import __version__
 from hear_edgel3.cli import catalogue, embed, info
-from hear_edgel3.errors import HearEdgeL3Error
+from hear_edgel3.errors import HearEdgeL3Error, InvalidOption, UnknownConfiguration
 
 _COMMANDS = (embed, catalogue, info)
 
@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
         return int(arguments.run(arguments))
     except HearEdgeL3Error as error:
         print(f"hear-edgel3: {error}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, (InvalidOption, UnknownConfiguration)) else 1
     except KeyboardInterrupt:
         print("hear-edgel3: interrupted", file=sys.stderr)
         return 130

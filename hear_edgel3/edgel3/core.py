@@ -138,5 +138,5 @@ def _check(center: object, verbose: object, model: object) -> None:
     if model is not None and not isinstance(model, Extractor):
         raise InvalidOption(f"model must come from models.load_embedding_model, got {type(model).__name__}")
     for name, value in (("center", center), ("verbose", verbose)):
-        if not isinstance(value, (bool, int, float, np.bool_)) or value not in (0, 1):
+        if not isinstance(value, (bool, int, float, np.bool_, np.number)) or value not in (0, 1):
             raise InvalidOption(f"{name} must be True or False, got {value!r}")

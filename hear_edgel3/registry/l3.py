@@ -102,8 +102,8 @@ def _sparse_rows() -> Iterator[Checkpoint]:
                 ),
                 hub=HubFile(f"hear-edgel3/{name}", "model.safetensors", *_PUBLISHED.get(name, ())),
                 citation=_EDGEL3,
-                # One window's largest activation is 13 MB: larger batches were slower, not faster.
-                windows_per_batch=2,
+                # One window's largest activation is 13 MB: batches were slower, not faster.
+                windows_per_batch=1,
             )
 
 

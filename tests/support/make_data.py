@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import soundfile
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -36,7 +37,7 @@ def calibrate_sea_64() -> None:
         norm = np.stack(
             [
                 rs.uniform(0.6, 1.4, c),
-                rs.randn(c) * 0.3 - (2.0 if last else 0.0),  # about half of the embedding is zero, as in the real net
+                rs.randn(c) * 0.3 - (0.8 if last else 0.0),  # many values of the embedding are zero
                 mean + rs.randn(c) * 0.2 * np.sqrt(variance),
                 variance * rs.uniform(0.7, 1.4, c) + 1e-4,
             ]
@@ -65,7 +66,24 @@ def golden() -> None:
     np.savez_compressed(synthetic.DATA / "golden.npz", **arrays)
 
 
+def example() -> None:
+    """Three seconds of made-up birds over wind, stereo: something to try the command line on."""
+    rate, seconds = 44100, 3
+    rs = np.random.RandomState(11)
+    t = np.arange(rate * seconds) / rate
+    wind = np.cumsum(rs.randn(len(t)))
+    wind = 0.02 * (wind - np.convolve(wind, np.ones(400) / 400, "same"))
+    birds = np.zeros((2, len(t)))
+    for start in (0.3, 0.75, 1.1, 1.9, 2.15, 2.4):
+        u = np.clip((t - start) / 0.22, 0, 1)
+        call = np.sin(2 * np.pi * 0.22 * (2800 * u + 900 * np.sin(9 * u))) * np.sin(np.pi * u) ** 2
+        birds += 0.3 * np.outer([rs.rand(), rs.rand()], call)
+    stereo = np.clip(birds + 0.1 * wind, -0.9, 0.9)
+    soundfile.write(synthetic.DATA / "example.flac", stereo.T, rate, subtype="PCM_16")
+
+
 if __name__ == "__main__":
+    example()
     calibrate_sea_64()
     synthetic.norm_weights.cache_clear()
     golden()

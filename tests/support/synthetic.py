@@ -149,7 +149,7 @@ def h5_bytes(
         layers.append((numbered("flatten"), []))
 
     def strings(values: list[str]) -> object:
-        return [v.encode() for v in values] if as_bytes else values
+        return np.array(values, dtype="S") if as_bytes and values else values
 
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
