@@ -89,7 +89,7 @@ class Extractor(nn.Module):
         self.scene_embedding_size = row.embedding_size
         self.timestamp_embedding_size = row.embedding_size
         self.weights = weights
-        self._runner = engines.Runner(net, engine)
+        self._runner = engines.Runner(engine)
 
     @property
     def engine(self) -> str:
@@ -236,7 +236,7 @@ class Extractor(nn.Module):
 
     def _embed(self, windows: torch.Tensor) -> torch.Tensor:
         image = self.frontend(windows)
-        return self._runner(image.to(self._parameter.dtype)).float()
+        return self._runner(self.net, image.to(self._parameter.dtype)).float()
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:

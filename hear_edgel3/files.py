@@ -6,7 +6,7 @@ Timestamps here are seconds, as edgel3 writes them; the HEAR functions give mill
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,10 @@ class ClipEmbedding:
         configuration: name of the configuration.
         embedding_version: version of the configuration's numbers.
         weights_sha256: of the weights file.
+        hop_size: seconds between windows, as asked for.
+        center: whether timestamps are the middles of the windows.
+        duration: seconds of audio.
+        silent: whether every sample was zero.
     """
 
     embedding: np.ndarray
@@ -41,6 +45,10 @@ class ClipEmbedding:
     configuration: str
     embedding_version: int
     weights_sha256: str
+    hop_size: float
+    center: bool
+    duration: float
+    silent: bool
 
 
 def embed_file(
@@ -103,11 +111,24 @@ def _framing(model: Extractor, hop_size: float, center: bool) -> EdgeL3Framing:
 
 
 def _clip(model: Extractor, blocks: Iterable[torch.Tensor], sample_rate: int, framing: EdgeL3Framing) -> ClipEmbedding:
-    embedding = model.embed_stream(blocks, sample_rate, framing)
+    n_samples, silent = 0, True
+
+    def watched() -> Iterator[torch.Tensor]:
+        nonlocal n_samples, silent
+        for block in blocks:
+            n_samples += len(block)
+            silent = silent and not bool(block.any())
+            yield block
+
+    embedding = model.embed_stream(watched(), sample_rate, framing)
     return ClipEmbedding(
         embedding,
         framing.timestamps_s(len(embedding)),
         model.configuration.name,
         model.configuration.checkpoint.embedding_version,
         model.weights.sha256 if model.weights is not None else "",
+        float(framing.hop_size),
+        framing.center,
+        n_samples / sample_rate,
+        silent,
     )

@@ -21,6 +21,8 @@ import torch
 
 from hear_edgel3.errors import InvalidOption
 
+_LONGEST_HOP = 1e9
+
 
 @dataclass(frozen=True)
 class TimestampContract:
@@ -177,7 +179,7 @@ class EdgeL3Framing:
 
 
 def check_positive(value: object, name: str, unit: str) -> float:
-    """Returns a positive finite number, or raises InvalidOption naming it."""
+    """Returns a positive number of reasonable size, or raises InvalidOption naming it."""
     try:
         good = isinstance(value, (int, float, np.integer, np.floating, Fraction)) and not isinstance(value, bool)
         number = float(value) if good else math.nan  # type: ignore[arg-type]
@@ -185,6 +187,8 @@ def check_positive(value: object, name: str, unit: str) -> float:
         number = math.inf
     if not math.isfinite(number) or number <= 0:
         raise InvalidOption(f"{name} must be a positive number of {unit}, got {value!r}")
+    if number > _LONGEST_HOP:
+        raise InvalidOption(f"{name} must be at most {_LONGEST_HOP:g} {unit}, got {value!r}")
     return number
 
 

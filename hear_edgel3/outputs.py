@@ -134,7 +134,7 @@ def make_folder(folder: str | os.PathLike[str]) -> None:
 
 
 def save_npz(path: Path, clip: ClipEmbedding, source: str | os.PathLike[str]) -> None:
-    """Writes the arrays embedding, timestamps, configuration, embedding_version, weights_sha256 and source.
+    """Writes the two arrays, and what made them: configuration, embedding_version, weights_sha256, options and source.
 
     Args:
         path: where to.
@@ -152,30 +152,37 @@ def save_npz(path: Path, clip: ClipEmbedding, source: str | os.PathLike[str]) ->
             configuration=np.array(clip.configuration),
             embedding_version=np.array(clip.embedding_version),
             weights_sha256=np.array(clip.weights_sha256),
+            hop_size=np.array(clip.hop_size),
+            center=np.array(clip.center),
             # a file name may hold bytes that are no text; npz strings must be text
             source=np.array(os.path.abspath(source).encode("utf-8", "replace").decode("utf-8", "replace")),
         )
 
 
-def conflict(path: Path, source: Path, configuration: str) -> str | None:
+def conflict(path: Path, source: Path, configuration: str, hop_size: float, center: bool) -> str | None:
     """Why an existing output is not the result of this very job, or None if it may well be.
 
     Args:
         path: the existing output.
         source: the audio file that would be embedded into it.
         configuration: name of the configuration that would be used.
+        hop_size: seconds between windows that would be used.
+        center: whether windows would be centred.
     """
+    wanted = {"configuration": configuration, "hop_size": hop_size, "center": center}
     try:
         # opened here, because np.load leaves its own handle open when the file is damaged
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             made_from = str(file["source"]) if "source" in file else None
-            made_with = str(file["configuration"]) if "configuration" in file else None
+            # what the old edgel3 wrote has none of these
+            found = {key: file[key].item() for key in wanted if key in file}
     except (OSError, ValueError, KeyError, EOFError):
         return "it exists, but cannot be read"
     except Exception as error:  # zipfile.BadZipFile and zlib.error have no common base
         return f"it exists, but is damaged ({error})"
-    if made_with is not None and made_with != configuration:
-        return f"it exists and was made with {made_with}"
+    for key, value in found.items():
+        if value != wanted[key]:
+            return f"it exists and was made with {key} {value}, not {wanted[key]}"
     # A source that is gone has probably moved here; one that is still there is another file.
     if made_from is not None and made_from != os.path.abspath(source) and os.path.exists(made_from):
         return f"it exists and was made from {made_from}"

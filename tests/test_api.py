@@ -262,7 +262,7 @@ def test_a_loaded_model_is_ready_to_run(sea: Extractor, weights_folder: Path) ->
 def by_the_net(extractor: Extractor, audio: torch.Tensor) -> torch.Tensor:
     """The scene embedding through a fresh copy of the plain net, which cannot know what was compiled before."""
     plain = copy.deepcopy(extractor).eval()
-    plain._runner = type(plain._runner)(plain.net, "eager")
+    plain._runner = type(plain._runner)("eager")
     return plain.scene_embeddings(audio)
 
 
@@ -299,6 +299,12 @@ def replace_a_parameter(extractor: Extractor) -> None:
     extractor.net.convs[7].bias = torch.nn.Parameter(extractor.net.convs[7].bias.detach() + 1)
 
 
+def replace_the_net(extractor: Extractor) -> None:
+    net = synthetic.row("sea_64").net.build()
+    net.load_state_dict(other_state(), strict=False)
+    extractor.net = net
+
+
 def train_the_norms(extractor: Extractor) -> None:
     extractor.train()
     with torch.no_grad():
@@ -308,7 +314,16 @@ def train_the_norms(extractor: Extractor) -> None:
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(
     "change",
-    [load_state, assign_state, change_in_place, change_a_norm, optimise, replace_a_parameter, train_the_norms],
+    [
+        load_state,
+        assign_state,
+        change_in_place,
+        change_a_norm,
+        optimise,
+        replace_a_parameter,
+        replace_the_net,
+        train_the_norms,
+    ],
 )
 def test_changes_are_noticed(
     change: Callable[[Extractor], None], engine: str, weights_folder: Path, audio: torch.Tensor
@@ -393,7 +408,7 @@ def test_the_mode_comes_back_after_an_error(sea: Extractor) -> None:
     with pytest.raises(HearEdgeL3Error):
         sea.scene_embeddings(torch.full((1, 16000), float("nan")))
 
-    def broken(x: torch.Tensor) -> torch.Tensor:
+    def broken(net: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
         raise RuntimeError("out of memory")
 
     sea._runner = broken

@@ -73,9 +73,11 @@ def test_a_file(capsys: Captured) -> None:
     found = contents("a.npz")
     expected = hear_edgel3.embed_file(source, "sea_64")
     assert sorted(found) == [
+        "center",
         "configuration",
         "embedding",
         "embedding_version",
+        "hop_size",
         "source",
         "timestamps",
         "weights_sha256",
@@ -425,9 +427,14 @@ def test_nothing_is_loaded_when_all_is_done(monkeypatch: pytest.MonkeyPatch) -> 
         (lambda p: p.write_bytes(b"precious"), "it exists, but cannot be read"),
         (lambda p: p.write_bytes(b""), "it exists, but cannot be read"),
         (lambda p: p.write_bytes(b"PK\x03\x04precious"), "it exists, but is damaged"),
-        (lambda p: np.savez(p, configuration="sea_128"), "it exists and was made with sea_128"),
+        (
+            lambda p: np.savez(p, configuration="sea_128"),
+            "it exists and was made with configuration sea_128",
+        ),
+        (lambda p: np.savez(p, hop_size=0.25), "it exists and was made with hop_size 0.25, not 0.5"),
+        (lambda p: np.savez(p, center=False), "it exists and was made with center False, not True"),
     ],
-    ids=["other file", "empty", "damaged", "other configuration"],
+    ids=["other file", "empty", "damaged", "other configuration", "other hop", "other centring"],
 )
 def test_files_that_are_not_our_results_are_not_touched(
     make: Callable[[Path], object], reason: str, capsys: Captured

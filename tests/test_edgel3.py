@@ -425,6 +425,7 @@ OPTIONS: list[tuple[str, Any, Any]] = [
     ("hop_size", 0.00012499, "hop_size=0.00012499 is less than one sample"),
     ("hop_size", np.array(0.1), "hop_size must be a positive number"),
     ("hop_size", np.array([0.1]), "hop_size must be a positive number"),
+    ("hop_size", 1e308, "hop_size must be at most 1e+09 seconds, got 1e+308"),
     ("hop_size", Decimal("0.1"), "hop_size must be a positive number"),
     ("hop_size", 2.0, (2, 64)),
     ("hop_size", 5, (2, 64)),
@@ -618,9 +619,11 @@ def test_contents_of_results(sea: Extractor, weights_folder: Path, tmp_path: Pat
     edgel3.process_file(tmp_path / "clip.wav", model=sea)
     with np.load(tmp_path / "clip.npz", allow_pickle=False) as found:
         assert sorted(found.files) == [
+            "center",
             "configuration",
             "embedding",
             "embedding_version",
+            "hop_size",
             "source",
             "timestamps",
             "weights_sha256",
@@ -630,6 +633,18 @@ def test_contents_of_results(sea: Extractor, weights_folder: Path, tmp_path: Pat
         assert str(found["source"]) == str(tmp_path / "clip.wav")
         digest = hashlib.sha256((weights_folder / "sea_64.safetensors").read_bytes()).hexdigest()
         assert str(found["weights_sha256"]) == digest
+
+
+@pytest.mark.parametrize(
+    ("samples", "warning"), [(np.zeros(9000), "all zeros"), (signals.clip(0.4, 8000), "shorter than window size")]
+)
+def test_files_give_the_same_warnings_as_arrays(
+    samples: np.ndarray, warning: str, sea: Extractor, tmp_path: Path
+) -> None:
+    soundfile.write(tmp_path / "clip.wav", samples, 8000)
+    with pytest.warns(edgel3.EdgeL3Warning, match=warning):
+        edgel3.process_file(tmp_path / "clip.wav", model=sea)
+    assert (tmp_path / "clip.npz").exists()
 
 
 def test_a_second_run_replaces_the_result(sea: Extractor, tmp_path: Path) -> None:

@@ -304,6 +304,15 @@ def test_the_model_survives_the_removal_of_its_file(tmp_path: Path, converted: b
         assert torch.equal(extractor.net.state_dict()[key], value), key
 
 
+def test_a_flipped_bit_is_noticed(converted: bytes, tmp_path: Path) -> None:
+    """Still finite, still the right shapes; only the digest in the file can tell."""
+    damaged = bytearray(converted)
+    damaged[-3] ^= 0x10
+    (tmp_path / "sea_64.safetensors").write_bytes(damaged)
+    with pytest.raises(WeightsCorrupt, match="its values are not the ones that were written"):
+        hear_edgel3.load("sea_64", tmp_path)
+
+
 def test_a_damaged_file_in_our_cache_names_itself(converted: bytes, hub: FakeHub) -> None:
     path = weights.cache_folder() / ROW.filename
     path.parent.mkdir(parents=True)

@@ -84,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.output_dir is not None:
             make_folder(arguments.output_dir)
         jobs = list(zip(files, plan_outputs(files, arguments.suffix, arguments.output_dir), strict=True))
-        jobs = _pending(jobs, name, arguments.overwrite, tally)
+        jobs = _pending(jobs, name, arguments, tally)
         if jobs:
             extractor = _load(name, arguments)
             _embed_all(jobs, extractor, arguments, tally)
@@ -110,14 +110,16 @@ def _configuration(arguments: argparse.Namespace) -> str:
     return configuration_name(**given)
 
 
-def _pending(jobs: list[tuple[Path, Path]], name: str, overwrite: bool, tally: _Tally) -> list[tuple[Path, Path]]:
+def _pending(
+    jobs: list[tuple[Path, Path]], name: str, arguments: argparse.Namespace, tally: _Tally
+) -> list[tuple[Path, Path]]:
     """The jobs still to do: without those whose result exists or could not be written."""
     pending = []
     for source, target in jobs:
         try:
             check_writable(target)
-            if target.exists() and not overwrite:
-                reason = conflict(target, source, name)
+            if target.exists() and not arguments.overwrite:
+                reason = conflict(target, source, name, arguments.hop_size, not arguments.no_centering)
                 if reason is not None:
                     raise OutputError(
                         f"not replacing {target}: {reason}; use --overwrite, or another --suffix or --output-dir"

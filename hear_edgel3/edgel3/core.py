@@ -12,9 +12,9 @@ from hear_edgel3.audio import mono
 from hear_edgel3.edgel3.models import load_embedding_model
 from hear_edgel3.errors import HearEdgeL3Error, InvalidOption
 from hear_edgel3.extractor import Extractor
-from hear_edgel3.files import embed_file, embed_samples
+from hear_edgel3.files import ClipEmbedding, embed_file, embed_samples
 from hear_edgel3.outputs import check_writable, output_path, save_npz
-from hear_edgel3.resample import check_rate, resampled_length
+from hear_edgel3.resample import check_rate
 
 # Whatever goes wrong is one of this package's errors, so old `except EdgeL3Error` clauses keep working.
 EdgeL3Error = HearEdgeL3Error
@@ -63,15 +63,8 @@ def get_embedding(
     rate = check_rate(sr, "sr")
     if model is None:
         model = load_embedding_model(model_type, emb_dim, retrain_type, sparsity, weights)
-    if not bool(samples.any()):
-        warnings.warn("Provided audio is all zeros", EdgeL3Warning, stacklevel=2)
-    if resampled_length(len(samples), rate, model.net_sample_rate) < model.window:
-        warnings.warn(
-            "Duration of provided audio is shorter than window size (1 second). Audio will be padded.",
-            EdgeL3Warning,
-            stacklevel=2,
-        )
     result = embed_samples(samples, rate, model, hop_size=hop_size, center=center)
+    _warn(result, model)
     return result.embedding, result.timestamps
 
 
@@ -116,7 +109,9 @@ def process_file(
     check_writable(target)
     if model is None:
         model = load_embedding_model(model_type, emb_dim, retrain_type, sparsity, weights)
-    save_npz(target, embed_file(filepath, model, hop_size=hop_size, center=center), filepath)
+    result = embed_file(filepath, model, hop_size=hop_size, center=center)
+    save_npz(target, result, filepath)
+    _warn(result, model)
 
 
 def get_output_path(
@@ -132,6 +127,17 @@ def get_output_path(
     stem = os.path.splitext(os.path.basename(filepath))[0]
     joint = "" if suffix.startswith(".") or not suffix else "_"
     return os.path.join(output_dir or os.path.dirname(filepath), f"{stem}{joint}{suffix}")
+
+
+def _warn(result: ClipEmbedding, model: Extractor) -> None:
+    if result.silent:
+        warnings.warn("Provided audio is all zeros", EdgeL3Warning, stacklevel=3)
+    if result.duration < model.window / model.net_sample_rate:
+        warnings.warn(
+            "Duration of provided audio is shorter than window size (1 second). Audio will be padded.",
+            EdgeL3Warning,
+            stacklevel=3,
+        )
 
 
 def _check(center: object, verbose: object, model: object) -> None:

@@ -27,26 +27,26 @@ def names() -> list[str]:
 class Runner:
     """Runs a net through an engine, compiling it again whenever its parameters have changed or moved.
 
+    Changes made behind autograd's back (through ``.data``) are the one kind that cannot be noticed.
+
     Args:
-        net: the net; stays the owner of the parameters.
         engine: one of :func:`names`.
 
     Raises:
         InvalidOption: there is no such engine.
     """
 
-    def __init__(self, net: nn.Module, engine: str = "auto") -> None:
+    def __init__(self, engine: str = "auto") -> None:
         if engine not in names():
             raise InvalidOption(f"engine must be one of {', '.join(names())}; got {engine!r}")
         self.engine = _AUTO if engine == "auto" else engine
-        self._net = net
         self._compiled: tuple[tuple[object, ...], Compiled] | None = None
 
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """Runs the net in eval mode, without gradients."""
-        tensors = [*self._net.parameters(), *self._net.buffers()]
+    def __call__(self, net: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        """Runs ``net``, which is in eval mode and keeps its parameters, on ``x``."""
+        tensors = [*net.parameters(), *net.buffers()]
         # _version counts in-place changes, so an optimizer step or load_state_dict is noticed.
-        state = tuple((t.data_ptr(), t._version, t.device, t.dtype) for t in tensors)
+        state = (id(net), *((t.data_ptr(), t._version, t.device, t.dtype) for t in tensors))
         if self._compiled is None or self._compiled[0] != state:
-            self._compiled = (state, _ENGINES[self.engine](self._net))
+            self._compiled = (state, _ENGINES[self.engine](net))
         return self._compiled[1](x)

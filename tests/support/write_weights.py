@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
-from safetensors.torch import save_file
-
+from hear_edgel3.checkpoint_file import encode
 from support import synthetic
 
 
@@ -15,8 +13,8 @@ def write_weights(folder: Path) -> None:
     """Writes <name>.safetensors for one checkpoint of each shape."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in synthetic.NAMES:
-        metadata = {"hear_edgel3": json.dumps({"configuration": name})}
-        save_file(synthetic.state(name), folder / f"{name}.safetensors", metadata)
+        data = encode(synthetic.state(name), {"configuration": name})
+        (folder / f"{name}.safetensors").write_bytes(data)
 
 
 if __name__ == "__main__":
