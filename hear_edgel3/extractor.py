@@ -28,6 +28,7 @@ from hear_edgel3.resample import check_rate, minimum_samples, resample, resample
 # DESIGN's promise for the rate that callers feed; files may have any rate that the resampler takes.
 _MIN_FED_RATE, _MAX_FED_RATE = 8000, 192_000
 _WINDOWS_PER_BATCH_GPU = 64
+_ROWS_PER_TABLE = 4096
 
 
 @dataclass(frozen=True)
@@ -193,9 +194,18 @@ class Extractor(nn.Module):
 
         at_net_rate = (b.float() for b in resample_blocks(counted(), sample_rate, self.net_sample_rate))
         groups = windows_of_stream(at_net_rate, framing, total, self._group)
+        # Rows are copied into a few large arrays: many small ones, kept between the large temporaries of the net,
+        # would stop the allocator from reusing its memory.
+        tables: list[np.ndarray] = []
+        row = 0
         with self._evaluating():
-            parts = [self._embed(group).cpu().numpy() for group in groups]
-        return np.concatenate(parts)
+            for group in groups:
+                for embedding in self._embed(group).cpu().numpy():
+                    if row % _ROWS_PER_TABLE == 0:
+                        tables.append(np.empty((_ROWS_PER_TABLE, len(embedding)), np.float32))
+                    tables[-1][row % _ROWS_PER_TABLE] = embedding
+                    row += 1
+        return np.concatenate(tables)[:row]
 
     @property
     def _parameter(self) -> torch.Tensor:

@@ -18,15 +18,15 @@ from hear_edgel3.sources import audio_files
 if TYPE_CHECKING:
     from hear_edgel3.extractor import Extractor
 
-_DESCRIPTION = """Embeds audio files. Each file gives <name>.npz with the arrays embedding (T, D), timestamps (T, in
-seconds), configuration, embedding_version, weights_sha256 and source."""
+_DESCRIPTION = """Embeds audio files. Each file gives <name>.npz with the arrays embedding (T, D) and timestamps (T, in
+seconds), and what made them: configuration, embedding_version, weights_sha256, hop_size, center and source."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the subcommand."""
     parser = commands.add_parser("embed", help="embed audio files", description=_DESCRIPTION)
     parser.add_argument("inputs", nargs="+", metavar="FILE|DIR", help="audio files, or folders of them")
-    parser.add_argument("--config", "-c", metavar="NAME", help="configuration (see `hear-edgel3 list`)")
+    parser.add_argument("--config", "-c", metavar="NAME", help="see `hear-edgel3 list`; default sparse_95")
     parser.add_argument("--weights", metavar="FILE", help="converted weights, or a folder of them")
     parser.add_argument(
         "--output-dir", "--output", "-o", metavar="DIR", help="where results go; default: beside each input"

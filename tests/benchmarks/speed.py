@@ -58,7 +58,7 @@ def measure(name: str, n_windows: int, repeats: int) -> None:
 
     difference = float((ours() - eager()).abs().max() / eager().abs().max())
     results = interleaved(
-        {f"eager, batch of {n_windows}": eager, "eager, one at a time": one_by_one, "hear_edgel3": ours}, repeats
+        {f"eager, batch of {n_windows}": eager, "hear_edgel3": ours, "eager, one at a time": one_by_one}, repeats
     )
     baseline = next(iter(results.values()))
     print(f"\n{name}: {n_windows} windows, {torch.get_num_threads()} thread(s), relative difference {difference:.1e}")
