@@ -23,8 +23,8 @@ class HearModule(Protocol):
         *,
         sample_rate: int | None = None,
         features: Sequence[str] | None = None,
-        hop_ms: float | None = None,
         engine: str = "auto",
+        hop_ms: float | None = None,
     ) -> Extractor: ...
     def get_timestamp_embeddings(
         self, audio: Any, model: Extractor, hop_ms: float | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,19 +25,16 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         OutputError: the folder does not exist or cannot be written, or the disk is full.
     """
     target = Path(path)
-    temporary: str | None = None
+    temporary: Path | None = None
     try:
         if target.is_dir():
             raise OutputError(f"cannot write {target}: it is a folder")
-        handle, temporary = tempfile.mkstemp(prefix=f".{target.name[:100]}.", suffix=".part", dir=target.parent)
-        with os.fdopen(handle, "wb") as file:
+        beside = target.parent / f".{uuid.uuid4().hex}.part"
+        with beside.open("xb") as file:
+            temporary = beside
             yield file
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp makes private files; give the result the mode that open() would have given it
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
         os.replace(temporary, target)
         temporary = None
     except OSError as error:
@@ -48,4 +45,4 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
     finally:
         if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)

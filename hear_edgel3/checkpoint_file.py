@@ -89,7 +89,10 @@ def load_into(net: nn.Module, row: Checkpoint, path: Path) -> None:
         WeightsCorrupt: not a sound weights file, or a value is not finite.
         WeightsMismatch: made for another checkpoint, or names or shapes differ from the net's.
     """
-    tensors, provenance = read_tensors(path)
+    try:
+        tensors, provenance = read_tensors(path)
+    except WeightsCorrupt as error:
+        raise WeightsCorrupt(f"{error} (python -m weights_convert {row.name} makes it anew in the cache)") from error
     made_for = provenance.get("configuration")
     if isinstance(made_for, str) and made_for != row.name:
         raise WeightsMismatch(f"{path} holds the weights of {made_for}, not of {row.name}")

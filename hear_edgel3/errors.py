@@ -26,6 +26,10 @@ class AudioFileError(HearEdgeL3Error, OSError):
     """A file could not be read as audio."""
 
 
+class ComputationError(HearEdgeL3Error, RuntimeError):
+    """The device could not do the work (out of memory, for example)."""
+
+
 class OutputError(HearEdgeL3Error, OSError):
     """A result could not be written."""
 
@@ -49,10 +53,15 @@ class DownloadError(HearEdgeL3Error, OSError):
 class MissingExtra(HearEdgeL3Error, ImportError):
     """An optional dependency is not installed."""
 
+    def __reduce__(self) -> tuple[type[MissingExtra], tuple[str, str, str]]:
+        """How it is pickled, for worker processes."""
+        return type(self), (self.purpose, self.package, self.extra)
+
     def __init__(self, purpose: str, package: str, extra: str) -> None:
         super().__init__(
             f"{purpose} needs the package {package!r}, which is not installed; "
             f"install it with: pip install 'hear-edgel3[{extra}]'"
         )
+        self.purpose = purpose
         self.package = package
         self.extra = extra

@@ -14,7 +14,7 @@ from torch import nn
 
 from hear_edgel3 import engine as engines
 from hear_edgel3.audio import hear_batch
-from hear_edgel3.errors import InvalidAudio, InvalidOption
+from hear_edgel3.errors import InvalidAudio
 from hear_edgel3.framing import (
     CentredFraming,
     Framing,
@@ -70,8 +70,8 @@ class Extractor(nn.Module):
         frontend: nn.Module,
         net: nn.Module,
         sample_rate: int | None = None,
-        hop_ms: float | None = None,
         engine: str = "auto",
+        hop_ms: float | None = None,
         weights: WeightsInfo | None = None,
     ) -> None:
         super().__init__()
@@ -79,11 +79,11 @@ class Extractor(nn.Module):
         self.configuration = configuration
         self.frontend = frontend
         self.net = net
-        self.sample_rate = row.sample_rate if sample_rate is None else check_rate(sample_rate)
-        if self.sample_rate != row.net_sample_rate and not _MIN_FED_RATE <= self.sample_rate <= _MAX_FED_RATE:
-            raise InvalidOption(
-                f"sample_rate must be between {_MIN_FED_RATE} and {_MAX_FED_RATE} Hz, got {self.sample_rate}"
-            )
+        self.sample_rate = row.sample_rate
+        if sample_rate is not None and sample_rate != row.net_sample_rate:
+            self.sample_rate = check_rate(sample_rate, lowest=_MIN_FED_RATE, highest=_MAX_FED_RATE)
+        elif sample_rate is not None:
+            self.sample_rate = row.net_sample_rate
         self.net_sample_rate = row.net_sample_rate
         self.window = row.window
         self.hop_ms = CentredFraming(self.window, self.net_sample_rate, row.hop_ms if hop_ms is None else hop_ms).hop_ms
@@ -105,7 +105,7 @@ class Extractor(nn.Module):
             sample_rate=self.sample_rate,
             net_sample_rate=self.net_sample_rate,
             window_ms=1000.0 * self.window / self.net_sample_rate,
-            hop_ms=float(self.hop_ms),
+            hop_ms=self.hop_ms,
             centred=True,
             first_ms=0.0,
             last="the largest k * hop_ms that is not beyond the clip's duration",
@@ -123,8 +123,7 @@ class Extractor(nn.Module):
         Returns:
             (n, embedding size).
         """
-        image = self.frontend(windows)
-        embedding: torch.Tensor = self.net(image.to(self._parameter.dtype))
+        embedding: torch.Tensor = self.net(self.frontend(windows))
         return embedding
 
     def timestamp_embeddings(self, audio: Any, hop_ms: float | None = None) -> tuple[torch.Tensor, torch.Tensor]:
@@ -234,7 +233,8 @@ class Extractor(nn.Module):
         n_clips, n_samples = samples.shape
         self._check_length(n_samples, self.sample_rate)
         count = framing.count(resampled_length(n_samples, self.sample_rate, self.net_sample_rate), duration)
-        result = torch.empty(n_clips * count, self.timestamp_embedding_size, device=samples.device)
+        shape = (n_clips * count, self.timestamp_embedding_size)
+        result = torch.empty(shape, dtype=torch.float32, device=samples.device)
         with self._evaluating():
             moved = self._on_my_device(samples)
             converted = resample(moved, self.sample_rate, self.net_sample_rate).float()
@@ -245,8 +245,7 @@ class Extractor(nn.Module):
         return result.reshape(n_clips, count, self.timestamp_embedding_size)
 
     def _embed(self, windows: torch.Tensor) -> torch.Tensor:
-        image = self.frontend(windows)
-        return self._runner(self.net, image.to(self._parameter.dtype)).float()
+        return self._runner(self.net, self.frontend(windows)).float()
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:

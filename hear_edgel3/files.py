@@ -76,7 +76,13 @@ def embed_file(
         InvalidAudio: a sample is not finite, or the clip is too short.
         InvalidOption: the hop is not a positive number of seconds.
     """
-    model = load(extractor, weights=weights) if isinstance(extractor, str) else extractor
+    if isinstance(extractor, str):
+        model = load(extractor, weights=weights)
+    elif weights is None and isinstance(extractor, Extractor):
+        model = extractor
+    else:
+        wrong = f"got {type(extractor).__name__}" if weights is None else "and `weights` goes with a name only"
+        raise InvalidOption(f"extractor must be a configuration's name or a loaded extractor, {wrong}")
     framing = _framing(model, hop_size, center)
     try:
         with AudioFile(path) as file:

@@ -64,10 +64,6 @@ class Framing(Protocol):
     def window(self) -> int:
         """Samples per window."""
 
-    @property
-    def centred(self) -> bool:
-        """Whether timestamps are the middles of the windows."""
-
     def start(self, k: int) -> int:
         """First sample of window ``k``."""
 
@@ -93,17 +89,12 @@ class CentredFraming:
     hop_ms: float
 
     def __post_init__(self) -> None:
-        check_positive(self.hop_ms, "hop_ms", "milliseconds")
+        object.__setattr__(self, "hop_ms", check_positive(self.hop_ms, "hop_ms", "milliseconds"))
         if Fraction(self.hop_ms) * self.sample_rate < 1000:
             raise InvalidOption(
                 f"hop_ms={self.hop_ms!r} is less than one sample at {self.sample_rate} Hz; "
                 f"use at least {1000 / self.sample_rate:g}"
             )
-
-    @property
-    def centred(self) -> bool:
-        """Always true."""
-        return True
 
     def start(self, k: int) -> int:
         """First sample of window ``k``."""
@@ -115,7 +106,7 @@ class CentredFraming:
 
     def timestamps_ms(self, count: int, duration: Fraction) -> torch.Tensor:
         """(count,) float32 milliseconds, computed in float64; none lies beyond the duration, even by rounding."""
-        exact = np.arange(count, dtype=np.float64) * float(self.hop_ms)
+        exact = np.arange(count, dtype=np.float64) * self.hop_ms
         rounded = exact.astype(np.float32)
         beyond = rounded.astype(np.float64) > float(duration * 1000)
         rounded[beyond] = np.nextafter(rounded[beyond], np.float32(0))
@@ -142,7 +133,7 @@ class EdgeL3Framing:
     center: bool
 
     def __post_init__(self) -> None:
-        check_positive(self.hop_size, "hop_size", "seconds")
+        object.__setattr__(self, "hop_size", check_positive(self.hop_size, "hop_size", "seconds"))
         if self.hop < 1:
             raise InvalidOption(
                 f"hop_size={self.hop_size!r} is less than one sample at {self.sample_rate} Hz; "
@@ -150,14 +141,9 @@ class EdgeL3Framing:
             )
 
     @property
-    def centred(self) -> bool:
-        """Whether timestamps are the middles of the windows."""
-        return self.center
-
-    @property
     def hop(self) -> int:
         """Samples between windows. Truncated, as upstream: 0.29, 0.57 and 0.58 s lose a sample at 48 kHz."""
-        return int(float(self.hop_size) * self.sample_rate)
+        return int(self.hop_size * self.sample_rate)
 
     @property
     def _pad(self) -> int:
@@ -174,7 +160,7 @@ class EdgeL3Framing:
 
     def timestamps_s(self, count: int) -> np.ndarray:
         """(count,) float64 seconds: ``k * hop_size``, as upstream multiplies it."""
-        seconds: np.ndarray = np.arange(count) * float(self.hop_size)
+        seconds: np.ndarray = np.arange(count) * self.hop_size
         return seconds
 
 
@@ -223,23 +209,31 @@ def windows_of_stream(
     Yields:
         (at most ``group``, window) tensors.
     """
-    held = torch.zeros(0)
-    held_start = 0
-    received = 0
+    held = torch.zeros(0)  # input from sample held_start on, up to what has been received
+    held_start = received = 0
     k = 0
+    ready: list[torch.Tensor] = []
     for block in blocks:
-        held = torch.cat([held.to(block.dtype), block])
+        unused = min(max(0, framing.start(k) - received), len(block)) if len(held) == 0 else 0
+        if len(held) == 0:  # a hop longer than the window leaves samples out that need not be kept
+            held_start = received + unused
         received += len(block)
-        while framing.start(k + group - 1) + framing.window <= received:
-            yield torch.stack([_cut(held, framing.start(j) - held_start, framing.window) for j in range(k, k + group)])
-            k += group
-            drop = min(max(0, framing.start(k) - held_start), len(held))
-            held, held_start = held[drop:], held_start + drop
-    count = total(received)
-    while k < count:
-        n = min(group, count - k)
-        yield torch.stack([_cut(held, framing.start(j) - held_start, framing.window) for j in range(k, k + n)])
-        k += n
+        held = torch.cat([held.to(block.dtype), block[unused:]])
+        while framing.start(k) + framing.window <= received:
+            ready.append(_cut(held, framing.start(k) - held_start, framing.window).clone())
+            k += 1
+            if len(ready) == group:
+                yield torch.stack(ready)
+                ready = []
+        drop = min(max(0, framing.start(k) - held_start), len(held))
+        held, held_start = held[drop:], held_start + drop
+    for j in range(k, total(received)):
+        ready.append(_cut(held, framing.start(j) - held_start, framing.window))
+        if len(ready) == group:
+            yield torch.stack(ready)
+            ready = []
+    if ready:
+        yield torch.stack(ready)
 
 
 class _Total(Protocol):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+import torch
+
 from hear_edgel3.checkpoint_file import load_into, sha256_of
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.extractor import Extractor, WeightsInfo
@@ -17,8 +19,8 @@ def load(
     weights: str | os.PathLike[str] | None = None,
     sample_rate: int | None = None,
     features: Sequence[str] | None = None,
-    hop_ms: float | None = None,
     engine: str = "auto",
+    hop_ms: float | None = None,
 ) -> Extractor:
     """Loads a configuration.
 
@@ -28,8 +30,8 @@ def load(
         sample_rate: rate in Hz of the audio you will feed, 8000 to 192000 or the net's own; None for the
             configuration's default. Audio is converted to the net's rate inside.
         features: names of the features to extract, for families that have a choice; the L3 family has none.
-        hop_ms: default distance of timestamp embeddings in milliseconds; None for the configuration's.
         engine: what runs the net: "auto", "torch" (batch norm folded) or "eager" (the plain module).
+        hop_ms: default distance of timestamp embeddings in milliseconds; None for the configuration's.
 
     Returns:
         An extractor on the CPU in eval mode.
@@ -43,10 +45,12 @@ def load(
     row = configuration.checkpoint
     if features is not None:
         raise InvalidOption(f"{name} has one kind of embedding; leave `features` out (got {features!r})")
-    net = row.net.build()
-    # Options are checked before anything is fetched.
-    extractor = Extractor(configuration, row.frontend.build(), net, sample_rate, hop_ms, engine)
-    path = locate(row, weights)
-    load_into(net, row, path)
+    # An ordinary model on the CPU, whatever mode or default device the caller has set.
+    with torch.inference_mode(False), torch.device("cpu"):
+        net = row.net.build()
+        # Options are checked before anything is fetched.
+        extractor = Extractor(configuration, row.frontend.build(), net, sample_rate, engine, hop_ms)
+        path = locate(row, weights)
+        load_into(net, row, path)
     extractor.weights = WeightsInfo(str(path), sha256_of(path))
     return extractor.eval()

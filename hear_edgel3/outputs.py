@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -159,17 +159,14 @@ def save_npz(path: Path, clip: ClipEmbedding, source: str | os.PathLike[str]) ->
         )
 
 
-def conflict(path: Path, source: Path, configuration: str, hop_size: float, center: bool) -> str | None:
+def conflict(path: Path, source: Path, wanted: Mapping[str, object]) -> str | None:
     """Why an existing output is not the result of this very job, or None if it may well be.
 
     Args:
         path: the existing output.
         source: the audio file that would be embedded into it.
-        configuration: name of the configuration that would be used.
-        hop_size: seconds between windows that would be used.
-        center: whether windows would be centred.
+        wanted: what would make it now, by the names of :func:`save_npz`.
     """
-    wanted = {"configuration": configuration, "hop_size": hop_size, "center": center}
     try:
         # opened here, because np.load leaves its own handle open when the file is damaged
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:

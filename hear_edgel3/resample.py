@@ -51,12 +51,14 @@ def _half_window() -> np.ndarray:
     return window
 
 
-def check_rate(sample_rate: object, name: str = "sample_rate") -> int:
+def check_rate(sample_rate: object, name: str = "sample_rate", lowest: int = MIN_RATE, highest: int = MAX_RATE) -> int:
     """Returns ``sample_rate`` as an int, or says why it cannot be one.
 
     Args:
-        sample_rate: a whole number of Hz between 1000 and 768000 (8000.0 is accepted, "8000" is not).
+        sample_rate: a whole number of Hz (8000.0 is accepted, "8000" is not).
         name: how to call it in the error.
+        lowest: smallest rate allowed.
+        highest: largest rate allowed.
 
     Raises:
         InvalidOption: it is not a whole number, or outside the range.
@@ -66,8 +68,8 @@ def check_rate(sample_rate: object, name: str = "sample_rate") -> int:
     value = float(sample_rate)
     if not math.isfinite(value) or value != int(value):
         raise InvalidOption(f"{name} must be a whole number of Hz, got {sample_rate!r}")
-    if not MIN_RATE <= value <= MAX_RATE:
-        raise InvalidOption(f"{name} must be between {MIN_RATE} and {MAX_RATE} Hz, got {sample_rate!r}")
+    if not lowest <= value <= highest:
+        raise InvalidOption(f"{name} must be between {lowest} and {highest} Hz, got {sample_rate!r}")
     return int(value)
 
 
@@ -187,7 +189,8 @@ class FilterBank:
                 matrix[n - width + 1 : n + 1, column] = first_wing[::-1]
                 matrix[n + 1 : n + 1 + width, column] = second_wing
             columns.append(matrix)
-        result = torch.from_numpy(np.concatenate(columns, axis=1)).to(device=device, dtype=dtype)
+        with torch.inference_mode(False):  # kept for later calls, which may want gradients
+            result = torch.from_numpy(np.concatenate(columns, axis=1)).to(device=device, dtype=dtype)
         if self._keep:
             self._matrices[key] = result
         return result

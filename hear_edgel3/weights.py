@@ -201,8 +201,9 @@ def _from_upstream(row: Checkpoint) -> Path:
             f"{ways_to_get(row)}"
         )
     from weights_convert.convert import install
+    from weights_convert.upstream import url_of
 
-    print(f"hear_edgel3: fetching and converting the weights of {row.name}, once", file=sys.stderr)
+    print(f"hear_edgel3: fetching and converting the weights of {row.name}, once ({url_of(row)})", file=sys.stderr)
     try:
         path = install(row)
     except DownloadError as error:

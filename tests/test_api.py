@@ -189,7 +189,7 @@ def test_the_finder_is_installed_once() -> None:
 # --- load ---
 
 BAD_OPTIONS: list[tuple[dict[str, Any], str]] = [
-    ({"sample_rate": 0}, "sample_rate must be between 1000 and 768000 Hz, got 0"),
+    ({"sample_rate": 0}, "sample_rate must be between 8000 and 192000 Hz, got 0"),
     ({"sample_rate": 7999}, "sample_rate must be between 8000 and 192000 Hz, got 7999"),
     ({"sample_rate": 192001}, "sample_rate must be between 8000 and 192000 Hz, got 192001"),
     ({"sample_rate": "16000"}, "sample_rate must be a whole number of Hz, got '16000'"),

@@ -19,11 +19,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hear_edgel3
+from hear_edgel3.checkpoint_file import encode
 from hear_edgel3.cli import embed, main
+from hear_edgel3.extractor import Extractor
 from hear_edgel3.outputs import output_path, plan_outputs
 from hear_edgel3.registry import list_configurations
 from hear_edgel3.sources import audio_files
-from support import signals
+from support import signals, synthetic
 
 SCRIPT = Path(sysconfig.get_path("scripts")) / "hear-edgel3"
 
@@ -449,6 +451,35 @@ def test_files_that_are_not_our_results_are_not_touched(
     assert "use --overwrite, or another --suffix or --output-dir" in error
     assert run("a.wav", "--overwrite") == 0
     assert contents("a.npz")["embedding"].shape == (2, 64)
+
+
+def test_results_of_other_weights_are_not_kept(weights_folder: Path, tmp_path: Path, capsys: Captured) -> None:
+    clip("a.wav")
+    assert run("a.wav") == 0
+    other = {key: value * 1.01 for key, value in synthetic.state("sea_64").items()}
+    (tmp_path / "other.safetensors").write_bytes(encode(other, {"configuration": "sea_64"}))
+    assert run("a.wav", "--weights", str(tmp_path / "other.safetensors")) == 1
+    assert "it exists and was made with weights_sha256" in capsys.readouterr().err
+    assert run("a.wav", "--weights", str(weights_folder)) == 0
+
+
+def test_a_device_without_memory_does_not_end_the_run(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    clip("a.wav")
+    clip("b.wav", 1.0)
+    embed_stream = Extractor.embed_stream
+    calls = []
+
+    def first_fails(self: Extractor, *arguments: Any) -> np.ndarray:
+        calls.append(1)
+        if len(calls) == 1:
+            raise RuntimeError("CUDA out of memory")
+        return embed_stream(self, *arguments)
+
+    monkeypatch.setattr(Extractor, "embed_stream", first_fails)
+    assert run("a.wav", "b.wav") == 1
+    assert not Path("a.npz").exists()
+    assert Path("b.npz").exists()
+    assert "a.wav: CUDA out of memory" in capsys.readouterr().err
 
 
 def test_results_of_the_old_program_are_kept() -> None:

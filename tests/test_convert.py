@@ -540,7 +540,7 @@ def test_usage_errors(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_an_unknown_name(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert main(["sea_65", "--output", str(tmp_path / "x")]) == 1
+    assert main(["sea_65", "--output", str(tmp_path / "x")]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: there is no configuration 'sea_65'; did you mean ")
     assert "sea_64" in error
@@ -568,7 +568,7 @@ def test_all_converts_what_is_there(sources: Path, tmp_path: Path, capsys: pytes
         str(out / f"{name}.safetensors") for name in ("sparse_95", "sea_64", "sea_128")
     ]
     (tmp_path / "empty").mkdir()
-    assert main(["--all", "--source", str(tmp_path / "empty")]) == 1
+    assert main(["--all", "--source", str(tmp_path / "empty")]) == 2
     assert "has none of the published files" in capsys.readouterr().err
 
 
@@ -618,10 +618,14 @@ def test_outputs_that_cannot_be_written(sea_file: Path, tmp_path: Path, capsys, 
     assert main(["sea_64", "--source", str(sea_file)]) == 1
     assert "cannot make the folder" in capsys.readouterr().err
 
-    def refused(*arguments: object, **options: object) -> object:
-        raise PermissionError(errno.EACCES, "Permission denied")
+    opened = Path.open
 
-    monkeypatch.setattr("tempfile.mkstemp", refused)
+    def refused(self: Path, mode: str = "r", *arguments: object, **options: object) -> object:
+        if "x" in mode:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return opened(self, mode, *arguments, **options)
+
+    monkeypatch.setattr("pathlib.Path.open", refused)
     assert main(["sea_64", "--source", str(sea_file), "--output", str(tmp_path / "x.safetensors")]) == 1
     assert "Permission denied" in capsys.readouterr().err
     assert files_under(tmp_path) == ["file"]

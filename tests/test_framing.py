@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import math
+import weakref
+from collections.abc import Iterator
 from fractions import Fraction
 
 import numpy as np
@@ -94,6 +96,22 @@ def test_a_stream_gives_the_windows_of_the_whole(
         groups = list(windows_of_stream(torch.split(audio, block), framing, lambda m, c=count: c, group))
         assert torch.equal(torch.cat(groups), whole)
         assert all(len(g) <= group for g in groups)
+
+
+def test_a_stream_holds_no_more_than_it_needs() -> None:
+    """A hop far longer than the window: what lies between windows is dropped as it comes."""
+    framing = EdgeL3Framing(100, 1000, 600.0, True)
+    alive = []
+
+    def blocks() -> Iterator[torch.Tensor]:
+        for i in range(3600):
+            block = torch.full((1000,), float(i))
+            alive.append(weakref.ref(block.untyped_storage()))
+            yield block
+            assert sum(ref() is not None for ref in alive) < 40
+
+    groups = list(windows_of_stream(blocks(), framing, lambda n: framing.count(n, Fraction(n, 1000)), 16))
+    assert torch.cat(groups)[:, -1].tolist() == [0, 600, 1200, 1800, 2400, 3000, 0]
 
 
 def test_windows_of_a_batch_are_in_order() -> None:

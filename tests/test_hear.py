@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +17,7 @@ import hear_edgel3
 from hear_edgel3.errors import InvalidAudio, InvalidOption
 from hear_edgel3.extractor import Extractor
 from hear_edgel3.registry import checkpoints
+from hear_edgel3.resample import filter_bank, resample
 from support import oracle, resampy022, signals, synthetic
 
 
@@ -196,6 +199,52 @@ def test_results_carry_no_gradient_and_can_be_trained_on(sea: Extractor) -> None
     probe = torch.nn.Linear(64, 2)
     probe(scene).sum().backward()  # inference tensors could not be saved for this
     assert probe.weight.grad is not None
+
+
+def test_inference_mode_leaves_no_traces(weights_folder: Path) -> None:
+    """Loading and embedding inside it work, and training afterwards does too."""
+    filter_bank.cache_clear()
+    audio = torch.from_numpy(signals.clip(0.3, 16000)).float()[None]
+    with torch.inference_mode():
+        model = hear_edgel3.load("sea_64", weights_folder)
+        inside = model.scene_embeddings(audio)
+    torch.testing.assert_close(model.scene_embeddings(audio), inside, rtol=0, atol=0)
+    half = resample(audio.clone().requires_grad_(), 16000, 8000)
+    windows = torch.nn.functional.pad(half, (0, 8000 - half.shape[1]))
+    model.train()(torch.cat([windows, windows * 0.5])).sum().backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
+@pytest.mark.parametrize("kind", [torch.float64, torch.float16])
+def test_default_dtype_does_not_show(kind: torch.dtype, sea: Extractor) -> None:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(kind)
+    try:
+        embeddings, timestamps = sea.timestamp_embeddings(signals.clip(0.3, 16000)[None])
+    finally:
+        torch.set_default_dtype(before)
+    assert embeddings.dtype == timestamps.dtype == torch.float32
+
+
+@pytest.mark.parametrize("hop", [np.float32(33.3), np.int64(40), 40])
+def test_hops_of_numpys_types(hop: float, sea: Extractor) -> None:
+    _, times = sea.timestamp_embeddings(torch.zeros(1, 16000), hop_ms=hop)
+    assert times[0, 1] == np.float32(hop)
+
+
+def test_front_end_and_net_alone_in_half_precision(sea: Extractor) -> None:
+    half = copy.deepcopy(sea).half()
+    windows = torch.from_numpy(signals.windows(8000))
+    torch.testing.assert_close(half.net(half.frontend(windows)), half(windows), rtol=0, atol=0)
+
+
+def test_a_pickle_holds_the_weights_once(sea: Extractor) -> None:
+    sea.scene_embeddings(torch.zeros(1, 16000))
+    data = pickle.dumps(sea)
+    assert len(data) < 2.5e6  # the parameters are 1.6 MB
+    again = pickle.loads(data)
+    audio = signals.clip(0.3, 16000)[None]
+    assert torch.equal(again.scene_embeddings(audio), sea.scene_embeddings(audio))
 
 
 def test_gradients_reach_the_audio(load_shapes: Callable[[str], Extractor]) -> None:

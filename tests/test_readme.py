@@ -5,11 +5,14 @@ from __future__ import annotations
 import ast
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+import soundfile
 
 from hear_edgel3.cli import main
 from hear_edgel3.registry import checkpoints
+from support import signals
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 
@@ -38,8 +41,33 @@ def test_no_placeholder_is_left() -> None:
     assert not re.findall(r"\b[A-Z]+_TABLE\b|TODO|FIXME", README)
 
 
-@pytest.mark.parametrize("flag", sorted(set(re.findall(r"`?hear-edgel3 embed [^\n`]*?(--[a-z-]+)", README))))
-def test_flags_exist(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+COMMANDS = re.findall(r"hear-edgel3 (?:--verbose )?(embed|list|info)([^\n`]*)", README)
+FLAGS = sorted({(command, flag) for command, rest in COMMANDS for flag in re.findall(r"--[a-z-]+", rest)})
+
+
+@pytest.mark.parametrize(("command", "flag"), FLAGS)
+def test_flags_exist(command: str, flag: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        main(["embed", "--help"])
-    assert flag in capsys.readouterr().out
+        main([command, "--help"])
+    assert re.search(rf"{flag}\b", capsys.readouterr().out)
+
+
+def test_enough_flags_were_found() -> None:
+    assert {"--config", "--output-dir", "--hop-size", "--json"} <= {flag for _, flag in FLAGS}
+
+
+def test_python_examples_run(weights_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one session, in their order, as a reader would; a net whose weights are at hand stands for the pruned one."""
+    monkeypatch.setenv("HEAR_EDGEL3_WEIGHTS", str(weights_folder))
+    monkeypatch.chdir(tmp_path)
+    soundfile.write("clip.wav", signals.clip(1.1, 44100, 2), 44100)
+    session: dict[str, Any] = {"sr": 16000}
+    for example in re.findall(r"```python\n(.*?)```", README, re.S):
+        text = example.replace('model_type="sparse", retrain_type="kd", sparsity=81.0', 'model_type="sea", emb_dim=64')
+        text = text.replace('suffix="kd"', 'suffix="kd", model_type="sea", emb_dim=64')
+        if "edgel3.get_embedding" in text:
+            session["audio"] = session["audio"][0]
+        exec(text, session)
+    assert session["embeddings"].shape == (2, 81, 64)
+    assert session["embedding"].shape == (36, 64)
+    assert Path("clip_kd.npz").exists()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import logging
+import os
 import sys
 from pathlib import Path
 
-from hear_edgel3.errors import HearEdgeL3Error, InvalidOption, OutputError
+from hear_edgel3.errors import HearEdgeL3Error, InvalidOption, OutputError, UnknownConfiguration
 from hear_edgel3.registry import Checkpoint, checkpoints, resolve
 from hear_edgel3.weights import cache_folder
 from weights_convert.convert import convert
@@ -27,13 +29,18 @@ _EPILOG = """examples:
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line and returns its exit code: 0 done, 1 a checkpoint failed, 2 wrong usage."""
     argv = sys.argv[1:] if argv is None else argv
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         if argv[:1] == ["publish"]:
             return _publish(argv[1:])
         return _convert(argv)
     except HearEdgeL3Error as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, (InvalidOption, UnknownConfiguration)) else 1
+    except KeyboardInterrupt:
+        print("interrupted; nothing half-written is left", file=sys.stderr)
+        return 130
 
 
 def _convert(argv: list[str]) -> int:
@@ -49,7 +56,7 @@ def _convert(argv: list[str]) -> int:
         "--source", type=Path, help="the upstream file, or a folder of them; without it the file is downloaded"
     )
     parser.add_argument(
-        "--output", type=Path, help="file to write, or folder for several; default: the cache that load() looks into"
+        "--output", help="file to write, or folder for several; default: the cache that load() looks into"
     )
     parser.add_argument(
         "--verify", type=Path, metavar="NPZ", help="reference embeddings (pcm__X windows, emb__X) that must be met"
@@ -105,10 +112,10 @@ def _source(row: Checkpoint, given: Path | None) -> Path | None:
     return unpacked if unpacked.is_file() and not packed.is_file() else packed
 
 
-def _target(row: Checkpoint, given: Path | None, several: bool) -> Path:
-    folder = cache_folder() if given is None else given
-    if given is not None and not several and not given.is_dir():
-        return given
+def _target(row: Checkpoint, given: str | None, several: bool) -> Path:
+    folder = cache_folder() if given is None else Path(given)
+    if given is not None and not several and not folder.is_dir() and not given.endswith(os.sep):
+        return folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import logging
 import os
-import sys
 import urllib.error
 import urllib.request
 
@@ -16,6 +16,8 @@ from hear_edgel3.registry import Checkpoint
 # A mirror that holds files of the upstream names; they are verified all the same.
 MIRROR_VARIABLE = "HEAR_EDGEL3_MIRROR"
 _TIMEOUT_S = 30
+
+_log = logging.getLogger(__name__)
 
 
 def git_blob_id(data: bytes) -> str:
@@ -37,7 +39,7 @@ def download(row: Checkpoint) -> bytes:
         WeightsCorrupt: what came is not the published file.
     """
     url = url_of(row)
-    print(f"downloading {url}", file=sys.stderr)
+    _log.info("downloading %s", url)
     if not url.startswith(("https://", "http://")):
         raise DownloadError(f"{url} is not an http address; check ${MIRROR_VARIABLE}")
     request = urllib.request.Request(url, headers={"User-Agent": f"hear_edgel3/{__version__}"})  # noqa: S310

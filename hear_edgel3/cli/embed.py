@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hear_edgel3.errors import HearEdgeL3Error, InvalidOption, OutputError
+from hear_edgel3.errors import ComputationError, HearEdgeL3Error, InvalidOption, OutputError
 from hear_edgel3.outputs import check_writable, conflict, make_folder, plan_outputs, save_npz
 from hear_edgel3.registry import resolve
 from hear_edgel3.sources import audio_files
@@ -114,18 +115,29 @@ def _pending(
     jobs: list[tuple[Path, Path]], name: str, arguments: argparse.Namespace, tally: _Tally
 ) -> list[tuple[Path, Path]]:
     """The jobs still to do: without those whose result exists or could not be written."""
+    wanted: dict[str, object] = {
+        "configuration": name,
+        "embedding_version": resolve(name).checkpoint.embedding_version,
+        "hop_size": arguments.hop_size,
+        "center": not arguments.no_centering,
+    }
+    if arguments.weights is not None:
+        from hear_edgel3.checkpoint_file import sha256_of
+        from hear_edgel3.weights import locate
+
+        wanted["weights_sha256"] = sha256_of(locate(resolve(name).checkpoint, arguments.weights))
     pending = []
     for source, target in jobs:
         try:
-            check_writable(target)
-            if target.exists() and not arguments.overwrite:
-                reason = conflict(target, source, name, arguments.hop_size, not arguments.no_centering)
+            if os.path.isfile(target) and not arguments.overwrite:
+                reason = conflict(target, source, wanted)
                 if reason is not None:
                     raise OutputError(
                         f"not replacing {target}: {reason}; use --overwrite, or another --suffix or --output-dir"
                     )
                 tally.kept += 1
                 continue
+            check_writable(target)
         except HearEdgeL3Error as error:
             tally.failures.append((str(source), error))
             _report(str(source), error)
@@ -156,9 +168,11 @@ def _embed_all(
         try:
             clip = embed_file(source, extractor, hop_size=arguments.hop_size, center=not arguments.no_centering)
             save_npz(target, clip, source)
-        except HearEdgeL3Error as error:
-            tally.failures.append((str(source), error))
-            _report(str(source), error)
+        except (HearEdgeL3Error, RuntimeError, MemoryError) as error:
+            # torch says with RuntimeError that a device is out of memory; the next file may fit
+            known = error if isinstance(error, HearEdgeL3Error) else ComputationError(f"{source}: {error}")
+            tally.failures.append((str(source), known))
+            _report(str(source), known)
             continue
         tally.done += 1
         if len(jobs) == 1 and not arguments.quiet:

@@ -42,11 +42,18 @@ class Runner:
         self.engine = _AUTO if engine == "auto" else engine
         self._compiled: tuple[tuple[object, ...], Compiled] | None = None
 
+    def __getstate__(self) -> dict[str, object]:
+        """What is pickled: not the compiled net, which can be made again."""
+        return {**self.__dict__, "_compiled": None}
+
     def __call__(self, net: nn.Module, x: torch.Tensor) -> torch.Tensor:
         """Runs ``net``, which is in eval mode and keeps its parameters, on ``x``."""
         tensors = [*net.parameters(), *net.buffers()]
         # _version counts in-place changes, so an optimizer step or load_state_dict is noticed.
-        state = (id(net), *((t.data_ptr(), t._version, t.device, t.dtype) for t in tensors))
+        # Tensors made in inference mode have no such counter, and can hardly be changed.
+        versions = [0 if t.is_inference() else t._version for t in tensors]
+        state = (id(net), *((t.data_ptr(), v, t.device, t.dtype) for t, v in zip(tensors, versions, strict=True)))
         if self._compiled is None or self._compiled[0] != state:
-            self._compiled = (state, _ENGINES[self.engine](net))
+            with torch.inference_mode(False), torch.no_grad():
+                self._compiled = (state, _ENGINES[self.engine](net))
         return self._compiled[1](x)

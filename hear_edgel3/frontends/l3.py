@@ -66,7 +66,9 @@ class L3MelSpectrogram(nn.Module):
             dtype = torch.float32 if device.type == "mps" else torch.float64
             hann = torch.hann_window(self.n_fft, periodic=True, dtype=torch.float64).to(torch.float32)
             bank = mel_filter_bank(self.sample_rate, self.n_fft, self.n_mels)
-            self._constants[device] = (hann.to(device, dtype), bank.to(device, dtype))
+            # Kept for later calls, which may want gradients: never as tensors of inference mode.
+            with torch.inference_mode(False):
+                self._constants[device] = (hann.to(device, dtype).clone(), bank.to(device, dtype).clone())
         return self._constants[device]
 
     def forward(self, windows: torch.Tensor) -> torch.Tensor:

@@ -53,7 +53,7 @@ class L3Net(nn.Module):
         Returns:
             (n, embedding_size); not negative where ``final_norm``.
         """
-        x = self.input_norm(x.unsqueeze(1))
+        x = self.input_norm(x.unsqueeze(1).to(self.input_norm.weight.dtype))
         for i, conv in enumerate(self.convs):
             x = conv(x)
             if i < len(self.norms):
@@ -99,7 +99,7 @@ class _FoldedL3(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(n, n_mels, n_frames) to (n, embedding_size)."""
-        x = (x * self.scale + self.offset).unsqueeze(1)
+        x = (x.to(self.scale.dtype) * self.scale + self.offset).unsqueeze(1)
         for i, conv in enumerate(self.convs):
             x = conv(x)
             if i in _POOLED:  # max and ReLU commute: pool first, on the larger map
