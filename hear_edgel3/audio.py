@@ -142,7 +142,7 @@ def hear_batch(audio: Any) -> torch.Tensor:
         raise InvalidAudio(f"audio must have shape (n_sounds, n_samples), got {tuple(samples.shape)}{hint}")
     if samples.shape[1] == 0:
         raise InvalidAudio(f"audio of shape {tuple(samples.shape)} has no samples")
-    if samples.shape[1] <= 16 and samples.shape[0] >= 1000:
+    if samples.shape[1] <= 32 and samples.shape[0] >= 100 * samples.shape[1]:
         raise InvalidAudio(
             f"audio of shape {tuple(samples.shape)} looks like (n_samples, channels), but (n_sounds, n_samples) is "
             f"wanted; use audio.T, or audio.mean(1)[None] for one mono clip"

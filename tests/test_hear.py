@@ -160,6 +160,12 @@ def test_short_clips_and_empty_batches(sea: Extractor) -> None:
         sea.timestamp_embeddings(torch.zeros(1, 1))
 
 
+@pytest.mark.parametrize("shape", [(16000, 2), (999, 2), (48000, 20), (100, 1)])
+def test_transposed_audio_is_noticed(shape: tuple[int, int], sea: Extractor) -> None:
+    with pytest.raises(InvalidAudio, match=r"looks like \(n_samples, channels\).*use audio\.T"):
+        sea.scene_embeddings(torch.zeros(shape))
+
+
 def test_integers_and_wide_floats_mean_the_same(sea: Extractor) -> None:
     audio = signals.clip(0.5, 16000)[None]
     expected, _ = sea.timestamp_embeddings(audio)

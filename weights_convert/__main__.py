@@ -131,7 +131,7 @@ def _publish(argv: list[str]) -> int:
         description="Creates or updates Hub repositories. A dry run unless --upload is given.",
     )
     parser.add_argument("names", nargs="+", metavar="NAME")
-    parser.add_argument("--weights", type=Path, help="converted file, or folder of them; default: where load() looks")
+    parser.add_argument("--weights", type=Path, help="converted file, or folder of them; default: as load()")
     parser.add_argument("--repo-id", help="repository, if not the registry's")
     parser.add_argument("--upload", action="store_true", help="really do it")
     arguments = parser.parse_args(argv)
