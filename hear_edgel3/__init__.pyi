@@ -31,6 +31,7 @@ class HearModule(Protocol):
     ) -> tuple[torch.Tensor, torch.Tensor]: ...
     def get_scene_embeddings(self, audio: Any, model: Extractor) -> torch.Tensor: ...
 
+# Configurations with features (mn10_as_all_se_clf1, ...) are modules too, too many to list.
 sparse_53: HearModule
 sparse_53_kd: HearModule
 sparse_63: HearModule
@@ -51,3 +52,38 @@ sea_64: HearModule
 sea_128: HearModule
 sea_256: HearModule
 sea_512: HearModule
+mn01_as: HearModule
+mn02_as: HearModule
+mn04_as: HearModule
+mn05_as: HearModule
+mn10_as: HearModule
+mn20_as: HearModule
+mn30_as: HearModule
+mn40_as: HearModule
+mn40_as_2: HearModule
+mn40_as_3: HearModule
+mn40_as_no_im_pre: HearModule
+mn40_as_no_im_pre_2: HearModule
+mn40_as_no_im_pre_3: HearModule
+mn40_as_ext: HearModule
+mn40_as_ext_2: HearModule
+mn40_as_ext_3: HearModule
+mn10_as_hop_5: HearModule
+mn10_as_hop_15: HearModule
+mn10_as_hop_20: HearModule
+mn10_as_hop_25: HearModule
+mn10_as_mels_40: HearModule
+mn10_as_mels_64: HearModule
+mn10_as_mels_256: HearModule
+mn10_as_fc: HearModule
+mn10_as_fc_s2221: HearModule
+mn10_as_fc_s2211: HearModule
+mn01_im: HearModule
+mn02_im: HearModule
+mn04_im: HearModule
+mn05_im: HearModule
+mn10_im: HearModule
+mn20_im: HearModule
+mn30_im: HearModule
+mn40_im: HearModule
+mn10_im_pytorch: HearModule

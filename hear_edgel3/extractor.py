@@ -19,6 +19,7 @@ from hear_edgel3.framing import (
     CentredFraming,
     Framing,
     TimestampContract,
+    WholeClip,
     windows_of_batch,
     windows_of_stream,
 )
@@ -27,7 +28,10 @@ from hear_edgel3.resample import check_rate, minimum_samples, resample, resample
 
 # DESIGN's promise for the rate that callers feed; files may have any rate that the resampler takes.
 _MIN_FED_RATE, _MAX_FED_RATE = 8000, 192_000
-_WINDOWS_PER_BATCH_GPU = 64
+# On a GPU; 64 windows of one second at 48 kHz.
+_SAMPLES_PER_BATCH_GPU = 64 * 48000
+# Longer clips are converted and cut as they are read, so that memory holds no second copy of them.
+_LONGEST_AT_ONCE = 1 << 21
 _ROWS_PER_TABLE = 4096
 
 
@@ -54,7 +58,7 @@ class Extractor(nn.Module):
     Attributes:
         configuration: the configuration it was built from.
         frontend: (n, window) samples at ``net_sample_rate`` to the net's input.
-        net: the front end's output to (n, embedding size).
+        net: the front end's output to (n, embedding size). Of the MobileNetV3 family both take any length.
         sample_rate: rate in Hz of the audio to feed.
         net_sample_rate: rate in Hz inside.
         window: samples per window at ``net_sample_rate``.
@@ -85,10 +89,10 @@ class Extractor(nn.Module):
         elif sample_rate is not None:
             self.sample_rate = row.net_sample_rate
         self.net_sample_rate = row.net_sample_rate
-        self.window = row.window
+        self.window = configuration.window
         self.hop_ms = CentredFraming(self.window, self.net_sample_rate, row.hop_ms if hop_ms is None else hop_ms).hop_ms
-        self.scene_embedding_size = row.embedding_size
-        self.timestamp_embedding_size = row.embedding_size
+        self.scene_embedding_size = configuration.embedding_size
+        self.timestamp_embedding_size = configuration.embedding_size
         self.weights = weights
         self._runner = engines.Runner(engine)
 
@@ -100,7 +104,6 @@ class Extractor(nn.Module):
     @property
     def contract(self) -> TimestampContract:
         """What this extractor's timestamps mean."""
-        row = self.configuration.checkpoint
         return TimestampContract(
             sample_rate=self.sample_rate,
             net_sample_rate=self.net_sample_rate,
@@ -109,16 +112,36 @@ class Extractor(nn.Module):
             centred=True,
             first_ms=0.0,
             last="the largest k * hop_ms that is not beyond the clip's duration",
-            padding="zeros, half a window on each side",
-            minimum_samples=minimum_samples(self.sample_rate, self.net_sample_rate),
-            scene=f"mean of the embeddings of windows centred every {row.scene_hop_ms:g} ms",
+            padding=self._describe_padding(),
+            minimum_samples=self._minimum_samples(self.sample_rate),
+            scene=self._describe_scene(),
+        )
+
+    def _describe_padding(self) -> str:
+        if not self._reflect:
+            return "zeros, half a window on each side"
+        return (
+            f"the clip's reflection, half a window on each side; a clip of {self.window // 2} or fewer samples at "
+            f"{self.net_sample_rate} Hz is first followed by zeros up to {self.window // 2 + 1}"
+        )
+
+    def _describe_scene(self) -> str:
+        rule = self.configuration.checkpoint.scene
+        seconds = "" if rule.window is None else f"of {rule.window / self.net_sample_rate:g} s "
+        text = f"mean of the embeddings of windows {seconds}centred every {rule.hop_ms:g} ms"
+        if not rule.whole_up_to:
+            return text
+        return (
+            f"one pass over the whole clip up to {rule.whole_up_to / self.net_sample_rate:g} s; beyond, the {text}, "
+            f"with the clip's reflection beyond its ends"
         )
 
     def forward(self, windows: torch.Tensor) -> torch.Tensor:
         """Embeds windows at the net's rate, with gradients, in the module's own train or eval mode.
 
         Args:
-            windows: (n, window) floating point in [-1, 1], at ``net_sample_rate``.
+            windows: (n, window) floating point in [-1, 1], at ``net_sample_rate``; of any length for the MobileNetV3
+                family.
 
         Returns:
             (n, embedding size).
@@ -143,14 +166,14 @@ class Extractor(nn.Module):
         """
         samples = hear_batch(audio)
         hop = self.hop_ms if hop_ms is None else hop_ms
-        framing = CentredFraming(self.window, self.net_sample_rate, hop)
+        framing = CentredFraming(self.window, self.net_sample_rate, hop, self._reflect)
         duration = Fraction(samples.shape[1], self.sample_rate)
         embeddings = self._embed_batch(samples, framing, duration)
         times = framing.timestamps_ms(embeddings.shape[1], duration).to(samples.device)
         return embeddings, times.expand(samples.shape[0], -1).contiguous()
 
     def scene_embeddings(self, audio: Any) -> torch.Tensor:
-        """One embedding per clip: the mean over windows a quarter of a second apart, as the HEAR baselines take it.
+        """One embedding per clip, by the rule in ``contract.scene``: a mean over windows, or one pass over all of it.
 
         Args:
             audio: as for :meth:`timestamp_embeddings`.
@@ -162,8 +185,16 @@ class Extractor(nn.Module):
             InvalidAudio: wrong shape or type, not finite, or too short.
         """
         samples = hear_batch(audio)
-        framing = CentredFraming(self.window, self.net_sample_rate, self.configuration.checkpoint.scene_hop_ms)
+        framing = self._scene_framing(resampled_length(samples.shape[1], self.sample_rate, self.net_sample_rate))
         return self._embed_batch(samples, framing, Fraction(samples.shape[1], self.sample_rate)).mean(dim=1)
+
+    def _scene_framing(self, n_samples: int) -> Framing:
+        """Windows of the scene embedding of a clip of ``n_samples`` at the net's rate."""
+        rule = self.configuration.checkpoint.scene
+        if n_samples <= rule.whole_up_to:
+            return WholeClip(n_samples)
+        window = self.window if rule.window is None else rule.window
+        return CentredFraming(window, self.net_sample_rate, rule.hop_ms, self._reflect)
 
     def embed_stream(self, blocks: Iterable[torch.Tensor], sample_rate: int, framing: Framing) -> np.ndarray:
         """Embeds one clip that arrives in blocks, in memory independent of its length.
@@ -192,7 +223,7 @@ class Extractor(nn.Module):
             return framing.count(n_samples, Fraction(fed, sample_rate))
 
         at_net_rate = (b.float() for b in resample_blocks(counted(), sample_rate, self.net_sample_rate))
-        groups = windows_of_stream(at_net_rate, framing, total, self._group)
+        groups = windows_of_stream(at_net_rate, framing, total, self._group(framing.window))
         # Rows are copied into a few large arrays: many small ones, kept between the large temporaries of the net,
         # would stop the allocator from reusing its memory.
         tables: list[np.ndarray] = []
@@ -211,38 +242,67 @@ class Extractor(nn.Module):
         return next(self.net.parameters())
 
     @property
-    def _group(self) -> int:
-        """Windows that run through the net at once."""
+    def _reflect(self) -> bool:
+        """Whether windows see the clip's reflection beyond its ends."""
+        return self.configuration.checkpoint.padding == "reflection"
+
+    def _group(self, window: int) -> int:
+        """Windows of ``window`` samples that run through the net at once."""
+        row = self.configuration.checkpoint
         if self._parameter.device.type == "cpu":
-            return self.configuration.checkpoint.windows_per_batch
-        return _WINDOWS_PER_BATCH_GPU
+            at_once = row.windows_per_batch * row.window
+        else:
+            at_once = _SAMPLES_PER_BATCH_GPU
+        return max(1, at_once // max(1, window))
 
     def _on_my_device(self, samples: torch.Tensor) -> torch.Tensor:
         device = self._parameter.device
         return (samples.float() if device.type == "mps" else samples).to(device)  # mps has no float64
 
+    def _minimum_samples(self, sample_rate: int) -> int:
+        """Samples of the shortest clip that can be embedded."""
+        return 1 if self._reflect else minimum_samples(sample_rate, self.net_sample_rate)
+
     def _check_length(self, n_samples: int, sample_rate: int) -> None:
+        if self._reflect:  # clips that are too short are followed by zeros
+            return
         if resampled_length(n_samples, sample_rate, self.net_sample_rate) < 1:
             raise InvalidAudio(
                 f"audio of {n_samples} samples at {sample_rate} Hz is too short; {self.configuration.name} needs at "
                 f"least {minimum_samples(sample_rate, self.net_sample_rate)}"
             )
 
-    def _embed_batch(self, samples: torch.Tensor, framing: CentredFraming, duration: Fraction) -> torch.Tensor:
+    def _embed_batch(self, samples: torch.Tensor, framing: Framing, duration: Fraction) -> torch.Tensor:
         """(n, T, D) embeddings of (n, samples) at ``sample_rate``, on the device of ``samples``."""
         n_clips, n_samples = samples.shape
         self._check_length(n_samples, self.sample_rate)
         count = framing.count(resampled_length(n_samples, self.sample_rate, self.net_sample_rate), duration)
         shape = (n_clips * count, self.timestamp_embedding_size)
         result = torch.empty(shape, dtype=torch.float32, device=samples.device)
+        row = 0
         with self._evaluating():
-            moved = self._on_my_device(samples)
-            converted = resample(moved, self.sample_rate, self.net_sample_rate).float()
-            row = 0
-            for group in windows_of_batch(converted, framing, count, self._group):
+            for group in self._groups_of_batch(samples, framing, count):
                 result[row : row + len(group)] = self._embed(group)
                 row += len(group)
         return result.reshape(n_clips, count, self.timestamp_embedding_size)
+
+    def _groups_of_batch(self, samples: torch.Tensor, framing: Framing, count: int) -> Iterator[torch.Tensor]:
+        """The windows of all clips, in groups that run through the net at once."""
+        group = self._group(framing.window)
+        if framing.window < samples.shape[1] > _LONGEST_AT_ONCE:
+            for clip in samples:
+                pieces = (self._on_my_device(piece) for piece in torch.split(clip, _LONGEST_AT_ONCE // 8))
+                converted = (b.float() for b in resample_blocks(pieces, self.sample_rate, self.net_sample_rate))
+                yield from windows_of_stream(converted, framing, lambda n_samples: count, group)  # noqa: ARG005
+            return
+        yield from windows_of_batch(self._convert(samples), framing, count, group)
+
+    def _convert(self, samples: torch.Tensor) -> torch.Tensor:
+        """(n, samples) at ``sample_rate`` to float32 at the net's rate."""
+        moved = self._on_my_device(samples)
+        if resampled_length(samples.shape[1], self.sample_rate, self.net_sample_rate) < 1:
+            return moved[:, :0].float()
+        return resample(moved, self.sample_rate, self.net_sample_rate).float()
 
     def _embed(self, windows: torch.Tensor) -> torch.Tensor:
         return self._runner(self.net, self.frontend(windows)).float()

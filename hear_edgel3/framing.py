@@ -4,8 +4,11 @@ Two rules exist. :class:`CentredFraming` is the one of the HEAR benchmark: windo
 ``k * hop_ms`` and the last one lies no later than the end of the clip. :class:`EdgeL3Framing` is the one of the edgel3
 library, kept to the sample so that its users get the same arrays.
 
-Both are pure arithmetic: they never see audio. Positions are in samples at the net's rate, relative to the clip's first
-sample; a negative start means zeros before the clip, and zeros also fill what lies behind its end.
+A third, :class:`WholeClip`, is one window.
+
+All are pure arithmetic: they never see audio. Positions are in samples at the net's rate, relative to the clip's first
+sample. What lies before and behind the clip is zeros, or, where a framing says ``reflect``, the clip itself mirrored at
+its first and last sample.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from fractions import Fraction
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -64,6 +67,10 @@ class Framing(Protocol):
     def window(self) -> int:
         """Samples per window."""
 
+    @property
+    def reflect(self) -> bool:
+        """Whether windows see the clip's reflection beyond its ends (else zeros)."""
+
     def start(self, k: int) -> int:
         """First sample of window ``k``."""
 
@@ -82,11 +89,14 @@ class CentredFraming:
         window: samples per window.
         sample_rate: net rate in Hz.
         hop_ms: distance between timestamps in milliseconds.
+        reflect: whether windows see the clip's reflection beyond its ends (else zeros).
     """
 
     window: int
     sample_rate: int
     hop_ms: float
+    reflect: bool = False
+    center: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hop_ms", check_positive(self.hop_ms, "hop_ms", "milliseconds"))
@@ -103,6 +113,16 @@ class CentredFraming:
     def count(self, n_samples: int, duration: Fraction) -> int:
         """Number of windows; depends on the duration alone, so that no rounding of a resampler shows."""
         return math.floor(duration * 1000 / Fraction(self.hop_ms)) + 1
+
+    @property
+    def hop_size(self) -> float:
+        """Distance between timestamps in seconds."""
+        return self.hop_ms / 1000
+
+    def timestamps_s(self, count: int) -> np.ndarray:
+        """(count,) float64 seconds."""
+        seconds: np.ndarray = np.arange(count) * self.hop_ms / 1000
+        return seconds
 
     def timestamps_ms(self, count: int, duration: Fraction) -> torch.Tensor:
         """(count,) float32 milliseconds, computed in float64; none lies beyond the duration, even by rounding."""
@@ -131,6 +151,7 @@ class EdgeL3Framing:
     sample_rate: int
     hop_size: float
     center: bool
+    reflect: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hop_size", check_positive(self.hop_size, "hop_size", "seconds"))
@@ -164,6 +185,31 @@ class EdgeL3Framing:
         return seconds
 
 
+@dataclass(frozen=True)
+class WholeClip:
+    """One window, the clip itself.
+
+    Attributes:
+        window: samples of the clip.
+    """
+
+    window: int
+    reflect: ClassVar[bool] = False
+
+    def start(self, k: int) -> int:
+        """First sample of the window."""
+        return 0
+
+    def count(self, n_samples: int, duration: Fraction) -> int:
+        """One window."""
+        return 1
+
+
+def shortest(framing: Framing) -> int:
+    """Samples a clip must have for its reflection to fill the windows; shorter ones are followed by zeros first."""
+    return framing.window // 2 + 1 if framing.reflect else 0
+
+
 def check_positive(value: object, name: str, unit: str) -> float:
     """Returns a positive number of reasonable size, or raises InvalidOption naming it."""
     try:
@@ -190,9 +236,11 @@ def windows_of_batch(audio: torch.Tensor, framing: Framing, count: int, group: i
     Yields:
         (at most ``group``, window) tensors; together batch * count rows.
     """
+    audio = _lengthened(audio, shortest(framing))
+    total = audio.shape[1]
     places = [(clip, framing.start(k)) for clip in range(audio.shape[0]) for k in range(count)]
     for i in range(0, len(places), group):
-        yield torch.stack([_cut(audio[clip], start, framing.window) for clip, start in places[i : i + group]])
+        yield torch.stack([_cut(audio[clip], 0, start, framing, total) for clip, start in places[i : i + group]])
 
 
 def windows_of_stream(
@@ -211,24 +259,29 @@ def windows_of_stream(
     """
     held = torch.zeros(0)  # input from sample held_start on, up to what has been received
     held_start = received = 0
+    behind = framing.window if framing.reflect else 0  # what the reflection at the end may need
     k = 0
     ready: list[torch.Tensor] = []
     for block in blocks:
-        unused = min(max(0, framing.start(k) - received), len(block)) if len(held) == 0 else 0
+        oldest = framing.start(k) - behind
+        unused = min(max(0, oldest - received), len(block)) if len(held) == 0 else 0
         if len(held) == 0:  # a hop longer than the window leaves samples out that need not be kept
             held_start = received + unused
         received += len(block)
-        held = torch.cat([held.to(block.dtype), block[unused:]])
-        while framing.start(k) + framing.window <= received:
-            ready.append(_cut(held, framing.start(k) - held_start, framing.window).clone())
+        held = torch.cat([held.to(block), block[unused:]])
+        while _needed(framing, k) <= received:
+            ready.append(_cut(held, held_start, framing.start(k), framing, None).clone())
             k += 1
             if len(ready) == group:
                 yield torch.stack(ready)
                 ready = []
-        drop = min(max(0, framing.start(k) - held_start), len(held))
+        drop = min(max(0, framing.start(k) - behind - held_start), len(held))
         held, held_start = held[drop:], held_start + drop
-    for j in range(k, total(received)):
-        ready.append(_cut(held, framing.start(j) - held_start, framing.window))
+    count = total(received)
+    if received < shortest(framing):  # nothing has been dropped yet
+        held, received = _lengthened(held, shortest(framing)), shortest(framing)
+    for j in range(k, count):
+        ready.append(_cut(held, held_start, framing.start(j), framing, received))
         if len(ready) == group:
             yield torch.stack(ready)
             ready = []
@@ -240,11 +293,37 @@ class _Total(Protocol):
     def __call__(self, n_samples: int) -> int: ...
 
 
-def _cut(audio: torch.Tensor, start: int, length: int) -> torch.Tensor:
-    """``audio[start : start + length]`` with zeros wherever that lies outside."""
-    lo, hi = min(max(start, 0), len(audio)), min(max(start + length, 0), len(audio))
-    piece = audio[lo:hi]
-    if hi - lo == length:
-        return piece
-    before = min(max(0, -start), length)
-    return torch.nn.functional.pad(piece, (before, length - before - (hi - lo)))
+def _needed(framing: Framing, k: int) -> int:
+    """Samples of a clip that must be there before window ``k`` can be cut, unless the clip has ended."""
+    start = framing.start(k)
+    return max(start + framing.window, 1 - start if framing.reflect else 0)
+
+
+def _lengthened(audio: torch.Tensor, length: int) -> torch.Tensor:
+    missing = length - audio.shape[-1]
+    return audio if missing <= 0 else torch.nn.functional.pad(audio, (0, missing))
+
+
+def _cut(held: torch.Tensor, held_start: int, start: int, framing: Framing, total: int | None) -> torch.Tensor:
+    """One window.
+
+    Args:
+        held: the clip from sample ``held_start`` on, at least as far as the window and its reflection reach.
+        held_start: position of ``held[0]`` in the clip.
+        start: position of the window in the clip.
+        framing: its length, and what lies beyond the clip's ends.
+        total: samples of the clip; None if the window ends before the clip does.
+    """
+    length = framing.window
+    begin, end = start - held_start, start + length - held_start
+    if begin >= 0 and end <= len(held):
+        return held[begin:end]
+    if framing.reflect:
+        place = torch.arange(start, start + length, device=held.device).abs()
+        if total is not None:
+            place = total - 1 - (total - 1 - place).abs()
+            place = place.clamp_min(held_start)  # a middle rounded beyond the end asks for one sample more at most
+        return held[place - held_start]
+    lo, hi = min(max(begin, 0), len(held)), min(max(end, 0), len(held))
+    before = min(max(0, -begin), length)
+    return torch.nn.functional.pad(held[lo:hi], (before, length - before - (hi - lo)))

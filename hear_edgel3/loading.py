@@ -8,9 +8,8 @@ from collections.abc import Sequence
 import torch
 
 from hear_edgel3.checkpoint_file import load_into, sha256_of
-from hear_edgel3.errors import InvalidOption
 from hear_edgel3.extractor import Extractor, WeightsInfo
-from hear_edgel3.registry import resolve
+from hear_edgel3.registry import resolve, with_features
 from hear_edgel3.weights import locate
 
 
@@ -29,7 +28,8 @@ def load(
         weights: a safetensors file, or a folder that has one; None to find or fetch it.
         sample_rate: rate in Hz of the audio you will feed, 8000 to 192000 or the net's own; None for the
             configuration's default. Audio is converted to the net's rate inside.
-        features: names of the features to extract, for families that have a choice; the L3 family has none.
+        features: words for the features to extract, as they would follow the name (``["all_se", "clf1"]``), for
+            families that have a choice; the L3 family has none.
         engine: what runs the net: "auto", "torch" (batch norm folded) or "eager" (the plain module).
         hop_ms: default distance of timestamp embeddings in milliseconds; None for the configuration's.
 
@@ -42,12 +42,12 @@ def load(
         WeightsNotFound, WeightsMismatch, WeightsCorrupt, DownloadError: see :mod:`hear_edgel3.weights`.
     """
     configuration = resolve(name)
-    row = configuration.checkpoint
     if features is not None:
-        raise InvalidOption(f"{name} has one kind of embedding; leave `features` out (got {features!r})")
+        configuration = with_features(configuration, features)
+    row = configuration.checkpoint
     # An ordinary model on the CPU, whatever mode or default device the caller has set.
     with torch.inference_mode(False), torch.device("cpu"):
-        net = row.net.build()
+        net = configuration.net.build()
         # Options are checked before anything is fetched.
         extractor = Extractor(configuration, row.frontend.build(), net, sample_rate, engine, hop_ms)
         path = locate(row, weights)

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from hear_edgel3 import registry
+from hear_edgel3.errors import UnknownConfiguration
 
 if TYPE_CHECKING:
     import torch
@@ -38,10 +39,10 @@ class ConfigurationFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         package, _, name = fullname.rpartition(".")
         if package != _PACKAGE or name.startswith("_"):
             return None
-        if registry.find(name) is None:
-            near = registry.near_names(name)
-            hint = f"; did you mean {' or '.join(f'{_PACKAGE}.{n}' for n in near)}?" if near else ""
-            raise ModuleNotFoundError(f"No module named {fullname!r}{hint}", name=fullname)
+        try:
+            registry.resolve(name)
+        except UnknownConfiguration as error:
+            raise ModuleNotFoundError(f"No module named {fullname!r}: {error}", name=fullname) from error
         return importlib.machinery.ModuleSpec(fullname, self, origin="the registry of configurations")
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> None:
@@ -50,7 +51,7 @@ class ConfigurationFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def exec_module(self, module: ModuleType) -> None:
         """Fills the module with the HEAR functions."""
         name = module.__name__.rpartition(".")[2]
-        row = registry.resolve(name).checkpoint
+        configuration = registry.resolve(name)
 
         def load_model(model_file_path: str | os.PathLike[str] = "", **options: Any) -> Extractor:
             from hear_edgel3.loading import load
@@ -61,13 +62,14 @@ class ConfigurationFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
         Args:
             model_file_path: a converted safetensors file; empty to find or fetch it.
-            **options: those of :func:`hear_edgel3.load`: sample_rate, hop_ms, engine, ...
+            **options: those of :func:`hear_edgel3.load`: sample_rate, features, hop_ms, engine, ...
 
         Returns:
             The model, on the CPU in eval mode, with sample_rate, scene_embedding_size and timestamp_embedding_size.
         """
         load_model.__module__ = module.__name__
-        module.__doc__ = f"HEAR module of {name}.\n\n{row.summary}."
+        described = f" Features: {configuration.features.description}." if configuration.features.description else ""
+        module.__doc__ = f"HEAR module of {name}.\n\n{configuration.checkpoint.summary}.{described}"
         contents = {
             "load_model": load_model,
             "get_timestamp_embeddings": get_timestamp_embeddings,

@@ -238,10 +238,16 @@ def test_the_published_sea_64(shared: Path, tmp_path: Path, capsys: pytest.Captu
         convert(synthetic.row("sea_128"), renamed)
 
 
+def test_a_file_with_the_name_of_another_checkpoint_is_refused(sources: Path) -> None:
+    with pytest.raises(WeightsMismatch, match=r"is the name of the published file of sparse_95, not of sparse_53_kd"):
+        convert(synthetic.row("sparse_53_kd"), sources / SPARSE.upstream.filename)
+
+
 def test_a_file_of_the_same_shape_is_converted_with_a_note(
     sources: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    source = sources / SPARSE.upstream.filename
+    source = tmp_path / "mine.h5.gz"
+    source.write_bytes((sources / SPARSE.upstream.filename).read_bytes())
     assert main(["sparse_53_kd", "--source", str(source), "--output", str(tmp_path / "x.safetensors")]) == 0
     captured = capsys.readouterr()
     row = synthetic.row("sparse_53_kd")
@@ -265,7 +271,9 @@ def test_a_file_that_is_published_as_another_checkpoint_is_refused(
 
 
 def test_no_two_rows_claim_the_same_file() -> None:
-    assert len({row.upstream.git_blob for row in checkpoints()}) == len(checkpoints()) == 20
+    assert len({row.upstream.url for row in checkpoints()}) == len(checkpoints()) == 55
+    known = [row.upstream.git_blob for row in checkpoints() if row.upstream.git_blob is not None]
+    assert len(set(known)) == len(known) == 24
 
 
 # --- what is refused ---

@@ -212,7 +212,7 @@ def refused(row: Checkpoint, path: Path, hub: FakeHub, error: type[Exception], w
 def test_only_conversions_of_the_published_file(hub: FakeHub, converted: Path, source: Path, tmp_path: Path) -> None:
     """The seeded file is not the one in the real table."""
     found = hashlib.sha1(b"blob %d\0" % source.stat().st_size + source.read_bytes()).hexdigest()
-    words = f"git blob {ROW.upstream.git_blob}; the file says sea_64, {found}"
+    words = f"git blob {ROW.upstream.git_blob}; the file says sea_64, {ROW.upstream.filename}, {found}"
     refused(ROW, converted, hub, WeightsMismatch, words)
 
 

@@ -19,7 +19,7 @@ README = (Path(__file__).parents[1] / "README.md").read_text()
 
 def test_the_table_has_every_configuration() -> None:
     table = README.split("## Configurations")[1].split("###")[0]
-    named = set(re.findall(r"`((?:sparse|sea)_\d+)`", table))
+    named = set(re.findall(r"`((?:sparse|sea)_\d+|mn\d\d_\w+)`", table))
     assert named | {f"{n}_kd" for n in named if n.startswith("sparse")} == {row.name for row in checkpoints()}
     for row in checkpoints():
         assert f"{row.n_parameters:,}" in table

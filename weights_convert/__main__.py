@@ -12,6 +12,7 @@ from hear_edgel3.errors import HearEdgeL3Error, InvalidOption, OutputError, Unkn
 from hear_edgel3.registry import Checkpoint, checkpoints, resolve
 from hear_edgel3.weights import cache_folder
 from weights_convert.convert import convert
+from weights_convert.upstream import expected_checksum
 from weights_convert.verify import verify
 
 _EPILOG = """examples:
@@ -87,10 +88,16 @@ def _convert(argv: list[str]) -> int:
 
 def _one(row: Checkpoint, source: Path | None, target: Path, reference: Path | None, tolerance: float) -> None:
     converted = convert(row, source)
-    if not converted.published:
+    source_file = converted.provenance["source_file"]
+    if converted.published is False:
         print(
-            f"note: {converted.provenance['source_file']} is not, byte for byte, the file published as {row.name} (git "
-            f"blob {row.upstream.git_blob}); converted as it is",
+            f"note: {source_file} is not, byte for byte, the file published as {row.name} ({expected_checksum(row)}); "
+            f"converted as it is",
+            file=sys.stderr,
+        )
+    elif converted.published is None:
+        print(
+            f"note: no checksum of the file published as {row.name} is known; {source_file} fits by names and shapes",
             file=sys.stderr,
         )
     if reference is not None:

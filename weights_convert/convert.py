@@ -15,7 +15,7 @@ from hear_edgel3.checkpoint_file import check_tensors, encode
 from hear_edgel3.errors import OutputError, WeightsMismatch, WeightsNotFound
 from hear_edgel3.registry import Checkpoint, Component, checkpoints
 from hear_edgel3.weights import cache_folder
-from weights_convert.upstream import download, git_blob_id
+from weights_convert.upstream import download, git_blob_id, is_published
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,13 @@ class Converted:
         row: the checkpoint.
         state: the net's tensors.
         provenance: where they came from.
-        published: whether the source is, byte for byte, the file its authors published.
+        published: whether the source is, byte for byte, the file its authors published; None if no checksum is known.
     """
 
     row: Checkpoint
     state: dict[str, torch.Tensor]
     provenance: dict[str, Any]
-    published: bool
+    published: bool | None
 
     def to_bytes(self) -> bytes:
         """The safetensors file. The same source gives the same bytes."""
@@ -68,11 +68,15 @@ def convert(row: Checkpoint, source: Path | None = None) -> Converted:
             raise WeightsNotFound(f"the source file {source} does not exist")
         data, filename = source.read_bytes(), source.name
     blob = git_blob_id(data)
-    for other in checkpoints():
-        if blob == other.upstream.git_blob and other.name != row.name:
-            raise WeightsMismatch(f"{filename} is the published file of {other.name}, not of {row.name}")
+    published = is_published(row, data)
+    if not published:
+        _refuse_bytes_of_another(row, data, filename)
     state = Component(row.converter).resolve()(data, filename, row)
-    check_tensors(state, row.net.build(), row.name, filename)
+    with torch.device("meta"):
+        net = row.net.build()
+    check_tensors(state, net, row.name, filename)
+    if not published:
+        _refuse_name_of_another(row, filename)
     provenance = {
         "format": 1,
         "configuration": row.name,
@@ -85,7 +89,32 @@ def convert(row: Checkpoint, source: Path | None = None) -> Converted:
         "citation": row.citation,
         "converter": f"hear_edgel3 {__version__}",
     }
-    return Converted(row, state, provenance, blob == row.upstream.git_blob)
+    return Converted(row, state, provenance, published)
+
+
+def _refuse_bytes_of_another(row: Checkpoint, data: bytes, filename: str) -> None:
+    for other in checkpoints():
+        if other.name != row.name and is_published(other, data):
+            raise WeightsMismatch(
+                f"{filename} is the published file of {other.name}, not of {row.name}: expected {_settings(row)}, "
+                f"found {_settings(other)}"
+            )
+
+
+def _refuse_name_of_another(row: Checkpoint, filename: str) -> None:
+    """Nets of the same shapes may have other front ends: their parameters fit, and their results are wrong."""
+    for other in checkpoints():
+        if other.name != row.name and filename == other.upstream.filename != row.upstream.filename:
+            raise WeightsMismatch(
+                f"{filename} is the name of the published file of {other.name}, not of {row.name}: expected "
+                f"{row.upstream.filename} ({_settings(row)}), found {_settings(other)}; rename it if it is another file"
+            )
+
+
+def _settings(row: Checkpoint) -> str:
+    """What a row's front end and net are built with."""
+    arguments = {**row.frontend.arguments, **row.net.arguments}
+    return ", ".join(f"{name} {value}" for name, value in arguments.items())
 
 
 def install(row: Checkpoint) -> Path:

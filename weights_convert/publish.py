@@ -11,6 +11,7 @@ from typing import Any
 from hear_edgel3.checkpoint_file import check_tensors, read_tensors
 from hear_edgel3.errors import DownloadError, WeightsMismatch, WeightsNotFound
 from hear_edgel3.registry import Checkpoint, resolve
+from weights_convert.upstream import expected_checksum
 
 _CARD = """---
 library_name: hear_edgel3
@@ -106,17 +107,30 @@ def publish(row: Checkpoint, weights: Path, repo_id: str | None = None, upload: 
     data = weights.read_bytes()
     check_tensors(tensors, row.net.build(), row.name, str(weights))
     provenance = _complete(written)
-    if provenance.get("configuration") != row.name or provenance.get("source_git_blob") != row.upstream.git_blob:
+    if not _from_published(row, provenance):
         raise WeightsMismatch(
-            f"{weights} was not converted from the published file of {row.name} (git blob {row.upstream.git_blob}; the "
-            f"file says {provenance.get('configuration')}, {provenance.get('source_git_blob')}); only such files are "
-            f"published under its name"
+            f"{weights} was not converted from the published file of {row.name} ({row.upstream.filename}, "
+            f"{expected_checksum(row)}; the file says {provenance.get('configuration')}, "
+            f"{provenance.get('source_file')}, {provenance.get('source_git_blob')}); only such files are published "
+            f"under its name"
         )
     repo_id, filename = repo_id or row.hub.repo_id, row.hub.filename
     sha256 = hashlib.sha256(data).hexdigest()
     card = model_card(row, provenance, filename, sha256)
     revision = _upload(repo_id, {filename: data, "README.md": card.encode()}, row.name) if upload else None
     return Publication(repo_id, filename, sha256, len(data), card, revision)
+
+
+def _from_published(row: Checkpoint, provenance: dict[str, str]) -> bool:
+    """Whether a converted file says it comes from the file published as ``row``; by name where no checksum is known."""
+    if provenance.get("configuration") != row.name:
+        return False
+    if not row.upstream.has_checksum:
+        return provenance.get("source_file") == row.upstream.filename
+    return row.upstream.git_blob in (None, provenance.get("source_git_blob")) and row.upstream.sha256 in (
+        None,
+        provenance.get("source_sha256"),
+    )
 
 
 def _complete(provenance: dict[str, Any]) -> dict[str, str]:
@@ -133,7 +147,7 @@ def model_card(row: Checkpoint, provenance: dict[str, str], filename: str, sha25
         summary=row.summary,
         sample_rate=row.sample_rate,
         net_sample_rate=row.net_sample_rate,
-        embedding_size=row.embedding_size,
+        embedding_size=resolve(row.name).embedding_size,
         n_parameters=row.n_parameters,
         window_ms=1000 * row.window / row.net_sample_rate,
         hop_ms=row.hop_ms,

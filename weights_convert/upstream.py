@@ -25,6 +25,23 @@ def git_blob_id(data: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
+def is_published(row: Checkpoint, data: bytes) -> bool | None:
+    """Whether these bytes are the published file of a checkpoint; None if no checksum of it is known."""
+    upstream = row.upstream
+    if not upstream.has_checksum:
+        return None
+    if upstream.sha256 is not None and hashlib.sha256(data).hexdigest() != upstream.sha256:
+        return False
+    return upstream.git_blob is None or git_blob_id(data) == upstream.git_blob
+
+
+def expected_checksum(row: Checkpoint) -> str:
+    """The published file's checksum, in words."""
+    if row.upstream.git_blob is not None:
+        return f"git blob {row.upstream.git_blob}"
+    return f"sha256 {row.upstream.sha256}" if row.upstream.sha256 is not None else "no checksum known"
+
+
 def url_of(row: Checkpoint) -> str:
     """Where the file is fetched from: the authors' address, or the mirror in ``$HEAR_EDGEL3_MIRROR``."""
     mirror = os.environ.get(MIRROR_VARIABLE)
@@ -32,7 +49,7 @@ def url_of(row: Checkpoint) -> str:
 
 
 def download(row: Checkpoint) -> bytes:
-    """Downloads the upstream file of a checkpoint into memory and verifies it.
+    """Downloads the upstream file of a checkpoint into memory and verifies it, where a checksum of it is known.
 
     Raises:
         DownloadError: it could not be fetched.
@@ -54,10 +71,9 @@ def download(row: Checkpoint) -> bytes:
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = getattr(error, "reason", error)
         raise DownloadError(f"{url} could not be fetched: {reason}") from error
-    found = git_blob_id(data)
-    if found != row.upstream.git_blob:
+    if is_published(row, data) is False:
         raise WeightsCorrupt(
-            f"{url} is not the published file of {row.name}: expected git blob {row.upstream.git_blob}, found {found} "
-            f"({len(data)} bytes); nothing was written"
+            f"{url} is not the published file of {row.name}: expected {expected_checksum(row)}, found git blob "
+            f"{git_blob_id(data)}, sha256 {hashlib.sha256(data).hexdigest()} ({len(data)} bytes); nothing was written"
         )
     return data

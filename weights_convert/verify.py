@@ -12,7 +12,7 @@ import torch
 
 from hear_edgel3.audio import to_samples
 from hear_edgel3.errors import InvalidOption, WeightsMismatch
-from hear_edgel3.registry import Checkpoint
+from hear_edgel3.registry import Checkpoint, Configuration, resolve
 
 MIN_COSINE = 0.999999
 
@@ -51,8 +51,9 @@ def verify(row: Checkpoint, state: dict[str, torch.Tensor], reference: Path, tol
         InvalidOption: the reference has no such pairs for this checkpoint.
         WeightsMismatch: an error exceeds the tolerance, or a cosine is below 0.999999.
     """
-    pairs = _pairs(reference, row)
-    net, frontend = row.net.build(), row.frontend.build()
+    configuration = resolve(row.name)
+    pairs = _pairs(reference, configuration)
+    net, frontend = configuration.net.build(), row.frontend.build().eval()
     net.load_state_dict(state, strict=False)
     net.eval()
     results = []
@@ -75,7 +76,7 @@ def verify(row: Checkpoint, state: dict[str, torch.Tensor], reference: Path, tol
     return results
 
 
-def _pairs(reference: Path, row: Checkpoint) -> list[tuple[str, torch.Tensor, np.ndarray]]:
+def _pairs(reference: Path, configuration: Configuration) -> list[tuple[str, torch.Tensor, np.ndarray]]:
     try:
         # opened here, because np.load leaves a damaged .npz open
         with open(reference, "rb") as opened, np.load(opened, allow_pickle=False) as file:
@@ -88,13 +89,13 @@ def _pairs(reference: Path, row: Checkpoint) -> list[tuple[str, torch.Tensor, np
         expected = arrays.get(key.replace("pcm__", "emb__", 1))
         if key.startswith("pcm__") and expected is not None:
             if (
-                pcm.shape != (*expected.shape[:1], row.window)
-                or expected.shape[1:] != (row.embedding_size,)
+                pcm.shape != (*expected.shape[:1], configuration.window)
+                or expected.shape[1:] != (configuration.embedding_size,)
                 or not len(pcm)
             ):
                 raise InvalidOption(
-                    f"{reference}: {key} has shape {pcm.shape} and its embeddings {expected.shape}; {row.name} needs "
-                    f"(n, {row.window}) and (n, {row.embedding_size})"
+                    f"{reference}: {key} has shape {pcm.shape} and its embeddings {expected.shape}; "
+                    f"{configuration.name} needs (n, {configuration.window}) and (n, {configuration.embedding_size})"
                 )
             windows = to_samples(pcm, key).float()
             pairs.append((key.removeprefix("pcm__"), windows, expected.astype(np.float64)))

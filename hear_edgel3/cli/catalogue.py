@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from hear_edgel3.registry import Checkpoint, families, list_configurations, resolve
+from hear_edgel3.registry import Configuration, families, list_configurations, resolve
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -18,22 +18,46 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints one line per configuration."""
-    rows = [resolve(name).checkpoint for name in list_configurations(arguments.family)]
+    configurations = [resolve(name) for name in list_configurations(arguments.family)]
     if arguments.json:
-        print(json.dumps([_entry(row) for row in rows], indent=1))
+        print(json.dumps([_entry(configuration) for configuration in configurations], indent=1))
         return 0
-    print(f"{'name':<14} {'dim':>4} {'Hz':>6} {'params':>10}  description")
-    for row in rows:
-        print(f"{row.name:<14} {row.embedding_size:>4} {row.sample_rate:>6} {row.n_parameters:>10,}  {row.summary}")
+    table = [("name", "dim", "Hz", "params", "MACs/10 s", "mAP", "description")]
+    for configuration in configurations:
+        row = configuration.checkpoint
+        score = row.reported.get("AudioSet mAP")
+        table.append(
+            (
+                row.name,
+                str(configuration.embedding_size),
+                str(row.sample_rate),
+                f"{row.n_parameters:,}",
+                f"{row.macs_10s / 1e9:.4g} G",
+                "" if score is None else f"{score:.3f}",
+                row.summary,
+            )
+        )
+    widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
+    for line in table:
+        cells = [
+            line[0].ljust(widths[0]),
+            *(c.rjust(w) for c, w in zip(line[1:-1], widths[1:-1], strict=True)),
+            line[-1],
+        ]
+        print("  ".join(cells))
     return 0
 
 
-def _entry(row: Checkpoint) -> dict[str, object]:
+def _entry(configuration: Configuration) -> dict[str, object]:
+    row = configuration.checkpoint
     return {
         "name": row.name,
         "family": row.family,
-        "embedding_size": row.embedding_size,
+        "embedding_size": configuration.embedding_size,
+        "features": list(configuration.features.names),
         "sample_rate": row.sample_rate,
         "n_parameters": row.n_parameters,
+        "macs_10s": row.macs_10s,
+        "reported": dict(row.reported),
         "summary": row.summary,
     }

@@ -34,7 +34,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("--suffix", "-x", metavar="TEXT", help="added to the names of the results")
     parser.add_argument(
-        "--hop-size", "-t", type=_positive, default=0.1, metavar="SECONDS", help="between windows (default 0.1)"
+        "--hop-size",
+        "-t",
+        type=_positive,
+        metavar="SECONDS",
+        help="between windows (default 0.1 for the L3 family, 0.05 for MobileNetV3)",
     )
     parser.add_argument(
         "--no-centering", "-n", action="store_true", help="timestamps are the starts of the windows, not their middles"
@@ -76,7 +80,10 @@ def run(arguments: argparse.Namespace) -> int:
     Returns:
         0, or 1 if any input failed.
     """
+    from hear_edgel3.files import file_framing
+
     name = _configuration(arguments)
+    framing = file_framing(resolve(name), arguments.hop_size, not arguments.no_centering)
     files, missing = audio_files(arguments.inputs, arguments.recursive)
     tally = _Tally(failures=list(missing))
     for input_name, error in missing:
@@ -85,7 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.output_dir is not None:
             make_folder(arguments.output_dir)
         jobs = list(zip(files, plan_outputs(files, arguments.suffix, arguments.output_dir), strict=True))
-        jobs = _pending(jobs, name, arguments, tally)
+        jobs = _pending(jobs, name, framing.hop_size, arguments, tally)
         if jobs:
             extractor = _load(name, arguments)
             _embed_all(jobs, extractor, arguments, tally)
@@ -112,13 +119,13 @@ def _configuration(arguments: argparse.Namespace) -> str:
 
 
 def _pending(
-    jobs: list[tuple[Path, Path]], name: str, arguments: argparse.Namespace, tally: _Tally
+    jobs: list[tuple[Path, Path]], name: str, hop_size: float, arguments: argparse.Namespace, tally: _Tally
 ) -> list[tuple[Path, Path]]:
     """The jobs still to do: without those whose result exists or could not be written."""
     wanted: dict[str, object] = {
         "configuration": name,
         "embedding_version": resolve(name).checkpoint.embedding_version,
-        "hop_size": arguments.hop_size,
+        "hop_size": hop_size,
         "center": not arguments.no_centering,
     }
     if arguments.weights is not None:
@@ -147,11 +154,8 @@ def _pending(
 
 
 def _load(name: str, arguments: argparse.Namespace) -> Extractor:
-    from hear_edgel3.framing import EdgeL3Framing
     from hear_edgel3.loading import load
 
-    row = resolve(name).checkpoint
-    EdgeL3Framing(row.window, row.net_sample_rate, arguments.hop_size, True)  # a hop below one sample fails here
     extractor = load(name, weights=arguments.weights)
     try:
         return extractor.to(arguments.device)

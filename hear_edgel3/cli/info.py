@@ -49,12 +49,13 @@ def describe(name: str) -> dict[str, Any]:
 
     configuration = resolve(name)
     row = configuration.checkpoint
-    extractor = Extractor(configuration, row.frontend.build(), row.net.build())
+    extractor = Extractor(configuration, row.frontend.build(), configuration.net.build())
     return {
         "name": configuration.name,
         "family": row.family,
         "summary": row.summary,
-        "embedding_size": row.embedding_size,
+        "embedding_size": configuration.embedding_size,
+        "features": configuration.features.description or None,
         "embedding_version": row.embedding_version,
         "parameters": row.n_parameters,
         "size_mb": round(4 * row.n_parameters / 1e6, 2),
@@ -62,13 +63,13 @@ def describe(name: str) -> dict[str, Any]:
         "timestamps": extractor.contract.to_dict(),
         "licence": f"{row.upstream.licence}, {row.upstream.copyright}",
         "project": row.upstream.project,
-        "reported": row.reported,
+        "reported": dict(row.reported) or None,
         "citation": row.citation,
         "weights": {
             "from": origin(row),
             "hub_repository": row.hub.repo_id,
             "hub_revision": row.hub.revision or "not published yet",
             "upstream_file": row.upstream.url,
-            "upstream_git_blob": row.upstream.git_blob,
+            "upstream_git_blob": row.upstream.git_blob or "not known",
         },
     }

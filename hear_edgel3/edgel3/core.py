@@ -13,6 +13,7 @@ from hear_edgel3.edgel3.models import load_embedding_model
 from hear_edgel3.errors import HearEdgeL3Error, InvalidOption
 from hear_edgel3.extractor import Extractor
 from hear_edgel3.files import ClipEmbedding, embed_file, embed_samples
+from hear_edgel3.framing import check_positive
 from hear_edgel3.outputs import check_writable, output_path, save_npz
 from hear_edgel3.resample import check_rate
 
@@ -59,6 +60,7 @@ def get_embedding(
         EdgeL3Error: audio or an option cannot be used.
     """
     _check(center, verbose, model)
+    check_positive(hop_size, "hop_size", "seconds")
     samples = mono(audio)
     rate = check_rate(sr, "sr")
     if model is None:
@@ -105,6 +107,7 @@ def process_file(
         EdgeL3Error: the file cannot be read, an option cannot be used, or the result cannot be written.
     """
     _check(center, int(bool(verbose)), model)
+    check_positive(hop_size, "hop_size", "seconds")
     target = output_path(filepath, suffix, output_dir)
     check_writable(target)
     if model is None:

@@ -1,20 +1,24 @@
 """The table of checkpoints and the reading of configuration names.
 
-A new checkpoint is one row in its family's module; a new family is one module here, named in ``_FAMILIES``.
+A configuration's name is a checkpoint's name, and for families that have a choice of features their words behind it:
+``mn10_as``, ``mn10_as_all_b_mel_avgs``. A new checkpoint is one row in its family's module; a new family is one module
+here, named in ``_FAMILIES``, with its ``ROWS`` and a function ``canonical`` that translates names it also answers to.
 """
 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 
-from hear_edgel3.errors import UnknownConfiguration
-from hear_edgel3.registry import l3
-from hear_edgel3.registry.schema import Checkpoint, Component, Configuration, HubFile, Upstream
+from hear_edgel3.errors import InvalidOption, UnknownConfiguration
+from hear_edgel3.registry import l3, mobilenetv3
+from hear_edgel3.registry.schema import Checkpoint, Component, Configuration, Features, HubFile, Upstream
 
 __all__ = [
     "Checkpoint",
     "Component",
     "Configuration",
+    "Features",
     "HubFile",
     "Upstream",
     "checkpoints",
@@ -23,9 +27,10 @@ __all__ = [
     "list_configurations",
     "near_names",
     "resolve",
+    "with_features",
 ]
 
-_FAMILIES = (l3,)
+_FAMILIES = (l3, mobilenetv3)
 _CHECKPOINTS = {row.name: row for family in _FAMILIES for row in family.ROWS}
 
 
@@ -40,7 +45,7 @@ def families() -> tuple[str, ...]:
 
 
 def list_configurations(family: str | None = None) -> list[str]:
-    """Names of the configurations, in the order of the table.
+    """Names of the checkpoints, each a configuration with its default features, in the order of the table.
 
     Args:
         family: only those of this family.
@@ -55,24 +60,63 @@ def list_configurations(family: str | None = None) -> list[str]:
 
 def find(name: str) -> Configuration | None:
     """The configuration of a name, or None if it is not one."""
-    row = _CHECKPOINTS.get(name)
-    return None if row is None else Configuration(name, row)
+    try:
+        return resolve(name)
+    except UnknownConfiguration:
+        return None
 
 
-def near_names(name: str) -> list[str]:
-    """Up to three configuration names that resemble ``name``."""
-    return difflib.get_close_matches(name, list_configurations(), n=3, cutoff=0.5)
+def near_names(name: str, cutoff: float = 0.5) -> list[str]:
+    """Up to three names of checkpoints that resemble ``name``, by a likeness of at least ``cutoff`` from 0 to 1."""
+    return difflib.get_close_matches(name, list_configurations(), n=3, cutoff=cutoff)
 
 
 def resolve(name: str) -> Configuration:
     """The configuration of a name.
 
     Raises:
-        UnknownConfiguration: there is none; the message suggests near names.
+        UnknownConfiguration: there is none; the message suggests near names, or says what is wrong with the features.
     """
-    configuration = find(name) if isinstance(name, str) else None
-    if configuration is None:
-        near = near_names(str(name))
-        hint = f"did you mean {' or '.join(near)}?" if near else "`hear-edgel3 list` shows them all"
-        raise UnknownConfiguration(f"there is no configuration {name!r}; {hint}")
-    return configuration
+    if isinstance(name, str):
+        canonical = name
+        for family in _FAMILIES:
+            canonical = family.canonical(canonical)
+        words = canonical.split("_")
+        for n in range(len(words), 0, -1):  # the longest name first: mn10_as_hop_15 before mn10_as
+            row = _CHECKPOINTS.get("_".join(words[:n]))
+            if row is not None and "" not in words:
+                try:
+                    return Configuration(name, row, row.vocabulary.read(row, "_".join(words[n:])))
+                except ValueError as error:
+                    near = [other for other in near_names(name, cutoff=0.85) if other != row.name]
+                    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+                    raise UnknownConfiguration(f"there is no configuration {name!r}: {error}{hint}") from error
+    near = near_names(str(name))
+    hint = f"did you mean {' or '.join(near)}?" if near else "`hear-edgel3 list` shows them all"
+    raise UnknownConfiguration(f"there is no configuration {name!r}; {hint}")
+
+
+def with_features(configuration: Configuration, features: Sequence[str]) -> Configuration:
+    """The same checkpoint with other features.
+
+    Args:
+        configuration: named without features.
+        features: words of the checkpoint's vocabulary.
+
+    Raises:
+        InvalidOption: the name has features already, or the words make no sense for this checkpoint.
+    """
+    row = configuration.checkpoint
+    if configuration.features != row.vocabulary.read(row, ""):
+        raise InvalidOption(
+            f"{configuration.name} names features already; give them in the name or in `features`, not in both"
+        )
+    if isinstance(features, str) or not all(isinstance(word, str) and word for word in features):
+        raise InvalidOption(f"features must be a list of words, got {features!r}")
+    words = "_".join(features)
+    if not words:
+        raise InvalidOption(f"features is empty; leave it out for the default of {row.name}")
+    try:
+        return Configuration(f"{row.name}_{words}", row, row.vocabulary.read(row, words))
+    except ValueError as error:
+        raise InvalidOption(f"features {list(features)!r} do not fit {row.name}: {error}") from error

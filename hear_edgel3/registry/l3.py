@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hear_edgel3.registry.schema import Checkpoint, Component, HubFile, Upstream
+from hear_edgel3.registry.schema import Checkpoint, Component, HubFile, OneKind, SceneRule, Upstream
 
 _PROJECT = "https://github.com/ksangeeta2429/edgel3"
 # The files are on the branch `models`; the commit makes the address permanent.
@@ -73,6 +73,26 @@ def _n_parameters(channels: tuple[int, ...], final_norm: bool) -> int:
     return convs + 4 * (1 + sum(channels if final_norm else channels[:-1]))
 
 
+def _macs_10s(channels: tuple[int, ...], n_mels: int, hop_length: int, sample_rate: int) -> int:
+    """Multiply-accumulates of the convolutions over ten seconds in one piece; pooling follows layers 2, 4 and 6."""
+    bands, frames = n_mels, -(-10 * sample_rate // hop_length)
+    macs = 0
+    for i, (n_in, n_out) in enumerate(zip((1, *channels[:-1]), channels, strict=True)):
+        macs += 9 * n_in * n_out * bands * frames
+        if i in (1, 3, 5):
+            bands, frames = bands // 2, frames // 2
+    return macs
+
+
+def canonical(name: str) -> str:
+    """Names have one form in this family."""
+    return name
+
+
+# As the HEAR baselines do: the mean over windows a quarter of a second apart.
+_SCENE = SceneRule(hop_ms=250.0)
+
+
 def _sparse_rows() -> Iterator[Checkpoint]:
     for sparsity, blobs in _SPARSE.items():
         for retrain_type, blob in zip(("ft", "kd"), blobs, strict=True):
@@ -90,8 +110,9 @@ def _sparse_rows() -> Iterator[Checkpoint]:
                     "hear_edgel3.frontends.l3:L3MelSpectrogram",
                     {"sample_rate": 48000, "n_fft": 2048, "hop_length": 242, "n_mels": 256},
                 ),
-                embedding_size=_WIDE[-1],
+                vocabulary=OneKind(_WIDE[-1]),
                 n_parameters=_n_parameters(_WIDE, final_norm=False),
+                macs_10s=_macs_10s(_WIDE, 256, 242, 48000),
                 converter="weights_convert.l3:read_checkpoint",
                 upstream=Upstream(
                     f"{_FILES}/edgel3_{retrain_type}_audio_sparsity_{sparsity}.h5.gz",
@@ -102,6 +123,9 @@ def _sparse_rows() -> Iterator[Checkpoint]:
                 ),
                 hub=HubFile(f"hear-edgel3/{name}", "model.safetensors", *_PUBLISHED.get(name, ())),
                 citation=_EDGEL3,
+                scene=_SCENE,
+                file_framing="edgel3",
+                file_hop_size=0.1,
                 # One window's largest activation is 13 MB: batches were slower, not faster.
                 windows_per_batch=1,
             )
@@ -123,12 +147,16 @@ def _sea_rows() -> Iterator[Checkpoint]:
                 "hear_edgel3.frontends.l3:L3MelSpectrogram",
                 {"sample_rate": 8000, "n_fft": 1024, "hop_length": 160, "n_mels": 64},
             ),
-            embedding_size=channels[-1],
+            vocabulary=OneKind(channels[-1]),
             n_parameters=_n_parameters(channels, final_norm=True),
+            macs_10s=_macs_10s(channels, 64, 160, 8000),
             converter="weights_convert.l3:read_checkpoint",
             upstream=Upstream(f"{_FILES}/edgel3_sea_ust_audio_emb_{size}.h5.gz", blob, _LICENCE, _COPYRIGHT, _PROJECT),
             hub=HubFile(f"hear-edgel3/{name}", "model.safetensors", *_PUBLISHED.get(name, ())),
             citation=_SEA,
+            scene=_SCENE,
+            file_framing="edgel3",
+            file_hop_size=0.1,
             windows_per_batch=16,
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True)
@@ -55,22 +55,95 @@ class Upstream:
 
     Attributes:
         url: of the file.
-        git_blob: git's id of the file's bytes, which a download must have.
+        git_blob: git's id of the file's bytes, which a download must have; None if it is not known.
         licence: SPDX identifier.
         copyright: the holder.
         project: home page of the project.
+        sha256: of the file; None if it is not known.
     """
 
     url: str
-    git_blob: str
+    git_blob: str | None
     licence: str
     copyright: str
     project: str
+    sha256: str | None = None
 
     @property
     def filename(self) -> str:
         """Last part of the URL."""
         return self.url.rsplit("/", 1)[1]
+
+    @property
+    def has_checksum(self) -> bool:
+        """Whether a file can be told to be the published one."""
+        return self.git_blob is not None or self.sha256 is not None
+
+
+@dataclass(frozen=True)
+class Features:
+    """What to take from a net, as a vocabulary has read it.
+
+    Attributes:
+        names: the features in the order they are put one behind the other; empty where there is no choice.
+        size: values altogether.
+        arguments: what chooses them when the net is built.
+        window: samples per timestamp window, where the words ask for others than the row's; else None.
+        description: in words.
+    """
+
+    names: tuple[str, ...]
+    size: int
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    window: int | None = None
+    description: str = ""
+
+
+class Vocabulary(Protocol):
+    """The words that choose features of a checkpoint."""
+
+    def read(self, row: Checkpoint, words: str) -> Features:
+        """Reads words joined by underscores, as they follow a checkpoint's name; none for the default.
+
+        Raises:
+            ValueError: they do not make sense for this checkpoint; the message says why and what would.
+        """
+
+
+@dataclass(frozen=True)
+class OneKind:
+    """The vocabulary of nets that have one kind of embedding.
+
+    Attributes:
+        size: of the embedding.
+    """
+
+    size: int
+
+    def read(self, row: Checkpoint, words: str) -> Features:
+        """The one kind.
+
+        Raises:
+            ValueError: there are words.
+        """
+        if words:
+            raise ValueError(f"{row.name} has one kind of embedding; nothing can follow its name")
+        return Features((), self.size)
+
+
+@dataclass(frozen=True)
+class SceneRule:
+    """How the embedding of a whole clip comes about: the mean over windows.
+
+    Attributes:
+        hop_ms: distance of the windows' middles, the first at 0.
+        window: samples per window; None for the window of timestamps.
+        whole_up_to: clips of up to this many samples are one window, whatever their length.
+    """
+
+    hop_ms: float
+    window: int | None = None
+    whole_up_to: int = 0
 
 
 @dataclass(frozen=True)
@@ -83,19 +156,25 @@ class Checkpoint:
         summary: one line for lists.
         sample_rate: rate in Hz that callers feed by default; one the HEAR tools accept.
         net_sample_rate: rate in Hz of the front end and net.
-        window: samples per window at the net's rate.
-        net: the net.
+        window: samples per timestamp window at the net's rate.
+        net: the net, with whatever it puts out by default.
         frontend: the front end.
-        embedding_size: values per embedding.
-        n_parameters: trained values, batch norm statistics included.
+        vocabulary: the features there are.
+        n_parameters: trained values, counted as the authors do.
+        macs_10s: multiply-accumulates of the net run once over ten seconds.
         converter: function of ``weights_convert`` that reads the upstream file.
         upstream: where it comes from.
         hub: where its converted weights are.
         citation: what to cite.
-        reported: figures its authors report, or None.
+        scene: how scene embeddings come about.
+        padding: what windows see beyond the ends of a clip: "zeros", or "reflection" of the clip, for which clips that
+            are too short are first followed by zeros.
+        file_framing: where the windows of files lie: "hear" (as timestamp embeddings) or "edgel3" (as that library).
+        file_hop_size: default distance of windows of files in seconds.
+        labels: name of the list of classes that its logits are of; None if it has none.
+        reported: scores its authors report, by name.
         windows_per_batch: windows that run through the net at once on a CPU; more would only cost memory.
         hop_ms: default distance of timestamp embeddings.
-        scene_hop_ms: distance of the windows that a scene embedding averages.
         embedding_version: changes whenever the same audio would give other numbers.
     """
 
@@ -107,16 +186,21 @@ class Checkpoint:
     window: int
     net: Component
     frontend: Component
-    embedding_size: int
+    vocabulary: Vocabulary
     n_parameters: int
+    macs_10s: int
     converter: str
     upstream: Upstream
     hub: HubFile
     citation: str
-    reported: str | None = None
+    scene: SceneRule
+    padding: str = "zeros"
+    file_framing: str = "hear"
+    file_hop_size: float = 0.05
+    labels: str | None = None
+    reported: Mapping[str, float] = field(default_factory=dict)
     windows_per_batch: int = 16
     hop_ms: float = 50.0
-    scene_hop_ms: float = 250.0
     embedding_version: int = 1
 
     @property
@@ -130,9 +214,27 @@ class Configuration:
     """A checkpoint and what to take from it: the thing that has a name users type.
 
     Attributes:
-        name: as typed, for example ``sea_64``.
+        name: as typed, for example ``sea_64`` or ``mn10_as_all_b_mel_avgs``.
         checkpoint: the row.
+        features: what to take from it.
     """
 
     name: str
     checkpoint: Checkpoint
+    features: Features
+
+    @property
+    def embedding_size(self) -> int:
+        """Values per embedding."""
+        return self.features.size
+
+    @property
+    def window(self) -> int:
+        """Samples per timestamp window at the net's rate."""
+        return self.checkpoint.window if self.features.window is None else self.features.window
+
+    @property
+    def net(self) -> Component:
+        """The net that puts these features out."""
+        net = self.checkpoint.net
+        return Component(net.target, {**net.arguments, **self.features.arguments})

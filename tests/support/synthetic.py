@@ -35,7 +35,7 @@ def _sparse(name: str) -> bool:
 @lru_cache
 def conv_weights(name: str) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
     """Eight (kernel HWIO float32, bias float32). Kernel values lie on a power-of-two grid, so that files compress."""
-    sparse, size = _sparse(name), row(name).embedding_size
+    sparse, size = _sparse(name), resolve(name).embedding_size
     rs = np.random.RandomState(1000 + size + (1 if sparse else 0))
     out, n_in = [], 1
     for n_out in row(name).net.arguments["channels"]:

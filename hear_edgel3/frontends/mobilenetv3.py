@@ -1,0 +1,157 @@
+"""The log-mel front end of the MobileNetV3 family (EfficientAT ``models/preprocess.py``, ``AugmentMelSTFT``).
+
+Pre-emphasis, a power spectrogram, Kaldi's mel triangles, and ``(ln(mel + 1e-5) + 4.5) / 5``. In train mode it
+augments as upstream does when it trains: the mel range jitters, and a band of mels and a stretch of frames are masked.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+_PREEMPHASIS = 0.97
+_FLOOR = 1e-5
+
+
+def kaldi_mel_bank(n_mels: int, n_fft: int, sample_rate: int, fmin: float, fmax: float) -> torch.Tensor:
+    """Kaldi's mel triangles: ``mel = 1127 ln(1 + f / 700)``, linear in mel, unit peak, no area normalisation.
+
+    Computed in float32 as torchaudio's ``compliance.kaldi.get_mel_banks`` does, because the nets were trained with its
+    rounding, which is as large as 1e-4 of a weight.
+
+    Returns:
+        (n_mels, n_fft // 2) float32: no column for the Nyquist bin, whose weights are all zero. With many mels the
+        lowest triangles may lie between two bins and be all zero.
+    """
+    low, high = (1127.0 * torch.log(torch.tensor(1.0 + f / 700.0, dtype=torch.float64)).item() for f in (fmin, fmax))
+    delta = (high - low) / (n_mels + 1)
+    number = torch.arange(n_mels, dtype=torch.float32)[:, None]
+    left, centre, right = low + number * delta, low + (number + 1.0) * delta, low + (number + 2.0) * delta
+    frequencies = sample_rate / n_fft * torch.arange(n_fft // 2, dtype=torch.float32)
+    mels = 1127.0 * (1.0 + frequencies / 700.0).log()
+    rising, falling = (mels - left) / (centre - left), (right - mels) / (right - centre)
+    return torch.minimum(rising, falling).clamp_min(0.0)
+
+
+class MobileNetV3MelSpectrogram(nn.Module):
+    """Samples to log-mel spectrograms, differentiable, with nothing stored in the state dict.
+
+    Args:
+        sample_rate: rate of the samples in Hz.
+        n_fft: points of the DFT.
+        win_length: samples per frame.
+        hop_length: samples between frames.
+        n_mels: number of mel bands.
+        fmin: lower edge of the lowest triangle in Hz.
+        fmax: upper edge of the highest in Hz; None for 1000 Hz below half the sample rate.
+        fmin_jitter: train mode adds 0 to ``fmin_jitter - 1`` Hz to ``fmin``.
+        fmax_jitter: train mode adds ``fmax_jitter // 2`` down to ``1 - fmax_jitter // 2`` Hz to ``fmax``.
+        freq_mask: train mode masks up to this many mel bands.
+        time_mask: train mode masks up to this many frames.
+    """
+
+    def __init__(
+        self,
+        sample_rate: int = 32000,
+        n_fft: int = 1024,
+        win_length: int = 800,
+        hop_length: int = 320,
+        n_mels: int = 128,
+        fmin: float = 0.0,
+        fmax: float | None = None,
+        fmin_jitter: int = 10,
+        fmax_jitter: int = 2000,
+        freq_mask: int = 48,
+        time_mask: int = 192,
+    ) -> None:
+        super().__init__()
+        self.sample_rate = sample_rate
+        self.n_fft = n_fft
+        self.win_length = win_length
+        self.hop_length = hop_length
+        self.n_mels = n_mels
+        self.fmin = fmin
+        self.fmax = sample_rate // 2 - fmax_jitter // 2 if fmax is None else fmax
+        self.fmin_jitter = fmin_jitter
+        self.fmax_jitter = fmax_jitter
+        self.freq_mask = freq_mask
+        self.time_mask = time_mask
+        # Constants per device, not buffers: .half() or .float() on a model must not touch them.
+        self._constants: dict[torch.device, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    @property
+    def minimum_samples(self) -> int:
+        """The fewest samples upstream can reflect at the ends (514); fewer are followed by zeros up to that many."""
+        return self.n_fft // 2 + 2
+
+    def n_frames(self, n_samples: int) -> int:
+        """Frames of a clip of ``n_samples``."""
+        return 1 + (max(n_samples, self.minimum_samples) - 1) // self.hop_length
+
+    def _on(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        """The DFT window (win_length,) and the mel bank of eval mode (n_fft // 2, n_mels) on ``device``."""
+        if device not in self._constants:
+            # Kept for later calls, which may want gradients: never as tensors of inference mode.
+            with torch.inference_mode(False):
+                hann = torch.hann_window(self.win_length, periodic=False)
+                bank = kaldi_mel_bank(self.n_mels, self.n_fft, self.sample_rate, self.fmin, self.fmax)
+                self._constants[device] = (hann.to(device), bank.T.contiguous().to(device))
+        return self._constants[device]
+
+    def forward(self, samples: torch.Tensor) -> torch.Tensor:
+        """Log-mel spectrograms.
+
+        Args:
+            samples: (n, n_samples) floating point, nominally in [-1, 1]. Fewer than ``minimum_samples`` are followed by
+                zeros.
+
+        Returns:
+            (n, n_mels, n_frames) float32; silence gives -1.4026.
+        """
+        hann, bank = self._on(samples.device)
+        if self.training:
+            bank = self._jittered_bank().to(samples.device)
+        x = samples.to(torch.float32)
+        if x.shape[1] < self.minimum_samples:
+            x = nn.functional.pad(x, (0, self.minimum_samples - x.shape[1]))
+        x = x[:, 1:] - _PREEMPHASIS * x[:, :-1]
+        # Upstream centres the frame in the DFT and reflects n_fft // 2 samples; what the frame does not cover is zeros
+        # times samples, so half a frame is enough, and a shift does not change the power.
+        half = self.win_length // 2
+        if len(x):
+            x = nn.functional.pad(x, (half, half), mode="reflect")
+        else:  # torch does not pad an empty batch
+            x = x.new_zeros((0, x.shape[1] + 2 * half))
+        spectrum = torch.fft.rfft(x.unfold(1, self.win_length, self.hop_length) * hann, n=self.n_fft)
+        power = spectrum.real.square() + spectrum.imag.square()
+        mel = (power[..., :-1] @ bank + _FLOOR).log().transpose(1, 2)
+        if self.training:
+            mel = _masked(_masked(mel, 1, self.freq_mask), 2, self.time_mask)
+        result: torch.Tensor = (mel + 4.5) / 5.0
+        return result
+
+    def _jittered_bank(self) -> torch.Tensor:
+        fmin = self.fmin + int(torch.randint(self.fmin_jitter, (1,)))
+        fmax = self.fmax + self.fmax_jitter // 2 - int(torch.randint(self.fmax_jitter, (1,)))
+        return kaldi_mel_bank(self.n_mels, self.n_fft, self.sample_rate, fmin, fmax).T
+
+    def extra_repr(self) -> str:
+        """Shown when the module is printed."""
+        return (
+            f"sample_rate={self.sample_rate}, n_fft={self.n_fft}, win_length={self.win_length}, "
+            f"hop_length={self.hop_length}, n_mels={self.n_mels}, fmin={self.fmin}, fmax={self.fmax}"
+        )
+
+
+def _masked(mel: torch.Tensor, dim: int, most: int) -> torch.Tensor:
+    """Sets a random stretch of each example to zero, of up to ``most`` and anywhere (SpecAugment, Park et al. 2019).
+
+    As torchaudio's ``mask_along_axis_iid``: the stretch starts at the floor of a uniform position.
+    """
+    length = mel.shape[dim]
+    size = torch.rand(len(mel), 1, 1, device=mel.device) * most
+    start = torch.rand(len(mel), 1, 1, device=mel.device) * (length - size)
+    start, size = start.floor(), size.floor()
+    position = torch.arange(length, device=mel.device)
+    position = position[None, :, None] if dim == 1 else position[None, None, :]
+    return mel.masked_fill((position >= start) & (position < start + size), 0.0)

@@ -1,0 +1,283 @@
+"""What a MobileNetV3 for audio is made of, as plain numbers: channels, strides, and the sizes that follow from them.
+
+Howard et al., "Searching for MobileNetV3", ICCV 2019, with the changes of Schmid et al., "Efficient Large-Scale Audio
+Tagging Via Transformer-To-CNN Knowledge Distillation", ICASSP 2023 (EfficientAT ``models/mn/model.py``). Nothing here
+needs torch, so that names and sizes can be looked up without it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+HEADS = ("mlp", "fully_convolutional", "multihead_attention_pooling")
+POOLINGS = ("avg_ch", "max_ch", "add_avg_max_ch", "cat_avg_max_ch", "avg_time", "avg_max_time")
+AUDIOSET_CLASSES = 527
+
+# kernel, expanded channels, output channels, squeeze-and-excitation, hardswish (else ReLU); at width 1
+_TABLE = (
+    (3, 16, 16, False, False),
+    (3, 64, 24, False, False),
+    (3, 72, 24, False, False),
+    (5, 72, 40, True, False),
+    (5, 120, 40, True, False),
+    (5, 120, 40, True, False),
+    (3, 240, 80, False, True),
+    (3, 200, 80, False, True),
+    (3, 184, 80, False, True),
+    (3, 184, 80, False, True),
+    (3, 480, 112, True, True),
+    (3, 672, 112, True, True),
+    (5, 672, 160, True, True),
+    (5, 960, 160, True, True),
+    (5, 960, 160, True, True),
+)
+_STRIDED = (2, 4, 7, 13)  # blocks, counted from 1, that the four strides belong to
+_TAIL = 13  # from this block on, `dilated` and `reduced_tail` apply
+
+
+def make_divisible(value: float, divisor: int = 8) -> int:
+    """Nearest multiple of ``divisor`` that is not less than 90 % of ``value`` (torchvision's ``_make_divisible``)."""
+    rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * value else rounded
+
+
+@dataclass(frozen=True)
+class Block:
+    """One inverted residual.
+
+    Attributes:
+        inputs: channels that come in.
+        kernel: of the depthwise convolution, in both directions.
+        expanded: channels inside.
+        outputs: channels that go out.
+        has_se: whether there is squeeze-and-excitation.
+        hardswish: activation (else ReLU).
+        stride: nominal stride in both directions; a dilated block does not use it.
+        dilation: of the depthwise convolution.
+    """
+
+    inputs: int
+    kernel: int
+    expanded: int
+    outputs: int
+    has_se: bool
+    hardswish: bool
+    stride: int
+    dilation: int
+
+    @property
+    def step(self) -> int:
+        """Stride of the depthwise convolution."""
+        return 1 if self.dilation > 1 else self.stride
+
+    @property
+    def residual(self) -> bool:
+        """Whether the input is added to the output."""
+        return self.stride == 1 and self.inputs == self.outputs
+
+    @property
+    def expands(self) -> bool:
+        """Whether a pointwise convolution comes before the depthwise one."""
+        return self.expanded != self.inputs
+
+    @property
+    def squeeze(self) -> int:
+        """Values in the bottleneck of channel-wise squeeze-and-excitation."""
+        return squeeze_size(self.expanded)
+
+
+def squeeze_size(dimension: int) -> int:
+    """Values in the bottleneck of a squeeze-and-excitation over ``dimension`` values."""
+    return make_divisible(dimension // 4)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Channels and strides of a whole net.
+
+    Attributes:
+        first: channels of the first convolution, which is block 0.
+        blocks: blocks 1 to 15.
+        last: channels of the last convolution, which is block 16.
+        hidden: values of the hidden layer of the mlp head.
+    """
+
+    first: int
+    blocks: tuple[Block, ...]
+    last: int
+    hidden: int
+
+    def channels(self, block: int) -> int:
+        """Output channels of block 0 to 16."""
+        return (self.first, *(b.outputs for b in self.blocks), self.last)[block]
+
+    def size(self, block: int, length: int) -> int:
+        """Bands (or frames) that come out of block 0 to 16 when ``length`` go into the net."""
+        length = halved(length, 2)
+        for b in self.blocks[:block]:
+            length = halved(length, b.step)
+        return length
+
+    def convolutions(self) -> tuple[tuple[int, int, int], ...]:
+        """Kernel, stride and dilation of the convolutions one after the other, for receptive fields."""
+        return ((3, 2, 1), *((b.kernel, b.step, b.dilation) for b in self.blocks))
+
+
+def halved(length: int, stride: int) -> int:
+    """Length after a convolution with "same" padding."""
+    return (length - 1) // stride + 1
+
+
+def make_layout(
+    width_mult: float = 1.0,
+    strides: Sequence[int] = (2, 2, 2, 2),
+    reduced_tail: bool = False,
+    dilated: bool = False,
+) -> Layout:
+    """The layout of a net.
+
+    Args:
+        width_mult: factor of all channel counts.
+        strides: of the blocks 2, 4, 7 and 13 (C1 to C4).
+        reduced_tail: halves the channels of the last three blocks and of the hidden layer.
+        dilated: dilates the last three blocks by two instead of striding.
+
+    Raises:
+        ValueError: ``width_mult`` is not positive, or ``strides`` are not four ones or twos.
+    """
+    if not width_mult > 0:
+        raise ValueError(f"width_mult must be positive, got {width_mult!r}")
+    if len(strides) != len(_STRIDED) or any(s not in (1, 2) for s in strides):
+        raise ValueError(f"strides must be four numbers, each 1 or 2, got {tuple(strides)!r}")
+    shrink = 2 if reduced_tail else 1
+    blocks = []
+    inputs = first = make_divisible(16 * width_mult)
+    for number, (kernel, expanded, outputs, has_se, hardswish) in enumerate(_TABLE, 1):
+        if number >= _TAIL:
+            outputs //= shrink  # noqa: PLW2901
+            if number > _TAIL:
+                expanded //= shrink  # noqa: PLW2901
+        wide, out = make_divisible(expanded * width_mult), make_divisible(outputs * width_mult)
+        stride = strides[_STRIDED.index(number)] if number in _STRIDED else 1
+        dilation = 2 if dilated and number >= _TAIL else 1
+        blocks.append(Block(inputs, kernel, wide, out, has_se, hardswish, stride, dilation))
+        inputs = out
+    return Layout(first, tuple(blocks), 6 * inputs, make_divisible(1280 // shrink * width_mult))
+
+
+def feature_size(
+    layout: Layout,
+    feature: str,
+    pooling: str = "avg_ch",
+    n_mels: int = 128,
+    head: str = "mlp",
+    n_classes: int | None = AUDIOSET_CLASSES,
+) -> int:
+    """Values of one feature of a net with channel-wise squeeze-and-excitation.
+
+    Args:
+        layout: of the net.
+        feature: mel_avgs, clf1, clf2, logits, se4 (5, 6, 11 ... 15) or b0 ... b16.
+        pooling: how blocks are pooled, one of POOLINGS.
+        n_mels: mel bands that go in.
+        head: one of HEADS.
+        n_classes: values of the logits; None for a net without them.
+
+    Raises:
+        ValueError: the net has no such feature; the message says why.
+    """
+    problem = missing_feature(layout, feature, head, n_classes)
+    if problem is not None:
+        raise ValueError(problem)
+    if feature == "mel_avgs":
+        return n_mels
+    if feature == "clf1":
+        return layout.last
+    if feature == "clf2":
+        return layout.hidden
+    if feature == "logits":
+        assert n_classes is not None
+        return n_classes
+    if feature.startswith("se"):
+        return layout.blocks[int(feature[2:]) - 1].squeeze
+    block = int(feature[1:])
+    if pooling.endswith("time"):
+        return layout.channels(block) * layout.size(block, n_mels)
+    return layout.channels(block) * (2 if pooling == "cat_avg_max_ch" else 1)
+
+
+def missing_feature(layout: Layout, feature: str, head: str, n_classes: int | None) -> str | None:
+    """Why a net does not have ``feature``, or None if it does."""
+    if feature == "clf2" and head != "mlp":
+        return f"clf2 is the hidden layer of the mlp head, and this net has the head {head}"
+    if feature == "logits" and n_classes is None:
+        return "logits are the outputs of a classifier, and this net has none"
+    if feature in ("mel_avgs", "clf1", "clf2", "logits"):
+        return None
+    found = re.fullmatch(r"(se|b)(0|[1-9]\d?)", feature)
+    if found is not None:
+        kind, number = found[1], int(found[2])
+        if kind == "b" and number <= len(layout.blocks) + 1:
+            return None
+        if kind == "se" and 1 <= number <= len(layout.blocks) and layout.blocks[number - 1].has_se:
+            return None
+    with_se = ", ".join(f"se{i}" for i, b in enumerate(layout.blocks, 1) if b.has_se)
+    return f"there is no feature {feature!r}; there are mel_avgs, clf1, clf2, logits, {with_se}, and b0 to b16"
+
+
+def last_block_needed(features: Sequence[str]) -> int:
+    """The last of the blocks 0 to 16 that must run for ``features``; -1 if none."""
+    return max(16 if f in ("clf1", "clf2", "logits") else -1 if f == "mel_avgs" else _number(f) for f in features)
+
+
+def _number(feature: str) -> int:
+    return int(feature.lstrip("seb"))
+
+
+def count_macs(
+    layout: Layout,
+    n_mels: int,
+    n_frames: int,
+    head: str = "mlp",
+    n_classes: int | None = AUDIOSET_CLASSES,
+    n_heads: int = 4,
+) -> int:
+    """Multiply-accumulates of convolutions and linear layers for one spectrogram (channel-wise SE)."""
+    bands, frames = halved(n_mels, 2), halved(n_frames, 2)
+    macs = 9 * layout.first * bands * frames
+    for b in layout.blocks:
+        if b.expands:
+            macs += b.inputs * b.expanded * bands * frames
+        bands, frames = halved(bands, b.step), halved(frames, b.step)
+        macs += b.expanded * bands * frames * (b.kernel**2 + b.outputs)
+        if b.has_se:
+            macs += 2 * b.expanded * b.squeeze
+    macs += layout.blocks[-1].outputs * layout.last * bands * frames
+    classes = n_classes or 0
+    if head == "mlp":
+        return macs + layout.hidden * (layout.last + classes)
+    if head == "fully_convolutional":
+        return macs + layout.last * classes * bands * frames
+    return macs + layout.last * classes * 2 * n_heads * frames
+
+
+def count_parameters(
+    layout: Layout, head: str = "mlp", n_classes: int | None = AUDIOSET_CLASSES, n_heads: int = 4
+) -> int:
+    """Trained parameters, as upstream counts them: without batch norm statistics (channel-wise SE)."""
+    total = 9 * layout.first + 2 * layout.first
+    for b in layout.blocks:
+        if b.expands:
+            total += b.expanded * (b.inputs + 2)
+        total += b.expanded * (b.kernel**2 + 2) + b.outputs * (b.expanded + 2)
+        if b.has_se:
+            total += 2 * b.expanded * b.squeeze + b.expanded + b.squeeze
+    total += layout.last * (layout.blocks[-1].outputs + 2)
+    classes = n_classes or 0
+    if head == "mlp":
+        return total + layout.hidden * (layout.last + 1) + classes * (layout.hidden + 1)
+    if head == "fully_convolutional":
+        return total + classes * (layout.last + 2)
+    return total + n_heads + 2 * n_heads * classes * (layout.last + 1)
