@@ -1,4 +1,4 @@
-"""Small audio embedding extractors: EdgeL3 and SEA, exact and fast, in PyTorch.
+"""Small audio embedding extractors: EdgeL3, SEA and EfficientAT, exact and fast, in PyTorch.
 
 >>> import hear_edgel3
 >>> extractor = hear_edgel3.load("sea_64")
@@ -18,6 +18,8 @@ from hear_edgel3.registry import list_configurations
 _LAZY = {
     "load": "hear_edgel3.loading",
     "embed_file": "hear_edgel3.files",
+    "tag": "hear_edgel3.tagging",
+    "Tagger": "hear_edgel3.tagging",
     "Extractor": "hear_edgel3.extractor",
     "TimestampContract": "hear_edgel3.framing",
     "HearEdgeL3Error": "hear_edgel3.errors",
@@ -26,11 +28,13 @@ _LAZY = {
 __all__ = [
     "Extractor",
     "HearEdgeL3Error",
+    "Tagger",
     "TimestampContract",
     "__version__",
     "embed_file",
     "list_configurations",
     "load",
+    "tag",
 ]
 
 _install_finder()

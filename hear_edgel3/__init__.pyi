@@ -15,6 +15,8 @@ from hear_edgel3.files import embed_file as embed_file
 from hear_edgel3.framing import TimestampContract as TimestampContract
 from hear_edgel3.loading import load as load
 from hear_edgel3.registry import list_configurations as list_configurations
+from hear_edgel3.tagging import Tagger as Tagger
+from hear_edgel3.tagging import tag as tag
 
 class HearModule(Protocol):
     def load_model(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -23,7 +24,7 @@ from hear_edgel3.framing import (
     windows_of_batch,
     windows_of_stream,
 )
-from hear_edgel3.registry import Configuration
+from hear_edgel3.registry import Configuration, SceneRule
 from hear_edgel3.resample import check_rate, minimum_samples, resample, resample_blocks, resampled_length
 
 # DESIGN's promise for the rate that callers feed; files may have any rate that the resampler takes.
@@ -46,6 +47,20 @@ class WeightsInfo:
 
     path: str
     sha256: str
+
+
+class _Counted:
+    """A stream of blocks, prepared one by one, that counts the samples that have passed."""
+
+    def __init__(self, blocks: Iterable[torch.Tensor], prepare: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        self._blocks = blocks
+        self._prepare = prepare
+        self.fed = 0
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        for block in self._blocks:
+            self.fed += len(block)
+            yield self._prepare(block)
 
 
 class Extractor(nn.Module):
@@ -185,12 +200,12 @@ class Extractor(nn.Module):
             InvalidAudio: wrong shape or type, not finite, or too short.
         """
         samples = hear_batch(audio)
-        framing = self._scene_framing(resampled_length(samples.shape[1], self.sample_rate, self.net_sample_rate))
+        n_samples = resampled_length(samples.shape[1], self.sample_rate, self.net_sample_rate)
+        framing = self._scene_framing(n_samples, self.configuration.checkpoint.scene)
         return self._embed_batch(samples, framing, Fraction(samples.shape[1], self.sample_rate)).mean(dim=1)
 
-    def _scene_framing(self, n_samples: int) -> Framing:
+    def _scene_framing(self, n_samples: int, rule: SceneRule) -> Framing:
         """Windows of the scene embedding of a clip of ``n_samples`` at the net's rate."""
-        rule = self.configuration.checkpoint.scene
         if n_samples <= rule.whole_up_to:
             return WholeClip(n_samples)
         window = self.window if rule.window is None else rule.window
@@ -210,19 +225,52 @@ class Extractor(nn.Module):
         Raises:
             InvalidAudio: the clip is too short for one sample at the net's rate.
         """
-        fed = 0
+        stream = _Counted(blocks, self._on_my_device)
+        return self._embed_windows(self._stream_at_net_rate(stream, sample_rate), stream, sample_rate, framing)
 
-        def counted() -> Iterator[torch.Tensor]:
-            nonlocal fed
-            for block in blocks:
-                fed += len(block)
-                yield self._on_my_device(block)
+    def scene_of_stream(
+        self, blocks: Iterable[torch.Tensor], sample_rate: int, rule: SceneRule | None = None
+    ) -> np.ndarray:
+        """One embedding of a clip that arrives in blocks, in memory independent of its length.
+
+        Args:
+            blocks: (n,) tensors of checked mono samples.
+            sample_rate: their rate in Hz.
+            rule: how it comes about; None for the configuration's own, as in :meth:`scene_embeddings`.
+
+        Returns:
+            (D,) float32.
+
+        Raises:
+            InvalidAudio: the clip is too short for one sample at the net's rate.
+        """
+        rule = self.configuration.checkpoint.scene if rule is None else rule
+        stream = _Counted(blocks, self._on_my_device)
+        at_net_rate = self._stream_at_net_rate(stream, sample_rate)
+        first: list[torch.Tensor] = []
+        n_samples = 0
+        for block in at_net_rate:
+            first.append(block)
+            n_samples += len(block)
+            if n_samples > rule.whole_up_to:
+                break
+        rest = itertools.chain(first, at_net_rate)
+        framing = self._scene_framing(n_samples, rule)
+        embedding: np.ndarray = self._embed_windows(rest, stream, sample_rate, framing).mean(axis=0)
+        return embedding
+
+    def _stream_at_net_rate(self, blocks: Iterable[torch.Tensor], sample_rate: int) -> Iterator[torch.Tensor]:
+        return (b.float() for b in resample_blocks(iter(blocks), sample_rate, self.net_sample_rate))
+
+    def _embed_windows(
+        self, at_net_rate: Iterable[torch.Tensor], stream: _Counted, sample_rate: int, framing: Framing
+    ) -> np.ndarray:
+        """(T, D) embeddings of a stream, of which ``stream`` counts what has been fed."""
 
         def total(n_samples: int) -> int:
-            self._check_length(fed, sample_rate)
-            return framing.count(n_samples, Fraction(fed, sample_rate))
+            self._check_length(stream.fed, sample_rate)
+            return framing.count(n_samples, Fraction(stream.fed, sample_rate))
 
-        at_net_rate = (b.float() for b in resample_blocks(counted(), sample_rate, self.net_sample_rate))
         groups = windows_of_stream(at_net_rate, framing, total, self._group(framing.window))
         # Rows are copied into a few large arrays: many small ones, kept between the large temporaries of the net,
         # would stop the allocator from reusing its memory.
@@ -292,7 +340,7 @@ class Extractor(nn.Module):
         if framing.window < samples.shape[1] > _LONGEST_AT_ONCE:
             for clip in samples:
                 pieces = (self._on_my_device(piece) for piece in torch.split(clip, _LONGEST_AT_ONCE // 8))
-                converted = (b.float() for b in resample_blocks(pieces, self.sample_rate, self.net_sample_rate))
+                converted = self._stream_at_net_rate(pieces, self.sample_rate)
                 yield from windows_of_stream(converted, framing, lambda n_samples: count, group)  # noqa: ARG005
             return
         yield from windows_of_batch(self._convert(samples), framing, count, group)

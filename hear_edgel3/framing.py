@@ -197,8 +197,8 @@ class WholeClip:
     reflect: ClassVar[bool] = False
 
     def start(self, k: int) -> int:
-        """First sample of the window."""
-        return 0
+        """First sample of the window; there is no second one within the clip."""
+        return k * max(1, self.window)
 
     def count(self, n_samples: int, duration: Fraction) -> int:
         """One window."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import sys
 from collections.abc import Iterable
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hear_edgel3.cli.common import Failures, positive
 from hear_edgel3.errors import ComputationError, HearEdgeL3Error, InvalidOption, OutputError
 from hear_edgel3.outputs import check_writable, conflict, make_folder, plan_outputs, save_npz
 from hear_edgel3.registry import resolve
@@ -36,7 +36,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--hop-size",
         "-t",
-        type=_positive,
+        type=positive,
         metavar="SECONDS",
         help="between windows (default 0.1 for the L3 family, 0.05 for MobileNetV3)",
     )
@@ -55,23 +55,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.set_defaults(run=run)
 
 
-def _positive(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value) or value <= 0:
-        raise argparse.ArgumentTypeError(f"must be a positive number of seconds, got {text}")
-    return value
-
-
 @dataclass
 class _Tally:
     """What became of the inputs."""
 
     done: int = 0
     kept: int = 0
-    failures: list[tuple[str, HearEdgeL3Error]] = field(default_factory=list)
+    failures: Failures = field(default_factory=Failures)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -85,9 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
     name = _configuration(arguments)
     framing = file_framing(resolve(name), arguments.hop_size, not arguments.no_centering)
     files, missing = audio_files(arguments.inputs, arguments.recursive)
-    tally = _Tally(failures=list(missing))
-    for input_name, error in missing:
-        _report(input_name, error)
+    tally = _Tally(failures=Failures(missing))
     if files:
         if arguments.output_dir is not None:
             make_folder(arguments.output_dir)
@@ -146,8 +134,7 @@ def _pending(
                 continue
             check_writable(target)
         except HearEdgeL3Error as error:
-            tally.failures.append((str(source), error))
-            _report(str(source), error)
+            tally.failures.add(str(source), error)
             continue
         pending.append((source, target))
     return pending
@@ -175,8 +162,7 @@ def _embed_all(
         except (HearEdgeL3Error, RuntimeError, MemoryError) as error:
             # torch says with RuntimeError that a device is out of memory; the next file may fit
             known = error if isinstance(error, HearEdgeL3Error) else ComputationError(f"{source}: {error}")
-            tally.failures.append((str(source), known))
-            _report(str(source), known)
+            tally.failures.add(str(source), known)
             continue
         tally.done += 1
         if len(jobs) == 1 and not arguments.quiet:
@@ -193,23 +179,10 @@ def _with_progress(jobs: list[tuple[Path, Path]], quiet: bool) -> Iterable[tuple
     return progress
 
 
-def _report(name: str, error: HearEdgeL3Error) -> None:
-    """One line on stderr, without tearing a progress bar."""
-    text = str(error)
-    line = f"error: {text if name in text else f'{name}: {text}'}"
-    from tqdm import tqdm
-
-    tqdm.write(line, file=sys.stderr)
-
-
 def _summarise(tally: _Tally, quiet: bool) -> None:
     total = tally.done + tally.kept + len(tally.failures)
     if not quiet and (total > 1 or tally.kept):
         kept = f", {tally.kept} kept as they were (--overwrite replaces them)" if tally.kept else ""
         failed = f", {len(tally.failures)} failed" if tally.failures else ""
         print(f"{tally.done} embedded{kept}{failed}", file=sys.stderr)
-    if tally.failures and total > 1:
-        print("failures:", file=sys.stderr)
-        for name, error in tally.failures:
-            text = str(error).splitlines()[0]
-            print(f"  {text if name in text else f'{name}: {text}'}", file=sys.stderr)
+    tally.failures.summarise(total)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from hear_edgel3.errors import InvalidOption, UnknownConfiguration
 from hear_edgel3.registry import l3, mobilenetv3
-from hear_edgel3.registry.schema import Checkpoint, Component, Configuration, Features, HubFile, Upstream
+from hear_edgel3.registry.schema import Checkpoint, Component, Configuration, Features, HubFile, SceneRule, Upstream
 
 __all__ = [
     "Checkpoint",
@@ -20,6 +20,7 @@ __all__ = [
     "Configuration",
     "Features",
     "HubFile",
+    "SceneRule",
     "Upstream",
     "checkpoints",
     "families",

@@ -1,0 +1,171 @@
+"""``hear-edgel3 tag``: what is heard in audio files."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hear_edgel3.cli.common import Failures, positive
+from hear_edgel3.errors import ComputationError, HearEdgeL3Error, InvalidOption
+from hear_edgel3.outputs import check_writable
+from hear_edgel3.registry import resolve
+from hear_edgel3.sources import audio_files
+
+if TYPE_CHECKING:
+    from hear_edgel3.tagging import ClipTags, Tagger
+
+_DEFAULT = "mn10_as"
+_DESCRIPTION = """Tags audio files: which of the 527 AudioSet classes are heard, each with a probability from 0 to 1.
+Without --window a file is tagged as a whole. Results go to stdout: as text, --csv, or --json (one line per file)."""
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the subcommand."""
+    parser = commands.add_parser("tag", help="tell what is heard in audio files", description=_DESCRIPTION)
+    parser.add_argument("inputs", nargs="+", metavar="FILE|DIR", help="audio files, or folders of them")
+    parser.add_argument("--config", "-c", metavar="NAME", help=f"see `hear-edgel3 list`; default {_DEFAULT}")
+    parser.add_argument(
+        "--ensemble", nargs="+", metavar="NAME", default=[], help="more configurations; their logits are averaged"
+    )
+    parser.add_argument(
+        "--weights",
+        action="append",
+        metavar="FILE",
+        help="converted weights, or a folder of them; for an ensemble a folder, or once per configuration, in order",
+    )
+    parser.add_argument("--top", type=_count, default=10, metavar="N", help="classes per window (default 10)")
+    parser.add_argument(
+        "--window", type=positive, metavar="SECONDS", help="tag windows of this length (10, for example)"
+    )
+    parser.add_argument(
+        "--hop", type=positive, metavar="SECONDS", help="between windows (default a quarter of a window)"
+    )
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print one JSON object per file")
+    form.add_argument("--csv", action="store_true", help="print CSV")
+    parser.add_argument(
+        "--plot", metavar="PICTURE", help="draw one file's tags under its spectrogram (.png, .pdf, .svg)"
+    )
+    parser.add_argument("--recursive", action="store_true", help="look into the folders inside folders")
+    parser.add_argument("--device", default="cpu", help="torch device (default cpu)")
+    parser.set_defaults(run=run)
+
+
+def _count(text: str) -> int:
+    value = int(text) if text.isascii() and text.isdecimal() else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1, got {text}")
+    return value
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Tags the files; a bad one is reported and the rest go on.
+
+    Returns:
+        0, or 1 if any input failed.
+    """
+    from hear_edgel3.tagging import check_windows
+
+    names = list(dict.fromkeys([arguments.config, *arguments.ensemble] if arguments.config else arguments.ensemble))
+    names = names or [_DEFAULT]
+    for name in names:
+        resolve(name)
+    check_windows(arguments.window, arguments.hop)
+    files, missing = audio_files(arguments.inputs, arguments.recursive)
+    failures = Failures(missing)
+    if arguments.plot is not None:
+        from hear_edgel3.plot import check_plot
+
+        if len(files) + len(missing) != 1:
+            raise InvalidOption(f"--plot draws one file; {len(files) + len(missing)} were given")
+        check_plot(arguments.plot)
+        check_writable(Path(arguments.plot))
+    if files:
+        _tag_all(files, _tagger(names, arguments), arguments, failures)
+    failures.summarise(len(files) + len(missing))
+    return 1 if failures else 0
+
+
+def _tagger(names: list[str], arguments: argparse.Namespace) -> Tagger:
+    from hear_edgel3.tagging import Tagger
+
+    tagger = Tagger(names, arguments.weights)
+    try:
+        return tagger.to(arguments.device)
+    except (RuntimeError, AssertionError) as error:  # AssertionError: torch without CUDA
+        raise InvalidOption(f"device {arguments.device!r} cannot be used: {error}") from error
+
+
+def _tag_all(files: list[Path], tagger: Tagger, arguments: argparse.Namespace, failures: Failures) -> None:
+    write = _writer(arguments)
+    for source in files:
+        try:
+            tags = tagger.tag_file(source, arguments.window, arguments.hop)
+            if arguments.plot is not None:
+                from hear_edgel3.plot import draw_tags
+
+                draw_tags(source, tags, tagger.extractors[0], arguments.plot, arguments.top)
+        except (HearEdgeL3Error, RuntimeError, MemoryError) as error:
+            # torch says with RuntimeError that a device is out of memory; the next file may fit
+            failures.add(
+                str(source),
+                error if isinstance(error, HearEdgeL3Error) else ComputationError(f"{source}: {error}"),
+            )
+            continue
+        write(source, tags)
+        sys.stdout.flush()  # what has been computed is out, whatever happens to the next file
+
+
+def _writer(arguments: argparse.Namespace) -> Callable[[Path, ClipTags], None]:
+    top = arguments.top
+    if arguments.json:
+        return lambda source, tags: print(json.dumps(_as_json(source, tags, top), ensure_ascii=False))
+    if arguments.csv:
+        table = csv.writer(sys.stdout, lineterminator="\n")
+        table.writerow(["file", "start", "end", "rank", "label", "mid", "probability"])
+        return lambda source, tags: table.writerows(
+            [_name(source), f"{start:g}", f"{end:g}", rank, tag.label, tag.mid, f"{tag.probability:.6f}"]
+            for start, end, window in _windows(tags)
+            for rank, tag in enumerate(tags.top(top, window), 1)
+        )
+
+    def text(source: Path, tags: ClipTags) -> None:
+        for start, end, window in _windows(tags):
+            print(f"{_name(source)}  {start:.2f} - {end:.2f} s")
+            for tag in tags.top(top, window):
+                print(f"  {tag.probability:.3f}  {tag.label}")
+
+    return text
+
+
+def _as_json(source: Path, tags: ClipTags, top: int) -> dict[str, object]:
+    return {
+        "file": _name(source),
+        "configurations": list(tags.configurations),
+        "duration": tags.duration,
+        "windows": [
+            {
+                "start": start,
+                "end": end,
+                "tags": [
+                    {"label": tag.label, "mid": tag.mid, "probability": round(tag.probability, 6)}
+                    for tag in tags.top(top, window)
+                ],
+            }
+            for start, end, window in _windows(tags)
+        ],
+    }
+
+
+def _windows(tags: ClipTags) -> list[tuple[float, float, int]]:
+    return [(float(s), float(e), i) for i, (s, e) in enumerate(zip(tags.starts, tags.ends, strict=True))]
+
+
+def _name(source: Path) -> str:
+    """The path as text: a file name may hold bytes that are none."""
+    return str(source).encode("utf-8", "replace").decode("utf-8", "replace")

@@ -1,0 +1,136 @@
+"""Draws what was heard over time, under the spectrogram. Needs matplotlib (the extra ``plot``)."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from hear_edgel3.atomic import atomic_write
+from hear_edgel3.audio import AudioFile
+from hear_edgel3.errors import InvalidOption, MissingExtra
+from hear_edgel3.extractor import Extractor
+from hear_edgel3.resample import check_rate, resample_blocks
+from hear_edgel3.tagging import ClipTags
+
+FORMATS = (".png", ".pdf", ".svg")
+_COLUMNS = 1600  # more cannot be seen
+_STRETCH_S = 10
+
+
+def require_matplotlib() -> Any:
+    """Matplotlib's figure module.
+
+    Raises:
+        MissingExtra: it is not installed.
+    """
+    try:
+        from matplotlib import figure
+    except ImportError as error:
+        raise MissingExtra("drawing tags", "matplotlib", "plot") from error
+    return figure
+
+
+def check_plot(path: str | os.PathLike[str]) -> None:
+    """Finds out before the work that nothing could be drawn.
+
+    Raises:
+        InvalidOption: the file's ending is of no known format.
+        MissingExtra: matplotlib is not installed.
+    """
+    if Path(path).suffix.lower() not in FORMATS:
+        raise InvalidOption(f"cannot draw {path}: the name must end in one of {', '.join(FORMATS)}")
+    require_matplotlib()
+
+
+def draw_tags(
+    source: str | os.PathLike[str], tags: ClipTags, extractor: Extractor, target: str | os.PathLike[str], top: int = 10
+) -> None:
+    """Draws the spectrogram of a file and, under it, the probabilities of its most probable classes over time.
+
+    Args:
+        source: the audio file.
+        tags: what was heard in it.
+        extractor: the net whose front end makes the spectrogram.
+        target: .png, .pdf or .svg file.
+        top: how many classes, by their highest probability in any window.
+
+    Raises:
+        InvalidOption: the format is not known.
+        MissingExtra: matplotlib is not installed.
+        AudioFileError: the source cannot be read.
+        OutputError: the target cannot be written; no part of a file is left.
+    """
+    check_plot(target)
+    spectrogram = _spectrogram(source, extractor, tags.duration)
+    classes = np.argsort(-tags.logits.max(axis=0), kind="stable")[:top]
+    figure = require_matplotlib().Figure(figsize=(10, 3 + 0.28 * len(classes)), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2.4, 0.28 * len(classes) + 0.4))
+    upper.imshow(
+        spectrogram, origin="lower", aspect="auto", extent=(0, tags.duration, 0, len(spectrogram)), cmap="magma"
+    )
+    upper.set_ylabel("mel band")
+    upper.set_title(f"{Path(source).name}: {', '.join(tags.configurations)}", fontsize="medium")
+    edges, table = _timeline(tags)
+    mesh = lower.pcolormesh(edges, np.arange(len(classes) + 1), table[:, classes].T, vmin=0, vmax=1, cmap="viridis")
+    lower.set_yticks(np.arange(len(classes)) + 0.5, [tags.labels[i].name for i in classes])
+    lower.invert_yaxis()
+    lower.set_xlabel("seconds")
+    lower.set_xlim(0, tags.duration)
+    figure.colorbar(mesh, ax=lower, label="probability")
+    # rendered in memory first, so that a failure leaves nothing behind
+    image = io.BytesIO()
+    figure.savefig(image, format=Path(target).suffix.lower().lstrip("."), dpi=120)
+    with atomic_write(Path(target)) as file:
+        file.write(image.getvalue())
+
+
+def _timeline(tags: ClipTags) -> tuple[np.ndarray, np.ndarray]:
+    """Edges (m + 1,) in seconds and probabilities (m, n_classes), the mean over the windows that see each stretch."""
+    ends = np.minimum(tags.ends, tags.duration)
+    edges = np.unique(np.concatenate([tags.starts[tags.starts < tags.duration], ends]))
+    if len(edges) < 2:
+        return np.array([0.0, max(tags.duration, 1e-3)]), tags.probabilities[:1]
+    middles = (edges[:-1] + edges[1:]) / 2
+    covers = (tags.starts[None, :] <= middles[:, None]) & (middles[:, None] < ends[None, :])
+    weights = covers / np.maximum(covers.sum(axis=1, keepdims=True), 1)
+    table: np.ndarray = weights @ tags.probabilities
+    table[~covers.any(axis=1)] = np.nan  # between windows that do not touch
+    return edges, table
+
+
+def _spectrogram(source: str | os.PathLike[str], extractor: Extractor, duration: float) -> np.ndarray:
+    """(n_mels, some 1600 columns at most) of the front end, made in stretches: memory does not grow with the file."""
+    frontend: Any = extractor.frontend
+    rate = extractor.net_sample_rate
+    device = next(extractor.net.parameters()).device
+    per_column = max(1, round(duration * rate / frontend.hop_length / _COLUMNS))
+    columns: list[np.ndarray] = []
+    frames = np.zeros((0, 0), np.float32)
+    for stretch in _stretches(source, rate):
+        with torch.no_grad():
+            new = frontend(stretch[None].to(device))[0].cpu().numpy()
+        frames = new if not frames.size else np.concatenate([frames, new], axis=1)
+        whole = frames.shape[1] // per_column * per_column
+        if whole:
+            columns.append(frames[:, :whole].reshape(len(frames), -1, per_column).mean(axis=2))
+            frames = frames[:, whole:]
+    if frames.shape[1]:
+        columns.append(frames.mean(axis=1, keepdims=True))
+    return np.concatenate(columns, axis=1)
+
+
+def _stretches(source: str | os.PathLike[str], rate: int) -> Any:
+    held = torch.zeros(0)
+    with AudioFile(source) as file:
+        for block in resample_blocks(file.blocks(), check_rate(file.sample_rate), rate):
+            held = torch.cat([held, block.float()])
+            while len(held) >= _STRETCH_S * rate:
+                yield held[: _STRETCH_S * rate]
+                held = held[_STRETCH_S * rate :]
+    if len(held):
+        yield held
