@@ -6,11 +6,14 @@ augments as upstream does when it trains: the mel range jitters, and a band of m
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import nn
 
 _PREEMPHASIS = 0.97
 _FLOOR = 1e-5
+_FRAMES_AT_ONCE = 256
 
 
 def kaldi_mel_bank(n_mels: int, n_fft: int, sample_rate: int, fmin: float, fmax: float) -> torch.Tensor:
@@ -122,13 +125,22 @@ class MobileNetV3MelSpectrogram(nn.Module):
             x = nn.functional.pad(x, (half, half), mode="reflect")
         else:  # torch does not pad an empty batch
             x = x.new_zeros((0, x.shape[1] + 2 * half))
-        spectrum = torch.fft.rfft(x.unfold(1, self.win_length, self.hop_length) * hann, n=self.n_fft)
-        power = spectrum.real.square() + spectrum.imag.square()
-        mel = (power[..., :-1] @ bank + _FLOOR).log().transpose(1, 2)
+        frames = x.unfold(1, self.win_length, self.hop_length)
+        mel = torch.cat([self._log_mel(part, hann, bank) for part in _in_parts(frames)]).view(
+            len(frames), frames.shape[1], self.n_mels
+        )
+        mel = mel.transpose(1, 2)
         if self.training:
             mel = _masked(_masked(mel, 1, self.freq_mask), 2, self.time_mask)
         result: torch.Tensor = (mel + 4.5) / 5.0
         return result
+
+    def _log_mel(self, frames: torch.Tensor, hann: torch.Tensor, bank: torch.Tensor) -> torch.Tensor:
+        """(n, t, win_length) samples to (n * t, n_mels) logarithms."""
+        spectrum = torch.fft.rfft(frames * hann, n=self.n_fft).flatten(0, 1)
+        power = spectrum.real.square() + spectrum.imag.square()
+        logarithms: torch.Tensor = (power[:, :-1] @ bank + _FLOOR).log()
+        return logarithms
 
     def _jittered_bank(self) -> torch.Tensor:
         fmin = self.fmin + int(torch.randint(self.fmin_jitter, (1,)))
@@ -141,6 +153,12 @@ class MobileNetV3MelSpectrogram(nn.Module):
             f"sample_rate={self.sample_rate}, n_fft={self.n_fft}, win_length={self.win_length}, "
             f"hop_length={self.hop_length}, n_mels={self.n_mels}, fmin={self.fmin}, fmax={self.fmax}"
         )
+
+
+def _in_parts(frames: torch.Tensor) -> Iterator[torch.Tensor]:
+    """(n, t, win_length) in parts of some 256 frames, in order: larger temporaries are twice as slow to allocate."""
+    for clips in torch.split(frames, max(1, _FRAMES_AT_ONCE // frames.shape[1])):
+        yield from torch.split(clips, _FRAMES_AT_ONCE, dim=1)
 
 
 def _masked(mel: torch.Tensor, dim: int, most: int) -> torch.Tensor:
