@@ -676,9 +676,27 @@ def test_info(capsys: Captured, weights_folder: Path) -> None:
     assert words["hop ms"].endswith(" 50.0")
     assert words["window ms"].endswith(" 1000.0")
     assert words["net sample rate"].endswith(" 8000")
+    assert words["MACs for 10 s"].endswith(" 1.244 G in one pass of the whole net")
+    assert "2.449 G per second of audio: 0.1224 G for a window of 1000 ms every 50 ms" in words["MACs for timestamps"]
+    assert "68 frames (1468 ms) by 64 of 64 mel bands" in words["receptive field"]
+    assert "0.832 MB in fp32, 0.467 MB in fp16" in words["memory for 1 s"]
     assert "MIT, (c) 2019 Sangeeta Kumari" in words["licence"]
     assert "Specialized Embedding Approximation" in words["citation"]
     assert str(weights_folder / "sea_64.safetensors") in words["from"]
+
+
+def test_info_of_features(capsys: Captured) -> None:
+    assert main(["info", "mn04_as_b5_mel_avgs"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    words = {line.strip().split("  ")[0]: line for line in out.splitlines()}
+    assert words["features"].endswith(" mel_avgs, b5; blocks pooled by avg_ch")
+    assert words["MACs for 10 s"].endswith(
+        " 0.1106 G in one pass of the whole net, 0.04029 G of them for these features"
+    )
+    assert "67 frames (685 ms) by 67 of 128 mel bands" in words["receptive field"]
+    assert "5.38 MB in fp32, 2.69 MB in fp16: peak of activations of one clip" in words["memory for 10 s"]
+    assert "peak of activations of one window" in words["memory for 0.16 s"]
 
 
 def test_info_as_json(capsys: Captured) -> None:
@@ -689,6 +707,8 @@ def test_info_as_json(capsys: Captured) -> None:
     assert facts["size_mb"] == round(4 * 4_689_860 / 1e6, 2)
     assert facts["timestamps"]["sample_rate"] == facts["timestamps"]["net_sample_rate"] == 48000
     assert facts["timestamps"]["centred"] is True
+    assert facts["complexity"]["macs_window"] == 10_202_628_096
+    assert facts["complexity"]["memory_input_ms"] == 1000.0
     assert facts["weights"]["upstream_git_blob"] == "f522214d1f7e55cc2dd5c260051aa8b7b3fd0c65"
     assert facts["weights"]["upstream_file"].endswith("edgel3_kd_audio_sparsity_81.0.h5.gz")
     assert "first use" in facts["weights"]["from"] or "Hub" in facts["weights"]["from"]

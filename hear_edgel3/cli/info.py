@@ -14,7 +14,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "info",
         help="describe a configuration",
-        description="Describes a configuration: timestamps, size, licence, citation, and where its weights come from.",
+        description="Describes a configuration: timestamps, size, cost in operations and memory, licence, citation, "
+        "and where its weights come from.",
     )
     parser.add_argument("name", metavar="NAME", help="as `hear-edgel3 list` shows it")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -27,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(facts, indent=1))
         return 0
-    for key, value in facts.items():
+    for key, value in {**facts, "complexity": _readable(facts)}.items():
         if isinstance(value, dict):
             print(f"{key.replace('_', ' ')}:")
             for inner, inner_value in value.items():
@@ -37,6 +38,40 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _readable(facts: dict[str, Any]) -> dict[str, str]:
+    """The figures of ``complexity`` in sentences with units; sizes are decimal, 1 MB is a million bytes."""
+    costs, timestamps = facts["complexity"], facts["timestamps"]
+    lines = {}
+    for seconds in ("1s", "10s"):
+        whole, features = costs[f"macs_{seconds}"], costs[f"macs_features_{seconds}"]
+        part = "" if features == whole else f", {_billions(features)} of them for these features"
+        lines[f"MACs for {seconds[:-1]} s"] = f"{_billions(whole)} in one pass of the whole net{part}"
+    window, longest = timestamps["window_ms"], costs["memory_input_ms"]
+    lines["MACs for timestamps"] = (
+        f"{_billions(costs['macs_timestamps_1s'])} per second of audio: {_billions(costs['macs_window'])} for a window "
+        f"of {window:g} ms every {timestamps['hop_ms']:g} ms"
+    )
+    lines["receptive field"] = (
+        f"{costs['receptive_field_frames']} frames ({costs['receptive_field_ms']:.0f} ms) by "
+        f"{costs['receptive_field_bands']} of {costs['mel_bands']} mel bands for each value before global pooling; "
+        "that and any squeeze-and-excitation see all of the window or clip"
+    )
+    for length, key in {longest: "memory", window: "memory_window"}.items():
+        lines[f"memory for {length / 1000:g} s"] = (
+            f"{_megabytes(costs[key + '_fp32'])} in fp32, {_megabytes(costs[key + '_fp16'])} in fp16: peak of "
+            f"activations of one {'window' if length == window else 'clip'}, without parameters and front end"
+        )
+    return lines
+
+
+def _billions(count: int) -> str:
+    return f"{count / 1e9:.4g} G"
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:.3g} MB"
+
+
 def describe(name: str) -> dict[str, Any]:
     """What is known about a configuration, as plain values.
 
@@ -44,12 +79,17 @@ def describe(name: str) -> dict[str, Any]:
         UnknownConfiguration: there is no such name.
     """
     # Imported here so that `--help` and `list` do not wait for torch.
+    import torch
+
+    from hear_edgel3.complexity import measure
     from hear_edgel3.extractor import Extractor
     from hear_edgel3.weights import origin
 
     configuration = resolve(name)
     row = configuration.checkpoint
-    extractor = Extractor(configuration, row.frontend.build(), configuration.net.build())
+    with torch.device("meta"):  # its shape is enough
+        net = configuration.net.build()
+    extractor = Extractor(configuration, row.frontend.build(), net)
     return {
         "name": configuration.name,
         "family": row.family,
@@ -61,6 +101,7 @@ def describe(name: str) -> dict[str, Any]:
         "size_mb": round(4 * row.n_parameters / 1e6, 2),
         "engine": extractor.engine,
         "timestamps": extractor.contract.to_dict(),
+        "complexity": measure(configuration).to_dict(),
         "licence": f"{row.upstream.licence}, {row.upstream.copyright}",
         "project": row.upstream.project,
         "reported": dict(row.reported) or None,

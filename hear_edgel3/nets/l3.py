@@ -62,6 +62,15 @@ class L3Net(nn.Module):
                 x = nn.functional.max_pool2d(x, 2)
         return x.amax(dim=(2, 3))
 
+    def convolutions(self) -> tuple[tuple[int, int, int], ...]:
+        """Kernel, stride and dilation of the convolutions and max pools, first to last, in both directions."""
+        layers: list[tuple[int, int, int]] = []
+        for i in range(len(self.convs)):
+            layers.append((3, 1, 1))
+            if i in _POOLED:
+                layers.append((2, 2, 1))
+        return tuple(layers)
+
     def folded(self) -> nn.Module:
         """The same function in eval mode with every batch norm but the first folded into its convolution.
 

@@ -204,9 +204,14 @@ class MobileNetV3(nn.Module):
             if "logits" in wanted:
                 found["logits"] = self.classifier[4:](found["clf2"])
 
+    @property
+    def last_output(self) -> str:
+        """The feature that needs all layers."""
+        return "clf2" if self.n_classes is None else "logits"
+
     def convolutions(self) -> tuple[tuple[int, int, int], ...]:
-        """Kernel, stride and dilation of the convolutions, first to last, in both directions."""
-        return self.layout.convolutions()
+        """Kernel, stride and dilation of the convolutions that ``outputs`` need, first to last, in both directions."""
+        return self.layout.convolutions()[: layouts.last_block_needed(self.outputs) + 1]
 
     def folded(self) -> nn.Module:
         """The same function in eval mode with every batch norm folded into its convolution.

@@ -128,7 +128,7 @@ def _row(upstream_name: str, file: str, mean_average_precision: int | None) -> C
         labels="audioset" if audioset else None,
         reported={"AudioSet mAP": mean_average_precision / 1000} if mean_average_precision is not None else {},
         # Small nets gain from more; wide ones only take more memory.
-        windows_per_batch=128 if width_mult <= 1 else 32,
+        windows_per_batch=128 if width_mult <= 0.5 else 64 if width_mult <= 1 else 32,
     )
 
 

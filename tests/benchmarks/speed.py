@@ -46,7 +46,7 @@ def measure(name: str, n_windows: int, repeats: int) -> None:
 
     @torch.no_grad()
     def ours() -> torch.Tensor:
-        return torch.cat([extractor._embed(group) for group in torch.split(windows, extractor._group)])
+        return torch.cat([extractor._embed(group) for group in torch.split(windows, extractor._group(row.window))])
 
     @torch.no_grad()
     def eager() -> torch.Tensor:
