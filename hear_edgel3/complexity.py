@@ -98,14 +98,13 @@ def measure(configuration: Configuration) -> Complexity:
     fp32 = {length: peak_memory(net, image(length)) for length in {window, longest}}
     net.half()
     fp16 = {length: peak_memory(net, image(length, torch.half)) for length in {window, longest}}
-    net.float()
-    _run_to_the_end(net)
     field = receptive_field(plain.convolutions())
+    _run_to_the_end(plain)  # not `net`, which has no more layers than its outputs need
     samples = (field - 1) * frontend.hop_length + getattr(frontend, "win_length", frontend.n_fft)
     return Complexity(
         parameters=row.n_parameters,
-        macs_1s=count_macs(net, image(rate)),
-        macs_10s=count_macs(net, image(10 * rate)),
+        macs_1s=count_macs(plain, image(rate)),
+        macs_10s=count_macs(plain, image(10 * rate)),
         macs_features_1s=macs[rate],
         macs_features_10s=macs[10 * rate],
         macs_window=macs[window],

@@ -34,14 +34,14 @@ def test_python_examples_parse() -> None:
 
 def test_sections_are_in_order() -> None:
     sections = re.findall(r"^## (.*)$", README, re.M)
-    assert sections == ["Quick start", "Configurations", "HEAR", "Python", "Converting weights", "FAQ"]
+    assert sections == ["Quick start", "Configurations", "HEAR", "Python", "Tagging", "Converting weights", "FAQ"]
 
 
 def test_no_placeholder_is_left() -> None:
     assert not re.findall(r"\b[A-Z]+_TABLE\b|TODO|FIXME", README)
 
 
-COMMANDS = re.findall(r"hear-edgel3 (?:--verbose )?(embed|list|info)([^\n`]*)", README)
+COMMANDS = re.findall(r"hear-edgel3 (?:--verbose )?(embed|tag|list|info)([^\n`]*)", README)
 FLAGS = sorted({(command, flag) for command, rest in COMMANDS for flag in re.findall(r"--[a-z-]+", rest)})
 
 

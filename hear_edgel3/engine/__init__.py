@@ -52,7 +52,11 @@ class Runner:
         # _version counts in-place changes, so an optimizer step or load_state_dict is noticed.
         # Tensors made in inference mode have no such counter, and can hardly be changed.
         versions = [0 if t.is_inference() else t._version for t in tensors]
-        state = (id(net), *((t.data_ptr(), v, t.device, t.dtype) for t, v in zip(tensors, versions, strict=True)))
+        state = (
+            id(net),
+            getattr(net, "variant", None),
+            *((t.data_ptr(), v, t.device, t.dtype) for t, v in zip(tensors, versions, strict=True)),
+        )
         if self._compiled is None or self._compiled[0] != state:
             with torch.inference_mode(False), torch.no_grad():
                 self._compiled = (state, _ENGINES[self.engine](net))

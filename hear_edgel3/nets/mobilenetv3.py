@@ -151,6 +151,11 @@ class MobileNetV3(nn.Module):
         self.outputs, self.pooling = tuple(outputs), pooling
 
     @property
+    def variant(self) -> tuple[object, ...]:
+        """What :meth:`select` has chosen, for whoever keeps something made from this net."""
+        return (self.outputs, self.pooling)
+
+    @property
     def embedding_size(self) -> int:
         """Values that :meth:`forward` puts out per spectrogram."""
         return sum(self._size(name) for name in self.outputs)
@@ -216,19 +221,22 @@ class MobileNetV3(nn.Module):
     def folded(self) -> nn.Module:
         """The same function in eval mode with every batch norm folded into its convolution.
 
-        The result shares no tensor with this net and is in channels_last, the faster layout on CPUs.
+        The result shares no tensor with this net, has only the layers that ``outputs`` need, and is in channels_last,
+        the faster layout on CPUs.
         """
-        dtype = next(self.parameters()).dtype
-        # Folded in float64, so that each value is rounded once. The copy is in eval mode.
-        net = copy.deepcopy(self).double().eval().requires_grad_(False)
+        last = layouts.last_block_needed(self.outputs)
+        unused: list[nn.Module] = list(self.features[last + 1 :])
+        if not set(self.outputs) & {"clf2", "logits"}:
+            unused.append(self.classifier)
+        net = copy.deepcopy(self, {id(module): nn.Identity() for module in unused})
+        net.eval().requires_grad_(False)
         for module in net.modules():
             if isinstance(module, nn.Sequential):
                 _fold(module)
             elif isinstance(module, _InvertedResidual):
                 module.in_place = True
-        net = net.to(dtype)
-        # Last, because a change of type loses the format of kernels of 1 by 1 or with one input channel; and not by
-        # .contiguous(), which leaves those as they are. Either makes the net six times slower.
+        # Not before, because a change of type loses the format of kernels of 1 by 1 or with one input channel; and not
+        # by .contiguous(), which leaves those as they are. Either makes the net six times slower.
         for parameter in net.parameters():
             if parameter.ndim == 4:
                 parameter.data = parameter.data.to(memory_format=torch.channels_last)
@@ -258,7 +266,10 @@ def _conv(
 def _fold(layers: nn.Sequential) -> None:
     """Folds a batch norm into the convolution before it, and lets activations overwrite their input."""
     if len(layers) > 1 and isinstance(layers[0], nn.Conv2d) and isinstance(layers[1], nn.BatchNorm2d):
-        layers[0], layers[1] = fuse_conv_bn_eval(layers[0], layers[1]).requires_grad_(False), nn.Identity()
+        dtype = layers[0].weight.dtype
+        # In float64, so that each value is rounded once.
+        fused = fuse_conv_bn_eval(layers[0].double(), layers[1].double())
+        layers[0], layers[1] = fused.to(dtype).requires_grad_(False), nn.Identity()
         for layer in layers:
             if isinstance(layer, (nn.Hardswish, nn.ReLU)):
                 layer.inplace = True
