@@ -225,7 +225,7 @@ class MobileNetV3(nn.Module):
         the faster layout on CPUs.
         """
         last = layouts.last_block_needed(self.outputs)
-        unused: list[nn.Module] = list(self.features[last + 1 :])
+        unused: list[nn.Module] = [self.features[i] for i in range(last + 1, len(self.features))]
         if not set(self.outputs) & {"clf2", "logits"}:
             unused.append(self.classifier)
         net = copy.deepcopy(self, {id(module): nn.Identity() for module in unused})
