@@ -203,7 +203,11 @@ def _from_upstream(row: Checkpoint) -> Path:
     from weights_convert.convert import install
     from weights_convert.upstream import url_of
 
-    print(f"hear_edgel3: fetching and converting the weights of {row.name}, once ({url_of(row)})", file=sys.stderr)
+    unknown = "" if row.upstream.has_checksum else "; no checksum of this file is known"
+    print(
+        f"hear_edgel3: fetching and converting the weights of {row.name}, once ({url_of(row)}{unknown})",
+        file=sys.stderr,
+    )
     try:
         path = install(row)
     except DownloadError as error:

@@ -15,7 +15,7 @@ from hear_edgel3.checkpoint_file import check_tensors, encode
 from hear_edgel3.errors import OutputError, WeightsMismatch, WeightsNotFound
 from hear_edgel3.registry import Checkpoint, Component, checkpoints
 from hear_edgel3.weights import cache_folder
-from weights_convert.upstream import download, git_blob_id, is_published
+from weights_convert.upstream import Checksums, checksums, download, is_published
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,10 @@ def convert(row: Checkpoint, source: Path | None = None) -> Converted:
         if not source.is_file():
             raise WeightsNotFound(f"the source file {source} does not exist")
         data, filename = source.read_bytes(), source.name
-    blob = git_blob_id(data)
-    published = is_published(row, data)
+    found = checksums(data)
+    published = is_published(row, found)
     if not published:
-        _refuse_bytes_of_another(row, data, filename)
+        _refuse_bytes_of_another(row, found, filename)
     state = Component(row.converter).resolve()(data, filename, row)
     with torch.device("meta"):
         net = row.net.build()
@@ -81,8 +81,8 @@ def convert(row: Checkpoint, source: Path | None = None) -> Converted:
         "format": 1,
         "configuration": row.name,
         "source_file": filename,
-        "source_sha256": hashlib.sha256(data).hexdigest(),
-        "source_git_blob": blob,
+        "source_sha256": found.sha256,
+        "source_git_blob": found.git_blob,
         "upstream_url": row.upstream.url,
         "licence": row.upstream.licence,
         "copyright": row.upstream.copyright,
@@ -92,9 +92,9 @@ def convert(row: Checkpoint, source: Path | None = None) -> Converted:
     return Converted(row, state, provenance, published)
 
 
-def _refuse_bytes_of_another(row: Checkpoint, data: bytes, filename: str) -> None:
+def _refuse_bytes_of_another(row: Checkpoint, found: Checksums, filename: str) -> None:
     for other in checkpoints():
-        if other.name != row.name and is_published(other, data):
+        if other.name != row.name and is_published(other, found):
             raise WeightsMismatch(
                 f"{filename} is the published file of {other.name}, not of {row.name}: expected {_settings(row)}, "
                 f"found {_settings(other)}"

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from hear_edgel3.errors import WeightsMismatch
+from hear_edgel3.errors import WeightsCorrupt, WeightsMismatch
 from hear_edgel3.registry import Checkpoint
 from weights_convert.pytorch_pt import read_state_dict
 
@@ -44,10 +44,15 @@ def read_checkpoint(data: bytes, source: str, row: Checkpoint) -> dict[str, torc
     wrong = [name for name in expected if name in state and state[name].shape != expected[name].shape]
     if missing or unknown or wrong:
         raise WeightsMismatch(_difference(state, expected, missing, unknown, wrong, source, row))
-    return {
-        name: (value if name.endswith("num_batches_tracked") else value.to(torch.float32)).contiguous()
-        for name, value in ((name, state[name]) for name in expected)
-    }
+    converted = {}
+    for name in expected:
+        value, counts = state[name], name.endswith("num_batches_tracked")
+        if value.is_floating_point() == counts:
+            wanted = "whole numbers" if counts else "floating-point numbers"
+            raise WeightsCorrupt(f"{source}: {name} should be {wanted}, but is {value.dtype}")
+        # cloned, because tensors in the file may share their memory
+        converted[name] = value.to(torch.int64 if counts else torch.float32).clone().contiguous()
+    return converted
 
 
 def _expected(row: Checkpoint) -> dict[str, torch.Tensor]:

@@ -200,5 +200,7 @@ def run(names: list[str], folder: Path | None, repo_id: str | None, upload: bool
                 file=sys.stderr,
             )
         else:
-            print(f"put {name} into {done.repo_id}; paste into _PUBLISHED of its family's registry:", file=sys.stderr)
-        print(f'"{name}": ("{done.revision or "REVISION"}", "{done.sha256}", {done.size}),')
+            print(
+                f"put {row.name} into {done.repo_id}; paste into _PUBLISHED of its family's registry:", file=sys.stderr
+            )
+        print(f'"{row.name}": ("{done.revision or "REVISION"}", "{done.sha256}", {done.size}),')

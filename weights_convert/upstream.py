@@ -8,6 +8,7 @@ import logging
 import os
 import urllib.error
 import urllib.request
+from dataclasses import dataclass
 
 from hear_edgel3._version import __version__
 from hear_edgel3.errors import DownloadError, WeightsCorrupt
@@ -25,14 +26,30 @@ def git_blob_id(data: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
-def is_published(row: Checkpoint, data: bytes) -> bool | None:
-    """Whether these bytes are the published file of a checkpoint; None if no checksum of it is known."""
+@dataclass(frozen=True)
+class Checksums:
+    """What tells a file.
+
+    Attributes:
+        git_blob: git's id of its bytes.
+        sha256: of its bytes.
+    """
+
+    git_blob: str
+    sha256: str
+
+
+def checksums(data: bytes) -> Checksums:
+    """Both checksums of a file's bytes."""
+    return Checksums(git_blob_id(data), hashlib.sha256(data).hexdigest())
+
+
+def is_published(row: Checkpoint, found: Checksums) -> bool | None:
+    """Whether a file is the published one of a checkpoint; None if no checksum of that is known."""
     upstream = row.upstream
     if not upstream.has_checksum:
         return None
-    if upstream.sha256 is not None and hashlib.sha256(data).hexdigest() != upstream.sha256:
-        return False
-    return upstream.git_blob is None or git_blob_id(data) == upstream.git_blob
+    return upstream.git_blob in (None, found.git_blob) and upstream.sha256 in (None, found.sha256)
 
 
 def expected_checksum(row: Checkpoint) -> str:
@@ -71,9 +88,10 @@ def download(row: Checkpoint) -> bytes:
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = getattr(error, "reason", error)
         raise DownloadError(f"{url} could not be fetched: {reason}") from error
-    if is_published(row, data) is False:
+    found = checksums(data)
+    if is_published(row, found) is False:
         raise WeightsCorrupt(
             f"{url} is not the published file of {row.name}: expected {expected_checksum(row)}, found git blob "
-            f"{git_blob_id(data)}, sha256 {hashlib.sha256(data).hexdigest()} ({len(data)} bytes); nothing was written"
+            f"{found.git_blob}, sha256 {found.sha256} ({len(data)} bytes); nothing was written"
         )
     return data

@@ -31,9 +31,10 @@ class MobileNetV3(nn.Module):
         width_mult: factor of all channel counts, 0.1 to 4.0 in the published nets.
         head: "mlp", "fully_convolutional" or "multihead_attention_pooling".
         n_classes: size of the logits; None leaves the classifier's last layer out (mlp head only).
-        outputs: features to concatenate, in this order: mel_avgs (mean of the input over time), clf1 (pooled last
-            convolution), clf2 (hidden layer of the mlp head, after its activation), logits, se4 ... se15 (bottlenecks
-            of squeeze-and-excitation, before their activation), b0 ... b16 (pooled blocks).
+        outputs: features to concatenate, in this order; None for the classifier's last layer. There are mel_avgs (mean
+            of the input over time), clf1 (pooled last convolution), clf2 (hidden layer of the mlp head, after its
+            activation), logits, se4 ... se15 (bottlenecks of squeeze-and-excitation, before their activation), and
+            b0 ... b16 (pooled blocks).
         pooling: of the blocks: avg_ch, max_ch, add_avg_max_ch (sum of both), cat_avg_max_ch (one behind the other),
             over both axes; avg_time, avg_max_time (sum), over time alone, laid out channel by channel.
         n_mels: mel bands of the input; matters where a size depends on it.
@@ -58,7 +59,7 @@ class MobileNetV3(nn.Module):
         width_mult: float = 1.0,
         head: str = "mlp",
         n_classes: int | None = layouts.AUDIOSET_CLASSES,
-        outputs: Sequence[str] = ("logits",),
+        outputs: Sequence[str] | None = None,
         pooling: str = "avg_ch",
         n_mels: int = 128,
         strides: Sequence[int] = (2, 2, 2, 2),
@@ -91,7 +92,7 @@ class MobileNetV3(nn.Module):
         self.features = self._blocks(se_agg)
         self.classifier = self._head()
         _initialise(self)
-        self.select(outputs, pooling)
+        self.select((self.last_output,) if outputs is None else outputs, pooling)
 
     def _blocks(self, se_agg: str) -> nn.Sequential:
         layers: list[nn.Module] = [_conv(1, self.layout.first, 3, True, stride=2)]

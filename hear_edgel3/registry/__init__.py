@@ -8,7 +8,7 @@ here, named in ``_FAMILIES``, with its ``ROWS`` and a function ``canonical`` tha
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from hear_edgel3.errors import InvalidOption, UnknownConfiguration
 from hear_edgel3.registry import l3, mobilenetv3
@@ -86,8 +86,9 @@ def resolve(name: str) -> Configuration:
         for n in range(len(words), 0, -1):  # the longest name first: mn10_as_hop_15 before mn10_as
             row = _CHECKPOINTS.get("_".join(words[:n]))
             if row is not None and "" not in words:
+                chosen = "_".join(words[n:])
                 try:
-                    return Configuration(name, row, row.vocabulary.read(row, "_".join(words[n:])))
+                    return Configuration(name, row, row.vocabulary.read(row, chosen), chosen)
                 except ValueError as error:
                     near = [other for other in near_names(name, cutoff=0.85) if other != row.name]
                     hint = f"; did you mean {' or '.join(near)}?" if near else ""
@@ -108,16 +109,19 @@ def with_features(configuration: Configuration, features: Sequence[str]) -> Conf
         InvalidOption: the name has features already, or the words make no sense for this checkpoint.
     """
     row = configuration.checkpoint
-    if configuration.features != row.vocabulary.read(row, ""):
+    if configuration.words:
         raise InvalidOption(
             f"{configuration.name} names features already; give them in the name or in `features`, not in both"
         )
-    if isinstance(features, str) or not all(isinstance(word, str) and word for word in features):
+    if isinstance(features, str) or not isinstance(features, Iterable):
         raise InvalidOption(f"features must be a list of words, got {features!r}")
-    words = "_".join(features)
+    given = list(features)
+    if not all(isinstance(word, str) and word for word in given):
+        raise InvalidOption(f"features must be a list of words, got {given!r}")
+    words = "_".join(given)
     if not words:
         raise InvalidOption(f"features is empty; leave it out for the default of {row.name}")
     try:
-        return Configuration(f"{row.name}_{words}", row, row.vocabulary.read(row, words))
+        return Configuration(f"{row.name}_{words}", row, row.vocabulary.read(row, words), words)
     except ValueError as error:
-        raise InvalidOption(f"features {list(features)!r} do not fit {row.name}: {error}") from error
+        raise InvalidOption(f"features {given!r} do not fit {row.name}: {error}") from error

