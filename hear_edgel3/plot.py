@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -74,9 +75,9 @@ def draw_tags(
         spectrogram, origin="lower", aspect="auto", extent=(0, tags.duration, 0, len(spectrogram)), cmap="magma"
     )
     upper.set_ylabel("mel band")
-    upper.set_title(f"{Path(source).name}: {', '.join(tags.configurations)}", fontsize="medium")
-    edges, table = _timeline(tags)
-    mesh = lower.pcolormesh(edges, np.arange(len(classes) + 1), table[:, classes].T, vmin=0, vmax=1, cmap="viridis")
+    upper.set_title(f"{_printable(Path(source).name)}: {', '.join(tags.configurations)}", parse_math=False)
+    edges, table = _timeline(tags, classes)
+    mesh = lower.pcolormesh(edges, np.arange(len(classes) + 1), table.T, vmin=0, vmax=1, cmap="viridis")
     lower.set_yticks(np.arange(len(classes)) + 0.5, [tags.labels[i].name for i in classes])
     lower.invert_yaxis()
     lower.set_xlabel("seconds")
@@ -84,22 +85,34 @@ def draw_tags(
     figure.colorbar(mesh, ax=lower, label="probability")
     # rendered in memory first, so that a failure leaves nothing behind
     image = io.BytesIO()
-    figure.savefig(image, format=Path(target).suffix.lower().lstrip("."), dpi=120)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of characters in file names that the font lacks
+        figure.savefig(image, format=Path(target).suffix.lower().lstrip("."), dpi=120)
     with atomic_write(Path(target)) as file:
         file.write(image.getvalue())
 
 
-def _timeline(tags: ClipTags) -> tuple[np.ndarray, np.ndarray]:
-    """Edges (m + 1,) in seconds and probabilities (m, n_classes), the mean over the windows that see each stretch."""
-    ends = np.minimum(tags.ends, tags.duration)
-    edges = np.unique(np.concatenate([tags.starts[tags.starts < tags.duration], ends]))
+def _printable(name: str) -> str:
+    """A file name as text that can be drawn: it may hold bytes that are no text, and control characters."""
+    text = name.encode("utf-8", "replace").decode("utf-8")
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def _timeline(tags: ClipTags, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Edges (m + 1,) in seconds and probabilities (m, len(classes)), the mean over the windows that see a stretch."""
+    probabilities = tags.probabilities[:, classes].astype(np.float64)
+    starts, ends = tags.starts, np.minimum(tags.ends, tags.duration)
+    edges = np.unique(np.concatenate([starts, ends]))
     if len(edges) < 2:
-        return np.array([0.0, max(tags.duration, 1e-3)]), tags.probabilities[:1]
-    middles = (edges[:-1] + edges[1:]) / 2
-    covers = (tags.starts[None, :] <= middles[:, None]) & (middles[:, None] < ends[None, :])
-    weights = covers / np.maximum(covers.sum(axis=1, keepdims=True), 1)
-    table: np.ndarray = weights @ tags.probabilities
-    table[~covers.any(axis=1)] = np.nan  # between windows that do not touch
+        return np.array([0.0, max(tags.duration, 1e-3)]), probabilities[:1]
+    # What begins and ends at each edge, summed up from left to right: linear in the number of windows.
+    change = np.zeros((len(edges), len(classes) + 1))
+    each = np.concatenate([probabilities, np.ones((len(starts), 1))], axis=1)
+    np.add.at(change, np.searchsorted(edges, starts), each)
+    np.subtract.at(change, np.searchsorted(edges, ends), each)
+    sums = np.cumsum(change, axis=0)[:-1]
+    count = np.rint(sums[:, -1:])
+    table = np.where(count > 0, sums[:, :-1] / np.maximum(count, 1), np.nan)  # nan between windows that do not touch
     return edges, table
 
 
@@ -125,12 +138,13 @@ def _spectrogram(source: str | os.PathLike[str], extractor: Extractor, duration:
 
 
 def _stretches(source: str | os.PathLike[str], rate: int) -> Any:
-    held = torch.zeros(0)
+    held, out = torch.zeros(0), False
     with AudioFile(source) as file:
         for block in resample_blocks(file.blocks(), check_rate(file.sample_rate), rate):
             held = torch.cat([held, block.float()])
             while len(held) >= _STRETCH_S * rate:
+                out = True
                 yield held[: _STRETCH_S * rate]
                 held = held[_STRETCH_S * rate :]
-    if len(held):
+    if len(held) or not out:  # one stretch at least, of a clip too short for a sample at this rate
         yield held

@@ -75,9 +75,10 @@ class ClipTags:
             n: how many.
             window: which.
         """
-        probabilities = self.probabilities[window]
-        order = np.argsort(-self.logits[window], kind="stable")[:n]
-        return [Tag(self.labels[i].name, self.labels[i].mid, float(probabilities[i])) for i in order]
+        logits = self.logits[window]
+        probabilities = torch.sigmoid(torch.from_numpy(logits)).tolist()
+        order = np.argsort(-logits, kind="stable")[: max(n, 0)]
+        return [Tag(self.labels[i].name, self.labels[i].mid, probabilities[i]) for i in order]
 
 
 class Tagger:
@@ -186,6 +187,9 @@ class Tagger:
             framing = _framing(self.extractors[0], window, hop)
             rate = self.extractors[0].net_sample_rate
             starts = np.arange(len(logits)) * framing.hop / rate
+            # With gaps between windows, the last one may lie behind the clip altogether: it says nothing.
+            within = starts < max(duration, 1 / rate)
+            logits, starts = logits[within], starts[within]
             ends = starts + framing.window / rate
         return ClipTags(self.configurations, self.labels, starts, ends, logits, duration)
 

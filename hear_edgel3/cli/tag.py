@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import json
 import sys
 from collections.abc import Callable
@@ -30,7 +31,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("inputs", nargs="+", metavar="FILE|DIR", help="audio files, or folders of them")
     parser.add_argument("--config", "-c", metavar="NAME", help=f"see `hear-edgel3 list`; default {_DEFAULT}")
     parser.add_argument(
-        "--ensemble", nargs="+", metavar="NAME", default=[], help="more configurations; their logits are averaged"
+        "--ensemble",
+        nargs="+",
+        action="extend",
+        metavar="NAME",
+        default=[],
+        help="configurations whose logits are averaged, with --config's if that is given; FILEs come before",
     )
     parser.add_argument(
         "--weights",
@@ -102,6 +108,8 @@ def _tagger(names: list[str], arguments: argparse.Namespace) -> Tagger:
 
 
 def _tag_all(files: list[Path], tagger: Tagger, arguments: argparse.Namespace, failures: Failures) -> None:
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may know fewer characters than a file name has
     write = _writer(arguments)
     for source in files:
         try:
@@ -129,7 +137,7 @@ def _writer(arguments: argparse.Namespace) -> Callable[[Path, ClipTags], None]:
         table = csv.writer(sys.stdout, lineterminator="\n")
         table.writerow(["file", "start", "end", "rank", "label", "mid", "probability"])
         return lambda source, tags: table.writerows(
-            [_name(source), f"{start:g}", f"{end:g}", rank, tag.label, tag.mid, f"{tag.probability:.6f}"]
+            [_name(source), _seconds(start), _seconds(end), rank, tag.label, tag.mid, f"{tag.probability:.6f}"]
             for start, end, window in _windows(tags)
             for rank, tag in enumerate(tags.top(top, window), 1)
         )
@@ -160,6 +168,11 @@ def _as_json(source: Path, tags: ClipTags, top: int) -> dict[str, object]:
             for start, end, window in _windows(tags)
         ],
     }
+
+
+def _seconds(value: float) -> str:
+    """Seconds to the microsecond, without zeros at the end."""
+    return f"{value:.6f}".rstrip("0").rstrip(".")
 
 
 def _windows(tags: ClipTags) -> list[tuple[float, float, int]]:
