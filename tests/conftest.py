@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from support.write_weights import write_weights
+from support.write_weights import write_mobilenetv3, write_weights
 
 _SHARED = Path(os.environ.get("HEAR_EDGEL3_SHARED", Path(__file__).parents[2] / "shared"))
 
@@ -36,6 +36,14 @@ def weights_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Seeded weights of one checkpoint of each shape, as <name>.safetensors."""
     folder = tmp_path_factory.mktemp("weights")
     write_weights(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def mobilenetv3_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Seeded weights of some of the MobileNetV3 family, as <name>.safetensors."""
+    folder = tmp_path_factory.mktemp("mobilenetv3")
+    write_mobilenetv3(folder)
     return folder
 
 

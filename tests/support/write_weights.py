@@ -6,7 +6,10 @@ import sys
 from pathlib import Path
 
 from hear_edgel3.checkpoint_file import encode
-from support import synthetic
+from support import mobilenetv3_reference, synthetic
+from support.mobilenetv3_reference import Spec
+
+MOBILENETV3 = {"mn01_as": Spec(0.1), "mn04_as": Spec(0.4), "mn10_as_hop_15": Spec(1.0)}
 
 
 def write_weights(folder: Path) -> None:
@@ -14,6 +17,14 @@ def write_weights(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in synthetic.NAMES:
         data = encode(synthetic.state(name), {"configuration": name})
+        (folder / f"{name}.safetensors").write_bytes(data)
+
+
+def write_mobilenetv3(folder: Path) -> None:
+    """Writes <name>.safetensors for a few of the MobileNetV3 family."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, spec in MOBILENETV3.items():
+        data = encode(mobilenetv3_reference.seeded_state(spec), {"configuration": name})
         (folder / f"{name}.safetensors").write_bytes(data)
 
 
