@@ -2,11 +2,16 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from support.write_weights import write_mobilenetv3, write_weights
+
+# Small nets gain nothing from a second thread, and beside another busy process its waiting costs twenty times the work.
+torch.set_num_threads(1)
 
 _SHARED = Path(os.environ.get("HEAR_EDGEL3_SHARED", Path(__file__).parents[2] / "shared"))
 
@@ -45,6 +50,15 @@ def mobilenetv3_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("mobilenetv3")
     write_mobilenetv3(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """For nets so small that threads mostly wait for each other, for minutes where the machine does other things."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -56,9 +56,13 @@ def test_enough_flags_were_found() -> None:
     assert {"--config", "--output-dir", "--hop-size", "--json"} <= {flag for _, flag in FLAGS}
 
 
-def test_python_examples_run(weights_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python_examples_run(
+    weights_folder: Path, mobilenetv3_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In one session, in their order, as a reader would; a net whose weights are at hand stands for the pruned one."""
-    monkeypatch.setenv("HEAR_EDGEL3_WEIGHTS", str(weights_folder))
+    for file in (*weights_folder.iterdir(), *mobilenetv3_folder.iterdir()):
+        (tmp_path / file.name).symlink_to(file)
+    monkeypatch.setenv("HEAR_EDGEL3_WEIGHTS", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     soundfile.write("clip.wav", signals.clip(1.1, 44100, 2), 44100)
     session: dict[str, Any] = {"sr": 16000}

@@ -96,7 +96,7 @@ class MobileNetV3MelSpectrogram(nn.Module):
         if device not in self._constants:
             # Kept for later calls, which may want gradients: never as tensors of inference mode.
             with torch.inference_mode(False):
-                hann = torch.hann_window(self.win_length, periodic=False)
+                hann = torch.hann_window(self.win_length, periodic=False, dtype=torch.float32)
                 bank = kaldi_mel_bank(self.n_mels, self.n_fft, self.sample_rate, self.fmin, self.fmax)
                 self._constants[device] = (hann.to(device), bank.T.contiguous().to(device))
         return self._constants[device]
@@ -111,6 +111,8 @@ class MobileNetV3MelSpectrogram(nn.Module):
         Returns:
             (n, n_mels, n_frames) float32; silence gives -1.4026.
         """
+        if not len(samples):  # torch neither pads nor transforms an empty batch
+            return samples.new_zeros((0, self.n_mels, self.n_frames(samples.shape[1])), dtype=torch.float32)
         hann, bank = self._on(samples.device)
         if self.training:
             bank = self._jittered_bank().to(samples.device)
@@ -121,10 +123,7 @@ class MobileNetV3MelSpectrogram(nn.Module):
         # Upstream centres the frame in the DFT and reflects n_fft // 2 samples; what the frame does not cover is zeros
         # times samples, so half a frame is enough, and a shift does not change the power.
         half = self.win_length // 2
-        if len(x):
-            x = nn.functional.pad(x, (half, half), mode="reflect")
-        else:  # torch does not pad an empty batch
-            x = x.new_zeros((0, x.shape[1] + 2 * half))
+        x = nn.functional.pad(x, (half, half), mode="reflect")
         frames = x.unfold(1, self.win_length, self.hop_length)
         mel = torch.cat([self._log_mel(part, hann, bank) for part in _in_parts(frames)]).view(
             len(frames), frames.shape[1], self.n_mels

@@ -179,6 +179,9 @@ class MobileNetV3(nn.Module):
         """
         wanted = set(self.outputs)
         found: dict[str, torch.Tensor] = {}
+        parameter = next(self.parameters(), None)
+        if parameter is not None:  # a folded net that puts out mel_avgs alone has none
+            mel = mel.to(parameter.dtype)
         if "mel_avgs" in wanted:
             found["mel_avgs"] = mel.mean(dim=2)
         x = mel.unsqueeze(1)

@@ -9,7 +9,7 @@ from hear_edgel3.checkpoint_file import encode
 from support import mobilenetv3_reference, synthetic
 from support.mobilenetv3_reference import Spec
 
-MOBILENETV3 = {"mn01_as": Spec(0.1), "mn04_as": Spec(0.4), "mn10_as_hop_15": Spec(1.0)}
+MOBILENETV3 = {"mn01_as": Spec(0.1), "mn04_as": Spec(0.4), "mn10_as": Spec(1.0), "mn10_as_hop_15": Spec(1.0)}
 
 
 def write_weights(folder: Path) -> None:
@@ -30,3 +30,4 @@ def write_mobilenetv3(folder: Path) -> None:
 
 if __name__ == "__main__":
     write_weights(Path(sys.argv[1]))
+    write_mobilenetv3(Path(sys.argv[1]))
