@@ -359,7 +359,8 @@ class Extractor(nn.Module):
     def _evaluating(self) -> Iterator[None]:
         """Eval mode without gradients; the caller's mode comes back afterwards."""
         training = [module for module in self.modules() if module.training]
-        self.eval()
+        if training:
+            self.eval()
         try:
             with torch.no_grad():
                 yield

@@ -48,7 +48,9 @@ class Runner:
 
     def __call__(self, net: nn.Module, x: torch.Tensor) -> torch.Tensor:
         """Runs ``net``, which is in eval mode and keeps its parameters, on ``x``."""
-        tensors = [*net.parameters(), *net.buffers()]
+        # Not net.parameters(), which takes as long as a small net's first layers to look for doubles.
+        kept = [tensors for module in net.modules() for tensors in (module._parameters, module._buffers)]
+        tensors = [t for some in kept for t in some.values() if t is not None]
         # _version counts in-place changes, so an optimizer step or load_state_dict is noticed.
         # Tensors made in inference mode have no such counter, and can hardly be changed.
         versions = [0 if t.is_inference() else t._version for t in tensors]

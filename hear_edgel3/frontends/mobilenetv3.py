@@ -7,6 +7,7 @@ augments as upstream does when it trains: the mel range jitters, and a band of m
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -14,6 +15,7 @@ from torch import nn
 _PREEMPHASIS = 0.97
 _FLOOR = 1e-5
 _FRAMES_AT_ONCE = 256
+_SPLIT = 4
 
 
 def kaldi_mel_bank(n_mels: int, n_fft: int, sample_rate: int, fmin: float, fmax: float) -> torch.Tensor:
@@ -80,7 +82,7 @@ class MobileNetV3MelSpectrogram(nn.Module):
         self.freq_mask = freq_mask
         self.time_mask = time_mask
         # Constants per device, not buffers: .half() or .float() on a model must not touch them.
-        self._constants: dict[torch.device, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._constants: dict[torch.device, tuple[torch.Tensor, list[_Bands]]] = {}
 
     @property
     def minimum_samples(self) -> int:
@@ -91,14 +93,14 @@ class MobileNetV3MelSpectrogram(nn.Module):
         """Frames of a clip of ``n_samples``."""
         return 1 + (max(n_samples, self.minimum_samples) - 1) // self.hop_length
 
-    def _on(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-        """The DFT window (win_length,) and the mel bank of eval mode (n_fft // 2, n_mels) on ``device``."""
+    def _on(self, device: torch.device) -> tuple[torch.Tensor, list[_Bands]]:
+        """The DFT window (win_length,) and the mel bank of eval mode on ``device``."""
         if device not in self._constants:
             # Kept for later calls, which may want gradients: never as tensors of inference mode.
             with torch.inference_mode(False):
                 hann = torch.hann_window(self.win_length, periodic=False, dtype=torch.float32)
                 bank = kaldi_mel_bank(self.n_mels, self.n_fft, self.sample_rate, self.fmin, self.fmax)
-                self._constants[device] = (hann.to(device), bank.T.contiguous().to(device))
+                self._constants[device] = (hann.to(device), _in_bands(bank, device))
         return self._constants[device]
 
     def forward(self, samples: torch.Tensor) -> torch.Tensor:
@@ -115,7 +117,7 @@ class MobileNetV3MelSpectrogram(nn.Module):
             return samples.new_zeros((0, self.n_mels, self.n_frames(samples.shape[1])), dtype=torch.float32)
         hann, bank = self._on(samples.device)
         if self.training:
-            bank = self._jittered_bank().to(samples.device)
+            bank = _in_bands(self._jittered_bank(), samples.device)
         x = samples.to(torch.float32)
         if x.shape[1] < self.minimum_samples:
             x = nn.functional.pad(x, (0, self.minimum_samples - x.shape[1]))
@@ -134,17 +136,17 @@ class MobileNetV3MelSpectrogram(nn.Module):
         result: torch.Tensor = (mel + 4.5) / 5.0
         return result
 
-    def _log_mel(self, frames: torch.Tensor, hann: torch.Tensor, bank: torch.Tensor) -> torch.Tensor:
+    def _log_mel(self, frames: torch.Tensor, hann: torch.Tensor, bank: list[_Bands]) -> torch.Tensor:
         """(n, t, win_length) samples to (n * t, n_mels) logarithms."""
         spectrum = torch.fft.rfft(frames * hann, n=self.n_fft).flatten(0, 1)
         power = spectrum.real.square() + spectrum.imag.square()
-        logarithms: torch.Tensor = (power[:, :-1] @ bank + _FLOOR).log()
-        return logarithms
+        mel = torch.cat([power[:, bands.first : bands.last] @ bands.weights for bands in bank], dim=1)
+        return (mel + _FLOOR).log()
 
     def _jittered_bank(self) -> torch.Tensor:
         fmin = self.fmin + int(torch.randint(self.fmin_jitter, (1,)))
         fmax = self.fmax + self.fmax_jitter // 2 - int(torch.randint(self.fmax_jitter, (1,)))
-        return kaldi_mel_bank(self.n_mels, self.n_fft, self.sample_rate, fmin, fmax).T
+        return kaldi_mel_bank(self.n_mels, self.n_fft, self.sample_rate, fmin, fmax)
 
     def extra_repr(self) -> str:
         """Shown when the module is printed."""
@@ -152,6 +154,31 @@ class MobileNetV3MelSpectrogram(nn.Module):
             f"sample_rate={self.sample_rate}, n_fft={self.n_fft}, win_length={self.win_length}, "
             f"hop_length={self.hop_length}, n_mels={self.n_mels}, fmin={self.fmin}, fmax={self.fmax}"
         )
+
+
+@dataclass(frozen=True)
+class _Bands:
+    """Some neighbouring mel bands and the DFT bins they are made of.
+
+    Attributes:
+        first: bin.
+        last: one past the last bin.
+        weights: (last - first, n_bands).
+    """
+
+    first: int
+    last: int
+    weights: torch.Tensor
+
+
+def _in_bands(bank: torch.Tensor, device: torch.device) -> list[_Bands]:
+    """Splits a bank (n_mels, n_bins) so that most of its zeros, which are most of it, are left out of products."""
+    parts = []
+    for rows in bank.tensor_split(min(_SPLIT, len(bank))):
+        used = torch.nonzero(rows.amax(dim=0)).flatten()
+        first, last = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 1)
+        parts.append(_Bands(first, last, rows[:, first:last].T.contiguous().to(device)))
+    return parts
 
 
 def _in_parts(frames: torch.Tensor) -> Iterator[torch.Tensor]:

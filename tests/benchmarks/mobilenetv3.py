@@ -19,6 +19,7 @@ import torch
 
 from hear_edgel3.extractor import Extractor
 from hear_edgel3.registry import resolve
+from support import mobilenetv3_reference as reference
 from tests.benchmarks.speed import interleaved
 
 _CHUNK = 64
@@ -27,10 +28,11 @@ _CHUNK = 64
 def extractor_of(name: str, sample_rate: int) -> Extractor:
     """An extractor with seeded weights."""
     configuration = resolve(name)
-    torch.manual_seed(0)
-    return Extractor(
-        configuration, configuration.checkpoint.frontend.build(), configuration.net.build(), sample_rate
-    ).eval()
+    arguments = configuration.net.arguments
+    spec = reference.Spec(arguments["width_mult"], arguments["head"], strides=arguments["strides"])
+    net = configuration.net.build()
+    net.load_state_dict(reference.seeded_state(spec))  # of a sane scale: vanishing activations would be slower
+    return Extractor(configuration, configuration.checkpoint.frontend.build(), net, sample_rate).eval()
 
 
 def measure_time(name: str, seconds: float, repeats: int) -> None:
