@@ -283,7 +283,11 @@ class Extractor(nn.Module):
                         tables.append(np.empty((_ROWS_PER_TABLE, len(embedding)), np.float32))
                     tables[-1][row % _ROWS_PER_TABLE] = embedding
                     row += 1
-        return np.concatenate(tables)[:row]
+        result = np.empty((row, tables[0].shape[1]), np.float32)
+        for start in range(0, row, _ROWS_PER_TABLE):
+            table = tables.pop(0)  # so that no second copy of everything is held
+            result[start : start + _ROWS_PER_TABLE] = table[: row - start]
+        return result
 
     @property
     def _parameter(self) -> torch.Tensor:

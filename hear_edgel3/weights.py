@@ -51,7 +51,8 @@ def origin(row: Checkpoint) -> str:
             return f"{path} ({place})"
     if row.hub.revision is not None:
         return f"the Hugging Face Hub: {row.hub.repo_id} at {row.hub.revision}"
-    return f"{row.upstream.url} (downloaded, verified and converted on first use; not on the Hub yet)"
+    verified = "verified" if row.upstream.has_checksum else "checked by names and shapes only"
+    return f"{row.upstream.url} (downloaded, {verified} and converted on first use; not on the Hub yet)"
 
 
 def locate(row: Checkpoint, weights: str | os.PathLike[str] | None = None) -> Path:

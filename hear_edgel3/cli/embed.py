@@ -41,7 +41,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="between windows (default 0.1 for the L3 family, 0.05 for MobileNetV3)",
     )
     parser.add_argument(
-        "--no-centering", "-n", action="store_true", help="timestamps are the starts of the windows, not their middles"
+        "--no-centering",
+        "-n",
+        action="store_true",
+        help="timestamps are the starts of the windows, not their middles (L3 family only)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace results that exist (else they are kept)")
     parser.add_argument("--recursive", action="store_true", help="look into the folders inside folders")
