@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,10 +17,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from hear_edgel3.errors import AudioFileError, InvalidAudio
+from hear_edgel3.errors import AudioFileError, InvalidAudio, InvalidOption
 
 _BLOCK_SECONDS = 4
 _MAX_CHANNELS = 64
+_PIECE = 1 << 18
 _CHECKED_AT_ONCE = 1 << 22
 
 
@@ -256,6 +258,21 @@ class AudioFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
+
+
+@contextmanager
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Puts the file's name into errors about audio and options that lack it."""
+    try:
+        yield
+    except (InvalidAudio, InvalidOption) as error:
+        text = str(error)
+        raise type(error)(text if str(path) in text else f"{path}: {text}") from error
+
+
+def pieces(samples: torch.Tensor) -> Iterable[torch.Tensor]:
+    """Cuts (n,) samples into blocks, so that arrays can take the way of files."""
+    return torch.split(samples, _PIECE)
 
 
 def _reason(error: Exception) -> str:

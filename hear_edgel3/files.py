@@ -15,16 +15,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from hear_edgel3.audio import AudioFile, mono
-from hear_edgel3.errors import InvalidAudio, InvalidOption
+from hear_edgel3.audio import AudioFile, mono, naming, pieces
+from hear_edgel3.errors import InvalidOption
 from hear_edgel3.extractor import Extractor
 from hear_edgel3.framing import CentredFraming, EdgeL3Framing, check_positive
 from hear_edgel3.loading import load
 from hear_edgel3.registry import Configuration
 from hear_edgel3.resample import check_rate
-
-# Arrays run through the same stream as files, in pieces of this many samples.
-_PIECE = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -88,12 +85,8 @@ def embed_file(
         wrong = f"got {type(extractor).__name__}" if weights is None else "and `weights` goes with a name only"
         raise InvalidOption(f"extractor must be a configuration's name or a loaded extractor, {wrong}")
     framing = file_framing(model.configuration, hop_size, center)
-    try:
-        with AudioFile(path) as file:
-            return _clip(model, file.blocks(), check_rate(file.sample_rate, "the file's sample rate"), framing)
-    except (InvalidAudio, InvalidOption) as error:  # give the file's name where the error lacks it
-        text = str(error)
-        raise type(error)(text if str(path) in text else f"{path}: {text}") from error
+    with naming(path), AudioFile(path) as file:
+        return _clip(model, file.blocks(), check_rate(file.sample_rate, "the file's sample rate"), framing)
 
 
 def embed_samples(
@@ -113,7 +106,7 @@ def embed_samples(
         InvalidOption: the rate or the hop cannot be used.
     """
     framing = file_framing(extractor.configuration, hop_size, center)
-    return _clip(extractor, torch.split(mono(audio), _PIECE), check_rate(sample_rate), framing)
+    return _clip(extractor, pieces(mono(audio)), check_rate(sample_rate), framing)
 
 
 def file_framing(

@@ -12,6 +12,7 @@ import numpy as np
 
 from hear_edgel3.atomic import atomic_write
 from hear_edgel3.errors import InvalidOption, OutputError
+from hear_edgel3.sources import text_of
 
 if TYPE_CHECKING:
     from hear_edgel3.files import ClipEmbedding
@@ -154,8 +155,7 @@ def save_npz(path: Path, clip: ClipEmbedding, source: str | os.PathLike[str]) ->
             weights_sha256=np.array(clip.weights_sha256),
             hop_size=np.array(clip.hop_size),
             center=np.array(clip.center),
-            # a file name may hold bytes that are no text; npz strings must be text
-            source=np.array(os.path.abspath(source).encode("utf-8", "replace").decode("utf-8", "replace")),
+            source=np.array(text_of(os.path.abspath(source))),  # npz strings must be text
         )
 
 

@@ -16,6 +16,7 @@ from hear_edgel3.audio import AudioFile
 from hear_edgel3.errors import InvalidOption, MissingExtra
 from hear_edgel3.extractor import Extractor
 from hear_edgel3.resample import check_rate, resample_blocks
+from hear_edgel3.sources import text_of
 from hear_edgel3.tagging import ClipTags
 
 FORMATS = (".png", ".pdf", ".svg")
@@ -94,8 +95,7 @@ def draw_tags(
 
 def _printable(name: str) -> str:
     """A file name as text that can be drawn: it may hold bytes that are no text, and control characters."""
-    text = name.encode("utf-8", "replace").decode("utf-8")
-    return "".join(c if c.isprintable() else "?" for c in text)
+    return "".join(c if c.isprintable() else "?" for c in text_of(name))
 
 
 def _timeline(tags: ClipTags, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

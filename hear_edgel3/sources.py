@@ -15,6 +15,11 @@ _ENDINGS = (
 AUDIO_SUFFIXES = frozenset(f".{ending}" for ending in _ENDINGS.split())
 
 
+def text_of(path: str | os.PathLike[str]) -> str:
+    """A path as text: a file name may hold bytes that are none."""
+    return os.fspath(path).encode("utf-8", "replace").decode("utf-8")
+
+
 def audio_files(inputs: Sequence[str], recursive: bool = False) -> tuple[list[Path], list[tuple[str, AudioFileError]]]:
     """The files meant by a list of files and folders.
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from hear_edgel3.audio import AudioFile, mono
-from hear_edgel3.errors import InvalidAudio, InvalidOption
+from hear_edgel3.audio import AudioFile, mono, naming, pieces
+from hear_edgel3.errors import InvalidOption
 from hear_edgel3.extractor import Extractor
 from hear_edgel3.framing import EdgeL3Framing, check_positive
 from hear_edgel3.labels import Label, labels
@@ -23,8 +23,6 @@ from hear_edgel3.resample import check_rate
 # length; a longer one is the mean of the logits of windows of ten seconds, so that memory stays bounded.
 LONGEST_WHOLE_S = 60
 _MEAN_WINDOW_S, _MEAN_HOP_S = 10, 2.5
-# Arrays run through the same stream as files, in pieces of this many samples.
-_PIECE = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -151,11 +149,8 @@ class Tagger:
                 rate = check_rate(file.sample_rate, "the file's sample rate")
                 return _logits(extractor, file.blocks(), rate, window, hop)
 
-        try:
+        with naming(path):
             return self._ask_all(ask, window, hop)
-        except (InvalidAudio, InvalidOption) as error:  # give the file's name where the error lacks it
-            text = str(error)
-            raise type(error)(text if str(path) in text else f"{path}: {text}") from error
 
     def tag_samples(
         self, audio: Any, sample_rate: int, window: float | None = None, hop: float | None = None
@@ -174,7 +169,7 @@ class Tagger:
         """
         check_windows(window, hop)
         samples, rate = mono(audio), check_rate(sample_rate)
-        return self._ask_all(lambda e: _logits(e, torch.split(samples, _PIECE), rate, window, hop), window, hop)
+        return self._ask_all(lambda e: _logits(e, pieces(samples), rate, window, hop), window, hop)
 
     def _ask_all(
         self, ask: Callable[[Extractor], tuple[np.ndarray, float]], window: float | None, hop: float | None

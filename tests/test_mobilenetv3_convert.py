@@ -120,15 +120,6 @@ def with_upstream(name: str, **values: str | None) -> Checkpoint:
     return dataclasses.replace(found, upstream=dataclasses.replace(found.upstream, **values))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Most of these nets are so small that threads would only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(autouse=True)
 def _without_checksums(monkeypatch: pytest.MonkeyPatch) -> None:
     """These rows are tested as rows without a known checksum, even once theirs are known."""

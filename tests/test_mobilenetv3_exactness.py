@@ -30,8 +30,6 @@ from hear_edgel3.registry import Component, Configuration, resolve
 from support import mobilenetv3_reference as reference
 from weights_convert.convert import convert
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 ENGINES = [name for name in engine_names() if name != "auto"]
 FEATURES = (
     *("mel_avgs", "clf1", "clf2", "logits"),

@@ -30,8 +30,6 @@ from support import mobilenetv3_reference as reference
 from support import signals
 from support.write_weights import MOBILENETV3
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 HOPS = {"mn01_as": 320, "mn04_as": 320, "mn10_as_hop_15": 480}
 DEFAULT = ("mel_avgs", "b5", "b11", "b13", "b15")
 # Against float64, of an embedding's peak: 1.4e-5 was observed.

@@ -23,8 +23,6 @@ from support import mobilenetv3_reference as reference
 from support import signals
 from support.mobilenetv3_reference import Spec
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 # Sums in float32 and in another order are all that differs: 4.6e-5 of a feature's peak was observed over all nets.
 NET_TOLERANCE = 1e-4
 # In float64 the same sums, folded or not, differ by 7e-14.

@@ -6,8 +6,9 @@ import argparse
 import math
 import sys
 from collections.abc import Iterable
+from typing import Any, Protocol, TypeVar
 
-from hear_edgel3.errors import HearEdgeL3Error
+from hear_edgel3.errors import ComputationError, HearEdgeL3Error, InvalidOption
 
 
 def positive(text: str) -> float:
@@ -19,6 +20,26 @@ def positive(text: str) -> float:
     if not math.isfinite(value) or value <= 0:
         raise argparse.ArgumentTypeError(f"must be a positive number of seconds, got {text}")
     return value
+
+
+class _Movable(Protocol):
+    def to(self, device: str) -> Any: ...
+
+
+_Model = TypeVar("_Model", bound=_Movable)
+
+
+def on_device(model: _Model, device: str) -> _Model:
+    """Moves a model to the device that was asked for.
+
+    Raises:
+        InvalidOption: there is no such device here.
+    """
+    try:
+        model.to(device)
+    except (RuntimeError, AssertionError) as error:  # AssertionError: torch without CUDA
+        raise InvalidOption(f"device {device!r} cannot be used: {error}") from error
+    return model
 
 
 class Failures:
@@ -36,12 +57,16 @@ class Failures:
     def __len__(self) -> int:
         return len(self._failed)
 
-    def add(self, name: str, error: HearEdgeL3Error) -> None:
-        """Keeps a failure and prints one line, without tearing a progress bar."""
+    def add(self, name: str, error: Exception) -> None:
+        """Keeps a failure and prints one line, without tearing a progress bar.
+
+        torch says with a plain RuntimeError that a device is out of memory; the next file may fit.
+        """
         from tqdm import tqdm
 
-        self._failed.append((name, error))
-        tqdm.write(f"error: {_with_name(name, str(error))}", file=sys.stderr)
+        known = error if isinstance(error, HearEdgeL3Error) else ComputationError(f"{name}: {error}")
+        self._failed.append((name, known))
+        tqdm.write(f"error: {_with_name(name, str(known))}", file=sys.stderr)
 
     def summarise(self, total: int) -> None:
         """Lists the failures once more, unless there was but one input.

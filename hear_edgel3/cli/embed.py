@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hear_edgel3.cli.common import Failures, positive
-from hear_edgel3.errors import ComputationError, HearEdgeL3Error, InvalidOption, OutputError
+from hear_edgel3.cli.common import Failures, on_device, positive
+from hear_edgel3.errors import HearEdgeL3Error, InvalidOption, OutputError
 from hear_edgel3.outputs import check_writable, conflict, make_folder, plan_outputs, save_npz
 from hear_edgel3.registry import resolve
 from hear_edgel3.sources import audio_files
@@ -146,11 +146,7 @@ def _pending(
 def _load(name: str, arguments: argparse.Namespace) -> Extractor:
     from hear_edgel3.loading import load
 
-    extractor = load(name, weights=arguments.weights)
-    try:
-        return extractor.to(arguments.device)
-    except (RuntimeError, AssertionError) as error:  # AssertionError: torch without CUDA
-        raise InvalidOption(f"device {arguments.device!r} cannot be used: {error}") from error
+    return on_device(load(name, weights=arguments.weights), arguments.device)
 
 
 def _embed_all(
@@ -163,9 +159,7 @@ def _embed_all(
             clip = embed_file(source, extractor, hop_size=arguments.hop_size, center=not arguments.no_centering)
             save_npz(target, clip, source)
         except (HearEdgeL3Error, RuntimeError, MemoryError) as error:
-            # torch says with RuntimeError that a device is out of memory; the next file may fit
-            known = error if isinstance(error, HearEdgeL3Error) else ComputationError(f"{source}: {error}")
-            tally.failures.add(str(source), known)
+            tally.failures.add(str(source), error)
             continue
         tally.done += 1
         if len(jobs) == 1 and not arguments.quiet:

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hear_edgel3.cli.common import Failures, positive
-from hear_edgel3.errors import ComputationError, HearEdgeL3Error, InvalidOption
+from hear_edgel3.cli.common import Failures, on_device, positive
+from hear_edgel3.errors import HearEdgeL3Error, InvalidOption
 from hear_edgel3.outputs import check_writable
 from hear_edgel3.registry import resolve
-from hear_edgel3.sources import audio_files
+from hear_edgel3.sources import audio_files, text_of
 
 if TYPE_CHECKING:
     from hear_edgel3.tagging import ClipTags, Tagger
@@ -100,11 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _tagger(names: list[str], arguments: argparse.Namespace) -> Tagger:
     from hear_edgel3.tagging import Tagger
 
-    tagger = Tagger(names, arguments.weights)
-    try:
-        return tagger.to(arguments.device)
-    except (RuntimeError, AssertionError) as error:  # AssertionError: torch without CUDA
-        raise InvalidOption(f"device {arguments.device!r} cannot be used: {error}") from error
+    return on_device(Tagger(names, arguments.weights), arguments.device)
 
 
 def _tag_all(files: list[Path], tagger: Tagger, arguments: argparse.Namespace, failures: Failures) -> None:
@@ -119,11 +115,7 @@ def _tag_all(files: list[Path], tagger: Tagger, arguments: argparse.Namespace, f
 
                 draw_tags(source, tags, tagger.extractors[0], arguments.plot, arguments.top)
         except (HearEdgeL3Error, RuntimeError, MemoryError) as error:
-            # torch says with RuntimeError that a device is out of memory; the next file may fit
-            failures.add(
-                str(source),
-                error if isinstance(error, HearEdgeL3Error) else ComputationError(f"{source}: {error}"),
-            )
+            failures.add(str(source), error)
             continue
         write(source, tags)
         sys.stdout.flush()  # what has been computed is out, whatever happens to the next file
@@ -137,14 +129,14 @@ def _writer(arguments: argparse.Namespace) -> Callable[[Path, ClipTags], None]:
         table = csv.writer(sys.stdout, lineterminator="\n")
         table.writerow(["file", "start", "end", "rank", "label", "mid", "probability"])
         return lambda source, tags: table.writerows(
-            [_name(source), _seconds(start), _seconds(end), rank, tag.label, tag.mid, f"{tag.probability:.6f}"]
+            [text_of(source), _seconds(start), _seconds(end), rank, tag.label, tag.mid, f"{tag.probability:.6f}"]
             for start, end, window in _windows(tags)
             for rank, tag in enumerate(tags.top(top, window), 1)
         )
 
     def text(source: Path, tags: ClipTags) -> None:
         for start, end, window in _windows(tags):
-            print(f"{_name(source)}  {start:.2f} - {end:.2f} s")
+            print(f"{text_of(source)}  {start:.2f} - {end:.2f} s")
             for tag in tags.top(top, window):
                 print(f"  {tag.probability:.3f}  {tag.label}")
 
@@ -153,7 +145,7 @@ def _writer(arguments: argparse.Namespace) -> Callable[[Path, ClipTags], None]:
 
 def _as_json(source: Path, tags: ClipTags, top: int) -> dict[str, object]:
     return {
-        "file": _name(source),
+        "file": text_of(source),
         "configurations": list(tags.configurations),
         "duration": tags.duration,
         "windows": [
@@ -177,8 +169,3 @@ def _seconds(value: float) -> str:
 
 def _windows(tags: ClipTags) -> list[tuple[float, float, int]]:
     return [(float(s), float(e), i) for i, (s, e) in enumerate(zip(tags.starts, tags.ends, strict=True))]
-
-
-def _name(source: Path) -> str:
-    """The path as text: a file name may hold bytes that are none."""
-    return str(source).encode("utf-8", "replace").decode("utf-8", "replace")
