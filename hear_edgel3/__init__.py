@@ -19,6 +19,7 @@ _LAZY = {
     "load": "hear_edgel3.loading",
     "embed_file": "hear_edgel3.files",
     "tag": "hear_edgel3.tagging",
+    "distill": "hear_edgel3.distillation",
     "Tagger": "hear_edgel3.tagging",
     "Extractor": "hear_edgel3.extractor",
     "TimestampContract": "hear_edgel3.framing",
@@ -31,6 +32,7 @@ __all__ = [
     "Tagger",
     "TimestampContract",
     "__version__",
+    "distill",
     "embed_file",
     "list_configurations",
     "load",
@@ -43,10 +45,10 @@ _install_finder()
 def __getattr__(name: str) -> object:
     if name in _LAZY:
         return getattr(_importlib.import_module(_LAZY[name]), name)
-    if name in ("edgel3", "errors") or _find(name) is not None:
+    if name in ("custom", "edgel3", "errors") or _find(name) is not None:
         return _importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "edgel3", "errors", *list_configurations()])
+    return sorted([*__all__, "custom", "edgel3", "errors", *list_configurations()])

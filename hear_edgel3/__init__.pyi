@@ -6,9 +6,11 @@ from typing import Any, Protocol
 
 import torch
 
+from hear_edgel3 import custom as custom
 from hear_edgel3 import edgel3 as edgel3
 from hear_edgel3 import errors as errors
 from hear_edgel3._version import __version__ as __version__
+from hear_edgel3.distillation import distill as distill
 from hear_edgel3.errors import HearEdgeL3Error as HearEdgeL3Error
 from hear_edgel3.extractor import Extractor as Extractor
 from hear_edgel3.files import embed_file as embed_file
@@ -34,6 +36,7 @@ class HearModule(Protocol):
     def get_scene_embeddings(self, audio: Any, model: Extractor) -> torch.Tensor: ...
 
 # Configurations with features (mn10_as_all_se_clf1, ...) are modules too, too many to list.
+tiny: HearModule
 sparse_53: HearModule
 sparse_53_kd: HearModule
 sparse_63: HearModule

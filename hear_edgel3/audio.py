@@ -218,6 +218,39 @@ class AudioFile:
             raise AudioFileError(f"{self.path} cannot be opened: {error.strerror or error}") from error
         self.sample_rate = int(self._file.samplerate)
 
+    @property
+    def duration(self) -> float:
+        """Seconds, as the header says."""
+        return float(self._file.frames / self.sample_rate)
+
+    def stretch(self, start: float, seconds: float) -> torch.Tensor:
+        """Part of the file, mixed down.
+
+        Args:
+            start: seconds from its beginning.
+            seconds: how much; less is given where the file ends before.
+
+        Returns:
+            (n,) float32.
+
+        Raises:
+            AudioFileError: that part is damaged or lies behind the end.
+            InvalidAudio: a sample is not finite.
+        """
+        import soundfile
+
+        first = round(start * self.sample_rate)
+        try:
+            self._file.seek(min(first, self._file.frames))
+            block = self._file.read(round(seconds * self.sample_rate), dtype="float32", always_2d=True)
+        except soundfile.SoundFileError as error:
+            raise AudioFileError(f"{self.path} is damaged at {start:.2f} s: {_reason(error)}") from error
+        if len(block) == 0:
+            raise AudioFileError(f"{self.path} has no samples at {start:.2f} s")
+        samples = torch.from_numpy(block).T
+        check_finite(samples, str(self.path), first, "channel")
+        return samples.mean(dim=0)
+
     def blocks(self) -> Iterator[torch.Tensor]:
         """Yields the file as (n,) float64 blocks of a few seconds: the mean over channels, as edgel3 mixes.
 

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from hear_edgel3.errors import WeightsCorrupt, WeightsMismatch
-from hear_edgel3.registry import Checkpoint
+from hear_edgel3.registry import Checkpoint, Published
 
 # safetensors writes several keys in random order, so there is one, whose value is sorted JSON.
 _METADATA_KEY = "hear_edgel3"
@@ -92,6 +92,8 @@ def load_into(net: nn.Module, row: Checkpoint, path: Path) -> None:
     try:
         tensors, provenance = read_tensors(path)
     except WeightsCorrupt as error:
+        if not isinstance(row, Published):
+            raise
         raise WeightsCorrupt(f"{error} (python -m weights_convert {row.name} makes it anew in the cache)") from error
     made_for = provenance.get("configuration")
     if isinstance(made_for, str) and made_for != row.name:

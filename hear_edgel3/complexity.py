@@ -211,4 +211,5 @@ class _Memory(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def _run_to_the_end(net: Any) -> None:
     """Lets a net with a choice of outputs run all of its layers."""
     if hasattr(net, "last_output"):
-        net.select((net.last_output,))
+        extra = () if net.approximation is None else ("teacher",)
+        net.select((net.last_output, *extra))

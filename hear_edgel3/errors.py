@@ -14,6 +14,10 @@ class UnknownConfiguration(HearEdgeL3Error, LookupError):
     """No configuration has the name that was asked for."""
 
 
+class ConfigurationError(HearEdgeL3Error, ValueError):
+    """A folder does not hold a configuration, or one that is damaged."""
+
+
 class InvalidOption(HearEdgeL3Error, ValueError):
     """An option (hop, sample rate of a model, engine, ...) has a value that cannot be used."""
 

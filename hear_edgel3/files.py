@@ -20,7 +20,7 @@ from hear_edgel3.errors import InvalidOption
 from hear_edgel3.extractor import Extractor
 from hear_edgel3.framing import CentredFraming, EdgeL3Framing, check_positive
 from hear_edgel3.loading import load
-from hear_edgel3.registry import Configuration
+from hear_edgel3.registry import BUILT_IN, Configuration
 from hear_edgel3.resample import check_rate
 
 
@@ -53,7 +53,7 @@ class ClipEmbedding:
 
 def embed_file(
     path: str | os.PathLike[str],
-    extractor: Extractor | str,
+    extractor: Extractor | str | os.PathLike[str] = BUILT_IN,
     *,
     weights: str | os.PathLike[str] | None = None,
     hop_size: float | None = None,
@@ -63,7 +63,7 @@ def embed_file(
 
     Args:
         path: a file in any format libsndfile reads, at any rate, with any number of channels.
-        extractor: a configuration's name, or an extractor loaded before (cheaper for many files).
+        extractor: a configuration's name (or folder), or an extractor loaded before (cheaper for many files).
         weights: for a name: as in :func:`hear_edgel3.load`.
         hop_size: seconds between windows; None for the configuration's (0.1 for the L3 family, 0.05 for MobileNetV3).
         center: whether timestamps are the middles of the windows (else their starts, for the L3 family only).
@@ -77,7 +77,7 @@ def embed_file(
         InvalidAudio: a sample is not finite, or the clip is too short.
         InvalidOption: the hop is not a positive number of seconds.
     """
-    if isinstance(extractor, str):
+    if isinstance(extractor, (str, os.PathLike)):
         model = load(extractor, weights=weights)
     elif weights is None and isinstance(extractor, Extractor):
         model = extractor

@@ -9,12 +9,12 @@ import torch
 
 from hear_edgel3.checkpoint_file import load_into, sha256_of
 from hear_edgel3.extractor import Extractor, WeightsInfo
-from hear_edgel3.registry import resolve, with_features
+from hear_edgel3.registry import BUILT_IN, resolve, with_features
 from hear_edgel3.weights import locate
 
 
 def load(
-    name: str,
+    name: str | os.PathLike[str] = BUILT_IN,
     weights: str | os.PathLike[str] | None = None,
     sample_rate: int | None = None,
     features: Sequence[str] | None = None,
@@ -24,7 +24,8 @@ def load(
     """Loads a configuration.
 
     Args:
-        name: a configuration's name; :func:`hear_edgel3.list_configurations` has them all.
+        name: a configuration's name; :func:`hear_edgel3.list_configurations` has them all. Or the path of a folder that
+            ``hear-edgel3 distill`` has made. The default is the built-in one, which needs no download.
         weights: a safetensors file, or a folder that has one; None to find or fetch it.
         sample_rate: rate in Hz of the audio you will feed, 8000 to 192000 or the net's own; None for the
             configuration's default. Audio is converted to the net's rate inside.
@@ -38,6 +39,7 @@ def load(
 
     Raises:
         UnknownConfiguration: no such name.
+        ConfigurationError: the folder's description is damaged.
         InvalidOption: an option has a value that cannot be used.
         WeightsNotFound, WeightsMismatch, WeightsCorrupt, DownloadError: see :mod:`hear_edgel3.weights`.
     """

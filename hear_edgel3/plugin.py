@@ -40,7 +40,7 @@ class ConfigurationFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         if package != _PACKAGE or name.startswith("_"):
             return None
         try:
-            registry.resolve(name)
+            registry.by_name(name)
         except UnknownConfiguration as error:
             raise ModuleNotFoundError(f"No module named {fullname!r}: {error}", name=fullname) from error
         return importlib.machinery.ModuleSpec(fullname, self, origin="the registry of configurations")
@@ -51,7 +51,7 @@ class ConfigurationFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def exec_module(self, module: ModuleType) -> None:
         """Fills the module with the HEAR functions."""
         name = module.__name__.rpartition(".")[2]
-        configuration = registry.resolve(name)
+        configuration = registry.by_name(name)
 
         def load_model(model_file_path: str | os.PathLike[str] = "", **options: Any) -> Extractor:
             from hear_edgel3.loading import load

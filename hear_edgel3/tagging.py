@@ -16,7 +16,7 @@ from hear_edgel3.extractor import Extractor
 from hear_edgel3.framing import EdgeL3Framing, check_positive
 from hear_edgel3.labels import Label, labels
 from hear_edgel3.loading import load
-from hear_edgel3.registry import SceneRule, list_configurations, resolve
+from hear_edgel3.registry import BUILT_IN, Checkpoint, Local, SceneRule, list_configurations, resolve
 from hear_edgel3.resample import check_rate
 
 # Without windows, a clip of up to this long is one pass of the net, as EfficientAT's inference.py has it whatever the
@@ -83,7 +83,8 @@ class Tagger:
     """One or several nets that tag clips together: their logits are averaged.
 
     Args:
-        configurations: a configuration's name, or several with the same classes.
+        configurations: a configuration's name (or folder), or several with the same classes; the built-in one if not
+            given.
         weights: as for :func:`hear_edgel3.load`: a file (one per configuration), or a folder for all.
 
     Attributes:
@@ -98,24 +99,29 @@ class Tagger:
 
     def __init__(
         self,
-        configurations: str | Sequence[str],
+        configurations: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = BUILT_IN,
         weights: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
     ) -> None:
-        names = [configurations] if isinstance(configurations, str) else list(configurations)
+        names = [configurations] if isinstance(configurations, (str, os.PathLike)) else list(configurations)
         if not names:
             raise InvalidOption("name at least one configuration to tag with")
-        rows = {row.name: row for row in (resolve(name).checkpoint for name in names)}
-        for row in rows.values():
+        rows: list[Checkpoint] = []
+        for name in names:
+            row = resolve(name).checkpoint
+            if row not in rows:
+                rows.append(row)
+        for row in rows:
             if row.labels is None:
                 able = [n for n in list_configurations() if resolve(n).checkpoint.labels is not None]
                 raise InvalidOption(f"{row.name} has no classifier and cannot tag; these can: {', '.join(able)}")
-        lists = {row.labels for row in rows.values() if row.labels is not None}
+        lists = {row.labels for row in rows if row.labels is not None}
         if len(lists) > 1:
-            which = ", ".join(f"{row.name} has {row.labels}" for row in rows.values())
+            which = ", ".join(f"{row.name} has {row.labels}" for row in rows)
             raise InvalidOption(f"an ensemble needs nets with the same classes, but {which}")
-        files = _one_each(list(rows), weights)
+        files = _one_each([row.name for row in rows], weights)
         self.labels = labels(lists.pop())
-        self.extractors = [load(name, file, features=["logits"]) for name, file in zip(rows, files, strict=True)]
+        nets = [row.folder if isinstance(row, Local) else row.name for row in rows]
+        self.extractors = [load(net, file, features=["logits"]) for net, file in zip(nets, files, strict=True)]
 
     @property
     def configurations(self) -> tuple[str, ...]:
@@ -191,7 +197,7 @@ class Tagger:
 
 def tag(
     path: str | os.PathLike[str],
-    configurations: str | Sequence[str],
+    configurations: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = BUILT_IN,
     *,
     weights: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
     window: float | None = None,
@@ -201,7 +207,7 @@ def tag(
 
     Args:
         path: a file in any format libsndfile reads, at any rate, with any number of channels.
-        configurations: a configuration's name, or several for an ensemble, whose logits are averaged.
+        configurations: as for :class:`Tagger`; the logits of several are averaged.
         weights: as for :class:`Tagger`.
         window: as for :meth:`Tagger.tag_file`.
         hop: as for :meth:`Tagger.tag_file`.

@@ -3,7 +3,8 @@
 The first of these that has them wins; each step says what it did at log level INFO:
 
 1. the path the caller gave;
-2. a file shipped inside the package;
+2. for checkpoints that ``hear-edgel3 distill`` has made, the folder they live in, and nothing else; the built-in one's
+   is inside the package;
 3. the folder named by ``$HEAR_EDGEL3_WEIGHTS``;
 4. the cache of converted files (``$HEAR_EDGEL3_CACHE``, else ``~/.cache/hear_edgel3``);
 5. the Hugging Face Hub, at the revision and sha256 in the registry, where it has them;
@@ -15,13 +16,12 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from importlib import resources
 from pathlib import Path
 
 from hear_edgel3._version import __version__
 from hear_edgel3.checkpoint_file import sha256_of
 from hear_edgel3.errors import DownloadError, WeightsCorrupt, WeightsMismatch, WeightsNotFound
-from hear_edgel3.registry import Checkpoint
+from hear_edgel3.registry import Checkpoint, Local, Published
 
 FOLDER_VARIABLE = "HEAR_EDGEL3_WEIGHTS"
 CACHE_VARIABLE = "HEAR_EDGEL3_CACHE"
@@ -46,6 +46,9 @@ def offline() -> bool:
 
 def origin(row: Checkpoint) -> str:
     """In words, where the weights of ``row`` would come from now, without a network request."""
+    if isinstance(row, Local):
+        return str(row.weights_path)
+    assert isinstance(row, Published)
     for path, place in _local_places(row):
         if path.is_file():
             return f"{path} ({place})"
@@ -73,6 +76,9 @@ def locate(row: Checkpoint, weights: str | os.PathLike[str] | None = None) -> Pa
     """
     if weights is not None and os.fspath(weights) != "":
         return _explicit(row, Path(weights).expanduser())
+    if isinstance(row, Local):
+        return _in_its_folder(row)
+    assert isinstance(row, Published)
     for path, place in _local_places(row):
         if path.is_file():
             _log.info("weights of %s: %s (%s)", row.name, path, place)
@@ -86,8 +92,22 @@ def locate(row: Checkpoint, weights: str | os.PathLike[str] | None = None) -> Pa
     return _from_upstream(row)
 
 
-def _local_places(row: Checkpoint) -> list[tuple[Path, str]]:
-    places = [(Path(str(resources.files("hear_edgel3"))) / "checkpoints" / row.filename, "shipped with the package")]
+def _in_its_folder(row: Local) -> Path:
+    path = row.weights_path
+    if not path.is_file():
+        raise WeightsNotFound(f"the folder {row.folder} has no {row.weights_file}, the weights of {row.name}")
+    found = sha256_of(path)
+    if found != row.weights_sha256:
+        raise WeightsCorrupt(
+            f"{path} has the wrong checksum: expected sha256 {row.weights_sha256}, found {found}; it was damaged or "
+            f"replaced and was not loaded"
+        )
+    _log.info("weights of %s: %s (its folder)", row.name, path)
+    return path
+
+
+def _local_places(row: Published) -> list[tuple[Path, str]]:
+    places = []
     folder = os.environ.get(FOLDER_VARIABLE)
     if folder:
         places.append((Path(folder).expanduser() / row.filename, f"${FOLDER_VARIABLE}"))
@@ -98,15 +118,18 @@ def _local_places(row: Checkpoint) -> list[tuple[Path, str]]:
 def _explicit(row: Checkpoint, path: Path) -> Path:
     if path.is_dir():
         inside = path / row.filename
+        if isinstance(row, Local) and not inside.is_file():
+            inside = path / row.weights_file
         if not inside.is_file():
             raise WeightsNotFound(f"the folder {path} has no {row.filename}, which {row.name} needs")
         path = inside
     if not path.is_file():
         raise WeightsNotFound(f"the weights file {path} does not exist; {ways_to_get(row)}")
     if path.suffix in (".h5", ".hdf5", ".gz", ".pt", ".pth", ".ckpt"):
+        how = f"python -m weights_convert {row.name} --source {path} --output {row.filename}"
         raise WeightsMismatch(
-            f"{path} is not a safetensors file; convert it first: "
-            f"python -m weights_convert {row.name} --source {path} --output {row.filename}"
+            f"{path} is not a safetensors file"
+            + (f"; convert it first: {how}" if isinstance(row, Published) else f", which {row.name} needs")
         )
     _log.info("weights of %s: %s (given)", row.name, path)
     return path
@@ -114,6 +137,8 @@ def _explicit(row: Checkpoint, path: Path) -> Path:
 
 def ways_to_get(row: Checkpoint) -> str:
     """The commands that would provide the weights of ``row``."""
+    if not isinstance(row, Published):
+        return f"its own weights are in {row.folder}" if isinstance(row, Local) else ""
     return (
         "ways to get its weights:\n"
         f"  with a network:              python -m weights_convert {row.name}\n"
@@ -125,7 +150,7 @@ def ways_to_get(row: Checkpoint) -> str:
     )
 
 
-def _from_hub(row: Checkpoint) -> Path:
+def _from_hub(row: Published) -> Path:
     """Downloads (or finds in the Hub's own cache) the file at the pinned revision and checks its sha256."""
     path = _hub_download(row, force=False)
     if row.hub.sha256 is None:
@@ -149,7 +174,7 @@ def _from_hub(row: Checkpoint) -> Path:
     )
 
 
-def _hub_download(row: Checkpoint, force: bool) -> Path:
+def _hub_download(row: Published, force: bool) -> Path:
     import huggingface_hub
     from huggingface_hub import errors
 
@@ -194,7 +219,7 @@ def _hub_download(row: Checkpoint, force: bool) -> Path:
         raise DownloadError(f"{what} could not be downloaded: {type(error).__name__}: {error}") from error
 
 
-def _from_upstream(row: Checkpoint) -> Path:
+def _from_upstream(row: Published) -> Path:
     """Downloads and converts the authors' file into the cache: the one place where this package calls the converter."""
     if offline():
         raise WeightsNotFound(

@@ -177,7 +177,7 @@ def test_old_flags_embed(flags: list[str], name: str) -> None:
 @pytest.mark.parametrize(
     ("flags", "name"),
     [
-        ([], "sparse_95"),
+        (["--model-type", "sparse", "-e", "64"], "sparse_95"),
         (["--model-type", "sparse"], "sparse_95"),
         (["--retrain-type", "kd"], "sparse_95_kd"),
         (["-retrain", "kd", "-sp", "53.5"], "sparse_53_kd"),

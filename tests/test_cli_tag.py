@@ -334,8 +334,8 @@ def test_the_default_configuration(capsys: Captured) -> None:
     clip("a.wav")
     assert main(["tag", "a.wav", "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
-    assert record["configurations"] == ["mn10_as"]
-    top = hear_edgel3.tag("a.wav", "mn10_as").top(10)
+    assert record["configurations"] == ["tiny"]
+    top = hear_edgel3.tag("a.wav").top(10)
     assert [t["mid"] for t in record["windows"][0]["tags"]] == [t.mid for t in top]
 
 
@@ -413,7 +413,7 @@ def test_weights_that_cannot_be_used(capsys: Captured, folder: Path, monkeypatch
         (["--window", "0.01"], "window=0.01 is less than 0.02 s"),
         (["--window", "1", "--hop", "1e-4"], "hop=0.0001 is less than 0.001 s"),
         (["--window", "1", "--hop", "1e10"], "hop must be at most"),
-        (["-c", "sea_64"], "sea_64 has no classifier and cannot tag; these can: mn01_as, "),
+        (["-c", "sea_64"], "sea_64 has no classifier and cannot tag; these can: tiny, mn01_as, "),
         (["-c", "mn01_im"], "mn01_im has no classifier"),
         (["--ensemble", "sparse_95"], "sparse_95 has no classifier"),
         (["-c", "mn10_as_fx"], "there is no configuration 'mn10_as_fx'"),
@@ -476,7 +476,7 @@ def test_help_names_every_flag(capsys: Captured) -> None:
     out = capsys.readouterr().out
     for flag in "--config --ensemble --weights --top --window --hop --json --csv --plot --recursive --device".split():
         assert flag in out
-    assert "default mn10_as" in out
+    assert "default tiny" in out
 
 
 # --- the picture ---

@@ -434,7 +434,10 @@ def test_longer_checkpoint_names_come_first() -> None:
 
 # --- what is no name ---
 
-VOCABULARY = r"the words are mel_avgs, clf1, clf2, logits, se4 .*, allmode; one of avg_ch_pool, .* or the older l, e1,"
+VOCABULARY = (
+    r"the words are mel_avgs, clf1, clf2, logits, se4 .*, allmode, of distilled nets teacher; "
+    r"one of avg_ch_pool, .* or the older l, e1,"
+)
 REFUSED: list[tuple[str, str]] = [
     # features that a net does not have
     ("mn10_as_fc_clf2", "clf2 is the hidden layer of the mlp head, and this net has the head fully_convolutional"),

@@ -14,11 +14,13 @@ import pytest
 import torch
 from torch import nn
 
+from hear_edgel3 import complexity
 from hear_edgel3.frontends import mobilenetv3 as frontends
 from hear_edgel3.frontends.mobilenetv3 import MobileNetV3MelSpectrogram
 from hear_edgel3.nets import mobilenetv3_layout as layouts
 from hear_edgel3.nets.mobilenetv3 import MobileNetV3
-from hear_edgel3.registry import checkpoints
+from hear_edgel3.registry import Checkpoint, Configuration, checkpoints
+from hear_edgel3.registry.mobilenetv3 import architecture
 from support import mobilenetv3_reference as reference
 from support import signals
 from support.mobilenetv3_reference import Spec
@@ -404,6 +406,96 @@ def test_nets_that_cannot_be_built(options: dict[str, Any], message: str) -> Non
         MobileNetV3(**{"width_mult": 0.1, **options})
 
 
+# --- the approximation of a teacher's embedding ---
+
+
+@pytest.mark.parametrize(
+    ("options", "n_teacher"),
+    [({}, 6), ({"n_mels": 40}, 300), ({"head": "fully_convolutional"}, 1), ({"n_classes": None}, 2)],
+)
+def test_the_teachers_output(options: dict[str, Any], n_teacher: int) -> None:
+    """One linear map from mel_avgs, clf1, b5, b11, b13 and b15, pooled by their mean, plain and folded."""
+    torch.manual_seed(0)
+    net = MobileNetV3(**{"width_mult": 0.1, **options}, n_teacher=n_teacher).eval()
+    inputs = ["mel_avgs", "clf1", "b5", "b11", "b13", "b15"]
+    assert tuple(inputs) == layouts.APPROXIMATION_INPUTS
+    assert isinstance(net.approximation, nn.Linear)
+    nn.init.normal_(net.approximation.bias)
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None:  # so that folding does something
+            module.running_mean.normal_()
+    mel = mels(Spec(0.1, n_mels=net.n_mels))
+    with torch.no_grad():
+        net.select(inputs)
+        seen = net(mel).double()
+        weight, bias = net.approximation.weight.double(), net.approximation.bias.double()
+        expected = {"teacher": seen @ weight.T + bias}
+        assert weight.shape == (n_teacher, seen.shape[1])
+        assert layouts.approximation_inputs(net.layout, net.n_mels) == seen.shape[1]
+        # The pooling that was chosen for blocks does not reach it.
+        for outputs, pooling in ((["teacher"], "avg_ch"), (["b5", "teacher", "b15"], "cat_avg_max_ch")):
+            net.select(outputs, pooling)
+            assert net._size("teacher") == n_teacher
+            for variant, what in ((net, "plain"), (net.folded(), "folded")):
+                found = pieces(net, variant(mel), outputs)
+                assert found["teacher"].shape == (3, n_teacher)
+                assert_features_close({"teacher": found["teacher"]}, expected, NET_TOLERANCE, what)
+
+
+def test_the_teachers_output_beside_others() -> None:
+    """It changes nothing of them; a folded net that does not put it out does not hold it either."""
+    spec = SPECS["width_0.1"]
+    plain = build(spec, outputs=names(spec))
+    net = MobileNetV3(**asdict(spec), n_teacher=5).eval()
+    missing, unexpected = net.load_state_dict(reference.seeded_state(spec), strict=False)
+    assert (missing, unexpected) == (["approximation.weight", "approximation.bias"], [])
+    mel = mels(spec)
+    net.select(["teacher", *names(spec)])
+    with torch.no_grad():
+        assert torch.equal(net(mel)[:, 5:], plain(mel))
+    net.select(["logits"])
+    assert not any(name.startswith("approximation") for name, _ in net.folded().named_parameters())
+    with pytest.raises(ValueError, match="which this net was not distilled with"):
+        plain.select(["teacher"])
+
+
+def approximating(words: str, **options: Any) -> Configuration:
+    """A configuration of a net of width 0.1."""
+    row = Checkpoint(**architecture(width_mult=0.1, **options), name="a", summary="b", citation="c")
+    return Configuration("a", row, row.vocabulary.read(row, words))
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"n_mels": 40}, {"n_classes": None}, {"head": "fully_convolutional"}, {"strides": (2, 2, 2, 1)}]
+)
+def test_counts_with_the_teachers_output(options: dict[str, Any]) -> None:
+    """Parameters and multiplications of a row are those of its net, all of whose layers run."""
+    configuration = approximating("clf1_teacher", **options, n_teacher=7)
+    row = configuration.checkpoint
+    with torch.device("meta"):
+        net = configuration.net.build().eval()
+    assert row.n_parameters == sum(p.numel() for p in net.parameters())
+    net.select((net.last_output, "teacher"))
+    assert row.macs_10s == run_on_meta(net, 1000)[1]
+    without = approximating("clf1", **options).checkpoint
+    n_inputs = net.approximation.in_features
+    assert row.n_parameters - without.n_parameters == 7 * (n_inputs + 1)
+    assert row.macs_10s - without.macs_10s == 7 * n_inputs
+
+
+def test_costs_of_the_teachers_output() -> None:
+    """It is counted with the whole net, and with the features that are put out if it is one of them."""
+    n_inputs = layouts.approximation_inputs(layouts.make_layout(0.1), 40)
+    bare = complexity.measure(approximating("clf1", n_mels=40))
+    full = complexity.measure(approximating("clf1", n_mels=40, n_teacher=7))
+    out = complexity.measure(approximating("clf1_teacher", n_mels=40, n_teacher=7))
+    assert full.parameters - bare.parameters == 7 * (n_inputs + 1)
+    assert full.macs_10s - bare.macs_10s == full.macs_1s - bare.macs_1s == 7 * n_inputs
+    assert (out.parameters, out.macs_10s) == (full.parameters, full.macs_10s)
+    assert full.macs_features_10s == bare.macs_features_10s
+    assert out.macs_features_10s - full.macs_features_10s == out.macs_window - full.macs_window == 7 * n_inputs
+
+
 # --- as a module ---
 
 
@@ -715,6 +807,45 @@ def test_masks_of_short_clips_and_none() -> None:
     unmasked = MobileNetV3MelSpectrogram(fmin_jitter=1, fmax_jitter=1, fmax=15000, freq_mask=0, time_mask=0)
     assert torch.equal(unmasked.train()(samples), unmasked.eval()(samples))
     assert short.train()(samples[:0]).shape == (0, 128, 16)
+
+
+@pytest.mark.usefixtures("seeded")
+@pytest.mark.parametrize(
+    ("n_mels", "n_frames", "bands", "frames"),
+    [(128, 1000, 48, 192), (128, 100, 48, 20), (40, 16, 15, 3), (64, 4, 24, 0)],
+)
+@pytest.mark.parametrize("strength", [1.0, 0.5])
+def test_masks_of_a_finished_spectrogram(n_mels: int, n_frames: int, bands: int, frames: int, strength: float) -> None:
+    """One stretch of each per example, of at most three eighths of the bands and a fifth of the frames."""
+    frontend = MobileNetV3MelSpectrogram(n_mels=n_mels).eval()
+    mel = torch.randn(60, n_mels, n_frames)
+    before = mel.clone()
+    masked = frontend.mask(mel, strength)
+    assert torch.equal(mel, before)
+    hit = masked != mel
+    assert torch.equal(masked[hit], torch.full_like(masked[hit], 0.9))  # what zero is before logarithms are scaled
+    found = []
+    for one in hit.numpy():
+        rows, columns = one.all(axis=1), one.all(axis=0)
+        assert not one[~rows][:, ~columns].any()
+        found.append((stretches(rows)[0], stretches(columns)[0]))
+    sizes = np.array(found)
+    for axis, most in enumerate((strength * bands, strength * frames)):
+        assert sizes[:, axis].max() <= most
+        assert sizes[:, axis].max() >= int(0.8 * most) - 1  # of sixty that are uniform
+    assert len(set(found)) > 10 or bands * frames * strength < 30
+
+
+def test_a_mask_follows_from_the_seed(frontend: MobileNetV3MelSpectrogram) -> None:
+    mel = torch.randn(8, 128, 100, generator=torch.Generator().manual_seed(1))
+    with torch.random.fork_rng([]):
+        torch.manual_seed(5)
+        first, second = frontend.mask(mel), frontend.mask(mel)
+        torch.manual_seed(5)
+        assert torch.equal(frontend.mask(mel), first)
+        assert not torch.equal(first, second)
+        assert torch.equal(frontend.mask(mel, 0.0), mel)
+        assert not torch.equal(frontend.mask(mel, 0.5), mel)
 
 
 @pytest.mark.usefixtures("seeded")

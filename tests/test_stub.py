@@ -18,7 +18,7 @@ def test_the_stub_lists_every_configuration() -> None:
     declared = [n.target.id for n in stub.body if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)]
     assert declared == hear_edgel3.list_configurations()
     imported = {a.asname for n in stub.body if isinstance(n, ast.ImportFrom) for a in n.names if a.asname}
-    assert imported == {*hear_edgel3.__all__, "edgel3", "errors"}
+    assert imported == {*hear_edgel3.__all__, "custom", "edgel3", "errors"}
 
 
 def test_users_code_type_checks(tmp_path: Path) -> None:

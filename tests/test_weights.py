@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.resources
 import logging
 import os
 import subprocess
@@ -119,16 +118,11 @@ def test_places_are_tried_in_order_and_each_says_so(
     mirror.files[ROW.upstream.filename] = original
     monkeypatch.setenv("HEAR_EDGEL3_MIRROR", mirror.url)
     monkeypatch.setenv("HEAR_EDGEL3_WEIGHTS", str(tmp_path / "folder"))
-    real_files = importlib.resources.files
-    monkeypatch.setattr(
-        weights.resources, "files", lambda name: tmp_path / "package" if name == "hear_edgel3" else real_files(name)
-    )
-    packaged = tmp_path / "package" / "checkpoints" / ROW.filename
     in_folder = tmp_path / "folder" / ROW.filename
     in_cache = weights.cache_folder() / ROW.filename
     given = tmp_path / "given" / "mine.safetensors"
     given_in_folder = tmp_path / "given" / ROW.filename
-    for path in (packaged, in_folder, in_cache, given, given_in_folder):
+    for path in (in_folder, in_cache, given, given_in_folder):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(converted)
 
@@ -142,19 +136,12 @@ def test_places_are_tried_in_order_and_each_says_so(
     assert log == [f"weights of sea_64: {given} (given)"]
     assert found(given.parent)[0] == given_in_folder
     path, log = found()
-    assert path == packaged
-    assert log == [f"weights of sea_64: {packaged} (shipped with the package)"]
-    packaged.unlink()
-    path, log = found()
     assert path == in_folder
-    assert log == [
-        f"weights of sea_64: not in {packaged.parent} (shipped with the package)",
-        f"weights of sea_64: {in_folder} ($HEAR_EDGEL3_WEIGHTS)",
-    ]
+    assert log == [f"weights of sea_64: {in_folder} ($HEAR_EDGEL3_WEIGHTS)"]
     in_folder.unlink()
     path, log = found()
     assert path == in_cache
-    assert log[1:] == [
+    assert log == [
         f"weights of sea_64: not in {in_folder.parent} ($HEAR_EDGEL3_WEIGHTS)",
         f"weights of sea_64: {in_cache} (cache of converted files)",
     ]
@@ -163,16 +150,16 @@ def test_places_are_tried_in_order_and_each_says_so(
     path, log = found()
     assert path.read_bytes() == converted
     assert (tmp_path / "hub") in path.parents
-    assert log[2] == f"weights of sea_64: not in {in_cache.parent} (cache of converted files)"
-    assert log[3] == f"weights of sea_64: {path} (Hugging Face Hub, {ROW.hub.repo_id} at {REVISION})"
+    assert log[1] == f"weights of sea_64: not in {in_cache.parent} (cache of converted files)"
+    assert log[2] == f"weights of sea_64: {path} (Hugging Face Hub, {ROW.hub.repo_id} at {REVISION})"
     assert hub.requests == FETCH
     assert mirror.requests == []
     row = from_upstream(ROW, original)
     put_in_table(monkeypatch, row)
     path, log = found()
     assert path == in_cache
-    assert log[3] == "weights of sea_64: not published on the Hub yet"
-    assert log[4] == f"weights of sea_64: {in_cache} (converted from {ROW.upstream.url})"
+    assert log[2] == "weights of sea_64: not published on the Hub yet"
+    assert log[3] == f"weights of sea_64: {in_cache} (converted from {ROW.upstream.url})"
     assert mirror.requests == [("GET", f"/{ROW.upstream.filename}")]
     assert hub.requests == FETCH
     mirror.close()

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from hear_edgel3.errors import HearEdgeL3Error, InvalidOption, OutputError, UnknownConfiguration
-from hear_edgel3.registry import Checkpoint, checkpoints, resolve
+from hear_edgel3.registry import Published, checkpoints, published
 from hear_edgel3.weights import cache_folder
 from weights_convert.convert import convert
 from weights_convert.upstream import expected_checksum
@@ -68,7 +68,7 @@ def _convert(argv: list[str]) -> int:
         parser.error("give the names of checkpoints, or --all")
     if arguments.source is not None and not arguments.source.is_dir() and len(arguments.names) != 1:
         parser.error("--source takes a folder when there are several checkpoints")
-    rows = list(checkpoints()) if arguments.all else [resolve(name).checkpoint for name in arguments.names]
+    rows = list(checkpoints()) if arguments.all else [published(name) for name in arguments.names]
     sources = [(row, _source(row, arguments.source)) for row in rows]
     if arguments.all and arguments.source is not None:
         sources = [(row, source) for row, source in sources if source is not None and source.is_file()]
@@ -86,7 +86,7 @@ def _convert(argv: list[str]) -> int:
     return 1 if failed else 0
 
 
-def _one(row: Checkpoint, source: Path | None, target: Path, reference: Path | None, tolerance: float) -> None:
+def _one(row: Published, source: Path | None, target: Path, reference: Path | None, tolerance: float) -> None:
     converted = convert(row, source)
     source_file = converted.provenance["source_file"]
     if converted.published is False:
@@ -111,7 +111,7 @@ def _one(row: Checkpoint, source: Path | None, target: Path, reference: Path | N
     print(f"{target}  sha256={sha256}")
 
 
-def _source(row: Checkpoint, given: Path | None) -> Path | None:
+def _source(row: Published, given: Path | None) -> Path | None:
     if given is None or not given.is_dir():
         return given
     packed = given / row.upstream.filename
@@ -119,7 +119,7 @@ def _source(row: Checkpoint, given: Path | None) -> Path | None:
     return unpacked if unpacked.is_file() and not packed.is_file() else packed
 
 
-def _target(row: Checkpoint, given: str | None, several: bool) -> Path:
+def _target(row: Published, given: str | None, several: bool) -> Path:
     folder = cache_folder() if given is None else Path(given)
     if given is not None and not several and not folder.is_dir() and not given.endswith(os.sep):
         return folder

@@ -13,7 +13,7 @@ from hear_edgel3._version import __version__
 from hear_edgel3.atomic import atomic_write
 from hear_edgel3.checkpoint_file import check_tensors, encode
 from hear_edgel3.errors import OutputError, WeightsMismatch, WeightsNotFound
-from hear_edgel3.registry import Checkpoint, Component, checkpoints
+from hear_edgel3.registry import Component, Published, checkpoints
 from hear_edgel3.weights import cache_folder
 from weights_convert.upstream import Checksums, checksums, download, is_published
 
@@ -29,7 +29,7 @@ class Converted:
         published: whether the source is, byte for byte, the file its authors published; None if no checksum is known.
     """
 
-    row: Checkpoint
+    row: Published
     state: dict[str, torch.Tensor]
     provenance: dict[str, Any]
     published: bool | None
@@ -46,7 +46,7 @@ class Converted:
         return hashlib.sha256(data).hexdigest()
 
 
-def convert(row: Checkpoint, source: Path | None = None) -> Converted:
+def convert(row: Published, source: Path | None = None) -> Converted:
     """Reads and checks an upstream file.
 
     Args:
@@ -92,7 +92,7 @@ def convert(row: Checkpoint, source: Path | None = None) -> Converted:
     return Converted(row, state, provenance, published)
 
 
-def _refuse_bytes_of_another(row: Checkpoint, found: Checksums, filename: str) -> None:
+def _refuse_bytes_of_another(row: Published, found: Checksums, filename: str) -> None:
     for other in checkpoints():
         if other.name != row.name and is_published(other, found):
             raise WeightsMismatch(
@@ -101,7 +101,7 @@ def _refuse_bytes_of_another(row: Checkpoint, found: Checksums, filename: str) -
             )
 
 
-def _refuse_name_of_another(row: Checkpoint, filename: str) -> None:
+def _refuse_name_of_another(row: Published, filename: str) -> None:
     """Nets of the same shapes may have other front ends: their parameters fit, and their results are wrong."""
     for other in checkpoints():
         if other.name != row.name and filename == other.upstream.filename != row.upstream.filename:
@@ -111,13 +111,13 @@ def _refuse_name_of_another(row: Checkpoint, filename: str) -> None:
             )
 
 
-def _settings(row: Checkpoint) -> str:
+def _settings(row: Published) -> str:
     """What a row's front end and net are built with."""
     arguments = {**row.frontend.arguments, **row.net.arguments}
     return ", ".join(f"{name} {value}" for name, value in arguments.items())
 
 
-def install(row: Checkpoint) -> Path:
+def install(row: Published) -> Path:
     """Downloads, verifies and converts the published file of a checkpoint into the user's cache.
 
     Returns:
@@ -136,7 +136,7 @@ def install(row: Checkpoint) -> Path:
     return target
 
 
-def _require_reader(row: Checkpoint) -> None:
+def _require_reader(row: Published) -> None:
     """Finds out before a download whether the library that reads the format is there."""
     if row.upstream.filename.endswith((".h5", ".h5.gz")):
         from weights_convert.keras_h5 import require_h5py

@@ -7,14 +7,14 @@ import torch
 
 from hear_edgel3.errors import WeightsMismatch
 from hear_edgel3.frontends.l3 import mel_filter_bank
-from hear_edgel3.registry import Checkpoint, checkpoints
+from hear_edgel3.registry import Published, checkpoints
 from weights_convert.keras_h5 import Layer, read_layers
 
 # What a layer is follows from how many arrays it has; names and numbers vary between files.
 _KINDS = {3: "mel", 4: "norm", 2: "conv"}
 
 
-def read_checkpoint(data: bytes, source: str, row: Checkpoint) -> dict[str, torch.Tensor]:
+def read_checkpoint(data: bytes, source: str, row: Published) -> dict[str, torch.Tensor]:
     """Reads an upstream file and checks it against the row it is said to be.
 
     The layers must come in the net's order: mel front end, batch norm, then eight convolutions, each followed by a
@@ -42,7 +42,7 @@ def read_checkpoint(data: bytes, source: str, row: Checkpoint) -> dict[str, torc
     return _state(layers)
 
 
-def _shapes(row: Checkpoint) -> list[tuple[str, list[tuple[int, ...]]]]:
+def _shapes(row: Published) -> list[tuple[str, list[tuple[int, ...]]]]:
     """Kind and array shapes of each layer that a file of ``row`` must have."""
     n_fft, n_mels = row.frontend.arguments["n_fft"], row.frontend.arguments["n_mels"]
     kernel = (n_fft, 1, 1, n_fft // 2 + 1)
@@ -61,7 +61,7 @@ def _difference(
     found: list[tuple[str, list[tuple[int, ...]]]],
     expected: list[tuple[str, list[tuple[int, ...]]]],
     source: str,
-    row: Checkpoint,
+    row: Published,
 ) -> str:
     likely = [other.name for other in checkpoints() if other.converter == row.converter and _shapes(other) == found]
     hint = ""
@@ -85,7 +85,7 @@ def _describe(layer: tuple[str, list[tuple[int, ...]]]) -> str:
     return f"{words.get(kind, f'a layer of {len(shapes)} arrays')} with shapes {', '.join(map(str, shapes))}"
 
 
-def _check_frontend(layer: Layer, source: str, row: Checkpoint) -> None:
+def _check_frontend(layer: Layer, source: str, row: Published) -> None:
     """The front end in the file must be the one this package computes."""
     arguments = row.frontend.arguments
     n_fft = arguments["n_fft"]

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from hear_edgel3.errors import WeightsCorrupt, WeightsMismatch
-from hear_edgel3.registry import Checkpoint
+from hear_edgel3.registry import Published
 from weights_convert.pytorch_pt import read_state_dict
 
 # Tells all published widths apart.
@@ -19,7 +19,7 @@ _LAST_NORM = "features.16.1.weight"
 _LAST_LAYER = ("classifier.5.weight", "classifier.5.bias")
 
 
-def read_checkpoint(data: bytes, source: str, row: Checkpoint) -> dict[str, torch.Tensor]:
+def read_checkpoint(data: bytes, source: str, row: Published) -> dict[str, torch.Tensor]:
     """Reads an upstream file and checks it against the row it is said to be.
 
     Of nets that were not trained on AudioSet the classifier's last layer, whatever its classes, is left out.
@@ -55,7 +55,7 @@ def read_checkpoint(data: bytes, source: str, row: Checkpoint) -> dict[str, torc
     return converted
 
 
-def _expected(row: Checkpoint) -> dict[str, torch.Tensor]:
+def _expected(row: Published) -> dict[str, torch.Tensor]:
     with torch.device("meta"):
         net: Any = row.net.build()
     state: dict[str, torch.Tensor] = net.state_dict()
@@ -69,7 +69,7 @@ def _difference(
     unknown: list[str],
     wrong: list[str],
     source: str,
-    row: Checkpoint,
+    row: Published,
 ) -> str:
     arguments = row.net.arguments
     intro = (

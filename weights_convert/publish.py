@@ -10,7 +10,7 @@ from typing import Any
 
 from hear_edgel3.checkpoint_file import check_tensors, read_tensors
 from hear_edgel3.errors import DownloadError, WeightsMismatch, WeightsNotFound
-from hear_edgel3.registry import Checkpoint, resolve
+from hear_edgel3.registry import Published, published, resolve
 from weights_convert.upstream import expected_checksum
 
 _CARD = """---
@@ -84,7 +84,7 @@ class Publication:
     revision: str | None
 
 
-def publish(row: Checkpoint, weights: Path, repo_id: str | None = None, upload: bool = False) -> Publication:
+def publish(row: Published, weights: Path, repo_id: str | None = None, upload: bool = False) -> Publication:
     """Creates or updates the Hub repository of a checkpoint.
 
     Args:
@@ -121,7 +121,7 @@ def publish(row: Checkpoint, weights: Path, repo_id: str | None = None, upload: 
     return Publication(repo_id, filename, sha256, len(data), card, revision)
 
 
-def _from_published(row: Checkpoint, provenance: dict[str, str]) -> bool:
+def _from_published(row: Published, provenance: dict[str, str]) -> bool:
     """Whether a converted file says it comes from the file published as ``row``; by name where no checksum is known."""
     if provenance.get("configuration") != row.name:
         return False
@@ -139,7 +139,7 @@ def _complete(provenance: dict[str, Any]) -> dict[str, str]:
     return provenance if all(isinstance(provenance.get(key), str) for key in needed) else {}
 
 
-def model_card(row: Checkpoint, provenance: dict[str, str], filename: str, sha256: str) -> str:
+def model_card(row: Published, provenance: dict[str, str], filename: str, sha256: str) -> str:
     """The README.md of a checkpoint's repository."""
     return _CARD.format(
         name=row.name,
@@ -191,7 +191,7 @@ def run(names: list[str], folder: Path | None, repo_id: str | None, upload: bool
     from hear_edgel3.weights import locate
 
     for name in names:
-        row = resolve(name).checkpoint
+        row = published(name)
         done = publish(row, locate(row, folder), repo_id, upload)
         if done.revision is None:
             print(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from hear_edgel3._version import __version__
 from hear_edgel3.errors import DownloadError, WeightsCorrupt
-from hear_edgel3.registry import Checkpoint
+from hear_edgel3.registry import Published
 
 # A mirror that holds files of the upstream names; they are verified all the same.
 MIRROR_VARIABLE = "HEAR_EDGEL3_MIRROR"
@@ -44,7 +44,7 @@ def checksums(data: bytes) -> Checksums:
     return Checksums(git_blob_id(data), hashlib.sha256(data).hexdigest())
 
 
-def is_published(row: Checkpoint, found: Checksums) -> bool | None:
+def is_published(row: Published, found: Checksums) -> bool | None:
     """Whether a file is the published one of a checkpoint; None if no checksum of that is known."""
     upstream = row.upstream
     if not upstream.has_checksum:
@@ -52,20 +52,20 @@ def is_published(row: Checkpoint, found: Checksums) -> bool | None:
     return upstream.git_blob in (None, found.git_blob) and upstream.sha256 in (None, found.sha256)
 
 
-def expected_checksum(row: Checkpoint) -> str:
+def expected_checksum(row: Published) -> str:
     """The published file's checksum, in words."""
     if row.upstream.git_blob is not None:
         return f"git blob {row.upstream.git_blob}"
     return f"sha256 {row.upstream.sha256}" if row.upstream.sha256 is not None else "no checksum known"
 
 
-def url_of(row: Checkpoint) -> str:
+def url_of(row: Published) -> str:
     """Where the file is fetched from: the authors' address, or the mirror in ``$HEAR_EDGEL3_MIRROR``."""
     mirror = os.environ.get(MIRROR_VARIABLE)
     return f"{mirror.rstrip('/')}/{row.upstream.filename}" if mirror else row.upstream.url
 
 
-def download(row: Checkpoint) -> bytes:
+def download(row: Published) -> bytes:
     """Downloads the upstream file of a checkpoint into memory and verifies it, where a checksum of it is known.
 
     Raises:

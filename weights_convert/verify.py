@@ -12,7 +12,7 @@ import torch
 
 from hear_edgel3.audio import to_samples
 from hear_edgel3.errors import InvalidOption, WeightsMismatch
-from hear_edgel3.registry import Checkpoint, Configuration, resolve
+from hear_edgel3.registry import Configuration, Published, resolve
 
 MIN_COSINE = 0.999999
 
@@ -34,7 +34,7 @@ class Comparison:
     min_cosine: float
 
 
-def verify(row: Checkpoint, state: dict[str, torch.Tensor], reference: Path, tolerance: float) -> list[Comparison]:
+def verify(row: Published, state: dict[str, torch.Tensor], reference: Path, tolerance: float) -> list[Comparison]:
     """Embeds the windows in a reference file and compares.
 
     Args:

@@ -7,10 +7,10 @@ import logging
 import sys
 
 from hear_edgel3._version import __version__
-from hear_edgel3.cli import catalogue, embed, info, tag
+from hear_edgel3.cli import catalogue, distill, embed, info, tag
 from hear_edgel3.errors import HearEdgeL3Error, InvalidOption, UnknownConfiguration
 
-_COMMANDS = (embed, tag, catalogue, info)
+_COMMANDS = (embed, tag, distill, catalogue, info)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -26,6 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     for command in _COMMANDS:
         command.add_parser(commands)
     arguments = parser.parse_args(argv)
+    arguments.argv = argv
     if arguments.verbose:
         logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
     try:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from hear_edgel3.cli.common import Failures, on_device, positive
 from hear_edgel3.errors import HearEdgeL3Error, InvalidOption, OutputError
 from hear_edgel3.outputs import check_writable, conflict, make_folder, plan_outputs, save_npz
-from hear_edgel3.registry import resolve
+from hear_edgel3.registry import BUILT_IN, resolve
 from hear_edgel3.sources import audio_files
 
 if TYPE_CHECKING:
@@ -27,7 +27,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Adds the subcommand."""
     parser = commands.add_parser("embed", help="embed audio files", description=_DESCRIPTION)
     parser.add_argument("inputs", nargs="+", metavar="FILE|DIR", help="audio files, or folders of them")
-    parser.add_argument("--config", "-c", metavar="NAME", help="see `hear-edgel3 list`; default sparse_95")
+    parser.add_argument(
+        "--config",
+        "-c",
+        metavar="NAME",
+        help=f"see `hear-edgel3 list`, or a folder made by `distill`; default {BUILT_IN}",
+    )
     parser.add_argument("--weights", metavar="FILE", help="converted weights, or a folder of them")
     parser.add_argument(
         "--output-dir", "--output", "-o", metavar="DIR", help="where results go; default: beside each input"
@@ -103,7 +108,10 @@ def _configuration(arguments: argparse.Namespace) -> str:
     if arguments.config is not None:
         if given:
             raise InvalidOption("give --config, or the old flags (--model-type, --emb-dim, ...), but not both")
-        return resolve(arguments.config).name
+        resolve(arguments.config)
+        return str(arguments.config)
+    if not given:
+        return BUILT_IN
     from hear_edgel3.edgel3.models import configuration_name
 
     return configuration_name(**given)
@@ -114,7 +122,7 @@ def _pending(
 ) -> list[tuple[Path, Path]]:
     """The jobs still to do: without those whose result exists or could not be written."""
     wanted: dict[str, object] = {
-        "configuration": name,
+        "configuration": resolve(name).name,
         "embedding_version": resolve(name).checkpoint.embedding_version,
         "hop_size": hop_size,
         "center": not arguments.no_centering,

@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import Any
 
-from hear_edgel3.registry import resolve
+from hear_edgel3.registry import Checkpoint, Local, Published, resolve
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -17,7 +17,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Describes a configuration: timestamps, size, cost in operations and memory, licence, citation, "
         "and where its weights come from.",
     )
-    parser.add_argument("name", metavar="NAME", help="as `hear-edgel3 list` shows it")
+    parser.add_argument("name", metavar="NAME", help="as `hear-edgel3 list` shows it, or a folder")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
@@ -83,7 +83,6 @@ def describe(name: str) -> dict[str, Any]:
 
     from hear_edgel3.complexity import measure
     from hear_edgel3.extractor import Extractor
-    from hear_edgel3.weights import origin
 
     configuration = resolve(name)
     row = configuration.checkpoint
@@ -102,10 +101,25 @@ def describe(name: str) -> dict[str, Any]:
         "engine": extractor.engine,
         "timestamps": extractor.contract.to_dict(),
         "complexity": measure(configuration).to_dict(),
+        **_origin(row),
+    }
+
+
+def _origin(row: Checkpoint) -> dict[str, Any]:
+    """What is known of where a checkpoint comes from."""
+    from hear_edgel3.weights import origin
+
+    common = {"reported": dict(row.reported) or None, "citation": row.citation}
+    if isinstance(row, Local):
+        made = {key: value for key, value in row.made.items() if not isinstance(value, dict) and value is not None}
+        scores = row.made.get("scores") or None
+        weights = {"from": origin(row), "sha256": row.weights_sha256}
+        return {"licence": row.licence, "project": None, **common, "weights": weights, "made": made, "scores": scores}
+    assert isinstance(row, Published)
+    return {
         "licence": f"{row.upstream.licence}, {row.upstream.copyright}",
         "project": row.upstream.project,
-        "reported": dict(row.reported) or None,
-        "citation": row.citation,
+        **common,
         "weights": {
             "from": origin(row),
             "hub_repository": row.hub.repo_id,

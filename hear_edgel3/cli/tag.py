@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING
 from hear_edgel3.cli.common import Failures, on_device, positive
 from hear_edgel3.errors import HearEdgeL3Error, InvalidOption
 from hear_edgel3.outputs import check_writable
-from hear_edgel3.registry import resolve
+from hear_edgel3.registry import BUILT_IN, resolve
 from hear_edgel3.sources import audio_files, text_of
 
 if TYPE_CHECKING:
     from hear_edgel3.tagging import ClipTags, Tagger
 
-_DEFAULT = "mn10_as"
 _DESCRIPTION = """Tags audio files: which of the 527 AudioSet classes are heard, each with a probability from 0 to 1.
 Without --window a file is tagged as a whole. Results go to stdout: as text, --csv, or --json (one line per file)."""
 
@@ -29,7 +28,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Adds the subcommand."""
     parser = commands.add_parser("tag", help="tell what is heard in audio files", description=_DESCRIPTION)
     parser.add_argument("inputs", nargs="+", metavar="FILE|DIR", help="audio files, or folders of them")
-    parser.add_argument("--config", "-c", metavar="NAME", help=f"see `hear-edgel3 list`; default {_DEFAULT}")
+    parser.add_argument(
+        "--config",
+        "-c",
+        metavar="NAME",
+        help=f"see `hear-edgel3 list`; default {BUILT_IN}, or a folder made by `distill`",
+    )
     parser.add_argument(
         "--ensemble",
         nargs="+",
@@ -78,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
     from hear_edgel3.tagging import check_windows
 
     names = list(dict.fromkeys([arguments.config, *arguments.ensemble] if arguments.config else arguments.ensemble))
-    names = names or [_DEFAULT]
+    names = names or [BUILT_IN]
     for name in names:
         resolve(name)
     check_windows(arguments.window, arguments.hop)

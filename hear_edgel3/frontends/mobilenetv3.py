@@ -136,6 +136,21 @@ class MobileNetV3MelSpectrogram(nn.Module):
         result: torch.Tensor = (mel + 4.5) / 5.0
         return result
 
+    def mask(self, mel: torch.Tensor, strength: float = 1.0) -> torch.Tensor:
+        """Masks a band of mels and a stretch of frames of each example, as the forward pass in train mode does.
+
+        Unlike there, where a mask can be longer than a short clip, it is at most a fifth of the frames (of ten seconds
+        as much as there) and three eighths of the bands (of 128 as many as there).
+
+        Args:
+            mel: (n, n_mels, n_frames) from the forward pass in eval mode.
+            strength: factor of the sizes.
+        """
+        bands = strength * min(self.freq_mask, mel.shape[1] * 3 // 8)
+        frames = strength * min(self.time_mask, mel.shape[2] // 5)
+        # The forward pass sets logarithms to zero, before they are scaled.
+        return _masked(_masked(mel, 1, bands, 0.9), 2, frames, 0.9)
+
     def _log_mel(self, frames: torch.Tensor, hann: torch.Tensor, bank: list[_Bands]) -> torch.Tensor:
         """(n, t, win_length) samples to (n * t, n_mels) logarithms."""
         spectrum = torch.fft.rfft(frames * hann, n=self.n_fft).flatten(0, 1)
@@ -187,10 +202,11 @@ def _in_parts(frames: torch.Tensor) -> Iterator[torch.Tensor]:
         yield from torch.split(clips, _FRAMES_AT_ONCE, dim=1)
 
 
-def _masked(mel: torch.Tensor, dim: int, most: int) -> torch.Tensor:
-    """Sets a random stretch of each example to zero, of up to ``most`` and anywhere (SpecAugment, Park et al. 2019).
+def _masked(mel: torch.Tensor, dim: int, most: float, value: float = 0.0) -> torch.Tensor:
+    """Sets a random stretch of each example to ``value``, of up to ``most`` and anywhere.
 
-    As torchaudio's ``mask_along_axis_iid``: the stretch starts at the floor of a uniform position.
+    SpecAugment (Park et al. 2019), as torchaudio's ``mask_along_axis_iid``: the stretch starts at the floor of a
+    uniform position.
     """
     length = mel.shape[dim]
     size = torch.rand(len(mel), 1, 1, device=mel.device) * most
@@ -198,4 +214,4 @@ def _masked(mel: torch.Tensor, dim: int, most: int) -> torch.Tensor:
     start, size = start.floor(), size.floor()
     position = torch.arange(length, device=mel.device)
     position = position[None, :, None] if dim == 1 else position[None, None, :]
-    return mel.masked_fill((position >= start) & (position < start + size), 0.0)
+    return mel.masked_fill((position >= start) & (position < start + size), value)

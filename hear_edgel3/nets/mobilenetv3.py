@@ -33,8 +33,8 @@ class MobileNetV3(nn.Module):
         n_classes: size of the logits; None leaves the classifier's last layer out (mlp head only).
         outputs: features to concatenate, in this order; None for the classifier's last layer. There are mel_avgs (mean
             of the input over time), clf1 (pooled last convolution), clf2 (hidden layer of the mlp head, after its
-            activation), logits, se4 ... se15 (bottlenecks of squeeze-and-excitation, before their activation), and
-            b0 ... b16 (pooled blocks).
+            activation), logits, se4 ... se15 (bottlenecks of squeeze-and-excitation, before their activation),
+            b0 ... b16 (pooled blocks), and teacher.
         pooling: of the blocks: avg_ch, max_ch, add_avg_max_ch (sum of both), cat_avg_max_ch (one behind the other),
             over both axes; avg_time, avg_max_time (sum), over time alone, laid out channel by channel.
         n_mels: mel bands of the input; matters where a size depends on it.
@@ -45,10 +45,13 @@ class MobileNetV3(nn.Module):
         se_agg: how several are brought together: "max", "avg", "add" or "min".
         n_frames: frames of the input, fixed by squeeze-and-excitation over "t"; else without meaning.
         n_heads: of attention pooling.
+        n_teacher: size of the output "teacher", a linear map from several layers that approximates another net's
+            embedding; None for a net without it. Not upstream's.
 
     Attributes:
         features: blocks 0 to 16.
         classifier: the head.
+        approximation: the linear map behind "teacher", or None.
 
     Raises:
         ValueError: an option has no such value, or the net does not have one of ``outputs``.
@@ -69,6 +72,7 @@ class MobileNetV3(nn.Module):
         se_agg: str = "max",
         n_frames: int = 1000,
         n_heads: int = 4,
+        n_teacher: int | None = None,
     ) -> None:
         super().__init__()
         self.layout = layouts.make_layout(width_mult, strides, reduced_tail, dilated)
@@ -86,11 +90,15 @@ class MobileNetV3(nn.Module):
         self.n_mels = n_mels
         self.n_frames = n_frames
         self.n_heads = n_heads
+        self.n_teacher = n_teacher
         self.se_dims = se_dims
         self.pooling = "avg_ch"
         self.outputs: tuple[str, ...] = ()
         self.features = self._blocks(se_agg)
         self.classifier = self._head()
+        self.approximation: nn.Linear | None = None
+        if n_teacher is not None:
+            self.approximation = nn.Linear(layouts.approximation_inputs(self.layout, n_mels), n_teacher)
         _initialise(self)
         self.select((self.last_output,) if outputs is None else outputs, pooling)
 
@@ -144,7 +152,7 @@ class MobileNetV3(nn.Module):
         if pooling not in layouts.POOLINGS:
             raise ValueError(f"pooling must be one of {', '.join(layouts.POOLINGS)}; got {pooling!r}")
         for name in outputs:
-            problem = layouts.missing_feature(self.layout, name, self.head, self.n_classes)
+            problem = layouts.missing_feature(self.layout, name, self.head, self.n_classes, self.n_teacher)
             if problem is None and name.startswith("se") and not self.se_dims:
                 problem = f"there is no feature {name!r}: this net has no squeeze-and-excitation"
             if problem is not None:
@@ -166,7 +174,9 @@ class MobileNetV3(nn.Module):
             block = self.features[int(name[2:])]
             assert isinstance(block, _InvertedResidual)
             return block.squeezed_size
-        return layouts.feature_size(self.layout, name, self.pooling, self.n_mels, self.head, self.n_classes)
+        return layouts.feature_size(
+            self.layout, name, self.pooling, self.n_mels, self.head, self.n_classes, self.n_teacher
+        )
 
     def forward(self, mel: torch.Tensor) -> torch.Tensor:
         """The chosen features.
@@ -178,12 +188,14 @@ class MobileNetV3(nn.Module):
             (n, embedding_size).
         """
         wanted = set(self.outputs)
+        inputs = set(layouts.APPROXIMATION_INPUTS) if "teacher" in wanted else set()
+        approximated: dict[str, torch.Tensor] = {}
         found: dict[str, torch.Tensor] = {}
         parameter = next(self.parameters(), None)
         if parameter is not None:  # a folded net that puts out mel_avgs alone has none
             mel = mel.to(parameter.dtype)
-        if "mel_avgs" in wanted:
-            found["mel_avgs"] = mel.mean(dim=2)
+        if "mel_avgs" in wanted | inputs:
+            found["mel_avgs"] = approximated["mel_avgs"] = mel.mean(dim=2)
         x = mel.unsqueeze(1)
         for number in range(layouts.last_block_needed(self.outputs) + 1):
             layer = self.features[number]
@@ -194,8 +206,14 @@ class MobileNetV3(nn.Module):
                 x = layer(x)
             if f"b{number}" in wanted:
                 found[f"b{number}"] = _pool(x, self.pooling)
+            if f"b{number}" in inputs:
+                approximated[f"b{number}"] = _pool(x, "avg_ch")
         if wanted & {"clf1", "clf2", "logits"}:
             self._add_head(x, wanted, found)
+        if self.approximation is not None and "teacher" in wanted:
+            approximated["clf1"] = _pool(x, "avg_ch")
+            seen = torch.cat([approximated[name] for name in layouts.APPROXIMATION_INPUTS], dim=1)
+            found["teacher"] = self.approximation(seen)
         return torch.cat([found[name] for name in self.outputs], dim=1)
 
     def _add_head(self, x: torch.Tensor, wanted: set[str], found: dict[str, torch.Tensor]) -> None:
@@ -232,6 +250,8 @@ class MobileNetV3(nn.Module):
         unused: list[nn.Module] = [self.features[i] for i in range(last + 1, len(self.features))]
         if not set(self.outputs) & {"clf2", "logits"}:
             unused.append(self.classifier)
+        if self.approximation is not None and "teacher" not in self.outputs:
+            unused.append(self.approximation)
         net = copy.deepcopy(self, {id(module): nn.Identity() for module in unused})
         net.eval().requires_grad_(False)
         for module in net.modules():

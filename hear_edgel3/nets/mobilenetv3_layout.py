@@ -14,6 +14,8 @@ from dataclasses import dataclass
 HEADS = ("mlp", "fully_convolutional", "multihead_attention_pooling")
 POOLINGS = ("avg_ch", "max_ch", "add_avg_max_ch", "cat_avg_max_ch", "avg_time", "avg_max_time")
 AUDIOSET_CLASSES = 527
+# What the approximation of a teacher's embedding is made from.
+APPROXIMATION_INPUTS = ("mel_avgs", "clf1", "b5", "b11", "b13", "b15")
 
 # kernel, expanded channels, output channels, squeeze-and-excitation, hardswish (else ReLU); at width 1
 _TABLE = (
@@ -174,23 +176,28 @@ def feature_size(
     n_mels: int = 128,
     head: str = "mlp",
     n_classes: int | None = AUDIOSET_CLASSES,
+    n_teacher: int | None = None,
 ) -> int:
     """Values of one feature of a net with channel-wise squeeze-and-excitation.
 
     Args:
         layout: of the net.
-        feature: mel_avgs, clf1, clf2, logits, se4 (5, 6, 11 ... 15) or b0 ... b16.
+        feature: mel_avgs, clf1, clf2, logits, se4 (5, 6, 11 ... 15), b0 ... b16 or teacher.
         pooling: how blocks are pooled, one of POOLINGS.
         n_mels: mel bands that go in.
         head: one of HEADS.
         n_classes: values of the logits; None for a net without them.
+        n_teacher: values of the approximation of a teacher's embedding; None for a net without it.
 
     Raises:
         ValueError: the net has no such feature; the message says why.
     """
-    problem = missing_feature(layout, feature, head, n_classes)
+    problem = missing_feature(layout, feature, head, n_classes, n_teacher)
     if problem is not None:
         raise ValueError(problem)
+    if feature == "teacher":
+        assert n_teacher is not None
+        return n_teacher
     if feature == "mel_avgs":
         return n_mels
     if feature == "clf1":
@@ -208,8 +215,13 @@ def feature_size(
     return layout.channels(block) * (2 if pooling == "cat_avg_max_ch" else 1)
 
 
-def missing_feature(layout: Layout, feature: str, head: str, n_classes: int | None) -> str | None:
+def missing_feature(
+    layout: Layout, feature: str, head: str, n_classes: int | None, n_teacher: int | None = None
+) -> str | None:
     """Why a net does not have ``feature``, or None if it does."""
+    if feature == "teacher":
+        reason = "teacher is the approximation of another net's embedding, which this net was not distilled with"
+        return None if n_teacher is not None else reason
     if feature == "clf2" and head != "mlp":
         return f"clf2 is the hidden layer of the mlp head, and this net has the head {head}"
     if feature == "logits" and n_classes is None:
@@ -229,11 +241,18 @@ def missing_feature(layout: Layout, feature: str, head: str, n_classes: int | No
 
 def last_block_needed(features: Sequence[str]) -> int:
     """The last of the blocks 0 to 16 that must run for ``features``; -1 if none."""
-    return max(16 if f in ("clf1", "clf2", "logits") else -1 if f == "mel_avgs" else _number(f) for f in features)
+    return max(
+        16 if f in ("clf1", "clf2", "logits", "teacher") else -1 if f == "mel_avgs" else _number(f) for f in features
+    )
 
 
 def _number(feature: str) -> int:
     return int(feature.lstrip("seb"))
+
+
+def approximation_inputs(layout: Layout, n_mels: int) -> int:
+    """Values that the approximation of a teacher's embedding is made from."""
+    return sum(feature_size(layout, feature, n_mels=n_mels) for feature in APPROXIMATION_INPUTS)
 
 
 def count_macs(
@@ -243,10 +262,11 @@ def count_macs(
     head: str = "mlp",
     n_classes: int | None = AUDIOSET_CLASSES,
     n_heads: int = 4,
+    n_teacher: int | None = None,
 ) -> int:
     """Multiply-accumulates of convolutions and linear layers for one spectrogram (channel-wise SE)."""
     bands, frames = halved(n_mels, 2), halved(n_frames, 2)
-    macs = 9 * layout.first * bands * frames
+    macs = 9 * layout.first * bands * frames + (n_teacher or 0) * approximation_inputs(layout, n_mels)
     for b in layout.blocks:
         if b.expands:
             macs += b.inputs * b.expanded * bands * frames
@@ -264,10 +284,15 @@ def count_macs(
 
 
 def count_parameters(
-    layout: Layout, head: str = "mlp", n_classes: int | None = AUDIOSET_CLASSES, n_heads: int = 4
+    layout: Layout,
+    head: str = "mlp",
+    n_classes: int | None = AUDIOSET_CLASSES,
+    n_heads: int = 4,
+    n_mels: int = 128,
+    n_teacher: int | None = None,
 ) -> int:
     """Trained parameters, as upstream counts them: without batch norm statistics (channel-wise SE)."""
-    total = 9 * layout.first + 2 * layout.first
+    total = 9 * layout.first + 2 * layout.first + (n_teacher or 0) * (approximation_inputs(layout, n_mels) + 1)
     for b in layout.blocks:
         if b.expands:
             total += b.expanded * (b.inputs + 2)

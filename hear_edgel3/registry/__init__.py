@@ -3,41 +3,65 @@
 A configuration's name is a checkpoint's name, and for families that have a choice of features their words behind it:
 ``mn10_as``, ``mn10_as_all_b_mel_avgs``. A new checkpoint is one row in its family's module; a new family is one module
 here, named in ``_FAMILIES``, with its ``ROWS`` and a function ``canonical`` that translates names it also answers to.
+Besides, a folder that ``hear-edgel3 distill`` has made is a checkpoint, named by its path; one such folder is shipped
+inside the package, and that one is the default everywhere.
 """
 
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from hear_edgel3.errors import InvalidOption, UnknownConfiguration
-from hear_edgel3.registry import l3, mobilenetv3
-from hear_edgel3.registry.schema import Checkpoint, Component, Configuration, Features, HubFile, SceneRule, Upstream
+from hear_edgel3.registry import l3, local, mobilenetv3
+from hear_edgel3.registry.schema import (
+    Checkpoint,
+    Component,
+    Configuration,
+    Features,
+    HubFile,
+    Local,
+    Published,
+    SceneRule,
+    Upstream,
+)
 
 __all__ = [
+    "BUILT_IN",
     "Checkpoint",
     "Component",
     "Configuration",
     "Features",
     "HubFile",
+    "Local",
+    "Published",
     "SceneRule",
     "Upstream",
+    "by_name",
     "checkpoints",
     "families",
     "find",
     "list_configurations",
     "near_names",
+    "published",
     "resolve",
     "with_features",
 ]
 
+# The checkpoint whose weights are inside the package.
+BUILT_IN = "tiny"
+
 _FAMILIES = (l3, mobilenetv3)
-_CHECKPOINTS = {row.name: row for family in _FAMILIES for row in family.ROWS}
+_PUBLISHED: tuple[Published, ...] = tuple(row for family in _FAMILIES for row in family.ROWS)
+_BUILT_IN = local.read_folder(Path(__file__).parents[1] / "checkpoints" / BUILT_IN)
+_CHECKPOINTS: dict[str, Checkpoint] = {row.name: row for row in (_BUILT_IN, *_PUBLISHED)}
 
 
-def checkpoints() -> tuple[Checkpoint, ...]:
-    """All rows, in the order of the table."""
-    return tuple(_CHECKPOINTS.values())
+def checkpoints() -> tuple[Published, ...]:
+    """The rows of published checkpoints, in the order of the table."""
+    return _PUBLISHED
 
 
 def families() -> tuple[str, ...]:
@@ -62,7 +86,7 @@ def list_configurations(family: str | None = None) -> list[str]:
 def find(name: str) -> Configuration | None:
     """The configuration of a name, or None if it is not one."""
     try:
-        return resolve(name)
+        return by_name(name)
     except UnknownConfiguration:
         return None
 
@@ -72,7 +96,45 @@ def near_names(name: str, cutoff: float = 0.5) -> list[str]:
     return difflib.get_close_matches(name, list_configurations(), n=3, cutoff=cutoff)
 
 
-def resolve(name: str) -> Configuration:
+def resolve(name: str | os.PathLike[str]) -> Configuration:
+    """The configuration of a name or of a folder.
+
+    Args:
+        name: a configuration's name, or the path of a folder that ``hear-edgel3 distill`` has made.
+
+    Raises:
+        UnknownConfiguration: there is none; the message suggests near names, or says what is wrong with the features.
+        ConfigurationError: the folder's description is damaged.
+    """
+    if not isinstance(name, os.PathLike) and os.sep not in str(name):
+        try:
+            return by_name(name)
+        except UnknownConfiguration:
+            if not local.is_folder(name):
+                raise
+    elif not local.is_folder(name):
+        what = f"that folder has no {local.FILENAME}" if os.path.isdir(name) else "there is no such folder"
+        raise UnknownConfiguration(
+            f"there is no configuration {os.fspath(name)!r}: {what}; give a name that `hear-edgel3 list` shows, or a "
+            f"folder made by `hear-edgel3 distill`"
+        )
+    row = local.read_folder(name)
+    return Configuration(row.name, row, row.vocabulary.read(row, ""))
+
+
+def published(name: str) -> Published:
+    """The published checkpoint of a name.
+
+    Raises:
+        UnknownConfiguration: there is none of that name.
+    """
+    row = by_name(name).checkpoint
+    if not isinstance(row, Published):
+        raise UnknownConfiguration(f"{row.name} is part of this package, nothing that its authors published")
+    return row
+
+
+def by_name(name: str) -> Configuration:
     """The configuration of a name.
 
     Raises:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-from hear_edgel3.registry.schema import Checkpoint, Component, HubFile, OneKind, SceneRule, Upstream
+from hear_edgel3.registry.schema import Component, HubFile, OneKind, Published, SceneRule, Upstream
 
 _PROJECT = "https://github.com/ksangeeta2429/edgel3"
 # The files are on the branch `models`; the commit makes the address permanent.
@@ -89,30 +90,53 @@ def canonical(name: str) -> str:
     return name
 
 
-# As the HEAR baselines do: the mean over windows a quarter of a second apart.
-_SCENE = SceneRule(hop_ms=250.0)
+# Rates in Hz that the HEAR tools know.
+_HEAR_RATES = (16000, 22050, 44100, 48000)
 
 
-def _sparse_rows() -> Iterator[Checkpoint]:
+def architecture(
+    channels: Sequence[int], final_norm: bool, sample_rate: int, n_fft: int, hop_length: int, n_mels: int
+) -> dict[str, Any]:
+    """The fields of a row that follow from the net's shape and its front end.
+
+    Args:
+        channels: of the eight convolutions; the last is the embedding size.
+        final_norm: whether batch norm and ReLU follow the last convolution too.
+        sample_rate: of the front end, in Hz; windows are one second.
+        n_fft: samples per DFT frame.
+        hop_length: samples between frames.
+        n_mels: mel bands.
+    """
+    frontend = {"sample_rate": sample_rate, "n_fft": n_fft, "hop_length": hop_length, "n_mels": n_mels}
+    return {
+        "family": "l3",
+        # SEA's own 8000 Hz is no rate of the HEAR tools; callers feed 16000 and it is halved inside.
+        "sample_rate": next((rate for rate in _HEAR_RATES if rate >= sample_rate), _HEAR_RATES[-1]),
+        "net_sample_rate": sample_rate,
+        "window": sample_rate,
+        "net": Component("hear_edgel3.nets.l3:L3Net", {"channels": tuple(channels), "final_norm": final_norm}),
+        "frontend": Component("hear_edgel3.frontends.l3:L3MelSpectrogram", frontend),
+        "vocabulary": OneKind(channels[-1]),
+        "n_parameters": _n_parameters(tuple(channels), final_norm),
+        "macs_10s": _macs_10s(tuple(channels), n_mels, hop_length, sample_rate),
+        # As the HEAR baselines do: the mean over windows a quarter of a second apart.
+        "scene": SceneRule(hop_ms=250.0),
+        "file_framing": "edgel3",
+        "file_hop_size": 0.1,
+        # One 48 kHz window's largest activation is 13 MB: batches were slower, not faster.
+        "windows_per_batch": 1 if n_mels * sample_rate // hop_length > 25_000 else 16,
+    }
+
+
+def _sparse_rows() -> Iterator[Published]:
     for sparsity, blobs in _SPARSE.items():
         for retrain_type, blob in zip(("ft", "kd"), blobs, strict=True):
             name = sparse_name(sparsity, retrain_type)
             how = "fine-tuned" if retrain_type == "ft" else "distilled"
-            yield Checkpoint(
+            yield Published(
                 name=name,
-                family="l3",
                 summary=f"EdgeL3: L3-Net with {sparsity} % of its weights pruned, {how}",
-                sample_rate=48000,
-                net_sample_rate=48000,
-                window=48000,
-                net=Component("hear_edgel3.nets.l3:L3Net", {"channels": _WIDE, "final_norm": False}),
-                frontend=Component(
-                    "hear_edgel3.frontends.l3:L3MelSpectrogram",
-                    {"sample_rate": 48000, "n_fft": 2048, "hop_length": 242, "n_mels": 256},
-                ),
-                vocabulary=OneKind(_WIDE[-1]),
-                n_parameters=_n_parameters(_WIDE, final_norm=False),
-                macs_10s=_macs_10s(_WIDE, 256, 242, 48000),
+                **architecture(_WIDE, final_norm=False, sample_rate=48000, n_fft=2048, hop_length=242, n_mels=256),
                 converter="weights_convert.l3:read_checkpoint",
                 upstream=Upstream(
                     f"{_FILES}/edgel3_{retrain_type}_audio_sparsity_{sparsity}.h5.gz",
@@ -123,41 +147,20 @@ def _sparse_rows() -> Iterator[Checkpoint]:
                 ),
                 hub=HubFile(f"hear-edgel3/{name}", "model.safetensors", *_PUBLISHED.get(name, ())),
                 citation=_EDGEL3,
-                scene=_SCENE,
-                file_framing="edgel3",
-                file_hop_size=0.1,
-                # One window's largest activation is 13 MB: batches were slower, not faster.
-                windows_per_batch=1,
             )
 
 
-def _sea_rows() -> Iterator[Checkpoint]:
+def _sea_rows() -> Iterator[Published]:
     for size, (channels, blob) in _SEA_NETS.items():
         name = sea_name(size)
-        yield Checkpoint(
+        yield Published(
             name=name,
-            family="l3",
             summary=f"SEA: L3-Net specialised to urban sound, {size}-d",
-            # The net's own 8000 Hz is no rate of the HEAR tools; callers feed 16000 and it is halved inside.
-            sample_rate=16000,
-            net_sample_rate=8000,
-            window=8000,
-            net=Component("hear_edgel3.nets.l3:L3Net", {"channels": channels, "final_norm": True}),
-            frontend=Component(
-                "hear_edgel3.frontends.l3:L3MelSpectrogram",
-                {"sample_rate": 8000, "n_fft": 1024, "hop_length": 160, "n_mels": 64},
-            ),
-            vocabulary=OneKind(channels[-1]),
-            n_parameters=_n_parameters(channels, final_norm=True),
-            macs_10s=_macs_10s(channels, 64, 160, 8000),
+            **architecture(channels, final_norm=True, sample_rate=8000, n_fft=1024, hop_length=160, n_mels=64),
             converter="weights_convert.l3:read_checkpoint",
             upstream=Upstream(f"{_FILES}/edgel3_sea_ust_audio_emb_{size}.h5.gz", blob, _LICENCE, _COPYRIGHT, _PROJECT),
             hub=HubFile(f"hear-edgel3/{name}", "model.safetensors", *_PUBLISHED.get(name, ())),
             citation=_SEA,
-            scene=_SCENE,
-            file_framing="edgel3",
-            file_hop_size=0.1,
-            windows_per_batch=16,
         )
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hear_edgel3.nets import mobilenetv3_layout as layouts
 from hear_edgel3.registry.mobilenetv3_features import MobileNetV3Features
-from hear_edgel3.registry.schema import Checkpoint, Component, HubFile, SceneRule, Upstream
+from hear_edgel3.registry.schema import Component, HubFile, Published, SceneRule, Upstream
 
 _PROJECT = "https://github.com/fschmid56/EfficientAT"
 _FILES = f"{_PROJECT}/releases/download/v0.0.1"
@@ -83,52 +83,90 @@ def canonical(name: str) -> str:
     return "_".join(part for part in (f"{width}_as", (extended or "").rstrip("_"), variant, features) if part)
 
 
-def _row(upstream_name: str, file: str, mean_average_precision: int | None) -> Checkpoint:
+def architecture(
+    width_mult: float = 1.0,
+    n_classes: int | None = layouts.AUDIOSET_CLASSES,
+    head: str = "mlp",
+    n_mels: int = 128,
+    hop_ms: int = 10,
+    strides: Sequence[int] = (2, 2, 2, 2),
+    n_teacher: int | None = None,
+) -> dict[str, Any]:
+    """The fields of a row that follow from the net's shape.
+
+    Args:
+        width_mult: factor of all channel counts.
+        n_classes: size of the logits; None for a net without them.
+        head: as for the net.
+        n_mels: mel bands.
+        hop_ms: milliseconds between frames.
+        strides: of the blocks 2, 4, 7 and 13.
+        n_teacher: size of the approximation of a teacher's embedding; None for a net without it.
+
+    Raises:
+        ValueError: ``width_mult`` or ``strides`` cannot be.
+    """
+    net: dict[str, Any] = {
+        "width_mult": width_mult,
+        "head": head,
+        "n_classes": n_classes,
+        "n_mels": n_mels,
+        "strides": tuple(strides),
+    }
+    if n_teacher is not None:
+        net["n_teacher"] = n_teacher
+    hop_length = hop_ms * _NET_RATE // 1000
+    layout = layouts.make_layout(width_mult, strides)
+    counted: dict[str, Any] = {"head": head, "n_classes": n_classes, "n_teacher": n_teacher}
+    n_frames = 1 + (_TEN_SECONDS - 1) // hop_length
+    return {
+        "family": "mobilenetv3",
+        # The HEAR tools know no 32000 Hz; callers feed 48000 and it is converted inside, or ask for 32000.
+        "sample_rate": 48000,
+        "net_sample_rate": _NET_RATE,
+        "window": 160 * _NET_RATE // 1000,
+        "net": Component("hear_edgel3.nets.mobilenetv3:MobileNetV3", net),
+        "frontend": Component(
+            "hear_edgel3.frontends.mobilenetv3:MobileNetV3MelSpectrogram", {"hop_length": hop_length, "n_mels": n_mels}
+        ),
+        "vocabulary": MobileNetV3Features(),
+        "n_parameters": layouts.count_parameters(layout, n_mels=n_mels, **counted),
+        "macs_10s": layouts.count_macs(layout, n_mels, n_frames, **counted),
+        # EfficientAT_HEAR hear_wrapper.py: one forward for up to ten seconds, else windows of ten seconds.
+        "scene": SceneRule(hop_ms=2500.0, window=_TEN_SECONDS, whole_up_to=_TEN_SECONDS),
+        "padding": "reflection",
+        # Small nets gain from more; wide ones only take more memory.
+        "windows_per_batch": 128 if width_mult <= 0.5 else 64 if width_mult <= 1 else 32,
+    }
+
+
+def _row(upstream_name: str, file: str, mean_average_precision: int | None) -> Published:
     name = canonical(upstream_name)
     audioset = mean_average_precision is not None
     width_mult = int(name[2:4]) / 10
     hop_ms = _number(r"_hop_(\d+)", name, 10)
     n_mels = _number(r"_mels_(\d+)", name, 128)
     strides = tuple(int(c) for c in str(_number(r"_s(\d{4})", name, 2222)))
-    net: dict[str, Any] = {
-        "width_mult": width_mult,
-        "head": "fully_convolutional" if "_fc" in name else "mlp",
-        # Those for ImageNet have another list of classes, or random weights, in the last layer: it is left out.
-        "n_classes": layouts.AUDIOSET_CLASSES if audioset else None,
-        "n_mels": n_mels,
-        "strides": strides,
-    }
-    hop_length = hop_ms * _NET_RATE // 1000
-    layout = layouts.make_layout(width_mult, strides)
-    counted = {"head": net["head"], "n_classes": net["n_classes"]}
-    return Checkpoint(
+    return Published(
         name=name,
-        family="mobilenetv3",
         summary=_summary(name, width_mult, hop_ms, n_mels, strides),
-        # The HEAR tools know no 32000 Hz; callers feed 48000 and it is converted inside, or ask for 32000.
-        sample_rate=48000,
-        net_sample_rate=_NET_RATE,
-        window=160 * _NET_RATE // 1000,
-        net=Component("hear_edgel3.nets.mobilenetv3:MobileNetV3", net),
-        frontend=Component(
-            "hear_edgel3.frontends.mobilenetv3:MobileNetV3MelSpectrogram", {"hop_length": hop_length, "n_mels": n_mels}
+        **architecture(
+            width_mult,
+            # Those for ImageNet have another list of classes, or random weights, in the last layer: it is left out.
+            layouts.AUDIOSET_CLASSES if audioset else None,
+            "fully_convolutional" if "_fc" in name else "mlp",
+            n_mels,
+            hop_ms,
+            strides,
         ),
-        vocabulary=MobileNetV3Features(),
-        n_parameters=layouts.count_parameters(layout, **counted),
-        macs_10s=layouts.count_macs(layout, n_mels, 1 + (_TEN_SECONDS - 1) // hop_length, **counted),
         converter="weights_convert.mobilenetv3:read_checkpoint",
         upstream=Upstream(
             f"{_FILES}/{file}.pt", _GIT_BLOBS.get(name), _LICENCE, _COPYRIGHT, _PROJECT, _SHA256.get(name)
         ),
         hub=HubFile(f"hear-edgel3/{name}", "model.safetensors", *_PUBLISHED.get(name, ())),
         citation=_CITATION,
-        # EfficientAT_HEAR hear_wrapper.py: one forward for up to ten seconds, else windows of ten seconds.
-        scene=SceneRule(hop_ms=2500.0, window=_TEN_SECONDS, whole_up_to=_TEN_SECONDS),
-        padding="reflection",
         labels="audioset" if audioset else None,
         reported={"AudioSet mAP": mean_average_precision / 1000} if mean_average_precision is not None else {},
-        # Small nets gain from more; wide ones only take more memory.
-        windows_per_batch=128 if width_mult <= 0.5 else 64 if width_mult <= 1 else 32,
     )
 
 
@@ -164,7 +202,7 @@ def _summary(name: str, width_mult: float, hop_ms: int, n_mels: int, strides: tu
     return ", ".join(parts)
 
 
-def _rows() -> Iterator[Checkpoint]:
+def _rows() -> Iterator[Published]:
     for name, (file, mean_average_precision) in _AUDIOSET.items():
         yield _row(name, file, mean_average_precision)
     for name in _IMAGENET:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from hear_edgel3.nets import mobilenetv3_layout as layouts
 from hear_edgel3.registry.schema import Checkpoint, Features
@@ -27,6 +28,7 @@ _NEW_ORDER = (
     *("mel_avgs", "clf1", "clf2", "logits"),
     *(f"se{i}" for i in _SE_LAYERS),
     *(f"b{i}" for i in range(16)),
+    "teacher",
 )
 _OLD = {
     "l": ("logits",),
@@ -43,8 +45,8 @@ _LONGEST_WORD = max(word.count("_") for word in _POOLINGS) + 1
 
 VOCABULARY = (
     "the words are mel_avgs, clf1, clf2, logits, se4 se5 se6 se11 ... se15, b0 ... b15 (b5_11_13 for several), all_b, "
-    f"all_se, allmode; one of {', '.join(_POOLINGS)}; ts160 or another window in milliseconds; or the older "
-    f"{', '.join(_OLD)}"
+    f"all_se, allmode, of distilled nets teacher; one of {', '.join(_POOLINGS)}; ts160 or another window in "
+    f"milliseconds; or the older {', '.join(_OLD)}"
 )
 
 
@@ -58,6 +60,7 @@ class MobileNetV3Features:
         Raises:
             ValueError: an unknown or repeated word, words of both vocabularies, or a feature this net does not have.
         """
+        words = words or row.default_features
         chosen: list[str] = []
         pooling: str | None = None
         window_ms: int | None = None
@@ -85,16 +88,15 @@ class MobileNetV3Features:
 def _features(row: Checkpoint, names: tuple[str, ...], pooling: str, window_ms: int | None) -> Features:
     arguments = row.net.arguments
     layout = layouts.make_layout(arguments["width_mult"], arguments["strides"])
-    size = sum(
-        layouts.feature_size(layout, name, pooling, arguments["n_mels"], arguments["head"], arguments["n_classes"])
-        for name in names
-    )
+    options: dict[str, Any] = {option: arguments.get(option) for option in ("n_mels", "head", "n_classes", "n_teacher")}
+    sizes = tuple(layouts.feature_size(layout, name, pooling, **options) for name in names)
     description = ", ".join(names)
     if any(name.startswith("b") for name in names):
         description += f"; blocks pooled by {pooling}"
     return Features(
         names,
-        size,
+        sum(sizes),
+        sizes,
         {"outputs": names, "pooling": pooling},
         None if window_ms is None else window_ms * row.net_sample_rate // 1000,
         description,

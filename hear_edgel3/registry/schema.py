@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 
@@ -87,6 +88,7 @@ class Features:
     Attributes:
         names: the features in the order they are put one behind the other; empty where there is no choice.
         size: values altogether.
+        sizes: values of each of ``names``.
         arguments: what chooses them when the net is built.
         window: samples per timestamp window, where the words ask for others than the row's; else None.
         description: in words.
@@ -94,6 +96,7 @@ class Features:
 
     names: tuple[str, ...]
     size: int
+    sizes: tuple[int, ...] = ()
     arguments: Mapping[str, Any] = field(default_factory=dict)
     window: int | None = None
     description: str = ""
@@ -146,9 +149,9 @@ class SceneRule:
     whole_up_to: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """One published checkpoint: everything needed to load, verify and describe it.
+    """One checkpoint: everything needed to load and describe it. It is either :class:`Published` or :class:`Local`.
 
     Attributes:
         name: its name here.
@@ -162,9 +165,6 @@ class Checkpoint:
         vocabulary: the features there are.
         n_parameters: trained values, counted as the authors do.
         macs_10s: multiply-accumulates of the net run once over ten seconds.
-        converter: function of ``weights_convert`` that reads the upstream file.
-        upstream: where it comes from.
-        hub: where its converted weights are.
         citation: what to cite.
         scene: how scene embeddings come about.
         padding: what windows see beyond the ends of a clip: "zeros", or "reflection" of the clip, for which clips that
@@ -175,6 +175,7 @@ class Checkpoint:
         reported: scores its authors report, by name.
         windows_per_batch: windows that run through the net at once on a CPU; more would only cost memory.
         hop_ms: default distance of timestamp embeddings.
+        default_features: words of the vocabulary that are meant when there are none.
         embedding_version: changes whenever the same audio would give other numbers.
     """
 
@@ -189,9 +190,6 @@ class Checkpoint:
     vocabulary: Vocabulary
     n_parameters: int
     macs_10s: int
-    converter: str
-    upstream: Upstream
-    hub: HubFile
     citation: str
     scene: SceneRule
     padding: str = "zeros"
@@ -201,12 +199,52 @@ class Checkpoint:
     reported: Mapping[str, float] = field(default_factory=dict)
     windows_per_batch: int = 16
     hop_ms: float = 50.0
+    default_features: str = ""
     embedding_version: int = 1
 
     @property
     def filename(self) -> str:
-        """Name of the converted weights file in folders and caches."""
+        """Name of the weights file in folders and caches."""
         return f"{self.name}.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published(Checkpoint):
+    """A checkpoint that its authors have published in a format of their own, which ``weights_convert`` translates.
+
+    Attributes:
+        converter: function of ``weights_convert`` that reads the upstream file.
+        upstream: where it comes from.
+        hub: where its converted weights are.
+    """
+
+    converter: str
+    upstream: Upstream
+    hub: HubFile
+
+
+@dataclass(frozen=True, kw_only=True)
+class Local(Checkpoint):
+    """A checkpoint in a folder of its own, as ``hear-edgel3 distill`` makes it.
+
+    Attributes:
+        folder: where it is.
+        weights_file: the safetensors file in ``folder``.
+        weights_sha256: of that file.
+        licence: of the weights, in words.
+        made: how it came about, as plain values: teacher, audio, seed, scores, ...
+    """
+
+    folder: Path
+    weights_file: str
+    weights_sha256: str
+    licence: str
+    made: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def weights_path(self) -> Path:
+        """The weights file."""
+        return self.folder / self.weights_file
 
 
 @dataclass(frozen=True)

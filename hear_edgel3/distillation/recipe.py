@@ -1,0 +1,173 @@
+"""The options of a distillation, checked before anything is read or computed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from hear_edgel3.errors import InvalidOption
+from hear_edgel3.resample import check_rate
+
+STUDENTS = ("mobilenetv3", "l3")
+PRECISIONS = ("no", "bf16", "fp16")
+L3_SECONDS = 1.0
+_LARGEST_SEED = (1 << 63) - 1  # of torch
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a student is distilled.
+
+    Attributes:
+        name: of the new configuration: letters and digits.
+        student: "mobilenetv3" (EfficientAT's net; embeds and, if the teacher does, tags) or "l3" (as SEA).
+        width_mult: factor of all channel counts, relative to MobileNetV3 at width 1 or to SEA-512.
+        sample_rate: of an "l3" student in Hz; "mobilenetv3" has 32000.
+        n_mels: mel bands; None for 128 ("mobilenetv3") or 64 ("l3").
+        embedding: what the student puts out by default: "teacher", the approximation of the teacher's embedding, or
+            "own", its own layers ("mobilenetv3" only), for which the approximation only served in training.
+        embedding_size: of the approximation; None for the teacher's own size, fewer for the leading principal
+            components of the teacher's embeddings of the training audio.
+        lengths: seconds of the clips that the student sees, ascending; "l3" sees windows of one second.
+        clips_per_file: most clips taken from one file, evenly spread over it.
+        views: variants of each clip for which the teacher is asked: the first is the clip as it is, the others are cut
+            to another length, shifted, louder or softer, and mixed with other clips.
+        gain_db: variants are made louder or softer by up to this.
+        mix: probability that a variant is mixed with another clip.
+        masking: how much is masked while the student learns: 1 for what its front end masks in train mode.
+        validation: fraction of the files that is held out.
+        epochs: passes over all clips, one variant each.
+        batch_seconds: seconds of audio per step.
+        lr: peak learning rate of AdamW.
+        weight_decay: of AdamW.
+        warmup: fraction of all steps over which the learning rate rises; then it falls as a cosine.
+        fix_norm: fraction of the epochs (at least one) in which batch norm measures what goes through it; then its
+            statistics stay. A student that only ever trains with those of its batches gives wild answers to the few
+            sounds that are far from the mean, such as steady noise, when it has to do without.
+        logits_weight: weight of the loss on logits, where that on embeddings has 1.
+        patience: epochs without a better validation loss after which training stops; they count once batch norm is
+            fixed.
+        seed: of everything random.
+        precision: "no" (float32), "bf16" or "fp16" mixed precision.
+        half: whether the student's weights are stored as 16-bit floats.
+    """
+
+    name: str = "custom"
+    student: str = "mobilenetv3"
+    width_mult: float = 0.4
+    sample_rate: int = 8000
+    n_mels: int | None = None
+    embedding: str = "teacher"
+    embedding_size: int | None = None
+    lengths: tuple[float, ...] = (1.0, 2.0, 5.0, 10.0)
+    clips_per_file: int = 6
+    views: int = 4
+    gain_db: float = 10.0
+    mix: float = 0.5
+    masking: float = 0.5
+    validation: float = 0.1
+    epochs: int = 30
+    batch_seconds: float = 160.0
+    lr: float = 3e-3
+    weight_decay: float = 1e-4
+    warmup: float = 0.1
+    fix_norm: float = 0.4
+    logits_weight: float = 20.0
+    patience: int = 10
+    seed: int = 0
+    precision: str = "no"
+    half: bool = False
+
+    def __post_init__(self) -> None:
+        """Checks.
+
+        Raises:
+            InvalidOption: a value cannot be used; the message says which would.
+        """
+        if not isinstance(self.name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9]*", self.name):
+            raise InvalidOption(f"name must be letters and digits and begin with a letter, got {self.name!r}")
+        _one_of("student", self.student, STUDENTS)
+        _one_of("precision", self.precision, PRECISIONS)
+        _one_of("embedding", self.embedding, ("teacher", "own"))
+        if self.student == "l3":
+            object.__setattr__(self, "sample_rate", check_rate(self.sample_rate, lowest=4000, highest=48000))
+            if self.embedding == "own":
+                raise InvalidOption('an l3 student has one embedding, that of the teacher; use embedding="teacher"')
+            object.__setattr__(self, "lengths", (L3_SECONDS,))
+        object.__setattr__(self, "lengths", _checked_lengths(self.lengths))
+        if not _is_number(self.width_mult) or not 0.05 <= self.width_mult <= 10:
+            raise InvalidOption(f"width_mult must be a number from 0.05 to 10, got {self.width_mult!r}")
+        for key, lowest in (("clips_per_file", 1), ("views", 1), ("epochs", 1), ("patience", 1), ("seed", 0)):
+            _at_least(key, getattr(self, key), lowest)
+        if self.seed > _LARGEST_SEED:
+            raise InvalidOption(f"seed must be at most {_LARGEST_SEED}, got {self.seed}")
+        if self.n_mels is not None:
+            _at_least("n_mels", self.n_mels, 16)
+        if self.embedding_size is not None:
+            _at_least("embedding_size", self.embedding_size, 1)
+        for key in ("batch_seconds", "lr"):
+            if not _is_number(getattr(self, key)) or not getattr(self, key) > 0:
+                raise InvalidOption(f"{key} must be a positive number, got {getattr(self, key)!r}")
+        tops = {"mix": 1.0, "masking": 1.0, "validation": 0.5, "warmup": 0.5, "fix_norm": 1.0, "gain_db": 60.0}
+        for key, top in tops.items():
+            value = getattr(self, key)
+            if not _is_number(value) or not 0 <= value <= top:
+                raise InvalidOption(f"{key} must be from 0 to {top:g}, got {value!r}")
+        if not self.validation > 0:
+            raise InvalidOption("validation must be more than 0: without held-out files nobody knows what was learnt")
+        for key in ("weight_decay", "logits_weight"):
+            if not _is_number(getattr(self, key)) or getattr(self, key) < 0:
+                raise InvalidOption(f"{key} must not be negative, got {getattr(self, key)!r}")
+        if not isinstance(self.half, bool):
+            raise InvalidOption(f"half must be True or False, got {self.half!r}")
+
+    @property
+    def measuring_epochs(self) -> int:
+        """Epochs in which batch norm measures: the first ones."""
+        return max(1, round(self.fix_norm * self.epochs))
+
+    @property
+    def bands(self) -> int:
+        """Mel bands of the student."""
+        if self.n_mels is not None:
+            return self.n_mels
+        return 64 if self.student == "l3" else 128
+
+    def to_dict(self) -> dict[str, Any]:
+        """The attributes as plain values."""
+        return {**asdict(self), "lengths": list(self.lengths)}
+
+
+def fingerprint(*parts: object) -> str:
+    """A short digest of plain values: the same for the same values only."""
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _checked_lengths(lengths: object) -> tuple[float, ...]:
+    """Ascending seconds, all different in the whole milliseconds that examples are kept by."""
+    if isinstance(lengths, (list, tuple)) and lengths and all(map(_is_number, lengths)):
+        seconds = tuple(map(float, lengths))
+        places = [round(1000 * s) for s in seconds]
+        if places == sorted(set(places)) and all(0.1 <= s <= 10 for s in seconds):
+            return seconds
+    raise InvalidOption(f"lengths must be ascending seconds, each from 0.1 to 10, got {lengths!r}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _one_of(name: str, value: object, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise InvalidOption(f"{name} must be one of {', '.join(allowed)}; got {value!r}")
+
+
+def _at_least(name: str, value: object, lowest: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
+        raise InvalidOption(f"{name} must be a whole number of at least {lowest}, got {value!r}")
