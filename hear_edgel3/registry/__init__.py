@@ -54,19 +54,20 @@ __all__ = [
 BUILT_IN = "tiny"
 
 _FAMILIES = (l3, mobilenetv3)
-_PUBLISHED: tuple[Published, ...] = tuple(row for family in _FAMILIES for row in family.ROWS)
 _BUILT_IN = local.read_folder(Path(__file__).parents[1] / "checkpoints" / BUILT_IN)
-_CHECKPOINTS: dict[str, Checkpoint] = {row.name: row for row in (_BUILT_IN, *_PUBLISHED)}
+_CHECKPOINTS: dict[str, Checkpoint] = {
+    row.name: row for row in (_BUILT_IN, *(row for family in _FAMILIES for row in family.ROWS))
+}
 
 
 def checkpoints() -> tuple[Published, ...]:
     """The rows of published checkpoints, in the order of the table."""
-    return _PUBLISHED
+    return tuple(row for row in _CHECKPOINTS.values() if isinstance(row, Published))
 
 
 def families() -> tuple[str, ...]:
     """Names of the families."""
-    return tuple(dict.fromkeys(row.family for row in _CHECKPOINTS.values()))
+    return tuple(sorted({row.family for row in _CHECKPOINTS.values()}))
 
 
 def list_configurations(family: str | None = None) -> list[str]:
