@@ -113,8 +113,8 @@ class Extractor(nn.Module):
 
     @property
     def engine(self) -> str:
-        """Name of the engine that runs the net."""
-        return self._runner.engine
+        """Name of the engine that runs the net, where it is now."""
+        return self._runner.choose(self.net).name
 
     @property
     def contract(self) -> TimestampContract:
@@ -302,7 +302,7 @@ class Extractor(nn.Module):
         """Windows of ``window`` samples that run through the net at once."""
         row = self.configuration.checkpoint
         if self._parameter.device.type == "cpu":
-            at_once = row.windows_per_batch * row.window
+            at_once = self._runner.windows(self.net, row.windows_per_batch) * row.window
         else:
             at_once = _SAMPLES_PER_BATCH_GPU
         return max(1, at_once // max(1, window))

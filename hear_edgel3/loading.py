@@ -31,7 +31,9 @@ def load(
             configuration's default. Audio is converted to the net's rate inside.
         features: words for the features to extract, as they would follow the name (``["all_se", "clf1"]``), for
             families that have a choice; the L3 family has none.
-        engine: what runs the net: "auto", "torch" (batch norm folded) or "eager" (the plain module).
+        engine: what runs the net: "torch" (batch norm folded), "numba" (compiled sparse kernels, for the L3 family on
+            the CPU), "onnxruntime", "openvino", "eager" (the plain module), or "auto": numba for pruned nets on the CPU
+            where it is installed, else torch.
         hop_ms: default distance of timestamp embeddings in milliseconds; None for the configuration's.
 
     Returns:
@@ -41,6 +43,7 @@ def load(
         UnknownConfiguration: no such name.
         ConfigurationError: the folder's description is damaged.
         InvalidOption: an option has a value that cannot be used.
+        MissingExtra: what the engine needs is not installed.
         WeightsNotFound, WeightsMismatch, WeightsCorrupt, DownloadError: see :mod:`hear_edgel3.weights`.
     """
     configuration = resolve(name)

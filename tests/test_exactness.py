@@ -23,8 +23,10 @@ from weights_convert.convert import convert
 ENGINES = [name for name in engine_names() if name != "auto"]
 
 # Against float64 on noise-like sounds the net's float32 sums are all that differs: observed at most 2.0e-5 (SEA) and
-# 1.5e-5 (sparse) over every engine, on embeddings up to 20. Twice that is allowed.
-FLOAT64_TOLERANCE = 4e-5
+# 1.5e-5 (sparse) over every engine but OpenVINO, on embeddings up to 20. Twice that is allowed.
+FLOAT64_TOLERANCE = dict.fromkeys(ENGINES, 4e-5)
+# It has an order of sums of its own: observed at most 4.0e-5 (sea_512).
+FLOAT64_TOLERANCE["openvino"] = 8e-5
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +56,7 @@ def cosine(a: np.ndarray, b: np.ndarray) -> float:
 def test_embeddings_equal_the_float64_oracle(name: str, engine: str, load, golden) -> None:
     extractor = load(name, engine=engine)
     found = embed(extractor, signals.windows(extractor.window))
-    np.testing.assert_allclose(found, golden[f"emb__{name}"], rtol=0, atol=FLOAT64_TOLERANCE)
+    np.testing.assert_allclose(found, golden[f"emb__{name}"], rtol=0, atol=FLOAT64_TOLERANCE[engine])
 
 
 @pytest.mark.parametrize("name", ["sea_64", "sparse_95"])

@@ -54,6 +54,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--overwrite", action="store_true", help="replace results that exist (else they are kept)")
     parser.add_argument("--recursive", action="store_true", help="look into the folders inside folders")
     parser.add_argument("--device", default="cpu", help="torch device (default cpu)")
+    parser.add_argument(
+        "--engine",
+        default="auto",
+        metavar="NAME",
+        help="what runs the net: auto (default), torch, numba, onnxruntime, openvino or eager",
+    )
     parser.add_argument("--quiet", "-q", action="store_true", help="print nothing but errors")
     old = parser.add_argument_group("the old edgel3's way to name a configuration (instead of --config)")
     old.add_argument("--model-type", "-mtype", choices=("sparse", "sea"), help="default sparse")
@@ -154,7 +160,7 @@ def _pending(
 def _load(name: str, arguments: argparse.Namespace) -> Extractor:
     from hear_edgel3.loading import load
 
-    return on_device(load(name, weights=arguments.weights), arguments.device)
+    return on_device(load(name, weights=arguments.weights, engine=arguments.engine), arguments.device)
 
 
 def _embed_all(

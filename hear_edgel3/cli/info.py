@@ -81,6 +81,7 @@ def describe(name: str) -> dict[str, Any]:
     # Imported here so that `--help` and `list` do not wait for torch.
     import torch
 
+    from hear_edgel3 import engine as engines
     from hear_edgel3.complexity import measure
     from hear_edgel3.extractor import Extractor
 
@@ -89,6 +90,7 @@ def describe(name: str) -> dict[str, Any]:
     with torch.device("meta"):  # its shape is enough
         net = configuration.net.build()
     extractor = Extractor(configuration, row.frontend.build(), net)
+    engine = engines.expected(net, row.zeros)
     return {
         "name": configuration.name,
         "family": row.family,
@@ -98,7 +100,8 @@ def describe(name: str) -> dict[str, Any]:
         "embedding_version": row.embedding_version,
         "parameters": row.n_parameters,
         "size_mb": round(4 * row.n_parameters / 1e6, 2),
-        "engine": extractor.engine,
+        "engine": engine.name,
+        "engine_reason": engine.reason,
         "timestamps": extractor.contract.to_dict(),
         "complexity": measure(configuration).to_dict(),
         **_origin(row),

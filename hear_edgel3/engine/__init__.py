@@ -1,27 +1,88 @@
-"""Engines: ways to run a net for embeddings. A new one is one module here and one entry in ``_ENGINES``.
+"""Engines: ways to run a net for embeddings. A new one is one module here and one entry in ``_MODULES``.
 
 An engine takes a net in eval mode and returns a callable that gives the same numbers (to its stated tolerance).
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, cast
 
 import torch
 from torch import nn
 
-from hear_edgel3.engine import eager, folded
 from hear_edgel3.errors import InvalidOption
 
 Compiled = Callable[[torch.Tensor], torch.Tensor]
 
-_ENGINES: dict[str, Callable[[nn.Module], Compiled]] = {"torch": folded.compile_net, "eager": eager.compile_net}
-_AUTO = "torch"
+
+class Engine(Protocol):
+    """What the module of an engine has."""
+
+    def check_installed(self) -> None:
+        """Raises MissingExtra if a package that it needs is not installed."""
+
+    def obstacle(self, net: nn.Module) -> str | None:
+        """Why it cannot run a net, or None."""
+
+    def pays(self, net: nn.Module) -> str | None:
+        """Why "auto" should take it for a net that it can run, or None."""
+
+    def compile_net(self, net: nn.Module) -> Compiled:
+        """The net, in eval mode, as it runs it."""
+
+
+# In the order in which "auto" asks them.
+_MODULES = {
+    "numba": "hear_edgel3.engine.numba",
+    "torch": "hear_edgel3.engine.folded",
+    "onnxruntime": "hear_edgel3.engine.onnxruntime",
+    "openvino": "hear_edgel3.engine.openvino",
+    "eager": "hear_edgel3.engine.eager",
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An engine for a net.
+
+    Attributes:
+        name: of the engine.
+        reason: why it was chosen, in words.
+    """
+
+    name: str
+    reason: str
 
 
 def names() -> list[str]:
     """Values that the ``engine`` option takes."""
-    return ["auto", *_ENGINES]
+    return ["auto", *_MODULES]
+
+
+def _engine(name: str) -> Engine:
+    return cast(Engine, importlib.import_module(_MODULES[name]))
+
+
+def expected(net: nn.Module, zeros: float) -> Choice:
+    """What "auto" takes on the CPU for a net whose weights are not at hand.
+
+    Args:
+        net: its shape.
+        zeros: fraction of its weights that are zero.
+    """
+    from hear_edgel3.engine import numba
+
+    if not numba.takes(net) or zeros < numba.PAYS:
+        return Choice("torch", "it runs every net everywhere")
+    reason = numba.pays_with(zeros)
+    if reason is None:
+        return Choice(
+            "torch", "numba, which would run this net faster, is not installed: pip install 'hear-edgel3[fast]'"
+        )
+    return Choice("numba", reason)
 
 
 class Runner:
@@ -34,20 +95,49 @@ class Runner:
 
     Raises:
         InvalidOption: there is no such engine.
+        MissingExtra: what it needs is not installed.
     """
 
     def __init__(self, engine: str = "auto") -> None:
         if engine not in names():
             raise InvalidOption(f"engine must be one of {', '.join(names())}; got {engine!r}")
-        self.engine = _AUTO if engine == "auto" else engine
-        self._compiled: tuple[tuple[object, ...], Compiled] | None = None
+        self._wanted = engine
+        if engine != "auto":
+            _engine(engine).check_installed()
+        self._compiled: tuple[tuple[object, ...], tuple[int, Compiled]] | None = None
 
     def __getstate__(self) -> dict[str, object]:
         """What is pickled: not the compiled net, which can be made again."""
         return {**self.__dict__, "_compiled": None}
 
+    def choose(self, net: nn.Module) -> Choice:
+        """The engine for a net.
+
+        Raises:
+            InvalidOption: the one that was asked for cannot run it.
+        """
+        if self._wanted != "auto":
+            obstacle = _engine(self._wanted).obstacle(net)
+            if obstacle is not None:
+                raise InvalidOption(f"engine={self._wanted!r} cannot run this net: {obstacle}; use engine='auto'")
+            return Choice(self._wanted, "it was asked for")
+        for name in _MODULES:
+            engine = _engine(name)
+            reason = engine.pays(net) if engine.obstacle(net) is None else None
+            if reason is not None:
+                return Choice(name, reason)
+        raise AssertionError("torch runs every net")
+
     def __call__(self, net: nn.Module, x: torch.Tensor) -> torch.Tensor:
         """Runs ``net``, which is in eval mode and keeps its parameters, on ``x``."""
+        return self._ready(net)[1](x)
+
+    def windows(self, net: nn.Module, usual: int) -> int:
+        """How many windows to give at once, where ``usual`` suits torch."""
+        return max(usual, self._ready(net)[0] * torch.get_num_threads())
+
+    def _ready(self, net: nn.Module) -> tuple[int, Compiled]:
+        """The windows per thread that its engine wants at least, and the compiled net."""
         # Not net.parameters(), which takes as long as a small net's first layers to look for doubles.
         kept = [tensors for module in net.modules() for tensors in (module._parameters, module._buffers)]
         tensors = [t for some in kept for t in some.values() if t is not None]
@@ -61,5 +151,7 @@ class Runner:
         )
         if self._compiled is None or self._compiled[0] != state:
             with torch.inference_mode(False), torch.no_grad():
-                self._compiled = (state, _ENGINES[self.engine](net))
-        return self._compiled[1](x)
+                engine = _engine(self.choose(net).name)
+                ready = (getattr(engine, "WINDOWS_PER_THREAD", 0), engine.compile_net(net))
+            self._compiled = (state, ready)
+        return self._compiled[1]

@@ -8,8 +8,33 @@ import torch
 from torch import nn
 
 
-def compile_net(net: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
-    """The net's own folded form; agrees with the net itself to float32 rounding (3e-5 of an embedding's peak)."""
-    folded = getattr(net, "folded", None)
-    result: nn.Module = net if folded is None else folded()
+def check_installed() -> None:
+    """Nothing is missing."""
+
+
+def obstacle(net: nn.Module) -> str | None:  # noqa: ARG001
+    """It runs every net."""
+    return None
+
+
+def pays(net: nn.Module) -> str | None:  # noqa: ARG001
+    """It is good for every net, on every device."""
+    return "it runs every net everywhere"
+
+
+def folded_module(net: nn.Module) -> nn.Module:
+    """The net's own folded form, or the net if it has none."""
+    fold = getattr(net, "folded", None)
+    result: nn.Module = net if fold is None else fold()
     return result.eval() if result is not net else result
+
+
+def compile_net(net: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The folded form; agrees with the net itself to float32 rounding (3e-5 of an embedding's peak)."""
+    return folded_module(net)
+
+
+def not_float32_on_cpu(net: nn.Module) -> str | None:
+    """Why an engine that wants float32 on the CPU cannot run a net, or None."""
+    kinds = {f"{str(p.dtype).removeprefix('torch.')} on {p.device.type}" for p in net.parameters()}
+    return None if kinds == {"float32 on cpu"} else f"the net is {', '.join(sorted(kinds))}, not float32 on cpu"

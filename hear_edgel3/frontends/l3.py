@@ -61,14 +61,17 @@ class L3MelSpectrogram(nn.Module):
         return -(-n_samples // self.hop_length)
 
     def _on(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-        """The DFT window (n_fft,) and the mel bank (n_fft // 2 + 1, n_mels) on ``device``."""
+        """The DFT window (n_fft,) and the mel bank (n_mels, n_fft // 2 + 1) on ``device``, sparse on a CPU."""
         if device not in self._constants:
             dtype = torch.float32 if device.type == "mps" else torch.float64
             hann = torch.hann_window(self.n_fft, periodic=True, dtype=torch.float64).to(torch.float32)
-            bank = mel_filter_bank(self.sample_rate, self.n_fft, self.n_mels)
+            bank = mel_filter_bank(self.sample_rate, self.n_fft, self.n_mels).T.contiguous()
             # Kept for later calls, which may want gradients: never as tensors of inference mode.
             with torch.inference_mode(False):
-                self._constants[device] = (hann.to(device, dtype).clone(), bank.to(device, dtype).clone())
+                bank = bank.to(device, dtype).clone()
+                if device.type == "cpu":  # two values in three hundred are not zero: ten times as fast
+                    bank = bank.to_sparse().coalesce()
+                self._constants[device] = (hann.to(device, dtype).clone(), bank)
         return self._constants[device]
 
     def forward(self, windows: torch.Tensor) -> torch.Tensor:
@@ -80,15 +83,29 @@ class L3MelSpectrogram(nn.Module):
         Returns:
             (n, n_mels, n_frames) float32 in [-80, 0] dB; silence gives 0 everywhere.
         """
+        if (
+            windows.device.type == "cpu"
+            and len(windows) > 1
+            and not (torch.is_grad_enabled() and windows.requires_grad)
+        ):
+            # What one window needs fits into the cache.
+            return torch.cat([self._decibels(window) for window in torch.split(windows, 1)])
+        return self._decibels(windows)
+
+    def _decibels(self, windows: torch.Tensor) -> torch.Tensor:
         hann, bank = self._on(windows.device)
         missing = max((self.n_frames(windows.shape[1]) - 1) * self.hop_length + self.n_fft - windows.shape[1], 0)
         padded = nn.functional.pad(windows.to(hann.dtype), (missing // 2, missing - missing // 2))
         spectrum = torch.fft.rfft(padded.unfold(1, self.n_fft, self.hop_length) * hann)
         power = spectrum.real.square() + spectrum.imag.square()
         # 10 log10(max(sqrt(m), amin)) written without the root, whose gradient at 0 is infinite.
-        decibels = 5.0 * torch.log10((power @ bank).clamp_min(_AMIN**2))
+        frames = power.flatten(0, 1).T
+        mel = (torch.sparse.mm(bank, frames) if bank.is_sparse else bank @ frames).reshape(
+            self.n_mels, *power.shape[:2]
+        )
+        decibels = 5.0 * torch.log10(mel.transpose(0, 1).clamp_min(_AMIN**2))
         decibels = decibels - decibels.amax(dim=(1, 2), keepdim=True)
-        return decibels.clamp_min(-_DYNAMIC_RANGE_DB).transpose(1, 2).to(torch.float32)
+        return decibels.clamp_min(-_DYNAMIC_RANGE_DB).to(torch.float32)
 
     def extra_repr(self) -> str:
         """Shown when the module is printed."""

@@ -17,7 +17,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 _BN_EPS = 1e-3
 _BN_MOMENTUM = 0.01
 # Max pooling follows these convolutions (counted from 0).
-_POOLED = (1, 3, 5)
+POOLED = (1, 3, 5)
 
 
 class L3Net(nn.Module):
@@ -58,7 +58,7 @@ class L3Net(nn.Module):
             x = conv(x)
             if i < len(self.norms):
                 x = torch.relu(self.norms[i](x))
-            if i in _POOLED:
+            if i in POOLED:
                 x = nn.functional.max_pool2d(x, 2)
         return x.amax(dim=(2, 3))
 
@@ -67,20 +67,20 @@ class L3Net(nn.Module):
         layers: list[tuple[int, int, int]] = []
         for i in range(len(self.convs)):
             layers.append((3, 1, 1))
-            if i in _POOLED:
+            if i in POOLED:
                 layers.append((2, 2, 1))
         return tuple(layers)
 
-    def folded(self) -> nn.Module:
+    def folded(self) -> FoldedL3:
         """The same function in eval mode with every batch norm but the first folded into its convolution.
 
         (The first one comes before the zero padding of the first convolution, so its offset cannot be folded.)
         The result shares no tensor with this net and is in channels_last, the faster layout on CPUs.
         """
-        return _FoldedL3(self)
+        return FoldedL3(self)
 
 
-class _FoldedL3(nn.Module):
+class FoldedL3(nn.Module):
     """What :meth:`L3Net.folded` returns."""
 
     def __init__(self, net: L3Net) -> None:
@@ -111,7 +111,7 @@ class _FoldedL3(nn.Module):
         x = (x.to(self.scale.dtype) * self.scale + self.offset).unsqueeze(1)
         for i, conv in enumerate(self.convs):
             x = conv(x)
-            if i in _POOLED:  # max and ReLU commute: pool first, on the larger map
+            if i in POOLED:  # max and ReLU commute: pool first, on the larger map
                 x = nn.functional.max_pool2d(x, 2)
             if i < self.n_relu and i < len(self.convs) - 1:
                 x = torch.relu_(x)

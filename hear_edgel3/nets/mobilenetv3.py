@@ -408,9 +408,12 @@ class _SqueezeExcitation(nn.Module):
 
     def scale(self, squeezed: torch.Tensor) -> torch.Tensor:
         """The factors, shaped to multiply (n, c, f, t)."""
-        shape = [len(squeezed), 1, 1, 1]
-        shape[self.axis] = self.fc2.out_features
-        return torch.sigmoid(self.fc2(torch.relu(squeezed))).view(shape)
+        factors = torch.sigmoid(self.fc2(torch.relu(squeezed)))
+        # Without the number of examples in it, which an exported net would keep.
+        for axis in (1, 2, 3):
+            if axis != self.axis:
+                factors = factors.unsqueeze(axis)
+        return factors
 
 
 class _AttentionPooling(nn.Module):

@@ -137,6 +137,7 @@ def _sparse_rows() -> Iterator[Published]:
                 name=name,
                 summary=f"EdgeL3: L3-Net with {sparsity} % of its weights pruned, {how}",
                 **architecture(_WIDE, final_norm=False, sample_rate=48000, n_fft=2048, hop_length=242, n_mels=256),
+                zeros=float(sparsity) / 100,
                 converter="weights_convert.l3:read_checkpoint",
                 upstream=Upstream(
                     f"{_FILES}/edgel3_{retrain_type}_audio_sparsity_{sparsity}.h5.gz",

@@ -173,6 +173,7 @@ class Checkpoint:
         file_hop_size: default distance of windows of files in seconds.
         labels: name of the list of classes that its logits are of; None if it has none.
         reported: scores its authors report, by name.
+        zeros: fraction of the net's weights that are zero.
         windows_per_batch: windows that run through the net at once on a CPU; more would only cost memory.
         hop_ms: default distance of timestamp embeddings.
         default_features: words of the vocabulary that are meant when there are none.
@@ -197,6 +198,7 @@ class Checkpoint:
     file_hop_size: float = 0.05
     labels: str | None = None
     reported: Mapping[str, float] = field(default_factory=dict)
+    zeros: float = 0.0
     windows_per_batch: int = 16
     hop_ms: float = 50.0
     default_features: str = ""

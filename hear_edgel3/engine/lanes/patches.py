@@ -1,0 +1,156 @@
+"""The layout of images, and how a kernel takes a patch of one with its surroundings.
+
+An image of H rows is cut into as many horizontal strips as a vector has lanes; the same pixel of all strips is one
+vector. With 4 lanes, 8 rows and 3 columns:
+
+    row 0  a b c  strip 0
+    row 1  d e f                row 0 of the strips   [a g m s]  [b h n t]  [c i o u]
+    row 2  g h i  strip 1       row 1 of the strips   [d j p v]  [e k q w]  [f l r x]
+    row 3  j k l
+    row 4  m n o  strip 2
+    row 5  p q r
+    row 6  s t u  strip 3
+    row 7  v w x
+
+So a neighbour to the left or right is the vector next to it, one above or below the vector a row away: every one of the
+nine shifts of a 3 by 3 convolution is an aligned load, even for a single window. Only above a strip's first row and
+below its last one another strip begins: there, the vectors of the last (or first) row, moved by a lane, are what is
+needed, and the zeros that move in at the first (or last) lane are the image's own zero padding.
+
+Arrays are (channels, H / lanes, W, lanes) float32, aligned to a vector.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hear_edgel3.engine.lanes.compiled import part
+from hear_edgel3.engine.lanes.place import HALVE, KEEP
+from hear_edgel3.engine.lanes.vectors import (
+    columns_of,
+    from_lane_before,
+    from_lane_behind,
+    lanes_of,
+    larger,
+    largest,
+    load,
+    pooled,
+    rows_of,
+    store,
+    store_tile,
+    tile_larger,
+)
+
+
+@part
+def take_patch(
+    zero: Any,
+    target: int,
+    source: int,
+    height: int,
+    width: int,
+    top: int,
+    left: int,
+    rows: int,
+    columns: int,
+) -> None:
+    """Copies a patch of a plane, with zeros where there is no image.
+
+    Args:
+        zero: a vector of zeros.
+        target: address of rows * columns vectors.
+        source: address of the plane, of height * width vectors.
+        height: rows of a strip.
+        width: columns of the image.
+        top: the patch's first row in a strip, from -1.
+        left: its first column, from -1.
+        rows: of the patch; at most one of them lies below the strip.
+        columns: of the patch.
+    """
+    size = 4 * lanes_of(zero)
+    first, last = max(0, -left), min(columns, width - left)
+    for r in range(rows):
+        row = top + r
+        line = target + r * columns * size
+        for c in range(first):
+            store(zero, line + c * size)
+        for c in range(last, columns):
+            store(zero, line + c * size)
+        if row < 0:
+            origin = source + ((height - 1) * width + left) * size
+            for c in range(first, last):
+                store(from_lane_before(load(zero, origin + c * size)), line + c * size)
+        elif row >= height:
+            origin = source + left * size
+            for c in range(first, last):
+                store(from_lane_behind(load(zero, origin + c * size)), line + c * size)
+        else:
+            origin = source + (row * width + left) * size
+            for c in range(first, last):
+                store(load(zero, origin + c * size), line + c * size)
+
+
+@part
+def put_tile(
+    tile: Any,
+    floor: Any,
+    target: int,
+    channel: int,
+    n_channels: int,
+    height: int,
+    width: int,
+    top: int,
+    left: int,
+    pool: int,
+    room: int,
+) -> None:
+    """Writes a tile of one output channel, after ReLU and pooling; what lies beyond the image is left out.
+
+    Args:
+        tile: of the output, before ReLU.
+        floor: a vector of zeros for ReLU, of -inf without.
+        target: address of the output, (channels, height, width) vectors, halved if pooled; (tiles, channels) if whole.
+        channel: which one.
+        n_channels: of the output.
+        height: rows of a strip of the output before pooling.
+        width: its columns.
+        top: the tile's first row.
+        left: its first column.
+        pool: KEEP, HALVE or WHOLE.
+        room: address of memory for a tile.
+    """
+    size = 4 * lanes_of(floor)
+    rows, columns = rows_of(tile), columns_of(tile)
+    valid = min(columns, width - left)
+    tile = tile_larger(tile, floor)
+    if pool == KEEP:
+        place = target + ((channel * height + top) * width + left) * size
+        if valid == columns:
+            store_tile(tile, place, width * size)
+        else:
+            store_tile(tile, room, columns * size)
+            for r in range(rows):
+                for c in range(valid):
+                    store(load(floor, room + (r * columns + c) * size), place + (r * width + c) * size)
+    elif pool == HALVE:
+        half, few = width // 2, columns // 2
+        place = target + ((channel * (height // 2) + top // 2) * half + left // 2) * size
+        if valid == columns:
+            store_tile(pooled(tile), place, half * size)
+        else:
+            store_tile(pooled(tile), room, few * size)
+            for r in range(rows // 2):
+                for c in range(valid // 2):
+                    store(load(floor, room + (r * few + c) * size), place + (r * half + c) * size)
+    else:
+        most = floor
+        if valid == columns:
+            most = largest(tile)
+        else:
+            store_tile(tile, room, columns * size)
+            most = load(floor, room)
+            for r in range(rows):
+                for c in range(valid):
+                    most = larger(most, load(floor, room + (r * columns + c) * size))
+        number = top // rows * ((width + columns - 1) // columns) + left // columns
+        store(most, target + (number * n_channels + channel) * size)
