@@ -17,27 +17,15 @@ from pathlib import Path
 
 import torch
 
-from hear_edgel3.extractor import Extractor
-from hear_edgel3.registry import resolve
-from support import mobilenetv3_reference as reference
 from tests.benchmarks.speed import interleaved
+from tests.benchmarks.subjects import extractor_of, net_of
 
 _CHUNK = 64
 
 
-def extractor_of(name: str, sample_rate: int) -> Extractor:
-    """An extractor with seeded weights."""
-    configuration = resolve(name)
-    arguments = configuration.net.arguments
-    spec = reference.Spec(arguments["width_mult"], arguments["head"], strides=arguments["strides"])
-    net = configuration.net.build()
-    net.load_state_dict(reference.seeded_state(spec))  # of a sane scale: vanishing activations would be slower
-    return Extractor(configuration, configuration.checkpoint.frontend.build(), net, sample_rate).eval()
-
-
 def measure_time(name: str, seconds: float, repeats: int) -> None:
     """Prints a table for one configuration."""
-    model = extractor_of(name, 32000)
+    model = extractor_of(name, net_of(name))
     clip = torch.randn(1, round(32000 * seconds), generator=torch.Generator().manual_seed(0)) * 0.1
     hop = round(model.hop_ms * 32)
 
@@ -93,7 +81,7 @@ def table(title: str, functions: dict, repeats: int, seconds: float) -> None:
 def peak_mib(name: str, minutes: float, sample_rate: int) -> tuple[float, float, float]:
     """MiB above the loaded model while timestamps of a clip are computed: of the clip, the result, and at the peak."""
     torch.set_num_threads(1)
-    model = extractor_of(name, sample_rate)
+    model = extractor_of(name, net_of(name), sample_rate=sample_rate)
     model.timestamp_embeddings(torch.zeros(1, sample_rate))  # folds the net, builds the constants
     before = resident("VmRSS")
     clip = torch.zeros(1, round(60 * minutes * sample_rate)).uniform_(-0.1, 0.1)

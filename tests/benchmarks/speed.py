@@ -1,13 +1,21 @@
-"""CPU time of the L3 family, whole path from windows to embeddings, against a straightforward eager port.
+"""Speed, whole path from windows to embeddings: ours, a straightforward port, and other engines, in one run.
 
-    python -m tests.benchmarks.speed [--threads 1] [--windows 16] [--repeats 5] [NAME ...]
+    python -m tests.benchmarks.speed [NAME ...] [--batch 10 1] [--threads 1] [--masks uniform early] [--repeats 5]
 
-Repeats are interleaved, so that what else the machine does falls on both; medians are printed.
+NAME is a configuration: sparse_*, sea_* (windows of one second) or mn* (clips of ten). Weights are seeded, zeros at
+random places (--masks: equally many in every layer, or fewer in early ones). Engines that are not installed are left
+out: pip install '.[fast,onnxruntime,openvino]' ncnn. All engines but the straightforward port and ncnn get their
+spectrograms from this package's front end; ncnn's too.
+
+Repeats are interleaved, so that what else the machine does falls on all; medians of CPU time are printed, and of wall
+time. "floor" is the time that the multiplications with the weights that are not zero would take at the measured peak of
+the cores, and nothing else.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import statistics
 import time
 from collections.abc import Callable
@@ -15,9 +23,13 @@ from collections.abc import Callable
 import torch
 
 from hear_edgel3.extractor import Extractor
+from hear_edgel3.nets.l3 import L3Net
 from hear_edgel3.registry import resolve
-from support import synthetic
 from tests.benchmarks.straightforward import StraightforwardL3
+from tests.benchmarks.subjects import MASKS, engines_for, extractor_of, net_of
+
+_DEFAULT = ("sparse_53", "sparse_72", "sparse_87", "sparse_95", "sea_64", "sea_512", "mn04_as", "mn10_as")
+_CLIP_SECONDS = 10
 
 
 def interleaved(functions: dict[str, Callable[[], object]], repeats: int) -> dict[str, tuple[float, float]]:
@@ -35,53 +47,113 @@ def interleaved(functions: dict[str, Callable[[], object]], repeats: int) -> dic
     return {name: (statistics.median(cpu[name]), statistics.median(wall[name])) for name in functions}
 
 
-def measure(name: str, n_windows: int, repeats: int) -> None:
-    """Prints a table for one checkpoint."""
-    row = synthetic.row(name)
-    plain = StraightforwardL3(name).eval()
-    configuration = resolve(name)
-    extractor = Extractor(configuration, row.frontend.build(), row.net.build()).eval()
-    extractor.net.load_state_dict(synthetic.state(name), strict=False)
-    windows = torch.randn(n_windows, row.window, generator=torch.Generator().manual_seed(0)) * 0.1
+def nonzero_macs(net: L3Net, rows: int, columns: int) -> int:
+    """Multiplications with weights that are not zero for an image."""
+    macs = 0
+    for i, conv in enumerate(net.convs):
+        macs += int(conv.weight.count_nonzero()) * rows * columns
+        if i in (1, 3, 5):
+            rows, columns = rows // 2, columns // 2
+    return macs
 
-    @torch.no_grad()
-    def ours() -> torch.Tensor:
-        return torch.cat([extractor._embed(group) for group in torch.split(windows, extractor._group(row.window))])
 
-    @torch.no_grad()
-    def eager() -> torch.Tensor:
-        return plain(windows)
+def contestants(name: str, net: torch.nn.Module, batch: int, threads: int) -> dict[str, Callable[[], torch.Tensor]]:
+    """What runs a batch of windows (or clips), by its name; the straightforward port first."""
+    row = resolve(name).checkpoint
+    samples = row.window if isinstance(net, L3Net) else _CLIP_SECONDS * row.net_sample_rate
+    windows = torch.randn(batch, samples, generator=torch.Generator().manual_seed(0)) * 0.1
+    functions: dict[str, Callable[[], torch.Tensor]] = {}
 
-    @torch.no_grad()
-    def one_by_one() -> torch.Tensor:
-        return torch.cat([plain(windows[i : i + 1]) for i in range(n_windows)])
+    def by(model: Extractor) -> Callable[[], torch.Tensor]:
+        @torch.inference_mode()
+        def run() -> torch.Tensor:
+            return torch.cat([model._embed(group) for group in torch.split(windows, model._group(samples))])
 
-    difference = float((ours() - eager()).abs().max() / eager().abs().max())
-    results = interleaved(
-        {f"eager, batch of {n_windows}": eager, "hear_edgel3": ours, "eager, one at a time": one_by_one}, repeats
-    )
-    baseline = next(iter(results.values()))
-    print(f"\n{name}: {n_windows} windows, {torch.get_num_threads()} thread(s), relative difference {difference:.1e}")
-    print(f"{'':<24}{'CPU ms/window':>14}{'wall ms/window':>16}{'CPU ratio':>11}{'wall ratio':>12}")
+        return run
+
+    if isinstance(net, L3Net):
+        plain = StraightforwardL3("sparse_95" if name.startswith("sparse") else name).eval()
+        plain.net = net
+
+        @torch.no_grad()
+        def eager() -> torch.Tensor:
+            return plain(windows)
+
+        @torch.no_grad()
+        def one_by_one() -> torch.Tensor:
+            return torch.cat([plain(window) for window in windows.split(1)])
+
+        functions["straightforward port"] = eager
+        if batch > 1:
+            functions["the same, one at a time"] = one_by_one
+    else:
+        functions["straightforward port"] = by(extractor_of(name, net, "eager"))
+    for engine in engines_for(net):
+        functions[f"engine {engine}"] = by(extractor_of(name, net, engine))
+    if isinstance(net, L3Net) and importlib.util.find_spec("ncnn") is not None:
+        from tests.benchmarks.ncnn_l3 import compile_net
+
+        frontend, run_ncnn = row.frontend.build(), compile_net(net, threads)
+
+        @torch.inference_mode()
+        def ncnn() -> torch.Tensor:
+            return torch.cat([run_ncnn(frontend(window)) for window in windows.split(1)])
+
+        functions["ncnn"] = ncnn
+    return functions
+
+
+def measure(name: str, mask: str | None, batch: int, threads: int, repeats: int, peak: float | None) -> None:
+    """Prints a table for one net."""
+    net = net_of(name, mask or "uniform")
+    functions = contestants(name, net, batch, threads)
+    expected = next(iter(functions.values()))()
+    row = resolve(name).checkpoint
+    chosen = f"engine {extractor_of(name, net)._runner.choose(net).name}"
+    seconds = batch * (row.window / row.net_sample_rate if isinstance(net, L3Net) else _CLIP_SECONDS)
+    zeros = f", {100 * row.zeros:g} % zeros ({mask})" if mask is not None else ""
+    print(f"\n{name}{zeros}, batch of {batch}, {threads} thread(s)")
+    print(f"{'':<26}{'CPU ms':>9}{'wall ms':>9}{'x port':>8}{'wall x':>8}{'s per s':>9}{'difference':>12}")
+    results = interleaved(functions, repeats)
+    base = results["straightforward port"]
     for label, (cpu, wall) in results.items():
+        difference = float((functions[label]() - expected).abs().max() / expected.abs().max())
+        mark = " *" if label == chosen else ""
         print(
-            f"{label:<24}{1e3 * cpu / n_windows:>14.2f}{1e3 * wall / n_windows:>16.2f}{cpu / baseline[0]:>11.2f}"
-            f"{wall / baseline[1]:>12.2f}"
+            f"{label + mark:<26}{1e3 * cpu / batch:>9.2f}{1e3 * wall / batch:>9.2f}{base[0] / cpu:>8.2f}"
+            f"{base[1] / wall:>8.2f}{cpu / seconds:>9.4f}{difference:>12.1e}"
         )
+    if peak is not None and isinstance(net, L3Net):
+        arguments = row.frontend.arguments
+        frames = -(-row.window // arguments["hop_length"])
+        floor = nonzero_macs(net, arguments["n_mels"], frames) / peak
+        print(f"{'floor of nonzeros':<26}{1e3 * floor:>9.2f}{'':>9}{base[0] / batch / floor:>8.2f}")
 
 
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", default=list(synthetic.NAMES), metavar="NAME")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--windows", type=int, default=16)
+    parser.add_argument("names", nargs="*", default=list(_DEFAULT), metavar="NAME")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1])
+    parser.add_argument("--batch", type=int, nargs="+", default=[10])
+    parser.add_argument("--masks", nargs="+", choices=MASKS, default=["uniform"])
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    print(f"torch {torch.__version__}, medians of {arguments.repeats} interleaved repeats")
+    print(
+        f"torch {torch.__version__}, medians of {arguments.repeats} interleaved repeats, per window or clip; * is ours"
+    )
+    peak = None
+    if importlib.util.find_spec("numba") is not None:
+        from tests.benchmarks.peak import macs_per_second
+
+        peak = macs_per_second()
+        print(f"peak of one core: {peak / 1e9:.1f} G multiply-accumulates per second")
     for name in arguments.names:
-        measure(name, arguments.windows, arguments.repeats)
+        for mask in arguments.masks if name.startswith("sparse") else [None]:
+            for batch in arguments.batch:
+                for threads in arguments.threads:
+                    torch.set_num_threads(threads)
+                    measure(name, mask, batch, threads, arguments.repeats, peak)
 
 
 if __name__ == "__main__":
