@@ -17,6 +17,7 @@ import pytest
 import torch
 
 import hear_edgel3
+from hear_edgel3.engine import Runner
 from hear_edgel3.engine import names as engine_names
 from hear_edgel3.errors import (
     HearEdgeL3Error,
@@ -420,10 +421,11 @@ def test_the_mode_comes_back_after_an_error(sea: Extractor) -> None:
     with pytest.raises(HearEdgeL3Error):
         sea.scene_embeddings(torch.full((1, 16000), float("nan")))
 
-    def broken(net: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
-        raise RuntimeError("out of memory")
+    class Broken(Runner):
+        def __call__(self, net: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
+            raise RuntimeError("out of memory")
 
-    sea._runner = broken
+    sea._runner = Broken()
     with pytest.raises(RuntimeError, match="out of memory"):
         sea.scene_embeddings(torch.zeros(1, 16000))
     assert all(module.training for module in sea.modules())
