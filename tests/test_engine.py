@@ -441,22 +441,22 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Callable[[], tuple[float, bool]]:
 
 
 def kernels() -> list[Path]:
-    return sorted(compiled.cache_folder().glob("series-*.bin"))
+    return sorted(compiled.kernels_folder().glob("series-*.bin"))
 
 
 def test_a_kernel_is_kept(fresh) -> None:
-    assert compiled.cache_folder() == Path(os.environ["HEAR_EDGEL3_CACHE"]) / "kernels"
+    assert compiled.kernels_folder() == Path(os.environ["HEAR_EDGEL3_CACHE"]) / "kernels"
     assert fresh() == (20.0, True)
     assert len(kernels()) == 1
     assert fresh() == (20.0, False)
-    assert [path.suffix for path in compiled.cache_folder().iterdir()] == [".bin"]  # nothing half-written
+    assert [path.suffix for path in compiled.kernels_folder().iterdir()] == [".bin"]  # nothing half-written
 
 
 def test_the_default_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     for value in (None, ""):
         monkeypatch.delenv("HEAR_EDGEL3_CACHE") if value is None else monkeypatch.setenv("HEAR_EDGEL3_CACHE", value)
-        assert compiled.cache_folder() == tmp_path / ".cache" / "hear_edgel3" / "kernels"
+        assert compiled.kernels_folder() == tmp_path / ".cache" / "hear_edgel3" / "kernels"
 
 
 def test_other_sources_are_compiled_again(fresh, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -494,11 +494,11 @@ def test_a_damaged_kernel_is_compiled_again(damage: str, fresh) -> None:
 
 
 def test_a_file_where_the_folder_should_be(fresh) -> None:
-    compiled.cache_folder().parent.mkdir(parents=True, exist_ok=True)
-    compiled.cache_folder().write_text("in the way")
+    compiled.kernels_folder().parent.mkdir(parents=True, exist_ok=True)
+    compiled.kernels_folder().write_text("in the way")
     assert fresh() == (20.0, True)
     assert fresh() == (20.0, True)
-    assert compiled.cache_folder().read_text() == "in the way"
+    assert compiled.kernels_folder().read_text() == "in the way"
 
 
 def test_a_folder_where_the_file_should_be(fresh) -> None:

@@ -73,10 +73,10 @@ def expected(net: nn.Module, zeros: float) -> Choice:
         net: its shape.
         zeros: fraction of its weights that are zero.
     """
-    from hear_edgel3.engine import numba
+    from hear_edgel3.engine import folded, numba
 
     if not numba.takes(net) or zeros < numba.PAYS:
-        return Choice("torch", "it runs every net everywhere")
+        return Choice("torch", folded.pays(net))
     reason = numba.pays_with(zeros)
     if reason is None:
         return Choice(

@@ -17,7 +17,7 @@ def obstacle(net: nn.Module) -> str | None:  # noqa: ARG001
     return None
 
 
-def pays(net: nn.Module) -> str | None:  # noqa: ARG001
+def pays(net: nn.Module) -> str:  # noqa: ARG001
     """It is good for every net, on every device."""
     return "it runs every net everywhere"
 

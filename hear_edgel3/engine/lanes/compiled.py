@@ -8,7 +8,6 @@ damaged file, only costs time.
 from __future__ import annotations
 
 import hashlib
-import os
 import pickle
 import sys
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from numba.core import serialize
 from numba.core.compiler import CompileResult
 
 from hear_edgel3.atomic import atomic_write
+from hear_edgel3.weights import cache_folder
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -58,10 +58,9 @@ def kernel(function: F) -> F:
     return cast(F, made)
 
 
-def cache_folder() -> Path:
-    """Where compiled kernels are kept: ``kernels`` in the folder of the converted weights."""
-    root = os.environ.get("HEAR_EDGEL3_CACHE") or Path.home() / ".cache" / "hear_edgel3"
-    return Path(root) / "kernels"
+def kernels_folder() -> Path:
+    """Where compiled kernels are kept: in the folder of the converted weights."""
+    return cache_folder() / "kernels"
 
 
 class _Kept:
@@ -80,7 +79,7 @@ class _Kept:
     @property
     def cache_path(self) -> str:
         """The folder, for numba's statistics."""
-        return str(cache_folder())
+        return str(kernels_folder())
 
     def load_overload(self, signature: Any, target_context: Any) -> Any:
         """What was compiled for a signature, or None."""
@@ -110,7 +109,7 @@ class _Kept:
         closure = [cell.cell_contents for cell in self._function.__closure__ or ()]
         code = self._function.__code__
         key = repr((_sources(), code.co_qualname, code.co_freevars, closure, signature, codegen.magic_tuple()))
-        return cache_folder() / f"{code.co_name}-{hashlib.sha256(key.encode()).hexdigest()[:32]}.bin"
+        return kernels_folder() / f"{code.co_name}-{hashlib.sha256(key.encode()).hexdigest()[:32]}.bin"
 
 
 @cache

@@ -8,14 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from hear_edgel3.engine.lanes.compiled import kernel
+from hear_edgel3.engine.lanes.compiled import kernel, part
 from hear_edgel3.engine.lanes.patches import put_tile, take_patch
 from hear_edgel3.engine.lanes.place import Place
 from hear_edgel3.engine.lanes.vectors import (
     add_scaled,
+    columns_of,
+    filled,
+    lanes_of,
     load_tile,
     number_at,
     offset_at,
+    rows_of,
     splat,
     store_tile,
     tile_of,
@@ -47,13 +51,13 @@ class Nonzeros:
         n_out, n_in = weights.shape[:2]
         offsets, values, outputs, counts = [], [], [], []
         for first in range(0, n_in, block):
-            part = weights[:, first : first + block].reshape(n_out, -1)
-            number = np.count_nonzero(part, axis=1)
+            some = weights[:, first : first + block].reshape(n_out, -1)
+            number = np.count_nonzero(some, axis=1)
             order = np.argsort(number, kind="stable")
-            which, places = np.nonzero(part[order])
+            which, places = np.nonzero(some[order])
             channels, taps = np.divmod(places, 9)
             offsets.append(((channels * patch + taps // 3 * pitch + taps % 3) * lanes * 4).astype(np.int32))
-            values.append(part[order][which, places].astype(np.float32))
+            values.append(some[order][which, places].astype(np.float32))
             outputs.append(order)
             counts.append(number[order])
         self.offsets = np.concatenate(offsets)
@@ -97,12 +101,69 @@ class Direct:
         self._kernel(x, *self._fixed, out, *self._more, kept.offsets, kept.values, kept.outputs, kept.starts, room)
 
 
+@part
+def sum_block(
+    like: Any,
+    bias: Any,
+    outputs: Any,
+    starts: Any,
+    offset: int,
+    value: int,
+    block: int,
+    n_blocks: int,
+    patches: int,
+    sums: int,
+    floor: Any,
+    out: int,
+    height: int,
+    width_out: int,
+    top: int,
+    left: int,
+    pool: int,
+) -> None:
+    """Adds up a tile of every output over a block of input channels; after the last block it is written.
+
+    Args:
+        like: a tile, for its shape.
+        bias: of all outputs.
+        outputs: as Nonzeros has them.
+        starts: as Nonzeros has them.
+        offset: address of its offsets.
+        value: address of its values.
+        block: the block's number.
+        n_blocks: how many there are.
+        patches: address of the block's patches.
+        sums: address of memory for a tile of every output, and one more.
+        floor: as put_tile.
+        out: address of the output.
+        height: as put_tile.
+        width_out: as put_tile.
+        top: as put_tile.
+        left: as put_tile.
+        pool: as put_tile.
+    """
+    n_out = len(bias)
+    row = columns_of(like) * 4 * lanes_of(floor)
+    pixels = rows_of(like) * row
+    for j in range(block * n_out, (block + 1) * n_out):
+        o = outputs[j]
+        tile = filled(like, splat(floor, bias[o]))
+        if block > 0:
+            tile = load_tile(tile, sums + o * pixels)
+        for k in range(starts[j], starts[j + 1]):
+            tile = add_scaled(tile, number_at(value + 4 * k), patches + offset_at(offset + 4 * k))
+        if block < n_blocks - 1:
+            store_tile(tile, sums + o * pixels, row)
+        else:
+            put_tile(tile, floor, out, o, n_out, height, width_out, top, left, pool, sums + n_out * pixels)
+
+
 @cache
 def make_kernel(rows: int, columns: int, lanes: int) -> Callable[..., None]:
     """The kernel for tiles of some rows and columns."""
     size = 4 * lanes
     tall, wide = rows + 2, columns + 2
-    pixels, patch = rows * columns * size, tall * wide * size
+    patch = tall * wide * size
 
     @kernel
     def convolve(
@@ -122,13 +183,12 @@ def make_kernel(rows: int, columns: int, lanes: int) -> Callable[..., None]:
         starts: Any,
         room: int,
     ) -> None:
-        n_out = len(bias)
         n_blocks = (n_in + block - 1) // block
         across = (width_out + columns - 1) // columns
         sums = room + block * patch
-        spare = sums + n_out * pixels
         offset, value = offsets.ctypes.data, values.ctypes.data
         zero = zeros(lanes)
+        like = tile_of(rows, columns, zero)
         floor = zero if relu else splat(zero, np.float32(-np.inf))
         for t in range(height // rows * across):
             top, left = t // across * rows, t % across * columns
@@ -137,16 +197,24 @@ def make_kernel(rows: int, columns: int, lanes: int) -> Callable[..., None]:
                 for i in range(first, min(first + block, n_in)):
                     plane = x + i * height * width * size
                     take_patch(zero, room + (i - first) * patch, plane, height, width, top - 1, left - 1, tall, wide)
-                for j in range(b * n_out, (b + 1) * n_out):
-                    o = outputs[j]
-                    tile = tile_of(rows, columns, splat(zero, bias[o]))
-                    if b > 0:
-                        tile = load_tile(tile, sums + o * pixels)
-                    for k in range(starts[j], starts[j + 1]):
-                        tile = add_scaled(tile, number_at(value + 4 * k), room + offset_at(offset + 4 * k))
-                    if b < n_blocks - 1:
-                        store_tile(tile, sums + o * pixels, columns * size)
-                    else:
-                        put_tile(tile, floor, out, o, n_out, height, width_out, top, left, pool, spare)
+                sum_block(
+                    like,
+                    bias,
+                    outputs,
+                    starts,
+                    offset,
+                    value,
+                    b,
+                    n_blocks,
+                    room,
+                    sums,
+                    floor,
+                    out,
+                    height,
+                    width_out,
+                    top,
+                    left,
+                    pool,
+                )
 
     return convolve

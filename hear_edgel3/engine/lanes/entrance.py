@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from hear_edgel3.engine.lanes.compiled import kernel, part
-from hear_edgel3.engine.lanes.direct import Nonzeros
-from hear_edgel3.engine.lanes.patches import put_tile, take_patch
+from hear_edgel3.engine.lanes.direct import Nonzeros, sum_block
+from hear_edgel3.engine.lanes.patches import take_patch
 from hear_edgel3.engine.lanes.place import Place
 from hear_edgel3.engine.lanes.vectors import (
     add_scaled,
@@ -24,9 +24,6 @@ from hear_edgel3.engine.lanes.vectors import (
     lanes_of_tile,
     largest,
     load,
-    load_tile,
-    number_at,
-    offset_at,
     splat,
     store,
     store_tile,
@@ -35,7 +32,7 @@ from hear_edgel3.engine.lanes.vectors import (
     tile_plus,
     zeros,
 )
-from hear_edgel3.engine.lanes.winograd import GROUP, SPARE, patch_into, put_group, sum_products, transformed
+from hear_edgel3.engine.lanes.winograd import GROUP, SPARE, patch_into, put_tiles, transformed
 
 
 class Entrance:
@@ -222,7 +219,7 @@ def make_direct_kernel(rows: int, columns: int, lanes: int) -> Callable[..., Non
     """The kernel for tiles of some rows and columns."""
     size = 4 * lanes
     tall, wide = rows + 2, columns + 2
-    pixels, patch = rows * columns * size, tall * wide * size
+    patch = tall * wide * size
 
     @kernel
     def convolve(
@@ -243,7 +240,7 @@ def make_direct_kernel(rows: int, columns: int, lanes: int) -> Callable[..., Non
         starts: Any,
         room: int,
     ) -> None:
-        n_out, n_in = len(bias), len(first_bias)
+        n_in = len(first_bias)
         n_blocks = (n_in + block - 1) // block
         across = (width_out + columns - 1) // columns
         offset, value = offsets.ctypes.data, values.ctypes.data
@@ -252,10 +249,9 @@ def make_direct_kernel(rows: int, columns: int, lanes: int) -> Callable[..., Non
         pitch = width + columns + 4
         framed = room
         frame(zero, framed, x, height, width, pitch)
-        line = tile_of(1, wide, zero)
+        line, like = tile_of(1, wide, zero), tile_of(rows, columns, zero)
         patches = framed + (height + 2) * pitch * size
         sums = patches + block * patch
-        spare = sums + n_out * pixels
         for t in range(height // rows * across):
             top, left = t // across * rows, t % across * columns
             for b in range(n_blocks):
@@ -265,17 +261,25 @@ def make_direct_kernel(rows: int, columns: int, lanes: int) -> Callable[..., Non
                     first_layer(
                         line, first, first_bias, i, framed, pitch, height, width, top - 1, left - 1, tall, target
                     )
-                for j in range(b * n_out, (b + 1) * n_out):
-                    o = outputs[j]
-                    tile = tile_of(rows, columns, splat(zero, bias[o]))
-                    if b > 0:
-                        tile = load_tile(tile, sums + o * pixels)
-                    for k in range(starts[j], starts[j + 1]):
-                        tile = add_scaled(tile, number_at(value + 4 * k), patches + offset_at(offset + 4 * k))
-                    if b < n_blocks - 1:
-                        store_tile(tile, sums + o * pixels, columns * size)
-                    else:
-                        put_tile(tile, floor, out, o, n_out, height, width_out, top, left, pool, spare)
+                sum_block(
+                    like,
+                    bias,
+                    outputs,
+                    starts,
+                    offset,
+                    value,
+                    b,
+                    n_blocks,
+                    patches,
+                    sums,
+                    floor,
+                    out,
+                    height,
+                    width_out,
+                    top,
+                    left,
+                    pool,
+                )
 
     return convolve
 
@@ -284,8 +288,7 @@ def make_direct_kernel(rows: int, columns: int, lanes: int) -> Callable[..., Non
 def make_winograd_kernel(rows: int, lanes: int, block: int, tiles: int) -> Callable[..., None]:
     """The kernel for a second layer that is computed by Winograd's algorithm."""
     size = 4 * lanes
-    places, group = (rows + 2) * 6, GROUP
-    parts = group // block
+    places = (rows + 2) * 6
 
     @kernel
     def convolve(
@@ -302,11 +305,11 @@ def make_winograd_kernel(rows: int, lanes: int, block: int, tiles: int) -> Calla
         weights: Any,
         room: int,
     ) -> None:
-        n_out, n_in = len(bias), len(first_bias)
+        n_in = len(first_bias)
         across = (width_out + 3) // 4
         total = height // rows * across
         # A vector more than is needed, so that places do not fall on each other in the cache.
-        stride_in, stride_out = (n_in * tiles + 1) * size, (group * tiles + 1) * size
+        stride_in, stride_out = (n_in * tiles + 1) * size, (GROUP * tiles + 1) * size
         zero = zeros(lanes)
         floor = zero if relu else splat(zero, np.float32(-np.inf))
         line, like, blank = tile_of(1, 6, zero), tile_of(rows, 4, zero), tile_of(block, tiles, zero)
@@ -326,26 +329,27 @@ def make_winograd_kernel(rows: int, lanes: int, block: int, tiles: int) -> Calla
                         line, first, first_bias, i, framed, pitch, height, width, top - 1, left - 1, rows + 2, patch
                     )
                     patch_into(zero, rows, patch, 6 * size, inputs + (i * tiles + t) * size, stride_in, spare)
-            for g in range(n_out // group):
-                w = weights.ctypes.data + g * places * group * n_in * 4
-                sum_products(blank, places, parts, w, n_in, inputs, stride_in, sums, stride_out)
-                put_group(
-                    like,
-                    bias,
-                    g * group,
-                    group,
-                    begin,
-                    min(tiles, total - begin),
-                    tiles,
-                    across,
-                    sums,
-                    stride_out,
-                    floor,
-                    out,
-                    height,
-                    width_out,
-                    pool,
-                    spare,
-                )
+            n_tiles = min(tiles, total - begin)
+            u = weights.ctypes.data
+            put_tiles(
+                blank,
+                like,
+                u,
+                bias,
+                n_in,
+                begin,
+                n_tiles,
+                across,
+                inputs,
+                stride_in,
+                sums,
+                stride_out,
+                floor,
+                out,
+                height,
+                width_out,
+                pool,
+                spare,
+            )
 
     return convolve

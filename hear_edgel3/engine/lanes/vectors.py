@@ -196,6 +196,12 @@ def tile_of(rows: Any, columns: Any, vector: Any) -> Any:
 
 
 @_primitive
+def filled(like: Any, vector: Any) -> Any:
+    """A tile of another one's shape, with the same vector everywhere."""
+    return like, lambda b, _, v: _joined(b, [v] * like.count)
+
+
+@_primitive
 def load_tile(like: Any, address: Any) -> Any:
     """A tile of another one's shape, whose vectors lie one behind the other."""
     size = like.lanes * _BYTES

@@ -283,12 +283,57 @@ def put_group(
             put_tile(tile, floor, out, first + o, len(bias), height, width_out, top, left, pool, spare)
 
 
+@part
+def put_tiles(
+    blank: Any,
+    like: Any,
+    weights: int,
+    bias: Any,
+    n_in: int,
+    begin: int,
+    n_tiles: int,
+    across: int,
+    inputs: int,
+    stride_in: int,
+    sums: int,
+    stride_out: int,
+    floor: Any,
+    out: int,
+    height: int,
+    width_out: int,
+    pool: int,
+    spare: int,
+) -> None:
+    """Computes some tiles of all outputs from their transformed patches, group by group; arguments as of its parts."""
+    places, parts = (rows_of(like) + 2) * 6, GROUP // rows_of(blank)
+    for first in range(0, len(bias), GROUP):
+        w = weights + first * places * n_in * 4
+        sum_products(blank, places, parts, w, n_in, inputs, stride_in, sums, stride_out)
+        put_group(
+            like,
+            bias,
+            first,
+            GROUP,
+            begin,
+            n_tiles,
+            columns_of(blank),
+            across,
+            sums,
+            stride_out,
+            floor,
+            out,
+            height,
+            width_out,
+            pool,
+            spare,
+        )
+
+
 @cache
 def make_kernel(rows: int, lanes: int, block: int, tiles: int) -> Callable[..., None]:
     """The kernel for tiles of 4 or 2 rows, with `block` outputs of some tiles in registers."""
     size = 4 * lanes
-    places, group = (rows + 2) * 6, GROUP
-    parts = group // block
+    places = (rows + 2) * 6
 
     @kernel
     def convolve(
@@ -304,11 +349,10 @@ def make_kernel(rows: int, lanes: int, block: int, tiles: int) -> Callable[..., 
         weights: Any,
         room: int,
     ) -> None:
-        n_out = len(bias)
         across = (width_out + 3) // 4
         total = height // rows * across
         # A vector more than is needed, so that places do not fall on each other in the cache.
-        stride_in, stride_out = (n_in * tiles + 1) * size, (group * tiles + 1) * size
+        stride_in, stride_out = (n_in * tiles + 1) * size, (GROUP * tiles + 1) * size
         patch = room
         spare = patch + 36 * size
         inputs = spare + 64 * size
@@ -330,26 +374,27 @@ def make_kernel(rows: int, lanes: int, block: int, tiles: int) -> Callable[..., 
                     else:
                         take_patch(zero, patch, plane, height, width, top - 1, left - 1, rows + 2, 6)
                         patch_into(zero, rows, patch, 6 * size, target, stride_in, spare)
-            for g in range(n_out // group):
-                w = weights.ctypes.data + g * places * group * n_in * 4
-                sum_products(blank, places, parts, w, n_in, inputs, stride_in, sums, stride_out)
-                put_group(
-                    like,
-                    bias,
-                    g * group,
-                    group,
-                    begin,
-                    min(tiles, total - begin),
-                    tiles,
-                    across,
-                    sums,
-                    stride_out,
-                    floor,
-                    out,
-                    height,
-                    width_out,
-                    pool,
-                    spare,
-                )
+            n_tiles = min(tiles, total - begin)
+            u = weights.ctypes.data
+            put_tiles(
+                blank,
+                like,
+                u,
+                bias,
+                n_in,
+                begin,
+                n_tiles,
+                across,
+                inputs,
+                stride_in,
+                sums,
+                stride_out,
+                floor,
+                out,
+                height,
+                width_out,
+                pool,
+                spare,
+            )
 
     return convolve
