@@ -34,6 +34,10 @@ class ComputationError(HearEdgeL3Error, RuntimeError):
     """The device could not do the work (out of memory, for example)."""
 
 
+class DatasetError(HearEdgeL3Error, ValueError):
+    """A folder is not a dataset of embeddings, or one that is damaged or does not fit."""
+
+
 class OutputError(HearEdgeL3Error, OSError):
     """A result could not be written."""
 
