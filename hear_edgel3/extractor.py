@@ -357,7 +357,7 @@ class Extractor(nn.Module):
         return resample(moved, self.sample_rate, self.net_sample_rate).float()
 
     def _embed(self, windows: torch.Tensor) -> torch.Tensor:
-        return self._runner(self.net, self.frontend(windows)).float()
+        return self._runner.embed(self.net, self.frontend, windows).float()
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:

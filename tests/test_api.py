@@ -422,7 +422,7 @@ def test_the_mode_comes_back_after_an_error(sea: Extractor) -> None:
         sea.scene_embeddings(torch.full((1, 16000), float("nan")))
 
     class Broken(Runner):
-        def __call__(self, net: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
+        def embed(self, net: torch.nn.Module, frontend: torch.nn.Module, windows: torch.Tensor) -> torch.Tensor:
             raise RuntimeError("out of memory")
 
     sea._runner = Broken()

@@ -43,7 +43,7 @@ def load(weights_folder: Path) -> Callable[..., Extractor]:
 def embed(extractor: Extractor, windows: np.ndarray) -> np.ndarray:
     """Windows through front end and engine, without framing."""
     with torch.no_grad():
-        return extractor._runner(extractor.net, extractor.frontend(torch.from_numpy(windows))).numpy()
+        return extractor._embed(torch.from_numpy(windows)).numpy()
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> float:

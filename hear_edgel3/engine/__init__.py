@@ -31,7 +31,10 @@ class Engine(Protocol):
         """Why "auto" should take it for a net that it can run, or None."""
 
     def compile_net(self, net: nn.Module) -> Compiled:
-        """The net, in eval mode, as it runs it."""
+        """The net, in eval mode, as it runs it.
+
+        If that has a method ``from_samples(frontend, windows)``, it embeds windows, or returns None if it cannot.
+        """
 
 
 # In the order in which "auto" asks them.
@@ -131,6 +134,13 @@ class Runner:
     def __call__(self, net: nn.Module, x: torch.Tensor) -> torch.Tensor:
         """Runs ``net``, which is in eval mode and keeps its parameters, on ``x``."""
         return self._ready(net)[1](x)
+
+    def embed(self, net: nn.Module, frontend: nn.Module, windows: torch.Tensor) -> torch.Tensor:
+        """Runs ``net`` on what ``frontend`` makes of windows; an engine may run both at once."""
+        run = self._ready(net)[1]
+        from_samples = getattr(run, "from_samples", None)
+        embedding = None if from_samples is None else from_samples(frontend, windows)
+        return run(frontend(windows)) if embedding is None else cast(torch.Tensor, embedding)
 
     def windows(self, net: nn.Module, usual: int) -> int:
         """How many windows to give at once, where ``usual`` suits torch."""

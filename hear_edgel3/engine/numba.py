@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from hear_edgel3.engine import folded
 from hear_edgel3.errors import MissingExtra
+from hear_edgel3.frontends.l3 import L3MelSpectrogram
 from hear_edgel3.nets.l3 import L3Net
+
+if TYPE_CHECKING:
+    from hear_edgel3.engine.lanes.net import LanesNet
+    from hear_edgel3.engine.lanes.spectrogram import Spectrogram
 
 # Its threads take a window each; with a few more than one, none waits long for another.
 WINDOWS_PER_THREAD = 4
@@ -49,27 +54,60 @@ def pays_with(zeros: float) -> str | None:
     return f"{100 * zeros:.1f} % of its weights are zero"
 
 
-def compile_net(net: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
-    """The net for images of any size; agrees with float64 to 2e-6 of an embedding's peak on noise.
+def compile_net(net: nn.Module) -> CompiledL3:
+    """The net for images of any size; agrees with float64 to 2e-6 of an embedding's peak on noise."""
+    assert isinstance(net, L3Net)
+    return CompiledL3(net)
+
+
+class CompiledL3:
+    """A net, and the front end with it.
 
     Images whose rows cannot be shared out to the lanes of a vector go through torch.
+
+    Args:
+        net: in eval mode.
     """
-    from hear_edgel3.engine.lanes.compiled import native_lanes
-    from hear_edgel3.engine.lanes.net import LanesNet, Plain, Settings, lanes_for
 
-    assert isinstance(net, L3Net)
-    plain_net = folded.compile_net(net)
-    plain = Plain.of(net)
-    made: dict[tuple[int, int], LanesNet | None] = {}
+    def __init__(self, net: L3Net) -> None:
+        from hear_edgel3.engine.lanes.net import Plain
 
-    def run(x: torch.Tensor) -> torch.Tensor:
-        size = (x.shape[1], x.shape[2])
-        if size not in made:
-            lanes = lanes_for(size[0], sum(plain.pooled), native_lanes())
-            made[size] = None if lanes is None else LanesNet(plain, *size, lanes, Settings.usual())
-        compiled = made[size]
+        self._in_torch = folded.compile_net(net)
+        self._plain = Plain.of(net)
+        self._nets: dict[tuple[int, int], LanesNet | None] = {}
+        self._frontends: dict[str, Spectrogram] = {}
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Embeds (n, n_mels, n_frames) images."""
+        compiled = self._for_size(x.shape[1], x.shape[2])
         if compiled is None:
-            return plain_net(x)
+            return self._in_torch(x)
         return torch.from_numpy(compiled(x.detach().float().numpy(), torch.get_num_threads()))
 
-    return run
+    def from_samples(self, frontend: nn.Module, windows: torch.Tensor) -> torch.Tensor | None:
+        """Embeds (n, samples) windows: each thread makes its own images. None if this front end cannot be compiled."""
+        if type(frontend) is not L3MelSpectrogram or frontend._forward_hooks or frontend._forward_pre_hooks:
+            return None
+        n_fft = frontend.n_fft
+        if n_fft & (n_fft - 1) or n_fft < 4 or windows.dtype not in (torch.float32, torch.float64):
+            return None
+        compiled = self._for_size(frontend.n_mels, frontend.n_frames(windows.shape[1]))
+        if compiled is None:
+            return None
+        what = frontend.extra_repr()
+        if what not in self._frontends:
+            from hear_edgel3.engine.lanes.spectrogram import Spectrogram
+
+            self._frontends[what] = Spectrogram(frontend)
+        samples = windows.detach().contiguous().numpy()
+        return torch.from_numpy(compiled(samples, torch.get_num_threads(), self._frontends[what]))
+
+    def _for_size(self, height: int, width: int) -> LanesNet | None:
+        from hear_edgel3.engine.lanes.compiled import native_lanes
+        from hear_edgel3.engine.lanes.net import LanesNet, Settings, lanes_for
+
+        size = (height, width)
+        if size not in self._nets:
+            lanes = lanes_for(height, sum(self._plain.pooled), native_lanes())
+            self._nets[size] = None if lanes is None else LanesNet(self._plain, *size, lanes, Settings.usual())
+        return self._nets[size]

@@ -10,8 +10,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-_AMIN = 1e-10
-_DYNAMIC_RANGE_DB = 80.0
+AMIN = 1e-10
+DYNAMIC_RANGE_DB = 80.0
 
 
 def mel_filter_bank(sample_rate: int, n_fft: int, n_mels: int) -> torch.Tensor:
@@ -60,12 +60,17 @@ class L3MelSpectrogram(nn.Module):
         """Frames in a window of ``n_samples``: one per started hop ("same" padding)."""
         return -(-n_samples // self.hop_length)
 
+    def constants(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The DFT window (n_fft,) and the mel bank (n_mels, n_fft // 2 + 1), both float64, on the CPU."""
+        hann = torch.hann_window(self.n_fft, periodic=True, dtype=torch.float64).to(torch.float32)
+        bank = mel_filter_bank(self.sample_rate, self.n_fft, self.n_mels)
+        return hann.double(), bank.T.double().contiguous()
+
     def _on(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
         """The DFT window (n_fft,) and the mel bank (n_mels, n_fft // 2 + 1) on ``device``, sparse on a CPU."""
         if device not in self._constants:
             dtype = torch.float32 if device.type == "mps" else torch.float64
-            hann = torch.hann_window(self.n_fft, periodic=True, dtype=torch.float64).to(torch.float32)
-            bank = mel_filter_bank(self.sample_rate, self.n_fft, self.n_mels).T.contiguous()
+            hann, bank = self.constants()
             # Kept for later calls, which may want gradients: never as tensors of inference mode.
             with torch.inference_mode(False):
                 bank = bank.to(device, dtype).clone()
@@ -103,9 +108,9 @@ class L3MelSpectrogram(nn.Module):
         mel = (torch.sparse.mm(bank, frames) if bank.is_sparse else bank @ frames).reshape(
             self.n_mels, *power.shape[:2]
         )
-        decibels = 5.0 * torch.log10(mel.transpose(0, 1).clamp_min(_AMIN**2))
+        decibels = 5.0 * torch.log10(mel.transpose(0, 1).clamp_min(AMIN**2))
         decibels = decibels - decibels.amax(dim=(1, 2), keepdim=True)
-        return decibels.clamp_min(-_DYNAMIC_RANGE_DB).to(torch.float32)
+        return decibels.clamp_min(-DYNAMIC_RANGE_DB).to(torch.float32)
 
     def extra_repr(self) -> str:
         """Shown when the module is printed."""

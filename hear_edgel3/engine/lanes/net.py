@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,11 +13,10 @@ from torch import nn
 from hear_edgel3.engine.lanes.compiled import many_registers
 from hear_edgel3.engine.lanes.direct import Direct
 from hear_edgel3.engine.lanes.entrance import DenseEntrance, Entrance
+from hear_edgel3.engine.lanes.memory import aligned
 from hear_edgel3.engine.lanes.place import HALVE, KEEP, WHOLE, Place
 from hear_edgel3.engine.lanes.winograd import GROUP, Winograd
 from hear_edgel3.nets.l3 import POOLED, L3Net
-
-_ALIGNMENT = 4096
 
 
 @dataclass(frozen=True)
@@ -137,16 +136,9 @@ class _Memory:
     """What a call needs: the image, the outputs of two layers, and room for a layer to work in."""
 
     def __init__(self, image: int, size: int, room: int) -> None:
-        self.image = _aligned(image)
-        self.maps = (_aligned(size), _aligned(size))
-        self.room = _aligned(room)
-
-
-def _aligned(size: int) -> np.ndarray:
-    """Float32 values that begin at a page."""
-    memory = np.empty(4 * size + _ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % _ALIGNMENT
-    return memory[start : start + 4 * size].view(np.float32)
+        self.image = aligned(image)
+        self.maps = (aligned(size), aligned(size))
+        self.room = aligned(room)
 
 
 class LanesNet:
@@ -178,12 +170,15 @@ class LanesNet:
         )
         self._idle: list[_Memory] = []
 
-    def __call__(self, images: np.ndarray, threads: int) -> np.ndarray:
+    def __call__(
+        self, images: np.ndarray, threads: int, frontend: Callable[[np.ndarray], np.ndarray] | None = None
+    ) -> np.ndarray:
         """Embeds images.
 
         Args:
-            images: (n, height, width) float32.
+            images: (n, height, width) float32; or (n, samples), of what `frontend` makes images of.
             threads: how many may run at once; there is one image to a thread.
+            frontend: called by the thread that the image is for.
 
         Returns:
             (n, n_out) float32.
@@ -199,7 +194,8 @@ class LanesNet:
                 except IndexError:
                     memory = _Memory(*self._sizes)
                 for i in numbers:  # each number goes to one thread: a range's iterator is never torn
-                    result[i] = self._one(images[i], memory)
+                    image = images[i] if frontend is None else frontend(images[i])
+                    result[i] = self._one(image, memory)
                 self._idle.append(memory)
             except BaseException as error:
                 errors.append(error)

@@ -1,8 +1,9 @@
-"""Vectors of float32 lanes for numba: the few primitives that the kernels are written with.
+"""Vectors for numba: the few primitives that the kernels are written with.
 
-A :class:`Vector` is one register (or as many as the machine needs for its lanes); a :class:`Tile` is a fixed number of
-vectors that stay in registers over a loop. Both exist only inside compiled functions. ``+``, ``-`` and ``*`` work on
-vectors, and ``*`` with a float32 in front. Addresses are plain integers, of memory that is aligned to a vector.
+A :class:`Vector` of float32 or float64 is one register (or as many as the machine needs for its lanes); a
+:class:`Tile` is a fixed number of vectors that stay in registers over a loop. Both exist only inside compiled
+functions. ``+``, ``-`` and ``*`` work on vectors, and ``*`` with a float32 in front. Addresses are plain integers, of
+memory that is aligned to a vector.
 
 The lanes and counts that the primitives take must be known when a kernel is compiled: literals or closure variables.
 LLVM turns all of this into AVX-512, AVX2, SSE or NEON code, whatever the machine has.
@@ -21,16 +22,21 @@ from numba.core import cgutils
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
-_FLOAT, _INT32, _INT64 = ir.FloatType(), ir.IntType(32), ir.IntType(64)
+_FLOAT, _DOUBLE, _INT32, _INT64 = ir.FloatType(), ir.DoubleType(), ir.IntType(32), ir.IntType(64)
 _BYTES = 4
 
 
 class Vector(types.Type):  # type: ignore[misc]
-    """Type of float32 lanes."""
+    """Type of float32 lanes, or of float64 ones."""
 
-    def __init__(self, lanes: int) -> None:
-        self.lanes = lanes
-        super().__init__(name=f"Vector({lanes})")
+    def __init__(self, lanes: int, double: bool = False) -> None:
+        self.lanes, self.double = lanes, double
+        super().__init__(name=f"{'Doubles' if double else 'Vector'}({lanes})")
+
+    @property
+    def code(self) -> ir.VectorType:
+        """What LLVM calls it."""
+        return ir.VectorType(_DOUBLE if self.double else _FLOAT, self.lanes)
 
 
 class Tile(types.Type):  # type: ignore[misc]
@@ -53,7 +59,7 @@ def _vector(lanes: int) -> ir.VectorType:
 @register_model(Vector)
 class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
     def __init__(self, dmm: Any, fe_type: Vector) -> None:
-        super().__init__(dmm, fe_type, _vector(fe_type.lanes))
+        super().__init__(dmm, fe_type, fe_type.code)
 
 
 @register_model(Tile)
@@ -66,17 +72,25 @@ def _at(b: Any, address: Any, offset: int = 0) -> Any:
     return b.add(address, ir.Constant(_INT64, offset)) if offset else address
 
 
+def _size(vector: ir.VectorType) -> int:
+    """Bytes of a vector."""
+    return int(vector.count) * _BYTES * (2 if vector.element == _DOUBLE else 1)
+
+
+def _load_as(b: Any, address: Any, vector: ir.VectorType) -> Any:
+    return b.load(b.inttoptr(address, vector.as_pointer()), align=_size(vector))
+
+
 def _load(b: Any, address: Any, lanes: int) -> Any:
-    return b.load(b.inttoptr(address, _vector(lanes).as_pointer()), align=lanes * _BYTES)
+    return _load_as(b, address, _vector(lanes))
 
 
 def _store(b: Any, value: Any, address: Any) -> None:
-    lanes = value.type.count
-    b.store(value, b.inttoptr(address, value.type.as_pointer()), align=lanes * _BYTES)
+    b.store(value, b.inttoptr(address, value.type.as_pointer()), align=_size(value.type))
 
 
 def _splat(b: Any, scalar: Any, lanes: int) -> Any:
-    undefined = ir.Constant(_vector(lanes), ir.Undefined)
+    undefined = ir.Constant(ir.VectorType(scalar.type, lanes), ir.Undefined)
     first = b.insert_element(undefined, scalar, ir.Constant(_INT32, 0))
     return b.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(_INT32, lanes), [0] * lanes))
 
@@ -84,7 +98,9 @@ def _splat(b: Any, scalar: Any, lanes: int) -> Any:
 def _multiply_add(b: Any, x: Any, y: Any, z: Any) -> Any:
     # fmuladd, not fma: where there is no such instruction it is a product and a sum, and not a call of the C library.
     function = cgutils.get_or_insert_function(
-        b.module, ir.FunctionType(x.type, [x.type] * 3), f"llvm.fmuladd.v{x.type.count}f32"
+        b.module,
+        ir.FunctionType(x.type, [x.type] * 3),
+        f"llvm.fmuladd.v{x.type.count}f{64 if x.type.element == _DOUBLE else 32}",
     )
     return b.call(function, [x, y, z])
 
@@ -133,8 +149,8 @@ def _primitive(function: Callable[..., tuple[Any, Callable[..., Any]]]) -> Any:
 
 @_primitive
 def load(like: Any, address: Any) -> Any:
-    """The vector at an address, of as many lanes as another one."""
-    return like, lambda b, _, a: _load(b, a, like.lanes)
+    """The vector at an address, of another one's kind."""
+    return like, lambda b, _, a: _load_as(b, a, like.code)
 
 
 @_primitive
@@ -156,8 +172,15 @@ def zeros(lanes: Any) -> Any:
 
 
 @_primitive
+def double_zeros(lanes: Any) -> Any:
+    """A vector of float64 zeros."""
+    kind = Vector(lanes, double=True)
+    return kind, lambda b, _: ir.Constant(kind.code, [0.0] * lanes)
+
+
+@_primitive
 def splat(like: Any, scalar: Any) -> Any:
-    """A float32 in all lanes, as many as another vector has."""
+    """A number of a vector's kind in all lanes, as many as the vector has."""
     return like, lambda b, _, x: _splat(b, x, like.lanes)
 
 
@@ -169,7 +192,7 @@ def larger(x: Any, y: Any) -> Any:
 
 @_primitive
 def plus_times(z: Any, x: Any, number: Any) -> Any:
-    """Adds x times a float32 to z, rounded once where the machine can."""
+    """Adds x times a number of their kind to z, rounded once where the machine can."""
     return z, lambda b, v, w, n: _multiply_add(b, w, _splat(b, n, z.lanes), v)
 
 
