@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -26,7 +27,7 @@ from torch import nn
 import hear_edgel3
 from hear_edgel3 import engine as engines
 from hear_edgel3.cli import main
-from hear_edgel3.engine import Choice, Runner
+from hear_edgel3.engine import Choice, Runner, folded
 from hear_edgel3.engine import numba as numba_engine
 from hear_edgel3.engine.lanes import compiled
 from hear_edgel3.errors import InvalidOption, MissingExtra
@@ -756,3 +757,65 @@ def test_exported_results_are_the_callers(engine: str) -> None:
         again = first.clone()
         extractor._runner(extractor.net, y)
     assert torch.equal(first, again)
+
+
+# --- compiling ---
+
+
+def test_simultaneous_first_calls_compile_once(monkeypatch) -> None:
+    compiled = []
+
+    def compile_net(net: nn.Module):
+        compiled.append(net)
+        time.sleep(0.2)
+        return lambda x: x
+
+    monkeypatch.setattr(folded, "compile_net", compile_net)
+    runner, net, x = Runner("torch"), nn.Linear(2, 2).eval(), torch.zeros(1, 2)
+    threads = [threading.Thread(target=runner, args=(net, x)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(compiled) == 1
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this system cannot fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_fork_while_another_thread_compiles(monkeypatch) -> None:
+    """The child finds no lock that nobody will ever free."""
+    compiling = threading.Event()
+
+    def compile_net(net: nn.Module):
+        compiling.set()
+        time.sleep(0.5)
+        return lambda x: x
+
+    x = 20 * torch.randn(1, 64, 50) - 40
+    with monkeypatch.context() as patch:
+        patch.setattr(folded, "compile_net", compile_net)
+        thread = threading.Thread(target=Runner("torch"), args=(nn.Linear(2, 2).eval(), torch.zeros(1, 2)))
+        thread.start()
+        assert compiling.wait(10)
+        process = multiprocessing.get_context("fork").Process(target=lambda: run(make_net(SMALL, 0.8), x, "numba"))
+        process.start()
+        thread.join()
+    process.join(60)
+    assert process.exitcode == 0
+
+
+# --- half precision ---
+
+
+# Of an embedding's peak, on noise; observed 1.2e-3 / 1.1e-2 (sea_64), 9e-4 / 1.2e-2 (tiny). README states them.
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float16, 4e-3), (torch.bfloat16, 4e-2)])
+def test_half_precision(dtype: torch.dtype, tolerance: float) -> None:
+    """The net in half precision: front end and results stay as they were, and the error is what half precision has."""
+    extractor = hear_edgel3.load("tiny")
+    audio = torch.from_numpy(signals.clip(1.0, extractor.sample_rate))[None]
+    expected = extractor.scene_embeddings(audio)
+    found = extractor.to(dtype).scene_embeddings(audio)
+    assert found.dtype == torch.float32
+    error = float((found - expected).abs().max() / expected.abs().max())
+    assert 0 < error < tolerance
+    assert extractor.engine == "torch"

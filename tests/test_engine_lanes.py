@@ -14,8 +14,9 @@ from torch.nn import functional
 
 from hear_edgel3.engine.lanes.direct import Direct, Nonzeros
 from hear_edgel3.engine.lanes.entrance import DenseEntrance, Entrance
-from hear_edgel3.engine.lanes.net import LanesNet, Plain, Settings, lanes_for
+from hear_edgel3.engine.lanes.net import LanesNet, Plain, lanes_for
 from hear_edgel3.engine.lanes.place import HALVE, KEEP, WHOLE, Place
+from hear_edgel3.engine.lanes.settings import Settings
 from hear_edgel3.engine.lanes.winograd import GROUP, Winograd, transformed
 from hear_edgel3.nets.l3 import L3Net
 

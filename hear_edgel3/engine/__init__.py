@@ -6,6 +6,8 @@ An engine takes a net in eval mode and returns a callable that gives the same nu
 from __future__ import annotations
 
 import importlib
+import os
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, cast
@@ -45,6 +47,14 @@ _MODULES = {
     "openvino": "hear_edgel3.engine.openvino",
     "eager": "hear_edgel3.engine.eager",
 }
+
+
+# One net is compiled at a time. A fork waits for it: in the child a lock that some thread holds would never be free.
+_COMPILING = threading.RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_COMPILING.acquire, after_in_parent=_COMPILING.release, after_in_child=_COMPILING.release
+    )
 
 
 @dataclass(frozen=True)
@@ -159,9 +169,12 @@ class Runner:
             getattr(net, "variant", None),
             *((t.data_ptr(), v, t.device, t.dtype) for t, v in zip(tensors, versions, strict=True)),
         )
-        if self._compiled is None or self._compiled[0] != state:
-            with torch.inference_mode(False), torch.no_grad():
-                engine = _engine(self.choose(net).name)
-                ready = (getattr(engine, "WINDOWS_PER_THREAD", 0), engine.compile_net(net))
-            self._compiled = (state, ready)
-        return self._compiled[1]
+        compiled = self._compiled
+        if compiled is None or compiled[0] != state:
+            with _COMPILING, torch.inference_mode(False), torch.no_grad():
+                compiled = self._compiled
+                if compiled is None or compiled[0] != state:  # no other thread has done it meanwhile
+                    engine = _engine(self.choose(net).name)
+                    ready = (getattr(engine, "WINDOWS_PER_THREAD", 0), engine.compile_net(net))
+                    compiled = self._compiled = (state, ready)
+        return compiled[1]

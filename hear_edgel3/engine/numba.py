@@ -104,10 +104,11 @@ class CompiledL3:
 
     def _for_size(self, height: int, width: int) -> LanesNet | None:
         from hear_edgel3.engine.lanes.compiled import native_lanes
-        from hear_edgel3.engine.lanes.net import LanesNet, Settings, lanes_for
+        from hear_edgel3.engine.lanes.net import LanesNet, lanes_for
+        from hear_edgel3.engine.lanes.settings import Settings
 
         size = (height, width)
         if size not in self._nets:
             lanes = lanes_for(height, sum(self._plain.pooled), native_lanes())
-            self._nets[size] = None if lanes is None else LanesNet(self._plain, *size, lanes, Settings.usual())
+            self._nets[size] = None if lanes is None else LanesNet(self._plain, *size, lanes, Settings.here())
         return self._nets[size]

@@ -10,6 +10,8 @@
     entrance    the first two layers in one
     fourier     the Fourier transform of frames
     spectrogram the front end
+    settings    what suits a machine
+    tuning      finding that
     net         layers to a net, threads over images
 
 Nothing here is imported before it is used: numba takes a third of a second.

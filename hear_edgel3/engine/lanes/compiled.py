@@ -8,6 +8,7 @@ damaged file, only costs time.
 from __future__ import annotations
 
 import hashlib
+import os
 import pickle
 import sys
 from collections.abc import Callable
@@ -20,6 +21,7 @@ import llvmlite.binding
 import numba
 from numba.core import serialize
 from numba.core.compiler import CompileResult
+from numba.core.compiler_lock import global_compiler_lock
 
 from hear_edgel3.atomic import atomic_write
 from hear_edgel3.weights import cache_folder
@@ -27,6 +29,12 @@ from hear_edgel3.weights import cache_folder
 F = TypeVar("F", bound=Callable[..., Any])
 
 _DIGEST_SIZE = hashlib.sha256().digest_size
+if hasattr(os, "register_at_fork"):  # numba compiles under a lock, which a forked child must not inherit locked
+    os.register_at_fork(
+        before=global_compiler_lock.acquire,
+        after_in_parent=global_compiler_lock.release,
+        after_in_child=global_compiler_lock.release,
+    )
 _OPTIONS = {"nogil": True, "error_model": "numpy", "boundscheck": False}
 
 

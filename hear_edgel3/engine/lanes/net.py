@@ -10,47 +10,13 @@ from typing import Protocol
 import numpy as np
 from torch import nn
 
-from hear_edgel3.engine.lanes.compiled import many_registers
 from hear_edgel3.engine.lanes.direct import Direct
 from hear_edgel3.engine.lanes.entrance import DenseEntrance, Entrance
 from hear_edgel3.engine.lanes.memory import aligned
 from hear_edgel3.engine.lanes.place import HALVE, KEEP, WHOLE, Place
+from hear_edgel3.engine.lanes.settings import Settings
 from hear_edgel3.engine.lanes.winograd import GROUP, Winograd
 from hear_edgel3.nets.l3 import POOLED, L3Net
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What suits a machine.
-
-    Attributes:
-        columns: of the tiles of direct layers, which have 2 rows; the one that fits a map best is taken.
-        kilobytes: of the patches of input channels that are kept at once, for layers of a density below `sparse` and
-            for others. The first level of the cache would be fastest; but the more channels, the fewer times sums have
-            to be put away and fetched, which counts where each has few weights.
-        sparse: that density.
-        dense: the density above which Winograd's algorithm is faster.
-        winograd: outputs and tiles at once in registers.
-    """
-
-    columns: tuple[int, ...]
-    kilobytes: tuple[int, int]
-    sparse: float
-    dense: float
-    winograd: tuple[int, int]
-
-    @classmethod
-    def usual(cls) -> Settings:
-        """As measured with AVX-512 on a Zen 4; with half the registers tiles are smaller."""
-        if many_registers():
-            return cls((10, 6), (80, 34), 0.1, 0.25, (8, 3))
-        return cls((6,), (80, 34), 0.1, 0.25, (4, 3))
-
-    def tile(self, place: Place, density: float) -> tuple[int, int, int]:
-        """Rows and columns of a direct layer's tiles, and channels per block."""
-        columns = min(self.columns, key=lambda c: -(-place.width_out // c) * c)
-        patch = 4 * (columns + 2) * place.lanes * 4
-        return 2, columns, max(1, 1024 * self.kilobytes[density >= self.sparse] // patch)
 
 
 @dataclass(frozen=True)

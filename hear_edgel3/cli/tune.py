@@ -1,0 +1,45 @@
+"""``hear-edgel3 tune``: finds what suits this machine for the numba engine, and keeps it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the subcommand."""
+    parser = commands.add_parser(
+        "tune",
+        help="find what suits this machine for the numba engine",
+        description="Measures tile sizes, block sizes and the density from which layers are dense for the numba "
+        "engine on this machine, and keeps the fastest beside its compiled kernels. Takes a minute or two; run it "
+        "while the machine has nothing else to do.",
+    )
+    parser.add_argument("--reset", action="store_true", help="forget what was found, and use the defaults again")
+    parser.add_argument("--dry-run", action="store_true", help="measure, but keep nothing")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measures and keeps."""
+    from hear_edgel3.engine import numba
+
+    numba.check_installed()
+    from hear_edgel3.engine.lanes.settings import Settings, settings_file
+    from hear_edgel3.engine.lanes.tuning import tune
+    from hear_edgel3.errors import OutputError
+
+    if arguments.reset:
+        try:
+            settings_file().unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot delete {settings_file()}: {error.strerror or error}") from error
+        print(f"the defaults are used again: {Settings.usual()}", file=sys.stderr)
+        return 0
+    found = tune(Settings.here(), lambda line: print(line, file=sys.stderr))
+    for kind, before in found.before.items():
+        after = found.after[kind]
+        print(f"{kind}: {before:.2f} -> {after:.2f} ms per window, {before / after:.2f} times as fast")
+    if not arguments.dry_run:
+        print(f"kept in {found.settings.keep()}", file=sys.stderr)
+    return 0
