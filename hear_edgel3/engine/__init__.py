@@ -88,7 +88,7 @@ def expected(net: nn.Module, zeros: float) -> Choice:
     """
     from hear_edgel3.engine import folded, numba
 
-    if not numba.takes(net) or zeros < numba.PAYS:
+    if not numba.takes(net):
         return Choice("torch", folded.pays(net))
     reason = numba.pays_with(zeros)
     if reason is None:
