@@ -660,7 +660,7 @@ def test_info(capsys: Captured) -> None:
     assert re.search(r"^engine reason +81\.\d % of its weights are zero$", printed, re.MULTILINE)
     assert main(["info", "sea_64", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
-        assert (facts["engine"], facts["engine_reason"][:26]) == ("numba", "its kernels are faster tha")
+    assert (facts["engine"], facts["engine_reason"][:26]) == ("numba", "its kernels are faster tha")
 
 
 def test_info_without_numba(capsys: Captured, without) -> None:
