@@ -388,7 +388,8 @@ GOOD_AUDIO: dict[str, Callable[[np.ndarray], Any]] = {
 @pytest.mark.parametrize("case", GOOD_AUDIO)
 def test_audio_that_can_be_used(case: str, sea: Extractor, noise: np.ndarray, reference: np.ndarray) -> None:
     found = edgel3.get_embedding(GOOD_AUDIO[case](noise), 8000, sea, hop_size=0.5)[0]
-    np.testing.assert_allclose(found, reference, rtol=0, atol=5e-5 if case == "x1e6" else 0)
+    # Another gain is another rounding: each is within 2e-6 of a peak of 30 (the numba engine's promise).
+    np.testing.assert_allclose(found, reference, rtol=0, atol=1.2e-4 if case == "x1e6" else 0)
 
 
 @pytest.mark.parametrize("rate", [8000, 16000])

@@ -80,7 +80,8 @@ def test_timestamp_embeddings_are_the_oracles(sea: Extractor, module: ModuleType
     windows = np.stack([np.pad(padded[s : s + 8000], (0, max(0, s + 8000 - len(padded)))) for s in starts])
     expected = oracle.forward(synthetic.oracle_weights("sea_64"), windows)
     assert times.tolist() == [[k * framing_hop for k in range(10)]]
-    np.testing.assert_allclose(found[0], expected, rtol=0, atol=4e-5)
+    # 2e-6 of a peak of 30, which is what the numba engine promises; torch stays below 4e-5.
+    np.testing.assert_allclose(found[0], expected, rtol=0, atol=6e-5)
 
 
 def test_scene_is_the_mean_over_windows_a_quarter_second_apart(sea: Extractor, module: ModuleType) -> None:
