@@ -209,7 +209,7 @@ class Extractor(nn.Module):
         """The timestamp embeddings of audio that arrives block by block, each as soon as its window is complete.
 
         Args:
-            blocks: (n,) or (n, channels) each, of any length, floats in [-1, 1] or integers at their full scale; or None,
+            blocks: (n,) or (n, channels) each, of any length, floats in [-1, 1] or integers at their full scale; None
                 to feed them one by one.
             sample_rate: their rate in Hz, 1000 to 768000; default ``self.sample_rate``.
             hop_ms: as for :meth:`timestamp_embeddings`.

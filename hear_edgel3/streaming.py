@@ -62,7 +62,7 @@ class AudioStream(ABC, Generic[_Found]):
 
     @property
     def latency_ms(self) -> float:
-        """How much audio behind a timestamp must have been fed before its result comes, in milliseconds.
+        """How much audio after a timestamp must have been fed before its result comes, in milliseconds.
 
         No timestamp needs more, unless the stream ends; some may need less, by up to a sample of the stream and one of
         the net. What the computation takes comes on top.
@@ -70,7 +70,7 @@ class AudioStream(ABC, Generic[_Found]):
         last = (self._framing.window - 1 - self._centre) / self._net_rate
         if self._resampler is None:
             ahead = Fraction(1)
-        else:  # what the filter reads behind that sample, whose position is rounded up to one of the stream's
+        else:  # what the filter reads after that sample, whose position is rounded up to one of the stream's
             parts = Fraction(self._net_rate, self.sample_rate).numerator
             ahead = self._resampler.lookahead + Fraction(parts - 1, parts)
         usual = last + ahead / self.sample_rate

@@ -54,14 +54,14 @@ class TagStream(AudioStream[WindowTags]):
 
     Args:
         tagger: what tags.
-        sample_rate: rate in Hz of the blocks.
+        sample_rate: rate in Hz of the blocks; None for what the first net is fed.
         framing: where the windows lie.
 
     Raises:
         InvalidOption: the rate cannot be used.
     """
 
-    def __init__(self, tagger: Tagger, sample_rate: int, framing: EdgeL3Framing) -> None:
+    def __init__(self, tagger: Tagger, sample_rate: int | None, framing: EdgeL3Framing) -> None:
         super().__init__(tagger.extractors[0], sample_rate, framing)
         self._tagger = tagger
         self._hop = framing.hop

@@ -196,11 +196,11 @@ class Tagger:
         samples, rate = mono(audio), check_rate(sample_rate)
         return self._ask_all(lambda e: _logits(e, pieces(samples), rate, window, hop), window, hop)
 
-    def stream(self, sample_rate: int, window: float = 1.0, hop: float | None = None) -> TagStream:
+    def stream(self, sample_rate: int | None = None, window: float = 1.0, hop: float | None = None) -> TagStream:
         """Tags audio that arrives block by block, each window as soon as it is complete.
 
         Args:
-            sample_rate: rate in Hz of the blocks, 1000 to 768000.
+            sample_rate: rate in Hz of the blocks, 1000 to 768000; None for what the first net is fed (48000).
             window: seconds per window.
             hop: seconds between windows; None for a quarter of ``window``.
 
