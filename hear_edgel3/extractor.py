@@ -413,7 +413,7 @@ class Extractor(nn.Module):
     @contextmanager
     def _evaluating(self) -> Iterator[None]:
         """Eval mode without gradients; the caller's mode comes back afterwards."""
-        training = [module for module in self.modules() if module.training]
+        training = [module for module in engines.modules_of(self) if module.training]
         if training:
             self.eval()
         try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import torch
@@ -150,9 +151,13 @@ class AudioStream(ABC, Generic[_Found]):
 
     def _found_in(self, windows: Iterator[torch.Tensor]) -> Iterator[_Found]:
         k = self._cutter.done
-        for group in in_groups(windows, self._extractor.windows_at_once(self._framing.window)):
+        for group in in_groups(windows, self._at_once):
             yield from self._look_into(k, group)
             k += len(group)
+
+    @cached_property
+    def _at_once(self) -> int:
+        return self._extractor.windows_at_once(self._framing.window)  # asked once: it looks at the whole net
 
     def _count(self, n_samples: int, duration: Fraction) -> int:
         """Windows of the whole stream, which had ``n_samples`` at the net's rate."""

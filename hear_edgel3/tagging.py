@@ -105,6 +105,7 @@ class Tagger:
         configurations: a configuration's name (or folder), or several with the same classes; the built-in one if not
             given.
         weights: as for :func:`hear_edgel3.load`: a file (one per configuration), or a folder for all.
+        engine: as for :func:`hear_edgel3.load`.
 
     Attributes:
         extractors: the nets, in the order of ``configurations``.
@@ -112,7 +113,8 @@ class Tagger:
 
     Raises:
         UnknownConfiguration: no such name.
-        InvalidOption: a net has no classifier, or their classes differ.
+        InvalidOption: a net has no classifier, their classes differ, or there is no such engine.
+        MissingExtra: what the engine needs is not installed.
         WeightsNotFound, WeightsMismatch, WeightsCorrupt, DownloadError: see :mod:`hear_edgel3.weights`.
     """
 
@@ -120,6 +122,7 @@ class Tagger:
         self,
         configurations: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = BUILT_IN,
         weights: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
+        engine: str = "auto",
     ) -> None:
         names = [configurations] if isinstance(configurations, (str, os.PathLike)) else list(configurations)
         if not names:
@@ -140,7 +143,9 @@ class Tagger:
         files = _one_each([row.name for row in rows], weights)
         self.labels = labels(lists.pop())
         nets = [row.folder if isinstance(row, Local) else row.name for row in rows]
-        self.extractors = [load(net, file, features=["logits"]) for net, file in zip(nets, files, strict=True)]
+        self.extractors = [
+            load(net, file, features=["logits"], engine=engine) for net, file in zip(nets, files, strict=True)
+        ]
 
     @property
     def configurations(self) -> tuple[str, ...]:

@@ -71,6 +71,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help=f"between lines (default {_TAG_HOP:g} for tags, or a quarter of --window; 0.05 for embeddings)",
     )
     parser.add_argument("--device", default="cpu", help="torch device (default cpu)")
+    parser.add_argument(
+        "--engine",
+        default="auto",
+        metavar="NAME",
+        help="what runs the net: auto (default), torch, numba, onnxruntime, openvino or eager",
+    )
     parser.add_argument("--quiet", "-q", action="store_true", help="print nothing but results and errors")
     parser.set_defaults(run=run)
 
@@ -112,7 +118,7 @@ def _wants_tags(arguments: argparse.Namespace, configuration: Configuration) -> 
 def _tag_stream(arguments: argparse.Namespace) -> AudioStream[Any]:
     from hear_edgel3.tagging import Tagger
 
-    tagger = on_device(Tagger(arguments.config, arguments.weights), arguments.device)
+    tagger = on_device(Tagger(arguments.config, arguments.weights, arguments.engine), arguments.device)
     window = _TAG_WINDOW if arguments.window is None else arguments.window
     return tagger.stream(arguments.rate, window, arguments.hop)
 
@@ -120,7 +126,7 @@ def _tag_stream(arguments: argparse.Namespace) -> AudioStream[Any]:
 def _embedding_stream(arguments: argparse.Namespace) -> AudioStream[Any]:
     from hear_edgel3.loading import load
 
-    extractor = on_device(load(arguments.config, arguments.weights), arguments.device)
+    extractor = on_device(load(arguments.config, arguments.weights, engine=arguments.engine), arguments.device)
     # By way of the shortest decimal, so that 0.07 s are 70 ms and not a rounding error more.
     hop_ms = None if arguments.hop is None else float(Fraction(repr(arguments.hop)) * 1000)
     return extractor.stream(sample_rate=arguments.rate, hop_ms=hop_ms)
