@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from hear_edgel3.registry import BUILT_IN, Checkpoint, Local, SceneRule, list_co
 from hear_edgel3.resample import check_rate
 
 if TYPE_CHECKING:
-    from hear_edgel3.tag_stream import TagStream
+    from hear_edgel3.tag_stream import TagStream, WindowTags
 
 # Without windows, a clip of up to this long is one pass of the net, as EfficientAT's inference.py has it whatever the
 # length; a longer one is the mean of the logits of windows of ten seconds, so that memory stays bounded.
@@ -201,24 +201,44 @@ class Tagger:
         samples, rate = mono(audio), check_rate(sample_rate)
         return self._ask_all(lambda e: _logits(e, pieces(samples), rate, window, hop), window, hop)
 
-    def stream(self, sample_rate: int | None = None, window: float = 1.0, hop: float | None = None) -> TagStream:
+    @overload
+    def stream(
+        self, blocks: None = None, *, sample_rate: int | None = None, window: float = 1.0, hop: float | None = None
+    ) -> TagStream: ...
+
+    @overload
+    def stream(
+        self, blocks: Iterable[Any], *, sample_rate: int | None = None, window: float = 1.0, hop: float | None = None
+    ) -> Iterator[WindowTags]: ...
+
+    def stream(
+        self,
+        blocks: Iterable[Any] | None = None,
+        *,
+        sample_rate: int | None = None,
+        window: float = 1.0,
+        hop: float | None = None,
+    ) -> TagStream | Iterator[WindowTags]:
         """Tags audio that arrives block by block, each window as soon as it is complete.
 
         Args:
-            sample_rate: rate in Hz of the blocks, 1000 to 768000; None for what the first net is fed (48000).
+            blocks: as for :meth:`hear_edgel3.Extractor.stream`.
+            sample_rate: their rate in Hz, 1000 to 768000; None for what the first net is fed (48000).
             window: seconds per window.
             hop: seconds between windows; None for a quarter of ``window``.
 
         Returns:
-            An object with ``feed(block)``, ``finish()`` and ``follow(blocks)``.
+            Of blocks, an iterator of tags; else an object with ``feed(block)`` and ``finish()``.
 
         Raises:
             InvalidOption: the rate, ``window`` or ``hop`` cannot be used.
+            InvalidAudio: (while iterating) a block has the wrong shape or type or is not finite.
         """
         from hear_edgel3.tag_stream import TagStream
 
         check_windows(window, hop)
-        return TagStream(self, sample_rate, window_framing(self.extractors[0], window, hop))
+        stream = TagStream(self, sample_rate, window_framing(self.extractors[0], window, hop))
+        return stream if blocks is None else stream.follow(blocks)
 
     def _ask_all(
         self, ask: Callable[[Extractor], tuple[np.ndarray, float]], window: float | None, hop: float | None

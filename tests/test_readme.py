@@ -77,7 +77,7 @@ def test_latencies(weights_folder: Path, mobilenetv3_folder: Path) -> None:
     nets = {"EdgeL3": "sparse_95", "SEA": "sea_64", "MobileNetV3": "mn04_as"}
     for net, rate, latency in rows:
         if net == "tags of 1 s":
-            stream: AudioStream[Any] = hear_edgel3.Tagger().stream(int(rate), window=1)
+            stream: AudioStream[Any] = hear_edgel3.Tagger().stream(sample_rate=int(rate), window=1)
         else:
             folder = mobilenetv3_folder if net == "MobileNetV3" else weights_folder
             stream = hear_edgel3.load(nets[net], folder).stream(sample_rate=int(rate))

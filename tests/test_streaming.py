@@ -373,7 +373,7 @@ def test_tags_are_those_of_the_whole(seconds: float, rate: int, window: float, h
     audio = signals.clip(seconds, rate, seed=1)
     whole = tagger.tag_samples(audio, rate, window, hop)
     for size in (160, 10 * rate):
-        found = list(tagger.stream(rate, window, hop).follow(in_blocks(audio, size)))
+        found = list(tagger.stream(in_blocks(audio, size), sample_rate=rate, window=window, hop=hop))
         np.testing.assert_allclose([tags.start_ms for tags in found], 1000 * whole.starts, rtol=1e-12)
         np.testing.assert_allclose([tags.end_ms for tags in found], 1000 * whole.ends, rtol=1e-12)
         logits = np.stack([tags.logits for tags in found])
@@ -387,7 +387,7 @@ def test_an_ensembles_tags(mobilenetv3_folder: Path) -> None:
     both = Tagger(["mn01_as", "mn04_as"], mobilenetv3_folder)
     audio = signals.clip(1.1, 48000)
     whole = both.tag_samples(audio, 48000, 0.5)
-    found = list(both.stream(window=0.5).follow(in_blocks(audio, 960)))
+    found = list(both.stream(in_blocks(audio, 960), window=0.5))
     peak = np.abs(whole.logits).max()
     np.testing.assert_allclose(np.stack([t.logits for t in found]), whole.logits, rtol=0, atol=TOLERANCE * peak)
 
@@ -395,7 +395,7 @@ def test_an_ensembles_tags(mobilenetv3_folder: Path) -> None:
 @pytest.mark.parametrize(("rate", "window", "hop"), [(48000, 0.1, 0.01), (32000, 0.1, 0.0123), (44100, 0.03, 0.01)])
 def test_latency_of_tags(rate: int, window: float, hop: float, tagger, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Extractor, "embed_windows", lambda self, windows: torch.zeros(len(windows), 527))
-    stream = tagger.stream(rate, window, hop)
+    stream = tagger.stream(sample_rate=rate, window=window, hop=hop)
     assert isinstance(stream, TagStream)
     # The middle of the window, and what the resampler reads ahead.
     assert stream.latency_ms == pytest.approx(500 * window + (0 if rate == 32000 else 2), abs=0.05)
@@ -405,14 +405,32 @@ def test_latency_of_tags(rate: int, window: float, hop: float, tagger, monkeypat
 def test_windows_of_tags_are_checked(tagger: Tagger) -> None:
     for window, hop in ((0, None), (61, None), (0.01, None), (1.0, 0), (1.0, 1e-4)):
         with pytest.raises(InvalidOption, match=r"window|hop"):
-            tagger.stream(48000, window, hop)
+            tagger.stream([], window=window, hop=hop)
     with pytest.raises(InvalidOption, match="sample_rate"):
-        tagger.stream(10)
+        tagger.stream([], sample_rate=10)
 
 
 def test_times_are_exact(tagger: Tagger, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Extractor, "embed_windows", lambda self, windows: torch.zeros(len(windows), 527))
-    stream = tagger.stream(32000, 0.3, 0.1)
+    stream = tagger.stream(sample_rate=32000, window=0.3, hop=0.1)
     found = itertools.chain.from_iterable(stream.feed(np.zeros(32000)) for _ in range(100))
     for k, tags in enumerate(found):
         assert (tags.start_ms, tags.timestamp_ms, tags.end_ms) == (100.0 * k, 100.0 * k + 150, 100.0 * k + 300)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_on_a_gpu_and_back() -> None:
+    """The net may move while the stream goes on; blocks may come from there; embeddings stay on the CPU."""
+    extractor = hear_edgel3.load()
+    audio = signals.clip(1.0, 48000)
+    expected = extractor.timestamp_embeddings(audio[None])
+    stream = extractor.to("cuda").stream()
+    stream.warm_up()
+    found = stream.feed(audio[:20000]) + stream.feed(torch.from_numpy(audio[20000:30000]).cuda())
+    extractor.to("cpu")
+    found += stream.feed(audio[30000:]) + stream.finish()
+    assert {row.device.type for _, row in found} == {"cpu"}
+    rows = torch.stack([row for _, row in found])
+    # sums in other orders, and convolutions in TF32 where a GPU has it
+    torch.testing.assert_close(rows, expected[0][0], rtol=0, atol=2e-3 * float(expected[0].abs().max()))

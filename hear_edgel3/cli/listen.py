@@ -120,7 +120,7 @@ def _tag_stream(arguments: argparse.Namespace) -> AudioStream[Any]:
 
     tagger = on_device(Tagger(arguments.config, arguments.weights, arguments.engine), arguments.device)
     window = _TAG_WINDOW if arguments.window is None else arguments.window
-    return tagger.stream(arguments.rate, window, arguments.hop)
+    return tagger.stream(sample_rate=arguments.rate, window=window, hop=arguments.hop)
 
 
 def _embedding_stream(arguments: argparse.Namespace) -> AudioStream[Any]:
