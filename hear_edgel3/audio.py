@@ -163,19 +163,36 @@ def mono(audio: Any) -> torch.Tensor:
         InvalidAudio: as :func:`to_samples`, or not one- or two-dimensional, or empty, or transposed.
     """
     samples = _numbers(audio, "audio")
+    if samples.numel() == 0 and samples.ndim in (1, 2):
+        raise InvalidAudio(f"audio of shape {tuple(samples.shape)} is empty")
+    return _mixed_down(samples)
+
+
+def mono_block(block: Any, first_sample: int) -> torch.Tensor:
+    """As :func:`mono`, of the next block of a stream; it may be empty.
+
+    Args:
+        block: (n,) or (n, channels).
+        first_sample: samples that the stream has had before, for errors.
+    """
+    samples = _numbers(block, "audio")
+    if samples.numel() == 0 and samples.ndim in (1, 2):
+        return samples.new_zeros(0)
+    return _mixed_down(samples, first_sample)
+
+
+def _mixed_down(samples: torch.Tensor, first_sample: int = 0) -> torch.Tensor:
     if samples.ndim not in (1, 2):
         raise InvalidAudio(
             f"audio must have shape (n_samples,) or (n_samples, channels), got {samples.ndim} dimensions "
             f"{tuple(samples.shape)}"
         )
-    if samples.numel() == 0:
-        raise InvalidAudio(f"audio of shape {tuple(samples.shape)} is empty")
     if samples.ndim == 2 and samples.shape[1] > samples.shape[0] and samples.shape[1] > _MAX_CHANNELS:
         raise InvalidAudio(
             f"audio of shape {tuple(samples.shape)} looks like (channels, n_samples), but (n_samples, channels) is "
             f"wanted; use audio.T"
         )
-    check_finite(samples.T if samples.ndim == 2 else samples, "audio", what="channel")
+    check_finite(samples.T if samples.ndim == 2 else samples, "audio", first_sample, "channel")
     return samples.mean(dim=1) if samples.ndim == 2 else samples
 
 

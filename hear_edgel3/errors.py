@@ -26,6 +26,10 @@ class InvalidAudio(HearEdgeL3Error, ValueError):
     """An array is not audio: wrong type or shape, not finite, empty, or too short."""
 
 
+class StreamFinished(HearEdgeL3Error, RuntimeError):
+    """A stream of audio was fed after its end."""
+
+
 class AudioFileError(HearEdgeL3Error, OSError):
     """A file could not be read as audio."""
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -16,16 +16,11 @@ from torch import nn
 from hear_edgel3 import engine as engines
 from hear_edgel3.audio import hear_batch
 from hear_edgel3.errors import InvalidAudio
-from hear_edgel3.framing import (
-    CentredFraming,
-    Framing,
-    TimestampContract,
-    WholeClip,
-    windows_of_batch,
-    windows_of_stream,
-)
+from hear_edgel3.framing import CentredFraming, Framing, TimestampContract, WholeClip
 from hear_edgel3.registry import Configuration, SceneRule
 from hear_edgel3.resample import check_rate, minimum_samples, resample, resample_blocks, resampled_length
+from hear_edgel3.streaming import EmbeddingStream, Moment
+from hear_edgel3.windows import windows_of_batch, windows_of_stream
 
 # DESIGN's promise for the rate that callers feed; files may have any rate that the resampler takes.
 _MIN_FED_RATE, _MAX_FED_RATE = 8000, 192_000
@@ -180,12 +175,55 @@ class Extractor(nn.Module):
             InvalidOption: the hop is not a positive number of milliseconds.
         """
         samples = hear_batch(audio)
-        hop = self.hop_ms if hop_ms is None else hop_ms
-        framing = CentredFraming(self.window, self.net_sample_rate, hop, self._reflect)
+        framing = self.timestamp_framing(hop_ms)
         duration = Fraction(samples.shape[1], self.sample_rate)
         embeddings = self._embed_batch(samples, framing, duration)
         times = framing.timestamps_ms(embeddings.shape[1], duration).to(samples.device)
         return embeddings, times.expand(samples.shape[0], -1).contiguous()
+
+    def timestamp_framing(self, hop_ms: float | None = None) -> CentredFraming:
+        """Where the windows of timestamp embeddings lie.
+
+        Args:
+            hop_ms: as for :meth:`timestamp_embeddings`.
+
+        Raises:
+            InvalidOption: the hop is not a positive number of milliseconds.
+        """
+        hop = self.hop_ms if hop_ms is None else hop_ms
+        return CentredFraming(self.window, self.net_sample_rate, hop, self._reflect)
+
+    @overload
+    def stream(
+        self, blocks: None = None, *, sample_rate: int | None = None, hop_ms: float | None = None
+    ) -> EmbeddingStream: ...
+
+    @overload
+    def stream(
+        self, blocks: Iterable[Any], *, sample_rate: int | None = None, hop_ms: float | None = None
+    ) -> Iterator[Moment]: ...
+
+    def stream(
+        self, blocks: Iterable[Any] | None = None, *, sample_rate: int | None = None, hop_ms: float | None = None
+    ) -> EmbeddingStream | Iterator[Moment]:
+        """The timestamp embeddings of audio that arrives block by block, each as soon as its window is complete.
+
+        Args:
+            blocks: (n,) or (n, channels) each, of any length, floats in [-1, 1] or integers at their full scale; None
+                to feed them one by one.
+            sample_rate: their rate in Hz, 1000 to 768000; default ``self.sample_rate``.
+            hop_ms: as for :meth:`timestamp_embeddings`.
+
+        Returns:
+            Of blocks, an iterator of (timestamp_ms, embedding); else an object with ``feed(block)`` and ``finish()``.
+
+        Raises:
+            InvalidOption: the rate or the hop cannot be used.
+            InvalidAudio: (while iterating) a block has the wrong shape or type or is not finite, or all blocks together
+                are too short.
+        """
+        stream = EmbeddingStream(self, sample_rate, hop_ms)
+        return stream if blocks is None else stream.follow(blocks)
 
     def scene_embeddings(self, audio: Any) -> torch.Tensor:
         """One embedding per clip, by the rule in ``contract.scene``: a mean over windows, or one pass over all of it.
@@ -268,10 +306,10 @@ class Extractor(nn.Module):
         """(T, D) embeddings of a stream, of which ``stream`` counts what has been fed."""
 
         def total(n_samples: int) -> int:
-            self._check_length(stream.fed, sample_rate)
+            self.check_length(stream.fed, sample_rate)
             return framing.count(n_samples, Fraction(stream.fed, sample_rate))
 
-        groups = windows_of_stream(at_net_rate, framing, total, self._group(framing.window))
+        groups = windows_of_stream(at_net_rate, framing, total, self.windows_at_once(framing.window))
         # Rows are copied into a few large arrays: many small ones, kept between the large temporaries of the net,
         # would stop the allocator from reusing its memory.
         tables: list[np.ndarray] = []
@@ -298,8 +336,8 @@ class Extractor(nn.Module):
         """Whether windows see the clip's reflection beyond its ends."""
         return self.configuration.checkpoint.padding == "reflection"
 
-    def _group(self, window: int) -> int:
-        """Windows of ``window`` samples that run through the net at once."""
+    def windows_at_once(self, window: int) -> int:
+        """How many windows of ``window`` samples to run through the net at once; more would only cost memory."""
         row = self.configuration.checkpoint
         if self._parameter.device.type == "cpu":
             at_once = self._runner.windows(self.net, row.windows_per_batch) * row.window
@@ -315,7 +353,8 @@ class Extractor(nn.Module):
         """Samples of the shortest clip that can be embedded."""
         return 1 if self._reflect else minimum_samples(sample_rate, self.net_sample_rate)
 
-    def _check_length(self, n_samples: int, sample_rate: int) -> None:
+    def check_length(self, n_samples: int, sample_rate: int) -> None:
+        """Raises InvalidAudio if a clip of ``n_samples`` at ``sample_rate`` is too short to be embedded."""
         if self._reflect:  # clips that are too short are followed by zeros
             return
         if resampled_length(n_samples, sample_rate, self.net_sample_rate) < 1:
@@ -327,7 +366,7 @@ class Extractor(nn.Module):
     def _embed_batch(self, samples: torch.Tensor, framing: Framing, duration: Fraction) -> torch.Tensor:
         """(n, T, D) embeddings of (n, samples) at ``sample_rate``, on the device of ``samples``."""
         n_clips, n_samples = samples.shape
-        self._check_length(n_samples, self.sample_rate)
+        self.check_length(n_samples, self.sample_rate)
         count = framing.count(resampled_length(n_samples, self.sample_rate, self.net_sample_rate), duration)
         shape = (n_clips * count, self.timestamp_embedding_size)
         result = torch.empty(shape, dtype=torch.float32, device=samples.device)
@@ -340,7 +379,7 @@ class Extractor(nn.Module):
 
     def _groups_of_batch(self, samples: torch.Tensor, framing: Framing, count: int) -> Iterator[torch.Tensor]:
         """The windows of all clips, in groups that run through the net at once."""
-        group = self._group(framing.window)
+        group = self.windows_at_once(framing.window)
         if framing.window < samples.shape[1] > _LONGEST_AT_ONCE:
             for clip in samples:
                 pieces = (self._on_my_device(piece) for piece in torch.split(clip, _LONGEST_AT_ONCE // 8))
@@ -356,13 +395,25 @@ class Extractor(nn.Module):
             return moved[:, :0].float()
         return resample(moved, self.sample_rate, self.net_sample_rate).float()
 
+    def embed_windows(self, windows: torch.Tensor) -> torch.Tensor:
+        """Embeds windows as the embedding methods do: in eval mode without gradients, on the device of the net.
+
+        Args:
+            windows: (n, window) float32 at ``net_sample_rate``, ``windows_at_once`` of them at most.
+
+        Returns:
+            (n, D) float32 on the device of ``windows``.
+        """
+        with self._evaluating():
+            return self._embed(self._on_my_device(windows)).to(windows.device)
+
     def _embed(self, windows: torch.Tensor) -> torch.Tensor:
         return self._runner.embed(self.net, self.frontend, windows).float()
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:
         """Eval mode without gradients; the caller's mode comes back afterwards."""
-        training = [module for module in self.modules() if module.training]
+        training = [module for module in engines.modules_of(self) if module.training]
         if training:
             self.eval()
         try:

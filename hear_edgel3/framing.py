@@ -14,7 +14,6 @@ its first and last sample.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any, ClassVar, Protocol
@@ -210,6 +209,12 @@ def shortest(framing: Framing) -> int:
     return framing.window // 2 + 1 if framing.reflect else 0
 
 
+def samples_needed(framing: Framing, k: int) -> int:
+    """Samples of a clip that must be there before window ``k`` can be cut, unless the clip has ended."""
+    start = framing.start(k)
+    return max(start + framing.window, 1 - start if framing.reflect else 0)
+
+
 def check_positive(value: object, name: str, unit: str) -> float:
     """Returns a positive number of reasonable size, or raises InvalidOption naming it."""
     try:
@@ -222,108 +227,3 @@ def check_positive(value: object, name: str, unit: str) -> float:
     if number > _LONGEST_HOP:
         raise InvalidOption(f"{name} must be at most {_LONGEST_HOP:g} {unit}, got {value!r}")
     return number
-
-
-def windows_of_batch(audio: torch.Tensor, framing: Framing, count: int, group: int) -> Iterator[torch.Tensor]:
-    """Cuts a batch of clips into groups of windows, clip by clip, in order.
-
-    Args:
-        audio: (batch, n) at the net's rate.
-        framing: where windows lie.
-        count: windows per clip.
-        group: windows per group.
-
-    Yields:
-        (at most ``group``, window) tensors; together batch * count rows.
-    """
-    audio = _lengthened(audio, shortest(framing))
-    total = audio.shape[1]
-    places = [(clip, framing.start(k)) for clip in range(audio.shape[0]) for k in range(count)]
-    for i in range(0, len(places), group):
-        yield torch.stack([_cut(audio[clip], 0, start, framing, total) for clip, start in places[i : i + group]])
-
-
-def windows_of_stream(
-    blocks: Iterable[torch.Tensor], framing: Framing, total: _Total, group: int
-) -> Iterator[torch.Tensor]:
-    """Cuts a stream into groups of windows, holding no more audio than the next group needs.
-
-    Args:
-        blocks: (n,) tensors at the net's rate.
-        framing: where windows lie.
-        total: called when the stream has ended, with the number of samples it had; returns the number of windows.
-        group: windows per group.
-
-    Yields:
-        (at most ``group``, window) tensors.
-    """
-    held = torch.zeros(0)  # input from sample held_start on, up to what has been received
-    held_start = received = 0
-    behind = framing.window if framing.reflect else 0  # what the reflection at the end may need
-    k = 0
-    ready: list[torch.Tensor] = []
-    for block in blocks:
-        oldest = framing.start(k) - behind
-        unused = min(max(0, oldest - received), len(block)) if len(held) == 0 else 0
-        if len(held) == 0:  # a hop longer than the window leaves samples out that need not be kept
-            held_start = received + unused
-        received += len(block)
-        held = torch.cat([held.to(block), block[unused:]])
-        while _needed(framing, k) <= received:
-            ready.append(_cut(held, held_start, framing.start(k), framing, None).clone())
-            k += 1
-            if len(ready) == group:
-                yield torch.stack(ready)
-                ready = []
-        drop = min(max(0, framing.start(k) - behind - held_start), len(held))
-        held, held_start = held[drop:], held_start + drop
-    count = total(received)
-    if received < shortest(framing):  # nothing has been dropped yet
-        held, received = _lengthened(held, shortest(framing)), shortest(framing)
-    for j in range(k, count):
-        ready.append(_cut(held, held_start, framing.start(j), framing, received))
-        if len(ready) == group:
-            yield torch.stack(ready)
-            ready = []
-    if ready:
-        yield torch.stack(ready)
-
-
-class _Total(Protocol):
-    def __call__(self, n_samples: int) -> int: ...
-
-
-def _needed(framing: Framing, k: int) -> int:
-    """Samples of a clip that must be there before window ``k`` can be cut, unless the clip has ended."""
-    start = framing.start(k)
-    return max(start + framing.window, 1 - start if framing.reflect else 0)
-
-
-def _lengthened(audio: torch.Tensor, length: int) -> torch.Tensor:
-    missing = length - audio.shape[-1]
-    return audio if missing <= 0 else torch.nn.functional.pad(audio, (0, missing))
-
-
-def _cut(held: torch.Tensor, held_start: int, start: int, framing: Framing, total: int | None) -> torch.Tensor:
-    """One window.
-
-    Args:
-        held: the clip from sample ``held_start`` on, at least as far as the window and its reflection reach.
-        held_start: position of ``held[0]`` in the clip.
-        start: position of the window in the clip.
-        framing: its length, and what lies beyond the clip's ends.
-        total: samples of the clip; None if the window ends before the clip does.
-    """
-    length = framing.window
-    begin, end = start - held_start, start + length - held_start
-    if begin >= 0 and end <= len(held):
-        return held[begin:end]
-    if framing.reflect:
-        place = torch.arange(start, start + length, device=held.device).abs()
-        if total is not None:
-            place = total - 1 - (total - 1 - place).abs()
-            place = place.clamp_min(held_start)  # a middle rounded beyond the end asks for one sample more at most
-        return held[place - held_start]
-    lo, hi = min(max(begin, 0), len(held)), min(max(end, 0), len(held))
-    before = min(max(0, -begin), length)
-    return torch.nn.functional.pad(held[lo:hi], (before, length - before - (hi - lo)))

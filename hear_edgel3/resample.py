@@ -26,6 +26,7 @@ import numpy as np
 import torch
 
 from hear_edgel3.errors import InvalidAudio, InvalidOption
+from hear_edgel3.tail import Tail
 
 _NUM_ZEROS = 64
 _TABLE_PER_ZERO = 512
@@ -130,7 +131,12 @@ class FilterBank:
     @property
     def reach(self) -> int:
         """Input samples that a filter reads on either side of its output's position."""
-        return len(_half_window()) // int(self._scale * _TABLE_PER_ZERO) + 1
+        return self.lookahead + 1
+
+    @property
+    def lookahead(self) -> int:
+        """Input samples that a filter reads from its output's position on, rounded up."""
+        return len(_half_window()) // int(self._scale * _TABLE_PER_ZERO)
 
     @property
     def has_late_outputs(self) -> bool:
@@ -353,42 +359,41 @@ class StreamResampler:
     Args:
         sr_orig: rate of the input in Hz.
         sr_new: rate wanted in Hz.
+
+    Attributes:
+        lookahead: input samples that an output waits for beyond its own position, rounded up.
     """
 
     def __init__(self, sr_orig: int, sr_new: int) -> None:
         self._bank = filter_bank(check_rate(sr_orig, "sr_orig"), check_rate(sr_new, "sr_new"))
+        self.lookahead = self._bank.lookahead
         self._position = _ReadPosition(self._bank)
-        self._held: torch.Tensor | None = None  # input still needed, from sample self._held_start on
-        self._held_start = 0
-        self._received = 0
+        self._tail = Tail()
         self._t = 0
+
+    def needed(self, n_outputs: int) -> int:
+        """Input samples that must have come before ``n_outputs`` are complete, unless the input ends."""
+        # The last one reads from its position, rounded up, on.
+        position = (n_outputs - 1) * self._bank.sr_orig
+        return self.lookahead - (-position // self._bank.sr_new) if n_outputs > 0 else 0
 
     def push(self, block: torch.Tensor) -> torch.Tensor:
         """Takes (n,) more samples and returns the outputs that are now complete."""
-        self._hold(block)
-        # Output t reads up to `reach` samples past t * sr_orig / sr_new.
-        complete = (self._received - self._bank.reach - 1) * self._bank.sr_new // self._bank.sr_orig
-        return self._emit(complete)
+        self._tail.append(block)
+        beyond = self._tail.received - self.lookahead
+        return self._emit(beyond * self._bank.sr_new // self._bank.sr_orig + 1 if beyond >= 0 else 0)
 
     def flush(self) -> torch.Tensor:
         """Ends the input and returns the remaining outputs."""
-        return self._emit(resampled_length(self._received, self._bank.sr_orig, self._bank.sr_new))
-
-    def _hold(self, block: torch.Tensor) -> None:
-        self._held = block if self._held is None else torch.cat([self._held, block])
-        self._received += len(block)
+        return self._emit(resampled_length(self._tail.received, self._bank.sr_orig, self._bank.sr_new))
 
     def _emit(self, t1: int) -> torch.Tensor:
-        held = self._held
-        if held is None:
-            return torch.zeros(0)
+        held, start = self._tail.samples, self._tail.start
         if t1 <= self._t:
             return held.new_zeros(0)
         t0, self._t = self._t, t1
-        y = self._bank.apply(held[None], self._held_start, t0, t1, self._position.late(t1))[0]
-        oldest = t1 * self._bank.sr_orig // self._bank.sr_new - self._bank.reach - 1
-        drop = min(max(0, oldest - self._held_start), len(held))
-        self._held, self._held_start = held[drop:], self._held_start + drop
+        y = self._bank.apply(held[None], start, t0, t1, self._position.late(t1))[0]
+        self._tail.forget(t1 * self._bank.sr_orig // self._bank.sr_new - self._bank.reach - 1)
         return y
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import torch
@@ -18,6 +18,9 @@ from hear_edgel3.labels import Label, labels
 from hear_edgel3.loading import load
 from hear_edgel3.registry import BUILT_IN, Checkpoint, Local, SceneRule, list_configurations, resolve
 from hear_edgel3.resample import check_rate
+
+if TYPE_CHECKING:
+    from hear_edgel3.tag_stream import TagStream, WindowTags
 
 # Without windows, a clip of up to this long is one pass of the net, as EfficientAT's inference.py has it whatever the
 # length; a longer one is the mean of the logits of windows of ten seconds, so that memory stays bounded.
@@ -73,10 +76,26 @@ class ClipTags:
             n: how many.
             window: which.
         """
-        logits = self.logits[window]
-        probabilities = torch.sigmoid(torch.from_numpy(logits)).tolist()
-        order = np.argsort(-logits, kind="stable")[: max(n, 0)]
-        return [Tag(self.labels[i].name, self.labels[i].mid, probabilities[i]) for i in order]
+        return most_probable(self.logits[window], self.labels, n)
+
+
+def most_probable(logits: np.ndarray, labels: Sequence[Label], n: int) -> list[Tag]:
+    """The ``n`` most probable classes, the most probable first; equal ones in the order of the classes.
+
+    Args:
+        logits: (n_classes,) float32.
+        labels: the classes.
+        n: how many.
+    """
+    probabilities = torch.sigmoid(torch.from_numpy(logits)).tolist()
+    order = np.argsort(-logits, kind="stable")[: max(n, 0)]
+    return [Tag(labels[i].name, labels[i].mid, probabilities[i]) for i in order]
+
+
+def mean_logits(answers: Sequence[np.ndarray]) -> np.ndarray:
+    """The mean of (n, n_classes) float32 logits over an ensemble."""
+    mean: np.ndarray = np.stack(answers).mean(axis=0, dtype=np.float64).astype(np.float32)
+    return mean
 
 
 class Tagger:
@@ -86,6 +105,7 @@ class Tagger:
         configurations: a configuration's name (or folder), or several with the same classes; the built-in one if not
             given.
         weights: as for :func:`hear_edgel3.load`: a file (one per configuration), or a folder for all.
+        engine: as for :func:`hear_edgel3.load`.
 
     Attributes:
         extractors: the nets, in the order of ``configurations``.
@@ -93,7 +113,8 @@ class Tagger:
 
     Raises:
         UnknownConfiguration: no such name.
-        InvalidOption: a net has no classifier, or their classes differ.
+        InvalidOption: a net has no classifier, their classes differ, or there is no such engine.
+        MissingExtra: what the engine needs is not installed.
         WeightsNotFound, WeightsMismatch, WeightsCorrupt, DownloadError: see :mod:`hear_edgel3.weights`.
     """
 
@@ -101,6 +122,7 @@ class Tagger:
         self,
         configurations: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = BUILT_IN,
         weights: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
+        engine: str = "auto",
     ) -> None:
         names = [configurations] if isinstance(configurations, (str, os.PathLike)) else list(configurations)
         if not names:
@@ -121,7 +143,9 @@ class Tagger:
         files = _one_each([row.name for row in rows], weights)
         self.labels = labels(lists.pop())
         nets = [row.folder if isinstance(row, Local) else row.name for row in rows]
-        self.extractors = [load(net, file, features=["logits"]) for net, file in zip(nets, files, strict=True)]
+        self.extractors = [
+            load(net, file, features=["logits"], engine=engine) for net, file in zip(nets, files, strict=True)
+        ]
 
     @property
     def configurations(self) -> tuple[str, ...]:
@@ -177,15 +201,54 @@ class Tagger:
         samples, rate = mono(audio), check_rate(sample_rate)
         return self._ask_all(lambda e: _logits(e, pieces(samples), rate, window, hop), window, hop)
 
+    @overload
+    def stream(
+        self, blocks: None = None, *, sample_rate: int | None = None, window: float = 1.0, hop: float | None = None
+    ) -> TagStream: ...
+
+    @overload
+    def stream(
+        self, blocks: Iterable[Any], *, sample_rate: int | None = None, window: float = 1.0, hop: float | None = None
+    ) -> Iterator[WindowTags]: ...
+
+    def stream(
+        self,
+        blocks: Iterable[Any] | None = None,
+        *,
+        sample_rate: int | None = None,
+        window: float = 1.0,
+        hop: float | None = None,
+    ) -> TagStream | Iterator[WindowTags]:
+        """Tags audio that arrives block by block, each window as soon as it is complete.
+
+        Args:
+            blocks: as for :meth:`hear_edgel3.Extractor.stream`.
+            sample_rate: their rate in Hz, 1000 to 768000; None for what the first net is fed (48000).
+            window: seconds per window.
+            hop: seconds between windows; None for a quarter of ``window``.
+
+        Returns:
+            Of blocks, an iterator of tags; else an object with ``feed(block)`` and ``finish()``.
+
+        Raises:
+            InvalidOption: the rate, ``window`` or ``hop`` cannot be used.
+            InvalidAudio: (while iterating) a block has the wrong shape or type or is not finite.
+        """
+        from hear_edgel3.tag_stream import TagStream
+
+        check_windows(window, hop)
+        stream = TagStream(self, sample_rate, window_framing(self.extractors[0], window, hop))
+        return stream if blocks is None else stream.follow(blocks)
+
     def _ask_all(
         self, ask: Callable[[Extractor], tuple[np.ndarray, float]], window: float | None, hop: float | None
     ) -> ClipTags:
         answers = [ask(extractor) for extractor in self.extractors]
-        logits = np.stack([logits for logits, _ in answers]).mean(axis=0, dtype=np.float64).astype(np.float32)
+        logits = mean_logits([logits for logits, _ in answers])
         duration = answers[0][1]
         starts, ends = np.zeros(1), np.array([duration])
         if window is not None:
-            framing = _framing(self.extractors[0], window, hop)
+            framing = window_framing(self.extractors[0], window, hop)
             rate = self.extractors[0].net_sample_rate
             starts = np.arange(len(logits)) * framing.hop / rate
             # With gaps between windows, the last one may lie behind the clip altogether: it says nothing.
@@ -236,7 +299,7 @@ def check_windows(window: float | None, hop: float | None) -> None:
         raise InvalidOption(f"hop={hop!r} is less than 0.001 s; use a longer one")
 
 
-def _framing(extractor: Extractor, window: float, hop: float | None) -> EdgeL3Framing:
+def window_framing(extractor: Extractor, window: float, hop: float | None) -> EdgeL3Framing:
     """EfficientAT's windowed_inference.py: the first window starts with the clip, the last reaches its end."""
     rate = extractor.net_sample_rate
     return EdgeL3Framing(int(window * rate), rate, window / 4 if hop is None else hop, center=False)
@@ -255,7 +318,7 @@ def _logits(
             yield block
 
     if window is not None:
-        logits = extractor.embed_stream(counted(), sample_rate, _framing(extractor, window, hop))
+        logits = extractor.embed_stream(counted(), sample_rate, window_framing(extractor, window, hop))
     else:
         rate = extractor.net_sample_rate
         rule = SceneRule(1000 * _MEAN_HOP_S, _MEAN_WINDOW_S * rate, LONGEST_WHOLE_S * rate)

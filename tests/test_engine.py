@@ -27,7 +27,7 @@ from torch import nn
 import hear_edgel3
 from hear_edgel3 import engine as engines
 from hear_edgel3.cli import main
-from hear_edgel3.engine import Choice, Runner, folded
+from hear_edgel3.engine import Choice, Runner, folded, modules_of
 from hear_edgel3.engine import numba as numba_engine
 from hear_edgel3.engine.lanes import compiled
 from hear_edgel3.errors import InvalidOption, MissingExtra
@@ -753,6 +753,16 @@ def test_exported_results_are_the_callers(engine: str) -> None:
         again = first.clone()
         extractor._runner(extractor.net, y)
     assert torch.equal(first, again)
+
+
+def test_all_modules_are_found() -> None:
+    """Empty places are passed over, and what is used twice comes twice."""
+    twice = torch.nn.ReLU()
+    net = torch.nn.Sequential(torch.nn.Linear(2, 2), twice, torch.nn.Sequential(twice, torch.nn.Identity()))
+    net.register_module("none", None)
+    found = modules_of(net)
+    assert set(found) == set(net.modules())
+    assert found.count(twice) == 2
 
 
 # --- compiling ---

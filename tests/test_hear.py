@@ -138,7 +138,7 @@ def test_batch_invariance(name: str, weights_folder: Path) -> None:
 def test_internal_batch_size_does_not_show(windows: int, sea: Extractor, monkeypatch: pytest.MonkeyPatch) -> None:
     audio = signals.clip(1.0, 16000)[None]
     expected, _ = sea.timestamp_embeddings(audio)
-    monkeypatch.setattr(Extractor, "_group", lambda self, window: windows)
+    monkeypatch.setattr(Extractor, "windows_at_once", lambda self, window: windows)
     found, _ = sea.timestamp_embeddings(audio)
     torch.testing.assert_close(found, expected, rtol=0, atol=5e-6 * float(expected.abs().max()))
 

@@ -24,8 +24,9 @@ from hypothesis import strategies as st
 import hear_edgel3
 from hear_edgel3.errors import InvalidAudio, InvalidOption
 from hear_edgel3.extractor import Extractor
-from hear_edgel3.framing import CentredFraming, windows_of_batch, windows_of_stream
+from hear_edgel3.framing import CentredFraming
 from hear_edgel3.resample import resample, resampled_length
+from hear_edgel3.windows import windows_of_batch, windows_of_stream
 from support import mobilenetv3_reference as reference
 from support import signals
 from support.write_weights import MOBILENETV3
@@ -213,7 +214,7 @@ def test_engines_agree(load) -> None:
 def test_internal_batch_size_does_not_show(windows: int, mn04: Extractor, monkeypatch: pytest.MonkeyPatch) -> None:
     audio = clips(12000)
     expected, scenes = mn04.timestamp_embeddings(audio)[0], mn04.scene_embeddings(audio)
-    monkeypatch.setattr(Extractor, "_group", lambda self, window: windows)
+    monkeypatch.setattr(Extractor, "windows_at_once", lambda self, window: windows)
     assert_same(mn04.timestamp_embeddings(audio)[0], expected)
     assert_same(mn04.scene_embeddings(audio), scenes)
 

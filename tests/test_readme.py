@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 import soundfile
 
+import hear_edgel3
 from hear_edgel3.cli import main
 from hear_edgel3.registry import checkpoints
+from hear_edgel3.streaming import AudioStream
 from support import signals
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
@@ -40,6 +42,7 @@ def test_sections_are_in_order() -> None:
         "HEAR",
         "Python",
         "Tagging",
+        "Streaming",
         "The built-in net",
         "Distilling your own",
         "Quality",
@@ -52,7 +55,7 @@ def test_no_placeholder_is_left() -> None:
     assert not re.findall(r"\b[A-Z]+_TABLE\b|TODO|FIXME|@[A-Z0-9]+@", README)
 
 
-COMMANDS = re.findall(r"hear-edgel3 (?:--verbose )?(embed|tag|list|info|distill)([^\n`&]*)", README)
+COMMANDS = re.findall(r"hear-edgel3 (?:--verbose )?(embed|tag|listen|list|info|distill)([^\n`&]*)", README)
 FLAGS = sorted({(command, flag) for command, rest in COMMANDS for flag in re.findall(r"--[a-z-]+", rest)})
 
 
@@ -65,6 +68,20 @@ def test_flags_exist(command: str, flag: str, capsys: pytest.CaptureFixture[str]
 
 def test_enough_flags_were_found() -> None:
     assert {"--config", "--output-dir", "--hop-size", "--json"} <= {flag for _, flag in FLAGS}
+
+
+def test_latencies(weights_folder: Path, mobilenetv3_folder: Path) -> None:
+    table = README.split("## Streaming")[1].split("| latency (ms) |")[1].split("\n\n")[0]
+    rows = re.findall(r"^\| (.+) \| (\d+) Hz \| ([\d.]+) \|$", table, re.M)
+    assert len(rows) == 6
+    nets = {"EdgeL3": "sparse_95", "SEA": "sea_64", "MobileNetV3": "mn04_as"}
+    for net, rate, latency in rows:
+        if net == "tags of 1 s":
+            stream: AudioStream[Any] = hear_edgel3.Tagger().stream(sample_rate=int(rate), window=1)
+        else:
+            folder = mobilenetv3_folder if net == "MobileNetV3" else weights_folder
+            stream = hear_edgel3.load(nets[net], folder).stream(sample_rate=int(rate))
+        assert f"{stream.latency_ms:.1f}" == latency
 
 
 def test_python_examples_run(

@@ -77,12 +77,31 @@ def test_a_stream_equals_the_whole(sr_orig: int, sr_new: int, block: int) -> Non
     torch.testing.assert_close(found, whole, rtol=0, atol=1e-14)
 
 
+@pytest.mark.parametrize(
+    ("sr_orig", "sr_new"), [(48000, 8000), (16000, 8000), (44100, 8000), (48000, 32000), (22050, 48000), (8000, 48000)]
+)
+def test_a_stream_waits_for_what_the_filters_read_and_no_more(sr_orig: int, sr_new: int) -> None:
+    """The first sample that is not waited for has no weight; the last one has, where positions agree."""
+    bank = filter_bank(sr_orig, sr_new)
+    for n in (1, 2, 3, *range(500, 520)):
+        needed = StreamResampler(sr_orig, sr_new).needed(n)
+        impulses = torch.zeros(2, needed + 2, dtype=torch.float64)
+        impulses[0, needed] = impulses[1, needed - 1] = 1.0
+        beyond, last = bank.apply(impulses, 0, n - 1, n, None)[:, 0]
+        assert beyond == 0
+        if (n - 1) * sr_orig % sr_new == 0:
+            assert last != 0
+        stream = StreamResampler(sr_orig, sr_new)
+        before = len(stream.push(torch.zeros(needed - 1)))
+        assert before < n <= before + len(stream.push(torch.zeros(1)))
+
+
 def test_a_stream_holds_only_what_the_filters_reach() -> None:
     stream = StreamResampler(48000, 8000)
     for _ in range(20):
         stream.push(torch.zeros(48000, dtype=torch.float64))
-    assert stream._held is not None
-    assert len(stream._held) < 48000
+    assert 0 < len(stream._tail.samples) < 48000
+    assert len(stream._tail._buffer) <= 4 * 48000
 
 
 def test_a_stream_of_nothing_is_empty() -> None:

@@ -79,6 +79,14 @@ def _engine(name: str) -> Engine:
     return cast(Engine, importlib.import_module(_MODULES[name]))
 
 
+def modules_of(net: nn.Module) -> list[nn.Module]:
+    """A net and all modules in it, those that it uses twice twice: ``net.modules()`` looks for such, for far longer."""
+    found = [net]
+    for module in found:  # which grows
+        found.extend([inner for inner in module._modules.values() if inner is not None])
+    return found
+
+
 def expected(net: nn.Module, zeros: float) -> Choice:
     """What "auto" takes on the CPU for a net whose weights are not at hand.
 
@@ -158,8 +166,7 @@ class Runner:
 
     def _ready(self, net: nn.Module) -> tuple[int, Compiled]:
         """The windows per thread that its engine wants at least, and the compiled net."""
-        # Not net.parameters(), which takes as long as a small net's first layers to look for doubles.
-        kept = [tensors for module in net.modules() for tensors in (module._parameters, module._buffers)]
+        kept = [tensors for module in modules_of(net) for tensors in (module._parameters, module._buffers)]
         tensors = [t for some in kept for t in some.values() if t is not None]
         # _version counts in-place changes, so an optimizer step or load_state_dict is noticed.
         # Tensors made in inference mode have no such counter, and can hardly be changed.

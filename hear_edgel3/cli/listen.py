@@ -1,0 +1,175 @@
+"""``hear-edgel3 listen``: raw audio in from a pipe, a line of JSON out for every moment."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from hear_edgel3.cli.common import on_device, positive
+from hear_edgel3.cli.stdin import StandardInput
+from hear_edgel3.errors import InvalidAudio, InvalidOption
+from hear_edgel3.pcm import PCM_FORMATS, PcmDecoder
+from hear_edgel3.registry import BUILT_IN, Configuration, resolve
+
+if TYPE_CHECKING:
+    from hear_edgel3.streaming import AudioStream
+
+_DESCRIPTION = """Reads raw PCM from standard input while it is being recorded or decoded, and prints a line of JSON as
+soon as enough has come: the most probable AudioSet classes of the last second, four times a second, or timestamp
+embeddings (--embeddings, and nets without a classifier). The end of the input, or Ctrl-C, ends it."""
+
+_EPILOG = """examples:
+  arecord -q -t raw -f S16_LE -r 48000 -c 1 | hear-edgel3 listen
+  ffmpeg -v error -i URL -f s16le -ac 1 -ar 48000 - | hear-edgel3 listen mn10_as --top 1
+  ffmpeg -v error -i clip.mp3 -f f32le -ac 1 -ar 44100 - | hear-edgel3 listen sea_64 --format f32le --rate 44100"""
+
+_HINT = "pipe raw audio in, for example: arecord -q -t raw -f S16_LE -r 48000 -c 1 | hear-edgel3 listen"
+_TAG_WINDOW, _TAG_HOP, _TOP = 1.0, 0.25, 3
+# What files of known formats begin with: read as samples they would give results, but wrong ones.
+_HEADERS = (b"RIFF", b"RF64", b"RIFX", b"FORM", b"fLaC", b"OggS", b".snd", b"caff", b"ID3")
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the subcommand."""
+    parser = commands.add_parser(
+        "listen",
+        help="tags or embeddings of audio while it comes in",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "config",
+        nargs="?",
+        default=BUILT_IN,
+        metavar="CONFIG",
+        help=f"see `hear-edgel3 list`, or a folder made by `distill`; default {BUILT_IN}",
+    )
+    parser.add_argument("--weights", metavar="FILE", help="converted weights, or a folder of them")
+    parser.add_argument("--format", choices=PCM_FORMATS, default="s16le", help="of the samples, default s16le")
+    parser.add_argument(
+        "--rate", type=int, metavar="HZ", help="sample rate (default: what the net is fed, 48000 mostly)"
+    )
+    parser.add_argument(
+        "--channels", type=int, default=1, metavar="N", help="interleaved; they are averaged (default 1)"
+    )
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--tags", action="store_true", help="print classes (default, if the net has a classifier)")
+    what.add_argument("--embeddings", action="store_true", help="print embeddings")
+    parser.add_argument("--top", type=int, metavar="N", help=f"classes per line (default {_TOP})")
+    parser.add_argument(
+        "--window", type=positive, metavar="SECONDS", help=f"that are tagged at a time (default {_TAG_WINDOW:g})"
+    )
+    parser.add_argument(
+        "--hop",
+        type=positive,
+        metavar="SECONDS",
+        help=f"between lines (default {_TAG_HOP:g} for tags, or a quarter of --window; 0.05 for embeddings)",
+    )
+    parser.add_argument("--device", default="cpu", help="torch device (default cpu)")
+    parser.add_argument(
+        "--engine",
+        default="auto",
+        metavar="NAME",
+        help="what runs the net: auto (default), torch, numba, onnxruntime, openvino or eager",
+    )
+    parser.add_argument("--quiet", "-q", action="store_true", help="print nothing but results and errors")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints a line per moment, up to the end of the input.
+
+    Returns:
+        0.
+    """
+    configuration = resolve(arguments.config)
+    tags = _wants_tags(arguments, configuration)
+    decoder = PcmDecoder(arguments.format, arguments.channels)
+    source = StandardInput(_HINT)
+    stream = _tag_stream(arguments) if tags else _embedding_stream(arguments)
+    stream.warm_up()
+    if not arguments.quiet:
+        _announce(arguments, configuration, stream)
+    with source:
+        for found in _found(source, decoder, stream):
+            print(json.dumps(_tags_line(found, arguments.top or _TOP) if tags else _embedding_line(found)), flush=True)
+    if decoder.pending:
+        print(f"hear-edgel3: the last {len(decoder.pending)} bytes are no whole sample: left out", file=sys.stderr)
+    if not stream.fed and not source.interrupted:
+        raise InvalidAudio(f"standard input had no audio; {_HINT}")
+    return 0
+
+
+def _wants_tags(arguments: argparse.Namespace, configuration: Configuration) -> bool:
+    tags = bool(arguments.tags or (configuration.checkpoint.labels is not None and not arguments.embeddings))
+    for option in ("top", "window"):
+        if getattr(arguments, option) is not None and not tags:
+            raise InvalidOption(f"--{option} goes with tags, and this prints embeddings; leave it out")
+    if arguments.top is not None and arguments.top < 1:
+        raise InvalidOption(f"--top must be a whole number from 1, got {arguments.top}")
+    return tags
+
+
+def _tag_stream(arguments: argparse.Namespace) -> AudioStream[Any]:
+    from hear_edgel3.tagging import Tagger
+
+    tagger = on_device(Tagger(arguments.config, arguments.weights, arguments.engine), arguments.device)
+    window = _TAG_WINDOW if arguments.window is None else arguments.window
+    return tagger.stream(sample_rate=arguments.rate, window=window, hop=arguments.hop)
+
+
+def _embedding_stream(arguments: argparse.Namespace) -> AudioStream[Any]:
+    from hear_edgel3.loading import load
+
+    extractor = on_device(load(arguments.config, arguments.weights, engine=arguments.engine), arguments.device)
+    # By way of the shortest decimal, so that 0.07 s are 70 ms and not a rounding error more.
+    hop_ms = None if arguments.hop is None else float(Fraction(repr(arguments.hop)) * 1000)
+    return extractor.stream(sample_rate=arguments.rate, hop_ms=hop_ms)
+
+
+def _announce(arguments: argparse.Namespace, configuration: Configuration, stream: AudioStream[Any]) -> None:
+    channels = "1 channel" if arguments.channels == 1 else f"{arguments.channels} channels"
+    print(
+        f"hear-edgel3: {configuration.name} listens to {arguments.format}, {stream.sample_rate} Hz, {channels}; each "
+        f"line comes {stream.latency_ms:.1f} ms of audio after its timestamp",
+        file=sys.stderr,
+    )
+
+
+def _found(source: StandardInput, decoder: PcmDecoder, stream: AudioStream[Any]) -> Iterator[Any]:
+    """What the stream finds in the input.
+
+    Raises:
+        InvalidAudio: a sample is not finite, or the input is no raw audio, or too short.
+    """
+    from hear_edgel3.audio import naming
+
+    with naming("standard input"):
+        for data in source:
+            if not stream.fed and data.startswith(_HEADERS):
+                raise InvalidAudio(
+                    "this is a file with a header, not raw samples; use `arecord -t raw`, or `ffmpeg ... -f s16le -`"
+                )
+            yield from stream.feed(decoder.decode(data))
+        yield from stream.finish()
+
+
+def _tags_line(found: Any, top: int) -> dict[str, object]:
+    return {
+        "timestamp_ms": found.timestamp_ms,
+        "start_ms": found.start_ms,
+        "end_ms": found.end_ms,
+        "tags": [
+            {"label": tag.label, "mid": tag.mid, "probability": round(tag.probability, 6)} for tag in found.top(top)
+        ],
+    }
+
+
+def _embedding_line(found: Any) -> dict[str, object]:
+    # Nine digits tell float32 numbers apart.
+    return {"timestamp_ms": found.timestamp_ms, "embedding": [float(f"{v:.9g}") for v in found.embedding.tolist()]}

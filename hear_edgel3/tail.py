@@ -1,0 +1,52 @@
+"""The latest part of a stream: what later arithmetic still needs of it, and no more."""
+
+from __future__ import annotations
+
+import torch
+
+
+class Tail:
+    """Samples of a stream from some position on.
+
+    They lie in one buffer with room for more, so that appending costs the same per sample whatever the size of blocks.
+    Nothing that has been handed out is ever written to: a full buffer is replaced, not reused.
+
+    Attributes:
+        start: position in the stream of the first sample kept; it may lie ahead of what has been received.
+        received: samples that the stream has had.
+    """
+
+    def __init__(self) -> None:
+        self.start = 0
+        self.received = 0
+        self._buffer = torch.zeros(0)
+        self._first = 0  # what is kept is self._buffer[self._first : self._end]
+        self._end = 0
+
+    @property
+    def samples(self) -> torch.Tensor:
+        """(n,) those from ``start`` on; the type is the widest that was appended."""
+        return self._buffer[self._first : self._end]
+
+    def append(self, block: torch.Tensor) -> None:
+        """Takes (n,) more samples; those before ``start`` are not kept."""
+        skipped = min(max(0, self.start - self.received), len(block))
+        self.received += len(block)
+        new = block[skipped:]
+        kept = self.samples
+        dtype = torch.promote_types(kept.dtype, new.dtype)
+        length = len(kept) + len(new)
+        if self._end + len(new) > len(self._buffer) or (kept.dtype, kept.device) != (dtype, new.device):
+            with torch.inference_mode(False):  # so that it can be written to in any mode
+                self._buffer = torch.empty(2 * length, dtype=dtype, device=new.device)
+            self._buffer[: len(kept)] = kept
+            self._first, self._end = 0, len(kept)
+        self._buffer[self._end : self._end + len(new)] = new
+        self._end += len(new)
+
+    def forget(self, position: int) -> None:
+        """Drops the samples before a position."""
+        if position <= self.start:
+            return
+        self._first = min(self._first + position - self.start, self._end)
+        self.start = position
