@@ -1,0 +1,1 @@
+"""Search by sound in datasets of embeddings."""
