@@ -53,9 +53,10 @@ def search(index: Any, vectors: np.ndarray, k: int, threads: int = 0) -> tuple[n
     similarities = np.full((len(vectors), k), np.nan, np.float32)
     if len(index) == 0 or len(vectors) == 0:
         return numbers, similarities
-    found = index.search(np.atleast_2d(vectors), k, threads=threads)
-    keys, distances, counts = found.keys, found.distances, found.counts
-    there = np.arange(keys.shape[1]) < np.asarray(counts)[:, None]
+    # usearch gives matches of another form for one vector
+    found = index.search(vectors if len(vectors) > 1 else np.repeat(vectors, 2, axis=0), k, threads=threads)
+    keys, distances = found.keys[: len(vectors)], found.distances[: len(vectors)]
+    there = np.arange(keys.shape[1]) < np.asarray(found.counts)[: len(vectors), None]
     numbers[:, : keys.shape[1]][there] = keys[there]
     similarities[:, : keys.shape[1]][there] = 1 - distances[there]
     return numbers, similarities

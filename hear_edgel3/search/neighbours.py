@@ -118,7 +118,7 @@ def _by_index(rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     index.add(somewhere, rows[somewhere])
     near, similarities = hnsw.search(index, rows[somewhere], k + 1)
     # A row finds itself; where k + 1 equal ones hide it, the last is left out instead.
-    others = near != somewhere[:, None]
+    others = np.not_equal(near, somewhere[:, None])
     others[others.all(axis=1), -1] = False
     numbers[somewhere] = near[others].reshape(-1, k)
     found[somewhere] = np.clip(similarities[others].reshape(-1, k), -1, 1)
