@@ -7,8 +7,8 @@ import sys
 
 from hear_edgel3.cli.common import count
 
-_DESCRIPTION = """Builds a vector index over a dataset of embeddings that `hear-edgel3 extract` wrote, and keeps it in the
-dataset's folder. When the dataset has grown since, what is new is added. Small datasets need none."""
+_DESCRIPTION = """Builds a vector index over a dataset of embeddings that `hear-edgel3 extract` wrote, and keeps it in
+the dataset's folder. When the dataset has grown since, what is new is added. Small datasets need none."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -14,9 +14,10 @@ from hear_edgel3.errors import HearEdgeL3Error, InvalidOption
 if TYPE_CHECKING:
     from hear_edgel3.search import Match, SoundSearch
 
-_DESCRIPTION = """Finds the sounds of a dataset, which `hear-edgel3 extract` wrote, that are most like those in audio files.
-Each file is embedded as the dataset was. In a dataset of timestamp embeddings it counts as the mean over its own, and of
-each file the best moment is found. Results go to stdout, best first, as text or --json (one line per match)."""
+_DESCRIPTION = """Finds the sounds of a dataset, which `hear-edgel3 extract` wrote, that are most like those in audio
+files. Each file is embedded as the dataset was. In a dataset of timestamp embeddings it counts as the mean over its
+own, and of each file the best moment is found. Results go to stdout, best first, as text or --json (one line per
+match)."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -37,7 +37,7 @@ class DuplicateGroup:
 
 
 def find_duplicates(
-    folder: str | os.PathLike[str], threshold: float = THRESHOLD, exact: bool | None = None
+    folder: str | os.PathLike[str], threshold: float = THRESHOLD, exact: bool | None = None, threads: int = 0
 ) -> list[DuplicateGroup]:
     """Files of a dataset that sound the same, in groups.
 
@@ -49,6 +49,7 @@ def find_duplicates(
         threshold: least similarity, above 0 and at most 1, see :mod:`hear_edgel3.search.space`.
         exact: True to compare all pairs, False to go by an approximate index; None for whichever is faster, as far as
             it is installed.
+        threads: of the index, 0 for all cores.
 
     Returns:
         Groups of two or more files, in the order of their first ones.
@@ -66,7 +67,8 @@ def find_duplicates(
     first = joined.equal(vectors)
     if exact is None:
         exact = len(first) <= _EXACT_FILES or not hnsw.installed()
-    pairs = _all_pairs(placed[first], threshold) if exact else _near_pairs(placed[first], threshold)
+    rows = placed[first]
+    pairs = _all_pairs(rows, threshold) if exact else _near_pairs(rows, threshold, threads)
     for one, other, similarities in pairs:
         joined.join(first[one], first[other], similarities)
     return [DuplicateGroup(tuple(files[i] for i in members), similarity) for members, similarity in joined.groups()]
@@ -119,7 +121,9 @@ def _all_pairs(rows: np.ndarray, threshold: float) -> Iterator[tuple[np.ndarray,
         yield one + some.start, other + some.start, similarities[one, other]
 
 
-def _near_pairs(rows: np.ndarray, threshold: float) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    numbers, similarities = nearest(rows, _NEIGHBOURS, exact=False)
+def _near_pairs(
+    rows: np.ndarray, threshold: float, threads: int
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    numbers, similarities = nearest(rows, _NEIGHBOURS, exact=False, threads=threads)
     one, column = np.nonzero(similarities >= threshold)
     yield one, numbers[one, column], similarities[one, column]

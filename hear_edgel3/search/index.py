@@ -1,8 +1,8 @@
 """The index of a dataset, stored in its folder as one file.
 
-It is what usearch writes, and behind that a zip archive that says what it was made from, so that an index that is not of
-this dataset any more is noticed. The file is written beside and renamed, so that readers see the old one or the new one, whole; of two that build at the
-same time the later wins.
+It is what usearch writes, and behind that a zip archive that says what it was made from, so that an index that is not
+of this dataset any more is noticed. The file is written beside and renamed: readers see the old one or the new one,
+whole, and of two that build at the same time the later wins.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     return wide
 
 
-def nearest(vectors: np.ndarray, k: int, exact: bool | None = None) -> tuple[np.ndarray, np.ndarray]:
+def nearest(vectors: np.ndarray, k: int, exact: bool | None = None, threads: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """The nearest others of every row, by cosine similarity.
 
     Args:
@@ -40,6 +40,7 @@ def nearest(vectors: np.ndarray, k: int, exact: bool | None = None) -> tuple[np.
         k: how many others.
         exact: True to compare all pairs, False to go by an approximate index; None for whichever is faster, as far as
             it is installed.
+        threads: of the index, 0 for all cores.
 
     Returns:
         (n, k) int64 row numbers and (n, k) float32 similarities in [-1, 1], best first. A row is never its own
@@ -57,7 +58,7 @@ def nearest(vectors: np.ndarray, k: int, exact: bool | None = None) -> tuple[np.
     rows = unit(vectors)
     if exact is None:
         exact = len(rows) <= EXACT_ROWS or not hnsw.installed()
-    return _all_pairs(rows, k) if exact else _by_index(rows, k)
+    return _all_pairs(rows, k) if exact else _by_index(rows, k, threads)
 
 
 def top(similarities: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -98,27 +99,27 @@ def _all_pairs(rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     n = len(rows)
     numbers = np.empty((n, k), np.int64)
     found = np.empty((n, k), np.float32)
-    nowhere = ~rows.any(axis=1)
+    nowhere = np.flatnonzero(~rows.any(axis=1))
     for some in blocks(n, n):
         similarities = np.clip(rows[some] @ rows.T, -1, 1)
         similarities[:, nowhere] = np.nan
-        similarities[nowhere[some]] = np.nan
+        similarities[nowhere[(nowhere >= some.start) & (nowhere < some.stop)] - some.start] = np.nan
         own = np.arange(some.start, some.stop)
         similarities[own - some.start, own] = np.nan
         numbers[some], found[some] = top(similarities, k)
     return numbers, found
 
 
-def _by_index(rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+def _by_index(rows: np.ndarray, k: int, threads: int) -> tuple[np.ndarray, np.ndarray]:
     n = len(rows)
     numbers = np.full((n, k), -1, np.int64)
     found = np.full((n, k), np.nan, np.float32)
     somewhere = np.flatnonzero(rows.any(axis=1))
     index = hnsw.new(rows.shape[1])
-    index.add(somewhere, rows[somewhere])
-    near, similarities = hnsw.search(index, rows[somewhere], k + 1)
+    index.add(somewhere, rows[somewhere], threads=threads)
+    near, similarities = hnsw.search(index, rows[somewhere], k + 1, threads)
     # A row finds itself; where k + 1 equal ones hide it, the last is left out instead.
-    others = np.not_equal(near, somewhere[:, None])
+    others: np.ndarray = np.not_equal(near, somewhere[:, None])
     others[others.all(axis=1), -1] = False
     numbers[somewhere] = near[others].reshape(-1, k)
     found[somewhere] = np.clip(similarities[others].reshape(-1, k), -1, 1)
