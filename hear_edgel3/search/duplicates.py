@@ -114,11 +114,11 @@ class _Joined:
 
 def _all_pairs(rows: np.ndarray, threshold: float) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     for some in blocks(len(rows), len(rows)):
-        similarities = np.minimum(rows[some] @ rows[some.start :].T, 1)
+        similarities = rows[some] @ rows[some.start :].T
         one, other = np.nonzero(similarities >= threshold)
         later = other > one
         one, other = one[later], other[later]
-        yield one + some.start, other + some.start, similarities[one, other]
+        yield one + some.start, other + some.start, np.minimum(similarities[one, other], 1)
 
 
 def _near_pairs(

@@ -91,8 +91,9 @@ class QueryEmbedder:
     def _embed(self, blocks: Iterable[torch.Tensor], sample_rate: int) -> np.ndarray:
         if self._hop_ms is None:
             return self._extractor.scene_of_stream(blocks, sample_rate)
-        from hear_edgel3.files import file_framing
+        from hear_edgel3.framing import CentredFraming
 
-        framing = file_framing(self._extractor.configuration, self._hop_ms / 1000)
+        reflect = self._extractor.configuration.checkpoint.padding == "reflection"
+        framing = CentredFraming(self._extractor.window, self._extractor.net_sample_rate, self._hop_ms, reflect)
         mean: np.ndarray = self._extractor.embed_stream(blocks, sample_rate, framing).mean(axis=0)
         return mean

@@ -3,10 +3,10 @@
     python -m tests.benchmarks.same_sounds FOLDER [--configs tiny mn04_as] [--clips 2400] [--copies 200]
 
 Folders inside FOLDER (with at least 8 clips; 24 of each count, and their first 15 seconds) stand for kinds of sound.
-`precision@10` is how many of the ten nearest clips are from a clip's own folder. `alike by chance` is the similarity that
-1 % of the clips reach with a clip of another folder; the columns after it say how many altered copies are more like their
-original than that. The last lines say for thresholds how many copies `hear-edgel3 duplicates` finds, and how many clips
-have one in another folder that is no copy as far as this program knows.
+`precision@10` is how many of the ten nearest clips are from a clip's own folder. `alike by chance` is the similarity
+that 1 % of the clips reach with a clip of another folder; the columns after it say how many altered copies are more
+like their original than that. The last lines say for thresholds how many copies `hear-edgel3 duplicates` finds, and how
+many clips have one in another folder that is no copy as far as this program knows.
 """
 
 from __future__ import annotations
