@@ -17,6 +17,7 @@ from hear_edgel3.cli import main
 from hear_edgel3.dataset import Dataset, Description
 from hear_edgel3.errors import DatasetError
 from hear_edgel3.search import SoundSearch
+from hear_edgel3.search.duplicates import THRESHOLD
 from hear_edgel3.search.index import FILE
 from support.datasets import clustered, write_part
 
@@ -268,6 +269,12 @@ def test_groups_are_apart(tmp_path: Path, capsys: Captured) -> None:
     write_part(tmp_path / "a.parquet", x, [f"{np.base_repr(i, 36)}.wav" for i in range(20)])
     assert main(["duplicates", str(tmp_path), "--threshold", "1"]) == 0
     assert capsys.readouterr().out == "3.wav\nA.wav\n\n5.wav\nC.wav\n"
+
+
+def test_the_default_threshold_is_told(capsys: Captured) -> None:
+    with pytest.raises(SystemExit):
+        main(["duplicates", "--help"])
+    assert f"(default {THRESHOLD:g};" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize("threshold", ["0", "1.5", "x", "nan"])

@@ -287,6 +287,21 @@ def test_a_large_dataset_is_read_again_for_every_search(tmp_path: Path, monkeypa
     assert search._scan._kept is None
 
 
+def test_a_large_dataset_without_an_index_is_searched_with_a_hint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = dataset(tmp_path)
+    monkeypatch.setattr("hear_edgel3.search.sound_search.FEW_ROWS", 300)
+    search = SoundSearch(tmp_path)
+    assert search.note == f"searching 301 rows one by one; `hear-edgel3 index {tmp_path}` makes this fast"
+    assert search.query(x[0], 1)[0].row == 0
+    build_index(rows_of(tmp_path), 1)
+    assert SoundSearch(tmp_path).note is None
+    exact = SoundSearch(tmp_path, exact=True)
+    assert not exact.indexed
+    assert exact.note is None
+
+
 def moments(folder: Path) -> np.ndarray:
     """Three files of 40 moments; that at 500 ms is the same in all."""
     x = clustered(120, clusters=60)

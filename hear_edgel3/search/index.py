@@ -74,7 +74,7 @@ class StoredIndex:
             k: how many, at least 1.
 
         Returns:
-            (q, k) int64 numbers of rows of the dataset and (q, k) float32 similarities, good to about 0.001, best
+            (q, up to k) int64 numbers of rows of the dataset and float32 similarities, good to about 0.001, best
             first; -1 and NaN where there are no more.
         """
         keys, similarities = hnsw.search(self._index, vectors, min(k, max(1, len(self._index))))
