@@ -252,7 +252,7 @@ def test_duplicates(capsys: Captured) -> None:
     assert main(["duplicates", "scenes", "--threshold", "0.8"]) == 0
     out, err = capsys.readouterr()
     assert out == "audio/0.wav\naudio/copy.wav\n"
-    assert err == "2 files in 1 groups, from similarity 0.8\n"
+    assert err == "groups: 1, files in them: 2 (similarity 0.8 or more)\n"
 
 
 def test_duplicates_in_json_and_in_moments(capsys: Captured) -> None:

@@ -450,6 +450,22 @@ def test_parts_are_added_to_an_index(tmp_path: Path) -> None:
     ]
 
 
+def test_parts_without_rows(tmp_path: Path) -> None:
+    x = dataset(tmp_path)
+    for name in ("0", "aa", "z"):
+        write_part(tmp_path / f"{name}.parquet", [])
+    build_index(rows_of(tmp_path), 1)
+    search = SoundSearch(tmp_path)
+    assert search.indexed
+    assert search.note is None
+    for i in (0, 149, 150, 299):
+        assert [m.row for m in search.query(x[i], 5)] == expected_rows(x, x[i], 5)
+    write_part(tmp_path / "zz.parquet", x[:2])
+    note = SoundSearch(tmp_path).note
+    assert note is not None
+    assert note.startswith("2 rows are not in the index yet")
+
+
 def test_an_index_of_a_much_smaller_dataset_is_built_anew(tmp_path: Path) -> None:
     dataset(tmp_path, 100)
     build_index(rows_of(tmp_path), 1)

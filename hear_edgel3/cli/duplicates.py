@@ -51,5 +51,5 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             print(("\n" if number else "") + "\n".join(group.files))
     n_files = sum(len(group.files) for group in groups)
-    print(f"{n_files} files in {len(groups)} groups, from similarity {threshold:g}", file=sys.stderr)
+    print(f"groups: {len(groups)}, files in them: {n_files} (similarity {threshold:g} or more)", file=sys.stderr)
     return 0

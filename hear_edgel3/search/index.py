@@ -118,12 +118,11 @@ def build_index(
     old = None if anew else _to_extend(rows)
     if old is None:
         old = _empty(rows)
-    path = _path(rows.dataset)
-    if not old.added and path.exists():
+    if not old.added:
         return old
     known = list(old.info.parts)
     for part in old.added:
-        entry = (part.name, fingerprint(part), _n_rows(rows, part))
+        entry = (part.name, fingerprint(part), rows.lengths[part.name])
         shift = int(_starts([*known, entry])[-1]) - rows.starts[part.name]
         for numbers, vectors in rows.vectors([part]):
             old._index.add(numbers + shift, old.space.place(vectors), threads=threads)
@@ -133,7 +132,7 @@ def build_index(
     made = StoredIndex(replace(old.info, parts=tuple(known)), old.space, [], old._index, rows)
     if len(made) == 0:
         raise DatasetError(f"{rows.dataset.folder} has no embeddings to be indexed: its files all failed")
-    _save(made, path)
+    _save(made, _path(rows.dataset))
     return made
 
 
@@ -168,16 +167,10 @@ def _starts(parts: Sequence[tuple[str, str, int]]) -> np.ndarray:
     return np.cumsum([0, *(n for _, _, n in parts)][:-1], dtype=np.int64)
 
 
-def _n_rows(rows: Rows, part: Path) -> int:
-    later = [start for start in rows.starts.values() if start > rows.starts[part.name]]
-    return min(later, default=len(rows)) - rows.starts[part.name]
-
-
 def _empty(rows: Rows) -> StoredIndex:
-    space = fit_space(rows)
     description = rows.dataset.description
     index = hnsw.new(description.size, half=True)
-    return StoredIndex(IndexInfo(description, len(rows), ()), space, list(rows.dataset.parts), index, rows)
+    return StoredIndex(IndexInfo(description, len(rows), ()), fit_space(rows), list(rows.dataset.parts), index, rows)
 
 
 def _to_extend(rows: Rows) -> StoredIndex | None:

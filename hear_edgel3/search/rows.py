@@ -37,6 +37,7 @@ class Rows:
     Attributes:
         dataset: as given.
         starts: by the name of each part the number of its first row.
+        lengths: by the name of each part how many rows it has, those of errors included.
     """
 
     def __init__(self, dataset: Dataset) -> None:
@@ -44,11 +45,13 @@ class Rows:
 
         self.dataset = dataset
         self.starts: dict[str, int] = {}
+        self.lengths: dict[str, int] = {}
         self._groups: list[tuple[int, Path, int]] = []  # first row, part, row group
         number = 0
         for part in dataset.parts:
             self.starts[part.name] = number
             layout = parquet.read_metadata(part)
+            self.lengths[part.name] = layout.num_rows
             for group in range(layout.num_row_groups):
                 self._groups.append((number, part, group))
                 number += layout.row_group(group).num_rows
