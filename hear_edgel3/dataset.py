@@ -134,18 +134,21 @@ class Dataset:
         """Rows, those of errors included."""
         return self._rows
 
-    def batches(self, columns: Sequence[str] | None = None, rows: int = _BATCH_ROWS) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self, columns: Sequence[str] | None = None, rows: int = _BATCH_ROWS, parts: Sequence[Path] | None = None
+    ) -> Iterator[pa.RecordBatch]:
         """The rows in order, some at a time.
 
         Args:
             columns: which columns; None for all.
             rows: at most so many at a time.
+            parts: of these files only; None for all.
 
         Raises:
             DatasetError: a file is damaged.
         """
         pq = _import_parquet()
-        for part in self.parts:
+        for part in self.parts if parts is None else parts:
             try:
                 with pq.ParquetFile(part) as opened:
                     yield from opened.iter_batches(rows, columns=None if columns is None else list(columns))

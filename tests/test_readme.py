@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import soundfile
 
@@ -15,6 +16,7 @@ from hear_edgel3.cli import main
 from hear_edgel3.registry import checkpoints
 from hear_edgel3.streaming import AudioStream
 from support import signals
+from support.datasets import write_part
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 
@@ -43,6 +45,7 @@ def test_sections_are_in_order() -> None:
         "Python",
         "Tagging",
         "Streaming",
+        "Sound search",
         "The built-in net",
         "Distilling your own",
         "Quality",
@@ -55,7 +58,9 @@ def test_no_placeholder_is_left() -> None:
     assert not re.findall(r"\b[A-Z]+_TABLE\b|TODO|FIXME|@[A-Z0-9]+@", README)
 
 
-COMMANDS = re.findall(r"hear-edgel3 (?:--verbose )?(embed|tag|listen|list|info|distill)([^\n`&]*)", README)
+COMMANDS = re.findall(
+    r"hear-edgel3 (?:--verbose )?(embed|tag|listen|index|search|duplicates|list|info|distill|tune)([^\n`&]*)", README
+)
 FLAGS = sorted({(command, flag) for command, rest in COMMANDS for flag in re.findall(r"--[a-z-]+", rest)})
 
 
@@ -93,6 +98,10 @@ def test_python_examples_run(
     monkeypatch.setenv("HEAR_EDGEL3_WEIGHTS", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     soundfile.write("clip.wav", signals.clip(1.1, 44100, 2), 44100)
+    made = hear_edgel3.load()
+    assert made.weights is not None
+    scene = made.scene_embeddings(np.zeros((1, 4800), np.float32)).numpy()
+    write_part(tmp_path / "embeddings" / "0.parquet", scene, weights_sha256=made.weights.sha256)
     session: dict[str, Any] = {"sr": 16000}
     for example in re.findall(r"```python\n(.*?)```", README, re.S):
         text = example.replace('model_type="sparse", retrain_type="kd", sparsity=81.0', 'model_type="sea", emb_dim=64')
@@ -105,3 +114,4 @@ def test_python_examples_run(
     assert session["embeddings"].shape == (2, 81, 64)
     assert session["embedding"].shape == (36, 64)
     assert Path("clip_kd.npz").exists()
+    assert [match.file for match in session["search"].query("clip.wav")] == ["0/0.wav"]

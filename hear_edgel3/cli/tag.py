@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hear_edgel3.cli.common import Failures, on_device, positive
+from hear_edgel3.cli.common import Failures, count, on_device, positive
 from hear_edgel3.errors import HearEdgeL3Error, InvalidOption
 from hear_edgel3.outputs import check_writable
 from hear_edgel3.registry import BUILT_IN, resolve
@@ -48,7 +48,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="FILE",
         help="converted weights, or a folder of them; for an ensemble a folder, or once per configuration, in order",
     )
-    parser.add_argument("--top", type=_count, default=10, metavar="N", help="classes per window (default 10)")
+    parser.add_argument("--top", type=count, default=10, metavar="N", help="classes per window (default 10)")
     parser.add_argument(
         "--window", type=positive, metavar="SECONDS", help="tag windows of this length (10, for example)"
     )
@@ -64,13 +64,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--recursive", action="store_true", help="look into the folders inside folders")
     parser.add_argument("--device", default="cpu", help="torch device (default cpu)")
     parser.set_defaults(run=run)
-
-
-def _count(text: str) -> int:
-    value = int(text) if text.isascii() and text.isdecimal() else 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1, got {text}")
-    return value
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,0 +1,50 @@
+"""``hear-edgel3 index``: makes searches in a large dataset fast."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from hear_edgel3.cli.common import count
+
+_DESCRIPTION = """Builds a vector index over a dataset of embeddings that `hear-edgel3 extract` wrote, and keeps it in
+the dataset's folder. When the dataset has grown since, what is new is added. Small datasets need none."""
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the subcommand."""
+    parser = commands.add_parser("index", help="make searches in a large dataset fast", description=_DESCRIPTION)
+    parser.add_argument("dataset", metavar="DIR", help="what `hear-edgel3 extract` wrote")
+    parser.add_argument("--force", action="store_true", help="build it from nothing, even if it is there or not needed")
+    parser.add_argument("--threads", type=count, default=0, metavar="N", help="default: all cores")
+    parser.add_argument("--quiet", "-q", action="store_true", help="print nothing but errors")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Builds the index; prints its file's name to stdout."""
+    from tqdm import tqdm
+
+    from hear_edgel3.dataset import Dataset
+    from hear_edgel3.search.index import FILE, build_index
+    from hear_edgel3.search.rows import Rows
+    from hear_edgel3.search.sound_search import FEW_ROWS
+
+    rows = Rows(Dataset(arguments.dataset))
+    path = rows.dataset.folder / FILE
+    if len(rows) <= FEW_ROWS and not path.exists() and not arguments.force:
+        if not arguments.quiet:
+            print(
+                f"{rows.dataset.folder} has {len(rows)} rows, and up to {FEW_ROWS} are searched fast without an index "
+                f"(--force builds one)",
+                file=sys.stderr,
+            )
+        return 0
+    with tqdm(unit="embedding", file=sys.stderr, dynamic_ncols=True, disable=arguments.quiet) as bar:
+        index = build_index(rows, arguments.threads, arguments.force, bar.update)
+        added = bar.n
+    if not arguments.quiet:
+        news = f"{added} added" if added else "nothing to add"
+        print(f"{len(index)} embeddings in the index, {news}", file=sys.stderr)
+    print(path)
+    return 0

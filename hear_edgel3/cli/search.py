@@ -1,0 +1,94 @@
+"""``hear-edgel3 search``: the sounds of a dataset that are most like a given one."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import sys
+from typing import TYPE_CHECKING
+
+from hear_edgel3.cli.common import Failures, count
+from hear_edgel3.errors import HearEdgeL3Error, InvalidOption
+
+if TYPE_CHECKING:
+    from hear_edgel3.search import Match, SoundSearch
+
+_DESCRIPTION = """Finds the sounds of a dataset, which `hear-edgel3 extract` wrote, that are most like those in audio
+files. Each file is embedded as the dataset was. In a dataset of timestamp embeddings it counts as the mean over its
+own, and of each file the best moment is found. Results go to stdout, best first, as text or --json (one line per
+match)."""
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the subcommand."""
+    parser = commands.add_parser("search", help="find the sounds most like a given one", description=_DESCRIPTION)
+    parser.add_argument("dataset", metavar="DIR", help="what `hear-edgel3 extract` wrote")
+    parser.add_argument("queries", nargs="+", metavar="FILE", help="audio files to search for")
+    parser.add_argument("--top", type=count, default=10, metavar="N", help="matches per query (default 10)")
+    parser.add_argument("--all-moments", action="store_true", help="all moments that are alike, not one per file")
+    parser.add_argument("--exclude-self", action="store_true", help="leave the query itself out of its matches")
+    parser.add_argument(
+        "--stored",
+        action="store_true",
+        help="the FILEs are files of the dataset, named as it names them: take their embeddings from there",
+    )
+    parser.add_argument("--exact", action="store_true", help="compare with every embedding, even if there is an index")
+    parser.add_argument(
+        "--config", "-c", metavar="NAME", help="where the dataset's net is, if it is a folder made by `distill`"
+    )
+    parser.add_argument("--weights", metavar="FILE", help="converted weights, or a folder of them")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per match")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Searches for each query; a bad one is reported and the rest go on.
+
+    Returns:
+        0, or 1 if any query failed.
+    """
+    from hear_edgel3.search import SoundSearch
+
+    if arguments.stored and (arguments.config or arguments.weights):
+        raise InvalidOption("--stored needs no net; leave --config and --weights out")
+    search = SoundSearch(arguments.dataset, arguments.config, arguments.weights, arguments.exact)
+    if search.note is not None:
+        print(f"hear-edgel3: {search.note}", file=sys.stderr)
+    if not arguments.stored:
+        search.load_net()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may know fewer characters than a file name has
+    failures = Failures()
+    for query in arguments.queries:
+        try:
+            matches = _matches(search, query, arguments)
+        except (HearEdgeL3Error, RuntimeError, MemoryError) as error:
+            failures.add(query, error)
+            continue
+        _write(query, matches, arguments.json)
+        sys.stdout.flush()  # what has been found is out, whatever happens to the next query
+    failures.summarise(len(arguments.queries))
+    return 1 if failures else 0
+
+
+def _matches(search: SoundSearch, query: str, arguments: argparse.Namespace) -> list[Match]:
+    find = search.neighbours_of_file if arguments.stored else search.query
+    without = [query] if arguments.exclude_self else []
+    return find(query, arguments.top, all_moments=arguments.all_moments, without=without)
+
+
+def _write(query: str, matches: list[Match], as_json: bool) -> None:
+    from hear_edgel3.dataset import text_of_path
+
+    name = text_of_path(query)
+    if as_json:
+        for rank, match in enumerate(matches, 1):
+            found = {"file": match.file, "timestamp_ms": match.timestamp_ms, "row": match.row}
+            line = {"query": name, "rank": rank, "similarity": round(match.similarity, 6), **found}
+            print(json.dumps(line, ensure_ascii=False))
+        return
+    print(name)
+    for match in matches:
+        moment = "" if match.timestamp_ms is None else f"  at {match.timestamp_ms / 1000:.2f} s"
+        print(f"  {match.similarity:6.3f}  {match.file}{moment}")

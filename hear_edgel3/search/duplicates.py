@@ -1,0 +1,129 @@
+"""Groups of files that sound the same."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from hear_edgel3.dataset import Dataset
+from hear_edgel3.errors import InvalidOption
+from hear_edgel3.search import hnsw
+from hear_edgel3.search.clips import clip_embeddings
+from hear_edgel3.search.neighbours import blocks, nearest
+from hear_edgel3.search.space import Space
+
+# What `python -m tests.benchmarks.same_sounds` suggests.
+THRESHOLD = 0.95
+# All pairs of more files than this are slower exactly than by way of an index.
+_EXACT_FILES = 100_000
+_NEIGHBOURS = 32  # that an index is asked for; equal embeddings are put together before
+
+
+@dataclass(frozen=True)
+class DuplicateGroup:
+    """Files that sound the same, each like at least one other of them.
+
+    Attributes:
+        files: as the dataset names them, in its order.
+        similarity: the least, over the files, of the similarity to the one most alike.
+    """
+
+    files: tuple[str, ...]
+    similarity: float
+
+
+def find_duplicates(
+    folder: str | os.PathLike[str], threshold: float = THRESHOLD, exact: bool | None = None, threads: int = 0
+) -> list[DuplicateGroup]:
+    """Files of a dataset that sound the same, in groups.
+
+    Two files are in one group if a chain of files joins them, of which each is like the next. A file of a dataset of
+    timestamps counts as the mean over its timestamps.
+
+    Args:
+        folder: what ``hear-edgel3 extract`` wrote.
+        threshold: least similarity, above 0 and at most 1, see :mod:`hear_edgel3.search.space`.
+        exact: True to compare all pairs, False to go by an approximate index; None for whichever is faster, as far as
+            it is installed.
+        threads: of the index, 0 for all cores.
+
+    Returns:
+        Groups of two or more files, in the order of their first ones.
+
+    Raises:
+        DatasetError: the folder is no dataset, or is damaged.
+        InvalidOption: the threshold is out of range.
+        MissingExtra: pyarrow is not installed, or usearch, and an index was asked for.
+    """
+    if not 0 < threshold <= 1:
+        raise InvalidOption(f"threshold must be above 0 and at most 1, got {threshold}")
+    files, vectors = clip_embeddings(Dataset(folder))
+    placed = Space.fit([vectors], vectors.shape[1], len(vectors)).place(vectors)
+    joined = _Joined(len(files))
+    first = joined.equal(vectors)
+    if exact is None:
+        exact = len(first) <= _EXACT_FILES or not hnsw.installed()
+    rows = placed[first]
+    pairs = _all_pairs(rows, threshold) if exact else _near_pairs(rows, threshold, threads)
+    for one, other, similarities in pairs:
+        joined.join(first[one], first[other], similarities)
+    return [DuplicateGroup(tuple(files[i] for i in members), similarity) for members, similarity in joined.groups()]
+
+
+class _Joined:
+    """Which of n files are joined, by union-find."""
+
+    def __init__(self, n: int) -> None:
+        self._parent = list(range(n))
+        self._best = np.full(n, -np.inf)
+
+    def equal(self, vectors: np.ndarray) -> np.ndarray:
+        """Joins rows that are equal; returns the first of each kind."""
+        first: dict[bytes, int] = {}
+        for i, vector in enumerate(vectors):
+            known = first.setdefault(hashlib.blake2b(vector.tobytes(), digest_size=16).digest(), i)
+            if known != i:
+                self.join(np.array([known]), np.array([i]), np.ones(1))
+        return np.fromiter(first.values(), np.int64, len(first))
+
+    def join(self, one: np.ndarray, other: np.ndarray, similarities: np.ndarray) -> None:
+        """Joins the files of pairs."""
+        np.maximum.at(self._best, one, similarities)
+        np.maximum.at(self._best, other, similarities)
+        for i, j in zip(one.tolist(), other.tolist(), strict=True):
+            a, b = self._root(i), self._root(j)
+            self._parent[max(a, b)] = min(a, b)
+
+    def groups(self) -> list[tuple[list[int], float]]:
+        """Members of each group of two or more, and the least of their best similarities."""
+        members: dict[int, list[int]] = {}
+        for i in np.flatnonzero(np.isfinite(self._best)).tolist():
+            members.setdefault(self._root(i), []).append(i)
+        return [(group, float(self._best[group].min())) for _, group in sorted(members.items())]
+
+    def _root(self, i: int) -> int:
+        while self._parent[i] != i:
+            self._parent[i] = self._parent[self._parent[i]]
+            i = self._parent[i]
+        return i
+
+
+def _all_pairs(rows: np.ndarray, threshold: float) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    for some in blocks(len(rows), len(rows)):
+        similarities = rows[some] @ rows[some.start :].T
+        one, other = np.nonzero(similarities >= threshold)
+        later = other > one
+        one, other = one[later], other[later]
+        yield one + some.start, other + some.start, np.minimum(similarities[one, other], 1)
+
+
+def _near_pairs(
+    rows: np.ndarray, threshold: float, threads: int
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    numbers, similarities = nearest(rows, _NEIGHBOURS, exact=False, threads=threads)
+    one, column = np.nonzero(similarities >= threshold)
+    yield one, numbers[one, column], similarities[one, column]

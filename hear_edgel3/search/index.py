@@ -1,0 +1,242 @@
+"""The index of a dataset, stored in its folder as one file.
+
+It is what usearch writes, and behind that a zip archive that says what it was made from, so that an index that is not
+of this dataset any more is noticed. The file is written beside and renamed: readers see the old one or the new one,
+whole, and of two that build at the same time the later wins.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hear_edgel3.atomic import atomic_write
+from hear_edgel3.dataset import Dataset, Description
+from hear_edgel3.errors import DatasetError, OutputError
+from hear_edgel3.search import hnsw
+from hear_edgel3.search.rows import Rows
+from hear_edgel3.search.space import Space
+
+FILE = "_index.usearch"
+_FORMAT = 1
+# An index grows in the space of its first rows; when there are more than so many times as many, it is built anew.
+_MOST_GROWTH = 2.0
+
+
+@dataclass(frozen=True)
+class IndexInfo:
+    """What an index was made from.
+
+    Attributes:
+        description: of the dataset.
+        fitted_rows: rows the dataset had when the space was fitted.
+        parts: name, fingerprint and number of rows of each part, in the order in which they came in.
+    """
+
+    description: Description
+    fitted_rows: int
+    parts: tuple[tuple[str, str, int], ...]
+
+
+@dataclass
+class StoredIndex:
+    """An index that fits its dataset, or did before the dataset grew.
+
+    Attributes:
+        info: what it was made from.
+        space: in which its vectors are.
+        added: parts of the dataset that it does not have.
+    """
+
+    info: IndexInfo
+    space: Space
+    added: list[Path]
+    _index: Any
+    _rows: Rows
+
+    def __len__(self) -> int:
+        """Embeddings in it."""
+        return len(self._index)
+
+    def search(self, vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The nearest rows, nearly always the true ones.
+
+        Args:
+            vectors: (q, D) float32 in the index's space.
+            k: how many, at least 1.
+
+        Returns:
+            (q, up to k) int64 numbers of rows of the dataset and float32 similarities, good to about 0.001, best
+            first; -1 and NaN where there are no more.
+        """
+        keys, similarities = hnsw.search(self._index, vectors, min(k, max(1, len(self._index))))
+        starts = _starts(self.info.parts)
+        shifts = np.array([self._rows.starts[name] for name, _, _ in self.info.parts], np.int64) - starts
+        part = np.maximum(np.searchsorted(starts, keys, side="right") - 1, 0)
+        return np.where(keys < 0, -1, keys + shifts[part]), similarities
+
+
+def open_index(rows: Rows) -> StoredIndex | None:
+    """The index in a dataset's folder, memory-mapped, or None if there is none.
+
+    Raises:
+        DatasetError: it is damaged, or was made from other parts than the dataset has now.
+        MissingExtra: usearch is not installed.
+    """
+    return _open(rows, lambda index, path: index.view(path))
+
+
+def build_index(
+    rows: Rows, threads: int = 0, anew: bool = False, progress: Callable[[int], object] | None = None
+) -> StoredIndex:
+    """Builds a dataset's index, or adds the parts that it does not have, and stores it.
+
+    Memory holds the index, 2 bytes per value and about 150 per embedding, and some batches of embeddings.
+
+    Args:
+        rows: of the dataset.
+        threads: 0 for all cores.
+        anew: build it from nothing, whatever there is.
+        progress: called with the number of embeddings added, after each batch.
+
+    Returns:
+        The index as it is stored now.
+
+    Raises:
+        DatasetError: a part is damaged, or there is nothing to be indexed.
+        MissingExtra: usearch is not installed.
+        OutputError: it cannot be written; an index that was there is still there.
+    """
+    old = None if anew else _to_extend(rows)
+    if old is None:
+        old = _empty(rows)
+    if not old.added:
+        return old
+    known = list(old.info.parts)
+    for part in old.added:
+        entry = (part.name, fingerprint(part), rows.lengths[part.name])
+        shift = int(_starts([*known, entry])[-1]) - rows.starts[part.name]
+        for numbers, vectors in rows.vectors([part]):
+            old._index.add(numbers + shift, old.space.place(vectors), threads=threads)
+            if progress is not None:
+                progress(len(numbers))
+        known.append(entry)
+    made = StoredIndex(replace(old.info, parts=tuple(known)), old.space, [], old._index, rows)
+    if len(made) == 0:
+        raise DatasetError(f"{rows.dataset.folder} has no embeddings to be indexed: its files all failed")
+    _save(made, _path(rows.dataset))
+    return made
+
+
+def fit_space(rows: Rows) -> Space:
+    """The space of all rows of a dataset."""
+    return Space.fit((vectors for _, vectors in rows.vectors()), rows.dataset.description.size, len(rows))
+
+
+def fingerprint(part: Path) -> str:
+    """Tells a Parquet file from others by its footer: sizes, offsets and statistics of all of its columns.
+
+    Raises:
+        DatasetError: it cannot be read.
+    """
+    try:
+        with part.open("rb") as file:
+            size = file.seek(0, io.SEEK_END)
+            file.seek(max(0, size - 8))
+            footer = int.from_bytes(file.read(4), "little")
+            file.seek(max(0, size - 8 - footer))
+            return hashlib.sha256(file.read()).hexdigest()[:32]
+    except OSError as error:
+        raise DatasetError(f"{part} cannot be read: {error.strerror or error}") from error
+
+
+def _path(dataset: Dataset) -> Path:
+    return dataset.folder / FILE
+
+
+def _starts(parts: Sequence[tuple[str, str, int]]) -> np.ndarray:
+    """The key of the first row of each part."""
+    return np.cumsum([0, *(n for _, _, n in parts)][:-1], dtype=np.int64)
+
+
+def _empty(rows: Rows) -> StoredIndex:
+    description = rows.dataset.description
+    index = hnsw.new(description.size, half=True)
+    return StoredIndex(IndexInfo(description, len(rows), ()), fit_space(rows), list(rows.dataset.parts), index, rows)
+
+
+def _to_extend(rows: Rows) -> StoredIndex | None:
+    """The stored index, in memory, if what it lacks can be added to it."""
+    try:
+        found = _open(rows, lambda index, path: index.load(path))
+    except DatasetError:
+        return None
+    if found is None or len(rows) > _MOST_GROWTH * found.info.fitted_rows:
+        return None
+    return found
+
+
+def _open(rows: Rows, read: Callable[[Any, str], None]) -> StoredIndex | None:
+    path = _path(rows.dataset)
+    if not path.exists():
+        return None
+    try:
+        info, space = _read_info(path)
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise DatasetError(f"the index {path} is damaged or of another version ({error})") from error
+    if info.description != rows.dataset.description:
+        raise DatasetError(f"the index {path} was made from embeddings of another making")
+    present = {part.name: part for part in rows.dataset.parts}
+    for name, found, _ in info.parts:
+        if name not in present or fingerprint(present[name]) != found:
+            raise DatasetError(f"the index {path} is out of date: {name} was changed or deleted since")
+        del present[name]
+    index = hnsw.new(info.description.size, half=True)
+    try:
+        read(index, str(path))
+    except RuntimeError as error:
+        raise DatasetError(f"the index {path} is damaged ({error})") from error
+    return StoredIndex(info, space, list(present.values()), index, rows)
+
+
+def _read_info(path: Path) -> tuple[IndexInfo, Space]:
+    with zipfile.ZipFile(path) as archive:
+        about = json.loads(archive.read("made_from.json"))
+        if about["format"] != _FORMAT:
+            raise ValueError(f"its format is {about['format']}, not {_FORMAT}")
+        arrays = {
+            name: np.lib.format.read_array(io.BytesIO(archive.read(f"{name}.npy")), allow_pickle=False)
+            for name in ("centre", "axes")
+        }
+    parts = tuple((str(name), str(found), int(n)) for name, found, n in about["parts"])
+    info = IndexInfo(Description(**about["description"]), int(about["fitted_rows"]), parts)
+    return info, Space(arrays["centre"], arrays["axes"], int(about["space_rows"]))
+
+
+def _save(made: StoredIndex, path: Path) -> None:
+    about = {
+        "format": _FORMAT,
+        "description": asdict(made.info.description),
+        "parts": made.info.parts,
+        "fitted_rows": made.info.fitted_rows,
+        "space_rows": made.space.rows,
+    }
+    with atomic_write(path) as file:
+        try:
+            made._index.save(file.name)
+        except RuntimeError as error:
+            raise OutputError(f"cannot write {path}: {error}") from error
+        file.seek(0, io.SEEK_END)
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr("made_from.json", json.dumps(about, sort_keys=True))
+            for name, array in (("centre", made.space.centre), ("axes", made.space.axes)):
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                    np.lib.format.write_array(entry, array, allow_pickle=False)

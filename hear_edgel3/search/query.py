@@ -1,0 +1,99 @@
+"""What is searched for, as an embedding: made from audio just as the dataset's own embeddings were."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hear_edgel3.dataset import Description
+from hear_edgel3.errors import DatasetError
+
+if TYPE_CHECKING:
+    import torch
+
+
+class QueryEmbedder:
+    """Embeds queries for a dataset.
+
+    Args:
+        description: of the dataset.
+        config: the configuration, where its name does not find it: the folder of a net that was distilled.
+        weights: as in :func:`hear_edgel3.load`.
+
+    Raises:
+        DatasetError: the configuration, or its weights, are not what made the dataset.
+        UnknownConfiguration, WeightsNotFound, ...: it cannot be loaded, see :func:`hear_edgel3.load`.
+    """
+
+    def __init__(
+        self,
+        description: Description,
+        config: str | os.PathLike[str] | None = None,
+        weights: str | os.PathLike[str] | None = None,
+    ) -> None:
+        from hear_edgel3.loading import load
+        from hear_edgel3.registry import resolve
+
+        configuration = resolve(description.configuration if config is None else config)
+        if configuration.name != description.configuration:
+            raise DatasetError(
+                f"the dataset was made with {description.configuration}, not with {configuration.name}: their "
+                f"embeddings cannot be compared"
+            )
+        version = configuration.checkpoint.embedding_version
+        if version != description.embedding_version:
+            raise DatasetError(
+                f"the dataset has embeddings of {description.configuration} version {description.embedding_version}, "
+                f"and this hear_edgel3 makes version {version}; extract it again, or use the release that made it "
+                f"({description.package_version})"
+            )
+        self._extractor = load(description.configuration if config is None else config, weights=weights)
+        sha256 = self._extractor.weights.sha256 if self._extractor.weights is not None else ""
+        if sha256 != description.weights_sha256:
+            raise DatasetError(
+                f"the dataset was made with other weights of {description.configuration} (sha256 "
+                f"{description.weights_sha256[:12]}..., here {sha256[:12]}...); give those with weights= (--weights)"
+            )
+        self._hop_ms = description.hop_ms
+
+    def of_file(self, path: str | os.PathLike[str]) -> np.ndarray:
+        """(D,) float32 of a file: its scene embedding, or the mean over its timestamps where the dataset has these.
+
+        Raises:
+            AudioFileError: the file is missing, damaged or not audio.
+            InvalidAudio: a sample is not finite, or the clip is too short.
+        """
+        from hear_edgel3.audio import AudioFile, naming
+        from hear_edgel3.resample import check_rate
+
+        with naming(path), AudioFile(path) as file:
+            return self._embed(file.blocks(), check_rate(file.sample_rate, "the file's sample rate"))
+
+    def of_samples(self, audio: Any, sample_rate: int) -> np.ndarray:
+        """(D,) float32 of one clip, as :meth:`of_file`.
+
+        Args:
+            audio: (n_samples,) or (n_samples, channels), floats in [-1, 1] or integers at their full scale.
+            sample_rate: its rate in Hz.
+
+        Raises:
+            InvalidAudio: wrong shape or type, not finite, or too short.
+            InvalidOption: the rate cannot be used.
+        """
+        from hear_edgel3.audio import mono, pieces
+        from hear_edgel3.resample import check_rate
+
+        return self._embed(pieces(mono(audio)), check_rate(sample_rate))
+
+    def _embed(self, blocks: Iterable[torch.Tensor], sample_rate: int) -> np.ndarray:
+        if self._hop_ms is None:
+            return self._extractor.scene_of_stream(blocks, sample_rate)
+        from hear_edgel3.framing import CentredFraming
+
+        reflect = self._extractor.configuration.checkpoint.padding == "reflection"
+        framing = CentredFraming(self._extractor.window, self._extractor.net_sample_rate, self._hop_ms, reflect)
+        mean: np.ndarray = self._extractor.embed_stream(blocks, sample_rate, framing).mean(axis=0)
+        return mean

@@ -1,0 +1,151 @@
+"""The rows of a dataset by their numbers, from 0 in the order of its parts: vectors, files and timestamps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hear_edgel3.dataset import Dataset, embeddings_of
+from hear_edgel3.errors import DatasetError
+
+_VALUES_AT_ONCE = 1 << 24  # 64 MiB
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in the audio an embedding is from.
+
+    Attributes:
+        file: as the dataset names it.
+        timestamp_ms: middle of its window, or None for an embedding of a whole file.
+    """
+
+    file: str
+    timestamp_ms: float | None
+
+
+class Rows:
+    """Access to a dataset's rows, some at a time.
+
+    Args:
+        dataset: whose.
+
+    Attributes:
+        dataset: as given.
+        starts: by the name of each part the number of its first row.
+        lengths: by the name of each part how many rows it has, those of errors included.
+    """
+
+    def __init__(self, dataset: Dataset) -> None:
+        from pyarrow import parquet
+
+        self.dataset = dataset
+        self.starts: dict[str, int] = {}
+        self.lengths: dict[str, int] = {}
+        self._groups: list[tuple[int, Path, int]] = []  # first row, part, row group
+        number = 0
+        for part in dataset.parts:
+            self.starts[part.name] = number
+            layout = parquet.read_metadata(part)
+            self.lengths[part.name] = layout.num_rows
+            for group in range(layout.num_row_groups):
+                self._groups.append((number, part, group))
+                number += layout.row_group(group).num_rows
+        self._at_once = max(1, _VALUES_AT_ONCE // dataset.description.size)
+        self._group_starts = np.array([first for first, _, _ in self._groups], np.int64)
+        self._total = number
+
+    def __len__(self) -> int:
+        """Rows, those of errors included."""
+        return self._total
+
+    def vectors(self, parts: Sequence[Path] | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The embeddings that can be compared: those that are there and finite.
+
+        Args:
+            parts: of these parts only; None for all.
+
+        Yields:
+            (n,) int64 row numbers and (n, D) embeddings, of the dataset's type.
+        """
+        for part in self.dataset.parts if parts is None else parts:
+            number = self.starts[part.name]
+            for batch in self.dataset.batches(["embedding"], self._at_once, [part]):
+                there = np.flatnonzero(batch.column(0).is_valid().to_numpy(zero_copy_only=False))
+                vectors = embeddings_of(batch)
+                finite = np.isfinite(vectors).all(axis=1)
+                yield number + there[finite], vectors[finite]
+                number += len(batch)
+
+    def vector(self, number: int) -> np.ndarray:
+        """(D,) of one row.
+
+        Raises:
+            DatasetError: there is no such row, or no embedding in it.
+        """
+        if not 0 <= number < len(self):
+            raise DatasetError(f"{self.dataset.folder} has no row {number}; its rows are 0 to {len(self) - 1}")
+        group = int(self._groups_of(np.array([number]))[0])
+        value = self._read(group, ["embedding"])[0][number - int(self._group_starts[group])]
+        if not value.is_valid:
+            raise DatasetError(f"row {number} of {self.dataset.folder} has no embedding: its file failed")
+        return np.asarray(value.values.to_numpy(zero_copy_only=False))
+
+    def places(self, numbers: np.ndarray) -> list[Place]:
+        """The files and timestamps of rows.
+
+        Args:
+            numbers: (n,) int64.
+        """
+        found: dict[int, Place] = {}
+        groups = self._groups_of(numbers)
+        for group in np.unique(groups):
+            files, timestamps = self._read(int(group), ["file", "timestamp_ms"])
+            for number in numbers[groups == group].tolist():
+                row = number - int(self._group_starts[group])
+                found[number] = Place(files[row].as_py(), timestamps[row].as_py())
+        return [found[number] for number in numbers.tolist()]
+
+    def mean_of_file(self, file: str) -> np.ndarray:
+        """(D,) float32: the mean of a file's embeddings.
+
+        Args:
+            file: as the dataset names it.
+
+        Raises:
+            DatasetError: the dataset has no embedding of such a file.
+        """
+        from pyarrow import compute
+
+        total, count = np.zeros(self.dataset.description.size), 0
+        for batch in self.dataset.batches(["file", "embedding"], self._at_once):
+            same = compute.equal(batch.column(0), file)
+            if same.true_count:
+                vectors = embeddings_of(batch.filter(same))
+                vectors = vectors[np.isfinite(vectors).all(axis=1)]
+                total += vectors.sum(axis=0, dtype=np.float64)
+                count += len(vectors)
+        if count == 0:
+            raise DatasetError(
+                f"{self.dataset.folder} has no embedding of the file {file}; name it as its `file` column does"
+            )
+        return (total / count).astype(np.float32)
+
+    def _groups_of(self, numbers: np.ndarray) -> np.ndarray:
+        return np.searchsorted(self._group_starts, numbers, side="right") - 1
+
+    def _read(self, group: int, columns: Sequence[str]) -> list[Any]:
+        """Columns of one row group, as Arrow arrays."""
+        from pyarrow import parquet
+
+        _, part, number = self._groups[group]
+        try:
+            with parquet.ParquetFile(part) as opened:
+                table = opened.read_row_group(number, columns=list(columns))
+        except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
+            raise DatasetError(f"{part} is damaged ({error}); delete it and run extract again") from error
+        return [table.column(name) for name in columns]

@@ -1,0 +1,240 @@
+"""Search in a dataset by sound, through its index where there is one and exactly where not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hear_edgel3.dataset import Dataset, path_of_text, text_of_path
+from hear_edgel3.errors import DatasetError, InvalidOption, MissingExtra
+from hear_edgel3.search.index import StoredIndex, fit_space, open_index
+from hear_edgel3.search.query import QueryEmbedder
+from hear_edgel3.search.rows import Rows
+from hear_edgel3.search.scan import Scan, merged
+
+# Up to so many embeddings a search is fast without an index.
+FEW_ROWS = 100_000
+_MORE = 16  # candidates per match that is wanted, at first, where several may be of one file
+
+
+@dataclass(frozen=True)
+class Match:
+    """A sound that was found.
+
+    Attributes:
+        similarity: in [-1, 1]: the cosine in the dataset's space, see :mod:`hear_edgel3.search.space`.
+        file: as the dataset names it.
+        timestamp_ms: the moment in it, or None in a dataset of scene embeddings.
+        row: number of its row in the dataset.
+    """
+
+    similarity: float
+    file: str
+    timestamp_ms: float | None
+    row: int
+
+
+class SoundSearch:
+    """Finds the sounds of a dataset that are most alike.
+
+    Args:
+        folder: what ``hear-edgel3 extract`` wrote.
+        config: as for :class:`~hear_edgel3.search.query.QueryEmbedder`.
+        weights: as in :func:`hear_edgel3.load`. The net is loaded when the first audio is searched for.
+        exact: leave the index alone.
+
+    Attributes:
+        dataset: the dataset.
+        indexed: whether there is an index that is used.
+        note: what the user should know about the index, or None.
+
+    Raises:
+        DatasetError: the folder is no dataset, is damaged, or has no embeddings.
+        MissingExtra: pyarrow is not installed.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        config: str | os.PathLike[str] | None = None,
+        weights: str | os.PathLike[str] | None = None,
+        exact: bool = False,
+    ) -> None:
+        self.dataset = Dataset(folder)
+        self.note: str | None = None
+        self._net = (config, weights)
+        self._embedder: QueryEmbedder | None = None
+        self._rows = Rows(self.dataset)
+        self._index = None if exact else self._usable_index()
+        space = fit_space(self._rows) if self._index is None else self._index.space
+        if space.rows == 0:
+            raise DatasetError(f"{self.dataset.folder} has no embeddings: its files all failed")
+        self._space = space
+        self._scan = Scan(self._rows, space, None if self._index is None else self._index.added)
+        self.indexed = self._index is not None
+
+    def _usable_index(self) -> StoredIndex | None:
+        folder = self.dataset.folder
+        try:
+            index = open_index(self._rows)
+        except (DatasetError, MissingExtra) as error:
+            self.note = f"searching without the index: {error}"
+            if isinstance(error, DatasetError):
+                self.note += f"; `hear-edgel3 index {folder}` builds it anew"
+            return None
+        if index is not None and index.added:
+            more = len(self._rows) - sum(n for _, _, n in index.info.parts)
+            self.note = f"{more} rows are not in the index yet; `hear-edgel3 index {folder}` adds them"
+        elif index is None and len(self._rows) > FEW_ROWS:
+            self.note = f"searching {len(self._rows)} rows one by one; `hear-edgel3 index {folder}` makes this fast"
+        return index
+
+    def load_net(self) -> QueryEmbedder:
+        """The net that queries are embedded with; loaded once.
+
+        Raises:
+            DatasetError: the net found is not the one that made the dataset.
+            UnknownConfiguration, WeightsNotFound, ...: it cannot be loaded, see :func:`hear_edgel3.load`.
+        """
+        if self._embedder is None:
+            self._embedder = QueryEmbedder(self.dataset.description, *self._net)
+        return self._embedder
+
+    def query(
+        self,
+        query: Any,
+        top: int = 10,
+        *,
+        sample_rate: int | None = None,
+        all_moments: bool = False,
+        without: Sequence[str | os.PathLike[str]] = (),
+    ) -> list[Match]:
+        """The sounds most like a query.
+
+        Args:
+            query: the path of an audio file; or an embedding (D,); or, with ``sample_rate``, a clip: (n_samples,) or
+                (n_samples, channels). In a dataset of timestamps a file or clip counts as the mean over its own.
+            top: how many at most.
+            sample_rate: of the clip in Hz.
+            all_moments: in a dataset of timestamps, all moments of a file that are alike, not the best one only.
+            without: files that are not to be found.
+
+        Returns:
+            Matches, best first.
+
+        Raises:
+            DatasetError: the net found is not the one that made the dataset, or a part is damaged.
+            InvalidOption: ``top`` is not positive, or the embedding cannot be compared.
+            AudioFileError, InvalidAudio: the query cannot be embedded.
+        """
+        if isinstance(query, (str, os.PathLike)):
+            vector = self.load_net().of_file(query)
+        elif sample_rate is not None:
+            vector = self.load_net().of_samples(query, sample_rate)
+        else:
+            vector = np.asarray(query)
+        return self._matches(vector, top, all_moments, without, None)
+
+    def neighbours_of(
+        self, row: int, top: int = 10, *, all_moments: bool = False, without: Sequence[str | os.PathLike[str]] = ()
+    ) -> list[Match]:
+        """The sounds most like one of the dataset's rows, which is itself left out.
+
+        Args:
+            row: its number, from 0, in the order of the dataset's parts.
+            top: as for :meth:`query`.
+            all_moments: as for :meth:`query`.
+            without: as for :meth:`query`.
+
+        Raises:
+            DatasetError: there is no such row, or it has no embedding.
+            InvalidOption: ``top`` is not positive.
+        """
+        return self._matches(self._rows.vector(row), top, all_moments, without, row)
+
+    def neighbours_of_file(
+        self,
+        file: str | os.PathLike[str],
+        top: int = 10,
+        *,
+        all_moments: bool = False,
+        without: Sequence[str | os.PathLike[str]] = (),
+    ) -> list[Match]:
+        """The sounds most like one of the dataset's files, by its stored embeddings, without any net.
+
+        Args:
+            file: as the dataset names it.
+            top: as for :meth:`query`.
+            all_moments: as for :meth:`query`.
+            without: as for :meth:`query`.
+
+        Raises:
+            DatasetError: the dataset has no embedding of it.
+            InvalidOption: ``top`` is not positive.
+        """
+        return self._matches(self._rows.mean_of_file(text_of_path(file)), top, all_moments, without, None)
+
+    def _matches(
+        self,
+        vector: np.ndarray,
+        top: int,
+        all_moments: bool,
+        without: Sequence[str | os.PathLike[str]],
+        own_row: int | None,
+    ) -> list[Match]:
+        size = self.dataset.description.size
+        if top < 1:
+            raise InvalidOption(f"top must be at least 1, got {top}")
+        if vector.shape != (size,) or vector.dtype.kind != "f" or not np.isfinite(vector).all():
+            raise InvalidOption(
+                f"a query must be an embedding of {size} finite floats, a path, or a clip with its sample_rate; got "
+                f"{vector.dtype} of shape {vector.shape}"
+            )
+        placed = self._space.place(vector[None])
+        several = self.dataset.description.hop_ms is not None and not all_moments
+        wanted = min(len(self._rows), (top + 1) * (_MORE if several else 1) + len(without))
+        while True:
+            numbers, similarities = self._near(placed, wanted)
+            there = numbers >= 0
+            matches = self._told_apart(numbers[there], similarities[there], several, without, own_row)
+            if len(matches) >= top or not there.all() or wanted >= len(self._rows):
+                return matches[:top]
+            wanted = min(len(self._rows), 8 * wanted)
+
+    def _near(self, placed: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        found = self._scan.search(placed, k)
+        if self._index is not None:
+            found = merged(self._index.search(placed, k), found, k)
+        return found[0][0], found[1][0]
+
+    def _told_apart(
+        self,
+        numbers: np.ndarray,
+        similarities: np.ndarray,
+        several: bool,
+        without: Sequence[str | os.PathLike[str]],
+        own_row: int | None,
+    ) -> list[Match]:
+        """Matches, without those that are not wanted, and the best one only of each file that has several."""
+        left_out = {_identity(path) for path in without}
+        seen: set[str] = set()
+        matches = []
+        for number, similarity, place in zip(
+            numbers.tolist(), similarities.tolist(), self._rows.places(numbers), strict=True
+        ):
+            if number == own_row or (several and place.file in seen):
+                continue
+            seen.add(place.file)
+            if left_out and _identity(path_of_text(place.file)) in left_out:
+                continue
+            matches.append(Match(similarity, place.file, place.timestamp_ms, number))
+        return matches
+
+
+def _identity(path: str | os.PathLike[str]) -> str:
+    """Equal for names of the same file."""
+    return os.fsdecode(os.path.realpath(path))
