@@ -67,7 +67,7 @@ def contestants(name: str, net: torch.nn.Module, batch: int, threads: int) -> di
     def by(model: Extractor) -> Callable[[], torch.Tensor]:
         @torch.inference_mode()
         def run() -> torch.Tensor:
-            return torch.cat([model._embed(group) for group in torch.split(windows, model._group(samples))])
+            return torch.cat([model._embed(group) for group in torch.split(windows, model.windows_at_once(samples))])
 
         return run
 
