@@ -24,9 +24,9 @@ _DESCRIPTION = """Embeds any number of audio files into a dataset: a folder of P
 (or per timestamp), and one with an error for each file that failed. What is finished is kept: the same command goes on
 after an interruption, and adds what is new in SOURCES."""
 
-_EPILOG = """SOURCES are audio files, folders (with those inside), globs, tar shards of audio files (.tar, .tar.gz), and lists
-of these: .csv and .tsv with a column named file or path, .parquet with such a column, .txt with a path per line, or - for
-such a text on stdin. Paths in a list are relative to the list. Without SOURCES it goes on with what was begun.
+_EPILOG = """SOURCES are audio files, folders (with those inside), globs, tar shards of audio files (.tar, .tar.gz), and
+lists of these: .csv and .tsv with a column named file or path, .parquet with such a column, .txt with a path per line,
+or - for such a text on stdin. Paths in a list are relative to the list. Without SOURCES it goes on with what was begun.
 
 Exit status: 0 all well, 1 some files failed, 2 wrong usage, 130 interrupted.
 
@@ -144,7 +144,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if summary.all_well else 1
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
+def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
     """SIGTERM stops it as Ctrl-C does."""
     raise KeyboardInterrupt
 
@@ -169,7 +169,7 @@ def _say(summary: Summary, quiet: bool) -> None:
     left = f", {summary.parts_left} parts are for other partitions to do" if summary.parts_left else ""
     rate = summary.seconds / max(summary.wall_seconds, 1e-9)
     print(
-        f"{summary.files} files ({summary.seconds / 3600:.2f} h of audio, {rate:.0f} x real time), {summary.rows} rows, "
-        f"{summary.failed} failed{kept}{left}: {summary.output}",
+        f"{summary.files} files ({summary.seconds / 3600:.2f} h of audio, {rate:.0f} x real time), "
+        f"{summary.rows} rows, {summary.failed} failed{kept}{left}: {summary.output}",
         file=sys.stderr,
     )

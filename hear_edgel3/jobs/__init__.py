@@ -100,8 +100,8 @@ def extract(
     """Embeds many files into a dataset; goes on with one that was begun before.
 
     Work is cut into parts, fixed in the output folder at the first start; each is one Parquet file, which appears when
-    it is complete. A part that is there is not done again, whatever ended the run before. Files that are new in the sources
-    become new parts. A file that cannot be embedded becomes a row with an ``error``.
+    it is complete. A part that is there is not done again, whatever ended the run before. Files that are new in the
+    sources become new parts. A file that cannot be embedded becomes a row with an ``error``.
 
     Several worker processes are started afresh (``spawn``), so a script that calls this needs the usual
     ``if __name__ == "__main__":``.

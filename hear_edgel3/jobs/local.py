@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -22,7 +22,7 @@ Report = Callable[[int, Tally], None]
 _STILLBORN = 3
 
 
-def run_here(job: Job, means: Means, procedures: Iterable[Procedure], report: Report) -> Iterator[Tally]:
+def run_here(job: Job, means: Means, procedures: Iterable[Procedure], report: Report) -> Generator[Tally, None, None]:
     """Does all parts in this process.
 
     Args:
@@ -71,7 +71,7 @@ class Processes:
         self._workers: list[_Worker] = []
         self._stillborn = 0
 
-    def run(self, procedures: Iterable[Procedure]) -> Iterator[Tally]:
+    def run(self, procedures: Iterable[Procedure]) -> Generator[Tally, None, None]:
         """Does all parts.
 
         Yields:

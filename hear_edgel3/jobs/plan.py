@@ -1,9 +1,9 @@
 """What a job is: its options and its parts, fixed in the output folder when it starts.
 
 ``_job/00000`` in the output folder has ``job.json``, what makes the embeddings, and ``items.parquet``, all items, with
-one row group per part. Later runs that find new files add ``_job/00001`` and so on. Such a folder is written under another
-name and then renamed, which fails if there is one already: of several processes that start at once, one fixes the job
-and the others take it from there.
+one row group per part. Later runs that find new files add ``_job/00001`` and so on. Such a folder is written under
+another name and then renamed, which fails if there is one already: of several processes that start at once, one fixes
+the job and the others take it from there.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import Any
 
 from hear_edgel3.errors import MissingExtra
@@ -16,7 +16,7 @@ from hear_edgel3.jobs.plan import Job
 
 def run(
     job: Job, means: Means, procedures: Iterable[Procedure], concurrency: int | None, num_gpus: float
-) -> Iterator[Tally]:
+) -> Generator[Tally, None, None]:
     """Does all parts. Tasks write their parts themselves, so all nodes must see the output folder and the audio.
 
     Args:

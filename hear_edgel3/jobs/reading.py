@@ -32,7 +32,10 @@ _GROUPS_AHEAD = 4
 _IN_MEMORY = 32 << 20
 _COPIED_AT_ONCE = 1 << 20
 
-_Piece = TypeVar("_Piece")
+# A header that knows no length says something enormous.
+_LONGEST_S = 1e9
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,9 @@ class Ended:
     error: Exception | None
 
 
+Piece = Opened | Windows | Ended
+
+
 class Reader:
     """Reads items for a net.
 
@@ -81,9 +87,7 @@ class Reader:
         window = where.window or model.window
         self._group = model.windows_at_once(window)
 
-    def read(
-        self, items: Sequence[Item], bad: Mapping[int, Exception]
-    ) -> Iterator[tuple[int, Opened | Windows | Ended]]:
+    def read(self, items: Sequence[Item], bad: Mapping[int, Exception]) -> Iterator[tuple[int, Piece]]:
         """What becomes of the items, in their order.
 
         Args:
@@ -92,7 +96,7 @@ class Reader:
         """
         packed = any(item.shard is not None and is_packed(item.shard) for item in items)
 
-        def pieces(i: int) -> Generator[Opened | Windows | Ended, None, None]:
+        def pieces(i: int) -> Generator[Piece, None, None]:
             if i in bad:
                 yield Ended(bad[i])
             else:
@@ -100,7 +104,7 @@ class Reader:
 
         return in_order(pieces, len(items), 1 if packed else self._threads)
 
-    def _read_one(self, item: Item) -> Generator[Opened | Windows | Ended, None, None]:
+    def _read_one(self, item: Item) -> Generator[Piece, None, None]:
         seconds = 0.0
         try:
             with self._files.open(item) as file, naming(item.file):
@@ -121,10 +125,6 @@ class Reader:
             yield Ended(error)
         else:
             yield Ended(None)
-
-
-# A header that knows no length says something enormous.
-_LONGEST_S = 1e9
 
 
 class _Opener:
@@ -214,9 +214,7 @@ class _Slice(io.RawIOBase):
         super().close()
 
 
-def in_order(
-    pieces: Callable[[int], Generator[_Piece, None, None]], count: int, threads: int
-) -> Iterator[tuple[int, _Piece]]:
+def in_order(pieces: Callable[[int], Generator[_T, None, None]], count: int, threads: int) -> Iterator[tuple[int, _T]]:
     """What ``pieces(0)``, ``pieces(1)``, ... yield, one after the other, computed by threads that are a little ahead.
 
     Args:
@@ -226,7 +224,7 @@ def in_order(
     """
     stopped = threading.Event()
 
-    def put(out: queue.Queue[_Piece | _End], piece: _Piece | _End) -> bool:
+    def put(out: queue.Queue[_T | _End], piece: _T | _End) -> bool:
         while not stopped.is_set():
             try:
                 out.put(piece, timeout=0.2)
@@ -235,7 +233,7 @@ def in_order(
                 continue
         return False
 
-    def run(i: int, out: queue.Queue[_Piece | _End]) -> None:
+    def run(i: int, out: queue.Queue[_T | _End]) -> None:
         error = None
         try:
             with closing(pieces(i)) as source:
@@ -247,13 +245,13 @@ def in_order(
         put(out, _End(error))
 
     # A thread takes the earliest file that none has begun, so the one that is waited for is always being read.
-    waiting: deque[tuple[int, queue.Queue[_Piece | _End]]] = deque()
+    waiting: deque[tuple[int, queue.Queue[_T | _End]]] = deque()
     pool = ThreadPoolExecutor(threads, "hear-edgel3-read")
     begun = 0
     try:
         while begun < count or waiting:
             while begun < count and len(waiting) < max(_FILES_AHEAD, threads):
-                out: queue.Queue[_Piece | _End] = queue.Queue(_GROUPS_AHEAD)
+                out: queue.Queue[_T | _End] = queue.Queue(_GROUPS_AHEAD)
                 waiting.append((begun, out))
                 pool.submit(run, begun, out)
                 begun += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import uuid
 from collections.abc import Iterator, Set
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -119,10 +119,8 @@ class PartWriter:
 
     def abandon(self) -> None:
         """Lets go of the file, which will be deleted; a full disk must not complain a second time."""
-        try:
+        with suppress(Exception):  # whatever it is, the error that led here is the one to tell
             self._writer.close()
-        except Exception:  # noqa: S110  # whatever it is, the error that led here is the one to tell
-            pass
 
     def _open(self) -> Any:
         import pyarrow.parquet as pq
