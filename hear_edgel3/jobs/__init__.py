@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from hear_edgel3._version import __version__
 from hear_edgel3.checkpoint_file import sha256_of
 from hear_edgel3.dataset import Description, import_pyarrow
-from hear_edgel3.errors import AudioFileError, HearEdgeL3Error, InvalidOption
+from hear_edgel3.errors import AudioFileError, HearEdgeL3Error, InvalidOption, OutputError
 from hear_edgel3.framing import CentredFraming
 from hear_edgel3.jobs import partition as partitions
 from hear_edgel3.jobs import plan
@@ -171,6 +171,10 @@ def extract(
                 with closing(_distribute(engine, job, means, to_do, options, progress)) as tallies:
                     for tally in tallies:
                         progress.finished(tally)
+            except OutputError as error:
+                raise OutputError(
+                    f"{error}. Finished parts are kept: make room, and the same command goes on"
+                ) from error
             finally:
                 remove_leftovers(folder, {part.filename for part in to_do})
     return Summary(

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import queue
+import shutil
 import tarfile
+import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from tempfile import SpooledTemporaryFile
 from typing import BinaryIO, TypeVar, cast
 
 import torch
 
 from hear_edgel3.audio import AudioFile, naming
 from hear_edgel3.dataset import path_of_text
-from hear_edgel3.errors import AudioFileError
+from hear_edgel3.errors import AudioFileError, OutputError
 from hear_edgel3.extractor import Extractor
 from hear_edgel3.framing import Framing
 from hear_edgel3.jobs.manifest import Item, is_packed, open_tar
@@ -102,7 +104,10 @@ class Reader:
             else:
                 yield from self._read_one(items[i])
 
-        return in_order(pieces, len(items), 1 if packed else self._threads)
+        try:
+            yield from in_order(pieces, len(items), 1 if packed else self._threads)
+        finally:
+            self._files.close()
 
     def _read_one(self, item: Item) -> Generator[Piece, None, None]:
         seconds = 0.0
@@ -121,6 +126,8 @@ class Reader:
                 for windows in self._model.windows(counted(), rate, self._where, self._group):
                     yield Windows(windows, seconds)
                     seconds = 0.0
+        except OutputError:
+            raise  # not the file's fault
         except (OSError, ValueError, RuntimeError, MemoryError, EOFError, tarfile.TarError) as error:
             yield Ended(error)
         else:
@@ -146,10 +153,18 @@ class _Opener:
             return
         try:
             opened = self._unpacked(item) if is_packed(item.shard) else self._slice(item)
+        except (AudioFileError, OutputError):
+            raise
         except (tarfile.TarError, EOFError, OSError) as error:
             raise AudioFileError(f"{item.file} cannot be read from its tar file: {error}") from error
         with opened, AudioFile(item.file, opened) as file:
             yield file
+
+    def close(self) -> None:
+        """Closes the shard that is open, if there is one."""
+        if self._packed is not None:
+            self._packed[1].close()
+            self._packed = None
 
     def _path(self, text: str) -> str:
         return os.fspath(path_of_text(os.path.join(self._folder, text)))
@@ -165,6 +180,7 @@ class _Opener:
         assert item.shard is not None
         assert item.offset is not None
         if self._packed is None or self._packed[0] != item.shard or self._packed[1].offset > item.offset:
+            self.close()
             self._packed = (item.shard, open_tar(self._path(item.shard)))
         tar = self._packed[1]
         while (member := tar.next()) is not None:
@@ -175,10 +191,15 @@ class _Opener:
             raise AudioFileError(f"{item.shard} has changed since the job was begun: {item.file} is not where it was")
         source = tar.extractfile(member)
         assert source is not None
-        copy = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115
-        while block := source.read(_COPIED_AT_ONCE):
-            copy.write(block)
-        copy.seek(0)
+        copy = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115
+        try:
+            shutil.copyfileobj(source, copy, _COPIED_AT_ONCE)
+            copy.seek(0)
+        except BaseException as error:
+            copy.close()
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise OutputError(f"no room in {tempfile.gettempdir()} to unpack {item.file} (see TMPDIR)") from error
+            raise
         return cast(BinaryIO, copy)
 
 
