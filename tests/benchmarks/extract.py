@@ -6,8 +6,8 @@
     python -m tests.benchmarks.extract tiny --price 0.04            # and what a million hours would cost
 
 *Bare* is front end and net on windows that lie ready, in as many processes as the job has workers. What is compared is
-measured in turn, so that other work on the machine hits all; ratios are medians over the repeats. Nets with published
-weights need these (HEAR_EDGEL3_WEIGHTS).
+measured in turn, so that other work on the machine hits all; ratios are medians over the repeats, by the clock and, in
+brackets, by CPU time, which other work hardly touches. Nets with published weights need these (HEAR_EDGEL3_WEIGHTS).
 """
 
 from __future__ import annotations
@@ -19,8 +19,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import soundfile
 import torch
@@ -35,6 +38,7 @@ from support import signals
 
 _DIFFERENT = 100
 _LOOPED = 200  # of the short clips, enough for the plain loop
+_SHORT = 10.0  # seconds
 _MILLION_HOURS = 1_000_000
 
 
@@ -43,18 +47,31 @@ def write_clips(folder: Path, count: int, seconds: float, rate: int, ending: str
     folder.mkdir()
     files = [folder / f"{i:06d}.{ending}" for i in range(count)]
     for i, path in enumerate(files):
-        if i < _DIFFERENT and (seconds < 10 or i == 0):
+        if i < _DIFFERENT and (seconds < _SHORT or i == 0):
             soundfile.write(path, signals.clip(seconds, rate, seed=i), rate)
         else:
-            os.link(files[i % _DIFFERENT if seconds < 10 else 0], path)
+            os.link(files[i % _DIFFERENT if seconds < _SHORT else 0], path)
     return [os.fspath(path) for path in files]
 
 
-def timed(action: Callable[[], object]) -> float:
-    """Seconds."""
-    begun = time.perf_counter()
+@dataclass(frozen=True)
+class Cost:
+    """Seconds on the clock, and of all processors, that something took; per second of audio where it says so."""
+
+    wall: float
+    cpu: float
+
+    def per(self, seconds: float) -> Cost:
+        """For each of some seconds."""
+        return Cost(self.wall / seconds, self.cpu / seconds)
+
+
+def cost_of(action: Callable[[], object]) -> Cost:
+    """What an action costs, processes that it has started and awaited included."""
+    before = os.times()
     action()
-    return time.perf_counter() - begun
+    after = os.times()
+    return Cost(after.elapsed - before.elapsed, sum(after[:4]) - sum(before[:4]))
 
 
 def loop(model: Extractor, files: list[str], timestamps: bool) -> None:
@@ -80,81 +97,88 @@ def ready_windows(model: Extractor, seconds: float, timestamps: bool) -> tuple[t
     return group.repeat(-(-at_once // len(group)), 1)[:at_once], count
 
 
-def bare(name: str, net_engine: str, seconds: float, clips: int, timestamps: bool, start: object = None) -> float:
-    """Seconds that front end and net take for some clips, on one thread."""
+def bare(name: str, net_engine: str, seconds: float, clips: int, timestamps: bool, start: Any = None) -> Cost:
+    """What front end and net cost for some clips, on one thread."""
     torch.set_num_threads(1)
     model = hear_edgel3.load(name, engine=net_engine)
-    windows, per_clip = ready_windows(model, min(seconds, 60), timestamps)
-    total = clips * per_clip * seconds / min(seconds, 60)
+    measured = min(seconds, 60.0)
+    windows, per_clip = ready_windows(model, measured, timestamps)
+    runs = max(1, round(clips * per_clip * seconds / measured / len(windows)))
     model.embed_windows(windows)
     if start is not None:
-        start.wait()  # type: ignore[attr-defined]
-    return timed(lambda: [model.embed_windows(windows) for _ in range(max(1, round(total / len(windows))))])
+        start.wait()
+    return cost_of(lambda: [model.embed_windows(windows) for _ in range(runs)])
 
 
-def _bare_process(results: object, arguments: tuple[object, ...], start: object) -> None:
-    results.put(bare(*arguments, start))  # type: ignore[attr-defined,arg-type]
+def _bare_process(results: Any, arguments: tuple[Any, ...], start: Any) -> None:
+    results.put(bare(*arguments, start))
 
 
-def bare_processes(workers: int, *arguments: object) -> float:
-    """The same in several processes at once; the slowest counts."""
+def bare_processes(workers: int, *arguments: object) -> Cost:
+    """The same in several processes at once: until the slowest is ready, and of all."""
     context = multiprocessing.get_context("spawn")
     results, start = context.Queue(), context.Barrier(workers)
     processes = [context.Process(target=_bare_process, args=(results, arguments, start)) for _ in range(workers)]
     for process in processes:
         process.start()
-    times = [results.get() for _ in processes]
+    costs = [results.get() for _ in processes]
     for process in processes:
         process.join()
-    return max(times)
+    return Cost(max(cost.wall for cost in costs), sum(cost.cpu for cost in costs))
 
 
 def compare(
     name: str, folder: Path, files: list[str], seconds: float, timestamps: bool, options: argparse.Namespace
-) -> float:
-    """Measures and prints one kind of files; returns how many times real time the job ran."""
+) -> Cost:
+    """Measures and prints one kind of files; returns what the job costs per second of audio."""
     model = hear_edgel3.load(name, engine=options.net_engine)
+    short = seconds < _SHORT
     audio = len(files) * seconds
-    looped = files[: _LOOPED if seconds < 10 else 2]
-    few = files[: 2 * options.workers]
-    times: dict[str, list[float]] = {key: [] for key in ("loop", "one", "bare", "all", "start", "bare all", "resume")}
-    cut = {"timestamps": timestamps, "net_engine": options.net_engine}
+    looped = files[:_LOOPED] if short else files[:2]
+    costs: dict[str, list[Cost]] = {key: [] for key in ("loop", "one", "bare", "all", "start", "bares", "resume")}
+    what = {"timestamps": timestamps, "net_engine": options.net_engine}
 
-    def job(output: str, sources: list[str], workers: int, per_part: int | None = None) -> float:
+    def job(output: str, sources: list[str], workers: int) -> Cost:
+        per_part = None if short and len(sources) > options.workers else 1
         where = folder / output
-        summary = hear_edgel3.extract(sources, where, name, workers=workers, files_per_part=per_part, **cut)
-        assert summary.all_well
-        return summary.wall_seconds
 
-    per_part = None if seconds < 10 else 1
+        def run() -> None:
+            assert hear_edgel3.extract(sources, where, name, workers=workers, files_per_part=per_part, **what).all_well
+
+        return cost_of(run)
+
     for i in range(options.repeats):
-        times["loop"].append(timed(lambda: loop(model, looped, timestamps)) / (len(looped) * seconds))
-        times["one"].append(job(f"one{i}", files, 1, per_part) / audio)
-        times["bare"].append(bare(name, options.net_engine, seconds, len(files), timestamps) / audio)
-        times["resume"].append(job(f"one{i}", files, 1) / audio)
+        costs["loop"].append(cost_of(lambda: loop(model, looped, timestamps)).per(len(looped) * seconds))
+        costs["one"].append(job(f"one{i}", files, 1).per(audio))
+        costs["bare"].append(bare(name, options.net_engine, seconds, len(files), timestamps).per(audio))
+        costs["resume"].append(job(f"one{i}", files, 1).per(audio))
         if options.workers > 1:
-            times["all"].append(job(f"all{i}", files, options.workers, per_part) / audio)
-            times["start"].append(job(f"few{i}", few, options.workers, 1 if seconds < 10 else per_part) / audio)
+            costs["all"].append(job(f"all{i}", files, options.workers).per(audio))
+            costs["start"].append(job(f"few{i}", files[: options.workers], options.workers))
             share = -(-len(files) // options.workers)
-            arguments = (name, options.net_engine, seconds, share, timestamps)
-            times["bare all"].append(bare_processes(options.workers, *arguments) / (share * options.workers * seconds))
+            bares = bare_processes(options.workers, name, options.net_engine, seconds, share, timestamps)
+            costs["bares"].append(bares.per(share * options.workers * seconds))
+
+    def times(key: str, other: str) -> str:
+        """How many times as fast as the other it is, by the clock and by CPU time."""
+        pairs = list(zip(costs[key], costs[other], strict=True))
+        wall, cpu = (median(getattr(b, by) / getattr(a, by) for a, b in pairs) for by in ("wall", "cpu"))
+        return f"{wall:.2f} ({cpu:.2f})"
 
     def rate(key: str) -> str:
-        return f"{1 / median(times[key]):7.0f} x"
+        return f"{1 / median(cost.wall for cost in costs[key]):.0f} x"
 
-    def ratio(one: str, other: str) -> float:
-        return median(b / a for a, b in zip(times[one], times[other], strict=True))
-
-    what = f"{name}, {len(files)} x {seconds:g} s, {'timestamps' if timestamps else 'scenes'}"
-    print(f"{what}, times real time: plain loop {rate('loop')}; job, 1 worker {rate('one')}; bare net {rate('bare')}")
-    print(f"  1 worker: {ratio('one', 'loop'):.2f} of the loop, {ratio('one', 'bare'):.2f} of the bare net", end="")
-    print(f"; resuming costs {100 / ratio('resume', 'one'):.2f} % of the work")
+    print(f"{name}, {len(files)} files of {seconds:g} s, {'timestamps' if timestamps else 'scenes'}")
+    print(f"  times real time: plain loop {rate('loop')}, bare net {rate('bare')}, job with 1 worker {rate('one')}")
+    print(f"    that is {times('one', 'loop')} of the loop and {times('one', 'bare')} of the bare net", end="; ")
+    again = median(a.wall / b.wall for a, b in zip(costs["resume"], costs["one"], strict=True))
+    print(f"resuming takes {100 * again:.2f} %")
     if options.workers > 1:
-        print(f"  {options.workers} workers {rate('all')}: {ratio('all', 'loop'):.2f} of the loop", end="")
-        print(f", {ratio('all', 'bare all'):.2f} of {options.workers} bare nets", end="")
-        print(f"; {median(times['start']) * audio:.1f} s of that are for starting workers")
+        print(f"  with {options.workers} workers {rate('all')}, bare nets {rate('bares')}:", end=" ")
+        print(f"{times('all', 'loop')} of the loop, {times('all', 'bares')} of the bare nets;", end=" ")
+        print(f"{median(cost.wall for cost in costs['start']):.1f} s of it are for starting the workers")
     sys.stdout.flush()
-    return 1 / median(times["all"] or times["one"])
+    return Cost(*(median(getattr(cost, by) for cost in costs["one"]) for by in ("wall", "cpu")))
 
 
 def peak_memory(name: str, folder: Path, hours: float, rate: int) -> None:
@@ -196,11 +220,9 @@ def finding(folder: Path, count: int) -> None:
         if items:
             plan.publish(job, generation, items, None)
 
-    first, again = timed(lambda: find(0)), timed(lambda: find(1))
-    part = median(timed(lambda: plan.items_of(job, one)) for one in plan.parts_of(job)[:20])
-    print(
-        f"{count} files: {first:.2f} s to find and fix them, {again:.2f} s when started again; {1000 * part:.1f} ms a part"
-    )
+    first, again = (cost_of(partial(find, i)).wall for i in range(2))
+    part = median(cost_of(partial(plan.items_of, job, part)).wall for part in plan.parts_of(job))
+    print(f"{count} files: {first:.2f} s to find and fix them, {again:.2f} s started again; {1e3 * part:.1f} ms a part")
 
 
 def main() -> None:
@@ -228,25 +250,20 @@ def main() -> None:
             for name in options.names:
                 peak_memory(name, folder, options.hours, 8000)
         else:
+            length = 60 * options.minutes
             short = write_clips(folder / "short", options.clips, 1.0, options.rate, "flac")
-            long = write_clips(folder / "long", options.long, 60 * options.minutes, options.rate, "flac")
+            long = write_clips(folder / "long", options.long, length, options.rate, "flac")
+            kinds = ((short, 1.0, False), (long, length, False), (long, length, True))
             for name in options.names:
-                for files, seconds, timestamps in (
-                    (short, 1.0, False),
-                    (long, 60 * options.minutes, False),
-                    (long, 60 * options.minutes, True),
-                ):
-                    if not files:
-                        continue
-                    where = folder / f"{name}{seconds}{timestamps}"
-                    where.mkdir()
-                    times = compare(name, where, files, seconds, timestamps, options)
-                    if options.price is not None:
-                        hours = _MILLION_HOURS * options.workers / times
-                        print(
-                            f"  a million hours: {hours:,.0f} core hours, {options.price * hours:,.0f} dollars",
-                            flush=True,
-                        )
+                for number, (files, seconds, timestamps) in enumerate(kinds):
+                    if files:
+                        where = folder / f"{name}{number}"
+                        where.mkdir()
+                        cost = compare(name, where, files, seconds, timestamps, options)
+                        if options.price is not None:
+                            hours = _MILLION_HOURS * cost.cpu
+                            money = options.price * hours
+                            print(f"  a million hours: {hours:,.0f} core hours, {money:,.0f} dollars", flush=True)
 
 
 if __name__ == "__main__":
