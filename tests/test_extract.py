@@ -24,7 +24,7 @@ import hear_edgel3
 from hear_edgel3.audio import AudioFile
 from hear_edgel3.cli import main
 from hear_edgel3.dataset import Dataset, Description, embeddings_of, path_of_text
-from hear_edgel3.errors import AudioFileError, DatasetError, InvalidOption, WeightsMismatch
+from hear_edgel3.errors import AudioFileError, DatasetError, InvalidOption, OutputError, WeightsMismatch
 from hear_edgel3.extractor import Extractor
 from hear_edgel3.jobs import manifest, partition, plan, reading, writer
 from hear_edgel3.jobs import part as parts
@@ -374,7 +374,7 @@ def test_other_options_are_refused(weights_folder: Path, tmp_path: Path) -> None
 
 def test_a_worker_checks_the_weights(tmp_path: Path, weights_folder: Path) -> None:
     job = plan.Job("out", ".", description(size=64, sha256="0" * 64), "auto")
-    with pytest.raises(WeightsMismatch, match="is not the file that the job was begun with"):
+    with pytest.raises(WeightsMismatch, match="the job was begun with other weights"):
         parts.model_of(job, parts.Means("sea_64", str(weights_folder / "sea_64.safetensors")))
 
 
@@ -428,7 +428,15 @@ def test_a_job_that_is_damaged(tmp_path: Path) -> None:
     path.write_text("{")
     with pytest.raises(DatasetError, match=r"job\.json cannot be read"):
         hear_edgel3.extract("a.wav", "out")
+    path.unlink()
+    with pytest.raises(DatasetError, match=r"job\.json cannot be read"):
+        hear_edgel3.extract("a.wav", "out")
     path.write_text(good)
+    items = path.with_name("items.parquet")
+    items.rename("items.parquet")
+    with pytest.raises(OutputError, match="_job"):
+        hear_edgel3.extract("a.wav", "out")
+    Path("items.parquet").rename(items)
     Path("out/part-000-000000.parquet").write_bytes(b"torn")
     with pytest.raises(DatasetError, match=r"is damaged .* delete it, and the same command makes it again"):
         hear_edgel3.extract("a.wav", "out")

@@ -40,6 +40,7 @@ def test_sections_are_in_order() -> None:
         "HEAR",
         "Python",
         "Tagging",
+        "Many files",
         "The built-in net",
         "Distilling your own",
         "Quality",
@@ -52,7 +53,7 @@ def test_no_placeholder_is_left() -> None:
     assert not re.findall(r"\b[A-Z]+_TABLE\b|TODO|FIXME|@[A-Z0-9]+@", README)
 
 
-COMMANDS = re.findall(r"hear-edgel3 (?:--verbose )?(embed|tag|list|info|distill)([^\n`&]*)", README)
+COMMANDS = re.findall(r"hear-edgel3 (?:--verbose )?(embed|extract|tag|list|info|distill)([^\n`&]*)", README)
 FLAGS = sorted({(command, flag) for command, rest in COMMANDS for flag in re.findall(r"--[a-z-]+", rest)})
 
 

@@ -164,7 +164,7 @@ def extract(
 
     from hear_edgel3.jobs.progress import Progress
 
-    with Progress(sum(part.n_items for part in to_do), quiet) as progress:
+    with Progress(sum(part.n_items for part in to_do), quiet or not to_do) as progress:
         if to_do:
             try:
                 options = (workers, concurrency, num_gpus)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +17,7 @@ import torch
 from hear_edgel3.errors import ComputationError, HearEdgeL3Error, InvalidOption, WeightsMismatch
 from hear_edgel3.jobs.batching import Batcher
 from hear_edgel3.jobs.plan import Job, Part, items_of
-from hear_edgel3.jobs.reading import Ended, Opened, Reader
+from hear_edgel3.jobs.reading import Ended, Opened, Piece, Reader
 from hear_edgel3.jobs.writer import PartWriter, error_text, part_writer
 from hear_edgel3.loading import load
 
@@ -159,9 +160,10 @@ def model_of(job: Job, means: Means) -> Extractor:
 
 @lru_cache(maxsize=1)
 def _loaded(config: str, weights: str, sha256: str, net_engine: str, device: str) -> Extractor:
-    model = load(config, weights=weights, engine=net_engine)
+    # Another machine of a cluster may have its weights elsewhere.
+    model = load(config, weights=weights if os.path.exists(weights) else None, engine=net_engine)
     if model.weights is None or model.weights.sha256 != sha256:
-        raise WeightsMismatch(f"{weights} is not the file that the job was begun with (sha256 {sha256}); restore it")
+        raise WeightsMismatch(f"{config}: the job was begun with other weights (sha256 {sha256}) than are here")
     try:
         return model.to(device)
     except (RuntimeError, AssertionError) as error:  # AssertionError: torch without CUDA
@@ -224,21 +226,25 @@ class _Embedding:
 
     def run(self, items: list[Item], bad: Mapping[int, HearEdgeL3Error]) -> Tally:
         """Embeds the items; their rows are written in their order."""
-        for i, piece in self._reader.read(items, bad):
-            clip = self._clips.setdefault(i, _Clip(items[i]))
-            if isinstance(piece, Opened):
-                clip.duration, clip.sample_rate = piece.duration, piece.sample_rate
-            elif isinstance(piece, Ended):
-                clip.ended = True
-                clip.error = clip.error or piece.error
-                self._settle()
-            elif clip.error is None:
-                self._seconds += piece.seconds
-                clip.windows += len(piece.samples)
-                self._batcher.add(i, piece.samples)
+        with closing(self._reader.read(items, bad)) as pieces:  # so that its threads end, whatever happens here
+            for i, piece in pieces:
+                self._follow(i, self._clips.setdefault(i, _Clip(items[i])), piece)
         self._batcher.flush()
         assert not self._clips
         return self._tally()
+
+    def _follow(self, key: int, clip: _Clip, piece: Piece) -> None:
+        """Takes what has become of a file."""
+        if isinstance(piece, Opened):
+            clip.duration, clip.sample_rate = piece.duration, piece.sample_rate
+        elif isinstance(piece, Ended):
+            clip.ended = True
+            clip.error = clip.error or piece.error
+            self._settle()
+        elif clip.error is None:
+            self._seconds += piece.seconds
+            clip.windows += len(piece.samples)
+            self._batcher.add(key, piece.samples)
 
     def _take(self, key: int, found: np.ndarray | Exception) -> None:
         """Takes what the net made of some of a file's windows."""

@@ -101,10 +101,10 @@ def begun(job: Job) -> Job | None:
         DatasetError: what is there is damaged.
     """
     path = Path(job.output) / _FOLDER / _generation(0) / _JOB
+    if not path.parent.exists():
+        return None
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
     except (OSError, ValueError) as error:
         raise DatasetError(f"{path} cannot be read ({error}); give another --output") from error
     if values.get("format") != _FORMAT:
@@ -152,7 +152,7 @@ def publish(job: Job, generation: int, items: Sequence[Item], files_per_part: in
         try:
             os.rename(temporary, folder / _generation(generation))  # fails where there is a folder that is not empty
         except OSError:
-            if not (folder / _generation(generation)).is_dir():
+            if not (folder / _generation(generation) / _ITEMS).exists():
                 raise
             return False
         return True

@@ -89,7 +89,7 @@ class Reader:
         window = where.window or model.window
         self._group = model.windows_at_once(window)
 
-    def read(self, items: Sequence[Item], bad: Mapping[int, Exception]) -> Iterator[tuple[int, Piece]]:
+    def read(self, items: Sequence[Item], bad: Mapping[int, Exception]) -> Generator[tuple[int, Piece], None, None]:
         """What becomes of the items, in their order.
 
         Args:

@@ -134,12 +134,15 @@ def compare(
     model = hear_edgel3.load(name, engine=options.net_engine)
     short = seconds < _SHORT
     audio = len(files) * seconds
+    few = write_clips(folder / "few", options.workers, 0.1, options.rate, "flac")
     looped = files[:_LOOPED] if short else files[:2]
-    costs: dict[str, list[Cost]] = {key: [] for key in ("loop", "one", "bare", "all", "start", "bares", "resume")}
+    costs: dict[str, list[Cost]] = {
+        key: [] for key in ("loop", "one", "bare", "all", "start", "work", "bares", "resume")
+    }
     what = {"timestamps": timestamps, "net_engine": options.net_engine}
 
     def job(output: str, sources: list[str], workers: int) -> Cost:
-        per_part = None if short and len(sources) > options.workers else 1
+        per_part = None if short and sources is files else 1
         where = folder / output
 
         def run() -> None:
@@ -154,7 +157,10 @@ def compare(
         costs["resume"].append(job(f"one{i}", files, 1).per(audio))
         if options.workers > 1:
             costs["all"].append(job(f"all{i}", files, options.workers).per(audio))
-            costs["start"].append(job(f"few{i}", files[: options.workers], options.workers))
+            start = job(f"few{i}", few, options.workers)
+            costs["start"].append(start)
+            working = Cost(costs["all"][i].wall - start.wall / audio, costs["all"][i].cpu - start.cpu / audio)
+            costs["work"].append(working)
             share = -(-len(files) // options.workers)
             bares = bare_processes(options.workers, name, options.net_engine, seconds, share, timestamps)
             costs["bares"].append(bares.per(share * options.workers * seconds))
@@ -176,7 +182,8 @@ def compare(
     if options.workers > 1:
         print(f"  with {options.workers} workers {rate('all')}, bare nets {rate('bares')}:", end=" ")
         print(f"{times('all', 'loop')} of the loop, {times('all', 'bares')} of the bare nets;", end=" ")
-        print(f"{median(cost.wall for cost in costs['start']):.1f} s of it are for starting the workers")
+        print(f"without {median(cost.wall for cost in costs['start']):.1f} s to start the workers", end=" ")
+        print(f"{rate('work')}, {times('work', 'loop')}, {times('work', 'bares')}")
     sys.stdout.flush()
     return Cost(*(median(getattr(cost, by) for cost in costs["one"]) for by in ("wall", "cpu")))
 
