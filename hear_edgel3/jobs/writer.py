@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import shutil
 import uuid
 from collections.abc import Iterator, Set
@@ -56,8 +57,10 @@ class PartWriter:
         self._value = self._schema.field("embedding").type.value_type
         self._size = description.size
         rows = max(1, min(_GROUP_ROWS, _GROUP_BYTES // (4 * self._size)))
-        # One array that is filled again and again: many small ones would keep the allocator from reusing memory.
-        self._embeddings = np.zeros((rows, self._size), np.dtype(description.dtype))
+        # One array that is filled again and again, and not from the allocator: between the large temporaries of the
+        # net it would keep that from reusing its memory.
+        memory = mmap.mmap(-1, rows * self._size * np.dtype(description.dtype).itemsize)
+        self._embeddings = np.ndarray((rows, self._size), description.dtype, memory)
         self._columns: dict[str, list[Any]] = {name: [] for name in self._schema.names if name != "embedding"}
         self._held = 0
         self._written = 0
