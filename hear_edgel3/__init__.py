@@ -18,6 +18,7 @@ from hear_edgel3.registry import list_configurations
 _LAZY = {
     "load": "hear_edgel3.loading",
     "embed_file": "hear_edgel3.files",
+    "extract": "hear_edgel3.jobs",
     "tag": "hear_edgel3.tagging",
     "distill": "hear_edgel3.distillation",
     "Tagger": "hear_edgel3.tagging",
@@ -34,6 +35,7 @@ __all__ = [
     "__version__",
     "distill",
     "embed_file",
+    "extract",
     "list_configurations",
     "load",
     "tag",

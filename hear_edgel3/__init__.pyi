@@ -15,6 +15,7 @@ from hear_edgel3.errors import HearEdgeL3Error as HearEdgeL3Error
 from hear_edgel3.extractor import Extractor as Extractor
 from hear_edgel3.files import embed_file as embed_file
 from hear_edgel3.framing import TimestampContract as TimestampContract
+from hear_edgel3.jobs import extract as extract
 from hear_edgel3.loading import load as load
 from hear_edgel3.registry import list_configurations as list_configurations
 from hear_edgel3.tagging import Tagger as Tagger

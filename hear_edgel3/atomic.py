@@ -13,13 +13,14 @@ from hear_edgel3.errors import HearEdgeL3Error, OutputError
 
 
 @contextmanager
-def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def atomic_write(path: str | os.PathLike[str], temporary_name: str | None = None) -> Iterator[BinaryIO]:
     """Opens a temporary file beside ``path`` and renames it to ``path`` when the block ends well.
 
     If the block raises, nothing is left behind and an existing file stays as it was.
 
     Args:
         path: where the file shall appear; its folder must exist.
+        temporary_name: of the temporary file, which must not exist; None for one of no meaning.
 
     Raises:
         OutputError: the folder does not exist or cannot be written, or the disk is full.
@@ -29,7 +30,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     try:
         if target.is_dir():
             raise OutputError(f"cannot write {target}: it is a folder")
-        beside = target.parent / f".{uuid.uuid4().hex}.part"
+        beside = target.parent / (temporary_name or f".{uuid.uuid4().hex}.part")
         with beside.open("xb") as file:
             temporary = beside
             yield file

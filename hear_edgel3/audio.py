@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -203,6 +203,7 @@ class AudioFile:
 
     Args:
         path: a file in any format libsndfile reads (wav, flac, ogg, mp3, aiff, ...).
+        opened: a seekable binary file to read instead; then the path is only what it is called in errors.
 
     Attributes:
         path: where it is.
@@ -212,11 +213,15 @@ class AudioFile:
         AudioFileError: missing, a folder, empty, or not audio.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], opened: BinaryIO | None = None) -> None:
         import soundfile
 
         self.path = Path(path)
         try:
+            if opened is not None:
+                self._file = soundfile.SoundFile(opened)
+                self.sample_rate = int(self._file.samplerate)
+                return
             if self.path.is_dir():
                 raise AudioFileError(f"{self.path} is a folder, not an audio file")
             if not self.path.exists():

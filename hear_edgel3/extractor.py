@@ -263,8 +263,7 @@ class Extractor(nn.Module):
         Raises:
             InvalidAudio: the clip is too short for one sample at the net's rate.
         """
-        stream = _Counted(blocks, self._on_my_device)
-        return self._embed_windows(self._stream_at_net_rate(stream, sample_rate), stream, sample_rate, framing)
+        return self._embed_windows(self.windows(blocks, sample_rate, framing))
 
     def scene_of_stream(
         self, blocks: Iterable[torch.Tensor], sample_rate: int, rule: SceneRule | None = None
@@ -283,33 +282,54 @@ class Extractor(nn.Module):
             InvalidAudio: the clip is too short for one sample at the net's rate.
         """
         rule = self.configuration.checkpoint.scene if rule is None else rule
-        stream = _Counted(blocks, self._on_my_device)
-        at_net_rate = self._stream_at_net_rate(stream, sample_rate)
-        first: list[torch.Tensor] = []
-        n_samples = 0
-        for block in at_net_rate:
-            first.append(block)
-            n_samples += len(block)
-            if n_samples > rule.whole_up_to:
-                break
-        rest = itertools.chain(first, at_net_rate)
-        framing = self._scene_framing(n_samples, rule)
-        embedding: np.ndarray = self._embed_windows(rest, stream, sample_rate, framing).mean(axis=0)
+        embedding: np.ndarray = self._embed_windows(self.windows(blocks, sample_rate, rule)).mean(axis=0)
         return embedding
 
-    def _stream_at_net_rate(self, blocks: Iterable[torch.Tensor], sample_rate: int) -> Iterator[torch.Tensor]:
-        return (b.float() for b in resample_blocks(iter(blocks), sample_rate, self.net_sample_rate))
+    def windows(
+        self, blocks: Iterable[torch.Tensor], sample_rate: int, where: Framing | SceneRule, group: int | None = None
+    ) -> Iterator[torch.Tensor]:
+        """The windows that one clip's embeddings are made of, for :meth:`embed_windows`.
 
-    def _embed_windows(
-        self, at_net_rate: Iterable[torch.Tensor], stream: _Counted, sample_rate: int, framing: Framing
-    ) -> np.ndarray:
-        """(T, D) embeddings of a stream, of which ``stream`` counts what has been fed."""
+        Neither the front end nor the net runs here, so that other threads than the net's can do it.
+
+        Args:
+            blocks: (n,) tensors of checked mono samples.
+            sample_rate: their rate in Hz.
+            where: a framing at the net's rate, or the rule of a scene embedding, which is the mean over its windows.
+            group: windows to yield at once; None for :meth:`windows_at_once`.
+
+        Yields:
+            (at most ``group``, window) float32 at ``net_sample_rate``, on the net's device.
+
+        Raises:
+            InvalidAudio: the clip is too short for one sample at the net's rate.
+        """
+        stream = _Counted(blocks, self._on_my_device)
+        at_net_rate: Iterator[torch.Tensor] = (
+            block.float() for block in resample_blocks(iter(stream), sample_rate, self.net_sample_rate)
+        )
+        if isinstance(where, SceneRule):
+            first: list[torch.Tensor] = []
+            n_samples = 0
+            for block in at_net_rate:
+                first.append(block)
+                n_samples += len(block)
+                if n_samples > where.whole_up_to:
+                    break
+            at_net_rate = itertools.chain(first, at_net_rate)
+            framing = self._scene_framing(n_samples, where)
+        else:
+            framing = where
 
         def total(n_samples: int) -> int:
             self.check_length(stream.fed, sample_rate)
             return framing.count(n_samples, Fraction(stream.fed, sample_rate))
 
-        groups = windows_of_stream(at_net_rate, framing, total, self.windows_at_once(framing.window))
+        group = self.windows_at_once(framing.window) if group is None else group
+        return windows_of_stream(at_net_rate, framing, total, group)
+
+    def _embed_windows(self, groups: Iterator[torch.Tensor]) -> np.ndarray:
+        """(T, D) embeddings of groups of windows."""
         # Rows are copied into a few large arrays: many small ones, kept between the large temporaries of the net,
         # would stop the allocator from reusing its memory.
         tables: list[np.ndarray] = []
@@ -383,7 +403,7 @@ class Extractor(nn.Module):
         if framing.window < samples.shape[1] > _LONGEST_AT_ONCE:
             for clip in samples:
                 pieces = (self._on_my_device(piece) for piece in torch.split(clip, _LONGEST_AT_ONCE // 8))
-                converted = self._stream_at_net_rate(pieces, self.sample_rate)
+                converted = (b.float() for b in resample_blocks(pieces, self.sample_rate, self.net_sample_rate))
                 yield from windows_of_stream(converted, framing, lambda n_samples: count, group)  # noqa: ARG005
             return
         yield from windows_of_batch(self._convert(samples), framing, count, group)

@@ -14,7 +14,7 @@ its first and last sample.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from typing import Any, ClassVar, Protocol
 
@@ -96,6 +96,7 @@ class CentredFraming:
     hop_ms: float
     reflect: bool = False
     center: ClassVar[bool] = True
+    _hop: tuple[int, int] = field(init=False, repr=False, compare=False)  # samples between windows, as a fraction
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hop_ms", check_positive(self.hop_ms, "hop_ms", "milliseconds"))
@@ -104,10 +105,14 @@ class CentredFraming:
                 f"hop_ms={self.hop_ms!r} is less than one sample at {self.sample_rate} Hz; "
                 f"use at least {1000 / self.sample_rate:g}"
             )
+        object.__setattr__(self, "_hop", (Fraction(self.hop_ms) * self.sample_rate / 1000).as_integer_ratio())
 
     def start(self, k: int) -> int:
         """First sample of window ``k``."""
-        return round(Fraction(self.hop_ms) * self.sample_rate * k / 1000) - self.window // 2
+        # What round() makes of the fraction, which takes longer than to cut the window.
+        samples, per = self._hop
+        whole, rest = divmod(samples * k, per)
+        return whole + (2 * rest > per or (2 * rest == per and whole % 2 == 1)) - self.window // 2
 
     def count(self, n_samples: int, duration: Fraction) -> int:
         """Number of windows; depends on the duration alone, so that no rounding of a resampler shows."""

@@ -51,6 +51,12 @@ def test_centred_is_hear_baselines() -> None:
     assert (framing.start(0), framing.start(40)) == (-4000, 12000)
 
 
+@given(st.sampled_from([8000, 11025, 32000]), st.floats(0.2, 1e4) | st.just(12.5), st.integers(0, 10**8))
+def test_centred_rounds_as_python_does(rate: int, hop_ms: float, k: int) -> None:
+    found = CentredFraming(160, rate, hop_ms).start(k) + 80
+    assert found == round(Fraction(hop_ms) * rate * k / 1000)
+
+
 def test_centred_never_drifts() -> None:
     """25 ms at 44100 Hz is 1102.5 samples; rounding the hop itself would be 25 ms off after 37 minutes."""
     framing = CentredFraming(44100, 44100, 25.0)

@@ -45,6 +45,7 @@ def test_sections_are_in_order() -> None:
         "Python",
         "Tagging",
         "Streaming",
+        "Many files",
         "Sound search",
         "The built-in net",
         "Distilling your own",
@@ -59,7 +60,8 @@ def test_no_placeholder_is_left() -> None:
 
 
 COMMANDS = re.findall(
-    r"hear-edgel3 (?:--verbose )?(embed|tag|listen|index|search|duplicates|list|info|distill|tune)([^\n`&]*)", README
+    r"hear-edgel3 (?:--verbose )?(embed|extract|tag|listen|index|search|duplicates|list|info|distill|tune)([^\n`&]*)",
+    README,
 )
 FLAGS = sorted({(command, flag) for command, rest in COMMANDS for flag in re.findall(r"--[a-z-]+", rest)})
 

@@ -1,0 +1,94 @@
+"""Windows of many files through the net together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from hear_edgel3.extractor import Extractor
+
+# A group of very short windows gains nothing from being larger.
+_MOST_WINDOWS = 256
+# Samples that may wait for others of their length, in units of what runs at once.
+_WAITING = 8
+
+
+class Batcher:
+    """Puts windows of equal length into groups, whatever files they come from, and runs these through the net.
+
+    Which windows share a group follows from what was added, in which order, and from nothing else; so the same files
+    give the same bits wherever they are computed.
+
+    Args:
+        model: the net.
+        deliver: called with a file's key and (n, D) float32 embeddings of some of its windows, in the order in which
+            these were added; or with the error that they met.
+    """
+
+    def __init__(self, model: Extractor, deliver: Callable[[int, np.ndarray | Exception], None]) -> None:
+        self._model = model
+        self._deliver = deliver
+        self._at_once = model.windows_at_once(1)
+        self._waiting: dict[int, list[tuple[int, torch.Tensor]]] = {}  # by length, that of the oldest windows first
+        self._samples = 0
+
+    def add(self, key: int, windows: torch.Tensor) -> None:
+        """Takes (n, window) more windows of a file."""
+        length = windows.shape[1]
+        bucket = self._waiting.setdefault(length, [])
+        bucket.append((key, windows))
+        self._samples += windows.numel()
+        group = self._group(length)
+        while sum(len(w) for _, w in bucket) >= group:
+            self._run(length, group)
+        while self._samples > _WAITING * self._at_once:
+            oldest = next(iter(self._waiting))
+            self._run(oldest, self._group(oldest))
+
+    def flush(self) -> None:
+        """Runs what is waiting."""
+        while self._waiting:
+            oldest = next(iter(self._waiting))
+            self._run(oldest, self._group(oldest))
+
+    def _group(self, length: int) -> int:
+        return min(max(1, self._at_once // max(1, length)), _MOST_WINDOWS)
+
+    def _run(self, length: int, most: int) -> None:
+        """Runs the first windows of a length."""
+        bucket = self._waiting.pop(length)
+        taken: list[tuple[int, torch.Tensor]] = []
+        n = 0
+        while bucket and n < most:
+            key, windows = bucket.pop(0)
+            if n + len(windows) > most:
+                bucket.insert(0, (key, windows[most - n :]))
+                windows = windows[: most - n]
+            taken.append((key, windows))
+            n += len(windows)
+        self._samples -= n * length
+        if bucket:
+            self._waiting[length] = bucket  # behind the others
+        try:
+            embeddings = self._embed(taken[0][1] if len(taken) == 1 else torch.cat([windows for _, windows in taken]))
+        except (RuntimeError, MemoryError) as error:
+            self._one_by_one(taken, error)
+            return
+        row = 0
+        for key, windows in taken:
+            self._deliver(key, embeddings[row : row + len(windows)])
+            row += len(windows)
+
+    def _one_by_one(self, taken: list[tuple[int, torch.Tensor]], error: Exception) -> None:
+        """Finds the files that the net cannot do, of a group that it could not."""
+        for key, windows in taken:
+            try:
+                self._deliver(key, self._embed(windows) if len(taken) > 1 else error)
+            except (RuntimeError, MemoryError) as its_own:
+                self._deliver(key, its_own)
+
+    def _embed(self, windows: torch.Tensor) -> np.ndarray:
+        embeddings: np.ndarray = self._model.embed_windows(windows).cpu().numpy()
+        return embeddings

@@ -1,0 +1,181 @@
+"""Distributor: this process, or several processes on this machine, of which those that die are replaced."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from hear_edgel3.errors import ComputationError
+from hear_edgel3.jobs.part import Means, Step, Tally, do, model_of
+from hear_edgel3.jobs.plan import Job
+
+Procedure = Generator[Step, Tally | None, Tally]
+Report = Callable[[int, Tally], None]
+_STILLBORN = 3
+
+
+def run_here(job: Job, means: Means, procedures: Iterable[Procedure], report: Report) -> Generator[Tally, None, None]:
+    """Does all parts in this process.
+
+    Args:
+        job: which.
+        means: what with.
+        procedures: one per part.
+        report: called now and then with the number of a worker (here 0) and the tally of what it is doing.
+
+    Yields:
+        The tally of each part, when it is finished.
+    """
+    for procedure in procedures:
+        tally = do(next(procedure), job, means, lambda tally: report(0, tally))
+        report(0, Tally())
+        try:
+            procedure.send(tally)
+        except StopIteration as finished:
+            yield finished.value
+
+
+@dataclass
+class _Worker:
+    number: int
+    process: BaseProcess
+    connection: Connection
+    ready: bool = False
+    doing: tuple[Procedure, Step] | None = None
+
+
+class Processes:
+    """Worker processes.
+
+    Args:
+        job: which.
+        means: what with.
+        count: of processes.
+        report: as for :func:`run_here`.
+    """
+
+    def __init__(self, job: Job, means: Means, count: int, report: Report) -> None:
+        self._job = job
+        self._means = means
+        self._report = report
+        self._count = count
+        self._context = multiprocessing.get_context("spawn")  # torch does not survive a fork
+        self._workers: list[_Worker] = []
+        self._stillborn = 0
+
+    def run(self, procedures: Iterable[Procedure]) -> Generator[Tally, None, None]:
+        """Does all parts.
+
+        Yields:
+            The tally of each part, when it is finished.
+
+        Raises:
+            ComputationError: workers die again and again.
+            HearEdgeL3Error: after what a worker met it is no use to go on: the disk is full, for example.
+        """
+        new = ((procedure, next(procedure)) for procedure in procedures)
+        waiting: deque[tuple[Procedure, Step]] = deque()
+        try:
+            self._workers = [self._start(number) for number in range(self._count)]
+            while True:
+                for worker in self._workers:
+                    if not waiting:
+                        waiting.extend(task for task in [next(new, None)] if task)
+                    if waiting and worker.ready and worker.doing is None:
+                        worker.doing = waiting.popleft()
+                        worker.connection.send(worker.doing[1])
+                if not waiting and not any(worker.doing for worker in self._workers):
+                    return
+                for worker in self._heard():
+                    kind, value = self._receive(worker)
+                    if kind == "ready":
+                        worker.ready, self._stillborn = True, 0
+                    elif kind == "report":
+                        self._report(worker.number, value)
+                    elif kind == "failed":
+                        raise value
+                    else:
+                        self._report(worker.number, Tally())
+                        task = worker.doing
+                        if kind == "died":
+                            self._replace(worker)
+                        worker.doing = None
+                        if task is not None:
+                            try:
+                                waiting.append((task[0], task[0].send(value)))
+                            except StopIteration as finished:
+                                yield finished.value
+        finally:
+            self._stop()
+
+    def _start(self, number: int) -> _Worker:
+        mine, its = self._context.Pipe()
+        process = self._context.Process(target=_work, args=(its, self._job, self._means), daemon=True)
+        process.start()
+        its.close()  # so that its death closes the pipe
+        return _Worker(number, process, mine)
+
+    def _heard(self) -> list[_Worker]:
+        """Workers that have something to say; waits for one."""
+        ready = wait([worker.connection for worker in self._workers])
+        return [worker for worker in self._workers if worker.connection in ready]
+
+    def _receive(self, worker: _Worker) -> tuple[str, Any]:
+        try:
+            message: tuple[str, Any] = worker.connection.recv()
+        except (EOFError, OSError):
+            return "died", None
+        return message
+
+    def _replace(self, worker: _Worker) -> None:
+        worker.process.join()
+        worker.connection.close()
+        self._stillborn += 0 if worker.ready else 1
+        if self._stillborn == _STILLBORN:
+            raise ComputationError(
+                f"worker processes die as soon as they start (exit code {worker.process.exitcode}); probably there is "
+                f"not enough memory: use fewer --workers"
+            )
+        self._workers[worker.number] = self._start(worker.number)
+
+    def _stop(self) -> None:
+        for worker in self._workers:
+            worker.process.kill()  # they keep nothing that is worth a farewell
+        for worker in self._workers:
+            worker.process.join()
+            worker.connection.close()
+        self._workers = []
+
+
+def _work(connection: Connection, job: Job, means: Means) -> None:
+    """A worker's life."""
+    # Ctrl-C and a batch system's SIGTERM reach all processes; it is for the parent to end its workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    threading.Thread(target=_follow_parent, daemon=True).start()
+    try:
+        model_of(job, means)
+        connection.send(("ready", None))
+        while True:
+            step: Step = connection.recv()
+            connection.send(("done", do(step, job, means, lambda tally: connection.send(("report", tally)))))
+    except (EOFError, BrokenPipeError):  # the parent is gone
+        return
+    except Exception as error:
+        connection.send(("failed", error))
+
+
+def _follow_parent() -> None:
+    """Ends this process when its parent has been killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

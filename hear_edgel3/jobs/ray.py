@@ -1,0 +1,79 @@
+"""Distributor: tasks on a Ray cluster, or on a Ray of this machine alone."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+from collections.abc import Generator, Iterable
+from typing import Any
+
+from hear_edgel3.errors import MissingExtra
+from hear_edgel3.jobs.local import Procedure
+from hear_edgel3.jobs.part import Means, Step, Tally, do
+from hear_edgel3.jobs.plan import Job
+
+
+def run(
+    job: Job, means: Means, procedures: Iterable[Procedure], concurrency: int | None, num_gpus: float
+) -> Generator[Tally, None, None]:
+    """Does all parts. Tasks write their parts themselves, so all nodes must see the output folder and the audio.
+
+    Args:
+        job: which.
+        means: what with.
+        procedures: one per part.
+        concurrency: tasks at once; None for as many as the cluster has CPUs for (or GPUs, where they take such).
+        num_gpus: that each task takes; less than 1 to share them.
+
+    Yields:
+        The tally of each part, when it is finished.
+
+    Raises:
+        MissingExtra: ray is not installed.
+        HearEdgeL3Error: as :meth:`hear_edgel3.jobs.local.Processes.run`.
+    """
+    try:
+        ray: Any = importlib.import_module("ray")  # its types differ from version to version
+    except ImportError as error:
+        raise MissingExtra("--engine ray", "ray", "ray") from error
+    mine = not ray.is_initialized()
+    if mine:
+        # RAY_ADDRESS names a cluster; `ray job submit` sets it.
+        alone = {} if "RAY_ADDRESS" in os.environ else {"include_dashboard": False}
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, **alone)
+    try:
+        # A task whose node went away is given to another one; after that, `steps` looks for the file to blame.
+        task = ray.remote(num_cpus=means.threads, num_gpus=num_gpus, max_retries=1)(_do)
+        shared = ray.put((job, means))
+        if concurrency is None:
+            has = ray.cluster_resources()
+            concurrency = int(has.get("GPU", 0) // num_gpus if num_gpus else has.get("CPU", 1) // means.threads)
+        new = iter(procedures)
+        running: dict[Any, Procedure] = {}
+        while True:
+            while len(running) < max(concurrency, 1) and (procedure := next(new, None)) is not None:
+                running[task.remote(shared, next(procedure))] = procedure
+            if not running:
+                return
+            (done,), _ = ray.wait(list(running))
+            procedure = running.pop(done)
+            try:
+                result: Tally | None = ray.get(done)
+            except ray.exceptions.RayTaskError as error:
+                raise error.cause from error
+            except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError):
+                result = None
+            try:
+                running[task.remote(shared, procedure.send(result))] = procedure
+            except StopIteration as finished:
+                yield finished.value
+    finally:
+        if mine:
+            ray.shutdown()
+
+
+def _do(shared: tuple[Job, Means], step: Step) -> Tally:
+    """A task."""
+    job, means = shared
+    return do(step, job, means, lambda _: None)

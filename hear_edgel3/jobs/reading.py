@@ -1,0 +1,291 @@
+"""From items to windows: decoding, resampling and cutting, by threads that are a little ahead of the net."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import queue
+import shutil
+import tarfile
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import BinaryIO, TypeVar, cast
+
+import torch
+
+from hear_edgel3.audio import AudioFile, naming
+from hear_edgel3.dataset import path_of_text
+from hear_edgel3.errors import AudioFileError, OutputError
+from hear_edgel3.extractor import Extractor
+from hear_edgel3.framing import Framing
+from hear_edgel3.jobs.manifest import Item, is_packed, open_tar
+from hear_edgel3.registry import SceneRule
+from hear_edgel3.resample import check_rate
+
+# Files that are read, or have been read and wait for the net; and groups of windows of each.
+_FILES_AHEAD = 8
+_GROUPS_AHEAD = 4
+_IN_MEMORY = 32 << 20
+_COPIED_AT_ONCE = 1 << 20
+
+# A header that knows no length says something enormous.
+_LONGEST_S = 1e9
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A file is sound audio, at least at its beginning."""
+
+    duration: float | None
+    sample_rate: int
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Some of a file's windows.
+
+    Attributes:
+        samples: (n, window) float32 at the net's rate.
+        seconds: of the file that have been read since the last ones.
+    """
+
+    samples: torch.Tensor
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A file has no more windows; and why, if it is a bad one."""
+
+    error: Exception | None
+
+
+Piece = Opened | Windows | Ended
+
+
+class Reader:
+    """Reads items for a net.
+
+    Args:
+        model: whose windows to cut.
+        where: a framing, or the rule of scene embeddings.
+        folder: what relative paths are relative to.
+        threads: that read; packed shards, which can only be read in order, are read by one.
+    """
+
+    def __init__(self, model: Extractor, where: Framing | SceneRule, folder: str, threads: int) -> None:
+        self._model = model
+        self._where = where
+        self._threads = threads
+        self._files = _Opener(folder)
+        window = where.window or model.window
+        self._group = model.windows_at_once(window)
+
+    def read(self, items: Sequence[Item], bad: Mapping[int, Exception]) -> Generator[tuple[int, Piece], None, None]:
+        """What becomes of the items, in their order.
+
+        Args:
+            items: to read.
+            bad: items not to touch, and why, by their position.
+        """
+        packed = any(item.shard is not None and is_packed(item.shard) for item in items)
+
+        def pieces(i: int) -> Generator[Piece, None, None]:
+            if i in bad:
+                yield Ended(bad[i])
+            else:
+                yield from self._read_one(items[i])
+
+        try:
+            yield from in_order(pieces, len(items), 1 if packed else self._threads)
+        finally:
+            self._files.close()
+
+    def _read_one(self, item: Item) -> Generator[Piece, None, None]:
+        seconds = 0.0
+        try:
+            with self._files.open(item) as file, naming(item.file):
+                rate = check_rate(file.sample_rate, "the file's sample rate")
+                duration = file.duration
+                yield Opened(duration if duration < _LONGEST_S else None, rate)
+
+                def counted() -> Iterator[torch.Tensor]:
+                    nonlocal seconds
+                    for block in file.blocks():
+                        seconds += len(block) / rate
+                        yield block
+
+                for windows in self._model.windows(counted(), rate, self._where, self._group):
+                    yield Windows(windows, seconds)
+                    seconds = 0.0
+        except OutputError:
+            raise  # not the file's fault
+        except (OSError, ValueError, RuntimeError, MemoryError, EOFError, tarfile.TarError) as error:
+            yield Ended(error)
+        else:
+            yield Ended(None)
+
+
+class _Opener:
+    """Opens items, also those inside tar files.
+
+    Args:
+        folder: what relative paths are relative to.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._packed: tuple[str, tarfile.TarFile] | None = None
+
+    @contextmanager
+    def open(self, item: Item) -> Iterator[AudioFile]:
+        if item.shard is None:
+            with AudioFile(self._path(item.file)) as file:
+                yield file
+            return
+        try:
+            opened = self._unpacked(item) if is_packed(item.shard) else self._slice(item)
+        except (AudioFileError, OutputError):
+            raise
+        except (tarfile.TarError, EOFError, OSError) as error:
+            raise AudioFileError(f"{item.file} cannot be read from its tar file: {error}") from error
+        with opened, AudioFile(item.file, opened) as file:
+            yield file
+
+    def close(self) -> None:
+        """Closes the shard that is open, if there is one."""
+        if self._packed is not None:
+            self._packed[1].close()
+            self._packed = None
+
+    def _path(self, text: str) -> str:
+        return os.fspath(path_of_text(os.path.join(self._folder, text)))
+
+    def _slice(self, item: Item) -> BinaryIO:
+        assert item.shard is not None
+        assert item.offset is not None
+        raw = _Slice(self._path(item.shard), item.offset, item.size)
+        return cast(BinaryIO, io.BufferedReader(raw, _COPIED_AT_ONCE if item.size > _COPIED_AT_ONCE else 1 << 16))
+
+    def _unpacked(self, item: Item) -> BinaryIO:
+        """A copy of a member, because a packed tar file cannot be read backwards, as audio must be."""
+        assert item.shard is not None
+        assert item.offset is not None
+        if self._packed is None or self._packed[0] != item.shard or self._packed[1].offset > item.offset:
+            self.close()
+            self._packed = (item.shard, open_tar(self._path(item.shard)))
+        tar = self._packed[1]
+        while (member := tar.next()) is not None:
+            tar.members.clear()  # type: ignore[attr-defined]
+            if member.offset_data == item.offset and member.size == item.size:
+                break
+        else:
+            raise AudioFileError(f"{item.shard} has changed since the job was begun: {item.file} is not where it was")
+        source = tar.extractfile(member)
+        assert source is not None
+        copy = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115
+        try:
+            shutil.copyfileobj(source, copy, _COPIED_AT_ONCE)
+            copy.seek(0)
+        except BaseException as error:
+            copy.close()
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise OutputError(f"no room in {tempfile.gettempdir()} to unpack {item.file} (see TMPDIR)") from error
+            raise
+        return cast(BinaryIO, copy)
+
+
+class _Slice(io.RawIOBase):
+    """A stretch of a file, as a file."""
+
+    def __init__(self, path: str, offset: int, size: int) -> None:
+        self._file = open(path, "rb", buffering=0)  # noqa: SIM115
+        self._offset = offset
+        self._size = size
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        self._position = max(0, start + offset)
+        return self._position
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        wanted = min(len(buffer), max(0, self._size - self._position))
+        self._file.seek(self._offset + self._position)
+        n = self._file.readinto(memoryview(buffer)[:wanted])
+        self._position += n
+        return n
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def in_order(pieces: Callable[[int], Generator[_T, None, None]], count: int, threads: int) -> Iterator[tuple[int, _T]]:
+    """What ``pieces(0)``, ``pieces(1)``, ... yield, one after the other, computed by threads that are a little ahead.
+
+    Args:
+        pieces: a generator for each number.
+        count: how many there are.
+        threads: that call it.
+    """
+    stopped = threading.Event()
+
+    def put(out: queue.Queue[_T | _End], piece: _T | _End) -> bool:
+        while not stopped.is_set():
+            try:
+                out.put(piece, timeout=0.2)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def run(i: int, out: queue.Queue[_T | _End]) -> None:
+        error = None
+        try:
+            with closing(pieces(i)) as source:
+                for piece in source:
+                    if not put(out, piece):
+                        return
+        except BaseException as raised:  # a fault of the program, which must not be waited for for ever
+            error = raised
+        put(out, _End(error))
+
+    # A thread takes the earliest file that none has begun, so the one that is waited for is always being read.
+    waiting: deque[tuple[int, queue.Queue[_T | _End]]] = deque()
+    pool = ThreadPoolExecutor(threads, "hear-edgel3-read")
+    begun = 0
+    try:
+        while begun < count or waiting:
+            while begun < count and len(waiting) < max(_FILES_AHEAD, threads):
+                out: queue.Queue[_T | _End] = queue.Queue(_GROUPS_AHEAD)
+                waiting.append((begun, out))
+                pool.submit(run, begun, out)
+                begun += 1
+            i, out = waiting.popleft()
+            while not isinstance(piece := out.get(), _End):
+                yield i, piece
+            if piece.error is not None:
+                raise piece.error
+    finally:
+        stopped.set()
+        pool.shutdown(cancel_futures=True)
+
+
+@dataclass(frozen=True)
+class _End:
+    error: BaseException | None

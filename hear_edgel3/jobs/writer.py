@@ -1,0 +1,248 @@
+"""Part files of a dataset: rows in, one Parquet file out, whole or not at all."""
+
+from __future__ import annotations
+
+import mmap
+import shutil
+import uuid
+from collections.abc import Iterator, Set
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from hear_edgel3.atomic import atomic_write
+from hear_edgel3.dataset import Description, import_pyarrow, text_of_path
+from hear_edgel3.errors import DatasetError
+
+# Embeddings that are held before they are written as one row group.
+_GROUP_BYTES = 8 << 20
+_GROUP_ROWS = 1 << 16
+_TEMPORARY = ".tmp"
+
+
+@contextmanager
+def part_writer(path: Path, description: Description) -> Iterator[PartWriter]:
+    """A writer of a part, which appears when the block ends well.
+
+    Raises:
+        OutputError: it cannot be written, because the disk is full, for example; nothing is left of it.
+    """
+    with atomic_write(path, _temporary_name(path)) as file:
+        _lock(file)
+        writer = PartWriter(file, path, description)
+        try:
+            yield writer
+            writer.close()
+        except BaseException:
+            writer.abandon()
+            raise
+
+
+class PartWriter:
+    """Writes the rows of files, one file after the other, holding few of them.
+
+    Args:
+        file: where to; made by :func:`part_writer`.
+        path: what it will be called.
+        description: of the dataset.
+    """
+
+    def __init__(self, file: BinaryIO, path: Path, description: Description) -> None:
+        pa = import_pyarrow()
+        self._file = file
+        self._path = path
+        self._schema = description.schema()
+        self._value = self._schema.field("embedding").type.value_type
+        self._size = description.size
+        rows = max(1, min(_GROUP_ROWS, _GROUP_BYTES // (4 * self._size)))
+        # One array that is filled again and again, and not from the allocator: between the large temporaries of the
+        # net it would keep that from reusing its memory.
+        memory = mmap.mmap(-1, rows * self._size * np.dtype(description.dtype).itemsize)
+        self._embeddings = np.ndarray((rows, self._size), description.dtype, memory)
+        self._columns: dict[str, list[Any]] = {name: [] for name in self._schema.names if name != "embedding"}
+        self._held = 0
+        self._written = 0
+        self._begun = 0  # rows before those of the current file
+        self._pa = pa
+        self._writer = self._open()
+
+    @property
+    def rows(self) -> int:
+        """So far."""
+        return self._written + self._held
+
+    def begin(self) -> None:
+        """A new file's rows follow."""
+        self._begun = self.rows
+
+    def add(
+        self, file: str, times: np.ndarray | None, embeddings: np.ndarray, duration: float | None, rate: int | None
+    ) -> None:
+        """Adds embeddings of the current file.
+
+        Args:
+            file: its name.
+            times: (n,) milliseconds; None for a scene.
+            embeddings: (n, D).
+            duration: of the file in seconds.
+            rate: of the file in Hz.
+        """
+        done = 0
+        while done < len(embeddings):
+            if self._held == len(self._embeddings):
+                self._write_group()
+            n = min(len(embeddings) - done, len(self._embeddings) - self._held)
+            self._embeddings[self._held : self._held + n] = embeddings[done : done + n]
+            stamps = [None] * n if times is None else times[done : done + n].tolist()
+            self._add_columns(n, file, stamps, [None] * n, duration, rate)
+            done += n
+
+    def fail(self, file: str, error: Exception, duration: float | None, rate: int | None) -> None:
+        """Puts the current file's error in the place of what rows it has."""
+        self._take_back()
+        if self._held == len(self._embeddings):
+            self._write_group()
+        self._embeddings[self._held] = 0  # under a null
+        self._add_columns(1, file, [None], [error_text(error)], duration, rate)
+
+    def _add_columns(
+        self, n: int, file: str, times: list[Any], errors: list[str | None], duration: float | None, rate: int | None
+    ) -> None:
+        values = {"file": [file] * n, "timestamp_ms": times, "error": errors}
+        for name, column in {**values, "duration_s": [duration] * n, "sample_rate": [rate] * n}.items():
+            self._columns[name] += column
+        self._held += n
+
+    def close(self) -> None:
+        """Writes what is held, and the footer."""
+        self._write_group()
+        self._writer.close()
+
+    def abandon(self) -> None:
+        """Lets go of the file, which will be deleted; a full disk must not complain a second time."""
+        with suppress(Exception):  # whatever it is, the error that led here is the one to tell
+            self._writer.close()
+
+    def _open(self) -> Any:
+        import pyarrow.parquet as pq
+
+        # Embeddings are neither repeated nor in order: a dictionary and statistics of them would only cost time.
+        return pq.ParquetWriter(
+            self._file,
+            self._schema,
+            compression="zstd",
+            use_dictionary=["file", "error"],
+            write_statistics=["file", "timestamp_ms", "error", "duration_s", "sample_rate"],
+        )
+
+    def _write_group(self) -> None:
+        if not self._held:
+            return
+        pa = self._pa
+        n = self._held
+        failed = np.array([error is not None for error in self._columns["error"]])
+        values = pa.array(self._embeddings[:n].reshape(-1), self._value)
+        embeddings = pa.FixedSizeListArray.from_arrays(values, self._size, mask=pa.array(failed))
+        columns = [
+            embeddings if f.name == "embedding" else pa.array(self._columns[f.name], f.type) for f in self._schema
+        ]
+        self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
+        self._forget()
+
+    def _forget(self) -> None:
+        self._written += self._held
+        self._held = 0
+        for column in self._columns.values():
+            column.clear()
+
+    def _take_back(self) -> None:
+        """Drops the rows of the current file."""
+        keep = self._begun - self._written
+        if keep >= 0:
+            self._held = keep
+            for column in self._columns.values():
+                del column[keep:]
+            return
+        # Some were written already, which happens to long files only: all rows are read again, up to this file's.
+        import pyarrow.parquet as pq
+
+        self._held = 0
+        self._forget()
+        self._writer.close()
+        self._file.flush()
+        copy = self._path.with_name(_temporary_name(self._path))
+        try:
+            shutil.copyfile(self._file.name, copy)
+            self._file.seek(0)
+            self._file.truncate()
+            self._writer = self._open()
+            left = self._begun
+            with pq.ParquetFile(copy) as before:
+                for batch in before.iter_batches(len(self._embeddings)):
+                    if left > 0:
+                        self._writer.write_batch(batch.slice(0, left))
+                        left -= min(left, len(batch))
+        finally:
+            copy.unlink(missing_ok=True)
+        self._written = self._begun
+
+
+def _temporary_name(path: Path) -> str:
+    return f".{path.name}.{uuid.uuid4().hex}{_TEMPORARY}"
+
+
+def error_text(error: Exception) -> str:
+    """What an error row says."""
+    return text_of_path(f"{type(error).__name__}: {error}")
+
+
+def failed_rows(path: Path) -> int:
+    """Error rows of a finished part, from its footer.
+
+    Raises:
+        DatasetError: it is damaged.
+    """
+    import_pyarrow()
+    import pyarrow.parquet as pq
+
+    try:
+        metadata = pq.read_metadata(path)
+    except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
+        raise DatasetError(f"{path} is damaged ({error}); delete it, and the same command makes it again") from error
+    column = metadata.schema.names.index("error")
+    groups = (metadata.row_group(i) for i in range(metadata.num_row_groups))
+    return sum(group.num_rows - group.column(column).statistics.null_count for group in groups)
+
+
+def remove_leftovers(folder: Path, parts: Set[str]) -> None:
+    """Deletes what killed processes have left of some parts, but not what living ones are writing.
+
+    Args:
+        folder: the dataset.
+        parts: names of the part files.
+    """
+    for left in folder.glob(f".*{_TEMPORARY}"):
+        if left.name[1:].rsplit(".", 2)[0] in parts:
+            try:
+                with left.open("rb+") as file:
+                    if _lock(file):
+                        left.unlink()
+            except OSError:
+                continue  # gone in the meantime
+
+
+def _lock(file: BinaryIO) -> bool:
+    """Marks a file as being written by this process, for as long as it is open; False if another one has done so."""
+    try:
+        import fcntl
+    except ImportError:  # Windows, where a file that is open cannot be deleted anyway
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True  # a file system without locks
+    return True
