@@ -7,10 +7,10 @@ import logging
 import sys
 
 from hear_edgel3._version import __version__
-from hear_edgel3.cli import catalogue, distill, embed, info, tag
+from hear_edgel3.cli import catalogue, distill, embed, explore, info, tag
 from hear_edgel3.errors import HearEdgeL3Error, InvalidOption, UnknownConfiguration
 
-_COMMANDS = (embed, tag, distill, catalogue, info)
+_COMMANDS = (embed, tag, distill, explore, catalogue, info)
 
 
 def main(argv: list[str] | None = None) -> int:
