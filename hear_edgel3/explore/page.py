@@ -1,4 +1,4 @@
-"""Puts a page together from the files in ``page/``: one HTML file that loads nothing else but sounds."""
+"""Puts a page together from the files in ``page/``: one HTML file that loads nothing but sounds."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import base64
 import hashlib
 import html
 import json
+import re
 from collections.abc import Callable, Iterable
 from importlib import resources
 from pathlib import Path
@@ -32,13 +33,12 @@ def write_page(
         OutputError: it cannot be written; no part of a file is left.
     """
     style, scripts = _file("page.css"), [_file(f"{name}.js") for name in _SCRIPTS]
-    page = _file("page.html")
-    page = page.replace("{{policy}}", _policy(style, scripts)).replace("{{title}}", html.escape(title))
-    page = page.replace("{{style}}", style)
-    # Everything else is put in place by position: data may look like anything.
-    head, rest = page.split("{{blocks}}")
+    # Split before anything is put in: titles and data may look like marks.
+    head, rest = _file("page.html").split("{{blocks}}")
     before, after = rest.split("{{data}}")
     between, end = after.split("{{scripts}}")
+    values = {"policy": _policy(style, scripts), "title": html.escape(title), "style": style}
+    head = re.sub(r"{{(\w+)}}", lambda mark: values[mark[1]], head)
     with atomic_write(path) as file:
 
         def put(text: str) -> None:

@@ -35,8 +35,8 @@ def project(vectors: np.ndarray, method: str = "auto", seed: int = 0) -> tuple[n
         require_umap()
     enough = len(vectors) > _UMAP_NEIGHBOURS  # fewer have not so many neighbours
     if enough and (method == "umap" or (method == "auto" and _umap_is_there())):
-        return _fitted(_umap(vectors, seed)), "umap"
-    return _fitted(_pca(vectors)), "pca"
+        return _fitted(_pca(_umap(vectors, seed))), "umap"  # turned so that it is wider than high
+    return _fitted(_pca(unit(vectors))), "pca"
 
 
 def require_umap() -> None:
@@ -55,8 +55,7 @@ def _umap_is_there() -> bool:
 
 def _pca(vectors: np.ndarray) -> np.ndarray:
     """(n, 2): the two leading principal components, each with its largest weight positive."""
-    centred = unit(vectors).astype(np.float64)
-    centred -= centred.mean(axis=0)
+    centred = vectors - vectors.mean(axis=0, dtype=np.float64)
     # of the (D, D) covariance: D is hundreds, n may be many thousands; eigenvalues come in ascending order
     axes = np.linalg.eigh(centred.T @ centred)[1][:, ::-1][:, :2]
     axes *= np.sign(np.take_along_axis(axes, np.abs(axes).argmax(axis=0)[None], axis=0))

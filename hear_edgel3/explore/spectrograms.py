@@ -19,14 +19,21 @@ SECONDS = 10  # of a clip, from its beginning
 LEVELS = 64  # 1.1 dB apart: finer ones are not seen, and noise does not pack
 PER_BLOCK = 64  # spectrograms that are packed together: a page unpacks one block at a time
 RATE = 32000
-_RANGE_DB = 70
-# Of the loudest place in a clip, in the front end's units, less than this is as good as silence (its floor is -1.4026).
-_FAINT = -1.0
+_DB = math.log(10) / 10 / 5  # in the front end's units, ln(power) / 5
+_RANGE = 70 * _DB
+_SOFTEST = 20 * _DB  # above the front end's floor: what is softer never looks loud
 
 
 @cache
 def _frontend() -> MobileNetV3MelSpectrogram:
     return MobileNetV3MelSpectrogram(RATE, n_mels=BANDS).eval()
+
+
+@cache
+def _silence() -> float:
+    """What the front end gives for silence: it gives nothing less."""
+    with torch.no_grad():
+        return float(_frontend()(torch.zeros(1, 1)).min())
 
 
 def highest_hz() -> int:
@@ -50,15 +57,15 @@ def thumbnail(samples: torch.Tensor) -> np.ndarray:
         samples: (n,) float32 at :data:`RATE`.
 
     Returns:
-        (BANDS, FRAMES) uint8 from 0 (70 dB below the loudest place, or less) to LEVELS - 1, lowest band first. The
-        frames are as far apart as the clip's length makes them.
+        (BANDS, FRAMES) uint8, lowest band first: LEVELS - 1 at the loudest place, 0 where it is 70 dB softer, or as
+        soft as silence. The frames are as far apart as the clip's length makes them.
     """
     with torch.no_grad():
         mel = _frontend()(samples[None])
         mel = torch.nn.functional.adaptive_avg_pool1d(mel, FRAMES)[0].numpy()
-    span = _RANGE_DB / 10 * math.log(10) / 5  # the front end gives ln(power) / 5
-    relative = (mel - max(mel.max(), _FAINT)) / span + 1
-    levels: np.ndarray = np.rint(np.clip(relative, 0, 1) * (LEVELS - 1)).astype(np.uint8)
+    peak = max(float(mel.max()), _silence() + _SOFTEST)
+    lowest = max(peak - _RANGE, _silence())
+    levels: np.ndarray = np.rint(np.clip((mel - lowest) / (peak - lowest), 0, 1) * (LEVELS - 1)).astype(np.uint8)
     return levels
 
 

@@ -91,7 +91,9 @@ function fillNeighbours(clip, colourOf, choose) {
       const button = document.createElement("button");
       const dot = made("span", "", "dot");
       dot.style.background = colourOf(other);
-      button.append(dot, made("span", pathOf(other), "label"), made("span", similarity.toFixed(3), "value"));
+      const label = made("span", data.names[other], "label");
+      label.append(made("small", data.folders[folderOf[other]]));
+      button.append(dot, label, made("span", similarity.toFixed(3), "value"));
       button.title = pathOf(other);
       button.addEventListener("click", () => choose(other));
       const item = document.createElement("li");
@@ -125,7 +127,7 @@ async function showSpectrogram(clip) {
   picture.height = bands;
   picture.getContext("2d").putImageData(painted(levels, bands, frames), 0, 0);
   const cut = seconds[clip] > longest ? `first ${longest} s of ${longTime(seconds[clip])}` : longTime(seconds[clip]);
-  element("spectrogram-scale").textContent = `log-mel, 0 to ${highest / 1000} kHz, 70 dB; ${cut}`;
+  element("spectrogram-scale").textContent = `log-mel, 0 to ${highest / 1000} kHz, up to 70 dB; ${cut}`;
   picture.setAttribute("aria-label", `Spectrogram of ${data.names[clip]}: ${cut}`);
 }
 
@@ -148,7 +150,7 @@ function showPosition() {
   if (inPanel < 0) return;
   const length = soundLength(inPanel), position = soundPosition(inPanel);
   const playing = loaded === inPanel && isPlaying();
-  element("play").textContent = playing ? "❚❚" : "▶";
+  element("play").textContent = playing ? "❚❚" : "▶\ufe0e";
   element("play").setAttribute("aria-label", playing ? "Pause" : "Play");
   element("seek").max = Number.isNaN(length) ? 1 : length;
   element("seek").value = position;
@@ -166,6 +168,6 @@ function amount(n, noun) {
 function longTime(length) {
   if (Number.isNaN(length)) return "length unknown";
   if (length < 60) return `${length.toFixed(1)} s`;
-  if (length < 5400) return `${Math.floor(length / 60)} min ${Math.round(length % 60)} s`;
+  if (length < 5400) return `${Math.floor(Math.round(length) / 60)} min ${Math.round(length) % 60} s`;
   return `${(length / 3600).toFixed(1)} h`;
 }

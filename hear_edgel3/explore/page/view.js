@@ -1,12 +1,20 @@
 "use strict";
 // Where on the canvas a place of the map is, and which clip is where. Lengths are CSS pixels.
 
-const FIT = 0.92; // of the canvas that the whole map takes
+const EDGE = 28; // free at each side when the whole map is shown
 const MOST_ZOOM = 400;
 const view = { width: 1, height: 1, zoom: 1, x: 0, y: 0 }; // x, y: the place in the middle
+const extent = { x: farthest(0), y: farthest(1) };
+
+function farthest(axis) {
+  let most = 0.05; // of a map without extent, too
+  for (let i = axis; i < places.length; i += 2) most = Math.max(most, Math.abs(places[i]));
+  return most;
+}
 
 function pixelsPerUnit() {
-  return (Math.min(view.width, view.height * 1.4) / 2) * FIT * view.zoom;
+  const fit = Math.min((view.width / 2 - EDGE) / extent.x, (view.height / 2 - EDGE) / extent.y);
+  return Math.max(fit, 10) * view.zoom;
 }
 
 function screenX(clip) {
@@ -37,7 +45,7 @@ function within(place) {
 }
 
 function showWholeMap() {
-  Object.assign(view, fitted);
+  Object.assign(view, { zoom: 1, x: 0, y: 0 });
 }
 
 // Moves as little as needed for the clip to be well inside.
@@ -46,8 +54,6 @@ function bringIntoView(clip) {
   const x = screenX(clip), y = screenY(clip);
   panBy(Math.min(Math.max(x, margin), view.width - margin) - x, Math.min(Math.max(y, margin), view.height - margin) - y);
 }
-
-const fitted = { zoom: 1, x: 0, y: 0 };
 
 // --- which clip is near a point: a grid of cells, with the clips of each one behind the other ---
 
