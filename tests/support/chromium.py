@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import select
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -15,6 +17,14 @@ from typing import Any
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 _PATIENCE_S = 60.0
+# The browser expects the pipe at file descriptors 3 and 4.
+_WITH_PIPE = """
+import fcntl, os, sys
+reading, writing = (fcntl.fcntl(int(number), fcntl.F_DUPFD, 10) for number in sys.argv[1:3])
+os.dup2(reading, 3)
+os.dup2(writing, 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 
 def find() -> str | None:
@@ -37,8 +47,7 @@ class Chromium:
         command += ["--autoplay-policy=no-user-gesture-required", "--hide-scrollbars", "--remote-debugging-pipe"]
         command += [f"--user-data-dir={self._profile.name}", f"--window-size={width},{height}", *flags, "about:blank"]
         self._process = subprocess.Popen(
-            # The browser expects the pipe at file descriptors 3 and 4.
-            ["/bin/sh", "-c", f'exec 3<&{to_read} 4>&{to_write}; exec "$@"', "sh", *command],
+            [sys.executable, "-S", "-c", _WITH_PIPE, str(to_read), str(to_write), *command],
             pass_fds=(to_read, to_write),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -47,26 +56,34 @@ class Chromium:
         os.close(to_write)
         self._buffer = b""
         self._number = 0
+        self._session: str | None = None
         self.events: list[dict[str, Any]] = []
+        try:
+            self._attach()
+            self.resize(width, height)
+        except BaseException:
+            self._end()
+            raise
+
+    def _attach(self) -> None:
         target = next(t for t in self.send("Target.getTargets", root=True)["targetInfos"] if t["type"] == "page")
         attached = self.send("Target.attachToTarget", root=True, targetId=target["targetId"], flatten=True)
-        self._session: str | None = attached["sessionId"]
+        self._session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.send(f"{domain}.enable")
-        self.resize(width, height)
-
-    _session = None
 
     def __enter__(self) -> Chromium:
         return self
 
     def __exit__(self, *_: object) -> None:
-        try:
+        with contextlib.suppress(TimeoutError, OSError, EOFError, subprocess.TimeoutExpired):
             self.send("Browser.close", root=True)
             self._process.wait(20)
-        except (TimeoutError, OSError, EOFError, subprocess.TimeoutExpired):
-            self._process.kill()
-            self._process.wait()
+        self._end()
+
+    def _end(self) -> None:
+        self._process.kill()
+        self._process.wait()
         os.close(self._read)
         os.close(self._write)
         self._profile.cleanup()
