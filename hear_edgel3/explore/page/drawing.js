@@ -25,7 +25,7 @@ function dotRadius() {
 
 // Draws all clips; `colours` has a 32-bit word per group, `groupOf` a group per clip.
 function drawDots(groupOf, colours, ground, faint) {
-  const ratio = canvas.width / view.width;
+  const { ratio } = view;
   if (frame === null || frame.width !== canvas.width || frame.height !== canvas.height) {
     frame = pixels.createImageData(canvas.width, canvas.height);
     words = new Uint32Array(frame.data.buffer);
@@ -103,7 +103,7 @@ const marks = document.getElementById("marks");
 const pen = marks.getContext("2d");
 
 function drawMarks(chosen, hovered, style) {
-  const ratio = marks.width / view.width;
+  const { ratio } = view;
   pen.setTransform(ratio, 0, 0, ratio, 0, 0);
   pen.clearRect(0, 0, view.width, view.height);
   const radius = dotRadius();

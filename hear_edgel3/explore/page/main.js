@@ -48,10 +48,8 @@ function drawMarksNow() {
 }
 
 function resize() {
-  const size = fitCanvas(canvas);
+  Object.assign(view, fitCanvas(canvas));
   fitCanvas(marks);
-  view.width = size.width;
-  view.height = size.height;
   drawNow(); // at once: a canvas that is resized is empty
 }
 
@@ -280,9 +278,10 @@ function start() {
   listenToSound();
   document.addEventListener("keydown", onKey);
   prefersDark.addEventListener("change", () => state.theme ?? setTheme(null));
-  new ResizeObserver(resize).observe(canvas);
   setTheme(null);
   colourBy(state.by);
+  resize(); // before the first frame, to which the observer is late
+  new ResizeObserver(resize).observe(canvas);
 }
 
 function seek(position) {

@@ -1,9 +1,10 @@
 "use strict";
-// Where on the canvas a place of the map is, and which clip is where. Lengths are CSS pixels.
+// Where on the canvas a place of the map is, and which clip is where. Lengths are CSS pixels; the canvas has `ratio`
+// pixels for each.
 
 const EDGE = 28; // free at each side when the whole map is shown
 const MOST_ZOOM = 400;
-const view = { width: 1, height: 1, zoom: 1, x: 0, y: 0 }; // x, y: the place in the middle
+const view = { width: 1, height: 1, ratio: 1, zoom: 1, x: 0, y: 0 }; // x, y: the place in the middle
 const extent = { x: farthest(0), y: farthest(1) };
 
 function farthest(axis) {
