@@ -78,7 +78,9 @@ def table(text: str, dtype: str) -> np.ndarray:
 
 
 def thumbnails_of(page: str | Path, n: int) -> np.ndarray:
-    blocks = re.findall(r'<script type="text/plain" id="spectrograms-\d+">(.*?)</script>', Path(page).read_text("utf-8"))
+    blocks = re.findall(
+        r'<script type="text/plain" id="spectrograms-\d+">(.*?)</script>', Path(page).read_text("utf-8")
+    )
     raw = b"".join(zlib.decompress(base64.b64decode(block)) for block in blocks)
     differences = np.frombuffer(raw, np.uint8).reshape(n, spectrograms.BANDS, spectrograms.FRAMES)
     return np.cumsum(differences, axis=1, dtype=np.uint8)
@@ -258,7 +260,15 @@ def test_packing_can_be_undone_and_noise_takes_some_two_kilobytes() -> None:
 
 
 def test_links_name_every_byte() -> None:
-    names = [b"100% #1?.wav", b"a:b.wav", b'"<&>\'.wav', b"new\nline.wav", b"\xff\xfe.wav", "ü声.wav".encode(), b"\\x41 b"]
+    names = [
+        b"100% #1?.wav",
+        b"a:b.wav",
+        b"\"<&>'.wav",
+        b"new\nline.wav",
+        b"\xff\xfe.wav",
+        "ü声.wav".encode(),
+        b"\\x41 b",
+    ]
     for name in names:
         address = sounds.link(Path("/data/x y") / os.fsdecode(name), Path("/data/pages/page.html"))
         assert re.fullmatch(r"\.\./x%20y/[A-Za-z0-9%._~-]+", address)

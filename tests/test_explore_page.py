@@ -155,7 +155,9 @@ def test_the_panel_has_tags_and_neighbours(browser: chromium.Chromium, made: Pat
     shown = browser.run("[...element('tags').children].map((item) => item.innerText.split('\\n'))")
     assert shown == [[tag.label, f"{round(100 * tag.probability)} %"] for tag in top]
     numbers, similarities = nearest(clips.vectors, 8)
-    near = browser.run("[...element('neighbours').querySelectorAll('button')].map((b) => [b.title, b.lastChild.innerText])")
+    near = browser.run(
+        "[...element('neighbours').querySelectorAll('button')].map((b) => [b.title, b.lastChild.innerText])"
+    )
     expected = [
         [os.path.relpath(clips.files[j], made / "audio"), f"{s:.3f}"]
         for j, s in zip(numbers[20], similarities[20], strict=True)
@@ -345,7 +347,9 @@ def test_the_filter_counts_and_says_when_nothing_is_left(browser: chromium.Chrom
     browser.type("KIND 3")
     expected = browser.run("shown.reduce((sum, one) => sum + one, 0)")
     assert text(browser, "count") == f"{expected} of 90"
-    assert expected == browser.run("Array.from({length: count}, (_, c) => pathOf(c) + tagsOf(c).map((t) => t.label)).filter((p) => /kind/i.test(p) && /3/.test(p)).length")
+    assert expected == browser.run(
+        "Array.from({length: count}, (_, c) => pathOf(c) + tagsOf(c).map((t) => t.label)).filter((p) => /kind/i.test(p) && /3/.test(p)).length"
+    )
     browser.press("Enter")
     assert browser.run("shown[state.chosen]") == 1
     browser.press("/")

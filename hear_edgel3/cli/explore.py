@@ -27,7 +27,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--projection",
         choices=("auto", "pca", "umap"),
         default="auto",
-        help="how the map is laid out: principal components, or UMAP (default auto: UMAP where umap-learn is installed)",
+        help="lay the map out by principal components or UMAP (default auto: UMAP where umap-learn is installed)",
     )
     parser.add_argument("--seed", type=_seed, default=0, metavar="N", help="of UMAP (default 0)")
     tags = parser.add_mutually_exclusive_group()
