@@ -32,11 +32,10 @@ pytestmark = pytest.mark.skipif(
 )
 
 SIZE = 8
-SOUNDS = Path(__file__).parents[1] / "hear_edgel3" / "explore" / "page"
 ODD = [
     b"quotes\"'`.wav",
-    b"<script>document.title='broken'; alert(1)</i>.wav".replace(b"/", b""),
-    b"a<" + b"/script>b.wav",  # a folder and a file that make "</script>"
+    b"<img src=x onerror=alert(1)>.wav",
+    b"a</script>b.wav",  # a folder and a file
     b"new\nline.wav",
     "ünïcode 声 e\u0301.wav".encode(),
     b"100% #1?&x=1.wav",
@@ -114,7 +113,7 @@ def test_it_opens_without_a_complaint_and_says_what_it_is(browser: chromium.Chro
     assert re.fullmatch(r"tiny · 90 clips · 56\.0 s · PCA", text(browser, "facts"))
     assert text(browser, "failed-summary") == "1 file without an embedding"
     assert text(browser, "failed-list") == "AudioFileError: bad<b>.wav is empty (0 bytes)"
-    assert browser.run("document.querySelectorAll('b, i').length") == 0
+    assert browser.run("document.querySelectorAll('b, img').length") == 0
 
 
 def test_every_clip_is_a_dot_of_its_groups_colour(browser: chromium.Chromium) -> None:
@@ -198,7 +197,6 @@ def test_odd_names_are_shown_and_played(browser: chromium.Chromium, clip: int) -
     name = text_of_path(os.fsdecode(ODD[clip])).split("/")
     assert text(browser, "clip-name") == name[-1]
     assert text(browser, "clip-folder") == "/".join(name[:-1])
-    assert browser.run("document.title") != "broken"
     assert browser.complaints == []
 
 
@@ -295,15 +293,14 @@ def test_arrows_go_in_their_direction(browser: chromium.Chromium, made: Path) ->
 def test_n_and_p_go_through_the_nearest_of_one_clip(browser: chromium.Chromium) -> None:
     browser.run("choose(40), canvas.focus()")
     near = browser.run("neighboursOf(40).map(({clip}) => clip)")
-    for expected in (*near[:3], near[1], near[0], 40, 40):
-        browser.press("n" if expected in near[:3] and chosen(browser) != near[2] and not seen_back(browser) else "p")
-        assert chosen(browser) == expected
-        if expected == near[2]:
-            browser.run("window.back = true")
-
-
-def seen_back(browser: chromium.Chromium) -> bool:
-    return bool(browser.run("window.back === true"))
+    visited = []
+    for key in "nnnpppp":
+        browser.press(key)
+        visited.append(chosen(browser))
+    assert visited == [near[0], near[1], near[2], near[1], near[0], 40, 40]
+    for _ in range(9):
+        browser.press("n")
+    assert chosen(browser) == near[-1]
 
 
 def test_full_stop_and_comma_go_by_name(browser: chromium.Chromium) -> None:
@@ -347,9 +344,8 @@ def test_the_filter_counts_and_says_when_nothing_is_left(browser: chromium.Chrom
     browser.type("KIND 3")
     expected = browser.run("shown.reduce((sum, one) => sum + one, 0)")
     assert text(browser, "count") == f"{expected} of 90"
-    assert expected == browser.run(
-        "Array.from({length: count}, (_, c) => pathOf(c) + tagsOf(c).map((t) => t.label)).filter((p) => /kind/i.test(p) && /3/.test(p)).length"
-    )
+    texts = browser.run("Array.from({length: count}, (_, c) => pathOf(c) + tagsOf(c).map((t) => t.label))")
+    assert expected == sum("kind" in line and "3" in line for line in texts) > 5
     browser.press("Enter")
     assert browser.run("shown[state.chosen]") == 1
     browser.press("/")

@@ -92,6 +92,5 @@ def explore(
         survey.blocks(),
         lambda: contents(name, dataset.description, clips, around, survey, source, embed_audio),
     )
-    return Built(
-        len(clips.files), method, len(clips.failed), {clips.files[i]: note for i, note in survey.notes.items()}
-    )
+    notes = {clips.files[i]: note for i, note in survey.notes.items()}
+    return Built(len(clips.files), method, len(clips.failed), notes)

@@ -173,9 +173,9 @@ class Chromium:
             self.mouse(kind, x, y, button="left", clickCount=1)
 
     def screenshot(self, path: Path) -> None:
-        """Writes what is seen as PNG."""
+        """Writes what is seen, as PNG or WebP by the ending of the name."""
         self.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))).then(() => true)")
-        path.write_bytes(base64.b64decode(self.send("Page.captureScreenshot", format="png")["data"]))
+        path.write_bytes(base64.b64decode(self.send("Page.captureScreenshot", format=path.suffix[1:])["data"]))
 
     @property
     def complaints(self) -> list[str]:

@@ -79,7 +79,7 @@ _KINDS = "tones chords sweeps sirens bells plucks drums hats hiss wind engines c
 def main() -> None:
     """Sounds, embeddings, page, picture."""
     rs = np.random.RandomState(0)
-    extractor = hear_edgel3.load()
+    extractor = hear_edgel3.load(sample_rate=_RATE)
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         rows = []
@@ -91,8 +91,8 @@ def main() -> None:
                 data = io.BytesIO()
                 soundfile.write(data, samples, _RATE, format="FLAC")
                 file.write_bytes(data.getvalue())
-                clip = hear_edgel3.embed_file(file, extractor)
-                row = {"file": str(file), "embedding": clip.embedding.mean(axis=0), "duration_s": clip.duration}
+                embedding = extractor.scene_embeddings(samples[None])[0].numpy()
+                row = {"file": str(file), "embedding": embedding, "duration_s": len(samples) / _RATE}
                 rows.append({**row, "sample_rate": _RATE})
         write_part(Path("embeddings"), description(extractor.scene_embedding_size), rows)
         explore("embeddings", "page.html", title="Synthesised sounds")
@@ -102,8 +102,6 @@ def main() -> None:
             browser.run("colourBy('folder'), choose(data.names.indexOf('pluck 7.flac')), 1")
             browser.wait_for("!element('spectrogram').hidden")
             browser.screenshot(_PICTURE)
-            browser.prefer("dark")
-            browser.screenshot(_PICTURE.with_stem("explore_dark"))
 
 
 if __name__ == "__main__":
