@@ -183,6 +183,8 @@ def test_a_file_that_has_gone_since_is_said(browser: chromium.Chromium) -> None:
     browser.run("data.links[30] = 'audio/no%20such.wav', choose(30, {sound: true}), 1")
     browser.wait_for("!element('note').hidden")
     assert "cannot play this file" in text(browser, "note")
+    browser.run("choose(31), choose(30, {sound: true}), 1")  # it is said again
+    browser.wait_for("!element('note').hidden")
 
 
 # --- sound ---
@@ -333,6 +335,20 @@ def test_wheel_drag_and_keys_move_the_map(browser: chromium.Chromium) -> None:
     assert browser.run("[view.zoom, view.x, view.y]") == [1, 0, 0]
     browser.press("+", "+", "-")
     assert browser.run("view.zoom") == pytest.approx(1.4)
+
+
+def test_two_fingers_zoom(browser: chromium.Chromium) -> None:
+    def touch(kind: str, *points: tuple[float, float]) -> None:
+        found = [{"x": x, "y": y, "id": i} for i, (x, y) in enumerate(points)]
+        browser.send("Input.dispatchTouchEvent", type=kind, touchPoints=found)
+
+    touch("touchStart", (400, 300), (500, 300))
+    for step in range(1, 11):
+        touch("touchMove", (400 - 5 * step, 300), (500 + 5 * step, 300))
+    touch("touchEnd")
+    assert browser.run("view.zoom") == pytest.approx(2, rel=0.1)
+    assert browser.run("pointers.size") == 0
+    assert chosen(browser) == -1
 
 
 # --- filter and groups ---

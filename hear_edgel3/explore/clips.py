@@ -119,9 +119,9 @@ def common_folder(files: Sequence[str]) -> str:
 
 
 def below(folder: str, file: str) -> str:
-    """The folder of ``file``, as seen from ``folder``; empty for that folder itself."""
+    """The folder of ``file``, as seen from ``folder`` and with slashes; empty for that folder itself."""
     own = os.path.dirname(file)
-    return own[len(folder) :].lstrip(os.sep) if folder and own.startswith(folder) else own
+    return own.removeprefix(folder).lstrip(os.sep).replace(os.sep, "/") if folder else own.replace(os.sep, "/")
 
 
 def _column(batch: pa.RecordBatch, name: str) -> Any:

@@ -18,7 +18,10 @@ function theme() {
 }
 
 function colourOf(clip) {
-  const group = groupings[state.by].groupOf[clip];
+  return colourOfGroup(groupings[state.by].groupOf[clip]);
+}
+
+function colourOfGroup(group) {
   return group === GROUPS ? OTHERS[theme()] : PALETTES[theme()][group];
 }
 
@@ -58,7 +61,7 @@ function resize() {
 function choose(clip, { anchor = clip, step = -1, sound = false } = {}) {
   const wasPlaying = isPlaying();
   Object.assign(state, { chosen: clip, anchor, step });
-  fillPanel(clip, colourOf, (other) => choose(other, { sound: true }));
+  fillPanel(clip, colourOf, chooseAndPlay);
   if (clip < 0) {
     stopSound();
   } else {
@@ -67,6 +70,10 @@ function choose(clip, { anchor = clip, step = -1, sound = false } = {}) {
     if (sound || wasPlaying) playChosen();
   }
   draw();
+}
+
+function chooseAndPlay(clip) {
+  choose(clip, { sound: clip >= 0 });
 }
 
 function say(clip) {
@@ -127,13 +134,15 @@ function clearFilter() {
 function fillLegend(perGroup) {
   const { names } = groupings[state.by];
   const focused = document.activeElement?.dataset?.group;
-  const others = [...names.keys(), ...(data.names.length && perGroupHasOthers() ? [GROUPS] : [])];
+  const groups = [...names.keys()];
+  if (groupings[state.by].groupOf.includes(GROUPS)) groups.push(GROUPS);
   element("legend").replaceChildren(
-    ...others.map((group) => {
+    ...groups.map((group) => {
       const button = document.createElement("button");
       const dot = made("span", "", "dot");
-      dot.style.background = group === GROUPS ? OTHERS[theme()] : PALETTES[theme()][group];
-      button.append(dot, made("span", names[group] ?? "other", "label"), made("span", perGroup[group].toLocaleString("en"), "value"));
+      dot.style.background = colourOfGroup(group);
+      const size = perGroup[group].toLocaleString("en");
+      button.append(dot, made("span", names[group] ?? "other", "label"), made("span", size, "value"));
       button.dataset.group = group;
       button.setAttribute("aria-pressed", state.group === group);
       button.addEventListener("click", () => showGroup(group));
@@ -141,10 +150,6 @@ function fillLegend(perGroup) {
     }),
   );
   if (focused !== undefined) element("legend").querySelector(`[data-group="${focused}"]`)?.focus();
-}
-
-function perGroupHasOthers() {
-  return groupings[state.by].groupOf.includes(GROUPS);
 }
 
 function showGroup(group) {
@@ -163,7 +168,7 @@ function colourBy(by) {
 // After a change of colours.
 function refresh() {
   filter();
-  fillPanel(state.chosen, colourOf, (other) => choose(other, { sound: true }));
+  fillPanel(state.chosen, colourOf, chooseAndPlay);
 }
 
 function setTheme(name) {
@@ -180,7 +185,8 @@ function hover(clip, x, y) {
   canvas.style.cursor = clip >= 0 ? "pointer" : "grab";
   if (clip >= 0) {
     const heard = tagsOf(clip)[0];
-    tooltip.replaceChildren(made("strong", data.names[clip]), made("span", heard?.label ?? data.folders[folderOf[clip]]));
+    const under = heard?.label ?? data.folders[folderOf[clip]];
+    tooltip.replaceChildren(made("strong", data.names[clip]), made("span", under));
     const right = x > view.width - 260;
     tooltip.style.left = right ? "" : `${x + 14}px`;
     tooltip.style.right = right ? `${view.width - x + 14}px` : "";
@@ -223,11 +229,15 @@ function onKey(event) {
     if (event.key === "Enter") goToFirstMatch();
     return;
   }
-  // Buttons, sliders and the like have uses of their own for these keys.
-  const own = at.closest?.("button, summary") ? ["Enter", " "] : at.closest?.("input") ? ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"] : [];
-  if (own.includes(event.key) || !KEYS[event.key]) return;
+  if (isForControl(at, event.key) || !KEYS[event.key]) return;
   event.preventDefault();
   KEYS[event.key]();
+}
+
+// Whether a button or slider has a use of its own for a key.
+function isForControl(node, key) {
+  if (node.closest("button, summary")) return key === "Enter" || key === " ";
+  return node.matches("input") && key.startsWith("Arrow");
 }
 
 function escape() {
@@ -259,9 +269,12 @@ function start() {
   fillFailed();
   canvas.setAttribute("aria-label", `Map of ${amount(count, "clip")}`);
   if (data.tagged_by === null) element("by-tag").disabled = true;
-  listenToPointers({ hover, moved: draw, choose: (clip) => choose(clip, { sound: clip >= 0 }) });
+  listenToPointers({ hover, moved: draw, choose: chooseAndPlay });
   element("filter").addEventListener("input", filter);
-  element("clear").addEventListener("click", () => (clearFilter(), element("filter").focus()));
+  element("clear").addEventListener("click", () => {
+    clearFilter();
+    element("filter").focus();
+  });
   element("nothing-clear").addEventListener("click", clearFilter);
   element("by-tag").addEventListener("click", () => colourBy("tag"));
   element("by-folder").addEventListener("click", () => colourBy("folder"));
@@ -295,7 +308,8 @@ function listenToSound() {
   };
   for (const name of ["play", "pause", "ended", "loadedmetadata", "seeked"]) audio.addEventListener(name, follow);
   audio.addEventListener("error", () => {
-    showNote(loaded, "The browser cannot play this file: it is not where it was, or in a format the browser does not know.");
+    showNote(loaded, "The browser cannot play this file: it is gone, or in a format that the browser does not know.");
+    forgetSound();
   });
 }
 

@@ -29,6 +29,11 @@ function stopSound() {
   audio.pause();
 }
 
+// So that it is loaded anew, and what is wrong with it is said anew, when it is to be played again.
+function forgetSound() {
+  loaded = -1;
+}
+
 // What a page holds of a clip's sound, in seconds; NaN where the file has not said so yet.
 function soundLength(clip) {
   if (loaded === clip && Number.isFinite(audio.duration)) return audio.duration;
