@@ -2,7 +2,7 @@
 
     python -m tests.support.make_explore
 
-Needs a Chromium; its fonts, and umap-learn's version, decide details.
+Needs a Chromium; its fonts decide details.
 """
 
 from __future__ import annotations
@@ -95,11 +95,11 @@ def main() -> None:
                 row = {"file": str(file), "embedding": embedding, "duration_s": len(samples) / _RATE}
                 rows.append({**row, "sample_rate": _RATE})
         write_part(Path("embeddings"), description(extractor.scene_embedding_size), rows)
-        explore("embeddings", "page.html", title="Synthesised sounds")
+        explore("embeddings", "page.html", title="Synthesised sounds", projection="pca")
         with Chromium() as browser:
             browser.prefer("light")
             browser.open(Path("page.html").resolve())
-            browser.run("colourBy('folder'), choose(data.names.indexOf('pluck 7.flac')), 1")
+            browser.run("colourBy('folder'), choose(data.names.indexOf('bell 12.flac')), 1")
             browser.wait_for("!element('spectrogram').hidden")
             browser.screenshot(_PICTURE)
 
