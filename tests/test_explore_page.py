@@ -408,8 +408,15 @@ def test_light_and_dark(browser: chromium.Chromium) -> None:
     browser.prefer("dark")
     browser.wait_for("document.documentElement.dataset.theme === 'dark'")
     assert browser.run(f"drawNow(), {corner}") == [0x15, 0x17, 0x1A]
+    # Asked before the browser has told the page: it must follow all the same.
+    browser.prefer("light")
+    browser.run("choose(20), scrollTo(0, 600), new Promise(requestAnimationFrame)")
+    assert browser.run("document.documentElement.dataset.theme") == "light"
     browser.run("element('theme').click()")
-    assert browser.run(f"drawNow(), {corner}") == [0xFA, 0xF9, 0xF7]
+    assert browser.run(f"drawNow(), {corner}") == [0x15, 0x17, 0x1A]
+    browser.prefer("dark")
+    browser.prefer("light")
+    assert browser.run("drawNow(), theme()") == "dark"  # what was chosen stays
 
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (800, 600), (390, 844), (320, 568)])

@@ -35,6 +35,7 @@ function draw() {
 
 function drawNow() {
   wanted = 0;
+  followTheme(); // Chromium does not always say that the system's has changed
   const colours = [...PALETTES[theme()], OTHERS[theme()]].map(wordOf);
   drawDots(groupings[state.by].groupOf, colours, wordOf(GROUNDS[theme()]), wordOf(FAINT[theme()]));
   drawMarksNow();
@@ -173,6 +174,12 @@ function refresh() {
 
 function setTheme(name) {
   state.theme = name;
+  followTheme();
+}
+
+// The style and all colours as the theme now is.
+function followTheme() {
+  if (document.documentElement.dataset.theme === theme()) return;
   document.documentElement.dataset.theme = theme();
   refresh();
 }
@@ -290,7 +297,7 @@ function start() {
   });
   listenToSound();
   document.addEventListener("keydown", onKey);
-  prefersDark.addEventListener("change", () => state.theme ?? setTheme(null));
+  prefersDark.addEventListener("change", followTheme);
   setTheme(null);
   colourBy(state.by);
   resize(); // before the first frame, to which the observer is late

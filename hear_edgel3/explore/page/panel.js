@@ -127,7 +127,7 @@ async function showSpectrogram(clip) {
   picture.height = bands;
   picture.getContext("2d").putImageData(painted(levels, bands, frames), 0, 0);
   const cut = seconds[clip] > longest ? `first ${longest} s of ${longTime(seconds[clip])}` : longTime(seconds[clip]);
-  element("spectrogram-scale").textContent = `log-mel, 0 to ${highest / 1000} kHz, up to 70 dB; ${cut}`;
+  element("spectrogram-scale").textContent = `log-mel to ${highest / 1000} kHz, up to 70 dB; ${cut}`;
   picture.setAttribute("aria-label", `Spectrogram of ${data.names[clip]}: ${cut}`);
 }
 
