@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hear_edgel3.clips import read_clips
 from hear_edgel3.dataset import Dataset
 from hear_edgel3.errors import DatasetError, InvalidOption, MissingExtra, OutputError
 from hear_edgel3.search import SoundSearch, build_index, duplicates, find_duplicates, neighbours
 from hear_edgel3.search import index as index_module
-from hear_edgel3.search.clips import clip_embeddings
 from hear_edgel3.search.index import FILE, open_index
 from hear_edgel3.search.neighbours import nearest, unit
 from hear_edgel3.search.rows import Rows
@@ -225,8 +225,10 @@ def test_clips_are_means_over_their_rows(tmp_path: Path) -> None:
     files = ["u", "u", "v", "w", "v", "u", "x", "x", "y"]
     write_part(tmp_path / "a.parquet", x[:4], files[:4], [0.0] * 4, hop_ms=50.0)
     write_part(tmp_path / "b.parquet", [*x[4:], None], [*files[4:], "z"], [0.0] * 6, hop_ms=50.0)
-    names, means = clip_embeddings(Dataset(tmp_path))
+    clips = read_clips(Dataset(tmp_path))
+    names, means = clips.files, clips.vectors
     assert names == ["u", "v", "w", "x"]
+    assert [file for file, _ in clips.failed] == ["z", "y"]
     assert means.dtype == np.float32
     np.testing.assert_allclose(means, [x[[0, 1, 5]].mean(0), x[[2, 4]].mean(0), x[3], x[6:8].mean(0)], rtol=1e-6)
 

@@ -7,10 +7,23 @@ import logging
 import sys
 
 from hear_edgel3._version import __version__
-from hear_edgel3.cli import catalogue, distill, duplicates, embed, extract, index, info, listen, search, tag, tune
+from hear_edgel3.cli import (
+    catalogue,
+    distill,
+    duplicates,
+    embed,
+    explore,
+    extract,
+    index,
+    info,
+    listen,
+    search,
+    tag,
+    tune,
+)
 from hear_edgel3.errors import HearEdgeL3Error, InvalidOption, UnknownConfiguration
 
-_COMMANDS = (embed, tag, extract, listen, index, search, duplicates, distill, catalogue, info, tune)
+_COMMANDS = (embed, tag, extract, listen, index, search, duplicates, explore, distill, catalogue, info, tune)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hear_edgel3.clips import read_clips
 from hear_edgel3.dataset import Dataset
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.search import hnsw
-from hear_edgel3.search.clips import clip_embeddings
 from hear_edgel3.search.neighbours import blocks, nearest
 from hear_edgel3.search.space import Space
 
@@ -61,7 +61,8 @@ def find_duplicates(
     """
     if not 0 < threshold <= 1:
         raise InvalidOption(f"threshold must be above 0 and at most 1, got {threshold}")
-    files, vectors = clip_embeddings(Dataset(folder))
+    clips = read_clips(Dataset(folder))
+    files, vectors = clips.files, clips.vectors
     placed = Space.fit([vectors], vectors.shape[1], len(vectors)).place(vectors)
     joined = _Joined(len(files))
     first = joined.equal(vectors)

@@ -1,4 +1,4 @@
-"""Datasets of embeddings for tests."""
+"""Datasets of embeddings for tests, written without `hear-edgel3 extract`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,19 @@ import pyarrow.parquet as pq
 from hear_edgel3.dataset import Description
 
 DESCRIPTION = Description("tiny", "0" * 64, 1, 16, None, "float32", "0")
+
+
+def description(size: int, **changes: Any) -> Description:
+    """Of scene embeddings, unless ``changes`` say otherwise."""
+    return replace(DESCRIPTION, **{"size": size, **changes})
+
+
+def write_rows(folder: Path, made: Description, rows: Sequence[dict[str, Any]], name: str = "part-0.parquet") -> None:
+    """Writes rows, of which any column may be missing, as one more file of a dataset."""
+    folder.mkdir(exist_ok=True)
+    schema = made.schema()
+    columns = [pa.array([row.get(field.name) for row in rows], field.type) for field in schema]
+    pq.write_table(pa.table(columns, schema=schema), folder / name)
 
 
 def write_part(

@@ -1,0 +1,90 @@
+"""``hear-edgel3 explore``: a dataset of embeddings as one HTML page to look at and to listen to."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from hear_edgel3.registry import BUILT_IN, resolve
+
+_DESCRIPTION = """Makes one HTML page of a folder of embeddings that `hear-edgel3 extract` wrote: its clips as a map,
+with their sound, spectrogram, tags and nearest neighbours. The page needs no network. It links to the audio files, so
+keep it where it is, or put previews into it with --embed-audio. A clip whose audio cannot be read stays on the map."""
+
+_NOTES_SHOWN = 5
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the subcommand."""
+    parser = commands.add_parser("explore", help="make a page of a dataset of embeddings", description=_DESCRIPTION)
+    parser.add_argument("folder", metavar="DIR", help="what `hear-edgel3 extract` wrote")
+    parser.add_argument(
+        "--output", "-o", metavar="PAGE", help="the page to write, or replace (default: the folder's name, with .html)"
+    )
+    parser.add_argument("--title", metavar="TEXT", help="what the page calls the dataset (default: the folder's name)")
+    parser.add_argument(
+        "--projection",
+        choices=("auto", "pca", "umap"),
+        default="auto",
+        help="lay the map out by principal components or UMAP (default auto: UMAP where umap-learn is installed)",
+    )
+    parser.add_argument("--seed", type=_seed, default=0, metavar="N", help="of UMAP (default 0)")
+    tags = parser.add_mutually_exclusive_group()
+    tags.add_argument("--tags", metavar="NAME", help=f"the configuration that says what is heard (default {BUILT_IN})")
+    tags.add_argument("--no-tags", action="store_true", help="do not tag: much faster")
+    parser.add_argument(
+        "--audio", metavar="DIR", help="what relative file names are relative to (default: the current folder)"
+    )
+    parser.add_argument(
+        "--embed-audio", action="store_true", help="put the first 10 s of each clip into the page (some 100 kB each)"
+    )
+    parser.add_argument("--quiet", "-q", action="store_true", help="print nothing but errors")
+    parser.set_defaults(run=run)
+
+
+def _seed(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text) < 2**32):
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to {2**32 - 1}, got {text}")
+    return int(text)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Makes the page; prints its name to stdout.
+
+    Returns:
+        0, also when some clips have no sound, spectrogram or tags: stderr and the page say which.
+    """
+    if arguments.tags is not None:
+        resolve(arguments.tags)
+    from hear_edgel3.explore.build import explore
+
+    output = arguments.output or f"{Path(arguments.folder).resolve().name or 'embeddings'}.html"
+    built = explore(
+        arguments.folder,
+        output,
+        title=arguments.title,
+        projection=arguments.projection,
+        seed=arguments.seed,
+        tags=not arguments.no_tags,
+        tagger=arguments.tags,
+        audio=arguments.audio,
+        embed_audio=arguments.embed_audio,
+        quiet=arguments.quiet,
+    )
+    _report_notes(built.notes, built.n_clips)
+    if not arguments.quiet:
+        failed = f"; {built.n_failed} files have no embedding" if built.n_failed else ""
+        print(f"{built.n_clips} clips, laid out by {built.projection.upper()}{failed}", file=sys.stderr)
+    print(output)
+    return 0
+
+
+def _report_notes(notes: dict[str, str], n_clips: int) -> None:
+    if not notes:
+        return
+    print(f"{len(notes)} of {n_clips} clips lack sound, spectrogram or tags:", file=sys.stderr)
+    for name, note in list(notes.items())[:_NOTES_SHOWN]:
+        print(f"  {note if name in note else f'{name}: {note}'}", file=sys.stderr)
+    if len(notes) > _NOTES_SHOWN:
+        print(f"  and {len(notes) - _NOTES_SHOWN} more, which the page shows", file=sys.stderr)

@@ -1,0 +1,104 @@
+"""From a dataset's folder to a page."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from hear_edgel3.clips import read_clips
+from hear_edgel3.dataset import Dataset
+from hear_edgel3.errors import DatasetError
+from hear_edgel3.explore.contents import Map, contents
+from hear_edgel3.explore.page import write_page
+from hear_edgel3.explore.projection import project, require_umap
+from hear_edgel3.explore.survey import Survey
+from hear_edgel3.explore.tags import tag_source
+from hear_edgel3.outputs import check_writable
+from hear_edgel3.registry import BUILT_IN
+from hear_edgel3.search.neighbours import nearest
+from hear_edgel3.search.space import Space
+
+_NEIGHBOURS = 8
+
+
+@dataclass(frozen=True)
+class Built:
+    """What became of a page.
+
+    Attributes:
+        n_clips: clips on the map.
+        projection: how they were laid out: ``pca`` or ``umap``.
+        n_failed: files of the dataset that have no embedding.
+        notes: clips of which something is missing, by name: the sound, the spectrogram, or the tags.
+    """
+
+    n_clips: int
+    projection: str
+    n_failed: int
+    notes: dict[str, str]
+
+
+def explore(
+    folder: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    title: str | None = None,
+    projection: str = "auto",
+    seed: int = 0,
+    tags: bool = True,
+    tagger: str | None = None,
+    audio: str | os.PathLike[str] | None = None,
+    embed_audio: bool = False,
+    quiet: bool = True,
+) -> Built:
+    """Makes a page of a dataset of embeddings: a map of its clips to look at and to listen to.
+
+    Args:
+        folder: the dataset.
+        output: the page; one that exists is replaced.
+        title: what the page calls the dataset; None for the folder's name.
+        projection: ``pca``, ``umap`` or ``auto``, see :func:`~hear_edgel3.explore.projection.project`.
+        seed: of the projection.
+        tags: say what is heard in each clip.
+        tagger: the configuration that says it; None for the built-in one, or, where the embeddings are the logits of a
+            net, for that net.
+        audio: the folder that relative file names are relative to; None for the current one.
+        embed_audio: put a preview of each clip into the page, instead of a link to its file.
+        quiet: show no progress.
+
+    Returns:
+        What became of it. A clip whose audio cannot be read stays on the map, with a note.
+
+    Raises:
+        DatasetError: the folder is no dataset, or has no embeddings.
+        InvalidOption: no such projection, or the tagger cannot tag.
+        MissingExtra: pyarrow, or umap-learn if it was asked for, is not installed.
+        OutputError: the page cannot be written; no part of it is left.
+        UnknownConfiguration, WeightsNotFound, ...: of the tagger, see :class:`~hear_edgel3.tagging.Tagger`.
+    """
+    page = Path(output)
+    check_writable(page)
+    if projection == "umap":
+        require_umap()
+    dataset = Dataset(folder)
+    source = tag_source(tagger, dataset.description, BUILT_IN) if tags else None
+    clips = read_clips(dataset)
+    if not clips.files:
+        raise DatasetError(
+            f"{dataset.folder} has no embeddings to show: {len(clips.failed)} files failed"
+            + (f", the first with: {clips.failed[0][1]}" if clips.failed else "")
+        )
+    places, method = project(clips.vectors, projection, seed)
+    alike = Space.fit([clips.vectors], dataset.description.size, len(clips.files)).place(clips.vectors)
+    around = Map(places, method, *nearest(alike, _NEIGHBOURS))
+    name = title or dataset.folder.resolve().name or "embeddings"
+    survey = Survey(clips, page, audio, source, embed_audio, quiet)
+    write_page(
+        page,
+        name,
+        survey.blocks(),
+        lambda: contents(name, dataset.description, clips, around, survey, source, embed_audio),
+    )
+    notes = {clips.files[i]: note for i, note in survey.notes.items()}
+    return Built(len(clips.files), method, len(clips.failed), notes)

@@ -1,0 +1,104 @@
+"""What a page knows of its clips, as JSON: lists of text, and tables of numbers as base64 of little-endian arrays."""
+
+from __future__ import annotations
+
+import base64
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hear_edgel3.clips import Clips
+from hear_edgel3.dataset import Description
+from hear_edgel3.explore import spectrograms
+from hear_edgel3.explore.folders import below, common_folder
+from hear_edgel3.explore.survey import Survey
+from hear_edgel3.explore.tags import TOP, TagSource
+
+_FAILED_SHOWN = 1000  # of files without an embedding; all are counted
+
+
+@dataclass(frozen=True)
+class Map:
+    """Where the clips lie, and what lies near them.
+
+    Attributes:
+        places: (n, 2) float32 in [-1, 1].
+        projection: how they were found.
+        neighbours: (n, k) int64 clips, the nearest first; -1 where there are no more.
+        similarities: (n, k) float32 cosines.
+    """
+
+    places: np.ndarray
+    projection: str
+    neighbours: np.ndarray
+    similarities: np.ndarray
+
+
+def contents(
+    title: str, description: Description, clips: Clips, around: Map, survey: Survey, tags: TagSource | None, embed: bool
+) -> dict[str, Any]:
+    """Everything but spectrograms and sounds, after the survey.
+
+    Args:
+        title: what the page calls the dataset.
+        description: what made the embeddings.
+        clips: the clips.
+        around: the map.
+        survey: what was found in the audio files.
+        tags: who said what is heard; None if nobody was asked.
+        embed: whether previews of the sounds are in the page.
+    """
+    root = common_folder(clips.files)
+    folders = [below(root, file) for file in clips.files]
+    known = {folder: i for i, folder in enumerate(sorted(set(folders)))}
+    classes, used = _only_used(survey.classes)
+    return {
+        "title": title,
+        "configuration": description.configuration,
+        "size": description.size,
+        "hop_ms": description.hop_ms,
+        "version": description.package_version,
+        "projection": around.projection,
+        "root": root,
+        "names": [os.path.basename(file) for file in clips.files],
+        "folders": list(known),
+        "folder_of": _table([known[folder] for folder in folders], "<u4"),
+        "links": survey.links,
+        "embedded_seconds": spectrograms.SECONDS if embed else None,
+        "rows": _table(clips.rows, "<u4"),
+        "seconds": _table(clips.seconds, "<f4"),
+        "sample_rates": _table(clips.sample_rates, "<u4"),
+        "places": _table(around.places, "<f4"),
+        "n_neighbours": around.neighbours.shape[1],
+        "neighbours": _table(around.neighbours, "<i4"),
+        "similarities": _table(around.similarities, "<f4"),
+        "tagged_by": None if tags is None else tags.name,
+        "labels": [] if tags is None else [tags.labels[i] for i in used],
+        "n_tags": TOP,
+        "tags": _table(classes, "<i4"),
+        "probabilities": _table(survey.probabilities, "<f4"),
+        "spectrograms": {
+            "bands": spectrograms.BANDS,
+            "frames": spectrograms.FRAMES,
+            "levels": spectrograms.LEVELS,
+            "per_block": spectrograms.PER_BLOCK,
+            "seconds": spectrograms.SECONDS,
+            "highest_hz": spectrograms.highest_hz(),
+        },
+        "unseen": survey.unseen,
+        "notes": survey.notes,
+        "failed": clips.failed[:_FAILED_SHOWN],
+        "n_failed": len(clips.failed),
+    }
+
+
+def _only_used(classes: np.ndarray) -> tuple[np.ndarray, list[int]]:
+    """Classes renumbered without those that no clip has, and the old numbers of the new ones."""
+    used = np.unique(classes[classes >= 0])
+    return np.where(classes >= 0, np.searchsorted(used, classes), -1), used.tolist()
+
+
+def _table(values: Any, dtype: str) -> str:
+    return base64.b64encode(np.ascontiguousarray(values, np.dtype(dtype)).tobytes()).decode("ascii")

@@ -1,0 +1,82 @@
+"""From embeddings to places on a map."""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+
+import numpy as np
+
+from hear_edgel3.errors import InvalidOption, MissingExtra
+from hear_edgel3.search.neighbours import unit
+
+METHODS = ("auto", "pca", "umap")
+_UMAP_NEIGHBOURS = 15
+
+
+def project(vectors: np.ndarray, method: str = "auto", seed: int = 0) -> tuple[np.ndarray, str]:
+    """Lays vectors out in two dimensions. Their lengths do not count: neighbours are compared by angle as well.
+
+    Args:
+        vectors: (n, D) float32, n >= 1.
+        method: ``pca``; ``umap``; or ``auto``: UMAP where umap-learn is installed and there are enough vectors for it.
+        seed: of UMAP; the same gives the same map.
+
+    Returns:
+        (n, 2) float32 in [-1, 1], centred, with equal scales of both axes; and the method that was used.
+
+    Raises:
+        InvalidOption: no such method.
+        MissingExtra: UMAP was asked for and umap-learn is not installed.
+    """
+    if method not in METHODS:
+        raise InvalidOption(f"projection {method!r} is not known; use one of {', '.join(METHODS)}")
+    if method == "umap":
+        require_umap()
+    enough = len(vectors) > _UMAP_NEIGHBOURS  # fewer have not so many neighbours
+    if enough and (method == "umap" or (method == "auto" and _umap_is_there())):
+        return _fitted(_pca(_umap(vectors, seed))), "umap"  # turned so that it is wider than high
+    return _fitted(_pca(unit(vectors))), "pca"
+
+
+def require_umap() -> None:
+    """Finds out before the work that umap-learn is missing.
+
+    Raises:
+        MissingExtra: it is not installed.
+    """
+    if not _umap_is_there():
+        raise MissingExtra("the projection 'umap'", "umap-learn", "explore")
+
+
+def _umap_is_there() -> bool:
+    return importlib.util.find_spec("umap") is not None
+
+
+def _pca(vectors: np.ndarray) -> np.ndarray:
+    """(n, 2): the two leading principal components, each with its largest weight positive."""
+    centred = vectors - vectors.mean(axis=0, dtype=np.float64)
+    # of the (D, D) covariance: D is hundreds, n may be many thousands; eigenvalues come in ascending order
+    axes = np.linalg.eigh(centred.T @ centred)[1][:, ::-1][:, :2]
+    axes *= np.sign(np.take_along_axis(axes, np.abs(axes).argmax(axis=0)[None], axis=0))
+    places = centred @ axes
+    return places if places.shape[1] == 2 else np.pad(places, ((0, 0), (0, 1)))  # embeddings of one value
+
+
+def _umap(vectors: np.ndarray, seed: int) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its dependencies' own deprecations, and that a seed means one thread
+        import umap
+
+        layout: np.ndarray = umap.UMAP(n_neighbors=_UMAP_NEIGHBOURS, random_state=seed, n_jobs=1).fit_transform(
+            unit(vectors)
+        )
+    return layout
+
+
+def _fitted(places: np.ndarray) -> np.ndarray:
+    """Moved and scaled into [-1, 1]."""
+    low, high = places.min(axis=0), places.max(axis=0)
+    half = float((high - low).max()) / 2
+    fitted: np.ndarray = ((places - (low + high) / 2) / (half or 1)).astype(np.float32)
+    return fitted

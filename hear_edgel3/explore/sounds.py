@@ -1,0 +1,57 @@
+"""How a page comes by the sound of a clip: by a relative link, or by a preview inside the page."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+from pathlib import Path
+from urllib.parse import quote
+
+import torch
+
+from hear_edgel3.dataset import path_of_text, text_of_path
+from hear_edgel3.explore.spectrograms import RATE
+
+# What Chromium, Firefox and Safari all play.
+_PLAYABLE = frozenset(".wav .wave .flac .mp3 .ogg .oga .opus".split())
+
+
+def audio_path(file: str, folder: str | os.PathLike[str] | None) -> Path:
+    """The file that a clip's name means.
+
+    Args:
+        file: as the dataset names it.
+        folder: what relative names are relative to; None for the current folder.
+    """
+    return path_of_text(file if folder is None else os.path.join(text_of_path(folder), file))
+
+
+def link(path: Path, page: Path) -> str:
+    """A file's address as seen from the page, percent-encoded byte by byte: a name may hold any of them."""
+    try:
+        relative = os.path.relpath(path, page.parent)
+    except ValueError:  # on another drive
+        return path.absolute().as_uri()
+    return quote(os.fsencode(relative.replace(os.sep, "/")))
+
+
+def is_playable(path: Path) -> bool:
+    """Whether browsers play files with this ending."""
+    return path.suffix.lower() in _PLAYABLE
+
+
+def preview(samples: torch.Tensor) -> str:
+    """Samples as the address of a sound that is inside it: MP3, or Vorbis where libsndfile is too old for that.
+
+    Args:
+        samples: (n,) float32 at :data:`~hear_edgel3.explore.spectrograms.RATE`.
+    """
+    import soundfile
+
+    container, subtype, kind = ("OGG", "VORBIS", "audio/ogg")
+    if "MP3" in soundfile.available_formats():
+        container, subtype, kind = ("MP3", "MPEG_LAYER_III", "audio/mpeg")
+    file = io.BytesIO()
+    soundfile.write(file, samples.clamp(-1, 1).numpy(), RATE, format=container, subtype=subtype)
+    return f"data:{kind};base64,{base64.b64encode(file.getvalue()).decode('ascii')}"

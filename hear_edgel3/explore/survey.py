@@ -1,0 +1,121 @@
+"""Looks into the audio file of every clip: its spectrogram, what is heard in it, and how a page can play it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from hear_edgel3.audio import AudioFile
+from hear_edgel3.clips import Clips
+from hear_edgel3.errors import HearEdgeL3Error
+from hear_edgel3.explore import sounds, spectrograms
+from hear_edgel3.explore.tags import TOP, TagSource
+
+_FAILURES = (HearEdgeL3Error, RuntimeError, MemoryError)  # torch says with a RuntimeError that memory is short
+
+
+class Survey:
+    """What is found in the audio files of a dataset. It is complete once :meth:`blocks` has been gone through.
+
+    Args:
+        clips: the dataset.
+        page: where the page will be; links are as seen from there.
+        audio: the folder that relative file names are relative to; None for the current one.
+        tags: who says what is heard; None for no tags.
+        embed: put a preview of each clip's sound into the page.
+        quiet: show no progress.
+
+    Attributes:
+        links: (n) addresses of the sounds; None where there is none, or where it is inside the page.
+        notes: what is to be said of a clip: why it has no spectrogram, sound or tags.
+        unseen: clips without a spectrogram.
+        classes: (n, TOP) int32, the most probable classes of each clip; -1 where unknown.
+        probabilities: (n, TOP) float32 of them.
+    """
+
+    def __init__(
+        self,
+        clips: Clips,
+        page: Path,
+        audio: str | os.PathLike[str] | None = None,
+        tags: TagSource | None = None,
+        embed: bool = False,
+        quiet: bool = False,
+    ) -> None:
+        self._clips = clips
+        self._page = page
+        self._audio = audio
+        self._tags = tags
+        self._embed = embed
+        self._quiet = quiet
+        self.links: list[str | None] = [None] * len(clips.files)
+        self.notes: dict[int, str] = {}
+        self.unseen: list[int] = []
+        self.classes = np.full((len(clips.files), TOP), -1, np.int32)
+        self.probabilities = np.zeros((len(clips.files), TOP), np.float32)
+
+    def blocks(self) -> Iterator[tuple[str, str]]:
+        """Names and contents of what goes into the page as text: ``spectrograms-3``, and ``sound-17`` of clip 17.
+
+        Little is held in memory at a time.
+        """
+        waiting: list[np.ndarray] = []
+        n_blocks = 0
+        for i in self._with_progress():
+            path = sounds.audio_path(self._clips.files[i], self._audio)
+            samples = self._look(i, path)
+            if samples is None:
+                waiting.append(np.zeros((spectrograms.BANDS, spectrograms.FRAMES), np.uint8))
+            else:
+                waiting.append(spectrograms.thumbnail(samples))
+                if self._embed:
+                    yield f"sound-{i}", sounds.preview(samples)
+            if self._tags is not None and (samples is not None or not self._tags.listens):
+                self._tag(i, path, self._tags)
+            if len(waiting) == spectrograms.PER_BLOCK or i == len(self._clips.files) - 1:
+                yield f"spectrograms-{n_blocks}", spectrograms.pack(waiting)
+                n_blocks += 1
+                waiting.clear()
+
+    def _look(self, i: int, path: Path) -> torch.Tensor | None:
+        """(n,) samples of the clip's beginning, at the spectrograms' rate; None if it cannot be read."""
+        try:
+            with AudioFile(path) as file:
+                part = file.stretch(0, spectrograms.SECONDS)
+                samples = spectrograms.at_rate(part, file.sample_rate)
+        except _FAILURES as error:
+            self._note(i, str(error))
+            self.unseen.append(i)
+            return None
+        if self._embed:
+            return samples
+        if sounds.is_playable(path):
+            self.links[i] = sounds.link(path, self._page)
+        else:
+            ending = path.suffix or "such"
+            self._note(i, f"Browsers do not play {ending} files; a page made with --embed-audio does.")
+        return samples
+
+    def _tag(self, i: int, path: Path, source: TagSource) -> None:
+        try:
+            tags = source.of_clip(path, self._clips.vectors[i])
+        except _FAILURES as error:
+            self._note(i, f"No tags: {error}")
+            return
+        self.classes[i], self.probabilities[i] = tags.classes, tags.probabilities
+
+    def _note(self, i: int, text: str) -> None:
+        self.notes[i] = f"{self.notes[i]} {text}" if i in self.notes else text
+
+    def _with_progress(self) -> Iterable[int]:
+        from tqdm import tqdm
+
+        progress: Iterable[int] = tqdm(
+            range(len(self._clips.files)), unit="clip", file=sys.stderr, dynamic_ncols=True, disable=self._quiet
+        )
+        return progress

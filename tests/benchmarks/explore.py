@@ -1,0 +1,121 @@
+"""How large and how fluid the page of ``hear-edgel3 explore`` is, on many clips and without a GPU.
+
+    python -m tests.benchmarks.explore [--clips 20000] [--projection pca] [--page PAGE]
+
+Builds a page of clips of noise (which packs worst), or takes one that exists, opens it in a headless Chromium with the
+limit on frames taken off, and moves the map: a frame is then as long as the work in it, drawing, painting and
+compositing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from support import chromium, signals
+from support.datasets import description, write_rows
+
+_SIZE = 64
+_TARGET_MS = 16.0
+_LIMIT_MS = 33.0
+_MOVES = {
+    "panning": "panBy(6 * Math.sin(i / 7), 4 * Math.cos(i / 9))",
+    "zooming": "zoomBy(i % 60 < 30 ? 1.05 : 1 / 1.05)",
+    "filtering": "(element('filter').value = ['n', 'no', 'noi', 'noise-1', ''][i % 5], filter())",
+}
+
+
+def write_dataset(folder: Path, n_clips: int) -> Path:
+    """Clips in clusters, their files links to a few seconds of noise."""
+    rs = np.random.RandomState(0)
+    for i in range(20):
+        soundfile.write(folder / f"source-{i}.wav", signals.clip(2.0, 32000, seed=i), 32000)
+    centres = rs.randn(24, _SIZE)
+    rows = []
+    for i in range(n_clips):
+        file = folder / f"kind-{i % 24}" / f"noise-{i}.wav"
+        file.parent.mkdir(exist_ok=True)
+        file.symlink_to(folder / f"source-{i % 20}.wav")
+        embedding = (centres[i % 24] + rs.randn(_SIZE)).astype(np.float32)
+        rows.append({"file": str(file), "embedding": embedding, "duration_s": 2.0, "sample_rate": 32000})
+    write_rows(folder / "embeddings", description(_SIZE), rows)
+    return folder / "embeddings"
+
+
+def build(folder: Path, n_clips: int, projection: str) -> Path:
+    """Makes the page in a process of its own, and prints what that took."""
+    dataset, page = write_dataset(folder, n_clips), folder / "page.html"
+    command = [sys.executable, "-m", "hear_edgel3.cli", "explore", str(dataset), "--output", str(page), "--quiet"]
+    command += ["--projection", projection, "--no-tags"]  # a tagger's time is its own matter
+    start = time.perf_counter()
+    # wait4 gives the usage of this very child
+    _, status, usage = os.wait4(os.posix_spawn(sys.executable, command, os.environ), 0)
+    if status != 0:
+        sys.exit(f"explore failed with status {status}")
+    peak = usage.ru_maxrss / (1 << 20 if sys.platform != "darwin" else 1 << 30)
+    print(f"{n_clips} clips: built in {time.perf_counter() - start:.0f} s wall, peak {peak:.2f} GiB")
+    return page
+
+
+def measure(page: Path, frames: int) -> bool:
+    """Prints the figures of a page; whether every kind of frame is within the limit."""
+    print(f"page: {page.stat().st_size / 1e6:.1f} MB")
+    fluid = True
+    with chromium.Chromium("--disable-frame-rate-limit", "--disable-gpu-vsync") as browser:
+        start = time.perf_counter()
+        browser.open(page)
+        browser.wait_for("element('facts').textContent !== ''")
+        print(f"opened after {time.perf_counter() - start:.1f} s; {browser.run('count')} clips")
+        browser.run("choose(0), 1")
+        browser.wait_for("!element('spectrogram').hidden")
+        for name, move in _MOVES.items():
+            intervals, drawing = browser.run(
+                f"""(async () => {{
+                const intervals = [], drawing = [];
+                let before = await new Promise(requestAnimationFrame);
+                for (let i = 0; i < {frames}; i++) {{
+                    const begun = performance.now();
+                    {move};
+                    cancelAnimationFrame(wanted);
+                    drawNow();
+                    drawing.push(performance.now() - begun);
+                    const now = await new Promise(requestAnimationFrame);
+                    intervals.push(now - before);
+                    before = now;
+                }}
+                return [intervals.slice(10), drawing.slice(10)];
+                }})()"""
+            )
+            median, slow = np.percentile(intervals, [50, 95])
+            fluid = fluid and median < _LIMIT_MS
+            print(
+                f"{name}: {median:.1f} ms per frame (95 %: {slow:.1f}), {np.median(drawing):.1f} of them JavaScript; "
+                f"{'within' if median < _TARGET_MS else 'NOT within'} {_TARGET_MS:g} ms"
+            )
+    return fluid
+
+
+def main() -> None:
+    """Builds, measures, prints; the exit status is 1 if a median frame takes more than 33 ms."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--clips", type=int, default=20000)
+    parser.add_argument("--projection", default="pca")
+    parser.add_argument("--page", type=Path, help="measure this page instead")
+    parser.add_argument("--frames", type=int, default=300)
+    arguments = parser.parse_args()
+    if chromium.find() is None:
+        sys.exit("no Chromium was found; install one, or name it in $HEAR_EDGEL3_CHROMIUM")
+    with tempfile.TemporaryDirectory() as folder:
+        page = arguments.page or build(Path(folder), arguments.clips, arguments.projection)
+        sys.exit(0 if measure(page.resolve(), arguments.frames) else 1)
+
+
+if __name__ == "__main__":
+    main()
