@@ -66,7 +66,7 @@ class _Sums:
         if not batch.num_rows:
             return
         vectors = embeddings_of(batch).astype(np.float64)
-        finite: np.ndarray = np.isfinite(vectors).all(axis=1)
+        finite = np.asarray(np.isfinite(vectors).all(axis=1))
         vectors[~finite] = 0
         names = _column(batch, "file").dictionary_encode()
         codes = names.indices.to_numpy()
