@@ -124,7 +124,7 @@ def extract(
         concurrency: Ray tasks at once; None for what the cluster has room for.
         num_gpus: for each Ray task.
         partition: (i, n) to do every n-th part from the i-th on, counted from 0; None for what torchrun or SLURM say,
-            or else all.
+            or else all (with Ray, all in any case).
         files_per_part: None to choose; counts at the first start only.
         retry_failed: do those parts again that have error rows.
         quiet: show no progress on stderr.

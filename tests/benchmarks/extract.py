@@ -134,7 +134,7 @@ def compare(
     model = hear_edgel3.load(name, engine=options.net_engine)
     short = seconds < _SHORT
     audio = len(files) * seconds
-    few = write_clips(folder / "few", options.workers, 0.1, options.rate, "flac")
+    few = write_clips(folder / "few", options.workers, 0.1, options.rate, options.format)
     looped = files[:_LOOPED] if short else files[:2]
     costs: dict[str, list[Cost]] = {
         key: [] for key in ("loop", "one", "bare", "all", "start", "work", "bares", "resume")
@@ -191,9 +191,10 @@ def compare(
 def peak_memory(name: str, folder: Path, hours: float, rate: int) -> None:
     """Prints the peak memory of jobs of their own process, for a short and a long file, and for many."""
     for what, seconds, count in (
-        ("1 file of 1 min", 60.0, 1),
+        ("1 file of 15 min", 900.0, 1),
         (f"1 file of {hours:g} h", 3600 * hours, 1),
-        ("3000 of 1 s", 1.0, 3000),
+        ("1000 files of 1 s", 1.0, 1000),
+        ("4000 files of 1 s", 1.0, 4000),
     ):
         where = folder / what.replace(" ", "_")
         where.mkdir()
@@ -240,6 +241,7 @@ def main() -> None:
     parser.add_argument("--long", type=int, default=10)
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--rate", type=int, default=32000)
+    parser.add_argument("--format", default="flac", help="ending of the files")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--workers", type=int, default=usable_cpus())
     parser.add_argument("--net-engine", default="auto")
@@ -258,8 +260,8 @@ def main() -> None:
                 peak_memory(name, folder, options.hours, 8000)
         else:
             length = 60 * options.minutes
-            short = write_clips(folder / "short", options.clips, 1.0, options.rate, "flac")
-            long = write_clips(folder / "long", options.long, length, options.rate, "flac")
+            short = write_clips(folder / "short", options.clips, 1.0, options.rate, options.format)
+            long = write_clips(folder / "long", options.long, length, options.rate, options.format)
             kinds = ((short, 1.0, False), (long, length, False), (long, length, True))
             for name in options.names:
                 for number, (files, seconds, timestamps) in enumerate(kinds):
