@@ -526,12 +526,14 @@ def test_windows_of_many_files_share_groups() -> None:
         return embed(windows)
 
     model.embed_windows = watched  # type: ignore[method-assign]
-    batcher = Batcher(model, lambda key, result: found.setdefault(key, []).append(np.asarray(result)))
+    batcher = Batcher(model)
     torch.manual_seed(0)
     windows = {key: torch.randn(n, 8000) * 0.1 for key, n in enumerate((3, 1, 16, 5, 20))}
     for key, some in windows.items():
-        batcher.add(key, some)
-    batcher.flush()
+        for owner, result in batcher.add(key, some):
+            found.setdefault(owner, []).append(np.asarray(result))
+    for owner, result in batcher.flush():
+        found.setdefault(owner, []).append(np.asarray(result))
     assert seen == [16, 16, 13]
     for key, some in windows.items():
         close(np.concatenate(found[key]), embed(some).numpy())
@@ -547,13 +549,13 @@ def test_lengths_that_differ_wait_for_their_like_but_not_for_ever() -> None:
 
     model.embed_windows = fake  # type: ignore[method-assign]
     delivered: list[int] = []
-    batcher = Batcher(model, lambda key, result: delivered.append(key))
+    batcher = Batcher(model)
     for key in range(64):
-        batcher.add(key, torch.zeros(1, 8000 if key % 2 else 16000 + key))
+        delivered += [owner for owner, _ in batcher.add(key, torch.zeros(1, 8000 if key % 2 else 16000 + key))]
     assert (16, 8000) in ran
     waiting = sum(windows.numel() for bucket in batcher._waiting.values() for _, windows in bucket)
     assert waiting <= 8 * 16 * 8000
-    batcher.flush()
+    delivered += [owner for owner, _ in batcher.flush()]
     assert sorted(delivered) == list(range(64))
 
 

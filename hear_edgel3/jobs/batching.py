@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -14,49 +14,51 @@ _MOST_WINDOWS = 256
 # Samples that may wait for others of their length, in units of what runs at once.
 _WAITING = 8
 
+# A file's key, and (n, D) float32 embeddings of some of its windows, or the error that they met.
+Found = tuple[int, np.ndarray | Exception]
+
 
 class Batcher:
     """Puts windows of equal length into groups, whatever files they come from, and runs these through the net.
+
+    What is found of windows of one length comes out in the order in which these were added.
 
     Which windows share a group follows from what was added, in which order, and from nothing else; so the same files
     give the same bits wherever they are computed.
 
     Args:
         model: the net.
-        deliver: called with a file's key and (n, D) float32 embeddings of some of its windows, in the order in which
-            these were added; or with the error that they met.
     """
 
-    def __init__(self, model: Extractor, deliver: Callable[[int, np.ndarray | Exception], None]) -> None:
+    def __init__(self, model: Extractor) -> None:
         self._model = model
-        self._deliver = deliver
         self._at_once = model.windows_at_once(1)
         self._waiting: dict[int, list[tuple[int, torch.Tensor]]] = {}  # by length, that of the oldest windows first
         self._samples = 0
 
-    def add(self, key: int, windows: torch.Tensor) -> None:
-        """Takes (n, window) more windows of a file."""
+    def add(self, key: int, windows: torch.Tensor) -> Iterator[Found]:
+        """Takes (n, window) more windows of a file; yields what is found of groups that are full now."""
         length = windows.shape[1]
         bucket = self._waiting.setdefault(length, [])
         bucket.append((key, windows))
         self._samples += windows.numel()
         group = self._group(length)
         while sum(len(w) for _, w in bucket) >= group:
-            self._run(length, group)
+            yield from self._run(length, group)
         while self._samples > _WAITING * self._at_once:
             oldest = next(iter(self._waiting))
-            self._run(oldest, self._group(oldest))
+            yield from self._run(oldest, self._group(oldest))
 
-    def flush(self) -> None:
+    def flush(self) -> Iterator[Found]:
         """Runs what is waiting."""
         while self._waiting:
             oldest = next(iter(self._waiting))
-            self._run(oldest, self._group(oldest))
+            yield from self._run(oldest, self._group(oldest))
 
     def _group(self, length: int) -> int:
         return min(max(1, self._at_once // max(1, length)), _MOST_WINDOWS)
 
-    def _run(self, length: int, most: int) -> None:
+    def _run(self, length: int, most: int) -> Iterator[Found]:
         """Runs the first windows of a length."""
         bucket = self._waiting.pop(length)
         taken: list[tuple[int, torch.Tensor]] = []
@@ -74,20 +76,23 @@ class Batcher:
         try:
             embeddings = self._embed(taken[0][1] if len(taken) == 1 else torch.cat([windows for _, windows in taken]))
         except (RuntimeError, MemoryError) as error:
-            self._one_by_one(taken, error)
+            yield from self._one_by_one(taken, error)
             return
         row = 0
         for key, windows in taken:
-            self._deliver(key, embeddings[row : row + len(windows)])
+            yield key, embeddings[row : row + len(windows)]
             row += len(windows)
 
-    def _one_by_one(self, taken: list[tuple[int, torch.Tensor]], error: Exception) -> None:
+    def _one_by_one(self, taken: list[tuple[int, torch.Tensor]], error: Exception) -> Iterator[Found]:
         """Finds the files that the net cannot do, of a group that it could not."""
         for key, windows in taken:
-            try:
-                self._deliver(key, self._embed(windows) if len(taken) > 1 else error)
-            except (RuntimeError, MemoryError) as its_own:
-                self._deliver(key, its_own)
+            found: np.ndarray | Exception = error
+            if len(taken) > 1:
+                try:
+                    found = self._embed(windows)
+                except (RuntimeError, MemoryError) as its_own:
+                    found = its_own
+            yield key, found
 
     def _embed(self, windows: torch.Tensor) -> np.ndarray:
         embeddings: np.ndarray = self._model.embed_windows(windows).cpu().numpy()

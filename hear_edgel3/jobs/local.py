@@ -141,8 +141,8 @@ class Processes:
         self._stillborn += 0 if worker.ready else 1
         if self._stillborn == _STILLBORN:
             raise ComputationError(
-                f"worker processes die as soon as they start (exit code {worker.process.exitcode}): is there too little "
-                f"memory (use fewer --workers), or does the script lack its `if __name__ == '__main__':`?"
+                f"worker processes die as soon as they start (exit code {worker.process.exitcode}): is there too "
+                f"little memory (use fewer --workers), or does the script lack its `if __name__ == '__main__':`?"
             )
         self._workers[worker.number] = self._start(worker.number)
 

@@ -215,7 +215,7 @@ class _Embedding:
         scenes = self._hop_ms is None
         where = model.configuration.checkpoint.scene if scenes else model.timestamp_framing(self._hop_ms)
         self._reader = Reader(model, where, job.folder, means.readers)
-        self._batcher = Batcher(model, self._take)
+        self._batcher = Batcher(model)
         self._writer = writer
         self._report = report
         self._reported = time.monotonic()
@@ -229,7 +229,8 @@ class _Embedding:
         with closing(self._reader.read(items, bad)) as pieces:  # so that its threads end, whatever happens here
             for i, piece in pieces:
                 self._follow(i, self._clips.setdefault(i, _Clip(items[i])), piece)
-        self._batcher.flush()
+        for found in self._batcher.flush():
+            self._take(*found)
         assert not self._clips
         return self._tally()
 
@@ -244,7 +245,8 @@ class _Embedding:
         elif clip.error is None:
             self._seconds += piece.seconds
             clip.windows += len(piece.samples)
-            self._batcher.add(key, piece.samples)
+            for found in self._batcher.add(key, piece.samples):
+                self._take(*found)
 
     def _take(self, key: int, found: np.ndarray | Exception) -> None:
         """Takes what the net made of some of a file's windows."""
