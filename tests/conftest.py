@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import contextlib
+import importlib.util
+import io
 import os
 import socket
 from pathlib import Path
@@ -11,6 +14,13 @@ from support.write_weights import write_mobilenetv3, write_weights
 
 # Small nets gain nothing from a second thread, and beside another busy process its waiting costs twenty times the work.
 torch.set_num_threads(1)
+
+if importlib.util.find_spec("numba") is not None:
+    from hear_edgel3.engine.lanes import compiled
+
+    # What a process says once, in whichever test compiles first, would be in the way of those that read stderr.
+    with contextlib.redirect_stderr(io.StringIO()):
+        compiled._say_once()
 
 _SHARED = Path(os.environ.get("HEAR_EDGEL3_SHARED", Path(__file__).parents[2] / "shared"))
 

@@ -734,7 +734,8 @@ def script(*arguments: str, check: int | None = 0) -> subprocess.CompletedProces
 def test_the_script_embeds() -> None:
     clip("a.wav")
     done = script("embed", "a.wav", "-mtype", "sea", "-e", "64", "-t", "0.5")
-    assert (done.stdout, done.stderr) == ("", "a.wav -> a.npz (2 embeddings of size 64)\n")
+    # The first run on a machine says that it compiles.
+    assert (done.stdout, done.stderr.splitlines()[-1]) == ("", "a.wav -> a.npz (2 embeddings of size 64)")
     np.testing.assert_array_equal(
         contents("a.npz")["embedding"], hear_edgel3.embed_file("a.wav", "sea_64", hop_size=0.5).embedding
     )

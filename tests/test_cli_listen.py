@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -226,6 +227,15 @@ class Interrupting(io.RawIOBase):
         return n
 
 
+@pytest.fixture
+def python_interrupts() -> Iterator[None]:
+    """An interrupt is Python's exception, whatever the process that runs the tests does with it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("python_interrupts")
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timer signals here")
 @pytest.mark.parametrize("waiting", [True, False])
 def test_an_interrupt_is_the_end_of_the_input(waiting: bool, listen) -> None:
@@ -240,6 +250,7 @@ def test_an_interrupt_is_the_end_of_the_input(waiting: bool, listen) -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.usefixtures("python_interrupts")
 @pytest.mark.parametrize("twice", [False, True])
 def test_interrupts_before_any_audio_and_twice(twice: bool, listen, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing came, and that is no error; a second interrupt is not held up by the net."""
