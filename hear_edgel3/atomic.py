@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Folders, and files that appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -47,3 +47,15 @@ def atomic_write(path: str | os.PathLike[str], temporary_name: str | None = None
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def make_folder(folder: str | os.PathLike[str]) -> None:
+    """Makes an output folder and its parents.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the output folder {folder}: {error.strerror or error}") from error

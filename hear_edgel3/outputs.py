@@ -122,18 +122,6 @@ def check_writable(path: Path) -> None:
         raise OutputError(f"cannot write {path}: no permission to write into {path.parent}")
 
 
-def make_folder(folder: str | os.PathLike[str]) -> None:
-    """Makes an output folder and its parents.
-
-    Raises:
-        OutputError: it cannot be made.
-    """
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the output folder {folder}: {error.strerror or error}") from error
-
-
 def save_npz(path: Path, clip: ClipEmbedding, source: str | os.PathLike[str]) -> None:
     """Writes the two arrays, and what made them: configuration, embedding_version, weights_sha256, options and source.
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hear_edgel3.atomic import make_folder
 from hear_edgel3.cli.common import Failures, on_device, positive
 from hear_edgel3.errors import HearEdgeL3Error, InvalidOption, OutputError
-from hear_edgel3.outputs import check_writable, conflict, make_folder, plan_outputs, save_npz
+from hear_edgel3.outputs import check_writable, conflict, plan_outputs, save_npz
 from hear_edgel3.registry import BUILT_IN, resolve
 from hear_edgel3.sources import audio_files
 

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from hear_edgel3._version import __version__
+from hear_edgel3.atomic import make_folder
 from hear_edgel3.distillation.clips import Clips, find_clips
 from hear_edgel3.distillation.curves import draw_curves
 from hear_edgel3.distillation.examples import Examples, make_examples
@@ -23,7 +24,6 @@ from hear_edgel3.distillation.student import Space, Student, make_space
 from hear_edgel3.distillation.teacher import Teacher
 from hear_edgel3.distillation.training import DistillationLoss, Progress, make_accelerator, measure, train
 from hear_edgel3.errors import InvalidAudio, InvalidOption
-from hear_edgel3.outputs import make_folder
 
 __all__ = ["Recipe", "distill"]
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hear_edgel3._version import __version__
+from hear_edgel3.atomic import make_folder
 from hear_edgel3.checkpoint_file import sha256_of
 from hear_edgel3.dataset import Description, import_pyarrow
 from hear_edgel3.errors import AudioFileError, HearEdgeL3Error, InvalidOption, OutputError
@@ -24,7 +25,6 @@ from hear_edgel3.jobs import plan
 from hear_edgel3.jobs.manifest import list_items, new_items
 from hear_edgel3.jobs.plan import Job, Part
 from hear_edgel3.jobs.writer import failed_rows, remove_leftovers
-from hear_edgel3.outputs import make_folder
 from hear_edgel3.registry import BUILT_IN, resolve
 from hear_edgel3.weights import locate
 

@@ -13,11 +13,10 @@ from pathlib import Path
 
 import llvmlite.binding
 
-from hear_edgel3.atomic import atomic_write
+from hear_edgel3.atomic import atomic_write, make_folder
 from hear_edgel3.engine.lanes.compiled import kernels_folder, many_registers, native_lanes
 from hear_edgel3.engine.lanes.place import Place
 from hear_edgel3.engine.lanes.winograd import GROUP
-from hear_edgel3.outputs import make_folder
 
 _log = logging.getLogger(__name__)
 
