@@ -50,7 +50,12 @@ def left_over(folder: str = "out") -> list[str]:
 
 
 def start(*arguments: str, **options: Any) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "hear_edgel3.cli", "extract", "in", "--output", "out", "--files-per-part", "4"]
+    program = (
+        "import signal, sys; from hear_edgel3.cli import main;"
+        "signal.signal(signal.SIGINT, signal.default_int_handler);"  # where these tests run in the background
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", program, "extract", "in", "--output", "out", "--files-per-part", "4"]
     return subprocess.Popen([*command, *arguments], stderr=subprocess.PIPE, **options)
 
 
