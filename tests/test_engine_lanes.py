@@ -424,3 +424,30 @@ def test_threads_give_the_same_bits(n: int, nets: dict[bool, Plain], images) -> 
     alone = np.concatenate([net(one[None], 1) for one in x])
     for threads in range(1, 9):
         np.testing.assert_array_equal(net(x, threads), alone)
+
+
+@pytest.mark.parametrize(("strips", "lanes"), [(4, 8), (4, 16), (8, 16)])
+@pytest.mark.parametrize("dense", [0.0, 1.0])
+def test_images_that_share_vectors(strips: int, lanes: int, dense: float, nets: dict[bool, Plain], images) -> None:
+    """Rows of one image do not reach into the next; how many share changes no bit, however many images there are."""
+    settings = dataclasses.replace(USUAL, dense=dense)
+    height = strips << 4
+    alone = LanesNet(nets[True], height, 22, strips, settings)
+    shared = LanesNet(nets[True], height, 22, strips, settings, lanes)
+    x = images(9, height, 22)
+    expected = alone(x, 1)
+    check(expected, through_plain(nets[True], x), NET_TOLERANCE, "alone")
+    for n in range(10):
+        for threads in (1, 3):
+            np.testing.assert_array_equal(shared(x[:n], threads), expected[:n])
+
+
+def test_how_images_are_shared_out(nets: dict[bool, Plain]) -> None:
+    """All of a vector's room is used where there are enough for all threads; half of it is the least that pays."""
+    net = LanesNet(nets[True], 64, 16, 4, USUAL, 16)
+    assert net._shares(12, 1) == [(0, 4), (4, 4), (8, 4)]
+    assert net._shares(7, 1) == [(0, 4), (4, 3)]
+    assert net._shares(6, 2) == [(0, 4), (4, 1), (5, 1)]
+    assert net._shares(2, 1) == [(0, 1), (1, 1)]
+    assert net._shares(4, 4) == [(0, 1), (1, 1), (2, 1), (3, 1)]
+    assert net._shares(0, 1) == []

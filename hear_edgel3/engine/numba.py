@@ -111,6 +111,9 @@ class CompiledL3:
 
         size = (height, width)
         if size not in self._nets:
-            lanes = lanes_for(height, sum(self._plain.pooled), native_lanes())
-            self._nets[size] = None if lanes is None else LanesNet(self._plain, *size, lanes, Settings.here())
+            strips = lanes_for(height, sum(self._plain.pooled), native_lanes())
+            if strips is None:
+                self._nets[size] = None
+            else:
+                self._nets[size] = LanesNet(self._plain, *size, strips, Settings.here(), native_lanes())
         return self._nets[size]

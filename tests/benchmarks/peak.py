@@ -20,7 +20,7 @@ def macs_per_second(repeats: int = 5) -> float:
 
     @kernel
     def run(scalars: int, vectors: int, out: int, rounds: int) -> None:
-        tile = tile_of(height, width, zeros(lanes))
+        tile = tile_of(height, width, zeros(lanes, lanes))
         for _ in range(rounds):
             tile = add_outer(tile, scalars, vectors)
         store_tile(tile, out, width * size)

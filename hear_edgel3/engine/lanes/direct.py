@@ -91,7 +91,7 @@ class Direct:
         self._nonzeros = Nonzeros(weights, block, columns + 2, patch, place.lanes)
         self._fixed = (n_in, place.height, place.width)
         self._more = (place.width_out, place.pool, place.relu, np.ascontiguousarray(bias, np.float32), block)
-        self._kernel = make_kernel(rows, columns, place.lanes)
+        self._kernel = make_kernel(rows, columns, place.lanes, place.strips)
         self.size_out = place.size_out(n_out, place.tiles(rows, columns))
         self.room = (block * patch + (n_out + 1) * rows * columns) * place.lanes
 
@@ -159,7 +159,7 @@ def sum_block(
 
 
 @cache
-def make_kernel(rows: int, columns: int, lanes: int) -> Callable[..., None]:
+def make_kernel(rows: int, columns: int, lanes: int, strips: int) -> Callable[..., None]:
     """The kernel for tiles of some rows and columns."""
     size = 4 * lanes
     tall, wide = rows + 2, columns + 2
@@ -187,7 +187,7 @@ def make_kernel(rows: int, columns: int, lanes: int) -> Callable[..., None]:
         across = (width_out + columns - 1) // columns
         sums = room + block * patch
         offset, value = offsets.ctypes.data, values.ctypes.data
-        zero = zeros(lanes)
+        zero = zeros(lanes, strips)
         like = tile_of(rows, columns, zero)
         floor = zero if relu else splat(zero, np.float32(-np.inf))
         for t in range(height // rows * across):

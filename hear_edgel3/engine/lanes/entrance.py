@@ -74,7 +74,7 @@ class Entrance:
         )
         self._fixed = (place.height, place.width)
         self._more = (place.width_out, place.pool, place.relu, np.ascontiguousarray(bias, np.float32), block)
-        self._kernel = make_direct_kernel(rows, columns, place.lanes)
+        self._kernel = make_direct_kernel(rows, columns, place.lanes, place.strips)
         self.size_out = place.size_out(n_out, place.tiles(rows, columns))
         framed = (place.height + 2) * (place.width + columns + 4)
         self.room = (framed + block * patch + (n_out + 1) * rows * columns) * place.lanes
@@ -140,7 +140,7 @@ class DenseEntrance:
             np.ascontiguousarray(bias, np.float32),
             transformed_weights,
         )
-        self._kernel = make_winograd_kernel(rows, place.lanes, block, tiles)
+        self._kernel = make_winograd_kernel(rows, place.lanes, place.strips, block, tiles)
         self.size_out = place.size_out(n_out, place.tiles(rows, 4))
         framed = (place.height + 2) * (place.width + 8)
         places = (rows + 2) * 6
@@ -215,7 +215,7 @@ def first_layer(
 
 
 @cache
-def make_direct_kernel(rows: int, columns: int, lanes: int) -> Callable[..., None]:
+def make_direct_kernel(rows: int, columns: int, lanes: int, strips: int) -> Callable[..., None]:
     """The kernel for tiles of some rows and columns."""
     size = 4 * lanes
     tall, wide = rows + 2, columns + 2
@@ -244,7 +244,7 @@ def make_direct_kernel(rows: int, columns: int, lanes: int) -> Callable[..., Non
         n_blocks = (n_in + block - 1) // block
         across = (width_out + columns - 1) // columns
         offset, value = offsets.ctypes.data, values.ctypes.data
-        zero = zeros(lanes)
+        zero = zeros(lanes, strips)
         floor = zero if relu else splat(zero, np.float32(-np.inf))
         pitch = width + columns + 4
         framed = room
@@ -285,7 +285,7 @@ def make_direct_kernel(rows: int, columns: int, lanes: int) -> Callable[..., Non
 
 
 @cache
-def make_winograd_kernel(rows: int, lanes: int, block: int, tiles: int) -> Callable[..., None]:
+def make_winograd_kernel(rows: int, lanes: int, strips: int, block: int, tiles: int) -> Callable[..., None]:
     """The kernel for a second layer that is computed by Winograd's algorithm."""
     size = 4 * lanes
     places = (rows + 2) * 6
@@ -310,7 +310,7 @@ def make_winograd_kernel(rows: int, lanes: int, block: int, tiles: int) -> Calla
         total = height // rows * across
         # A vector more than is needed, so that places do not fall on each other in the cache.
         stride_in, stride_out = (n_in * tiles + 1) * size, (GROUP * tiles + 1) * size
-        zero = zeros(lanes)
+        zero = zeros(lanes, strips)
         floor = zero if relu else splat(zero, np.float32(-np.inf))
         line, like, blank = tile_of(1, 6, zero), tile_of(rows, 4, zero), tile_of(block, tiles, zero)
         pitch = width + 8

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
 import numpy as np
@@ -69,13 +70,13 @@ def lanes_for(height: int, n_pools: int, most: int) -> int | None:
     return next((lanes for lanes in (16, 8, 4) if lanes <= most and height % (lanes << (n_pools + 1)) == 0), None)
 
 
-def _places(plain: Plain, height: int, width: int, lanes: int) -> list[Place]:
+def _places(plain: Plain, height: int, width: int, strips: int, images: int) -> list[Place]:
     """Where each layer stands."""
     places = []
-    rows, columns = height // lanes, width
+    rows, columns = height // strips, width
     for i, relu in enumerate(plain.relus):
         pool = WHOLE if i == len(plain.relus) - 1 else HALVE if plain.pooled[i] else KEEP
-        places.append(Place(lanes, rows, columns, pool, relu))
+        places.append(Place(strips * images, rows, columns, pool, relu, images))
         if pool == HALVE:
             rows, columns = rows // 2, columns // 2
     return places
@@ -107,34 +108,86 @@ class _Memory:
         self.room = aligned(room)
 
 
-class LanesNet:
-    """The net for images of one size.
+class Together:
+    """The net for some images at once, of one size.
 
     It can be called by several threads at once: each has memory of its own, which is kept for later calls.
 
     Args:
         plain: what to compute.
-        height: rows of the images; :func:`lanes_for` says with how many lanes they can be computed.
+        height: rows of the images.
         width: columns.
-        lanes: of the vectors.
+        strips: that an image is cut into.
+        images: that share the vectors, whose lanes are their strips.
         settings: what suits the machine.
 
     Attributes:
+        images: as given.
         kinds: of the layers, for people.
     """
 
-    def __init__(self, plain: Plain, height: int, width: int, lanes: int, settings: Settings) -> None:
+    def __init__(self, plain: Plain, height: int, width: int, strips: int, images: int, settings: Settings) -> None:
+        self.images = images
         self._scale, self._offset = np.float32(plain.scale), np.float32(plain.offset)
-        self._strips = (lanes, height // lanes, width)
+        self._shape = (strips, height // strips, width)
         self._n_out = len(plain.biases[-1])
-        self._layers = _layers(plain, _places(plain, height, width, lanes), settings)
+        self._layers = _layers(plain, _places(plain, height, width, strips, images), settings)
         self.kinds = [type(layer).__name__.lower() for layer in self._layers]
         self._sizes = (
-            height * width,
+            height * width * images,
             max(layer.size_out for layer in self._layers),
             max(layer.room for layer in self._layers),
         )
         self._idle: list[_Memory] = []
+
+    def __call__(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """Embeds (height, width) float32 images, as many as share the vectors or fewer; returns (n, n_out) float32."""
+        try:
+            memory = self._idle.pop()
+        except IndexError:
+            memory = _Memory(*self._sizes)
+        strips, height, width = self._shape
+        room = memory.room.ctypes.data
+        filled = memory.image.reshape(height, width, self.images, strips)
+        filled[:, :, len(images) :] = 0
+        for i, image in enumerate(images):
+            scaled = image * self._scale + self._offset
+            filled[:, :, i] = scaled.reshape(strips, height, width).transpose(1, 2, 0)
+        source = memory.image
+        for i, layer in enumerate(self._layers):
+            target = memory.maps[i % 2]
+            layer(source.ctypes.data, target.ctypes.data, room)
+            source = target
+        found = source[: self._layers[-1].size_out].reshape(-1, self._n_out, self.images, strips)
+        largest: np.ndarray = found.max(axis=(0, 3)).T[: len(images)]
+        self._idle.append(memory)
+        return largest
+
+
+class LanesNet:
+    """The net for images of one size, several threads at work.
+
+    Args:
+        plain: what to compute.
+        height: rows of the images.
+        width: columns.
+        strips: that an image is cut into; :func:`lanes_for` says how many.
+        settings: what suits the machine.
+        lanes: of the vectors, which so many images share as have room; None for `strips`, one image.
+    """
+
+    def __init__(
+        self, plain: Plain, height: int, width: int, strips: int, settings: Settings, lanes: int | None = None
+    ) -> None:
+        self._alone = Together(plain, height, width, strips, 1, settings)
+        self._most = 1 if lanes is None else max(1, lanes // strips)
+        self._several = cache(lambda: Together(plain, height, width, strips, self._most, settings))
+        self._n_out = len(plain.biases[-1])
+
+    @property
+    def kinds(self) -> list[str]:
+        """Of the layers, for people."""
+        return self._alone.kinds
 
     def __call__(
         self, images: np.ndarray, threads: int, frontend: Callable[[np.ndarray], np.ndarray] | None = None
@@ -143,31 +196,27 @@ class LanesNet:
 
         Args:
             images: (n, height, width) float32; or (n, samples), of what `frontend` makes images of.
-            threads: how many may run at once; there is one image to a thread.
+            threads: how many may run at once; each image, and what it shares vectors with, has one.
             frontend: called by the thread that the image is for.
 
         Returns:
-            (n, n_out) float32.
+            (n, n_out) float32. Whether an image shares vectors does not change a bit.
         """
         result = np.empty((len(images), self._n_out), np.float32)
-        numbers = iter(range(len(images)))
+        shares = self._shares(len(images), threads)
         errors: list[BaseException] = []
 
         def work() -> None:
             try:
-                try:
-                    memory = self._idle.pop()
-                except IndexError:
-                    memory = _Memory(*self._sizes)
-                for i in numbers:  # each number goes to one thread: a range's iterator is never torn
-                    image = images[i] if frontend is None else frontend(images[i])
-                    result[i] = self._one(image, memory)
-                self._idle.append(memory)
+                for first, n in todo:  # each share goes to one thread: a list's iterator is never torn
+                    some = [image if frontend is None else frontend(image) for image in images[first : first + n]]
+                    result[first : first + n] = self._alone(some) if n == 1 else self._several()(some)
             except BaseException as error:
                 errors.append(error)
 
+        todo = iter(shares)
         # New threads each time: they cost less than a tenth of a millisecond, survive a fork, and leave nothing behind.
-        helpers = [threading.Thread(target=work) for _ in range(min(threads, len(images)) - 1)]
+        helpers = [threading.Thread(target=work) for _ in range(min(threads, len(shares)) - 1)]
         for helper in helpers:
             helper.start()
         work()
@@ -177,14 +226,11 @@ class LanesNet:
             raise errors[0]
         return result
 
-    def _one(self, image: np.ndarray, memory: _Memory) -> np.ndarray:
-        scaled = image * self._scale + self._offset
-        lanes, height, width = self._strips
-        memory.image.reshape(height, width, lanes)[:] = scaled.reshape(lanes, height, width).transpose(1, 2, 0)
-        source, room = memory.image, memory.room.ctypes.data
-        for i, layer in enumerate(self._layers):
-            target = memory.maps[i % 2]
-            layer(source.ctypes.data, target.ctypes.data, room)
-            source = target
-        largest: np.ndarray = source[: self._layers[-1].size_out].reshape(-1, self._n_out, lanes).max(axis=(0, 2))
-        return largest
+    def _shares(self, n: int, threads: int) -> list[tuple[int, int]]:
+        """The first image and the number of images of each share: vectors that are half empty are no faster."""
+        size = self._most if n > self._most // 2 and n >= threads * self._most // 2 else 1
+        shares = []
+        for first in range(0, n, size):
+            rest = min(size, n - first)
+            shares += [(first, rest)] if rest > size // 2 else [(first + i, 1) for i in range(rest)]
+        return shares

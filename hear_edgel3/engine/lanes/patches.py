@@ -1,6 +1,6 @@
 """The layout of images, and how a kernel takes a patch of one with its surroundings.
 
-An image of H rows is cut into as many horizontal strips as a vector has lanes; the same pixel of all strips is one
+An image of H rows is cut into horizontal strips, as many as a vector has lanes; the same pixel of all strips is one
 vector. With 4 lanes, 8 rows and 3 columns:
 
     row 0  a b c  strip 0
@@ -16,6 +16,9 @@ So a neighbour to the left or right is the vector next to it, one above or below
 nine shifts of a 3 by 3 convolution is an aligned load, even for a single window. Only above a strip's first row and
 below its last one another strip begins: there, the vectors of the last (or first) row, moved by a lane, are what is
 needed, and the zeros that move in at the first (or last) lane are the image's own zero padding.
+
+Where an image has fewer strips than a vector has lanes, several images share the vectors: the strips of the first one,
+then those of the second one, and so on.
 
 Arrays are (channels, H / lanes, W, lanes) float32, aligned to a vector.
 """

@@ -13,11 +13,12 @@ class Place:
     """The surroundings of a 3 by 3 convolution.
 
     Attributes:
-        lanes: strips of the images, and lanes of the vectors.
+        lanes: of the vectors.
         height: rows of a strip of its input.
         width: columns of its input.
         pool: KEEP, HALVE or WHOLE.
         relu: whether negative values become 0.
+        images: that share the lanes of a vector; each has `strips` of them.
     """
 
     lanes: int
@@ -25,6 +26,12 @@ class Place:
     width: int
     pool: int
     relu: bool
+    images: int = 1
+
+    @property
+    def strips(self) -> int:
+        """Strips of an image."""
+        return self.lanes // self.images
 
     @property
     def width_out(self) -> int:

@@ -27,11 +27,14 @@ _BYTES = 4
 
 
 class Vector(types.Type):  # type: ignore[misc]
-    """Type of float32 lanes, or of float64 ones."""
+    """Type of float32 lanes, or of float64 ones.
 
-    def __init__(self, lanes: int, double: bool = False) -> None:
-        self.lanes, self.double = lanes, double
-        super().__init__(name=f"{'Doubles' if double else 'Vector'}({lanes})")
+    The lanes of one image are its strips; those of several images lie one behind the other.
+    """
+
+    def __init__(self, lanes: int, strips: int, double: bool = False) -> None:
+        self.lanes, self.strips, self.double = lanes, strips, double
+        super().__init__(name=f"{'Doubles' if double else 'Vector'}({lanes}, {strips})")
 
     @property
     def code(self) -> ir.VectorType:
@@ -42,9 +45,9 @@ class Vector(types.Type):  # type: ignore[misc]
 class Tile(types.Type):  # type: ignore[misc]
     """Type of some rows and columns of vectors."""
 
-    def __init__(self, rows: int, columns: int, lanes: int) -> None:
-        self.rows, self.columns, self.lanes = rows, columns, lanes
-        super().__init__(name=f"Tile({rows}, {columns}, {lanes})")
+    def __init__(self, rows: int, columns: int, lanes: int, strips: int) -> None:
+        self.rows, self.columns, self.lanes, self.strips = rows, columns, lanes, strips
+        super().__init__(name=f"Tile({rows}, {columns}, {lanes}, {strips})")
 
     @property
     def count(self) -> int:
@@ -166,15 +169,15 @@ def lanes_of(vector: Any) -> Any:
 
 
 @_primitive
-def zeros(lanes: Any) -> Any:
-    """A vector of zeros."""
-    return Vector(lanes), lambda b, _: ir.Constant(_vector(lanes), [0.0] * lanes)
+def zeros(lanes: Any, strips: Any) -> Any:
+    """A vector of zeros, for images of so many strips each."""
+    return Vector(lanes, strips), lambda b, _l, _s: ir.Constant(_vector(lanes), [0.0] * lanes)
 
 
 @_primitive
 def double_zeros(lanes: Any) -> Any:
     """A vector of float64 zeros."""
-    kind = Vector(lanes, double=True)
+    kind = Vector(lanes, lanes, double=True)
     return kind, lambda b, _: ir.Constant(kind.code, [0.0] * lanes)
 
 
@@ -198,24 +201,24 @@ def plus_times(z: Any, x: Any, number: Any) -> Any:
 
 @_primitive
 def from_lane_before(vector: Any) -> Any:
-    """Each lane gets what the lane before it had; the first one gets 0."""
-    lanes = vector.lanes
-    order = ir.Constant(ir.VectorType(_INT32, lanes), [lanes, *range(lanes - 1)])
+    """Each lane gets what the lane before it had; the first one of each image gets 0."""
+    lanes, strips = vector.lanes, vector.strips
+    order = ir.Constant(ir.VectorType(_INT32, lanes), [i - 1 if i % strips else lanes for i in range(lanes)])
     return vector, lambda b, v: b.shuffle_vector(v, ir.Constant(v.type, [0.0] * lanes), order)
 
 
 @_primitive
 def from_lane_behind(vector: Any) -> Any:
-    """Each lane gets what the lane behind it had; the last one gets 0."""
-    lanes = vector.lanes
-    order = ir.Constant(ir.VectorType(_INT32, lanes), list(range(1, lanes + 1)))
+    """Each lane gets what the lane behind it had; the last one of each image gets 0."""
+    lanes, strips = vector.lanes, vector.strips
+    order = ir.Constant(ir.VectorType(_INT32, lanes), [i + 1 if (i + 1) % strips else lanes for i in range(lanes)])
     return vector, lambda b, v: b.shuffle_vector(v, ir.Constant(v.type, [0.0] * lanes), order)
 
 
 @_primitive
 def tile_of(rows: Any, columns: Any, vector: Any) -> Any:
     """A tile with the same vector everywhere."""
-    return Tile(rows, columns, vector.lanes), lambda b, _r, _c, v: _joined(b, [v] * (rows * columns))
+    return Tile(rows, columns, vector.lanes, vector.strips), lambda b, _r, _c, v: _joined(b, [v] * (rows * columns))
 
 
 @_primitive
@@ -331,7 +334,7 @@ def pooled(tile: Any) -> Any:
                 new.append(_larger(b, _larger(b, v[i], v[i + 1]), _larger(b, v[j], v[j + 1])))
         return _joined(b, new)
 
-    return Tile(tile.rows // 2, columns, tile.lanes), code
+    return Tile(tile.rows // 2, columns, tile.lanes, tile.strips), code
 
 
 @_primitive
@@ -345,7 +348,7 @@ def largest(tile: Any) -> Any:
             vectors = [_larger(b, vectors[i], vectors[i + 1]) for i in range(0, len(vectors) - 1, 2)] + odd
         return vectors[0]
 
-    return Vector(tile.lanes), code
+    return Vector(tile.lanes, tile.strips), code
 
 
 @_primitive

@@ -93,7 +93,7 @@ class Winograd:
         self._fixed = (n_in, place.height, place.width)
         weights = transformed(weights, rows, GROUP, block)
         self._more = (place.width_out, place.pool, place.relu, np.ascontiguousarray(bias, np.float32), weights)
-        self._kernel = make_kernel(rows, place.lanes, block, tiles)
+        self._kernel = make_kernel(rows, place.lanes, place.strips, block, tiles)
         self.size_out = place.size_out(n_out, place.tiles(rows, 4))
         places = (rows + 2) * 6
         self.room = (SPARE + places * (n_in * tiles + 1 + GROUP * tiles + 1)) * place.lanes
@@ -330,7 +330,7 @@ def put_tiles(
 
 
 @cache
-def make_kernel(rows: int, lanes: int, block: int, tiles: int) -> Callable[..., None]:
+def make_kernel(rows: int, lanes: int, strips: int, block: int, tiles: int) -> Callable[..., None]:
     """The kernel for tiles of 4 or 2 rows, with `block` outputs of some tiles in registers."""
     size = 4 * lanes
     places = (rows + 2) * 6
@@ -357,7 +357,7 @@ def make_kernel(rows: int, lanes: int, block: int, tiles: int) -> Callable[..., 
         spare = patch + 36 * size
         inputs = spare + 64 * size
         sums = inputs + places * stride_in
-        zero = zeros(lanes)
+        zero = zeros(lanes, strips)
         floor = zero if relu else splat(zero, np.float32(-np.inf))
         like, blank = tile_of(rows, 4, zero), tile_of(block, tiles, zero)
         for begin in range(0, total, tiles):
