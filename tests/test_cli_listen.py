@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ import pytest
 import hear_edgel3
 from hear_edgel3 import Tagger
 from hear_edgel3.cli import main
-from hear_edgel3.streaming import AudioStream
 from support import signals
 
 Captured = pytest.CaptureFixture[str]
@@ -205,60 +203,31 @@ def test_no_standard_input(closed: bool, monkeypatch: pytest.MonkeyPatch, capsys
 # --- live ---
 
 
-class Interrupting(io.RawIOBase):
-    """A pipe of some bytes; an interrupt comes while more are being waited for, or while these are worked on."""
-
-    def __init__(self, data: bytes, waiting: bool) -> None:
-        self._data = data
-        self._waiting = waiting
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        if not self._data:
-            assert self._waiting, "it was read after the interrupt"
-            signal.raise_signal(signal.SIGINT)
-        n = min(len(buffer), len(self._data))
-        buffer[:n] = self._data[:n]
-        self._data = self._data[n:]
-        if not self._data and not self._waiting:
-            signal.setitimer(signal.ITIMER_REAL, 0.01)  # strikes in the net
-        return n
+def interrupted(moment: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """In a process of its own: what an interrupt might break is not these tests."""
+    command = [sys.executable, "-m", "support.interrupted_listen", moment, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=100, cwd=Path(__file__).parent)
 
 
-@pytest.fixture
-def python_interrupts() -> Iterator[None]:
-    """An interrupt is Python's exception, whatever the process that runs the tests does with it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("python_interrupts")
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timer signals here")
-@pytest.mark.parametrize("waiting", [True, False])
-def test_an_interrupt_is_the_end_of_the_input(waiting: bool, listen) -> None:
-    before = signal.signal(signal.SIGALRM, lambda number, frame: signal.raise_signal(signal.SIGINT))
-    try:
-        source = io.BufferedReader(Interrupting(pcm(1.0), waiting))
-        code, lines, err = listen(source, "--embeddings", "-q")
-    finally:
-        signal.signal(signal.SIGALRM, before)
-    assert (code, err) == (0, "")
-    assert [line["timestamp_ms"] for line in lines] == [50.0 * k for k in range(21)]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+@pytest.mark.parametrize("moment", ["waiting", "working"])
+def test_an_interrupt_is_the_end_of_the_input(moment: str) -> None:
+    done = interrupted(moment, "--embeddings", "-q")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [json.loads(line)["timestamp_ms"] for line in done.stdout.splitlines()] == [50.0 * k for k in range(21)]
 
 
-@pytest.mark.usefixtures("python_interrupts")
-@pytest.mark.parametrize("twice", [False, True])
-def test_interrupts_before_any_audio_and_twice(twice: bool, listen, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing came, and that is no error; a second interrupt is not held up by the net."""
-    if twice:
-        monkeypatch.setattr(AudioStream, "finish", lambda self: signal.raise_signal(signal.SIGINT))
-    code, lines, err = listen(io.BufferedReader(Interrupting(b"", True)), "-q")
-    assert lines == []
-    assert (code, err) == ((130, "hear-edgel3: interrupted\n") if twice else (0, ""))
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timer signals here")
+def test_an_interrupt_before_any_audio() -> None:
+    """Nothing came, and that is no error."""
+    done = interrupted("before", "-q")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timer signals here")
+def test_a_second_interrupt_is_not_held_up() -> None:
+    done = interrupted("twice", "-q")
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "hear-edgel3: interrupted\n")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="interrupts of other processes are signals")
