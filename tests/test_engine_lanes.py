@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from hear_edgel3.engine.lanes.direct import Direct, Nonzeros
 from hear_edgel3.engine.lanes.entrance import DenseEntrance, Entrance
-from hear_edgel3.engine.lanes.net import LanesNet, Plain, lanes_for
+from hear_edgel3.engine.lanes.net import LanesNet, Plain, lanes_for, strips_for
 from hear_edgel3.engine.lanes.place import HALVE, KEEP, WHOLE, Place
 from hear_edgel3.engine.lanes.settings import Settings
 from hear_edgel3.engine.lanes.winograd import GROUP, Winograd, transformed
@@ -196,10 +196,10 @@ def test_transformed_weights(rows: int) -> None:
     weights = random_weights(2 * GROUP, 3, 1.0)
     found = transformed(weights, rows, GROUP, 8)
     assert found.shape == (2, (rows + 2) * 6, 2, 3, 8)
-    # The last place has the last weight alone, the first one a quarter (or all) of the first one.
+    # The last place has the last weight alone, the first one that at 0 of both polynomials (or of one).
     np.testing.assert_array_equal(found[:, -1].transpose(0, 1, 3, 2).reshape(2 * GROUP, 3), weights[:, :, 2, 2])
-    first = weights[:, :, 0, 0] / (16 if rows == 4 else 4)
-    np.testing.assert_array_equal(found[:, 0].transpose(0, 1, 3, 2).reshape(2 * GROUP, 3), first)
+    first = weights[:, :, 0, 0] * (64 / 225 * 4) ** (2 if rows == 4 else 1)
+    np.testing.assert_allclose(found[:, 0].transpose(0, 1, 3, 2).reshape(2 * GROUP, 3), first, rtol=1e-6)
 
 
 @pytest.mark.parametrize("relu", [True, False])
@@ -451,3 +451,21 @@ def test_how_images_are_shared_out(nets: dict[bool, Plain]) -> None:
     assert net._shares(2, 1) == [(0, 1), (1, 1)]
     assert net._shares(4, 4) == [(0, 1), (1, 1), (2, 1), (3, 1)]
     assert net._shares(0, 1) == []
+
+
+@pytest.mark.parametrize(
+    ("density", "height", "most", "strips"),
+    [
+        (1.0, 256, 16, 8),
+        (0.05, 256, 16, 16),
+        (1.0, 512, 16, 16),
+        (1.0, 128, 16, 8),
+        (1.0, 64, 16, 4),
+        (1.0, 40, 16, None),
+    ],
+)
+def test_strips(density: float, height: int, most: int, strips: int | None) -> None:
+    """Half as many where dense layers would else have 2 rows to a strip, if there are enough of them."""
+    plain = Plain.of(small_net(final_norm=True, density=density, n_out=GROUP))
+    dense_last = dataclasses.replace(plain, weights=[np.repeat(w, GROUP, 0)[: GROUP * 2] for w in plain.weights])
+    assert strips_for(dense_last, height, most, USUAL) == strips

@@ -70,6 +70,20 @@ def lanes_for(height: int, n_pools: int, most: int) -> int | None:
     return next((lanes for lanes in (16, 8, 4) if lanes <= most and height % (lanes << (n_pools + 1)) == 0), None)
 
 
+def strips_for(plain: Plain, height: int, most: int, settings: Settings) -> int | None:
+    """How many strips an image is best cut into, or None: as many as there are lanes, at `most`.
+
+    Where the last layers are dense and have strips of 2 rows only, half as many: with tiles of 4 rows Winograd's
+    algorithm takes a quarter less, and two images share a vector.
+    """
+    n_pools = sum(plain.pooled)
+    strips = lanes_for(height, n_pools, most)
+    if strips is None or strips < 16 or height != strips << (n_pools + 1):
+        return strips
+    dense = all(np.count_nonzero(w) > settings.dense * w.size and len(w) % GROUP == 0 for w in plain.weights[-2:])
+    return strips // 2 if dense else strips
+
+
 def _places(plain: Plain, height: int, width: int, strips: int, images: int) -> list[Place]:
     """Where each layer stands."""
     places = []

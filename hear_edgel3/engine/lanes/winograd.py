@@ -38,18 +38,22 @@ from hear_edgel3.engine.lanes.vectors import (
 GROUP = 16
 # Vectors of memory for a patch, a tile, and what is between.
 SPARE = 36 + 64
-_TWO, _FOUR, _EIGHT = np.float32(2), np.float32(4), np.float32(8)
-_MINUS_TWO, _MINUS_FOUR, _MINUS_FIVE = np.float32(-2), np.float32(-4), np.float32(-5)
+# Where polynomials are evaluated, besides 0 and infinity: at +-A and +-B. The usual 1 and 2 round off twice as much.
+_A, _B = 5 / 8, 3 / 2
 _G4 = np.array(
     [
-        [1 / 4, 0, 0],
-        [-1 / 6, -1 / 6, -1 / 6],
-        [-1 / 6, 1 / 6, -1 / 6],
-        [1 / 24, 1 / 12, 1 / 6],
-        [1 / 24, -1 / 12, 1 / 6],
+        [1 / (_A * _B) ** 2, 0, 0],
+        *(np.array([1, p, p * p]) / (2 * _A**2 * (_A**2 - _B**2)) for p in (_A, -_A)),
+        *(np.array([1, p, p * p]) / (2 * _B**2 * (_B**2 - _A**2)) for p in (_B, -_B)),
         [0, 0, 1],
     ]
 )
+# All of these are exact in float32.
+_PLUS_A, _MINUS_A, _PLUS_B, _MINUS_B = (np.float32(p) for p in (_A, -_A, _B, -_B))
+_MINUS_A2, _MINUS_B2, _A2_B2, _MINUS_SUM = (
+    np.float32(p) for p in (-(_A**2), -(_B**2), (_A * _B) ** 2, -(_A**2) - _B**2)
+)
+_A2, _B2, _A3, _B3 = (np.float32(p) for p in (_A**2, _B**2, _A**3, _B**3))
 _G2 = np.array([[1, 0, 0], [1 / 2, 1 / 2, 1 / 2], [1 / 2, -1 / 2, 1 / 2], [0, 0, 1]])
 
 
@@ -105,22 +109,28 @@ class Winograd:
 
 @part
 def _into6(d0: Any, d1: Any, d2: Any, d3: Any, d4: Any, d5: Any) -> Any:
-    a, b = plus_times(d4, d2, _MINUS_FOUR), plus_times(d3, d1, _MINUS_FOUR)
-    c, e = d4 - d2, d3 - d1
+    a, b = plus_times(d4, d2, _MINUS_B2), plus_times(d3, d1, _MINUS_B2)
+    c, e = plus_times(d4, d2, _MINUS_A2), plus_times(d3, d1, _MINUS_A2)
     return (
-        plus_times(plus_times(d4, d2, _MINUS_FIVE), d0, _FOUR),
-        a + b,
-        a - b,
-        plus_times(c, e, _TWO),
-        plus_times(c, e, _MINUS_TWO),
-        plus_times(plus_times(d5, d3, _MINUS_FIVE), d1, _FOUR),
+        plus_times(plus_times(d4, d2, _MINUS_SUM), d0, _A2_B2),
+        plus_times(a, b, _PLUS_A),
+        plus_times(a, b, _MINUS_A),
+        plus_times(c, e, _PLUS_B),
+        plus_times(c, e, _MINUS_B),
+        plus_times(plus_times(d5, d3, _MINUS_SUM), d1, _A2_B2),
     )
 
 
 @part
 def _from6(m0: Any, m1: Any, m2: Any, m3: Any, m4: Any, m5: Any) -> Any:
     a, b, c, e = m1 + m2, m1 - m2, m3 + m4, m3 - m4
-    return m0 + a + c, plus_times(b, e, _TWO), plus_times(a, c, _FOUR), plus_times(b, e, _EIGHT) + m5
+    zero = m0 - m0
+    return (
+        m0 + a + c,
+        plus_times(plus_times(zero, b, _PLUS_A), e, _PLUS_B),
+        plus_times(plus_times(zero, a, _A2), c, _B2),
+        plus_times(plus_times(m5, b, _A3), e, _B3),
+    )
 
 
 @part
