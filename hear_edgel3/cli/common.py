@@ -30,6 +30,17 @@ def count(text: str) -> int:
     return value
 
 
+def add_device_and_engine(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that say where the net runs, and on what."""
+    parser.add_argument("--device", default="cpu", help="torch device (default cpu)")
+    parser.add_argument(
+        "--engine",
+        default="auto",
+        metavar="NAME",
+        help="what runs the net: auto (default), torch, numba, onnxruntime, openvino or eager",
+    )
+
+
 class _Movable(Protocol):
     def to(self, device: str) -> Any: ...
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hear_edgel3.atomic import make_folder
-from hear_edgel3.cli.common import Failures, on_device, positive
+from hear_edgel3.cli.common import Failures, add_device_and_engine, on_device, positive
 from hear_edgel3.errors import HearEdgeL3Error, InvalidOption, OutputError
 from hear_edgel3.outputs import check_writable, conflict, plan_outputs, save_npz
 from hear_edgel3.registry import BUILT_IN, resolve
@@ -54,13 +54,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("--overwrite", action="store_true", help="replace results that exist (else they are kept)")
     parser.add_argument("--recursive", action="store_true", help="look into the folders inside folders")
-    parser.add_argument("--device", default="cpu", help="torch device (default cpu)")
-    parser.add_argument(
-        "--engine",
-        default="auto",
-        metavar="NAME",
-        help="what runs the net: auto (default), torch, numba, onnxruntime, openvino or eager",
-    )
+    add_device_and_engine(parser)
     parser.add_argument("--quiet", "-q", action="store_true", help="print nothing but errors")
     old = parser.add_argument_group("the old edgel3's way to name a configuration (instead of --config)")
     old.add_argument("--model-type", "-mtype", choices=("sparse", "sea"), help="default sparse")

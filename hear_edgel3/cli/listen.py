@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from hear_edgel3.cli.common import on_device, positive
+from hear_edgel3.cli.common import add_device_and_engine, on_device, positive
 from hear_edgel3.cli.stdin import StandardInput
 from hear_edgel3.errors import InvalidAudio, InvalidOption
 from hear_edgel3.pcm import PCM_FORMATS, PcmDecoder
@@ -70,13 +70,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="SECONDS",
         help=f"between lines (default {_TAG_HOP:g} for tags, or a quarter of --window; 0.05 for embeddings)",
     )
-    parser.add_argument("--device", default="cpu", help="torch device (default cpu)")
-    parser.add_argument(
-        "--engine",
-        default="auto",
-        metavar="NAME",
-        help="what runs the net: auto (default), torch, numba, onnxruntime, openvino or eager",
-    )
+    add_device_and_engine(parser)
     parser.add_argument("--quiet", "-q", action="store_true", help="print nothing but results and errors")
     parser.set_defaults(run=run)
 

@@ -2,8 +2,7 @@
 
 A :class:`Vector` of float32 or float64 is one register (or as many as the machine needs for its lanes); a
 :class:`Tile` is a fixed number of vectors that stay in registers over a loop. Both exist only inside compiled
-functions. ``+``, ``-`` and ``*`` work on vectors, and ``*`` with a float32 in front. Addresses are plain integers, of
-memory that is aligned to a vector.
+functions. ``+``, ``-`` and ``*`` work on vectors. Addresses are plain integers, of memory that is aligned to a vector.
 
 The lanes and counts that the primitives take must be known when a kernel is compiled: literals or closure variables.
 LLVM turns all of this into AVX-512, AVX2, SSE or NEON code, whatever the machine has.

@@ -124,11 +124,10 @@ def _into6(d0: Any, d1: Any, d2: Any, d3: Any, d4: Any, d5: Any) -> Any:
 @part
 def _from6(m0: Any, m1: Any, m2: Any, m3: Any, m4: Any, m5: Any) -> Any:
     a, b, c, e = m1 + m2, m1 - m2, m3 + m4, m3 - m4
-    zero = m0 - m0
     return (
         m0 + a + c,
-        plus_times(plus_times(zero, b, _PLUS_A), e, _PLUS_B),
-        plus_times(plus_times(zero, a, _A2), c, _B2),
+        plus_times(b * splat(b, _PLUS_A), e, _PLUS_B),
+        plus_times(a * splat(a, _A2), c, _B2),
         plus_times(plus_times(m5, b, _A3), e, _B3),
     )
 
