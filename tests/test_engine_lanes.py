@@ -17,21 +17,23 @@ from hear_edgel3.engine.lanes.entrance import DenseEntrance, Entrance
 from hear_edgel3.engine.lanes.net import LanesNet, Plain, lanes_for, strips_for
 from hear_edgel3.engine.lanes.place import HALVE, KEEP, WHOLE, Place
 from hear_edgel3.engine.lanes.settings import Settings
-from hear_edgel3.engine.lanes.winograd import GROUP, Winograd, transformed
+from hear_edgel3.engine.lanes.transforms import transformed
+from hear_edgel3.engine.lanes.winograd import GROUP, Winograd, tile_for
 from hear_edgel3.nets.l3 import L3Net
 
 # LLVM splits vectors that are wider than the machine's, so that all of them run anywhere.
 LANES = [4, 8, 16]
 POOLS = [KEEP, HALVE, WHOLE]
-# Outputs and tiles at once in registers, of layers by Winograd's algorithm.
+# Rows and columns of tiles of layers by Winograd's algorithm, and lanes; outputs and tiles at once in registers.
+WINOGRAD = [(4, 4, 4), (4, 6, 4), (4, 6, 8), (4, 4, 16), (4, 6, 16), (2, 4, 4), (2, 6, 4)]
 AT_ONCE = (8, 3)
 USUAL = Settings.usual()
 
 # Of the output's peak. Sums of a few hundred float32 products: observed at most 3.5e-7.
 DIRECT_TOLERANCE = 1e-6
-# Winograd's transforms have factors up to 8 forth and 5 back, and lose a digit: observed at most 4.4e-6.
+# Winograd's transforms have factors up to 8 forth and 5 back, and lose a digit: observed at most 2.5e-6.
 WINOGRAD_TOLERANCE = 1e-5
-# Eight layers, some by Winograd: observed at most 7.5e-7.
+# Eight layers, some by Winograd: observed at most 9.7e-7.
 NET_TOLERANCE = 3e-6
 
 
@@ -163,8 +165,8 @@ def test_a_layer_without_weights(block: int, pool: int) -> None:
 
 
 @pytest.mark.parametrize("pool", POOLS)
-@pytest.mark.parametrize(("lanes", "rows"), [(4, 4), (8, 4), (16, 4), (4, 2)])
-def test_winograd(lanes: int, pool: int, rows: int) -> None:
+@pytest.mark.parametrize(("rows", "columns", "lanes"), WINOGRAD)
+def test_winograd(rows: int, columns: int, lanes: int, pool: int) -> None:
     rs = np.random.RandomState(3)
     n_in, n_out = 5, 2 * GROUP
     bias = rs.randn(n_out).astype(np.float32)
@@ -176,29 +178,55 @@ def test_winograd(lanes: int, pool: int, rows: int) -> None:
         place = Place(lanes, height, width, pool, relu)
         weights = random_weights(n_out, n_in, density, seed=width)
         x = rs.randn(n_in, height * lanes, width).astype(np.float32)
-        found = run(Winograd(weights, bias, place, rows, *AT_ONCE), x, n_out, place)
+        found = run(Winograd(weights, bias, place, rows, columns, *AT_ONCE), x, n_out, place)
         check(found, convolved(x, weights, bias, pool, relu), WINOGRAD_TOLERANCE, (width, height, density, relu))
 
 
-@pytest.mark.parametrize("rows", [4, 2])
-def test_winograd_of_no_weights(rows: int) -> None:
+@pytest.mark.parametrize("at_once", [(16, 1), (4, 3)])
+@pytest.mark.parametrize("n_in", [127, 128, 129, 300])
+def test_winograd_of_many_inputs(n_in: int, at_once: tuple[int, int]) -> None:
+    """They are summed up in runs; as many at once as may be, the bits are the same."""
+    rs = np.random.RandomState(7)
+    place = Place(4, 4, 7, KEEP, relu=True)
+    weights, bias = random_weights(GROUP, n_in, 1.0), rs.randn(GROUP).astype(np.float32)
+    x = rs.randn(n_in, 16, 7).astype(np.float32)
+    found = run(Winograd(weights, bias, place, 4, 6, *at_once), x, GROUP, place)
+    check(found, convolved(x, weights, bias, KEEP, relu=True), WINOGRAD_TOLERANCE, n_in)
+    np.testing.assert_array_equal(run(Winograd(weights, bias, place, 4, 6, *AT_ONCE), x, GROUP, place), found)
+
+
+def test_tiles_take_the_fewest_products() -> None:
+    for width, height, pool, expected in [
+        (199, 32, HALVE, (4, 6)),
+        (25, 4, KEEP, (4, 6)),
+        (24, 2, WHOLE, (2, 6)),
+        (16, 4, KEEP, (4, 4)),
+        (4, 2, KEEP, (2, 4)),
+    ]:
+        assert tile_for(Place(4, height, width, pool, relu=True)) == expected
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(4, 4), (4, 6), (2, 4), (2, 6)])
+def test_winograd_of_no_weights(rows: int, columns: int) -> None:
     bias = np.arange(GROUP, dtype=np.float32) - 3
     place = Place(4, rows, 5, KEEP, relu=False)
     x = np.ones((2, 4 * rows, 5), np.float32)
     weights = np.zeros((GROUP, 2, 3, 3), np.float32)
-    found = run(Winograd(weights, bias, place, rows, *AT_ONCE), x, GROUP, place)
+    found = run(Winograd(weights, bias, place, rows, columns, *AT_ONCE), x, GROUP, place)
     np.testing.assert_array_equal(found, np.broadcast_to(bias[:, None, None], found.shape))
 
 
 @pytest.mark.parametrize("rows", [4, 2])
-def test_transformed_weights(rows: int) -> None:
+@pytest.mark.parametrize("columns", [6, 4])
+def test_transformed_weights(rows: int, columns: int) -> None:
     """By the definition: a tile of 3 by 3 weights at each of the places, and every weight in its place."""
     weights = random_weights(2 * GROUP, 3, 1.0)
-    found = transformed(weights, rows, GROUP, 8)
-    assert found.shape == (2, (rows + 2) * 6, 2, 3, 8)
+    found = transformed(weights, rows, columns, GROUP, 8)
+    assert found.shape == (2, (rows + 2) * (columns + 2), 2, 3, 8)
     # The last place has the last weight alone, the first one that at 0 of both polynomials (or of one).
     np.testing.assert_array_equal(found[:, -1].transpose(0, 1, 3, 2).reshape(2 * GROUP, 3), weights[:, :, 2, 2])
-    first = weights[:, :, 0, 0] * (64 / 225 * 4) ** (2 if rows == 4 else 1)
+    at_zero = {2: -1, 4: 256 / 225, 6: -1}
+    first = weights[:, :, 0, 0] * at_zero[rows] * at_zero[columns]
     np.testing.assert_allclose(found[:, 0].transpose(0, 1, 3, 2).reshape(2 * GROUP, 3), first, rtol=1e-6)
 
 
@@ -239,8 +267,8 @@ def test_entrance_of_low_strips() -> None:
 
 
 @pytest.mark.parametrize("pool", POOLS)
-@pytest.mark.parametrize(("lanes", "rows"), [(4, 4), (8, 4), (16, 4), (4, 2)])
-def test_dense_entrance(lanes: int, pool: int, rows: int) -> None:
+@pytest.mark.parametrize(("rows", "columns", "lanes"), WINOGRAD)
+def test_dense_entrance(rows: int, columns: int, lanes: int, pool: int) -> None:
     rs = np.random.RandomState(6)
     n_in, n_out = 5, 2 * GROUP
     first, first_bias = random_weights(n_in, 1, 1.0), 1 + rs.rand(n_in).astype(np.float32)
@@ -255,7 +283,7 @@ def test_dense_entrance(lanes: int, pool: int, rows: int) -> None:
         place = Place(lanes, height, width, pool, relu)
         weights = random_weights(n_out, n_in, density, seed=width)
         x = rs.randn(1, height * lanes, width).astype(np.float32)
-        found = run(DenseEntrance(first, first_bias, weights, bias, place, rows, *AT_ONCE), x, n_out, place)
+        found = run(DenseEntrance(first, first_bias, weights, bias, place, rows, columns, *AT_ONCE), x, n_out, place)
         expected = convolved(convolved(x, first, first_bias, KEEP, relu=True), weights, bias, pool, relu)
         check(found, expected, WINOGRAD_TOLERANCE, (width, height, density, relu))
 

@@ -106,15 +106,10 @@ class CompiledL3:
 
     def _for_size(self, height: int, width: int) -> LanesNet | None:
         from hear_edgel3.engine.lanes.compiled import native_lanes
-        from hear_edgel3.engine.lanes.net import LanesNet, strips_for
+        from hear_edgel3.engine.lanes.net import net_for
         from hear_edgel3.engine.lanes.settings import Settings
 
         size = (height, width)
         if size not in self._nets:
-            settings = Settings.here()
-            strips = strips_for(self._plain, height, native_lanes(), settings)
-            if strips is None:
-                self._nets[size] = None
-            else:
-                self._nets[size] = LanesNet(self._plain, *size, strips, settings, native_lanes())
+            self._nets[size] = net_for(self._plain, height, width, native_lanes(), Settings.here())
         return self._nets[size]

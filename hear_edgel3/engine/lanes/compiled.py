@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, overload
 
 import llvmlite
 import llvmlite.binding
@@ -54,9 +54,14 @@ def many_registers() -> bool:
     return native_lanes() == 16 or triple.startswith(("aarch64", "arm64"))
 
 
-def part(function: F) -> F:
-    """A function that kernels are made of."""
-    return cast(F, numba.njit(**_OPTIONS)(function))
+@overload
+def part(function: F) -> F: ...
+@overload
+def part(*, inlined: bool) -> Callable[[F], F]: ...
+def part(function: F | None = None, *, inlined: bool = False) -> F | Callable[[F], F]:
+    """A function that kernels are made of; `inlined` where the compiler should know what it is called with."""
+    made = numba.njit(**_OPTIONS, forceinline=inlined)
+    return cast(Callable[[F], F], made) if function is None else cast(F, made(function))
 
 
 def kernel(function: F) -> F:

@@ -16,6 +16,7 @@ from hear_edgel3.engine.lanes.compiled import kernel, part
 from hear_edgel3.engine.lanes.direct import Nonzeros, sum_block
 from hear_edgel3.engine.lanes.patches import take_patch
 from hear_edgel3.engine.lanes.place import Place
+from hear_edgel3.engine.lanes.transforms import patch_into, transformed
 from hear_edgel3.engine.lanes.vectors import (
     add_scaled,
     columns_of,
@@ -32,7 +33,7 @@ from hear_edgel3.engine.lanes.vectors import (
     tile_plus,
     zeros,
 )
-from hear_edgel3.engine.lanes.winograd import GROUP, SPARE, patch_into, put_tiles, transformed
+from hear_edgel3.engine.lanes.winograd import GROUP, PATCH, SPARE, put_tiles
 
 
 class Entrance:
@@ -106,6 +107,7 @@ class DenseEntrance:
         bias: (n_out,) float32.
         place: of the second layer.
         rows: of a tile of the second one's output, 4 or 2.
+        columns: of a tile, 4 or 6.
         block: outputs at once in registers.
         tiles: tiles at once in registers.
 
@@ -122,6 +124,7 @@ class DenseEntrance:
         bias: np.ndarray,
         place: Place,
         rows: int,
+        columns: int,
         block: int,
         tiles: int,
     ) -> None:
@@ -132,7 +135,7 @@ class DenseEntrance:
             np.ascontiguousarray(first.reshape(n_in, 9), np.float32),
             np.ascontiguousarray(first_bias, np.float32),
         )
-        transformed_weights = transformed(weights, rows, GROUP, block)
+        transformed_weights = transformed(weights, rows, columns, GROUP, block)
         self._more = (
             place.width_out,
             place.pool,
@@ -140,10 +143,10 @@ class DenseEntrance:
             np.ascontiguousarray(bias, np.float32),
             transformed_weights,
         )
-        self._kernel = make_winograd_kernel(rows, place.lanes, place.strips, block, tiles)
-        self.size_out = place.size_out(n_out, place.tiles(rows, 4))
-        framed = (place.height + 2) * (place.width + 8)
-        places = (rows + 2) * 6
+        self._kernel = make_winograd_kernel(rows, columns, place.lanes, place.strips, block, tiles)
+        self.size_out = place.size_out(n_out, place.tiles(rows, columns))
+        framed = (place.height + 2) * (place.width + columns + 4)
+        places = (rows + 2) * (columns + 2)
         self.room = (framed + SPARE + places * (n_in * tiles + 1 + GROUP * tiles + 1)) * place.lanes
 
     def __call__(self, x: int, out: int, room: int) -> None:
@@ -157,7 +160,7 @@ def frame(zero: Any, target: int, x: int, height: int, width: int, pitch: int) -
     take_patch(zero, target, x, height, width, -1, -2, height + 2, pitch)
 
 
-@part
+@part(inlined=True)
 def first_layer(
     blank: Any,
     weights: Any,
@@ -285,10 +288,13 @@ def make_direct_kernel(rows: int, columns: int, lanes: int, strips: int) -> Call
 
 
 @cache
-def make_winograd_kernel(rows: int, lanes: int, strips: int, block: int, tiles: int) -> Callable[..., None]:
+def make_winograd_kernel(
+    rows: int, columns: int, lanes: int, strips: int, block: int, tiles: int
+) -> Callable[..., None]:
     """The kernel for a second layer that is computed by Winograd's algorithm."""
     size = 4 * lanes
-    places = (rows + 2) * 6
+    tall, wide = rows + 2, columns + 2
+    places = tall * wide
 
     @kernel
     def convolve(
@@ -306,29 +312,30 @@ def make_winograd_kernel(rows: int, lanes: int, strips: int, block: int, tiles: 
         room: int,
     ) -> None:
         n_in = len(first_bias)
-        across = (width_out + 3) // 4
+        across = (width_out + columns - 1) // columns
         total = height // rows * across
         # A vector more than is needed, so that places do not fall on each other in the cache.
         stride_in, stride_out = (n_in * tiles + 1) * size, (GROUP * tiles + 1) * size
         zero = zeros(lanes, strips)
         floor = zero if relu else splat(zero, np.float32(-np.inf))
-        line, like, blank = tile_of(1, 6, zero), tile_of(rows, 4, zero), tile_of(block, tiles, zero)
-        pitch = width + 8
+        line, like, blank = tile_of(1, wide, zero), tile_of(rows, columns, zero), tile_of(block, tiles, zero)
+        pitch = width + columns + 4
         framed = room
         frame(zero, framed, x, height, width, pitch)
         patch = framed + (height + 2) * pitch * size
-        spare = patch + 36 * size
-        inputs = spare + 64 * size
+        between, inputs = patch + PATCH * size, patch + SPARE * size
         sums = inputs + places * stride_in
         for begin in range(0, total, tiles):
             for t in range(tiles):
                 number = min(begin + t, total - 1)
-                top, left = number // across * rows, number % across * 4
+                top, left = number // across * rows, number % across * columns
                 for i in range(n_in):
                     first_layer(
-                        line, first, first_bias, i, framed, pitch, height, width, top - 1, left - 1, rows + 2, patch
+                        line, first, first_bias, i, framed, pitch, height, width, top - 1, left - 1, tall, patch
                     )
-                    patch_into(zero, rows, patch, 6 * size, inputs + (i * tiles + t) * size, stride_in, spare)
+                    patch_into(
+                        zero, rows, columns, patch, wide * size, inputs + (i * tiles + t) * size, stride_in, between
+                    )
             n_tiles = min(tiles, total - begin)
             u = weights.ctypes.data
             put_tiles(
@@ -349,7 +356,7 @@ def make_winograd_kernel(rows: int, lanes: int, strips: int, block: int, tiles: 
                 height,
                 width_out,
                 pool,
-                spare,
+                patch,
             )
 
     return convolve

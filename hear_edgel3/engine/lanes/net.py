@@ -16,7 +16,7 @@ from hear_edgel3.engine.lanes.entrance import DenseEntrance, Entrance
 from hear_edgel3.engine.lanes.memory import aligned
 from hear_edgel3.engine.lanes.place import HALVE, KEEP, WHOLE, Place
 from hear_edgel3.engine.lanes.settings import Settings
-from hear_edgel3.engine.lanes.winograd import GROUP, Winograd
+from hear_edgel3.engine.lanes.winograd import GROUP, Winograd, tile_for
 from hear_edgel3.nets.l3 import POOLED, L3Net
 
 
@@ -84,6 +84,12 @@ def strips_for(plain: Plain, height: int, most: int, settings: Settings) -> int 
     return strips // 2 if dense else strips
 
 
+def net_for(plain: Plain, height: int, width: int, lanes: int, settings: Settings) -> LanesNet | None:
+    """The net for images of a size on a machine of so many lanes, or None if it cannot be compiled for them."""
+    strips = strips_for(plain, height, lanes, settings)
+    return None if strips is None else LanesNet(plain, height, width, strips, settings, lanes)
+
+
 def _places(plain: Plain, height: int, width: int, strips: int, images: int) -> list[Place]:
     """Where each layer stands."""
     places = []
@@ -102,7 +108,7 @@ def _layers(plain: Plain, places: Sequence[Place], settings: Settings) -> list[L
     for i, (weights, bias, place) in enumerate(zip(plain.weights, plain.biases, places, strict=True)):
         density = float(np.count_nonzero(weights) / weights.size)
         is_dense = density > settings.dense and len(bias) % GROUP == 0
-        dense, sparse = (2 if place.height % 4 else 4, *settings.winograd), settings.tile(place, density)
+        dense, sparse = (*tile_for(place), *settings.winograd), settings.tile(place, density)
         if i == 1 and plain.relus[0] and places[0].pool == KEEP:
             both = (plain.weights[0], plain.biases[0], weights, bias, place)
             layers[0] = DenseEntrance(*both, *dense) if is_dense else Entrance(*both, *sparse)
@@ -188,14 +194,17 @@ class LanesNet:
         strips: that an image is cut into; :func:`lanes_for` says how many.
         settings: what suits the machine.
         lanes: of the vectors, which so many images share as have room; None for `strips`, one image.
+
+    Attributes:
+        most: images that share the vectors at most.
     """
 
     def __init__(
         self, plain: Plain, height: int, width: int, strips: int, settings: Settings, lanes: int | None = None
     ) -> None:
         self._alone = Together(plain, height, width, strips, 1, settings)
-        self._most = 1 if lanes is None else max(1, lanes // strips)
-        self._several = cache(lambda: Together(plain, height, width, strips, self._most, settings))
+        self.most = 1 if lanes is None else max(1, lanes // strips)
+        self._several = cache(lambda: Together(plain, height, width, strips, self.most, settings))
         self._n_out = len(plain.biases[-1])
 
     @property
@@ -242,7 +251,7 @@ class LanesNet:
 
     def _shares(self, n: int, threads: int) -> list[tuple[int, int]]:
         """The first image and the number of images of each share: vectors that are half empty are no faster."""
-        size = self._most if n > self._most // 2 and n >= threads * self._most // 2 else 1
+        size = self.most if n > self.most // 2 and n >= threads * self.most // 2 else 1
         shares = []
         for first in range(0, n, size):
             rest = min(size, n - first)

@@ -28,9 +28,10 @@ from __future__ import annotations
 from typing import Any
 
 from hear_edgel3.engine.lanes.compiled import part
-from hear_edgel3.engine.lanes.place import HALVE, KEEP
+from hear_edgel3.engine.lanes.place import HALVE, KEEP, WHOLE
 from hear_edgel3.engine.lanes.vectors import (
     columns_of,
+    expect_store,
     from_lane_before,
     from_lane_behind,
     lanes_of,
@@ -45,7 +46,7 @@ from hear_edgel3.engine.lanes.vectors import (
 )
 
 
-@part
+@part(inlined=True)
 def take_patch(
     zero: Any,
     target: int,
@@ -93,7 +94,34 @@ def take_patch(
                 store(load(zero, origin + c * size), line + c * size)
 
 
-@part
+@part(inlined=True)
+def _corner(
+    target: int, channel: int, height: int, width: int, top: int, left: int, pool: int, size: int
+) -> tuple[int, int]:
+    """Address of the first pixel of a tile in an output that is kept or halved, and bytes from a row to the next."""
+    if pool == HALVE:
+        height, width, top, left = height // 2, width // 2, top // 2, left // 2
+    return target + ((channel * height + top) * width + left) * size, width * size
+
+
+@part(inlined=True)
+def expect_tile(
+    like: Any, floor: Any, target: int, channel: int, height: int, width: int, top: int, left: int, pool: int
+) -> None:
+    """Has the memory where a tile will be written fetched meanwhile; arguments as of :func:`put_tile`."""
+    if pool == WHOLE:
+        return
+    size = 4 * lanes_of(floor)
+    rows, columns = rows_of(like), columns_of(like)
+    if pool == HALVE:
+        rows, columns = rows // 2, columns // 2
+    place, pitch = _corner(target, channel, height, width, top, left, pool, size)
+    for r in range(rows):
+        for c in range(columns):
+            expect_store(floor, place + r * pitch + c * size)
+
+
+@part(inlined=True)
 def put_tile(
     tile: Any,
     floor: Any,
@@ -126,25 +154,24 @@ def put_tile(
     rows, columns = rows_of(tile), columns_of(tile)
     valid = min(columns, width - left)
     tile = tile_larger(tile, floor)
+    place, pitch = _corner(target, channel, height, width, top, left, pool, size)
     if pool == KEEP:
-        place = target + ((channel * height + top) * width + left) * size
         if valid == columns:
-            store_tile(tile, place, width * size)
+            store_tile(tile, place, pitch)
         else:
             store_tile(tile, room, columns * size)
             for r in range(rows):
                 for c in range(valid):
-                    store(load(floor, room + (r * columns + c) * size), place + (r * width + c) * size)
+                    store(load(floor, room + (r * columns + c) * size), place + r * pitch + c * size)
     elif pool == HALVE:
-        half, few = width // 2, columns // 2
-        place = target + ((channel * (height // 2) + top // 2) * half + left // 2) * size
+        few = columns // 2
         if valid == columns:
-            store_tile(pooled(tile), place, half * size)
+            store_tile(pooled(tile), place, pitch)
         else:
             store_tile(pooled(tile), room, few * size)
             for r in range(rows // 2):
                 for c in range(valid // 2):
-                    store(load(floor, room + (r * few + c) * size), place + (r * half + c) * size)
+                    store(load(floor, room + (r * few + c) * size), place + r * pitch + c * size)
     else:
         most = floor
         if valid == columns:

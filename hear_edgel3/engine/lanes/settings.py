@@ -45,7 +45,7 @@ class Settings:
     def usual(cls) -> Settings:
         """As measured with AVX-512 on a Zen 4; with half the registers tiles are smaller."""
         if many_registers():
-            return cls((10, 6), (80, 34), 0.1, 0.25, (8, 2))
+            return cls((10, 6), (80, 34), 0.1, 0.2, (16, 1))
         return cls((6,), (80, 34), 0.1, 0.25, (4, 3))
 
     @classmethod

@@ -162,6 +162,20 @@ def store(vector: Any, address: Any) -> Any:
 
 
 @_primitive
+def expect_store(like: Any, address: Any) -> Any:
+    """Has the memory of a vector fetched, to write one there of another one's kind soon; it need not exist."""
+
+    def code(b: Any, _: Any, a: Any) -> None:
+        pointer = ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [pointer, _INT32, _INT32, _INT32])
+        prefetch = cgutils.get_or_insert_function(b.module, kind, "llvm.prefetch.p0i8")
+        for_writing, nearest, data = (ir.Constant(_INT32, n) for n in (1, 3, 1))
+        b.call(prefetch, [b.inttoptr(a, pointer), for_writing, nearest, data])
+
+    return types.void, code
+
+
+@_primitive
 def lanes_of(vector: Any) -> Any:
     """How many lanes a vector has."""
     return types.int64, lambda b, _: ir.Constant(_INT64, vector.lanes)
@@ -316,6 +330,12 @@ def tile_larger(tile: Any, vector: Any) -> Any:
 def tile_plus(tile: Any, vector: Any) -> Any:
     """A tile with a vector added to each of its own."""
     return tile, lambda b, t, v: _joined(b, [b.fadd(x, v) for x in _parts(b, t)])
+
+
+@_primitive
+def tile_plus_tile(tile: Any, other: Any) -> Any:
+    """The sum of two tiles of a shape."""
+    return tile, lambda b, t, o: _joined(b, [b.fadd(x, y) for x, y in zip(_parts(b, t), _parts(b, o), strict=True)])
 
 
 @_primitive
