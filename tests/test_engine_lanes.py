@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from hear_edgel3.engine.lanes.direct import Direct, Nonzeros
-from hear_edgel3.engine.lanes.entrance import DenseEntrance, Entrance
+from hear_edgel3.engine.lanes.entrance import First
 from hear_edgel3.engine.lanes.net import LanesNet, Plain, lanes_for, strips_for
 from hear_edgel3.engine.lanes.place import HALVE, KEEP, WHOLE, Place
 from hear_edgel3.engine.lanes.settings import Settings
@@ -195,12 +195,15 @@ def test_winograd_of_many_inputs(n_in: int, at_once: tuple[int, int]) -> None:
     np.testing.assert_array_equal(run(Winograd(weights, bias, place, 4, 6, *AT_ONCE), x, GROUP, place), found)
 
 
-def test_tiles_take_the_fewest_products() -> None:
+def test_tiles_suit_maps() -> None:
+    """Of 6 columns where that is worth it: in wide maps, or for much fewer products."""
     for width, height, pool, expected in [
         (199, 32, HALVE, (4, 6)),
-        (25, 4, KEEP, (4, 6)),
-        (24, 2, WHOLE, (2, 6)),
-        (16, 4, KEEP, (4, 4)),
+        (49, 8, KEEP, (4, 4)),
+        (48, 8, HALVE, (4, 6)),
+        (24, 4, KEEP, (4, 4)),
+        (6, 2, WHOLE, (2, 6)),
+        (6, 4, WHOLE, (4, 6)),
         (4, 2, KEEP, (2, 4)),
     ]:
         assert tile_for(Place(4, height, width, pool, relu=True)) == expected
@@ -246,7 +249,7 @@ def test_entrance(lanes: int, pool: int, relu: bool) -> None:
         place = Place(lanes, height, width, pool, relu)
         weights = random_weights(n_out, n_in, density, seed=width)
         x = rs.randn(1, height * lanes, width).astype(np.float32)
-        entrance = Entrance(first, first_bias, weights, bias, place, rows, columns, block)
+        entrance = Direct(weights, bias, place, rows, columns, block, First.of(first, first_bias))
         found = run(entrance, x, n_out, place)
         between = convolved(x, first, first_bias, KEEP, relu=True)
         expected = convolved(between, weights, bias, pool, relu)
@@ -261,7 +264,7 @@ def test_entrance_of_low_strips() -> None:
     first, weights = random_weights(4, 1, 0.5), random_weights(6, 4, 0.2)
     biases = rs.randn(4).astype(np.float32), rs.randn(6).astype(np.float32)
     x = rs.randn(1, 8, 15).astype(np.float32)
-    found = run(Entrance(first, biases[0], weights, biases[1], place, 2, columns, 16), x, 6, place)
+    found = run(Direct(weights, biases[1], place, 2, columns, 16, First.of(first, biases[0])), x, 6, place)
     expected = convolved(convolved(x, first, biases[0], KEEP, relu=True), weights, biases[1], HALVE, relu=True)
     check(found, expected, DIRECT_TOLERANCE, "2 rows")
 
@@ -283,7 +286,9 @@ def test_dense_entrance(rows: int, columns: int, lanes: int, pool: int) -> None:
         place = Place(lanes, height, width, pool, relu)
         weights = random_weights(n_out, n_in, density, seed=width)
         x = rs.randn(1, height * lanes, width).astype(np.float32)
-        found = run(DenseEntrance(first, first_bias, weights, bias, place, rows, columns, *AT_ONCE), x, n_out, place)
+        found = run(
+            Winograd(weights, bias, place, rows, columns, *AT_ONCE, First.of(first, first_bias)), x, n_out, place
+        )
         expected = convolved(convolved(x, first, first_bias, KEEP, relu=True), weights, bias, pool, relu)
         check(found, expected, WINOGRAD_TOLERANCE, (width, height, density, relu))
 
@@ -297,7 +302,7 @@ def test_dense_entrance(rows: int, columns: int, lanes: int, pool: int) -> None:
 def test_nonzeros_are_the_weights(density: float, block: int, lanes: int) -> None:
     n_out, n_in, pitch, patch = 6, 10, 7, 4 * 7
     weights = random_weights(n_out, n_in, density)
-    kept = Nonzeros(weights, block, pitch, patch, lanes)
+    kept = Nonzeros.of(weights, block, pitch, patch, lanes)
     n_blocks = -(-n_in // block)
     assert kept.offsets.dtype == np.int32
     assert kept.values.dtype == np.float32
@@ -427,9 +432,9 @@ def test_kinds_follow_density() -> None:
     """Winograd for dense layers of as many outputs as it takes; the first two layers are always one."""
     sparse = Plain.of(small_net(final_norm=True, density=0.05))
     dense = Plain.of(small_net(final_norm=True, density=1.0, n_out=GROUP))
-    assert LanesNet(sparse, 64, 16, 4, USUAL).kinds == ["entrance", *["direct"] * 6]
+    assert LanesNet(sparse, 64, 16, 4, USUAL).kinds == ["direct"] * 7
     kinds = LanesNet(dense, 64, 16, 4, USUAL).kinds
-    assert kinds == ["denseentrance", "direct", "direct", "winograd", "direct", "direct", "winograd"]
+    assert kinds == ["winograd", "direct", "direct", "winograd", "direct", "direct", "winograd"]
 
 
 def test_no_images(nets: dict[bool, Plain], images) -> None:

@@ -5,7 +5,7 @@
 
 NAME is a configuration: sparse_*, sea_* (windows of one second) or mn* (clips of ten). Weights are seeded, zeros at
 random places (--masks: equally many in every layer, or fewer in early ones). Engines that are not installed are left
-out: pip install '.[fast,onnxruntime,openvino]' ncnn. All engines but the straightforward port and ncnn get their
+out: pip install '.[fast,onnxruntime,openvino]' ncnn pnnx. All engines but the straightforward port and ncnn get their
 spectrograms from this package's front end; ncnn's too.
 
 Repeats are interleaved, so that what else the machine does falls on all; medians of CPU time are printed, and of wall
@@ -31,6 +31,7 @@ import torch
 from hear_edgel3.extractor import Extractor
 from hear_edgel3.nets.l3 import L3Net
 from hear_edgel3.registry import resolve
+from tests.benchmarks import by_ncnn
 from tests.benchmarks.straightforward import StraightforwardL3
 from tests.benchmarks.subjects import MASKS, engines_for, extractor_of, net_of
 
@@ -96,10 +97,9 @@ def contestants(name: str, net: torch.nn.Module, batch: int, threads: int) -> di
         functions["straightforward port"] = by(extractor_of(name, net, "eager"))
     for engine in engines_for(net):
         functions[f"engine {engine}"] = by(extractor_of(name, net, engine))
-    if isinstance(net, L3Net) and importlib.util.find_spec("ncnn") is not None:
-        from tests.benchmarks.ncnn_l3 import compile_net
-
-        frontend, run_ncnn = row.frontend.build(), compile_net(net, threads)
+    if by_ncnn.can_run(net):
+        frontend = row.frontend.build().eval()
+        run_ncnn = by_ncnn.compile_net(net, frontend(windows[:1]), threads)
 
         @torch.inference_mode()
         def ncnn() -> torch.Tensor:

@@ -6,13 +6,13 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Protocol
 
 import numpy as np
 from torch import nn
 
 from hear_edgel3.engine.lanes.direct import Direct
-from hear_edgel3.engine.lanes.entrance import DenseEntrance, Entrance
+from hear_edgel3.engine.lanes.entrance import First
+from hear_edgel3.engine.lanes.layer import Layer
 from hear_edgel3.engine.lanes.memory import aligned
 from hear_edgel3.engine.lanes.place import HALVE, KEEP, WHOLE, Place
 from hear_edgel3.engine.lanes.settings import Settings
@@ -55,16 +55,6 @@ class Plain:
         )
 
 
-class Layer(Protocol):
-    """A compiled layer."""
-
-    size_out: int
-    room: int
-
-    def __call__(self, x: int, out: int, room: int) -> None:
-        """Runs it; all are addresses."""
-
-
 def lanes_for(height: int, n_pools: int, most: int) -> int | None:
     """The most lanes that can share the rows of an image, or None: after the last pooling a strip needs two rows."""
     return next((lanes for lanes in (16, 8, 4) if lanes <= most and height % (lanes << (n_pools + 1)) == 0), None)
@@ -103,19 +93,18 @@ def _places(plain: Plain, height: int, width: int, strips: int, images: int) -> 
 
 
 def _layers(plain: Plain, places: Sequence[Place], settings: Settings) -> list[Layer]:
-    """The layers: each by the way that suits its density, the first two as one."""
+    """The layers: each by the way that suits its density, the first two as one where nothing is between them."""
+    begin = 1 if plain.relus[0] and places[0].pool == KEEP else 0
     layers: list[Layer] = []
     for i, (weights, bias, place) in enumerate(zip(plain.weights, plain.biases, places, strict=True)):
+        if i < begin:
+            continue
+        first = First.of(plain.weights[0], plain.biases[0]) if i == begin == 1 else None
         density = float(np.count_nonzero(weights) / weights.size)
-        is_dense = density > settings.dense and len(bias) % GROUP == 0
-        dense, sparse = (*tile_for(place), *settings.winograd), settings.tile(place, density)
-        if i == 1 and plain.relus[0] and places[0].pool == KEEP:
-            both = (plain.weights[0], plain.biases[0], weights, bias, place)
-            layers[0] = DenseEntrance(*both, *dense) if is_dense else Entrance(*both, *sparse)
-        elif is_dense and i > 0:
-            layers.append(Winograd(weights, bias, place, *dense))
+        if i > 0 and density > settings.dense and len(bias) % GROUP == 0:
+            layers.append(Winograd(weights, bias, place, *tile_for(place), *settings.winograd, first))
         else:
-            layers.append(Direct(weights, bias, place, *sparse))
+            layers.append(Direct(weights, bias, place, *settings.tile(place, density), first))
     return layers
 
 

@@ -25,7 +25,7 @@ Arrays are (channels, H / lanes, W, lanes) float32, aligned to a vector.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from hear_edgel3.engine.lanes.compiled import part
 from hear_edgel3.engine.lanes.place import HALVE, KEEP, WHOLE
@@ -46,32 +46,59 @@ from hear_edgel3.engine.lanes.vectors import (
 )
 
 
+class Maps(NamedTuple):
+    """A layer's input.
+
+    Attributes:
+        address: of (channels, height, width) vectors.
+        height: rows of a strip.
+        width: columns of the image.
+    """
+
+    address: int
+    height: int
+    width: int
+
+
+class Output(NamedTuple):
+    """A layer's output, and what becomes of sums before they are written there.
+
+    Attributes:
+        address: of (channels, height, width) vectors, halved if pooled; of (tiles, channels) if whole.
+        height: rows of a strip before pooling.
+        width: columns before pooling.
+        pool: KEEP, HALVE or WHOLE.
+        floor: a vector of zeros for ReLU, of -inf without.
+        n_channels: how many.
+        bias: address of a float32 for each.
+    """
+
+    address: int
+    height: int
+    width: int
+    pool: int
+    floor: Any
+    n_channels: int
+    bias: int
+
+
 @part(inlined=True)
-def take_patch(
-    zero: Any,
-    target: int,
-    source: int,
-    height: int,
-    width: int,
-    top: int,
-    left: int,
-    rows: int,
-    columns: int,
-) -> None:
-    """Copies a patch of a plane, with zeros where there is no image.
+def take_patch(zero: Any, maps: Maps, channel: int, top: int, left: int, rows: int, columns: int, target: int) -> None:
+    """Copies a patch of a map, with zeros where there is no image.
 
     Args:
         zero: a vector of zeros.
-        target: address of rows * columns vectors.
-        source: address of the plane, of height * width vectors.
-        height: rows of a strip.
-        width: columns of the image.
+        maps: where from.
+        channel: which one.
         top: the patch's first row in a strip, from -1.
-        left: its first column, from -1.
+        left: its first column, from -2.
         rows: of the patch; at most one of them lies below the strip.
         columns: of the patch.
+        target: address of rows * columns vectors.
     """
     size = 4 * lanes_of(zero)
+    height, width = maps.height, maps.width
+    source = maps.address + channel * height * width * size
     first, last = max(0, -left), min(columns, width - left)
     for r in range(rows):
         row = top + r
@@ -95,75 +122,56 @@ def take_patch(
 
 
 @part(inlined=True)
-def _corner(
-    target: int, channel: int, height: int, width: int, top: int, left: int, pool: int, size: int
-) -> tuple[int, int]:
-    """Address of the first pixel of a tile in an output that is kept or halved, and bytes from a row to the next."""
-    if pool == HALVE:
+def _corner(to: Output, channel: int, top: int, left: int) -> tuple[int, int]:
+    """Address of a tile's first pixel in an output that is kept or halved, and bytes from a row to the next."""
+    height, width = to.height, to.width
+    if to.pool == HALVE:
         height, width, top, left = height // 2, width // 2, top // 2, left // 2
-    return target + ((channel * height + top) * width + left) * size, width * size
+    size = 4 * lanes_of(to.floor)
+    return to.address + ((channel * height + top) * width + left) * size, width * size
 
 
 @part(inlined=True)
-def expect_tile(
-    like: Any, floor: Any, target: int, channel: int, height: int, width: int, top: int, left: int, pool: int
-) -> None:
-    """Has the memory where a tile will be written fetched meanwhile; arguments as of :func:`put_tile`."""
-    if pool == WHOLE:
+def expect_tile(like: Any, to: Output, channel: int, top: int, left: int) -> None:
+    """Has the memory fetched where :func:`put_tile` will write a tile of that shape."""
+    if to.pool == WHOLE:
         return
-    size = 4 * lanes_of(floor)
+    size = 4 * lanes_of(to.floor)
     rows, columns = rows_of(like), columns_of(like)
-    if pool == HALVE:
+    if to.pool == HALVE:
         rows, columns = rows // 2, columns // 2
-    place, pitch = _corner(target, channel, height, width, top, left, pool, size)
+    place, pitch = _corner(to, channel, top, left)
     for r in range(rows):
         for c in range(columns):
-            expect_store(floor, place + r * pitch + c * size)
+            expect_store(to.floor, place + r * pitch + c * size)
 
 
 @part(inlined=True)
-def put_tile(
-    tile: Any,
-    floor: Any,
-    target: int,
-    channel: int,
-    n_channels: int,
-    height: int,
-    width: int,
-    top: int,
-    left: int,
-    pool: int,
-    room: int,
-) -> None:
+def put_tile(tile: Any, to: Output, channel: int, top: int, left: int, room: int) -> None:
     """Writes a tile of one output channel, after ReLU and pooling; what lies beyond the image is left out.
 
     Args:
         tile: of the output, before ReLU.
-        floor: a vector of zeros for ReLU, of -inf without.
-        target: address of the output, (channels, height, width) vectors, halved if pooled; (tiles, channels) if whole.
+        to: where it goes.
         channel: which one.
-        n_channels: of the output.
-        height: rows of a strip of the output before pooling.
-        width: its columns.
         top: the tile's first row.
         left: its first column.
-        pool: KEEP, HALVE or WHOLE.
         room: address of memory for a tile.
     """
-    size = 4 * lanes_of(floor)
+    size = 4 * lanes_of(to.floor)
     rows, columns = rows_of(tile), columns_of(tile)
-    valid = min(columns, width - left)
-    tile = tile_larger(tile, floor)
-    place, pitch = _corner(target, channel, height, width, top, left, pool, size)
-    if pool == KEEP:
+    valid = min(columns, to.width - left)
+    tile = tile_larger(tile, to.floor)
+    place, pitch = _corner(to, channel, top, left)
+    if to.pool == KEEP:
         if valid == columns:
             store_tile(tile, place, pitch)
         else:
             store_tile(tile, room, columns * size)
             for r in range(rows):
                 for c in range(valid):
-                    store(load(floor, room + (r * columns + c) * size), place + r * pitch + c * size)
-    elif pool == HALVE:
+                    store(load(to.floor, room + (r * columns + c) * size), place + r * pitch + c * size)
+    elif to.pool == HALVE:
         few = columns // 2
         if valid == columns:
             store_tile(pooled(tile), place, pitch)
@@ -171,16 +179,16 @@ def put_tile(
             store_tile(pooled(tile), room, few * size)
             for r in range(rows // 2):
                 for c in range(valid // 2):
-                    store(load(floor, room + (r * few + c) * size), place + r * pitch + c * size)
+                    store(load(to.floor, room + (r * few + c) * size), place + r * pitch + c * size)
     else:
-        most = floor
+        most = to.floor
         if valid == columns:
             most = largest(tile)
         else:
             store_tile(tile, room, columns * size)
-            most = load(floor, room)
+            most = load(to.floor, room)
             for r in range(rows):
                 for c in range(valid):
-                    most = larger(most, load(floor, room + (r * columns + c) * size))
-        number = top // rows * ((width + columns - 1) // columns) + left // columns
-        store(most, target + (number * n_channels + channel) * size)
+                    most = larger(most, load(to.floor, room + (r * columns + c) * size))
+        number = top // rows * ((to.width + columns - 1) // columns) + left // columns
+        store(most, to.address + (number * to.n_channels + channel) * size)

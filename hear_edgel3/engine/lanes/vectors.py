@@ -377,7 +377,7 @@ def number_at(address: Any) -> Any:
 
 
 @_primitive
-def offset_at(address: Any) -> Any:
+def integer_at(address: Any) -> Any:
     """The int32 at an address, as an int64."""
     return types.int64, lambda b, a: b.sext(b.load(b.inttoptr(a, _INT32.as_pointer())), _INT64)
 

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from hear_edgel3.engine.lanes.compiled import kernel, part
-from hear_edgel3.engine.lanes.patches import expect_tile, put_tile, take_patch
+from hear_edgel3.engine.lanes.entrance import First, copy_patch, source_of
+from hear_edgel3.engine.lanes.layer import Layer
+from hear_edgel3.engine.lanes.patches import Maps, Output, expect_tile, put_tile
 from hear_edgel3.engine.lanes.place import Place
 from hear_edgel3.engine.lanes.transforms import BETWEEN, patch_into, tile_back, transformed
 from hear_edgel3.engine.lanes.vectors import (
     add_outer,
     columns_of,
-    lanes_of,
     lanes_of_tile,
     load_tile,
+    number_at,
     rows_of,
     splat,
     store_tile,
@@ -36,192 +38,166 @@ GROUP = 16
 # Input channels that are summed up from zero, before they are added to the sum of those before them: less is rounded
 # off, and it costs nothing that can be measured.
 _RUN = 32
-# Vectors of memory for the largest patch or tile, and for the transforms.
-PATCH = 48
-SPARE = PATCH + BETWEEN
+# Columns of a map that is wide.
+_WIDE = 48
+# Vectors between the places of patches, so that they do not fall on each other in the cache.
+_APART = 1
+# Vectors of the largest patch or tile.
+_PATCH = 48
 
 
 def tile_for(place: Place) -> tuple[int, int]:
-    """Rows and columns of the tiles with which a map takes the fewest products."""
+    """Rows and columns of the tiles that suit a map.
+
+    With 6 columns twice as much is rounded off. That is worth a tenth fewer products in a wide map, which takes the
+    time; in a narrow one only where it is many fewer, as for 6 columns.
+    """
     rows = 2 if place.height % 4 else 4
-    return rows, min((4, 6), key=lambda columns: place.tiles(rows, columns) * (columns + 2))
+    products = {columns: place.tiles(rows, columns) * (columns + 2) for columns in (4, 6)}
+    worth = 0.92 if place.width_out >= _WIDE else 0.75
+    return rows, 6 if products[6] < worth * products[4] else 4
 
 
-class Winograd:
+class Winograd(Layer):
     """A layer of this kind.
 
     Args:
-        weights: (n_out, n_in, 3, 3) float32.
+        weights: (n_out, n_in, 3, 3) float32; n_out a multiple of GROUP.
         bias: (n_out,) float32.
         place: where it stands; its height a multiple of `rows`.
         rows: of a tile of the output, 4 or 2.
         columns: of a tile, 4 or 6.
         block: outputs at once in registers.
         tiles: tiles at once in registers.
-
-    Attributes:
-        size_out: values of its output.
-        room: values of the memory that it needs while it runs.
+        first: the net's first layer, if this is the second one and its input is the image.
     """
 
     def __init__(
-        self, weights: np.ndarray, bias: np.ndarray, place: Place, rows: int, columns: int, block: int, tiles: int
+        self,
+        weights: np.ndarray,
+        bias: np.ndarray,
+        place: Place,
+        rows: int,
+        columns: int,
+        block: int,
+        tiles: int,
+        first: First | None = None,
     ) -> None:
-        n_out, n_in = weights.shape[:2]
-        self._fixed = (n_in, place.height, place.width)
-        weights = transformed(weights, rows, columns, GROUP, block)
-        self._more = (place.width_out, place.pool, place.relu, np.ascontiguousarray(bias, np.float32), weights)
-        self._kernel = make_kernel(rows, columns, place.lanes, place.strips, block, tiles)
-        self.size_out = place.size_out(n_out, place.tiles(rows, columns))
+        kept = Kept(transformed(weights, rows, columns, GROUP, block))
         places = (rows + 2) * (columns + 2)
-        self.room = (SPARE + places * (n_in * tiles + 1 + GROUP * tiles + 1)) * place.lanes
+        room = _PATCH + BETWEEN + places * (weights.shape[1] * tiles + _APART + GROUP * tiles + _APART)
+        kernel = make_kernel(rows, columns, place.lanes, place.strips, block, tiles)
+        super().__init__(kernel, first, weights, kept, bias, place, rows, columns, room)
 
-    def __call__(self, x: int, out: int, room: int) -> None:
-        """Runs it; all are addresses."""
-        self._kernel(x, *self._fixed, out, *self._more, room)
+
+class Kept(NamedTuple):
+    """What is kept of the weights.
+
+    Attributes:
+        transformed: float32, as :func:`transformed` makes them; kernels get the address.
+    """
+
+    transformed: Any
+
+
+class Work(NamedTuple):
+    """Memory to work in: addresses, and bytes from a place to the next.
+
+    Attributes:
+        patch: of a patch or of a tile.
+        between: of what is between two transforms.
+        inputs: of (places, n_in, tiles) vectors, the transformed patches.
+        stride_in: between their places.
+        sums: of (places, GROUP, tiles) vectors, the sums of products.
+        stride_out: between their places.
+    """
+
+    patch: int
+    between: int
+    inputs: int
+    stride_in: int
+    sums: int
+    stride_out: int
 
 
 @part
-def sum_products(
-    blank: Any,
-    places: int,
-    parts: int,
-    weights: int,
-    n_in: int,
-    inputs: int,
-    stride_in: int,
-    sums: int,
-    stride_out: int,
-) -> None:
+def sum_products(blank: Any, places: int, weights: int, n_in: int, work: Work) -> None:
     """For each place the products of the transformed weights of a group of outputs and of some transformed patches.
 
     Args:
-        blank: a tile of zeros: outputs at once by patches.
+        blank: a tile of zeros: outputs at once by tiles.
         places: of a patch.
-        parts: how often a tile's outputs go into a group.
-        weights: address of the group's (places, parts, n_in, outputs) float32.
+        weights: address of the group's (places, GROUP / outputs, n_in, outputs) float32.
         n_in: input channels.
-        inputs: address of (places, n_in, patches) vectors.
-        stride_in: bytes between its places.
-        sums: address of (places, parts, outputs, patches) vectors.
-        stride_out: bytes between its places.
+        work: inputs and sums.
     """
-    outputs, patches = rows_of(blank), columns_of(blank)
+    outputs, tiles = rows_of(blank), columns_of(blank)
     size = 4 * lanes_of_tile(blank)
+    w = weights
     for p in range(places):
-        for b in range(parts):
-            w = weights + (p * parts + b) * n_in * outputs * 4
-            v = inputs + p * stride_in
-            target = sums + p * stride_out + b * outputs * patches * size
+        for b in range(GROUP // outputs):
+            v = work.inputs + p * work.stride_in
+            target = work.sums + p * work.stride_out + b * outputs * tiles * size
             for first in range(0, n_in, _RUN):
                 tile = blank
                 for _ in range(min(_RUN, n_in - first)):
                     tile = add_outer(tile, w, v)
                     w += outputs * 4
-                    v += patches * size
+                    v += tiles * size
                 if first > 0:
                     tile = tile_plus_tile(tile, load_tile(tile, target))
-                store_tile(tile, target, patches * size)
-
-
-@part(inlined=True)
-def put_group(
-    like: Any,
-    bias: Any,
-    first: int,
-    group: int,
-    begin: int,
-    n_tiles: int,
-    pitch: int,
-    across: int,
-    sums: int,
-    stride_out: int,
-    floor: Any,
-    out: int,
-    height: int,
-    width_out: int,
-    pool: int,
-    spare: int,
-) -> None:
-    """Transforms the sums of a group of outputs back, and writes their tiles.
-
-    Args:
-        like: a tile of the output, for its shape.
-        bias: of all outputs.
-        first: of the group's outputs.
-        group: outputs of it.
-        begin: the number of the first tile.
-        n_tiles: how many there are to write.
-        pitch: how many there is room for in `sums`.
-        across: tiles in a row of the image.
-        sums: address of (places, group, pitch) vectors.
-        stride_out: bytes between its places.
-        floor: as put_tile.
-        out: address of the output.
-        height: as put_tile.
-        width_out: as put_tile.
-        pool: as put_tile.
-        spare: address of SPARE vectors to work in.
-    """
-    rows, columns = rows_of(like), columns_of(like)
-    size = 4 * lanes_of(floor)
-    for t in range(n_tiles):
-        top, left = (begin + t) // across * rows, (begin + t) % across * columns
-        for o in range(group):
-            tile_back(floor, rows, columns, sums + (o * pitch + t) * size, stride_out, spare, spare + PATCH * size)
-            tile = tile_plus(load_tile(like, spare), splat(floor, bias[first + o]))
-            put_tile(tile, floor, out, first + o, len(bias), height, width_out, top, left, pool, spare)
+                store_tile(tile, target, tiles * size)
 
 
 @part
 def put_tiles(
-    blank: Any,
-    like: Any,
-    weights: int,
-    bias: Any,
-    n_in: int,
-    begin: int,
-    n_tiles: int,
-    across: int,
-    inputs: int,
-    stride_in: int,
-    sums: int,
-    stride_out: int,
-    floor: Any,
-    out: int,
-    height: int,
-    width_out: int,
-    pool: int,
-    spare: int,
+    blank: Any, like: Any, weights: int, n_in: int, begin: int, n_tiles: int, across: int, work: Work, to: Output
 ) -> None:
-    """Computes some tiles of all outputs from their transformed patches, group by group; arguments as of its parts."""
-    rows, columns = rows_of(like), columns_of(like)
-    places, parts = (rows + 2) * (columns + 2), GROUP // rows_of(blank)
-    for first in range(0, len(bias), GROUP):
-        w = weights + first * places * n_in * 4
+    """Computes some tiles of all outputs from their transformed patches, group by group.
+
+    Args:
+        blank: a tile of zeros: outputs at once by tiles.
+        like: a tile of the output, for its shape.
+        weights: address of (n_out / GROUP, places, GROUP / outputs, n_in, outputs) float32.
+        n_in: input channels.
+        begin: the number of the first tile.
+        n_tiles: how many there are to write.
+        across: tiles in a row of the image.
+        work: the inputs, and memory for what comes of them.
+        to: where tiles go.
+    """
+    rows, columns, tiles = rows_of(like), columns_of(like), columns_of(blank)
+    places = (rows + 2) * (columns + 2)
+    size = 4 * lanes_of_tile(blank)
+    for first in range(0, to.n_channels, GROUP):
         for t in range(n_tiles):
             top, left = (begin + t) // across * rows, (begin + t) % across * columns
             for o in range(first, first + GROUP):
-                expect_tile(like, floor, out, o, height, width_out, top, left, pool)
-        sum_products(blank, places, parts, w, n_in, inputs, stride_in, sums, stride_out)
-        put_group(
-            like,
-            bias,
-            first,
-            GROUP,
-            begin,
-            n_tiles,
-            columns_of(blank),
-            across,
-            sums,
-            stride_out,
-            floor,
-            out,
-            height,
-            width_out,
-            pool,
-            spare,
-        )
+                expect_tile(like, to, o, top, left)
+        sum_products(blank, places, weights + first * places * n_in * 4, n_in, work)
+        for t in range(n_tiles):
+            top, left = (begin + t) // across * rows, (begin + t) % across * columns
+            for o in range(GROUP):
+                source = work.sums + (o * tiles + t) * size
+                tile_back(to.floor, rows, columns, source, work.stride_out, work.patch, work.between)
+                tile = tile_plus(load_tile(like, work.patch), splat(to.floor, number_at(to.bias + 4 * (first + o))))
+                put_tile(tile, to, first + o, top, left, work.patch)
+
+
+@part(inlined=True)
+def _find_patch(
+    line: Any, first: Any, maps: Maps, channel: int, top: int, left: int, rows: int, target: int
+) -> tuple[int, int]:
+    """Address of a patch and bytes from a row to the next: in its map, if nothing is missing, else at `target`."""
+    columns = columns_of(line)
+    size = 4 * lanes_of_tile(line)
+    if first is None:
+        inside = top >= 0 and top + rows <= maps.height and left >= 0 and left + columns <= maps.width
+        if inside:
+            number = (channel * maps.height + top) * maps.width + left
+            return maps.address + number * size, maps.width * size
+    copy_patch(line, first, maps, channel, top, left, rows, target)
+    return target, columns * size
 
 
 @cache
@@ -237,59 +213,37 @@ def make_kernel(rows: int, columns: int, lanes: int, strips: int, block: int, ti
         n_in: int,
         height: int,
         width: int,
+        first: Any,
         out: int,
         width_out: int,
         pool: int,
         relu: bool,
-        bias: Any,
-        weights: Any,
+        n_out: int,
+        bias: int,
+        weights: Kept,
+        framed: int,
         room: int,
     ) -> None:
-        across = (width_out + columns - 1) // columns
-        total = height // rows * across
-        # A vector more than is needed, so that places do not fall on each other in the cache.
-        stride_in, stride_out = (n_in * tiles + 1) * size, (GROUP * tiles + 1) * size
-        patch = room
-        between, inputs = patch + PATCH * size, patch + SPARE * size
-        sums = inputs + places * stride_in
         zero = zeros(lanes, strips)
         floor = zero if relu else splat(zero, np.float32(-np.inf))
-        like, blank = tile_of(rows, columns, zero), tile_of(block, tiles, zero)
+        like, blank, line = tile_of(rows, columns, zero), tile_of(block, tiles, zero), tile_of(1, wide, zero)
+        maps = source_of(zero, first, Maps(x, height, width), columns, framed)
+        to = Output(out, height, width_out, pool, floor, n_out, bias)
+        stride_in, stride_out = (n_in * tiles + _APART) * size, (GROUP * tiles + _APART) * size
+        between = room + _PATCH * size
+        inputs = between + BETWEEN * size
+        work = Work(room, between, inputs, stride_in, inputs + places * stride_in, stride_out)
+        across = (width_out + columns - 1) // columns
+        total = height // rows * across
         for begin in range(0, total, tiles):
             for t in range(tiles):
                 number = min(begin + t, total - 1)
                 top, left = number // across * rows, number % across * columns
-                inside = top > 0 and top + rows < height and left > 0 and left + columns + 1 <= width
                 for i in range(n_in):
-                    plane = x + i * height * width * size
+                    patch, pitch = _find_patch(line, first, maps, i, top - 1, left - 1, tall, work.patch)
                     target = inputs + (i * tiles + t) * size
-                    if inside:
-                        corner = plane + ((top - 1) * width + left - 1) * size
-                        patch_into(zero, rows, columns, corner, width * size, target, stride_in, between)
-                    else:
-                        take_patch(zero, patch, plane, height, width, top - 1, left - 1, tall, wide)
-                        patch_into(zero, rows, columns, patch, wide * size, target, stride_in, between)
+                    patch_into(zero, rows, columns, patch, pitch, target, stride_in, between)
             n_tiles = min(tiles, total - begin)
-            u = weights.ctypes.data
-            put_tiles(
-                blank,
-                like,
-                u,
-                bias,
-                n_in,
-                begin,
-                n_tiles,
-                across,
-                inputs,
-                stride_in,
-                sums,
-                stride_out,
-                floor,
-                out,
-                height,
-                width_out,
-                pool,
-                patch,
-            )
+            put_tiles(blank, like, weights.transformed, n_in, begin, n_tiles, across, work, to)
 
     return convolve
