@@ -5,9 +5,11 @@
     memory      memory for them
     place       where a layer stands
     patches     the layout of images, explained; taking a patch of one and putting a tile into one
+    entrance    patches of the input, or of what the net's first layer makes of it
+    layer       what all kinds of layers have in common
     direct      convolution with the weights that are not zero
-    winograd    convolution by Winograd's algorithm, for layers with few zeros
-    entrance    the first two layers in one
+    transforms  the maths of Winograd's algorithm
+    winograd    convolution by it, for layers with few zeros
     fourier     the Fourier transform of frames
     spectrogram the front end
     settings    what suits a machine

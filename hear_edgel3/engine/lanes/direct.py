@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hear_edgel3.engine.lanes.compiled import kernel, part
-from hear_edgel3.engine.lanes.entrance import First, copy_patch, source_of
-from hear_edgel3.engine.lanes.layer import Layer
-from hear_edgel3.engine.lanes.patches import Maps, Output, put_tile
+from hear_edgel3.engine.lanes.entrance import First, copy_patch
+from hear_edgel3.engine.lanes.layer import Facts, Layer, ends_of
+from hear_edgel3.engine.lanes.patches import Output, put_tile
 from hear_edgel3.engine.lanes.place import Place
 from hear_edgel3.engine.lanes.vectors import (
     add_scaled,
@@ -165,32 +165,15 @@ def make_kernel(rows: int, columns: int, lanes: int, strips: int) -> Callable[..
     patch = tall * wide * size
 
     @kernel
-    def convolve(
-        x: int,
-        n_in: int,
-        height: int,
-        width: int,
-        first: Any,
-        out: int,
-        width_out: int,
-        pool: int,
-        relu: bool,
-        n_out: int,
-        bias: int,
-        weights: Nonzeros,
-        framed: int,
-        room: int,
-    ) -> None:
+    def convolve(x: int, out: int, framed: int, room: int, facts: Facts, first: Any, weights: Nonzeros) -> None:
         zero = zeros(lanes, strips)
-        floor = zero if relu else splat(zero, np.float32(-np.inf))
         like, blank = tile_of(rows, columns, zero), tile_of(1, wide, zero)
-        maps = source_of(zero, first, Maps(x, height, width), columns, framed)
-        to = Output(out, height, width_out, pool, floor, n_out, bias)
-        block = weights.block
+        maps, to = ends_of(zero, facts, first, x, out, columns, framed)
+        n_in, block = facts.n_in, weights.block
         n_blocks = (n_in + block - 1) // block
-        across = (width_out + columns - 1) // columns
+        across = (facts.width_out + columns - 1) // columns
         sums = room + block * patch
-        for t in range(height // rows * across):
+        for t in range(facts.height // rows * across):
             top, left = t // across * rows, t % across * columns
             for b in range(n_blocks):
                 begin = b * block

@@ -3,20 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from hear_edgel3.engine.lanes.entrance import First, framed_size
+from hear_edgel3.engine.lanes.compiled import part
+from hear_edgel3.engine.lanes.entrance import First, framed_size, source_of
 from hear_edgel3.engine.lanes.memory import addresses
+from hear_edgel3.engine.lanes.patches import Maps, Output
 from hear_edgel3.engine.lanes.place import Place
+from hear_edgel3.engine.lanes.vectors import splat
+
+
+class Facts(NamedTuple):
+    """What a kernel is told of a layer.
+
+    Attributes:
+        n_in: input channels.
+        n_out: output channels.
+        height: rows of a strip of the input.
+        width: columns of the input.
+        width_out: columns that are computed.
+        pool: KEEP, HALVE or WHOLE.
+        relu: whether negative values become 0.
+        bias: address of a float32 for each output channel.
+    """
+
+    n_in: int
+    n_out: int
+    height: int
+    width: int
+    width_out: int
+    pool: int
+    relu: bool
+    bias: int
+
+
+@part
+def ends_of(zero: Any, facts: Facts, first: Any, x: int, out: int, columns: int, framed: int) -> tuple[Maps, Output]:
+    """Where patches come from, and where tiles go.
+
+    Args:
+        zero: a vector of zeros.
+        facts: of the layer.
+        first: the net's first layer, or None.
+        x: address of the input.
+        out: address of the output.
+        columns: of the tiles.
+        framed: address of room for the image with what is around it, if there is a first layer.
+    """
+    floor = zero if facts.relu else splat(zero, np.float32(-np.inf))
+    to = Output(out, facts.height, facts.width_out, facts.pool, floor, facts.n_out, facts.bias)
+    return source_of(zero, first, Maps(x, facts.height, facts.width), columns, framed), to
 
 
 class Layer:
     """A 3 by 3 convolution, or the net's first two, and what follows it.
 
     Args:
-        kernel: to call with the input, what the first layer is, the output, the weights, and room.
+        kernel: to call with the addresses of input, output, room for the image with what is around it and other room;
+            with facts, the first layer or None, and the weights.
         first: the net's first layer, if this is the second one and its input is the image; else None.
         weights: (n_out, n_in, 3, 3) float32.
         kept: a named tuple of what the kernel gets of them.
@@ -48,12 +94,13 @@ class Layer:
         self._kernel = kernel
         bias = np.ascontiguousarray(bias, np.float32)
         self._arrays = first, bias, kept  # which live as long as the addresses are used
-        self._before = (n_in, place.height, place.width, None if first is None else addresses(first))
-        self._after = (place.width_out, place.pool, place.relu, n_out, bias.ctypes.data, addresses(kept))
+        sizes = (n_in, n_out, place.height, place.width, place.width_out)
+        facts = Facts(*sizes, place.pool, place.relu, bias.ctypes.data)
+        self._more = (facts, None if first is None else addresses(first), addresses(kept))
         self._framed = 4 * framed * place.lanes
         self.size_out = place.size_out(n_out, place.tiles(rows, columns))
         self.room = (framed + room) * place.lanes
 
     def __call__(self, x: int, out: int, room: int) -> None:
         """Runs it; all are addresses."""
-        self._kernel(x, *self._before, out, *self._after, room, room + self._framed)
+        self._kernel(x, out, room, room + self._framed, *self._more)

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hear_edgel3.engine.lanes.compiled import kernel, part
-from hear_edgel3.engine.lanes.entrance import First, copy_patch, source_of
-from hear_edgel3.engine.lanes.layer import Layer
+from hear_edgel3.engine.lanes.entrance import First, copy_patch
+from hear_edgel3.engine.lanes.layer import Facts, Layer, ends_of
 from hear_edgel3.engine.lanes.patches import Maps, Output, expect_tile, put_tile
 from hear_edgel3.engine.lanes.place import Place
 from hear_edgel3.engine.lanes.transforms import BETWEEN, patch_into, tile_back, transformed
@@ -208,33 +208,17 @@ def make_kernel(rows: int, columns: int, lanes: int, strips: int, block: int, ti
     places = tall * wide
 
     @kernel
-    def convolve(
-        x: int,
-        n_in: int,
-        height: int,
-        width: int,
-        first: Any,
-        out: int,
-        width_out: int,
-        pool: int,
-        relu: bool,
-        n_out: int,
-        bias: int,
-        weights: Kept,
-        framed: int,
-        room: int,
-    ) -> None:
+    def convolve(x: int, out: int, framed: int, room: int, facts: Facts, first: Any, weights: Kept) -> None:
         zero = zeros(lanes, strips)
-        floor = zero if relu else splat(zero, np.float32(-np.inf))
         like, blank, line = tile_of(rows, columns, zero), tile_of(block, tiles, zero), tile_of(1, wide, zero)
-        maps = source_of(zero, first, Maps(x, height, width), columns, framed)
-        to = Output(out, height, width_out, pool, floor, n_out, bias)
+        maps, to = ends_of(zero, facts, first, x, out, columns, framed)
+        n_in = facts.n_in
         stride_in, stride_out = (n_in * tiles + _APART) * size, (GROUP * tiles + _APART) * size
         between = room + _PATCH * size
         inputs = between + BETWEEN * size
         work = Work(room, between, inputs, stride_in, inputs + places * stride_in, stride_out)
-        across = (width_out + columns - 1) // columns
-        total = height // rows * across
+        across = (facts.width_out + columns - 1) // columns
+        total = facts.height // rows * across
         for begin in range(0, total, tiles):
             for t in range(tiles):
                 number = min(begin + t, total - 1)
