@@ -145,8 +145,8 @@ def own(distill: Distill, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def l3(distill: Distill, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """SEA from SEA, trained for long enough; its teacher has no classes.
 
-    That is until it no longer matters how sums were rounded: after half as many steps, twice as wide, 0.05 to 0.53 of the
-    variance was explained, from run to run of different rounding or seed; now 0.57 to 0.62.
+    That is until it no longer matters how sums were rounded: after half as many steps, twice as wide, 0.05 to 0.53 of
+    the variance was explained, from run to run of different rounding or seed; now 0.57 to 0.62.
     """
     output = tmp_path_factory.mktemp("out") / "l3"
     options = {"width_mult": 0.1, "views": 3, "epochs": 20, "lr": 0.004, "patience": 100}
