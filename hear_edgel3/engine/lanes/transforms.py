@@ -52,10 +52,12 @@ def transformed(weights: np.ndarray, rows: int, columns: int, group: int, block:
     Returns:
         (n_out / group, places, group / block, n_in, block) float32.
     """
-    u = np.einsum("ra,oiab,cb->rcoi", _BY_SIZE[rows], weights.astype(np.float64), _BY_SIZE[columns])
     n_out, n_in = weights.shape[:2]
-    u = u.reshape((rows + 2) * (columns + 2), n_out // group, group // block, block, n_in)
-    return np.ascontiguousarray(u.transpose(1, 0, 2, 4, 3).astype(np.float32))
+    both = np.kron(_BY_SIZE[rows], _BY_SIZE[columns])  # (places, 9)
+    found = np.empty((n_out // group, len(both), group // block, n_in, block), np.float32)
+    for one, some in zip(found, weights.reshape(len(found), group // block, block, n_in, 9), strict=True):
+        one.reshape(len(both), -1)[:] = both @ some.transpose(3, 0, 2, 1).reshape(9, -1).astype(np.float64)
+    return found
 
 
 @part(inlined=True)
