@@ -92,8 +92,11 @@ def _places(plain: Plain, height: int, width: int, strips: int, images: int) -> 
     return places
 
 
-def _layers(plain: Plain, places: Sequence[Place], settings: Settings) -> list[Layer]:
-    """The layers: each by the way that suits its density, the first two as one where nothing is between them."""
+def _layers(plain: Plain, places: Sequence[Place], settings: Settings, twins: Sequence[Layer]) -> list[Layer]:
+    """The layers: each by the way that suits its density, the first two as one where nothing is between them.
+
+    Twins are the layers for another number of images, or none.
+    """
     begin = 1 if plain.relus[0] and places[0].pool == KEEP else 0
     layers: list[Layer] = []
     for i, (weights, bias, place) in enumerate(zip(plain.weights, plain.biases, places, strict=True)):
@@ -102,7 +105,9 @@ def _layers(plain: Plain, places: Sequence[Place], settings: Settings) -> list[L
         first = First.of(plain.weights[0], plain.biases[0]) if i == begin == 1 else None
         density = float(np.count_nonzero(weights) / weights.size)
         if i > 0 and density > settings.dense and len(bias) % GROUP == 0:
-            layers.append(Winograd(weights, bias, place, *tile_for(place), *settings.winograd, first))
+            twin = twins[len(layers)] if twins else None
+            assert twin is None or isinstance(twin, Winograd)  # the same density, the same kind
+            layers.append(Winograd(weights, bias, place, *tile_for(place), *settings.winograd, first, twin))
         else:
             layers.append(Direct(weights, bias, place, *settings.tile(place, density), first))
     return layers
@@ -129,18 +134,29 @@ class Together:
         strips: that an image is cut into.
         images: that share the vectors, whose lanes are their strips.
         settings: what suits the machine.
+        twin: the same for another number of images; it is not kept, but weights that serve both are.
 
     Attributes:
         images: as given.
         kinds: of the layers, for people.
     """
 
-    def __init__(self, plain: Plain, height: int, width: int, strips: int, images: int, settings: Settings) -> None:
+    def __init__(
+        self,
+        plain: Plain,
+        height: int,
+        width: int,
+        strips: int,
+        images: int,
+        settings: Settings,
+        twin: Together | None = None,
+    ) -> None:
         self.images = images
         self._scale, self._offset = np.float32(plain.scale), np.float32(plain.offset)
         self._shape = (strips, height // strips, width)
         self._n_out = len(plain.biases[-1])
-        self._layers = _layers(plain, _places(plain, height, width, strips, images), settings)
+        twins = [] if twin is None else twin._layers
+        self._layers: list[Layer] = _layers(plain, _places(plain, height, width, strips, images), settings, twins)
         self.kinds = [type(layer).__name__.lower() for layer in self._layers]
         self._sizes = (
             height * width * images,
@@ -193,7 +209,7 @@ class LanesNet:
     ) -> None:
         self._alone = Together(plain, height, width, strips, 1, settings)
         self.most = 1 if lanes is None else max(1, lanes // strips)
-        self._several = cache(lambda: Together(plain, height, width, strips, self.most, settings))
+        self._several = cache(lambda: Together(plain, height, width, strips, self.most, settings, self._alone))
         self._n_out = len(plain.biases[-1])
 
     @property

@@ -70,6 +70,10 @@ class Winograd(Layer):
         block: outputs at once in registers.
         tiles: tiles at once in registers.
         first: the net's first layer, if this is the second one and its input is the image.
+        twin: a layer of the same weights and tiles, which then are not transformed and kept once more.
+
+    Attributes:
+        kept: of the weights.
     """
 
     def __init__(
@@ -82,12 +86,13 @@ class Winograd(Layer):
         block: int,
         tiles: int,
         first: First | None = None,
+        twin: Winograd | None = None,
     ) -> None:
-        kept = Kept(transformed(weights, rows, columns, GROUP, block))
+        self.kept: Kept = twin.kept if twin is not None else Kept(transformed(weights, rows, columns, GROUP, block))
         places = (rows + 2) * (columns + 2)
         room = _PATCH + BETWEEN + places * (weights.shape[1] * tiles + _APART + GROUP * tiles + _APART)
         kernel = make_kernel(rows, columns, place.lanes, place.strips, block, tiles)
-        super().__init__(kernel, first, weights, kept, bias, place, rows, columns, room)
+        super().__init__(kernel, first, weights, self.kept, bias, place, rows, columns, room)
 
 
 class Kept(NamedTuple):
