@@ -14,10 +14,11 @@ import soundfile
 import torch
 
 import hear_edgel3
-from hear_edgel3 import audio as audio_module
-from hear_edgel3.audio import AudioFile, check_finite, hear_batch, mono, to_samples
+from hear_edgel3.audio import samples as audio_module
+from hear_edgel3.audio.file import AudioFile
+from hear_edgel3.audio.samples import check_finite, hear_batch, mono, to_samples
 from hear_edgel3.errors import AudioFileError, HearEdgeL3Error, InvalidAudio, InvalidOption
-from hear_edgel3.extractor import Extractor
+from hear_edgel3.extractor.extractor import Extractor
 from support import signals
 
 

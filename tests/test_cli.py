@@ -19,12 +19,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hear_edgel3
-from hear_edgel3.checkpoint_file import encode
+from hear_edgel3.audio.find import audio_files
 from hear_edgel3.cli import embed, main
-from hear_edgel3.extractor import Extractor
-from hear_edgel3.outputs import output_path, plan_outputs
-from hear_edgel3.registry import list_configurations
-from hear_edgel3.sources import audio_files
+from hear_edgel3.extractor.extractor import Extractor
+from hear_edgel3.extractor.npz import output_path, plan_outputs
+from hear_edgel3.registry.names import list_configurations
+from hear_edgel3.weights.file import encode
 from support import signals, synthetic
 
 SCRIPT = Path(sysconfig.get_path("scripts")) / "hear-edgel3"

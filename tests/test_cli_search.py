@@ -14,7 +14,7 @@ import soundfile
 
 import hear_edgel3
 from hear_edgel3.cli import main
-from hear_edgel3.dataset import Dataset, Description
+from hear_edgel3.dataset.dataset import Dataset, Description
 from hear_edgel3.errors import DatasetError
 from hear_edgel3.search import SoundSearch
 from hear_edgel3.search.duplicates import THRESHOLD

@@ -19,12 +19,13 @@ import soundfile
 import torch
 
 import hear_edgel3
-from hear_edgel3.checkpoint_file import encode
+from hear_edgel3.audio.resample import resample
 from hear_edgel3.cli import main
-from hear_edgel3.labels import Label
-from hear_edgel3.registry import resolve
-from hear_edgel3.resample import resample
-from hear_edgel3.tagging import ClipTags, Tagger
+from hear_edgel3.registry.labels import Label
+from hear_edgel3.registry.names import resolve
+from hear_edgel3.tagging.tagger import Tagger
+from hear_edgel3.tagging.tags import ClipTags
+from hear_edgel3.weights.file import encode
 from support import signals
 
 SCRIPT = Path(sysconfig.get_path("scripts")) / "hear-edgel3"
@@ -88,7 +89,7 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
     def loads(*arguments: object, **options: object) -> None:
         pytest.fail("a net was loaded")
 
-    monkeypatch.setattr("hear_edgel3.tagging.Tagger", loads)
+    monkeypatch.setattr("hear_edgel3.tagging.tagger.Tagger", loads)
 
 
 # --- what is printed ---
@@ -486,7 +487,7 @@ def test_help_names_every_flag(capsys: Captured) -> None:
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """What would be drawn, without the time that drawing takes; tests/test_plot.py draws."""
     calls: list[tuple[Any, ...]] = []
-    monkeypatch.setattr("hear_edgel3.plot.draw_tags", lambda *arguments: calls.append(arguments))
+    monkeypatch.setattr("hear_edgel3.tagging.plot.draw_tags", lambda *arguments: calls.append(arguments))
     return calls
 
 
@@ -584,7 +585,7 @@ def test_a_picture_that_fails(capsys: Captured, monkeypatch: pytest.MonkeyPatch)
     def fails(*arguments: object) -> None:
         raise MemoryError("no room")
 
-    monkeypatch.setattr("hear_edgel3.plot.draw_tags", fails)
+    monkeypatch.setattr("hear_edgel3.tagging.plot.draw_tags", fails)
     clip("a.wav")
     assert run("a.wav", "--plot", "out.png") == 1
     assert capsys.readouterr() == ("", "error: a.wav: no room\n")

@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import nn
 
-from hear_edgel3 import complexity
-from hear_edgel3.complexity import Complexity, measure, peak_memory, receptive_field
-from hear_edgel3.nets.l3 import L3Net
-from hear_edgel3.nets.mobilenetv3 import MobileNetV3
-from hear_edgel3.registry import list_configurations, resolve
+from hear_edgel3.extractor import complexity
+from hear_edgel3.extractor.complexity import Complexity, measure, peak_memory, receptive_field
+from hear_edgel3.families.l3.net import L3Net
+from hear_edgel3.families.mobilenetv3.net import MobileNetV3
+from hear_edgel3.registry.names import list_configurations, resolve
 
 # name: parameters, 1e9 MACs of the whole net over ten seconds, as the authors count them
 TABLE = {

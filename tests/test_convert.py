@@ -33,14 +33,14 @@ from hear_edgel3.errors import (
     WeightsMismatch,
     WeightsNotFound,
 )
-from hear_edgel3.registry import checkpoints
-from hear_edgel3.weights import cache_folder
+from hear_edgel3.families.formats.keras import read_layers
+from hear_edgel3.registry.names import checkpoints
+from hear_edgel3.weights.cache import cache_folder
+from hear_edgel3.weights.convert import convert
+from hear_edgel3.weights.upstream import git_blob_id
 from support import signals, synthetic
 from support.loopback import FileServer, from_upstream, put_in_table
 from weights_convert.__main__ import main
-from weights_convert.convert import convert
-from weights_convert.keras_h5 import read_layers
-from weights_convert.upstream import git_blob_id
 
 SEA, SPARSE = synthetic.row("sea_64"), synthetic.row("sparse_95")
 
@@ -502,7 +502,7 @@ def test_damage_in_the_hdf5_structure_never_escapes_as_another_error(plain: byte
 
 
 def test_a_gzip_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("weights_convert.keras_h5._MAX_BYTES", 1 << 20)
+    monkeypatch.setattr("hear_edgel3.families.formats.keras._MAX_BYTES", 1 << 20)
     (tmp_path / "x.h5.gz").write_bytes(gzip.compress(b"\x89HDF\r\n\x1a\n" + bytes(1 << 20)))
     with pytest.raises(WeightsCorrupt, match="unpacks to more than 1 MB"):
         convert(SEA, tmp_path / "x.h5.gz")

@@ -29,14 +29,15 @@ import torch
 
 import hear_edgel3
 import hear_edgel3.custom
-from hear_edgel3 import distillation
-from hear_edgel3.checkpoint_file import read_tensors
 from hear_edgel3.cli import distill as command_line
 from hear_edgel3.cli import main
-from hear_edgel3.distillation import Recipe, clips, examples, result, training
-from hear_edgel3.distillation.clips import find_clips
-from hear_edgel3.distillation.recipe import STUDENTS
-from hear_edgel3.distillation.student import Student, make_space
+from hear_edgel3.distillation import corpus as clips
+from hear_edgel3.distillation import examples, result, training
+from hear_edgel3.distillation import run as distillation
+from hear_edgel3.distillation.corpus import find_clips
+from hear_edgel3.distillation.recipe import STUDENTS, Recipe
+from hear_edgel3.distillation.space import make_space
+from hear_edgel3.distillation.student import Student
 from hear_edgel3.distillation.teacher import Teacher
 from hear_edgel3.errors import (
     AudioFileError,
@@ -48,8 +49,9 @@ from hear_edgel3.errors import (
     UnknownConfiguration,
     WeightsNotFound,
 )
-from hear_edgel3.registry import local
-from hear_edgel3.tagging import Tagger
+from hear_edgel3.registry import folder as local
+from hear_edgel3.tagging.tagger import Tagger
+from hear_edgel3.weights.file import read_tensors
 from support import signals
 
 RATE = 16000
@@ -417,7 +419,7 @@ def test_every_option_has_a_flag(monkeypatch: pytest.MonkeyPatch, capsys: Captur
         given.append({"teacher": teacher, "audio": audio, "output": output, **options})
         return Path(output)
 
-    monkeypatch.setattr("hear_edgel3.distillation.distill", distill)
+    monkeypatch.setattr("hear_edgel3.distillation.run.distill", distill)
     required = ["distill", "--teacher", "t", "--audio", "a", "b", "-o", "o"]
     values: dict[str, Any] = {
         "name": "n",
@@ -1364,7 +1366,7 @@ def full_disk(monkeypatch: pytest.MonkeyPatch, calls: int) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         fsync(descriptor)
 
-    monkeypatch.setattr("hear_edgel3.atomic.os.fsync", full)
+    monkeypatch.setattr("hear_edgel3.disk.atomic.os.fsync", full)
 
 
 @pytest.mark.parametrize(

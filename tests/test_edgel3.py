@@ -33,7 +33,7 @@ from hear_edgel3.errors import (
     OutputError,
     WeightsNotFound,
 )
-from hear_edgel3.extractor import Extractor
+from hear_edgel3.extractor.extractor import Extractor
 from support import oracle, resampy022, signals, synthetic
 
 

@@ -25,15 +25,16 @@ import torch
 from torch import nn
 
 import hear_edgel3
-from hear_edgel3 import engine as engines
 from hear_edgel3.cli import main
-from hear_edgel3.engine import Choice, Runner, folded, modules_of
+from hear_edgel3.engine import folded
 from hear_edgel3.engine import numba as numba_engine
-from hear_edgel3.engine.lanes import compiled
+from hear_edgel3.engine import runner as engines
+from hear_edgel3.engine.kernels import jit as compiled
+from hear_edgel3.engine.runner import Choice, Runner, modules_of
 from hear_edgel3.errors import InvalidOption, MissingExtra
-from hear_edgel3.extractor import Extractor
-from hear_edgel3.nets.l3 import L3Net
-from hear_edgel3.registry import resolve
+from hear_edgel3.extractor.extractor import Extractor
+from hear_edgel3.families.l3.net import L3Net
+from hear_edgel3.registry.names import resolve
 from support import signals
 
 # Of an embedding's peak. On noise, float32 sums are all that differs from float64: observed at most 1.1e-6.

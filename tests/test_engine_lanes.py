@@ -12,14 +12,14 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from hear_edgel3.engine.lanes.direct import Direct, Nonzeros
-from hear_edgel3.engine.lanes.entrance import First
-from hear_edgel3.engine.lanes.net import LanesNet, Plain, lanes_for, strips_for
-from hear_edgel3.engine.lanes.place import HALVE, KEEP, WHOLE, Place
-from hear_edgel3.engine.lanes.settings import Settings
-from hear_edgel3.engine.lanes.transforms import transformed
-from hear_edgel3.engine.lanes.winograd import GROUP, Winograd, tile_for
-from hear_edgel3.nets.l3 import L3Net
+from hear_edgel3.engine.kernels.direct import Direct, Nonzeros
+from hear_edgel3.engine.kernels.first_layer import First
+from hear_edgel3.engine.kernels.network import LanesNet, Plain, lanes_for, strips_for
+from hear_edgel3.engine.kernels.settings import Settings
+from hear_edgel3.engine.kernels.shape import HALVE, KEEP, WHOLE, Place
+from hear_edgel3.engine.kernels.winograd import GROUP, Winograd, tile_for
+from hear_edgel3.engine.kernels.winograd_maths import transformed
+from hear_edgel3.families.l3.net import L3Net
 
 # LLVM splits vectors that are wider than the machine's, so that all of them run anywhere.
 LANES = [4, 8, 16]

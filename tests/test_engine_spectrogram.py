@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from hear_edgel3.engine.lanes import spectrogram
+from hear_edgel3.engine.kernels import mel as spectrogram
 from hear_edgel3.engine.numba import CompiledL3
-from hear_edgel3.frontends.l3 import L3MelSpectrogram
-from hear_edgel3.nets.l3 import L3Net
-from hear_edgel3.registry import resolve
+from hear_edgel3.families.l3.frontend import L3MelSpectrogram
+from hear_edgel3.families.l3.net import L3Net
+from hear_edgel3.registry.names import resolve
 from support import signals
 
 # Decibels. Both compute in float64 and round once to float32, whose steps at 80 dB are 7.6e-6; observed: 0 for all but

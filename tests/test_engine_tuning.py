@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from hear_edgel3.cli import main
-from hear_edgel3.engine.lanes import compiled, settings, tuning
-from hear_edgel3.engine.lanes.settings import Settings, settings_file
+from hear_edgel3.engine.kernels import jit as compiled
+from hear_edgel3.engine.kernels import settings, tuning
+from hear_edgel3.engine.kernels.settings import Settings, settings_file
 from hear_edgel3.errors import OutputError
 
 OTHER = Settings((6, 4), (48, 24), 0.2, 0.31, (4, 3))

@@ -14,11 +14,11 @@ import pytest
 import torch
 
 import hear_edgel3
-from hear_edgel3.engine import names as engine_names
-from hear_edgel3.extractor import Extractor
-from hear_edgel3.frontends.l3 import mel_filter_bank
+from hear_edgel3.engine.runner import names as engine_names
+from hear_edgel3.extractor.extractor import Extractor
+from hear_edgel3.families.l3.frontend import mel_filter_bank
+from hear_edgel3.weights.convert import convert
 from support import oracle, signals, synthetic
-from weights_convert.convert import convert
 
 ENGINES = [name for name in engine_names() if name != "auto"]
 

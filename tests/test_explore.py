@@ -21,18 +21,19 @@ import soundfile
 import torch
 
 from hear_edgel3.cli import main
-from hear_edgel3.clips import read_clips
-from hear_edgel3.dataset import Dataset, text_of_path
+from hear_edgel3.dataset.dataset import Dataset
+from hear_edgel3.dataset.file_means import read_clips
+from hear_edgel3.disk.paths import text_of_path
 from hear_edgel3.errors import DatasetError, InvalidOption, MissingExtra, OutputError, UnknownConfiguration
 from hear_edgel3.explore import projection, sounds, spectrograms
 from hear_edgel3.explore.build import explore
 from hear_edgel3.explore.folders import below, common_folder
 from hear_edgel3.explore.page import as_json
 from hear_edgel3.explore.projection import project
-from hear_edgel3.labels import labels
+from hear_edgel3.registry.labels import labels
 from hear_edgel3.search.neighbours import nearest
 from hear_edgel3.search.space import Space
-from hear_edgel3.tagging import Tagger
+from hear_edgel3.tagging.tagger import Tagger
 from support import signals
 from support.datasets import description, write_rows
 

@@ -17,14 +17,15 @@ import pytest
 import soundfile
 import torch
 
-from hear_edgel3.clips import read_clips
-from hear_edgel3.dataset import Dataset, text_of_path
+from hear_edgel3.dataset.dataset import Dataset
+from hear_edgel3.dataset.file_means import read_clips
+from hear_edgel3.disk.paths import text_of_path
 from hear_edgel3.explore import spectrograms
 from hear_edgel3.explore.build import explore
 from hear_edgel3.explore.projection import project
 from hear_edgel3.search.neighbours import nearest
 from hear_edgel3.search.space import Space
-from hear_edgel3.tagging import Tagger
+from hear_edgel3.tagging.tagger import Tagger
 from support import chromium, signals
 from support.datasets import description, write_rows
 

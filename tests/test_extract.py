@@ -21,13 +21,14 @@ import soundfile
 import torch
 
 import hear_edgel3
-from hear_edgel3.audio import AudioFile
+from hear_edgel3.audio.file import AudioFile
 from hear_edgel3.cli import main
-from hear_edgel3.dataset import Dataset, Description, embeddings_of, path_of_text
+from hear_edgel3.dataset.dataset import Dataset, Description, embeddings_of
+from hear_edgel3.disk.paths import path_of_text
 from hear_edgel3.errors import AudioFileError, DatasetError, InvalidOption, OutputError, WeightsMismatch
-from hear_edgel3.extractor import Extractor
+from hear_edgel3.extractor.extractor import Extractor
 from hear_edgel3.jobs import manifest, partition, plan, reading, writer
-from hear_edgel3.jobs import part as parts
+from hear_edgel3.jobs import worker as parts
 from hear_edgel3.jobs.batching import Batcher
 from hear_edgel3.jobs.manifest import Item
 from support import signals

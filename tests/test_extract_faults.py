@@ -16,10 +16,10 @@ import pytest
 import soundfile
 
 import hear_edgel3
-from hear_edgel3.dataset import Dataset, Description
+from hear_edgel3.dataset.dataset import Dataset, Description
 from hear_edgel3.errors import ComputationError
-from hear_edgel3.jobs import part as parts
 from hear_edgel3.jobs import plan
+from hear_edgel3.jobs import worker as parts
 from hear_edgel3.jobs.manifest import list_items
 from support import signals
 

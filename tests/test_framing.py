@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hear_edgel3.errors import InvalidOption
-from hear_edgel3.framing import CentredFraming, EdgeL3Framing
-from hear_edgel3.windows import windows_of_batch, windows_of_stream
+from hear_edgel3.framing.cutting import windows_of_batch, windows_of_stream
+from hear_edgel3.framing.rules import CentredFraming, EdgeL3Framing
 from support import oracle
 
 

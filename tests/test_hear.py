@@ -14,10 +14,11 @@ import pytest
 import torch
 
 import hear_edgel3
+from hear_edgel3.audio.filter_bank import filter_bank
+from hear_edgel3.audio.resample import resample
 from hear_edgel3.errors import InvalidAudio, InvalidOption
-from hear_edgel3.extractor import Extractor
-from hear_edgel3.registry import checkpoints
-from hear_edgel3.resample import filter_bank, resample
+from hear_edgel3.extractor.extractor import Extractor
+from hear_edgel3.registry.names import checkpoints
 from support import oracle, resampy022, signals, synthetic
 
 

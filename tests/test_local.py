@@ -18,7 +18,6 @@ import torch
 
 import hear_edgel3
 import hear_edgel3.custom
-from hear_edgel3.checkpoint_file import encode, sha256_of
 from hear_edgel3.cli import main
 from hear_edgel3.errors import (
     ConfigurationError,
@@ -29,20 +28,13 @@ from hear_edgel3.errors import (
     WeightsMismatch,
     WeightsNotFound,
 )
-from hear_edgel3.extractor import Extractor
-from hear_edgel3.registry import (
-    BUILT_IN,
-    by_name,
-    checkpoints,
-    families,
-    list_configurations,
-    local,
-    published,
-    resolve,
-)
-from hear_edgel3.registry.schema import Local
-from hear_edgel3.tagging import Tagger
-from hear_edgel3.weights import locate, origin
+from hear_edgel3.extractor.extractor import Extractor
+from hear_edgel3.families.schema import Local
+from hear_edgel3.registry import folder as local
+from hear_edgel3.registry.names import BUILT_IN, by_name, checkpoints, families, list_configurations, published, resolve
+from hear_edgel3.tagging.tagger import Tagger
+from hear_edgel3.weights.file import encode, sha256_of
+from hear_edgel3.weights.locate import locate, origin
 from support import signals
 from weights_convert.__main__ import main as weights_convert
 
@@ -503,7 +495,7 @@ def nothing_to_fetch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.hf_hub_download", refuse)
-    monkeypatch.setattr("hear_edgel3.weights._from_upstream", refuse)
+    monkeypatch.setattr("hear_edgel3.weights.locate._from_upstream", refuse)
     monkeypatch.chdir(tmp_path)
 
 

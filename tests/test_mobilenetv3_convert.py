@@ -35,16 +35,17 @@ from hear_edgel3.errors import (
     WeightsMismatch,
     WeightsNotFound,
 )
-from hear_edgel3.nets.mobilenetv3 import MobileNetV3
-from hear_edgel3.registry import Checkpoint, resolve
-from hear_edgel3.weights import cache_folder
+from hear_edgel3.families.formats.pytorch import read_state_dict
+from hear_edgel3.families.mobilenetv3.net import MobileNetV3
+from hear_edgel3.families.schema import Checkpoint
+from hear_edgel3.registry.names import resolve
+from hear_edgel3.weights.cache import cache_folder
+from hear_edgel3.weights.convert import convert
+from hear_edgel3.weights.upstream import checksums, download, expected_checksum, is_published
 from support import signals
 from support.loopback import FakeHub, FileServer, from_upstream, put_in_table, use_hub
 from weights_convert.__main__ import main
-from weights_convert.convert import convert
 from weights_convert.publish import publish
-from weights_convert.pytorch_pt import read_state_dict
-from weights_convert.upstream import checksums, download, expected_checksum, is_published
 
 State = dict[str, torch.Tensor]
 Captured = pytest.CaptureFixture[str]

@@ -20,15 +20,16 @@ import soundfile
 import torch
 
 import hear_edgel3
-from hear_edgel3.engine import Runner
-from hear_edgel3.engine import names as engine_names
-from hear_edgel3.extractor import Extractor
-from hear_edgel3.frontends.mobilenetv3 import MobileNetV3MelSpectrogram, kaldi_mel_bank
-from hear_edgel3.nets import mobilenetv3_layout as layouts
-from hear_edgel3.nets.mobilenetv3 import MobileNetV3
-from hear_edgel3.registry import Component, Configuration, resolve
+from hear_edgel3.engine.runner import Runner
+from hear_edgel3.engine.runner import names as engine_names
+from hear_edgel3.extractor.extractor import Extractor
+from hear_edgel3.families.mobilenetv3 import layout as layouts
+from hear_edgel3.families.mobilenetv3.frontend import MobileNetV3MelSpectrogram, kaldi_mel_bank
+from hear_edgel3.families.mobilenetv3.net import MobileNetV3
+from hear_edgel3.families.schema import Component, Configuration
+from hear_edgel3.registry.names import resolve
+from hear_edgel3.weights.convert import convert
 from support import mobilenetv3_reference as reference
-from weights_convert.convert import convert
 
 ENGINES = [name for name in engine_names() if name not in ("auto", "numba")]  # numba runs the L3 family
 FEATURES = (

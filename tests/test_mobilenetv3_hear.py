@@ -22,11 +22,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hear_edgel3
+from hear_edgel3.audio.rates import resampled_length
+from hear_edgel3.audio.resample import resample
 from hear_edgel3.errors import InvalidAudio, InvalidOption
-from hear_edgel3.extractor import Extractor
-from hear_edgel3.framing import CentredFraming
-from hear_edgel3.resample import resample, resampled_length
-from hear_edgel3.windows import windows_of_batch, windows_of_stream
+from hear_edgel3.extractor.extractor import Extractor
+from hear_edgel3.framing.cutting import windows_of_batch, windows_of_stream
+from hear_edgel3.framing.rules import CentredFraming
 from support import mobilenetv3_reference as reference
 from support import signals
 from support.write_weights import MOBILENETV3
@@ -336,8 +337,8 @@ def test_long_clips_are_cut_as_they_are_read(n_samples: int, rate: int, load, mo
     expected, times = extractor.timestamp_embeddings(audio)
     sparse, _ = extractor.timestamp_embeddings(audio, hop_ms=170.3)
     scenes = extractor.scene_embeddings(audio)
-    monkeypatch.setattr("hear_edgel3.extractor._LONGEST_AT_ONCE", 8192)
-    monkeypatch.setattr("hear_edgel3.extractor.windows_of_batch", must_not_run)
+    monkeypatch.setattr("hear_edgel3.extractor.extractor._LONGEST_AT_ONCE", 8192)
+    monkeypatch.setattr("hear_edgel3.extractor.extractor.windows_of_batch", must_not_run)
     embeddings, same_times = extractor.timestamp_embeddings(audio)
     assert torch.equal(same_times, times)
     assert_same(embeddings, expected)
@@ -354,8 +355,8 @@ def must_not_run(*arguments: object) -> None:
 def test_scenes_of_long_clips_are_cut_as_they_are_read(rate: int, load, monkeypatch: pytest.MonkeyPatch) -> None:
     extractor, audio = load("mn01_as", rate), clips(11 * rate + 1, 2, rate)
     expected = extractor.scene_embeddings(audio)
-    monkeypatch.setattr("hear_edgel3.extractor._LONGEST_AT_ONCE", 1 << 17)
-    monkeypatch.setattr("hear_edgel3.extractor.windows_of_batch", must_not_run)
+    monkeypatch.setattr("hear_edgel3.extractor.extractor._LONGEST_AT_ONCE", 1 << 17)
+    monkeypatch.setattr("hear_edgel3.extractor.extractor.windows_of_batch", must_not_run)
     window = extractor.configuration.checkpoint.scene.window
     assert window is not None
     assert window < audio.shape[1]

@@ -21,11 +21,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hear_edgel3
-from hear_edgel3 import registry
-from hear_edgel3.checkpoint_file import encode
 from hear_edgel3.errors import InvalidOption, UnknownConfiguration
-from hear_edgel3.extractor import Extractor
-from hear_edgel3.registry import Checkpoint, Configuration, find, list_configurations, resolve, with_features
+from hear_edgel3.extractor.extractor import Extractor
+from hear_edgel3.families.schema import Checkpoint, Configuration
+from hear_edgel3.registry import names as registry
+from hear_edgel3.registry.names import find, list_configurations, resolve, with_features
+from hear_edgel3.weights.file import encode
 from support import make_configs, signals
 
 UPSTREAM = json.loads(make_configs.TARGET.read_text())
@@ -832,7 +833,7 @@ from hear_edgel3.cli import main
 with contextlib.redirect_stdout(io.StringIO()) as out:
     assert main(["list"]) == main(["list", "--json"]) == main(["list", "--family", "mobilenetv3"]) == 0
 assert "mn10_as_fc_s2211" in out.getvalue()
-heavy = {{"torch", "safetensors", "huggingface_hub", "hear_edgel3.nets.mobilenetv3"}} & set(sys.modules)
+heavy = {{"torch", "safetensors", "huggingface_hub", "hear_edgel3.families.mobilenetv3.net"}} & set(sys.modules)
 assert not heavy, heavy
 """
     done = subprocess.run(

@@ -14,13 +14,14 @@ import pytest
 import torch
 from torch import nn
 
-from hear_edgel3 import complexity
-from hear_edgel3.frontends import mobilenetv3 as frontends
-from hear_edgel3.frontends.mobilenetv3 import MobileNetV3MelSpectrogram
-from hear_edgel3.nets import mobilenetv3_layout as layouts
-from hear_edgel3.nets.mobilenetv3 import MobileNetV3
-from hear_edgel3.registry import Checkpoint, Configuration, checkpoints
-from hear_edgel3.registry.mobilenetv3 import architecture
+from hear_edgel3.extractor import complexity
+from hear_edgel3.families.mobilenetv3 import frontend as frontends
+from hear_edgel3.families.mobilenetv3 import layout as layouts
+from hear_edgel3.families.mobilenetv3.frontend import MobileNetV3MelSpectrogram
+from hear_edgel3.families.mobilenetv3.net import MobileNetV3
+from hear_edgel3.families.mobilenetv3.rows import architecture
+from hear_edgel3.families.schema import Checkpoint, Configuration
+from hear_edgel3.registry.names import checkpoints
 from support import mobilenetv3_reference as reference
 from support import signals
 from support.mobilenetv3_reference import Spec

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hear_edgel3.audio import mono_block
+from hear_edgel3.audio.pcm import PCM_FORMATS, PcmDecoder
+from hear_edgel3.audio.samples import mono_block
 from hear_edgel3.errors import InvalidOption
-from hear_edgel3.pcm import PCM_FORMATS, PcmDecoder
 from support import signals
 
 # What libsndfile calls them, to have its encoder as a witness.

@@ -18,14 +18,15 @@ import torch
 from matplotlib import image
 from matplotlib.figure import Figure
 
-from hear_edgel3 import plot
-from hear_edgel3.checkpoint_file import encode
+from hear_edgel3.audio.resample import resample
 from hear_edgel3.errors import AudioFileError, InvalidOption, MissingExtra, OutputError
-from hear_edgel3.labels import labels
-from hear_edgel3.plot import check_plot, draw_tags
-from hear_edgel3.registry import resolve
-from hear_edgel3.resample import resample
-from hear_edgel3.tagging import ClipTags, Tagger
+from hear_edgel3.registry.labels import labels
+from hear_edgel3.registry.names import resolve
+from hear_edgel3.tagging import plot
+from hear_edgel3.tagging.plot import check_plot, draw_tags
+from hear_edgel3.tagging.tagger import Tagger
+from hear_edgel3.tagging.tags import ClipTags
+from hear_edgel3.weights.file import encode
 from support import signals
 
 RATE = 32000
@@ -363,7 +364,7 @@ def test_tagging_does_not_import_matplotlib(folder: Path) -> None:
         f"assert main(['tag', 'a.wav', '-c', 'mn01_as', '--weights', {str(folder)!r}, '--top', '1']) == 0\n"
         "hear_edgel3.tag('a.wav', 'mn01_as', "
         f"weights={str(folder)!r}, window=0.2)\n"
-        "import hear_edgel3.plot\n"
+        "import hear_edgel3.tagging.plot\n"
         "assert not [name for name in sys.modules if name.split('.')[0] == 'matplotlib']\n"
         "print('none')\n"
     )

@@ -15,11 +15,11 @@ from safetensors.torch import save_file
 
 import hear_edgel3
 from hear_edgel3.errors import DownloadError, WeightsCorrupt, WeightsMismatch, WeightsNotFound
-from hear_edgel3.registry import Checkpoint, HubFile
+from hear_edgel3.families.schema import Checkpoint, HubFile
+from hear_edgel3.weights.convert import convert
 from support import synthetic
 from support.loopback import FakeHub, from_upstream, no_waiting, put_in_table, use_hub
 from weights_convert.__main__ import main
-from weights_convert.convert import convert
 from weights_convert.publish import publish
 
 ROW = synthetic.row("sea_64")

@@ -14,8 +14,8 @@ import soundfile
 import torch
 
 from hear_edgel3.errors import InvalidOption, OutputError
-from hear_edgel3.labels import labels as label_list
-from hear_edgel3.tagging import ClipTags
+from hear_edgel3.registry.labels import labels as label_list
+from hear_edgel3.tagging.tags import ClipTags
 
 # Benchmarks are run from the repository. Last in the path: the installed package comes first.
 sys.path.append(str(Path(__file__).parents[1]))

@@ -13,8 +13,8 @@ import soundfile
 
 import hear_edgel3
 from hear_edgel3.cli import main
-from hear_edgel3.registry import checkpoints
-from hear_edgel3.streaming import AudioStream
+from hear_edgel3.extractor.streaming import AudioStream
+from hear_edgel3.registry.names import checkpoints
 from support import signals
 from support.datasets import write_part
 

@@ -8,16 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from hear_edgel3.audio.filter_bank import filter_bank
+from hear_edgel3.audio.rates import check_rate, minimum_samples, resampled_length
+from hear_edgel3.audio.resample import StreamResampler, resample, resample_blocks
 from hear_edgel3.errors import InvalidAudio, InvalidOption
-from hear_edgel3.resample import (
-    StreamResampler,
-    check_rate,
-    filter_bank,
-    minimum_samples,
-    resample,
-    resample_blocks,
-    resampled_length,
-)
 from support import resampy022, signals
 
 # The 15 pairs of the reference, and odd ones: no common factor, extreme, and long periods.

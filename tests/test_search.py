@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hear_edgel3.clips import read_clips
-from hear_edgel3.dataset import Dataset
+from hear_edgel3.dataset.dataset import Dataset
+from hear_edgel3.dataset.file_means import read_clips
 from hear_edgel3.errors import DatasetError, InvalidOption, MissingExtra, OutputError
 from hear_edgel3.search import SoundSearch, build_index, duplicates, find_duplicates, neighbours
 from hear_edgel3.search import index as index_module
@@ -549,7 +549,7 @@ def test_an_index_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Mon
     def refuses(*arguments: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("hear_edgel3.atomic.os.replace", refuses)
+    monkeypatch.setattr("hear_edgel3.disk.atomic.os.replace", refuses)
     with pytest.raises(OutputError, match=r"cannot write .*_index\.usearch: Permission denied"):
         build_index(rows_of(tmp_path), 1)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.parquet", "b.parquet"]

@@ -15,9 +15,9 @@ import torch
 import hear_edgel3
 from hear_edgel3 import Tagger
 from hear_edgel3.errors import InvalidAudio, InvalidOption, StreamFinished
-from hear_edgel3.extractor import Extractor
-from hear_edgel3.streaming import AudioStream, Moment
-from hear_edgel3.tag_stream import TagStream
+from hear_edgel3.extractor.extractor import Extractor
+from hear_edgel3.extractor.streaming import AudioStream, Moment
+from hear_edgel3.tagging.stream import TagStream
 from support import signals
 
 # Of the peak. A window alone and one in a batch differ by the order of float32 sums (5e-6, as in test_hear.py), and the

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hear_edgel3
-from hear_edgel3.checkpoint_file import encode, read_tensors
+from hear_edgel3.audio.resample import resample
 from hear_edgel3.errors import (
     AudioFileError,
     InvalidAudio,
@@ -25,12 +25,13 @@ from hear_edgel3.errors import (
     WeightsMismatch,
     WeightsNotFound,
 )
-from hear_edgel3.labels import Label, labels
-from hear_edgel3.registry import checkpoints, list_configurations, resolve
-from hear_edgel3.resample import resample
-from hear_edgel3.tagging import ClipTags, Tag, Tagger, check_windows, tag
+from hear_edgel3.registry.labels import Label, labels
+from hear_edgel3.registry.names import checkpoints, list_configurations, resolve
+from hear_edgel3.tagging.tagger import Tagger, check_windows, tag
+from hear_edgel3.tagging.tags import ClipTags, Tag
+from hear_edgel3.weights.convert import convert
+from hear_edgel3.weights.file import encode, read_tensors
 from support import signals
-from weights_convert.convert import convert
 
 RATE = 32000
 NETS = ("mn01_as", "mn02_as", "mn10_as_hop_25", "mn10_as_fc")  # three front ends and heads, and two widths

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hear_edgel3.tail import Tail
+from hear_edgel3.audio.buffer import Tail
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(-5, 30)), max_size=30))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from hear_edgel3.frontends.l3 import mel_filter_bank
+from hear_edgel3.families.l3.frontend import mel_filter_bank
 
 
 @pytest.mark.parametrize(("sample_rate", "n_fft", "n_mels"), [(8000, 1024, 64), (48000, 2048, 256)])

@@ -16,7 +16,6 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import hear_edgel3
-from hear_edgel3 import weights
 from hear_edgel3.errors import (
     DownloadError,
     InvalidOption,
@@ -26,7 +25,8 @@ from hear_edgel3.errors import (
     WeightsMismatch,
     WeightsNotFound,
 )
-from hear_edgel3.registry import Checkpoint
+from hear_edgel3.families.schema import Checkpoint
+from hear_edgel3.weights import locate as weights
 from support import synthetic
 from support.loopback import (
     REVISION,

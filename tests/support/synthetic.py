@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hear_edgel3.registry import Checkpoint, resolve
+from hear_edgel3.families.schema import Checkpoint
+from hear_edgel3.registry.names import resolve
 from support import oracle
 
 DATA = Path(__file__).parents[1] / "data"
