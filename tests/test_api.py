@@ -17,15 +17,15 @@ import pytest
 import torch
 
 import hear_edgel3
-from hear_edgel3.engine import Runner
-from hear_edgel3.engine import names as engine_names
+from hear_edgel3.engine.runner import Runner
+from hear_edgel3.engine.runner import names as engine_names
 from hear_edgel3.errors import (
     HearEdgeL3Error,
     InvalidOption,
     UnknownConfiguration,
     WeightsNotFound,
 )
-from hear_edgel3.extractor import Extractor
+from hear_edgel3.extractor.extractor import Extractor
 from support import oracle, signals, synthetic
 
 ENGINES = [name for name in engine_names() if name != "auto"]
@@ -77,7 +77,8 @@ assert not outside, outside
 assert threading.active_count() == 1
 assert not logging.getLogger().handlers
 assert not logging.getLogger("hear_edgel3").handlers
-heavy = {"hear_edgel3.extractor", "hear_edgel3.loading", "hear_edgel3.nets.l3", "hear_edgel3.cli"} & set(sys.modules)
+modules = ("extractor.extractor", "extractor.loading", "families.l3.net", "cli")
+heavy = {f"hear_edgel3.{name}" for name in modules} & set(sys.modules)
 assert not heavy, heavy
 """
     done = python(code)

@@ -129,7 +129,7 @@ def test_places_are_tried_in_order_and_each_says_so(
     def found(argument: Path | None = None) -> tuple[Path, list[str]]:
         caplog.clear()
         path = weights.locate(row, argument)
-        return path, [r.getMessage() for r in caplog.records if r.name == "hear_edgel3.weights"]
+        return path, [r.getMessage() for r in caplog.records if r.name == "hear_edgel3.weights.locate"]
 
     path, log = found(given)
     assert path == given
