@@ -22,6 +22,7 @@ from support.mobilenetv3_files import state as mobilenetv3_state
 from support.paths import REPOSITORY
 from support.tagging import write_tagging_nets
 from support.write_weights import write_mobilenetv3, write_weights
+from weights_convert.convert import convert
 
 # Small nets gain nothing from a second thread, and beside another busy process its waiting costs twenty times the work.
 torch.set_num_threads(1)
@@ -80,6 +81,28 @@ def shared() -> Path:
     if not (_SHARED / "reference" / "l3").is_dir():
         pytest.skip(f"the reference outputs of the original programs are not at {_SHARED} (set HEAR_EDGEL3_SHARED)")
     return _SHARED
+
+
+@pytest.fixture(scope="session")
+def efficientat(shared: Path) -> Path:
+    """The folder with what EfficientAT and EfficientAT_HEAR gave."""
+    found = shared / "reference" / "mobilenetv3"
+    if not found.is_dir():
+        pytest.skip(f"the outputs of EfficientAT are not at {found}")
+    return found
+
+
+@pytest.fixture(scope="session")
+def published_mn04_as(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The published checkpoint of mn04_as, converted."""
+    source = shared / "checkpoints" / "mn04_as_mAP_432.pt"
+    if not source.is_file():
+        pytest.skip(f"the published checkpoint of mn04_as is not at {source}")
+    path = tmp_path_factory.mktemp("real") / "mn04_as.safetensors"
+    converted = convert(synthetic.row("mn04_as"), source)
+    assert converted.published is True
+    converted.write(path)
+    return path
 
 
 # --- seeded weights in this package's format ---

@@ -11,7 +11,7 @@ import pytest
 import hear_edgel3
 from hear_edgel3.cli import main
 from support.embed_command import results, run_embed
-from support.files import contents, write_clip
+from support.files import RESULT, contents, write_clip
 from support.types import Captured
 
 pytestmark = pytest.mark.usefixtures("seeded_weights")
@@ -24,16 +24,7 @@ def test_a_file(capsys: Captured) -> None:
     assert main(["embed", "a.wav", "--config", "sea_64"]) == 0
     found = contents("a.npz")
     expected = hear_edgel3.embed_file(source, "sea_64")
-    assert sorted(found) == [
-        "center",
-        "configuration",
-        "embedding",
-        "embedding_version",
-        "hop_size",
-        "source",
-        "timestamps",
-        "weights_sha256",
-    ]
+    assert sorted(found) == RESULT
     np.testing.assert_array_equal(found["embedding"], expected.embedding)
     np.testing.assert_array_equal(found["timestamps"], np.arange(8) * 0.1)
     assert str(found["configuration"]) == "sea_64"

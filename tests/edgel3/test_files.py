@@ -17,6 +17,7 @@ from hear_edgel3 import edgel3
 from hear_edgel3.errors import AudioFileError, OutputError
 from hear_edgel3.extractor import Extractor
 from support import signals
+from support.files import RESULT
 
 
 @pytest.mark.parametrize(
@@ -61,16 +62,7 @@ def test_contents_of_results(sea: Extractor, weights_folder: Path, tmp_path: Pat
     soundfile.write(tmp_path / "clip.wav", signals.clip(1.0, 8000), 8000)
     edgel3.process_file(tmp_path / "clip.wav", model=sea)
     with np.load(tmp_path / "clip.npz", allow_pickle=False) as found:
-        assert sorted(found.files) == [
-            "center",
-            "configuration",
-            "embedding",
-            "embedding_version",
-            "hop_size",
-            "source",
-            "timestamps",
-            "weights_sha256",
-        ]
+        assert sorted(found.files) == RESULT
         assert str(found["configuration"]) == "sea_64"
         assert int(found["embedding_version"]) == 1
         assert str(found["source"]) == str(tmp_path / "clip.wav")

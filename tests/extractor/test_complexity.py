@@ -16,6 +16,7 @@ from hear_edgel3.complexity import measure, peak_memory, receptive_field
 from hear_edgel3.nets.l3 import L3Net
 from hear_edgel3.nets.mobilenetv3 import MobileNetV3
 from hear_edgel3.registry import resolve
+from support.complexities import measured
 
 # name: parameters, 1e9 MACs of the whole net over ten seconds, as the authors count them
 TABLE = {
@@ -44,7 +45,7 @@ VARIANTS = {
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_the_table_of_the_authors(name: str, measured) -> None:
+def test_the_table_of_the_authors(name: str) -> None:
     parameters, macs = TABLE[name]
     found = measured(name)
     assert found.parameters == parameters
@@ -52,13 +53,13 @@ def test_the_table_of_the_authors(name: str, measured) -> None:
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_hops_and_mel_bands_of_the_authors(name: str, measured) -> None:
+def test_hops_and_mel_bands_of_the_authors(name: str) -> None:
     found = measured(name)
     assert found.parameters == TABLE["mn10_as"][0]
     assert round(found.macs_10s / 1e9, 2) == VARIANTS[name]
 
 
-def test_the_counts_of_the_original_code(shared: Path, measured) -> None:
+def test_the_counts_of_the_original_code(shared: Path) -> None:
     upstream = json.loads((shared / "reference" / "mobilenetv3" / "f_params_macs_arch.json").read_text())
     names = {name: name[:4] for name in TABLE}
     names |= {f"mn10_as_{kind}_{n}": f"mn10_{kind}{n}" for kind, n in (name.split("_")[2:] for name in VARIANTS)}
@@ -72,7 +73,7 @@ def test_the_counts_of_the_original_code(shared: Path, measured) -> None:
         assert found.macs_10s == upstream[theirs]["macs_10s"] - biases, name
 
 
-def test_a_window_of_sparse_l3(measured) -> None:
+def test_a_window_of_sparse_l3() -> None:
     found = measured("sparse_95")
     assert round(found.macs_window / 1e9, 2) == 10.20
     assert found.macs_1s == found.macs_features_1s == found.macs_window  # its windows are a second long
@@ -95,7 +96,7 @@ def test_operations_by_hand() -> None:
     assert complexity.count_macs(net.to("meta"), torch.empty(3, 1, 8, 12, device="meta")) == 3 * macs
 
 
-def test_features_that_stop_early_cost_less(measured) -> None:
+def test_features_that_stop_early_cost_less() -> None:
     names = ["mn10_as_mel_avgs", "mn10_as_b0", "mn10_as_b5", "mn10_as_b11", "mn10_as", "mn10_as_clf1", "mn10_as_logits"]
     found = [measured(name) for name in names]
     for one, next_one in itertools.pairwise(found):
@@ -113,7 +114,7 @@ def test_features_that_stop_early_cost_less(measured) -> None:
     assert found[1].macs_features_10s == 9 * 16 * 64 * 500
 
 
-def test_longer_windows_cost_more(measured) -> None:
+def test_longer_windows_cost_more() -> None:
     short, long = measured("mn10_as_b5"), measured("mn10_as_b5_ts640")
     assert long.macs_window == pytest.approx(4 * short.macs_window, rel=0.01)
     assert long.macs_timestamps_1s == 20 * long.macs_window
@@ -121,7 +122,7 @@ def test_longer_windows_cost_more(measured) -> None:
     assert long.macs_features_10s == short.macs_features_10s
 
 
-def test_nets_without_a_classifier_run_to_their_hidden_layer(measured) -> None:
+def test_nets_without_a_classifier_run_to_their_hidden_layer() -> None:
     trained, without = measured("mn10_as_clf1"), measured("mn10_im_clf1")
     assert trained.macs_features_10s == without.macs_features_10s
     assert without.macs_10s - without.macs_features_10s == 960 * 1280
@@ -201,7 +202,7 @@ def test_receptive_field_of_l3_by_gradients(monkeypatch: pytest.MonkeyPatch) -> 
     assert receptive_field(net.convolutions()) == 68
 
 
-def test_receptive_fields_of_configurations(measured) -> None:
+def test_receptive_fields_of_configurations() -> None:
     found = measured("mn10_as")
     assert (found.receptive_field_frames, found.receptive_field_bands, found.mel_bands) == (595, 128, 128)
     assert found.receptive_field_ms == 594 * 10 + 25
@@ -251,7 +252,7 @@ def test_memory_of_residuals_and_pooling() -> None:
     assert peak_memory(pool, image.half()) == 2 * 64 + 2 * 16 + 8 * 16
 
 
-def test_memory_of_configurations(measured) -> None:
+def test_memory_of_configurations() -> None:
     widths = [measured(name) for name in ("mn01_as", "mn04_as", "mn10_as", "mn20_as", "mn40_as")]
     for one, next_one in itertools.pairwise(widths):
         assert one.memory_fp32 < next_one.memory_fp32
@@ -270,7 +271,7 @@ def test_memory_of_configurations(measured) -> None:
 
 
 @pytest.mark.parametrize("name", ["mn01_as", "sea_64"])
-def test_memory_needs_no_data(name: str, measured) -> None:
+def test_memory_needs_no_data(name: str) -> None:
     configuration = resolve(name)
     frontend = configuration.checkpoint.frontend.build()
     net = configuration.net.build().eval().folded()

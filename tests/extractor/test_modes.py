@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -81,10 +82,12 @@ def test_forward_is_the_embedding_of_one_window(own_sea: Extractor) -> None:
         np.testing.assert_allclose(native.detach(), golden["emb__sea_64"], rtol=0, atol=4e-5)
 
 
-def test_results_carry_no_gradient_and_can_be_trained_on(sea: Extractor) -> None:
-    scene = sea.scene_embeddings(signals.clip(0.3, 16000)[None])
+@pytest.mark.parametrize("name", ["sea_64", "mn01_as"])
+def test_results_carry_no_gradient_and_can_be_trained_on(name: str, load: Callable[..., Extractor]) -> None:
+    model = load(name)
+    scene = model.scene_embeddings(signals.clip(0.3, model.sample_rate)[None])
     assert not scene.requires_grad
-    probe = torch.nn.Linear(64, 2)
+    probe = torch.nn.Linear(model.scene_embedding_size, 2)
     probe(scene).sum().backward()  # inference tensors could not be saved for this
     assert probe.weight.grad is not None
 

@@ -11,14 +11,6 @@ from hear_edgel3.extractor import Extractor
 from support.wrapper import assert_same, noise_clips
 
 
-def test_results_carry_no_gradient_and_can_be_trained_on(mn01: Extractor) -> None:
-    scene = mn01.scene_embeddings(noise_clips(5000))
-    assert not scene.requires_grad
-    probe = torch.nn.Linear(mn01.scene_embedding_size, 2)
-    probe(scene).sum().backward()
-    assert probe.weight.grad is not None
-
-
 def test_inference_mode_leaves_no_traces(load_native) -> None:
     audio = torch.from_numpy(noise_clips(9000))
     with torch.inference_mode():

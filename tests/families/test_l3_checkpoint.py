@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 import itertools
-import random
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +17,7 @@ import torch
 from hear_edgel3.errors import MissingExtra, WeightsCorrupt, WeightsMismatch, WeightsNotFound
 from support import synthetic
 from support.conversion import assert_refused, read
-from support.damage import truncated
+from support.damage import SOMETHING_ELSE, assert_damage_is_said, random_bytes, scrambled, truncated
 from support.l3_files import SEA, SPARSE, assert_is_seeded
 from weights_convert.__main__ import main
 from weights_convert.convert import convert
@@ -260,13 +259,13 @@ def not_keras() -> bytes:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: b"", "is not a Keras checkpoint: .*found 0 bytes"),
-        (lambda: random.Random(0).randbytes(5000), "is not a Keras checkpoint"),
-        (lambda: gzip.compress(random.Random(0).randbytes(5000)), "is not a Keras checkpoint"),
-        (lambda: b"\x1f\x8b" + random.Random(0).randbytes(5000), "damaged or truncated gzip file"),
+        (lambda: SOMETHING_ELSE["empty"], "is not a Keras checkpoint: .*found 0 bytes"),
+        (lambda: SOMETHING_ELSE["random"], "is not a Keras checkpoint"),
+        (lambda: gzip.compress(random_bytes(5000)), "is not a Keras checkpoint"),
+        (lambda: b"\x1f\x8b" + random_bytes(5000), "damaged or truncated gzip file"),
         (lambda: gzip.compress(b"")[:10] + b"\xff" * 50, "damaged or truncated gzip file"),
-        (lambda: b"\x89HDF\r\n\x1a\n" + random.Random(0).randbytes(5000), "damaged or truncated HDF5 file"),
-        (lambda: b"<!DOCTYPE html><html>rate limit</html>", "is not a Keras checkpoint: .*<!DOCTYP"),
+        (lambda: b"\x89HDF\r\n\x1a\n" + random_bytes(5000), "damaged or truncated HDF5 file"),
+        (lambda: SOMETHING_ELSE["html"], "is not a Keras checkpoint: .*<!DOCTYP"),
         (pickled, r"is not a Keras checkpoint: .*PK"),
         (not_keras, "is HDF5 but not a Keras model: .*layer_names; found measurements"),
         (lambda: gzip.compress(not_keras()), "is HDF5 but not a Keras model"),
@@ -290,17 +289,8 @@ def test_a_damaged_byte_in_gzip_is_noticed_wherever_it_is(packed: bytes, tmp_pat
 
 def test_damage_in_the_hdf5_structure_never_escapes_as_another_error(plain: bytes) -> None:
     """Bytes of the structure (which stands around the arrays) changed at random: read, or WeightsCorrupt."""
-    places = [*range(6000), *range(len(plain) - 20000, len(plain))]
-    source = random.Random(1)
-    refused = 0
-    for _ in range(150):
-        damaged = bytearray(plain)
-        for place in source.sample(places, 3):
-            damaged[place] = source.randrange(256)
-        try:
-            read_layers(bytes(damaged), "x.h5")
-        except WeightsCorrupt:
-            refused += 1
+    damaged = scrambled(plain, 6000, 20_000, times=150)
+    refused = assert_damage_is_said(lambda data: read_layers(data, "x.h5"), damaged)
     assert 30 < refused < 150
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import collections
-import contextlib
 import hashlib
 import json
 import pickle
-import random
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +18,7 @@ from hear_edgel3.errors import WeightsCorrupt
 from hear_edgel3.registry import resolve
 from hear_edgel3.weights import cache_folder
 from support import signals
-from support.damage import Bomb
+from support.damage import Bomb, assert_damage_is_said, scrambled
 from support.files import files_under
 from support.mobilenetv3_files import LAST, State, assert_same, pt, read, state
 from support.synthetic import row
@@ -216,13 +214,8 @@ def test_a_truncated_file_of_the_old_kind(length: int, tmp_path: Path) -> None:
 
 def test_damage_to_a_file_of_the_old_kind_never_escapes_as_another_error() -> None:
     data = pt(state("mn01_as"), zipped=False)
-    mn01_file = random.Random(1)
-    for _ in range(100):
-        damaged = bytearray(data)
-        for place in mn01_file.sample([*range(30_000), *range(len(data) - 20_000, len(data))], 3):
-            damaged[place] = mn01_file.randrange(256)
-        with contextlib.suppress(WeightsCorrupt):
-            read_state_dict(bytes(damaged), "x.pt")
+    damaged = scrambled(data, 30_000, 20_000, times=100)
+    assert_damage_is_said(lambda data: read_state_dict(data, "x.pt"), damaged)
 
 
 @pytest.mark.parametrize("protocol", [3, 4, 5])

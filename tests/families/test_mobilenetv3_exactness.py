@@ -28,7 +28,6 @@ from hear_edgel3.nets import mobilenetv3_layout as layouts
 from hear_edgel3.nets.mobilenetv3 import MobileNetV3
 from hear_edgel3.registry import Component, Configuration, resolve
 from support import mobilenetv3_reference as reference
-from weights_convert.convert import convert
 
 ENGINES = [name for name in engine_names() if name not in ("auto", "numba")]  # numba runs the L3 family
 FEATURES = (
@@ -95,47 +94,29 @@ COUNTED: dict[str, tuple[dict[str, Any], int, int]] = {
 
 
 @pytest.fixture(scope="session")
-def folder(shared: Path) -> Path:
-    found = shared / "reference" / "mobilenetv3"
-    if not found.is_dir():
-        pytest.skip(f"the outputs of EfficientAT are not at {found}")
-    return found
-
-
-@pytest.fixture(scope="session")
-def original(folder: Path) -> Callable[[str], dict[str, np.ndarray]]:
+def original(efficientat: Path) -> Callable[[str], dict[str, np.ndarray]]:
     @lru_cache
     def read(name: str) -> dict[str, np.ndarray]:
-        with np.load(folder / f"{name}.npz") as file:
+        with np.load(efficientat / f"{name}.npz") as file:
             return dict(file)
 
     return read
 
 
 @pytest.fixture(scope="session")
-def read_json(folder: Path) -> Callable[[str], Any]:
-    return lambda name: json.loads((folder / f"{name}.json").read_text())
+def read_json(efficientat: Path) -> Callable[[str], Any]:
+    return lambda name: json.loads((efficientat / f"{name}.json").read_text())
 
 
 @pytest.fixture(scope="session")
-def mn04_as(shared: Path, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The published checkpoint, converted."""
-    path = tmp_path_factory.mktemp("real") / "mn04_as.safetensors"
-    converted = convert(resolve("mn04_as").checkpoint, shared / "checkpoints" / "mn04_as_mAP_432.pt")
-    assert converted.published is True
-    converted.write(path)
-    return path
+def state(published_mn04_as: Path) -> dict[str, torch.Tensor]:
+    return hear_edgel3.load("mn04_as", published_mn04_as).net.state_dict()
 
 
 @pytest.fixture(scope="session")
-def state(mn04_as: Path) -> dict[str, torch.Tensor]:
-    return hear_edgel3.load("mn04_as", mn04_as).net.state_dict()
-
-
-@pytest.fixture(scope="session")
-def wav(folder: Path) -> Callable[[str], np.ndarray]:
+def wav(efficientat: Path) -> Callable[[str], np.ndarray]:
     def read(name: str) -> np.ndarray:
-        samples, rate = soundfile.read(folder / f"{name}.wav", dtype="float32")
+        samples, rate = soundfile.read(efficientat / f"{name}.wav", dtype="float32")
         assert rate == 32000
         return samples
 
@@ -331,28 +312,28 @@ def test_there_are_no_other_modules(original) -> None:
 
 @pytest.mark.parametrize("name", OLD_NAMES)
 @pytest.mark.parametrize("engine", ENGINES)
-def test_modules_of_0_0_1(engine: str, name: str, original, mn04_as: Path) -> None:
-    extractor = load(mn04_as, f"mn04_{name}", engine=engine)
+def test_modules_of_0_0_1(engine: str, name: str, original, published_mn04_as: Path) -> None:
+    extractor = load(published_mn04_as, f"mn04_{name}", engine=engine)
     check_wrapper(extractor, original("e_hear_001_mn04"), name, some(original("clips_int16"), engine))
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_windows_of_320_ms(engine: str, original, mn04_as: Path, wav) -> None:
+def test_windows_of_320_ms(engine: str, original, published_mn04_as: Path, wav) -> None:
     clips = some(original("clips_int16"), engine)
     if engine != "eager":
         clips["c14"] = np.concatenate([wav("music"), wav("speech")[:128000]])[None]
-    extractor = load(mn04_as, "mn04_as_ts320", engine=engine)
+    extractor = load(published_mn04_as, "mn04_as_ts320", engine=engine)
     assert extractor.window == 10240
     check_wrapper(extractor, original("d2_true_ts320_mn04"), "true_ts320", clips, scenes=False)
 
 
-def test_timestamps_are_exactly_equal(original, mn04_as: Path) -> None:
+def test_timestamps_are_exactly_equal(original, published_mn04_as: Path) -> None:
     expected = {k: v for k, v in original("d_hear_head_mn04").items() if k.startswith("timestamps_ms__")}
     assert len(expected) == 8
     for key, times in expected.items():
         clip, samples = key.removeprefix("timestamps_ms__").split("_win")
         # mel_avgs run no block: the times are the same for all features
-        extractor = load(mn04_as, f"mn04_as_mel_avgs_ts{int(samples) // 32}")
+        extractor = load(published_mn04_as, f"mn04_as_mel_avgs_ts{int(samples) // 32}")
         assert extractor.window == int(samples)
         _, found = extractor.timestamp_embeddings(original("clips_int16")[clip])
         assert found.dtype == torch.float32
@@ -365,9 +346,9 @@ def test_timestamps_are_exactly_equal(original, mn04_as: Path) -> None:
 @pytest.mark.parametrize(
     "features", [("all_b", "mel_avgs"), ("all_se", "clf1"), ("l", "clf", "block"), ("b3", "avg_max_time_pool")]
 )
-def test_scenes_of_long_clips(features: tuple[str, ...], n_samples: int, mn04_as: Path, wav) -> None:
+def test_scenes_of_long_clips(features: tuple[str, ...], n_samples: int, published_mn04_as: Path, wav) -> None:
     """By hand, as the original's wrapper does it; its own output for such a clip was not kept."""
-    extractor = load(mn04_as, features=features)
+    extractor = load(published_mn04_as, features=features)
     clip = np.concatenate([wav("music"), wav("speech"), wav("typing"), wav("music")])[:n_samples]
     padded = torch.nn.functional.pad(torch.from_numpy(clip)[None], (160000, 160000), mode="reflect")
     embeddings = []
@@ -384,9 +365,9 @@ def test_scenes_of_long_clips(features: tuple[str, ...], n_samples: int, mn04_as
 
 @pytest.mark.parametrize("clip", ["music", "speech", "typing"])
 @pytest.mark.parametrize("engine", ENGINES)
-def test_tagging(engine: str, clip: str, original, mn04_as: Path, wav, read_json) -> None:
+def test_tagging(engine: str, clip: str, original, published_mn04_as: Path, wav, read_json) -> None:
     arrays, tags = original("a_tagging_mn04_as"), read_json("a_tagging_top10_labels")
-    extractor = load(mn04_as, features=["mel_avgs", "clf1", "logits"], engine=engine)
+    extractor = load(published_mn04_as, features=["mel_avgs", "clf1", "logits"], engine=engine)
     found = extractor.scene_embeddings(wav(clip)[None])[0].numpy()
     mels, embedding, logits = np.split(found, [128, 128 + 384])
     np.testing.assert_allclose(mels, arrays[f"{clip}_mel_mean"], **TOLERANCE)

@@ -7,7 +7,6 @@ import hashlib
 import io
 import os
 import pickle
-import random
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +18,7 @@ from safetensors.torch import save
 import hear_edgel3
 from hear_edgel3.errors import WeightsCorrupt, WeightsMismatch, WeightsNotFound
 from support.conversion import assert_refused
-from support.damage import Bomb, random_bytes
+from support.damage import SOMETHING_ELSE, Bomb, assert_damage_is_said, random_bytes, scrambled, truncated
 from support.loopback import from_upstream, put_in_table
 from support.mobilenetv3_files import State, pt, state, variant, with_upstream
 from support.synthetic import row
@@ -152,9 +151,9 @@ def test_the_name_of_another_checkpoint_whose_parameters_fit(
 def test_an_audioset_file_for_an_imagenet_net_is_refused_by_its_name(
     mobilenetv3_downloads: Path, tmp_path: Path, capsys
 ) -> None:
-    mn01_file = mobilenetv3_downloads / row("mn04_as").upstream.filename
+    source = mobilenetv3_downloads / row("mn04_as").upstream.filename
     words = r"is the name of the published file of mn04_as, not of mn04_im: expected mn04_im\.pt "
-    assert_refused("mn04_im", mn01_file, WeightsMismatch, words, tmp_path / "out", capsys)
+    assert_refused("mn04_im", source, WeightsMismatch, words, tmp_path / "out", capsys)
 
 
 def test_the_bytes_of_another_published_file(
@@ -240,12 +239,7 @@ def zip_of_texts() -> bytes:
 
 
 OTHER_FILES: dict[str, Callable[[], bytes]] = {
-    "empty": lambda: b"",
-    "text": lambda: b"Not Found\n",
-    "html": lambda: b"<!DOCTYPE html><html>rate limit</html>",
-    "json": lambda: b'{"message": "Not Found"}',
-    "zeros": lambda: bytes(1000),
-    "random": lambda: random_bytes(5000),
+    **{kind: lambda data=data: data for kind, data in SOMETHING_ELSE.items()},
     "random after zip": lambda: b"PK\x03\x04" + random_bytes(5000),
     "zip": zip_of_texts,
     "hdf5": lambda: b"\x89HDF\r\n\x1a\n" + random_bytes(500),
@@ -265,25 +259,15 @@ def test_a_file_that_is_something_else(kind: str, tmp_path: Path, capsys: Captur
 
 @pytest.mark.parametrize("where", [2, 9, 30, 1000, 0.1, 0.5, 0.99, -200, -1])
 def test_a_truncated_file(where: float, smallest: bytes, tmp_path: Path, capsys: Captured) -> None:
-    length = int(len(smallest) * where) if isinstance(where, float) else where
-    (tmp_path / "x.pt").write_bytes(smallest[:length])
+    (tmp_path / "x.pt").write_bytes(truncated(where, smallest))
     assert_refused("mn01_as", tmp_path / "x.pt", WeightsCorrupt, NO_CHECKPOINT, tmp_path / "out", capsys)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # torch's own, of what it finds in such files
 def test_damage_never_escapes_as_another_error(smallest: bytes) -> None:
     """Bytes of the structure (which stands around the values) changed at random: read, or WeightsCorrupt."""
-    places = [*range(30_000), *range(len(smallest) - 20_000, len(smallest))]
-    mn01_file = random.Random(1)
-    refused = 0
-    for _ in range(150):
-        damaged = bytearray(smallest)
-        for place in mn01_file.sample(places, 3):
-            damaged[place] = mn01_file.randrange(256)
-        try:
-            read_state_dict(bytes(damaged), "x.pt")
-        except WeightsCorrupt:
-            refused += 1
+    damaged = scrambled(smallest, 30_000, 20_000, times=150)
+    refused = assert_damage_is_said(lambda data: read_state_dict(data, "x.pt"), damaged)
     assert 30 < refused < 150
 
 

@@ -113,7 +113,10 @@ def test_the_import_statement() -> None:
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("mn10_as_clf3", "'clf3' is no feature; the words are mel_avgs"),
+        ("sparse_96", "sparse_95"),
+        ("sea64", "sea_64"),
+        ("sparse_95_kb", "sparse_95_kd"),
+        ("mn10_as_clf3", "'clf3' is no feature; the words are mel_avgs, clf1, clf2"),
         ("mn10_as_fc_clf2", "clf2 is the hidden layer of the mlp head"),
         ("mn40_as_ext_e1_l_all_b", "e1, l and all_b belong to two vocabularies"),
         ("mn10_as_hop_10", "did you mean mn10_as_hop_20"),
@@ -122,25 +125,10 @@ def test_the_import_statement() -> None:
     ],
 )
 def test_a_module_that_is_none_says_why(name: str, reason: str) -> None:
-    with pytest.raises(ModuleNotFoundError, match=f"No module named 'hear_edgel3.{name}': .*{reason}") as caught:
+    with pytest.raises(
+        ModuleNotFoundError, match=f"No module named 'hear_edgel3.{name}': there is no .*{reason}"
+    ) as caught:
         importlib.import_module(f"hear_edgel3.{name}")
     assert caught.value.name == f"hear_edgel3.{name}"
     assert f"hear_edgel3.{name}" not in sys.modules
     assert not hasattr(hear_edgel3, name)
-
-
-@pytest.mark.parametrize(
-    ("name", "near"),
-    [
-        ("sparse_96", "sparse_95"),
-        ("sea64", "sea_64"),
-        ("sparse_95_kb", "sparse_95_kd"),
-        ("mn10_as_clf3", "clf1, clf2"),
-    ],
-)
-def test_unknown_modules_suggest_near_names(name: str, near: str) -> None:
-    with pytest.raises(ModuleNotFoundError, match=f"No module named 'hear_edgel3.{name}': there is no") as caught:
-        importlib.import_module(f"hear_edgel3.{name}")
-    assert near in str(caught.value)
-    assert caught.value.name == f"hear_edgel3.{name}"
-    assert f"hear_edgel3.{name}" not in sys.modules

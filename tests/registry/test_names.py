@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -14,6 +11,7 @@ from hear_edgel3 import registry
 from hear_edgel3.errors import HearEdgeL3Error, UnknownConfiguration
 from hear_edgel3.registry import resolve
 from support.mobilenetv3_words import CURRENT, OLDER, UPSTREAM
+from support.processes import python
 
 
 def test_configurations() -> None:
@@ -189,12 +187,5 @@ assert "mn10_as_fc_s2211" in out.getvalue()
 heavy = {{"torch", "safetensors", "huggingface_hub", "hear_edgel3.nets.mobilenetv3"}} & set(sys.modules)
 assert not heavy, heavy
 """
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
-    )
+    done = python(code, PYTHONIOENCODING="utf-8")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

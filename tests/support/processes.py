@@ -16,7 +16,7 @@ def python(code: str, **environment: str | None) -> subprocess.CompletedProcess[
     """Runs code in a process of its own, without the variables that are None."""
     merged = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
     return subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
+        [sys.executable, "-X", "faulthandler", "-W", "error", "-c", code],
         capture_output=True,
         text=True,
         timeout=120,

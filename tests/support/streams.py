@@ -12,8 +12,8 @@ from hear_edgel3.extractor import Extractor
 from hear_edgel3.streaming import AudioStream, Moment
 from support import signals
 
-# Of the peak. A window alone and one in a batch differ by the order of float32 sums (5e-6, as in extractor/test_batches.py), and the
-# resampler's float64 sums in other groupings (1e-14) may round to the neighbouring float32.
+# Of the peak. A window alone and one in a batch differ by the order of float32 sums (5e-6, as in test_batches.py of the
+# extractor), and the resampler's float64 sums in other groupings (1e-14) may round to the neighbouring float32.
 TOLERANCE = 1e-5
 
 

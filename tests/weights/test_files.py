@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ import hear_edgel3
 from hear_edgel3 import weights
 from hear_edgel3.errors import WeightsCorrupt, WeightsMismatch
 from support import synthetic
+from support.damage import Bomb
 from support.l3_files import SEA
 from support.loopback import FakeHub
 
@@ -83,12 +83,7 @@ def test_random_bytes_and_pickles_are_refused_and_never_executed(tmp_path: Path)
     path.write_bytes(bytes(range(256)) * 100)
     with pytest.raises(WeightsCorrupt):
         hear_edgel3.load("sea_64", path)
-
-    class Bomb:
-        def __reduce__(self) -> tuple[object, tuple[str]]:
-            return os.mkdir, (str(tmp_path / "executed"),)
-
-    torch.save(Bomb(), path)
+    torch.save(Bomb(tmp_path / "executed"), path)
     with pytest.raises(WeightsCorrupt):
         hear_edgel3.load("sea_64", path)
     assert not (tmp_path / "executed").exists()

@@ -28,6 +28,7 @@ def test_places_are_tried_in_order_and_each_says_so(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO, logger="hear_edgel3")
+    row = on_the_hub
     mirror = FileServer()
     mirror.files[SEA.upstream.filename] = packed
     monkeypatch.setenv("HEAR_EDGEL3_MIRROR", mirror.url)
@@ -42,7 +43,7 @@ def test_places_are_tried_in_order_and_each_says_so(
 
     def found(argument: Path | None = None) -> tuple[Path, list[str]]:
         caplog.clear()
-        path = weights.locate(on_the_hub, argument)
+        path = weights.locate(row, argument)
         return path, [r.getMessage() for r in caplog.records if r.name == "hear_edgel3.weights"]
 
     path, log = found(given)
@@ -68,8 +69,8 @@ def test_places_are_tried_in_order_and_each_says_so(
     assert log[2] == f"weights of sea_64: {path} (Hugging Face Hub, {SEA.hub.repo_id} at {REVISION})"
     assert hub.requests == FETCH
     assert mirror.requests == []
-    on_the_hub = from_upstream(SEA, packed)
-    put_in_table(monkeypatch, on_the_hub)
+    row = from_upstream(SEA, packed)
+    put_in_table(monkeypatch, row)
     path, log = found()
     assert path == in_cache
     assert log[2] == "weights of sea_64: not published on the Hub yet"
