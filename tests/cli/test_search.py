@@ -81,6 +81,10 @@ def json_lines(capsys: Captured) -> list[dict[str, Any]]:
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
+def _made_by(description: Description) -> dict[str, Any]:
+    return {k: v for k, v in vars(description).items() if k != "size"}
+
+
 # --- search ---
 
 
@@ -228,10 +232,6 @@ def test_index(capsys: Captured, tmp_path: Path) -> None:
     assert capsys.readouterr() == (f"{folder / FILE}\n", "")
     assert main(["index", str(folder)]) == 0
     assert "10 embeddings in the index, nothing to add" in capsys.readouterr().err
-
-
-def _made_by(description: Description) -> dict[str, Any]:
-    return {k: v for k, v in vars(description).items() if k != "size"}
 
 
 def test_an_index_that_cannot_be_written(capsys: Captured, tmp_path: Path) -> None:

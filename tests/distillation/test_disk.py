@@ -60,6 +60,23 @@ def test_an_output_of_another_distillation(
     assert "belongs to another distillation" in capsys.readouterr().err
 
 
+def read_by(distill: Distill, cache: Path, output: Path) -> list[Path]:
+    """The shards that `straight` is made of."""
+    found: list[Path] = []
+    opened = examples.Examples.__init__
+
+    def watched(self: Any, shards: list[Path]) -> None:
+        found.extend(shards)
+        opened(self, shards)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(examples.Examples, "__init__", watched)
+        patched.setattr(training, "_epoch", interrupting(training._epoch, 0))
+        with pytest.raises(KeyboardInterrupt):
+            distill(output, cache=cache, **L3)
+    return list(dict.fromkeys(found))
+
+
 @pytest.mark.parametrize("damage", ["empty", "cut", "noise", "code", "keys", "values"])
 def test_a_damaged_state(damage: str, distill: Distill, straight_l3: Path, tmp_path: Path) -> None:
     output = shutil.copytree(straight_l3, tmp_path / "out")
@@ -110,23 +127,6 @@ def test_a_damaged_shard(
         assert f"damaged, made again: {path}" in capsys.readouterr().err
     assert path.read_bytes() == data
     assert without_times(tmp_path / "out") == without_times(straight_l3)
-
-
-def read_by(distill: Distill, cache: Path, output: Path) -> list[Path]:
-    """The shards that `straight` is made of."""
-    found: list[Path] = []
-    opened = examples.Examples.__init__
-
-    def watched(self: Any, shards: list[Path]) -> None:
-        found.extend(shards)
-        opened(self, shards)
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(examples.Examples, "__init__", watched)
-        patched.setattr(training, "_epoch", interrupting(training._epoch, 0))
-        with pytest.raises(KeyboardInterrupt):
-            distill(output, cache=cache, **L3)
-    return list(dict.fromkeys(found))
 
 
 @pytest.mark.parametrize(

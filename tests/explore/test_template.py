@@ -55,25 +55,6 @@ def contrast(one: str, other: str) -> float:
     return (lighter + 0.05) / (darker + 0.05)
 
 
-@pytest.mark.parametrize(("theme", "start"), [("light", ":root {"), ("dark", ':root[data-theme="dark"] {')])
-def test_text_and_dots_stand_out(theme: str, start: str) -> None:
-    style = (PAGE / "page.css").read_text().split(start)[1].split("}")[0]
-    colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", style))
-    for ground in ("ground", "surface", "wash"):
-        for ink in ("text", "muted", "note"):
-            assert contrast(colours[ink], colours[ground]) >= 4.5, (ink, ground)
-    assert contrast(colours["text"], colours["bar"]) >= 4.5
-    assert contrast(colours["accent"], colours["ground"]) >= 3
-    script = (PAGE / "colours.js").read_text()
-    grounds, palettes = (script.split(f"const {name} = ")[1].split("};")[0] for name in ("GROUNDS", "PALETTES"))
-    ground = re.findall(rf'{theme}: "(#\w+)"', grounds)[0]
-    assert ground == colours["ground"]
-    palette = re.findall(r"#\w{6}", palettes.split(f"{theme}: [")[1].split("]")[0])
-    assert len(set(palette)) == 10
-    assert min(contrast(colour, ground) for colour in palette) >= 3
-    assert nearest_colours(palette) >= 0.07
-
-
 def nearest_colours(palette: list[str]) -> float:
     """The least distance of two colours in Oklab (0.02 is just seen), without and with missing red or green cones.
 
@@ -102,3 +83,22 @@ def nearest_colours(palette: list[str]) -> float:
         apart = np.linalg.norm(lab[:, None] - lab, axis=2) + np.eye(len(palette))
         least = min(least, float(apart.min()))
     return least
+
+
+@pytest.mark.parametrize(("theme", "start"), [("light", ":root {"), ("dark", ':root[data-theme="dark"] {')])
+def test_text_and_dots_stand_out(theme: str, start: str) -> None:
+    style = (PAGE / "page.css").read_text().split(start)[1].split("}")[0]
+    colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", style))
+    for ground in ("ground", "surface", "wash"):
+        for ink in ("text", "muted", "note"):
+            assert contrast(colours[ink], colours[ground]) >= 4.5, (ink, ground)
+    assert contrast(colours["text"], colours["bar"]) >= 4.5
+    assert contrast(colours["accent"], colours["ground"]) >= 3
+    script = (PAGE / "colours.js").read_text()
+    grounds, palettes = (script.split(f"const {name} = ")[1].split("};")[0] for name in ("GROUNDS", "PALETTES"))
+    ground = re.findall(rf'{theme}: "(#\w+)"', grounds)[0]
+    assert ground == colours["ground"]
+    palette = re.findall(r"#\w{6}", palettes.split(f"{theme}: [")[1].split("]")[0])
+    assert len(set(palette)) == 10
+    assert min(contrast(colour, ground) for colour in palette) >= 3
+    assert nearest_colours(palette) >= 0.07

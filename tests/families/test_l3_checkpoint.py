@@ -23,6 +23,15 @@ from weights_convert.__main__ import main
 from weights_convert.convert import convert
 from weights_convert.keras_h5 import read_layers
 
+
+def edited(data: bytes, edit: Callable[[h5py.Group], None]) -> bytes:
+    """An unpacked full-model file with a change; `edit` gets the group of its layers."""
+    buffer = io.BytesIO(data)
+    with h5py.File(buffer, "r+") as file:
+        edit(file["model_weights"])
+    return buffer.getvalue()
+
+
 # --- layouts ---
 
 
@@ -91,14 +100,6 @@ def test_double_precision_and_byte_order_do_not_matter(plain: bytes, tmp_path: P
 
     (tmp_path / "x.h5").write_bytes(edited(plain, edit))
     assert_is_seeded(convert(SEA, tmp_path / "x.h5").state, "sea_64")
-
-
-def edited(data: bytes, edit: Callable[[h5py.Group], None]) -> bytes:
-    """An unpacked full-model file with a change; `edit` gets the group of its layers."""
-    buffer = io.BytesIO(data)
-    with h5py.File(buffer, "r+") as file:
-        edit(file["model_weights"])
-    return buffer.getvalue()
 
 
 # --- what is refused ---

@@ -29,6 +29,12 @@ from weights_convert.pytorch_pt import read_state_dict
 
 pytestmark = pytest.mark.usefixtures("without_checksums")
 
+
+def converted(state: object, folder: Path) -> bytes:
+    (folder / "x.pt").write_bytes(state if isinstance(state, bytes) else pt(state))
+    return convert(row("mn01_as"), folder / "x.pt").to_bytes()
+
+
 # --- what is converted ---
 
 
@@ -169,11 +175,6 @@ def test_any_name_of_a_checkpoint_will_do(name: str, mn01_file: Path) -> None:
 
 
 # --- odd contents ---
-
-
-def converted(state: object, folder: Path) -> bytes:
-    (folder / "x.pt").write_bytes(state if isinstance(state, bytes) else pt(state))
-    return convert(row("mn01_as"), folder / "x.pt").to_bytes()
 
 
 def test_tensors_that_share_their_memory(tmp_path: Path) -> None:
