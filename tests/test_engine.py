@@ -29,7 +29,7 @@ from hear_edgel3.cli import main
 from hear_edgel3.engine import folded
 from hear_edgel3.engine import numba as numba_engine
 from hear_edgel3.engine import runner as engines
-from hear_edgel3.engine.kernels import jit as compiled
+from hear_edgel3.engine.kernels import jit
 from hear_edgel3.engine.runner import Choice, Runner, modules_of
 from hear_edgel3.errors import InvalidOption, MissingExtra
 from hear_edgel3.extractor.extractor import Extractor
@@ -385,8 +385,8 @@ NOTICE = "hear_edgel3: compiling kernels for this machine; this takes some secon
 TINY_NET = """
 import torch
 torch.set_num_threads(1)
-from hear_edgel3.engine import Runner
-from hear_edgel3.nets.l3 import L3Net
+from hear_edgel3.engine.runner import Runner
+from hear_edgel3.families.l3.net import L3Net
 
 torch.manual_seed(0)
 net = L3Net((2,) * 8, final_norm=False).eval()
@@ -420,9 +420,9 @@ def unknown(number):
     raise KeyError(number)
 
 pwd.getpwuid = unknown
-from hear_edgel3.engine.lanes import compiled
+from hear_edgel3.engine.kernels import jit
 
-@compiled.kernel
+@jit.kernel
 def homeless(x):
     return x + 1
 
@@ -436,12 +436,12 @@ assert homeless(2) == 3
 def fresh(monkeypatch: pytest.MonkeyPatch) -> Callable[[], tuple[float, bool]]:
     """What a kernel gives, and whether it had to be compiled, as in a new process."""
     said: list[None] = []
-    monkeypatch.setattr(compiled, "_say_once", lambda: said.append(None))
+    monkeypatch.setattr(jit, "_say_once", lambda: said.append(None))
 
     def call() -> tuple[float, bool]:
         said.clear()
 
-        @compiled.kernel
+        @jit.kernel
         def series(x: float, n: int) -> float:
             total = 0.0
             for i in range(n):
@@ -454,27 +454,27 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Callable[[], tuple[float, bool]]:
 
 
 def kernels() -> list[Path]:
-    return sorted(compiled.kernels_folder().glob("series-*.bin"))
+    return sorted(jit.kernels_folder().glob("series-*.bin"))
 
 
 def test_a_kernel_is_kept(fresh) -> None:
-    assert compiled.kernels_folder() == Path(os.environ["HEAR_EDGEL3_CACHE"]) / "kernels"
+    assert jit.kernels_folder() == Path(os.environ["HEAR_EDGEL3_CACHE"]) / "kernels"
     assert fresh() == (20.0, True)
     assert len(kernels()) == 1
     assert fresh() == (20.0, False)
-    assert [path.suffix for path in compiled.kernels_folder().iterdir()] == [".bin"]  # nothing half-written
+    assert [path.suffix for path in jit.kernels_folder().iterdir()] == [".bin"]  # nothing half-written
 
 
 def test_the_default_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     for value in (None, ""):
         monkeypatch.delenv("HEAR_EDGEL3_CACHE") if value is None else monkeypatch.setenv("HEAR_EDGEL3_CACHE", value)
-        assert compiled.kernels_folder() == tmp_path / ".cache" / "hear_edgel3" / "kernels"
+        assert jit.kernels_folder() == tmp_path / ".cache" / "hear_edgel3" / "kernels"
 
 
 def test_other_sources_are_compiled_again(fresh, monkeypatch: pytest.MonkeyPatch) -> None:
     assert fresh() == (20.0, True)
-    monkeypatch.setattr(compiled, "_sources", lambda: "of another version")
+    monkeypatch.setattr(jit, "_sources", lambda: "of another version")
     assert fresh() == (20.0, True)
     assert len(kernels()) == 2
 
@@ -507,11 +507,11 @@ def test_a_damaged_kernel_is_compiled_again(damage: str, fresh) -> None:
 
 
 def test_a_file_where_the_folder_should_be(fresh) -> None:
-    compiled.kernels_folder().parent.mkdir(parents=True, exist_ok=True)
-    compiled.kernels_folder().write_text("in the way")
+    jit.kernels_folder().parent.mkdir(parents=True, exist_ok=True)
+    jit.kernels_folder().write_text("in the way")
     assert fresh() == (20.0, True)
     assert fresh() == (20.0, True)
-    assert compiled.kernels_folder().read_text() == "in the way"
+    assert jit.kernels_folder().read_text() == "in the way"
 
 
 def test_a_folder_where_the_file_should_be(fresh) -> None:
@@ -546,7 +546,7 @@ def test_auto_takes_numba_for_pruned_nets(weights_folder: Path) -> None:
 
 def test_auto_takes_numba_for_the_others_of_the_family(weights_folder: Path) -> None:
     sea = hear_edgel3.load("sea_64", weights_folder)
-    reason = "its kernels are faster than torch's for nets of the L3 family"
+    reason = "its kernels are faster than torch's for nets of this kind"
     assert sea._runner.choose(sea.net) == Choice("numba", reason)
 
 
@@ -609,7 +609,7 @@ def test_what_is_not_installed_is_named(engine: str, package: str, extra: str, w
 
 def test_numba_does_not_run_other_families(audio: torch.Tensor) -> None:
     extractor = hear_edgel3.load("tiny", engine="numba")
-    message = "engine='numba' cannot run this net: it runs nets of the L3 family only; use engine='auto'"
+    message = "engine='numba' cannot run this net: it has no kernels for this net's layers; use engine='auto'"
     for call in (lambda: extractor.engine, lambda: extractor.scene_embeddings(torch.zeros(1, 32000))):
         with pytest.raises(InvalidOption, match=re.escape(message)):
             call()
@@ -617,7 +617,7 @@ def test_numba_does_not_run_other_families(audio: torch.Tensor) -> None:
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
 def test_nets_that_cannot_be_exported(engine: str) -> None:
-    with pytest.raises(InvalidOption, match="it runs nets of the L3 and MobileNetV3 families only"):
+    with pytest.raises(InvalidOption, match=r"the net does not say what image to trace it with \(example_shape\)"):
         Runner(engine)(nn.Linear(2, 2).eval(), torch.zeros(1, 2))
 
 
@@ -657,9 +657,9 @@ def test_windows_at_once(threads) -> None:
     net = make_net(SMALL, 0.8)
     for n in (1, 4):
         threads(n)
-        assert Runner("torch").windows(net, 3) == 3
-        assert Runner("numba").windows(net, 3) == max(3, n * numba_engine.WINDOWS_PER_THREAD)
-        assert Runner("numba").windows(net, 1000) == 1000
+        assert Runner("torch").windows_at_once(net, 3) == 3
+        assert Runner("numba").windows_at_once(net, 3) == max(3, n * numba_engine.WINDOWS_PER_THREAD)
+        assert Runner("numba").windows_at_once(net, 1000) == 1000
 
 
 # --- the command line ---

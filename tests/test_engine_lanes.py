@@ -13,12 +13,13 @@ from torch import nn
 from torch.nn import functional
 
 from hear_edgel3.engine.kernels.direct import Direct, Nonzeros
-from hear_edgel3.engine.kernels.first_layer import First
-from hear_edgel3.engine.kernels.network import LanesNet, Plain, lanes_for, strips_for
+from hear_edgel3.engine.kernels.first_layer import FirstLayer
+from hear_edgel3.engine.kernels.network import KernelNet, best_strips, most_strips
 from hear_edgel3.engine.kernels.settings import Settings
-from hear_edgel3.engine.kernels.shape import HALVE, KEEP, WHOLE, Place
+from hear_edgel3.engine.kernels.shape import HALVE, KEEP, WHOLE, LayerShape
 from hear_edgel3.engine.kernels.winograd import GROUP, Winograd, tile_for
 from hear_edgel3.engine.kernels.winograd_maths import transformed
+from hear_edgel3.families.kernel_description import FoldedNet
 from hear_edgel3.families.l3.net import L3Net
 
 # LLVM splits vectors that are wider than the machine's, so that all of them run anywhere.
@@ -88,19 +89,19 @@ def from_strips(strips: np.ndarray) -> np.ndarray:
     return strips.transpose(0, 3, 1, 2).reshape(channels, lanes * rows, width)
 
 
-def run(kernel: Kernel, x: np.ndarray, n_out: int, place: Place) -> np.ndarray:
+def run(kernel: Kernel, x: np.ndarray, n_out: int, shape: LayerShape) -> np.ndarray:
     """What a kernel makes of an image; whatever it may not touch, and memory it has not written, is NaN."""
     source, out, room = Guarded(x.size), Guarded(kernel.size_out), Guarded(kernel.room)
-    source.values[:] = in_strips(x, place.lanes).reshape(-1)
+    source.values[:] = in_strips(x, shape.lanes).reshape(-1)
     kernel(source.address, out.address, room.address)
     assert source.untouched()
     assert out.untouched()
     assert room.untouched()
-    np.testing.assert_array_equal(source.values, in_strips(x, place.lanes).reshape(-1))
-    if place.pool == WHOLE:
-        return out.values.reshape(-1, n_out, place.lanes).max(axis=(0, 2))
-    shrink = 2 if place.pool == HALVE else 1
-    return from_strips(out.values.reshape(n_out, place.height // shrink, place.width // shrink, place.lanes))
+    np.testing.assert_array_equal(source.values, in_strips(x, shape.lanes).reshape(-1))
+    if shape.pool == WHOLE:
+        return out.values.reshape(-1, n_out, shape.lanes).max(axis=(0, 2))
+    shrink = 2 if shape.pool == HALVE else 1
+    return from_strips(out.values.reshape(n_out, shape.height // shrink, shape.width // shrink, shape.lanes))
 
 
 def convolved(x: np.ndarray, weights: np.ndarray, bias: np.ndarray, pool: int, relu: bool) -> np.ndarray:
@@ -134,10 +135,10 @@ def test_direct(lanes: int, pool: int, relu: bool) -> None:
     bias = rs.randn(n_out).astype(np.float32)
     cases = [(2, 2, 0.3, 7), (3, 4, 0.1, 3), (4, 2, 1.0, 2), (5, 6, 0.3, 8), (8, 2, 0.3, 3), (11, 4, 0.05, 1)]
     for width, height, density, block in cases:
-        place = Place(lanes, height, width, pool, relu)
+        shape = LayerShape(lanes, height, width, pool, relu)
         weights = random_weights(n_out, n_in, density, seed=width)
         x = rs.randn(n_in, height * lanes, width).astype(np.float32)
-        found = run(Direct(weights, bias, place, 2, 4, block), x, n_out, place)
+        found = run(Direct(weights, bias, shape, 2, 4, block), x, n_out, shape)
         check(found, convolved(x, weights, bias, pool, relu), DIRECT_TOLERANCE, (width, height, density, block))
 
 
@@ -146,10 +147,10 @@ def test_direct(lanes: int, pool: int, relu: bool) -> None:
 def test_direct_with_the_tiles_of_nets(columns: int, pool: int) -> None:
     rs = np.random.RandomState(2)
     for width in (columns - 1, columns, 2 * columns + 3):
-        place = Place(16, 4, width, pool, relu=True)
+        shape = LayerShape(16, 4, width, pool, relu=True)
         weights, bias = random_weights(5, 20, 0.2), rs.randn(5).astype(np.float32)
         x = rs.randn(20, 64, width).astype(np.float32)
-        found = run(Direct(weights, bias, place, 2, columns, 8), x, 5, place)
+        found = run(Direct(weights, bias, shape, 2, columns, 8), x, 5, shape)
         check(found, convolved(x, weights, bias, pool, relu=True), DIRECT_TOLERANCE, width)
 
 
@@ -158,9 +159,9 @@ def test_direct_with_the_tiles_of_nets(columns: int, pool: int) -> None:
 def test_a_layer_without_weights(block: int, pool: int) -> None:
     """Its bias is everywhere."""
     bias = np.array([1.5, -2.0, 0.0], np.float32)
-    place = Place(4, 2, 5, pool, relu=False)
+    shape = LayerShape(4, 2, 5, pool, relu=False)
     x = np.ones((4, 8, 5), np.float32)
-    found = run(Direct(np.zeros((3, 4, 3, 3), np.float32), bias, place, 2, 4, block), x, 3, place)
+    found = run(Direct(np.zeros((3, 4, 3, 3), np.float32), bias, shape, 2, 4, block), x, 3, shape)
     np.testing.assert_array_equal(found, np.broadcast_to(bias.reshape(3, *[1] * (found.ndim - 1)), found.shape))
 
 
@@ -175,10 +176,10 @@ def test_winograd(rows: int, columns: int, lanes: int, pool: int) -> None:
     cases += [(8, 3, 1.0, True), (9, 3, 1.0, False), (13, 3, 0.6, True)]
     for width, tiles_high, density, relu in cases:
         height = rows * tiles_high
-        place = Place(lanes, height, width, pool, relu)
+        shape = LayerShape(lanes, height, width, pool, relu)
         weights = random_weights(n_out, n_in, density, seed=width)
         x = rs.randn(n_in, height * lanes, width).astype(np.float32)
-        found = run(Winograd(weights, bias, place, rows, columns, *AT_ONCE), x, n_out, place)
+        found = run(Winograd(weights, bias, shape, rows, columns, *AT_ONCE), x, n_out, shape)
         check(found, convolved(x, weights, bias, pool, relu), WINOGRAD_TOLERANCE, (width, height, density, relu))
 
 
@@ -187,12 +188,12 @@ def test_winograd(rows: int, columns: int, lanes: int, pool: int) -> None:
 def test_winograd_of_many_inputs(n_in: int, at_once: tuple[int, int]) -> None:
     """They are summed up in runs; as many at once as may be, the bits are the same."""
     rs = np.random.RandomState(7)
-    place = Place(4, 4, 7, KEEP, relu=True)
+    shape = LayerShape(4, 4, 7, KEEP, relu=True)
     weights, bias = random_weights(GROUP, n_in, 1.0), rs.randn(GROUP).astype(np.float32)
     x = rs.randn(n_in, 16, 7).astype(np.float32)
-    found = run(Winograd(weights, bias, place, 4, 6, *at_once), x, GROUP, place)
+    found = run(Winograd(weights, bias, shape, 4, 6, *at_once), x, GROUP, shape)
     check(found, convolved(x, weights, bias, KEEP, relu=True), WINOGRAD_TOLERANCE, n_in)
-    np.testing.assert_array_equal(run(Winograd(weights, bias, place, 4, 6, *AT_ONCE), x, GROUP, place), found)
+    np.testing.assert_array_equal(run(Winograd(weights, bias, shape, 4, 6, *AT_ONCE), x, GROUP, shape), found)
 
 
 def test_tiles_suit_maps() -> None:
@@ -206,23 +207,23 @@ def test_tiles_suit_maps() -> None:
         (6, 4, WHOLE, (4, 6)),
         (4, 2, KEEP, (2, 4)),
     ]:
-        assert tile_for(Place(4, height, width, pool, relu=True)) == expected
+        assert tile_for(LayerShape(4, height, width, pool, relu=True)) == expected
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(4, 4), (4, 6), (2, 4), (2, 6)])
 def test_winograd_of_no_weights(rows: int, columns: int) -> None:
     bias = np.arange(GROUP, dtype=np.float32) - 3
-    place = Place(4, rows, 5, KEEP, relu=False)
+    shape = LayerShape(4, rows, 5, KEEP, relu=False)
     x = np.ones((2, 4 * rows, 5), np.float32)
     weights = np.zeros((GROUP, 2, 3, 3), np.float32)
-    found = run(Winograd(weights, bias, place, rows, columns, *AT_ONCE), x, GROUP, place)
+    found = run(Winograd(weights, bias, shape, rows, columns, *AT_ONCE), x, GROUP, shape)
     np.testing.assert_array_equal(found, np.broadcast_to(bias[:, None, None], found.shape))
 
 
 @pytest.mark.parametrize("rows", [4, 2])
 @pytest.mark.parametrize("columns", [6, 4])
 def test_transformed_weights(rows: int, columns: int) -> None:
-    """By the definition: a tile of 3 by 3 weights at each of the places, and every weight in its place."""
+    """By the definition: a tile of 3 by 3 weights at each of the places, and every weight in its shape."""
     weights = random_weights(2 * GROUP, 3, 1.0)
     found = transformed(weights, rows, columns, GROUP, 8)
     assert found.shape == (2, (rows + 2) * (columns + 2), 2, 3, 8)
@@ -236,7 +237,7 @@ def test_transformed_weights(rows: int, columns: int) -> None:
 @pytest.mark.parametrize("relu", [True, False])
 @pytest.mark.parametrize("pool", POOLS)
 @pytest.mark.parametrize("lanes", LANES)
-def test_entrance(lanes: int, pool: int, relu: bool) -> None:
+def test_first_two_layers_in_one(lanes: int, pool: int, relu: bool) -> None:
     """Two layers at once are the two, one after the other: also where the first one would put out its bias."""
     rs = np.random.RandomState(4)
     n_in, n_out = 7, 5
@@ -246,32 +247,32 @@ def test_entrance(lanes: int, pool: int, relu: bool) -> None:
     cases = [(2, 1, 0.3, 7), (5, 2, 0.1, 3), (6, 1, 1.0, 8), (13, 3, 0.3, 2), (19, 1, 0.2, 16)]
     for width, tiles_high, density, block in cases:
         height = rows * tiles_high
-        place = Place(lanes, height, width, pool, relu)
+        shape = LayerShape(lanes, height, width, pool, relu)
         weights = random_weights(n_out, n_in, density, seed=width)
         x = rs.randn(1, height * lanes, width).astype(np.float32)
-        entrance = Direct(weights, bias, place, rows, columns, block, First.of(first, first_bias))
-        found = run(entrance, x, n_out, place)
+        both = Direct(weights, bias, shape, rows, columns, block, FirstLayer.of(first, first_bias))
+        found = run(both, x, n_out, shape)
         between = convolved(x, first, first_bias, KEEP, relu=True)
         expected = convolved(between, weights, bias, pool, relu)
         check(found, expected, DIRECT_TOLERANCE, (width, height, density, block))
 
 
-def test_entrance_of_low_strips() -> None:
+def test_first_two_layers_in_one_with_low_strips() -> None:
     """Tiles of two rows, for strips that no tile of four fits."""
     rs = np.random.RandomState(5)
     columns = USUAL.columns[0]
-    place = Place(4, 2, 15, HALVE, relu=True)
+    shape = LayerShape(4, 2, 15, HALVE, relu=True)
     first, weights = random_weights(4, 1, 0.5), random_weights(6, 4, 0.2)
     biases = rs.randn(4).astype(np.float32), rs.randn(6).astype(np.float32)
     x = rs.randn(1, 8, 15).astype(np.float32)
-    found = run(Direct(weights, biases[1], place, 2, columns, 16, First.of(first, biases[0])), x, 6, place)
+    found = run(Direct(weights, biases[1], shape, 2, columns, 16, FirstLayer.of(first, biases[0])), x, 6, shape)
     expected = convolved(convolved(x, first, biases[0], KEEP, relu=True), weights, biases[1], HALVE, relu=True)
     check(found, expected, DIRECT_TOLERANCE, "2 rows")
 
 
 @pytest.mark.parametrize("pool", POOLS)
 @pytest.mark.parametrize(("rows", "columns", "lanes"), WINOGRAD)
-def test_dense_entrance(rows: int, columns: int, lanes: int, pool: int) -> None:
+def test_first_two_layers_in_one_by_winograd(rows: int, columns: int, lanes: int, pool: int) -> None:
     rs = np.random.RandomState(6)
     n_in, n_out = 5, 2 * GROUP
     first, first_bias = random_weights(n_in, 1, 1.0), 1 + rs.rand(n_in).astype(np.float32)
@@ -283,11 +284,11 @@ def test_dense_entrance(rows: int, columns: int, lanes: int, pool: int) -> None:
         (13, 3, 1.0, False),
     ]:
         height = rows * tiles_high
-        place = Place(lanes, height, width, pool, relu)
+        shape = LayerShape(lanes, height, width, pool, relu)
         weights = random_weights(n_out, n_in, density, seed=width)
         x = rs.randn(1, height * lanes, width).astype(np.float32)
         found = run(
-            Winograd(weights, bias, place, rows, columns, *AT_ONCE, First.of(first, first_bias)), x, n_out, place
+            Winograd(weights, bias, shape, rows, columns, *AT_ONCE, FirstLayer.of(first, first_bias)), x, n_out, shape
         )
         expected = convolved(convolved(x, first, first_bias, KEEP, relu=True), weights, bias, pool, relu)
         check(found, expected, WINOGRAD_TOLERANCE, (width, height, density, relu))
@@ -315,34 +316,34 @@ def test_nonzeros_are_the_weights(density: float, block: int, lanes: int) -> Non
     for j, o in enumerate(kept.outputs):
         for k in range(kept.starts[j], kept.starts[j + 1]):
             vectors, rest = divmod(int(kept.offsets[k]), 4 * lanes)
-            channel, place = divmod(vectors, patch)
+            channel, position = divmod(vectors, patch)
             assert rest == 0
             assert channel < block
-            rebuilt[o, j // n_out * block + channel, place // pitch, place % pitch] += kept.values[k]
+            rebuilt[o, j // n_out * block + channel, position // pitch, position % pitch] += kept.values[k]
     np.testing.assert_array_equal(rebuilt, weights)
     for b in range(n_blocks):
         assert sorted(kept.outputs[b * n_out : (b + 1) * n_out]) == list(range(n_out))
 
 
 @pytest.mark.parametrize(
-    ("height", "most", "lanes"),
+    ("height", "lanes", "strips"),
     [
         *[(256, 16, 16), (256, 8, 8), (256, 4, 4), (128, 16, 8), (64, 16, 4), (192, 16, 4), (512, 16, 16)],
         *[(40, 16, None), (32, 16, None), (100, 16, None), (63, 8, None)],
     ],
 )
-def test_lanes(height: int, most: int, lanes: int | None) -> None:
-    assert lanes_for(height, 3, most) == lanes
+def test_most_strips(height: int, lanes: int, strips: int | None) -> None:
+    assert most_strips(height, 3, lanes) == strips
 
 
-def test_lanes_without_pooling() -> None:
-    assert lanes_for(32, 0, 16) == 16
-    assert lanes_for(8, 0, 16) == 4
-    assert lanes_for(4, 0, 16) is None
+def test_most_strips_without_pooling() -> None:
+    assert most_strips(32, 0, 16) == 16
+    assert most_strips(8, 0, 16) == 4
+    assert most_strips(4, 0, 16) is None
 
 
-def test_places() -> None:
-    keep, halve, whole = (Place(8, 4, 7, pool, relu=True) for pool in POOLS)
+def test_layer_shapes() -> None:
+    keep, halve, whole = (LayerShape(8, 4, 7, pool, relu=True) for pool in POOLS)
     assert (keep.width_out, halve.width_out, whole.width_out) == (7, 6, 7)
     assert (keep.tiles(2, 4), halve.tiles(2, 4), whole.tiles(2, 3)) == (4, 4, 6)
     assert keep.size_out(3, keep.tiles(2, 4)) == 3 * 4 * 7 * 8
@@ -371,35 +372,35 @@ def small_net(final_norm: bool, density: float = 0.4, seed: int = 0, n_out: int 
     return net
 
 
-def through_plain(plain: Plain, x: np.ndarray) -> np.ndarray:
-    """A plain net in float64, layer by layer."""
+def in_float64(folded: FoldedNet, x: np.ndarray) -> np.ndarray:
+    """A folded net in float64, layer by layer."""
     results = []
     for image in x.astype(np.float64):
-        y = image[None] * plain.scale + plain.offset
-        last = len(plain.weights) - 1
-        for i, (weights, bias) in enumerate(zip(plain.weights, plain.biases, strict=True)):
-            pool = WHOLE if i == last else HALVE if plain.pooled[i] else KEEP
-            y = convolved(y, weights, bias, pool, plain.relus[i])
+        y = image[None] * folded.scale + folded.offset
+        last = len(folded.weights) - 1
+        for i, (weights, bias) in enumerate(zip(folded.weights, folded.biases, strict=True)):
+            pool = WHOLE if i == last else HALVE if folded.pooled[i] else KEEP
+            y = convolved(y, weights, bias, pool, folded.relus[i])
         results.append(y)
     return np.stack(results)
 
 
 @pytest.mark.parametrize("final_norm", [True, False])
-def test_plain_is_the_folded_net(final_norm: bool) -> None:
+def test_kernel_layers_are_the_folded_net(final_norm: bool) -> None:
     net = small_net(final_norm)
-    plain, folded = Plain.of(net), net.folded()
-    assert (plain.scale, plain.offset) == (float(folded.scale), float(folded.offset))
-    for weights, bias, conv in zip(plain.weights, plain.biases, folded.convs, strict=True):
+    layers, folded = net.kernel_layers(), net.folded()
+    assert (layers.scale, layers.offset) == (float(folded.scale), float(folded.offset))
+    for weights, bias, conv in zip(layers.weights, layers.biases, folded.convs, strict=True):
         assert weights.flags.c_contiguous
         np.testing.assert_array_equal(weights, conv.weight.numpy())
         np.testing.assert_array_equal(bias, conv.bias.numpy())
-    assert list(plain.pooled) == [False, True] * 3 + [False] * 2
-    assert list(plain.relus) == [True] * 7 + [final_norm]
+    assert list(layers.pooled) == [False, True] * 3 + [False] * 2
+    assert list(layers.relus) == [True] * 7 + [final_norm]
     x = np.random.RandomState(0).randn(2, 16, 11).astype(np.float32)
     expected = folded.double()(torch.from_numpy(x).double()).numpy()
-    np.testing.assert_allclose(through_plain(plain, x), expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(in_float64(layers, x), expected, rtol=0, atol=1e-12)
     net.convs[0].weight.zero_()  # a copy: the net may change meanwhile
-    assert np.count_nonzero(plain.weights[0])
+    assert np.count_nonzero(layers.weights[0])
 
 
 @pytest.fixture(scope="module")
@@ -408,51 +409,51 @@ def images() -> Callable[[int, int, int], np.ndarray]:
 
 
 @pytest.fixture
-def nets() -> dict[bool, Plain]:
-    return {final_norm: Plain.of(small_net(final_norm)) for final_norm in (True, False)}
+def nets() -> dict[bool, FoldedNet]:
+    return {final_norm: small_net(final_norm).kernel_layers() for final_norm in (True, False)}
 
 
 @pytest.mark.parametrize("lanes", [4, 16])
 @pytest.mark.parametrize("width", [8, 15, 31])
-def test_a_small_net(width: int, lanes: int, images, nets: dict[bool, Plain]) -> None:
+def test_a_small_net(width: int, lanes: int, images, nets: dict[bool, FoldedNet]) -> None:
     """With every kind of layer that its densities could ask for; the narrowest map has one column in the end."""
     height = 16 * lanes
     x = images(2, height, width)
-    for final_norm, plain in nets.items():
+    for final_norm, folded in nets.items():
         for settings in (USUAL, dataclasses.replace(USUAL, dense=0.0), dataclasses.replace(USUAL, dense=1.0)):
-            net = LanesNet(plain, height, width, lanes, settings)
+            net = KernelNet(folded, height, width, lanes, settings)
             found = net(x, 1)
             assert found.dtype == np.float32
-            expected = through_plain(plain, x)
+            expected = in_float64(folded, x)
             check(found, expected, NET_TOLERANCE, (final_norm, settings, net.kinds))
             np.testing.assert_array_equal(net(x[:, :, ::-1][:, :, ::-1], 2), found)  # threads, and memory that is kept
 
 
 def test_kinds_follow_density() -> None:
     """Winograd for dense layers of as many outputs as it takes; the first two layers are always one."""
-    sparse = Plain.of(small_net(final_norm=True, density=0.05))
-    dense = Plain.of(small_net(final_norm=True, density=1.0, n_out=GROUP))
-    assert LanesNet(sparse, 64, 16, 4, USUAL).kinds == ["direct"] * 7
-    kinds = LanesNet(dense, 64, 16, 4, USUAL).kinds
+    sparse = small_net(final_norm=True, density=0.05).kernel_layers()
+    dense = small_net(final_norm=True, density=1.0, n_out=GROUP).kernel_layers()
+    assert KernelNet(sparse, 64, 16, 4, USUAL).kinds == ["direct"] * 7
+    kinds = KernelNet(dense, 64, 16, 4, USUAL).kinds
     assert kinds == ["winograd", "direct", "direct", "winograd", "direct", "direct", "winograd"]
 
 
-def test_no_images(nets: dict[bool, Plain], images) -> None:
-    net = LanesNet(nets[True], 64, 16, 4, USUAL)
+def test_no_images(nets: dict[bool, FoldedNet], images) -> None:
+    net = KernelNet(nets[True], 64, 16, 4, USUAL)
     assert net(images(0, 64, 16), 4).shape == (0, 6)
 
 
-def test_errors_reach_the_caller(nets: dict[bool, Plain], images) -> None:
+def test_errors_reach_the_caller(nets: dict[bool, FoldedNet], images) -> None:
     """From whichever thread; and the next call works."""
-    net = LanesNet(nets[True], 64, 16, 4, USUAL)
+    net = KernelNet(nets[True], 64, 16, 4, USUAL)
     with pytest.raises(ValueError, match="reshape"):
         net(images(3, 64, 15), 2)
-    check(net(images(3, 64, 16), 2), through_plain(nets[True], images(3, 64, 16)), NET_TOLERANCE, "after")
+    check(net(images(3, 64, 16), 2), in_float64(nets[True], images(3, 64, 16)), NET_TOLERANCE, "after")
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 7, 13])
-def test_threads_give_the_same_bits(n: int, nets: dict[bool, Plain], images) -> None:
-    net = LanesNet(nets[False], 64, 24, 4, USUAL)
+def test_threads_give_the_same_bits(n: int, nets: dict[bool, FoldedNet], images) -> None:
+    net = KernelNet(nets[False], 64, 24, 4, USUAL)
     x = images(n, 64, 24)
     alone = np.concatenate([net(one[None], 1) for one in x])
     for threads in range(1, 9):
@@ -461,25 +462,27 @@ def test_threads_give_the_same_bits(n: int, nets: dict[bool, Plain], images) -> 
 
 @pytest.mark.parametrize(("strips", "lanes"), [(4, 8), (4, 16), (8, 16)])
 @pytest.mark.parametrize("dense", [0.0, 1.0])
-def test_images_that_share_vectors(strips: int, lanes: int, dense: float, nets: dict[bool, Plain], images) -> None:
+def test_images_that_share_vectors(strips: int, lanes: int, dense: float, nets: dict[bool, FoldedNet], images) -> None:
     """Rows of one image do not reach into the next; how many share changes no bit, however many images there are."""
     settings = dataclasses.replace(USUAL, dense=dense)
     height = strips << 4
-    alone = LanesNet(nets[True], height, 22, strips, settings)
-    shared = LanesNet(nets[True], height, 22, strips, settings, lanes)
+    alone = KernelNet(nets[True], height, 22, strips, settings)
+    shared = KernelNet(nets[True], height, 22, strips, settings, lanes)
     x = images(9, height, 22)
     expected = alone(x, 1)
-    check(expected, through_plain(nets[True], x), NET_TOLERANCE, "alone")
+    check(expected, in_float64(nets[True], x), NET_TOLERANCE, "alone")
     for n in range(10):
         for threads in (1, 3):
             np.testing.assert_array_equal(shared(x[:n], threads), expected[:n])
-    for one, other in zip(shared._alone._layers, shared._several()._layers, strict=True):
-        assert not isinstance(one, Winograd) or (isinstance(other, Winograd) and other.kept is one.kept)
+    for one, other in zip(shared._for_one._layers, shared._for_several()._layers, strict=True):
+        assert not isinstance(one, Winograd) or (
+            isinstance(other, Winograd) and other.kernel_weights is one.kernel_weights
+        )
 
 
-def test_how_images_are_shared_out(nets: dict[bool, Plain]) -> None:
+def test_how_images_are_shared_out(nets: dict[bool, FoldedNet]) -> None:
     """All of a vector's room is used where there are enough for all threads; half of it is the least that pays."""
-    net = LanesNet(nets[True], 64, 16, 4, USUAL, 16)
+    net = KernelNet(nets[True], 64, 16, 4, USUAL, 16)
     assert net._shares(12, 1) == [(0, 4), (4, 4), (8, 4)]
     assert net._shares(7, 1) == [(0, 4), (4, 3)]
     assert net._shares(6, 2) == [(0, 4), (4, 1), (5, 1)]
@@ -489,7 +492,7 @@ def test_how_images_are_shared_out(nets: dict[bool, Plain]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("density", "height", "most", "strips"),
+    ("density", "height", "lanes", "strips"),
     [
         (1.0, 256, 16, 8),
         (0.05, 256, 16, 16),
@@ -499,8 +502,8 @@ def test_how_images_are_shared_out(nets: dict[bool, Plain]) -> None:
         (1.0, 40, 16, None),
     ],
 )
-def test_strips(density: float, height: int, most: int, strips: int | None) -> None:
+def test_best_strips(density: float, height: int, lanes: int, strips: int | None) -> None:
     """Half as many where dense layers would else have 2 rows to a strip, if there are enough of them."""
-    plain = Plain.of(small_net(final_norm=True, density=density, n_out=GROUP))
-    dense_last = dataclasses.replace(plain, weights=[np.repeat(w, GROUP, 0)[: GROUP * 2] for w in plain.weights])
-    assert strips_for(dense_last, height, most, USUAL) == strips
+    folded = small_net(final_norm=True, density=density, n_out=GROUP).kernel_layers()
+    dense_last = dataclasses.replace(folded, weights=[np.repeat(w, GROUP, 0)[: GROUP * 2] for w in folded.weights])
+    assert best_strips(dense_last, height, lanes, USUAL) == strips
