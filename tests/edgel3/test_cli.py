@@ -355,7 +355,7 @@ def test_run_says_what_it_does_when_asked(verbose: bool, write: Write, capfd: py
 
 
 def test_warnings_name_the_file(write: Write) -> None:
-    silent, short = write("silent.wav", np.zeros(9000)), write("short.wav", signals.clip(0.4, 8000))
+    silent, short = write("silent.wav", np.zeros(8000)), write("short.wav", signals.clip(0.4, 8000))
     with pytest.warns(edgel3.EdgeL3Warning) as caught:
         run([silent, short], **SEA)
     assert sorted(str(w.message).partition(". ")[0] for w in caught) == [
@@ -416,7 +416,7 @@ def test_the_command_as_a_process(write: Write, tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("default::hear_edgel3.edgel3.EdgeL3Warning")
 def test_what_the_command_says(write: Write, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    source, silent = write("in/a.wav"), write("in/b.wav", np.zeros(9000))
+    source, silent = write("in/a.wav"), write("in/b.wav", np.zeros(8000))
     main([str(tmp_path / "in"), *SEA_FLAGS, "--suffix", "x"])
     assert results(tmp_path) == ["in/a_x.npz", "in/b_x.npz"]
     assert capfd.readouterr() == (
