@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from hear_edgel3.engine.table import MODULES, NAMES
-from hear_edgel3.errors import InvalidOption
+from hear_edgel3.errors import InvalidOption, how_to_install
 
 Compiled = Callable[[torch.Tensor], torch.Tensor]
 
@@ -97,9 +97,7 @@ def expected(net: nn.Module, zeros: float) -> Choice:
         return Choice("torch", folded.pays(net))
     reason = numba.pays_with(zeros)
     if reason is None:
-        return Choice(
-            "torch", "numba, which would run this net faster, is not installed: pip install 'hear-edgel3[fast]'"
-        )
+        return Choice("torch", f"numba, which would run this net faster, is not installed: {how_to_install('fast')}")
     return Choice("numba", reason)
 
 
