@@ -34,10 +34,10 @@ from hear_edgel3.cli import main
 from hear_edgel3.distillation import corpus as clips
 from hear_edgel3.distillation import examples, result, training
 from hear_edgel3.distillation import run as distillation
-from hear_edgel3.distillation.corpus import find_clips
-from hear_edgel3.distillation.recipe import STUDENTS, Recipe
-from hear_edgel3.distillation.space import make_space
-from hear_edgel3.distillation.student import Student
+from hear_edgel3.distillation.corpus import find_corpus
+from hear_edgel3.distillation.recipe import Recipe
+from hear_edgel3.distillation.student import StudentNet
+from hear_edgel3.distillation.target_scale import make_target_scale
 from hear_edgel3.distillation.teacher import Teacher
 from hear_edgel3.errors import (
     AudioFileError,
@@ -49,6 +49,7 @@ from hear_edgel3.errors import (
     UnknownConfiguration,
     WeightsNotFound,
 )
+from hear_edgel3.families.table import students
 from hear_edgel3.registry import folder as local
 from hear_edgel3.tagging.tagger import Tagger
 from hear_edgel3.weights.file import read_tensors
@@ -511,14 +512,14 @@ def test_spaces() -> None:
     scales = torch.tensor([10.0, 3.0, 1.0, 0.1])
     turn = torch.linalg.qr(torch.randn(4, 4, generator=generator))[0]
     x = torch.randn(2000, 4, generator=generator) * scales @ turn.T + 5
-    full = make_space(x, None)
+    full = make_target_scale(x, None)
     assert full.components is None
     assert full.size == 4
     y = full.targets(x)
     torch.testing.assert_close(y.square().mean(dim=0), torch.ones(4))
     torch.testing.assert_close(y * full.scale + full.offset, x)
-    assert make_space(x, 4).components is None
-    few = make_space(x, 2)
+    assert make_target_scale(x, 4).components is None
+    few = make_target_scale(x, 2)
     assert few.components is not None
     torch.testing.assert_close(few.components @ few.components.T, torch.eye(2), atol=1e-5, rtol=0)
     for axis, expected in zip(few.components, turn.T, strict=False):
@@ -528,17 +529,17 @@ def test_spaces() -> None:
     torch.testing.assert_close(z.square().mean(), torch.tensor(1.0))
     assert float(z[:, 0].var() / z[:, 1].var()) == pytest.approx(100 / 9, rel=0.15)  # the first counts most
     torch.testing.assert_close(z * few.scale + few.offset, (x - x.mean(dim=0)) @ few.components.T, atol=1e-4, rtol=1e-4)
-    still = make_space(torch.cat([x, torch.ones(2000, 1)], dim=1), None)
+    still = make_target_scale(torch.cat([x, torch.ones(2000, 1)], dim=1), None)
     assert still.targets(torch.cat([x, torch.ones(2000, 1)], dim=1))[:, 4].abs().max() < 1e-3
-    assert make_space(torch.ones(5, 3), 2).targets(torch.ones(5, 3)).isfinite().all()
+    assert make_target_scale(torch.ones(5, 3), 2).targets(torch.ones(5, 3)).isfinite().all()
 
 
-@pytest.mark.parametrize("kind", STUDENTS)
+@pytest.mark.parametrize("kind", students())
 @pytest.mark.parametrize("size", [None, 3])
 def test_a_finished_student_speaks_its_teachers_language(kind: str, size: int | None) -> None:
     """What is published puts out what was trained, in the teacher's scale."""
-    space = make_space(torch.randn(50, 6, generator=torch.Generator().manual_seed(1)) * 7 + 3, size)
-    student = Student(Recipe(student=kind, width_mult=0.05), space.size, None)
+    space = make_target_scale(torch.randn(50, 6, generator=torch.Generator().manual_seed(1)) * 7 + 3, size)
+    student = StudentNet(Recipe(student=kind, width_mult=0.05), space.size, None)
     mel = torch.from_numpy(signals.windows(student.sample_rate))
     with torch.no_grad():
         trained = student.net.eval()(student.frontend(mel))
@@ -549,7 +550,7 @@ def test_a_finished_student_speaks_its_teachers_language(kind: str, size: int | 
 @pytest.mark.parametrize("rate", [4000, 8000, 11025, 16000, 22050, 32000, 44100, 48000])
 def test_l3_students_of_any_rate(rate: int) -> None:
     for width in (0.05, 1.0):
-        student = Student(Recipe(student="l3", sample_rate=float(rate), width_mult=width), 5, 527)  # type: ignore[arg-type]
+        student = StudentNet(Recipe(student="l3", sample_rate=float(rate), width_mult=width), 5, 527)  # type: ignore[arg-type]
         assert student.n_classes is None
         assert student.sample_rate == rate
         assert student.architecture["channels"][0] == (8 if width == 0.05 else 64)
@@ -558,7 +559,7 @@ def test_l3_students_of_any_rate(rate: int) -> None:
 
 @pytest.mark.parametrize("width", [0.05, 0.2, 1.5])
 def test_mobilenetv3_students_of_any_width(width: float) -> None:
-    student = Student(Recipe(width_mult=width, n_mels=40), 5, 10)
+    student = StudentNet(Recipe(width_mult=width, n_mels=40), 5, 10)
     assert student.net(student.frontend(torch.zeros(2, 16000))).shape == (2, 15)
     probabilities = torch.linspace(0, 1, 10)
     student.expect(probabilities)
@@ -876,7 +877,7 @@ def test_batch_norm_is_fixed(
 
 def test_what_batch_norm_measures() -> None:
     """The mean over the batches of an epoch, nothing of those before; then it uses that, and dropout goes on."""
-    student = Student(Recipe(width_mult=0.05), 5, 10)
+    student = StudentNet(Recipe(width_mult=0.05), 5, 10)
     norm = student.net.features[0][1]  # type: ignore[index]
     assert isinstance(norm, torch.nn.BatchNorm2d)
     x = torch.randn(3, 4, 8, 6, 5, generator=torch.Generator().manual_seed(0)) * 3 + 2
@@ -925,7 +926,7 @@ def test_a_training_that_diverges(distill: Distill, tmp_path: Path) -> None:
 def test_which_clips(audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At most so many per file, evenly spread; other files held out; the same ones every time."""
     monkeypatch.setattr(clips, "MINIMUM_SECONDS", 40.0)
-    found = find_clips([str(audio)], Recipe(lengths=(0.5, 2.0), clips_per_file=3, validation=0.25))
+    found = find_corpus([str(audio)], Recipe(lengths=(0.5, 2.0), clips_per_file=3, validation=0.25))
     assert found.n_files == N_FILES
     assert found.seconds == 2 * 3 * N_FILES
     held_out, learnt = ({clip.path for clip in part} for part in (found.validation, found.train))
@@ -936,14 +937,14 @@ def test_which_clips(audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert sorted(clip.start for clip in found.train if clip.path == path) == [0.0, 3.0, 6.0]
     assert {clip.seconds for clip in found.train} == {2.0}
     assert [clip.path for clip in found.train] != sorted(clip.path for clip in found.train)  # in random order
-    again = find_clips([str(audio)], Recipe(lengths=(0.5, 2.0), clips_per_file=3, validation=0.25))
+    again = find_corpus([str(audio)], Recipe(lengths=(0.5, 2.0), clips_per_file=3, validation=0.25))
     assert again == found
-    other = find_clips([str(audio)], Recipe(lengths=(0.5, 2.0), clips_per_file=3, validation=0.25, seed=1))
+    other = find_corpus([str(audio)], Recipe(lengths=(0.5, 2.0), clips_per_file=3, validation=0.25, seed=1))
     assert other != found
     # a little too long: from the middle; too short for a whole clip: all of it; next to nothing: none
     for i, seconds in enumerate((15.0, 15.0, 15.0, 19.0, 7.0, 0.04)):
         soundfile.write(tmp_path / f"{i}.wav", signals.clip(seconds, 8000), 8000)
-    middle = find_clips([str(tmp_path)], Recipe(validation=0.01))
+    middle = find_corpus([str(tmp_path)], Recipe(validation=0.01))
     places = {clip.path.name: (clip.start, clip.seconds) for clip in (*middle.train, *middle.validation)}
     assert places == {**{f"{i}.wav": (2.5, 10.0) for i in range(3)}, "3.wav": (4.5, 10.0), "4.wav": (0.0, 7.0)}
     assert len({clip.path for clip in middle.validation}) == 1  # there is always one
@@ -977,7 +978,7 @@ def test_what_is_measured(tmp_path: Path) -> None:
     generator = torch.Generator().manual_seed(0)
     parts = {1000: 9, 10000: 5}
     found = examples.Examples([shard(tmp_path / "0.safetensors", parts, generator)])
-    space = make_space(found.embeddings(), None)
+    space = make_target_scale(found.embeddings(), None)
     loss_of = training.DistillationLoss(space, True, 3.0, torch.device("cpu"))
     batches = [found.read([c[0] for c in found.clips if c[0].length == length / 1000]) for length in parts]
     outputs = torch.cat([batch.inputs[:, :, 0] for batch in batches])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,24 +10,24 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True)
 class Component:
-    """Something a row builds: the place of a class or function, and its arguments.
+    """Something that a row builds.
 
     Attributes:
-        target: "package.module:name".
-        arguments: keyword arguments.
+        make: The function that builds it. It imports what it needs when it is called, so that a row costs nothing.
+        arguments: The keyword arguments that it is called with.
     """
 
-    target: str
+    make: Callable[..., Any]
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
-    def resolve(self) -> Any:
-        """The class or function itself."""
-        module, _, name = self.target.partition(":")
-        return getattr(importlib.import_module(module), name)
-
     def build(self) -> Any:
-        """Calls it with the row's arguments."""
-        return self.resolve()(**self.arguments)
+        """A new one, made with the row's arguments."""
+        return self.make(**self.arguments)
+
+    def __repr__(self) -> str:
+        """The same in every process, unlike a function's own, which has an address."""
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self.arguments.items())
+        return f"{self.make.__module__}.{self.make.__qualname__}({arguments})"
 
 
 @dataclass(frozen=True)
@@ -171,6 +170,7 @@ class Checkpoint:
             are too short are first followed by zeros.
         file_framing: where the windows of files lie: "hear" (as timestamp embeddings) or "edgel3" (as that library).
         file_hop_size: default distance of windows of files in seconds.
+        n_classes: size of its logits; None if it has none.
         labels: name of the list of classes that its logits are of; None if it has none.
         reported: scores its authors report, by name.
         zeros: fraction of the net's weights that are zero.
@@ -196,6 +196,7 @@ class Checkpoint:
     padding: str = "zeros"
     file_framing: str = "hear"
     file_hop_size: float = 0.05
+    n_classes: int | None = None
     labels: str | None = None
     reported: Mapping[str, float] = field(default_factory=dict)
     zeros: float = 0.0
@@ -212,15 +213,13 @@ class Checkpoint:
 
 @dataclass(frozen=True, kw_only=True)
 class Published(Checkpoint):
-    """A checkpoint that its authors have published in a format of their own, which ``weights_convert`` translates.
+    """A checkpoint that its authors have published in a format of their own, which its family can read.
 
     Attributes:
-        converter: function of ``weights_convert`` that reads the upstream file.
-        upstream: where it comes from.
-        hub: where its converted weights are.
+        upstream: Where the authors' file is.
+        hub: Where the converted weights are.
     """
 
-    converter: str
     upstream: Upstream
     hub: HubFile
 
@@ -279,4 +278,4 @@ class Configuration:
     def net(self) -> Component:
         """The net that puts these features out."""
         net = self.checkpoint.net
-        return Component(net.target, {**net.arguments, **self.features.arguments})
+        return Component(net.make, {**net.arguments, **self.features.arguments})

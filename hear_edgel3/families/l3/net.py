@@ -44,6 +44,16 @@ class L3Net(nn.Module):
         """Size of the embedding."""
         return self.channels[-1]
 
+    @property
+    def n_mels(self) -> None:
+        """It takes any number of mel bands."""
+        return None
+
+    @property
+    def example_shape(self) -> tuple[int, int]:
+        """Mel bands and frames of an image to trace it with; images of other sizes will do too."""
+        return (64, 50)
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Embeds spectrograms.
 
