@@ -91,6 +91,6 @@ class Teacher:
             return Answer(self.extractor.scene_embeddings(clips), None)
         # Both at once: the scene embedding of such a net is one pass over the clip.
         net = self.extractor.net
-        with torch.inference_mode(), self._adding("logits"):
+        with torch.inference_mode(), net.adding("logits"):  # type: ignore[operator]
             values = self._runner(net, self.extractor.frontend(clips))
         return Answer(values[:, : -self.n_classes].clone(), values[:, -self.n_classes :].clone())

@@ -12,13 +12,14 @@ def check_values(shape: Mapping[str, Any], rules: Mapping[str, Callable[[object]
 
     Args:
         shape: The arguments as they stand in a file.
-        rules: For each argument, what says whether a value can be; one without a rule must be a whole number from 1.
+        rules: For each argument that the architecture function has, what says whether a value can be. Arguments that
+            it does not have are left to it.
 
     Raises:
         ValueError: A value cannot be.
     """
     for key, value in shape.items():
-        if not rules.get(key, is_count)(value):
+        if key in rules and not rules[key](value):
             raise ValueError(f"{key} of the architecture cannot be {value!r}")
 
 

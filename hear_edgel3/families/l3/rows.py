@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hear_edgel3.families.schema import Component, HubFile, OneKind, Published, SceneRule, Upstream
-from hear_edgel3.families.values import check_values, counts, is_flag
+from hear_edgel3.families.values import check_values, counts, is_count, is_flag
 
 if TYPE_CHECKING:
     from hear_edgel3.families.l3.frontend import L3MelSpectrogram
@@ -149,7 +149,8 @@ def check_architecture(shape: Mapping[str, Any]) -> None:
     Raises:
         TypeError, ValueError, KeyError: One of them cannot be, or is missing.
     """
-    check_values(shape, {"final_norm": is_flag, "channels": counts(len(_WIDE))})
+    sizes = dict.fromkeys(("sample_rate", "n_fft", "hop_length", "n_mels"), is_count)
+    check_values(shape, {**sizes, "final_norm": is_flag, "channels": counts(len(_WIDE))})
     if min(shape["n_mels"], -(-shape["sample_rate"] // shape["hop_length"])) < _SMALLEST_IMAGE:
         raise ValueError(f"its windows are less than {_SMALLEST_IMAGE} frames of {_SMALLEST_IMAGE} mel bands")
 

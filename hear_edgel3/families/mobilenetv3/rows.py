@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hear_edgel3.families.mobilenetv3 import layout as layouts
 from hear_edgel3.families.mobilenetv3.features import MobileNetV3Features
 from hear_edgel3.families.schema import Component, HubFile, Published, SceneRule, Upstream
-from hear_edgel3.families.values import check_values, counts, is_count_or_none, is_factor, one_of
+from hear_edgel3.families.values import check_values, counts, is_count, is_count_or_none, is_factor, one_of
 
 if TYPE_CHECKING:
     from hear_edgel3.families.mobilenetv3.frontend import MobileNetV3MelSpectrogram
@@ -167,6 +167,8 @@ def check_architecture(shape: Mapping[str, Any]) -> None:
     rules = {
         "width_mult": is_factor,
         "head": one_of(layouts.HEADS),
+        "n_mels": is_count,
+        "hop_ms": is_count,
         "strides": counts(4),
         "n_classes": is_count_or_none,
         "n_teacher": is_count_or_none,
