@@ -14,7 +14,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from hear_edgel3.errors import InvalidOption, UnknownConfiguration
+from hear_edgel3.errors import InvalidOption, UnknownConfiguration, UnknownFeatures
 from hear_edgel3.families import table
 from hear_edgel3.families.protocols import Family
 from hear_edgel3.families.schema import Checkpoint, Configuration, Published
@@ -141,10 +141,10 @@ def by_name(name: str) -> Configuration:
                 chosen = "_".join(words[n:])
                 try:
                     return Configuration(name, row, row.vocabulary.read(row, chosen), chosen)
-                except ValueError as error:
+                except UnknownFeatures as error:
                     near = [other for other in near_names(name, cutoff=0.85) if other != row.name]
                     hint = f"; did you mean {' or '.join(near)}?" if near else ""
-                    raise UnknownConfiguration(f"there is no configuration {name!r}: {error}{hint}") from error
+                    raise UnknownFeatures(f"there is no configuration {name!r}: {error}{hint}") from error
     near = near_names(str(name))
     hint = f"did you mean {' or '.join(near)}?" if near else "`hear-edgel3 list` shows them all"
     raise UnknownConfiguration(f"there is no configuration {name!r}; {hint}")
@@ -175,5 +175,5 @@ def with_features(configuration: Configuration, features: Sequence[str]) -> Conf
         raise InvalidOption(f"features is empty; leave it out for the default of {row.name}")
     try:
         return Configuration(f"{row.name}_{words}", row, row.vocabulary.read(row, words), words)
-    except ValueError as error:
-        raise InvalidOption(f"features {given!r} do not fit {row.name}: {error}") from error
+    except UnknownFeatures as error:
+        raise UnknownFeatures(f"features {given!r} do not fit {row.name}: {error}") from error

@@ -128,16 +128,16 @@ def architecture(
         # SEA's own 8000 Hz is no rate of the HEAR tools; callers feed 16000 and it is halved inside.
         "sample_rate": next((rate for rate in _HEAR_RATES if rate >= sample_rate), _HEAR_RATES[-1]),
         "net_sample_rate": sample_rate,
-        "window": sample_rate,
+        "window_ms": 1000.0,
         "net": Component(build_net, {"channels": tuple(channels), "final_norm": final_norm}),
         "frontend": Component(build_frontend, frontend),
         "vocabulary": OneKind(channels[-1]),
         "n_parameters": _n_parameters(tuple(channels), final_norm),
         "macs_10s": _macs_10s(tuple(channels), n_mels, hop_length, sample_rate),
         # As the HEAR baselines do: the mean over windows a quarter of a second apart.
-        "scene": SceneRule(hop_ms=250.0),
+        "scene": SceneRule(sample_rate=sample_rate, hop_ms=250.0),
         "file_framing": "edgel3",
-        "file_hop_size": 0.1,
+        "file_hop_ms": 100.0,
         # One 48 kHz window's largest activation is 13 MB: batches were slower, not faster.
         "windows_per_batch": 1 if n_mels * sample_rate // hop_length > 25_000 else 16,
     }

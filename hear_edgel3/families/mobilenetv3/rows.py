@@ -143,7 +143,7 @@ def architecture(
         # The HEAR tools know no 32000 Hz; callers feed 48000 and it is converted inside, or ask for 32000.
         "sample_rate": 48000,
         "net_sample_rate": _NET_RATE,
-        "window": 160 * _NET_RATE // 1000,
+        "window_ms": 160,
         "net": Component(build_net, net),
         "frontend": Component(build_frontend, {"hop_length": hop_length, "n_mels": n_mels}),
         "vocabulary": MobileNetV3Features(),
@@ -151,7 +151,7 @@ def architecture(
         "n_parameters": layouts.count_parameters(layout, n_mels=n_mels, **counted),
         "macs_10s": layouts.count_macs(layout, n_mels, n_frames, **counted),
         # EfficientAT_HEAR hear_wrapper.py: one forward for up to ten seconds, else windows of ten seconds.
-        "scene": SceneRule(hop_ms=2500.0, window=_TEN_SECONDS, whole_up_to=_TEN_SECONDS),
+        "scene": SceneRule(sample_rate=_NET_RATE, hop_ms=2500.0, window_ms=10_000, whole_up_to_ms=10_000),
         "padding": "reflection",
         # Small nets gain from more; wide ones only take more memory.
         "windows_per_batch": 128 if width_mult <= 0.5 else 64 if width_mult <= 1 else 32,
