@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
     from hear_edgel3.families.schema import Published
 
 
+@runtime_checkable
 class FrontEnd(Protocol):
     """Turns samples into the images that a net sees. It is a ``torch.nn.Module`` with nothing in its state dict.
 
@@ -48,20 +48,22 @@ class FrontEnd(Protocol):
         """
 
 
+@runtime_checkable
 class Net(Protocol):
     """Turns a front end's images into embeddings. It is a ``torch.nn.Module``.
 
-    Two examples of a batch never influence each other in eval mode. What may be there besides stands in the protocols
-    below; whoever uses an optional part asks for it with ``getattr`` and does without where it is missing.
+    Two examples of a batch never influence each other in eval mode. Whoever uses one of the optional parts asks for it
+    and does without where it is missing. They are:
+
+    - ``n_mels``, the mel bands that it must be given, where it does not take any number;
+    - ``folded()``, a ``torch.nn.Module`` that shares no tensor and gives the same in eval mode, but faster;
+    - ``kernel_layers()``, for the compiled kernels (:mod:`hear_edgel3.families.kernel_description`);
+    - what :class:`SelectingNet` has.
     """
 
     @property
     def embedding_size(self) -> int:
         """The values that it puts out for each image."""
-
-    @property
-    def n_mels(self) -> int | None:
-        """The mel bands that it must be given; None if it takes any number."""
 
     @property
     def example_shape(self) -> tuple[int, int]:
@@ -78,22 +80,9 @@ class Net(Protocol):
         """
 
 
-class FoldingNet(Net, Protocol):
-    """A net that has a faster form for inference. Optional."""
-
-    def folded(self) -> nn.Module:
-        """The same function in eval mode, with batch norm folded into the convolutions, sharing no tensor."""
-
-
-class KernelNet(Net, Protocol):
-    """A net that the compiled kernels of the engine "numba" can run. Optional."""
-
-    def kernel_layers(self) -> Any:
-        """The layers as these kernels take them."""
-
-
+@runtime_checkable
 class SelectingNet(Net, Protocol):
-    """A net with a choice of what it puts out. Optional."""
+    """A net with a choice of what it puts out. A teacher that tags must have it."""
 
     @property
     def variant(self) -> tuple[object, ...]:

@@ -27,7 +27,12 @@ class L3Net(nn.Module):
         channels: output channels of the eight convolutions; the last is the embedding size.
         final_norm: whether batch norm and ReLU follow the last convolution too (SEA) or not (sparse L3, whose
             embeddings can therefore be negative).
+
+    Attributes:
+        example_shape: mel bands and frames of an image to trace the net with; it takes others too.
     """
+
+    example_shape = (64, 50)
 
     def __init__(self, channels: Sequence[int], final_norm: bool) -> None:
         super().__init__()
@@ -43,16 +48,6 @@ class L3Net(nn.Module):
     def embedding_size(self) -> int:
         """Size of the embedding."""
         return self.channels[-1]
-
-    @property
-    def n_mels(self) -> None:
-        """It takes any number of mel bands."""
-        return None
-
-    @property
-    def example_shape(self) -> tuple[int, int]:
-        """Mel bands and frames of an image to trace it with; images of other sizes will do too."""
-        return (64, 50)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Embeds spectrograms.

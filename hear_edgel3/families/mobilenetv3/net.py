@@ -103,6 +103,11 @@ class MobileNetV3(nn.Module):
         _initialise(self)
         self.select((self.last_output,) if outputs is None else outputs, pooling)
 
+    @property
+    def example_shape(self) -> tuple[int, int]:
+        """Mel bands and frames of an image to trace the net with."""
+        return self.n_mels, 101
+
     def _blocks(self, se_agg: str) -> nn.Sequential:
         layers: list[nn.Module] = [_conv(1, self.layout.first, 3, True, stride=2)]
         for number, block in enumerate(self.layout.blocks, 1):
@@ -176,11 +181,6 @@ class MobileNetV3(nn.Module):
             yield
         finally:
             self.select(chosen, self.pooling)
-
-    @property
-    def example_shape(self) -> tuple[int, int]:
-        """Mel bands and frames of an image to trace it with; images of another number of frames will do too."""
-        return (self.n_mels, 101)
 
     @property
     def variant(self) -> tuple[object, ...]:
