@@ -26,6 +26,10 @@ class InvalidAudio(HearEdgeL3Error, ValueError):
     """An array is not audio: wrong type or shape, not finite, empty, or too short."""
 
 
+class UnknownFeatures(UnknownConfiguration, InvalidOption):
+    """The words for the features of a checkpoint make no sense for it."""
+
+
 class StreamFinished(HearEdgeL3Error, RuntimeError):
     """A stream of audio was fed after its end."""
 

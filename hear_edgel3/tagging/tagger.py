@@ -253,8 +253,12 @@ def _logits(
     if window is not None:
         logits = extractor.embed_stream(counted(), sample_rate, window_framing(extractor, window, hop))
     else:
-        rate = extractor.net_sample_rate
-        rule = SceneRule(1000 * _MEAN_HOP_S, _MEAN_WINDOW_S * rate, LONGEST_WHOLE_S * rate)
+        rule = SceneRule(
+            sample_rate=extractor.net_sample_rate,
+            hop_ms=1000 * _MEAN_HOP_S,
+            window_ms=1000 * _MEAN_WINDOW_S,
+            whole_up_to_ms=1000 * LONGEST_WHOLE_S,
+        )
         logits = extractor.scene_of_stream(counted(), sample_rate, rule)[None]
     return logits, n_samples / sample_rate
 
