@@ -12,9 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hear_edgel3.errors import InvalidOption
-from hear_edgel3.framing.cutting import windows_of_batch, windows_of_stream
-from hear_edgel3.framing.rules import CentredFraming, EdgeL3Framing
+from hear_edgel3.framing.cutting import windows_of_batch
+from hear_edgel3.framing.path import NetInput, WindowPath
+from hear_edgel3.framing.rules import CentredFraming, CoveringFraming
 from support import oracle
+
+NET = NetInput("a net", 1000, takes_nothing=False, device=torch.device("cpu"))
 
 
 @pytest.mark.parametrize("center", [True, False])
@@ -23,7 +26,7 @@ from support import oracle
 def test_edgel3_windows_equal_the_oracles(n: int, hop: float, center: bool) -> None:
     audio = np.arange(1, n + 1, dtype=np.float64)
     frames, seconds = oracle.get_frames(audio, 8000, center, hop)
-    framing = EdgeL3Framing(8000, 8000, hop, center)
+    framing = CoveringFraming(8000, 8000, hop, center)
     count = framing.count(n, Fraction(n, 8000))
     found = torch.cat(list(windows_of_batch(torch.from_numpy(audio)[None], framing, count, 4)))
     np.testing.assert_array_equal(found.numpy(), frames)
@@ -31,12 +34,12 @@ def test_edgel3_windows_equal_the_oracles(n: int, hop: float, center: bool) -> N
 
 
 def test_edgel3_counts_of_the_facts() -> None:
-    counts = [EdgeL3Framing(48000, 48000, 0.1, True).count(48000 * s, Fraction(s)) for s in (1, 2, 10)]
+    counts = [CoveringFraming(48000, 48000, 0.1, True).count(48000 * s, Fraction(s)) for s in (1, 2, 10)]
     assert counts == [6, 16, 96]
 
 
 def test_edgel3_hop_is_truncated_and_hears_is_not() -> None:
-    assert EdgeL3Framing(48000, 48000, 0.29, True).hop == 13919
+    assert CoveringFraming(48000, 48000, 0.29, True).hop == 13919
     exact = CentredFraming(48000, 48000, 290.0)
     assert [exact.start(k) + 24000 for k in (0, 1, 1000)] == [0, 13920, 13_920_000]
 
@@ -97,17 +100,18 @@ def test_a_stream_gives_the_windows_of_the_whole(
     n: int, window: int, hop: int, center: bool, block: int, group: int
 ) -> None:
     audio = torch.arange(1, n + 1, dtype=torch.float32)
-    for framing in (EdgeL3Framing(window, 1000, hop / 1000, center), CentredFraming(window, 1000, float(hop))):
+    for framing in (CoveringFraming(window, 1000, hop / 1000, center), CentredFraming(window, 1000, float(hop))):
         count = framing.count(n, Fraction(n, 1000))
         whole = torch.cat(list(windows_of_batch(audio[None], framing, count, group)))
-        groups = list(windows_of_stream(torch.split(audio, block), framing, lambda m, c=count: c, group))
+        path = WindowPath(framing, 1000, NET, lambda window: group)
+        groups = list(path.groups(torch.split(audio, block)))
         assert torch.equal(torch.cat(groups), whole)
         assert all(len(g) <= group for g in groups)
 
 
 def test_a_stream_holds_no_more_than_it_needs() -> None:
     """A hop far longer than the window: what lies between windows is dropped as it comes."""
-    framing = EdgeL3Framing(100, 1000, 600.0, True)
+    framing = CoveringFraming(100, 1000, 600.0, True)
     alive = []
 
     def blocks() -> Iterator[torch.Tensor]:
@@ -117,13 +121,13 @@ def test_a_stream_holds_no_more_than_it_needs() -> None:
             yield block
             assert sum(ref() is not None for ref in alive) < 40
 
-    groups = list(windows_of_stream(blocks(), framing, lambda n: framing.count(n, Fraction(n, 1000)), 16))
+    groups = list(WindowPath(framing, 1000, NET, lambda window: 16).groups(blocks()))
     assert torch.cat(groups)[:, -1].tolist() == [0, 600, 1200, 1800, 2400, 3000, 0]
 
 
 def test_windows_of_a_batch_are_in_order() -> None:
     audio = torch.stack([torch.arange(10.0), 100 + torch.arange(10.0)])
-    framing = EdgeL3Framing(4, 1000, 0.003, False)
+    framing = CoveringFraming(4, 1000, 0.003, False)
     found = torch.cat(list(windows_of_batch(audio, framing, 3, 2)))
     assert found[:, 0].tolist() == [0, 3, 6, 100, 103, 106]
     assert list(windows_of_batch(audio[:0], framing, 3, 2)) == []
@@ -132,6 +136,6 @@ def test_windows_of_a_batch_are_in_order() -> None:
 @pytest.mark.parametrize("hop", [0, -1, 0.0, "a", None, True, False, math.nan, math.inf, 1e-5, [0.1], 10**400])
 def test_hops_that_cannot_be(hop: object) -> None:
     with pytest.raises(InvalidOption, match="hop_size"):
-        EdgeL3Framing(8000, 8000, hop, True)  # type: ignore[arg-type]
+        CoveringFraming(8000, 8000, hop, True)  # type: ignore[arg-type]
     with pytest.raises(InvalidOption, match="hop_ms"):
         CentredFraming(8000, 8000, hop)  # type: ignore[arg-type]

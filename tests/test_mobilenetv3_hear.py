@@ -26,7 +26,10 @@ from hear_edgel3.audio.rates import resampled_length
 from hear_edgel3.audio.resample import resample
 from hear_edgel3.errors import InvalidAudio, InvalidOption
 from hear_edgel3.extractor.extractor import Extractor
-from hear_edgel3.framing.cutting import windows_of_batch, windows_of_stream
+from hear_edgel3.extractor.framings import scene_framing
+from hear_edgel3.extractor.window_net import embed_blocks, mean_embedding
+from hear_edgel3.framing.cutting import windows_of_batch
+from hear_edgel3.framing.path import NetInput, WindowPath
 from hear_edgel3.framing.rules import CentredFraming
 from support import mobilenetv3_reference as reference
 from support import signals
@@ -337,14 +340,13 @@ def test_long_clips_are_cut_as_they_are_read(n_samples: int, rate: int, load, mo
     expected, times = extractor.timestamp_embeddings(audio)
     sparse, _ = extractor.timestamp_embeddings(audio, hop_ms=170.3)
     scenes = extractor.scene_embeddings(audio)
-    monkeypatch.setattr("hear_edgel3.extractor.extractor._LONGEST_AT_ONCE", 8192)
-    monkeypatch.setattr("hear_edgel3.extractor.extractor.windows_of_batch", must_not_run)
+    monkeypatch.setattr("hear_edgel3.framing.path._LONGEST_AT_ONCE", 8192)
+    monkeypatch.setattr("hear_edgel3.framing.path.windows_of_batch", must_not_run)
     embeddings, same_times = extractor.timestamp_embeddings(audio)
     assert torch.equal(same_times, times)
     assert_same(embeddings, expected)
     assert_same(extractor.timestamp_embeddings(audio, hop_ms=170.3)[0], sparse)
-    if rate == 48000:  # one window as long as the clip does not come this way at the net's own rate
-        assert_same(extractor.scene_embeddings(audio), scenes)
+    assert_same(extractor.scene_embeddings(audio), scenes)
 
 
 def must_not_run(*arguments: object) -> None:
@@ -355,8 +357,8 @@ def must_not_run(*arguments: object) -> None:
 def test_scenes_of_long_clips_are_cut_as_they_are_read(rate: int, load, monkeypatch: pytest.MonkeyPatch) -> None:
     extractor, audio = load("mn01_as", rate), clips(11 * rate + 1, 2, rate)
     expected = extractor.scene_embeddings(audio)
-    monkeypatch.setattr("hear_edgel3.extractor.extractor._LONGEST_AT_ONCE", 1 << 17)
-    monkeypatch.setattr("hear_edgel3.extractor.extractor.windows_of_batch", must_not_run)
+    monkeypatch.setattr("hear_edgel3.framing.path._LONGEST_AT_ONCE", 1 << 17)
+    monkeypatch.setattr("hear_edgel3.framing.path.windows_of_batch", must_not_run)
     window = extractor.configuration.checkpoint.scene.window
     assert window is not None
     assert window < audio.shape[1]
@@ -391,7 +393,7 @@ def test_a_stream_is_the_batch(
     audio = clips(n_samples, 1, rate)
     expected, _ = extractor.timestamp_embeddings(audio, hop_ms=hop_ms)
     framing = CentredFraming(extractor.window, 32000, hop_ms, True)
-    found = extractor.embed_stream(pieces(audio[0], sizes), rate, framing)
+    [found] = embed_blocks([extractor], pieces(audio[0], sizes), extractor.window_path(framing, rate))
     assert_same(found, expected[0])
 
 
@@ -399,7 +401,8 @@ def test_a_stream_of_single_samples(mn04: Extractor) -> None:
     audio = clips(3000, 1)
     framing = CentredFraming(5120, 32000, 50.0, True)
     expected, _ = mn04.timestamp_embeddings(audio)
-    assert_same(mn04.embed_stream(pieces(audio[0], [1]), 32000, framing), expected[0])
+    [found] = embed_blocks([mn04], pieces(audio[0], [1]), mn04.window_path(framing, 32000))
+    assert_same(found, expected[0])
 
 
 @pytest.mark.parametrize("rate", [32000, 48000])
@@ -407,8 +410,9 @@ def test_a_stream_of_single_samples(mn04: Extractor) -> None:
 def test_the_scene_of_a_stream(seconds: float, rate: int, load) -> None:
     extractor = load("mn01_as_mel_avgs", rate)
     audio = clips(round(seconds * rate) + 1, 1, rate)
-    found = extractor.scene_of_stream(pieces(audio[0], [40_000, 12_345]), rate)
-    assert_same(found, extractor.scene_embeddings(audio)[0])
+    path = extractor.window_path(scene_framing(extractor.configuration), rate)
+    [found] = embed_blocks([extractor], pieces(audio[0], [40_000, 12_345]), path)
+    assert_same(mean_embedding(found), extractor.scene_embeddings(audio)[0])
 
 
 @pytest.mark.parametrize("n_samples", [1, 2000, 2561, 40_000])
@@ -470,7 +474,8 @@ def test_reflection_is_numpys(n_samples: int, half: int, hop: float, block: int,
     whole = list(windows_of_batch(audio, framing, count, group))
     np.testing.assert_array_equal(torch.cat(whole), expected.reshape(2 * count, -1))
     for i, clip in enumerate(audio):
-        stream = list(windows_of_stream(torch.split(clip, block), framing, lambda n: count, group))
+        path = WindowPath(framing, 1000, NetInput("a net", 1000, True, clip.device), lambda window: group)
+        stream = list(path.groups(torch.split(clip, block)))
         np.testing.assert_array_equal(torch.cat(stream), expected[i])
         assert all(len(windows) <= group for windows in stream)
 
