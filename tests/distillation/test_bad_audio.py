@@ -9,7 +9,7 @@ import pytest
 import soundfile
 import torch
 
-from hear_edgel3.distillation import examples, result
+from hear_edgel3.distillation import corpus, examples, result
 from hear_edgel3.errors import AudioFileError, ConfigurationError, InvalidAudio
 from support import signals
 from support.distilling import N_FILES, PER_FILE, Distill
