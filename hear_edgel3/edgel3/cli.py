@@ -123,7 +123,7 @@ def run(
     total = len(files) + len(failed)
     targets = plan_outputs(files, suffix, output_dir)
     # What imports torch comes after the mistakes that can be told without it.
-    from hear_edgel3.extractor.clip import file_framing
+    from hear_edgel3.extractor.framings import file_framing
 
     file_framing(resolve(name), hop_size, center)
     if output_dir is not None:

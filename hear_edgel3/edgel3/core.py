@@ -58,8 +58,8 @@ def get_embedding(
     check_options(center, verbose, model)
     from hear_edgel3.audio.rates import check_rate
     from hear_edgel3.audio.samples import mono
+    from hear_edgel3.errors import check_positive
     from hear_edgel3.extractor.clip import embed_samples
-    from hear_edgel3.framing.rules import check_positive
 
     check_positive(hop_size, "hop_size", "seconds")
     samples = mono(audio)
@@ -113,8 +113,8 @@ def process_file(
     check_names(output_dir, suffix)
     target = output_path(filepath, suffix, output_dir)
     check_writable(target)
+    from hear_edgel3.errors import check_positive
     from hear_edgel3.extractor.clip import embed_file
-    from hear_edgel3.framing.rules import check_positive
 
     check_positive(hop_size, "hop_size", "seconds")
     if model is None:
