@@ -149,7 +149,7 @@ def test_spaces_of_few_rows() -> None:
     different = np.array([[1.0, 2, 3], [3, 2, 1]])
     placed = Whitening.fit([different], 3).apply(different)
     assert placed[0] @ placed[1] < 0.9
-    assert Whitening.fit([np.zeros((4, 3))], 3).place(np.zeros((1, 3))).tolist() == [[0, 0, 0]]
+    assert Whitening.fit([np.zeros((4, 3))], 3).apply(np.zeros((1, 3))).tolist() == [[0, 0, 0]]
     assert Whitening.fit([], 3).rows == 0
 
 
