@@ -6,7 +6,10 @@ import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from hear_edgel3.families.layers import Layers
 
 
 @dataclass(frozen=True)
@@ -178,6 +181,8 @@ class Checkpoint:
         hop_ms: default distance of timestamp embeddings.
         default_features: words of the vocabulary that are meant when there are none.
         embedding_version: changes whenever the same audio would give other numbers.
+        layers: what the net does, for what it costs; None if its family does not tell.
+        kernels: whether the compiled kernels of the engine "numba" can run the net.
     """
 
     name: str
@@ -203,6 +208,8 @@ class Checkpoint:
     hop_ms: float = 50.0
     default_features: str = ""
     embedding_version: int = 1
+    layers: Layers | None = None
+    kernels: bool = False
 
     @property
     def filename(self) -> str:

@@ -17,7 +17,8 @@ from hear_edgel3.engine.kernels.layer import Layer
 from hear_edgel3.engine.kernels.settings import Settings
 from hear_edgel3.engine.kernels.shape import HALVE, KEEP, WHOLE, Place
 from hear_edgel3.engine.kernels.winograd import GROUP, Winograd, tile_for
-from hear_edgel3.families.l3.net import POOLED, L3Net
+from hear_edgel3.families.l3.layout import POOLED
+from hear_edgel3.families.l3.net import L3Net
 
 
 @dataclass(frozen=True)

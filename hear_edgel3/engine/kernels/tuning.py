@@ -13,7 +13,7 @@ import numpy as np
 from hear_edgel3.engine.kernels.jit import native_lanes
 from hear_edgel3.engine.kernels.network import Plain, net_for
 from hear_edgel3.engine.kernels.settings import Settings
-from hear_edgel3.families.l3.net import POOLED
+from hear_edgel3.families.l3.layout import POOLED
 
 # The image of a 48 kHz window, and the channels of its net.
 _HEIGHT, _WIDTH = 256, 199

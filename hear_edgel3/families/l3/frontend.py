@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from hear_edgel3.families.l3 import layout as layouts
+
 AMIN = 1e-10
 DYNAMIC_RANGE_DB = 80.0
 
@@ -58,7 +60,7 @@ class L3MelSpectrogram(nn.Module):
 
     def n_frames(self, n_samples: int) -> int:
         """Frames in a window of ``n_samples``: one per started hop ("same" padding)."""
-        return -(-n_samples // self.hop_length)
+        return layouts.n_frames(n_samples, self.hop_length)
 
     def constants(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The DFT window (n_fft,) and the mel bank (n_mels, n_fft // 2 + 1), both float64, on the CPU."""

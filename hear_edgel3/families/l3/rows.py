@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from hear_edgel3.families.l3.layout import L3Layers
 from hear_edgel3.families.schema import Component, HubFile, OneKind, Published, SceneRule, Upstream
 
 _PROJECT = "https://github.com/ksangeeta2429/edgel3"
@@ -116,6 +117,8 @@ def architecture(
         "window": sample_rate,
         "net": Component("hear_edgel3.families.l3.net:L3Net", {"channels": tuple(channels), "final_norm": final_norm}),
         "frontend": Component("hear_edgel3.families.l3.frontend:L3MelSpectrogram", frontend),
+        "layers": L3Layers(tuple(channels), n_mels, hop_length, n_fft),
+        "kernels": True,
         "vocabulary": OneKind(channels[-1]),
         "n_parameters": _n_parameters(tuple(channels), final_norm),
         "macs_10s": _macs_10s(tuple(channels), n_mels, hop_length, sample_rate),

@@ -118,7 +118,7 @@ def architecture(
     hop_length = hop_ms * _NET_RATE // 1000
     layout = layouts.make_layout(width_mult, strides)
     counted: dict[str, Any] = {"head": head, "n_classes": n_classes, "n_teacher": n_teacher}
-    n_frames = 1 + (_TEN_SECONDS - 1) // hop_length
+    n_frames = layouts.n_frames(_TEN_SECONDS, hop_length)
     return {
         "family": "mobilenetv3",
         # The HEAR tools know no 32000 Hz; callers feed 48000 and it is converted inside, or ask for 32000.
@@ -130,6 +130,7 @@ def architecture(
             "hear_edgel3.families.mobilenetv3.frontend:MobileNetV3MelSpectrogram",
             {"hop_length": hop_length, "n_mels": n_mels},
         ),
+        "layers": layouts.MobileNetV3Layers(layout, n_mels, hop_length, **counted),
         "vocabulary": MobileNetV3Features(),
         "n_parameters": layouts.count_parameters(layout, n_mels=n_mels, **counted),
         "macs_10s": layouts.count_macs(layout, n_mels, n_frames, **counted),
