@@ -13,19 +13,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from hear_edgel3.audio.rates import check_rate, minimum_samples, resampled_length
+from hear_edgel3.audio.rates import minimum_samples, resampled_length
 from hear_edgel3.audio.resample import resample, resample_blocks
 from hear_edgel3.audio.samples import hear_batch
 from hear_edgel3.engine import runner as engines
 from hear_edgel3.errors import InvalidAudio
-from hear_edgel3.extractor.contract import TimestampContract
+from hear_edgel3.extractor.contract import TimestampContract, contract_of, rate_fed
 from hear_edgel3.extractor.streaming import EmbeddingStream, Moment
 from hear_edgel3.families.schema import Configuration, SceneRule
 from hear_edgel3.framing.cutting import windows_of_batch, windows_of_stream
 from hear_edgel3.framing.rules import CentredFraming, Framing, WholeClip
 
-# DESIGN's promise for the rate that callers feed; files may have any rate that the resampler takes.
-_MIN_FED_RATE, _MAX_FED_RATE = 8000, 192_000
 # On a GPU; 64 windows of one second at 48 kHz.
 _SAMPLES_PER_BATCH_GPU = 64 * 48000
 # Longer clips are converted and cut as they are read, so that memory holds no second copy of them.
@@ -95,11 +93,7 @@ class Extractor(nn.Module):
         self.configuration = configuration
         self.frontend = frontend
         self.net = net
-        self.sample_rate = row.sample_rate
-        if sample_rate is not None and sample_rate != row.net_sample_rate:
-            self.sample_rate = check_rate(sample_rate, lowest=_MIN_FED_RATE, highest=_MAX_FED_RATE)
-        elif sample_rate is not None:
-            self.sample_rate = row.net_sample_rate
+        self.sample_rate = rate_fed(row, sample_rate)
         self.net_sample_rate = row.net_sample_rate
         self.window = configuration.window
         self.hop_ms = CentredFraming(self.window, self.net_sample_rate, row.hop_ms if hop_ms is None else hop_ms).hop_ms
@@ -116,37 +110,7 @@ class Extractor(nn.Module):
     @property
     def contract(self) -> TimestampContract:
         """What this extractor's timestamps mean."""
-        return TimestampContract(
-            sample_rate=self.sample_rate,
-            net_sample_rate=self.net_sample_rate,
-            window_ms=1000.0 * self.window / self.net_sample_rate,
-            hop_ms=self.hop_ms,
-            centred=True,
-            first_ms=0.0,
-            last="the largest k * hop_ms that is not beyond the clip's duration",
-            padding=self._describe_padding(),
-            minimum_samples=self._minimum_samples(self.sample_rate),
-            scene=self._describe_scene(),
-        )
-
-    def _describe_padding(self) -> str:
-        if not self._reflect:
-            return "zeros, half a window on each side"
-        return (
-            f"the clip's reflection, half a window on each side; a clip of {self.window // 2} or fewer samples at "
-            f"{self.net_sample_rate} Hz is first followed by zeros up to {self.window // 2 + 1}"
-        )
-
-    def _describe_scene(self) -> str:
-        rule = self.configuration.checkpoint.scene
-        seconds = "" if rule.window is None else f"of {rule.window / self.net_sample_rate:g} s "
-        text = f"mean of the embeddings of windows {seconds}centred every {rule.hop_ms:g} ms"
-        if not rule.whole_up_to:
-            return text
-        return (
-            f"one pass over the whole clip up to {rule.whole_up_to / self.net_sample_rate:g} s; beyond, the {text}, "
-            f"with the clip's reflection beyond its ends"
-        )
+        return contract_of(self.configuration, self.sample_rate, self.hop_ms)
 
     def forward(self, windows: torch.Tensor) -> torch.Tensor:
         """Embeds windows at the net's rate, with gradients, in the module's own train or eval mode.
@@ -370,10 +334,6 @@ class Extractor(nn.Module):
     def _on_my_device(self, samples: torch.Tensor) -> torch.Tensor:
         device = self._parameter.device
         return (samples.float() if device.type == "mps" else samples).to(device)  # mps has no float64
-
-    def _minimum_samples(self, sample_rate: int) -> int:
-        """Samples of the shortest clip that can be embedded."""
-        return 1 if self._reflect else minimum_samples(sample_rate, self.net_sample_rate)
 
     def check_length(self, n_samples: int, sample_rate: int) -> None:
         """Raises InvalidAudio if a clip of ``n_samples`` at ``sample_rate`` is too short to be embedded."""
