@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from hear_edgel3.engine import folded
+from hear_edgel3.engine.expected import kernels_pay
 from hear_edgel3.errors import MissingExtra
 from hear_edgel3.families.l3.frontend import L3MelSpectrogram
 from hear_edgel3.families.l3.net import L3Net
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 # Its threads take a window each; with a few more than one, none waits long for another.
 WINDOWS_PER_THREAD = 4
-# Zeros from which they are the reason to take it.
-_MANY = 0.3
 
 
 def check_installed() -> None:
@@ -44,16 +43,7 @@ def obstacle(net: nn.Module) -> str | None:
 def pays(net: nn.Module) -> str | None:
     """Why it is worth taking for a net that it can run, or None."""
     weights = [p for p in net.parameters() if p.ndim == 4]
-    return pays_with(1 - sum(int(p.count_nonzero()) for p in weights) / sum(p.numel() for p in weights))
-
-
-def pays_with(zeros: float) -> str | None:
-    """Why it is worth taking for a net with this fraction of zeros among its weights, or None."""
-    if importlib.util.find_spec("numba") is None:
-        return None
-    if zeros < _MANY:
-        return "its kernels are faster than torch's for nets of the L3 family"
-    return f"{100 * zeros:.1f} % of its weights are zero"
+    return kernels_pay(1 - sum(int(p.count_nonzero()) for p in weights) / sum(p.numel() for p in weights))
 
 
 def compile_net(net: nn.Module) -> CompiledL3:
