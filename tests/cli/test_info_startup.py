@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hear_edgel3.cli import info
+from hear_edgel3.cli import info, main
 from hear_edgel3.families.schema import Configuration
 from hear_edgel3.registry.names import resolve
 
@@ -61,9 +61,7 @@ def test_a_family_that_does_not_tell_its_layers(
     assert facts["complexity"] == {"parameters": 399_460, "macs_10s": row.macs_10s}
     assert facts["engine"] == "torch"
     assert json.loads(json.dumps(facts)) == facts
-    from hear_edgel3.cli import main
-
     assert main(["info", "made_up"]) == 0
     out = capsys.readouterr().out
-    assert "MACs, one pass over 10 s  1.244 G of the whole net\n" in " ".join(out.split(" ")) or "1.244 G" in out
+    assert "  MACs, one pass over 10 s  1.244 G of the whole net\n" in out
     assert "receptive field" not in out
