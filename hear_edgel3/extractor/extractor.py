@@ -326,7 +326,7 @@ class Extractor(nn.Module):
         """How many windows of ``window`` samples to run through the net at once; more would only cost memory."""
         row = self.configuration.checkpoint
         if self._parameter.device.type == "cpu":
-            at_once = self._runner.windows(self.net, row.windows_per_batch) * row.window
+            at_once = self._runner.windows_at_once(self.net, row.windows_per_batch) * row.window
         else:
             at_once = _SAMPLES_PER_BATCH_GPU
         return max(1, at_once // max(1, window))

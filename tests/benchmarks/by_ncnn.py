@@ -14,7 +14,6 @@ import numpy as np
 import torch
 
 from hear_edgel3.engine import folded
-from hear_edgel3.engine.kernels.network import Plain
 from hear_edgel3.families.l3.net import L3Net
 
 
@@ -66,7 +65,7 @@ def compile_net(net: torch.nn.Module, image: torch.Tensor, threads: int) -> Call
 
 def _write_l3(net: L3Net, file: Path) -> tuple[float, float]:
     """Writes an L3 net as ncnn's files; returns what its input is to be multiplied with, and what to be added."""
-    plain = Plain.of(net)
+    layers = net.kernel_layers()
     lines, blob, last = ["Input in0 0 1 in0"], b"", "in0"
 
     def add(kind: str, arguments: str, name: str = "") -> None:
@@ -75,16 +74,16 @@ def _write_l3(net: L3Net, file: Path) -> tuple[float, float]:
         lines.append(f"{kind} {name} 1 1 {last} {name} {arguments}")
         last = name
 
-    for i, (weights, bias) in enumerate(zip(plain.weights, plain.biases, strict=True)):
-        relu = " 9=1" if plain.relus[i] else ""
+    for i, (weights, bias) in enumerate(zip(layers.weights, layers.biases, strict=True)):
+        relu = " 9=1" if layers.relus[i] else ""
         add("Convolution", f"0={len(bias)} 1=3 4=1 5=1 6={weights.size}{relu}")
         blob += struct.pack("<I", 0) + weights.tobytes() + bias.tobytes()
-        if plain.pooled[i]:
+        if layers.pooled[i]:
             add("Pooling", "0=0 1=2 2=2 5=1")
     add("Pooling", "0=0 4=1", "out0")
     file.with_suffix(".ncnn.param").write_text(f"7767517\n{len(lines)} {len(lines)}\n" + "\n".join(lines) + "\n")
     file.with_suffix(".ncnn.bin").write_bytes(blob)
-    return plain.scale, plain.offset
+    return layers.scale, layers.offset
 
 
 def _write_traced(net: torch.nn.Module, image: torch.Tensor, file: Path) -> None:

@@ -247,7 +247,7 @@ def put_in_table(monkeypatch: pytest.MonkeyPatch, row: Checkpoint) -> Checkpoint
 # The same in a process of its own: `python -c` with this before the statement under test.
 SUBPROCESS = """
 import dataclasses
-from hear_edgel3 import registry
+from hear_edgel3.registry import names as registry
 def change(name, part, **values):
     row = registry._CHECKPOINTS[name]
     changed = dataclasses.replace(getattr(row, part), **values)

@@ -102,6 +102,11 @@ class MobileNetV3(nn.Module):
         _initialise(self)
         self.select((self.last_output,) if outputs is None else outputs, pooling)
 
+    @property
+    def example_shape(self) -> tuple[int, int]:
+        """Mel bands and frames of an image to trace the net with."""
+        return self.n_mels, 101
+
     def _blocks(self, se_agg: str) -> nn.Sequential:
         layers: list[nn.Module] = [_conv(1, self.layout.first, 3, True, stride=2)]
         for number, block in enumerate(self.layout.blocks, 1):
