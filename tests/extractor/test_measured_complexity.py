@@ -105,12 +105,12 @@ def test_a_scene_costs_what_runs(name: str, weights_folder, mobilenetv3_folder) 
     given: list[torch.Size] = []
     extractor.net.register_forward_pre_hook(lambda net, inputs: given.append(inputs[0].shape))
     extractor.scene_embeddings(torch.zeros(1, 10 * extractor.sample_rate))
-    shape = given[0][1:]
+    shape, n_images = given[0][1:], sum(one[0] for one in given)
     assert all(one[1:] == shape for one in given)
     each = measured.count_macs(extractor.net, torch.zeros(1, *shape))
     found = complexity.complexity_of(extractor.configuration)
     assert found is not None
-    assert found.macs_scene_10s == sum(len(one) for one in given) * each
+    assert found.macs_scene_10s == n_images * each
 
 
 def test_by_hand() -> None:
