@@ -6,12 +6,12 @@ built. The front end, which is not the net's, is left out throughout.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
 
+from hear_edgel3.extractor.framings import scene_framing
 from hear_edgel3.families.layers import Operation, Values
 from hear_edgel3.families.schema import Configuration
 
@@ -86,13 +86,11 @@ def complexity_of(configuration: Configuration) -> Complexity | None:
         return None
     rate, window = row.net_sample_rate, configuration.window
     longest = row.scene.whole_up_to or row.scene.window or window
-    scene_length, scene_count = 10 * rate, 1
-    if scene_length > row.scene.whole_up_to:
-        scene_length = row.scene.window or window
-        scene_count = math.floor(10_000 / Fraction(row.scene.hop_ms)) + 1  # their middles, from 0 to the end
+    scene = scene_framing(configuration).decide(10 * rate, ended=True)
+    assert scene is not None
     chosen = {
         length: layers.operations(layers.n_frames(length), configuration.features.arguments)
-        for length in {window, longest, rate, 10 * rate, scene_length}
+        for length in {window, longest, rate, 10 * rate, scene.window}
     }
     whole = {length: layers.operations(layers.n_frames(length)) for length in (rate, 10 * rate)}
     field = receptive_field(chosen[window])
@@ -102,7 +100,7 @@ def complexity_of(configuration: Configuration) -> Complexity | None:
         macs_10s=count_macs(whole[10 * rate]),
         macs_features_1s=count_macs(chosen[rate]),
         macs_features_10s=count_macs(chosen[10 * rate]),
-        macs_scene_10s=scene_count * count_macs(chosen[scene_length]),
+        macs_scene_10s=scene.count(10 * rate, Fraction(10)) * count_macs(chosen[scene.window]),
         macs_window=count_macs(chosen[window]),
         macs_timestamps_1s=round(count_macs(chosen[window]) * 1000 / row.hop_ms),
         receptive_field_frames=field,

@@ -7,6 +7,7 @@ from typing import Any
 
 from hear_edgel3.audio.rates import check_rate, minimum_samples
 from hear_edgel3.families.schema import Checkpoint, Configuration
+from hear_edgel3.framing.rules import check_hop_ms
 
 # The promise for the rate that callers feed; files may have any rate that the resampler takes.
 _MIN_FED_RATE, _MAX_FED_RATE = 8000, 192_000
@@ -60,16 +61,11 @@ def contract_of(
     """
     row = configuration.checkpoint
     fed, window = rate_fed(row, sample_rate), configuration.window
-    hop = row.hop_ms
-    if hop_ms is not None:
-        from hear_edgel3.framing.rules import CentredFraming
-
-        hop = CentredFraming(window, row.net_sample_rate, hop_ms).hop_ms
     return TimestampContract(
         sample_rate=fed,
         net_sample_rate=row.net_sample_rate,
         window_ms=1000.0 * window / row.net_sample_rate,
-        hop_ms=hop,
+        hop_ms=check_hop_ms(row.hop_ms if hop_ms is None else hop_ms, row.net_sample_rate),
         centred=True,
         first_ms=0.0,
         last="the largest k * hop_ms that is not beyond the clip's duration",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import subprocess
 import sys
@@ -11,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from hear_edgel3.cli import info, main
-from hear_edgel3.families.schema import Configuration
+from hear_edgel3.families.table import registered
 from hear_edgel3.registry.names import resolve
+from support.made_up.family import MURMUR
 
 BUILT_IN = Path(info.__file__).parents[1] / "checkpoints" / "tiny"
 
@@ -50,18 +50,15 @@ def test_nothing_heavy_is_imported(arguments: tuple[str, ...]) -> None:
     assert arguments[1:2] != ("sea_64",) or "0.1224 G for a window of 1000 ms" in done.stdout
 
 
-def test_a_family_that_does_not_tell_its_layers(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_family_that_does_not_tell_its_layers(capsys: pytest.CaptureFixture[str]) -> None:
     """What the row says is shown; nothing is guessed, and no net is built."""
-    known = resolve("sea_64")
-    row = dataclasses.replace(known.checkpoint, name="made_up", family="made", layers=None, kernels=False)
-    monkeypatch.setattr(info, "resolve", lambda name: Configuration(name, row, known.features))
-    facts = info.describe("made_up")
-    assert facts["complexity"] == {"parameters": 399_460, "macs_10s": row.macs_10s}
-    assert facts["engine"] == "torch"
-    assert json.loads(json.dumps(facts)) == facts
-    assert main(["info", "made_up"]) == 0
+    with registered(MURMUR):
+        row = resolve("murmur_8").checkpoint
+        facts = info.describe("murmur_8")
+        assert facts["complexity"] == {"parameters": row.n_parameters, "macs_10s": row.macs_10s}
+        assert facts["engine"] == "torch"
+        assert json.loads(json.dumps(facts)) == facts
+        assert main(["info", "murmur_8"]) == 0
     out = capsys.readouterr().out
-    assert "  MACs, one pass over 10 s  1.244 G of the whole net\n" in out
+    assert f"  MACs, one pass over 10 s  {row.macs_10s / 1e9:.4g} G of the whole net\n" in out
     assert "receptive field" not in out
