@@ -77,3 +77,8 @@ class MissingExtra(HearEdgeL3Error, ImportError):
         self.purpose = purpose
         self.package = package
         self.extra = extra
+
+
+# What one of many inputs may raise while the next one may well succeed: torch says with a plain RuntimeError that a
+# device is out of memory.
+INPUT_ERRORS = (HearEdgeL3Error, RuntimeError, MemoryError)

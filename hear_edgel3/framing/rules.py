@@ -16,12 +16,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import ClassVar, Protocol
-
-import numpy as np
-import torch
+from numbers import Real
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from hear_edgel3.errors import InvalidOption
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
 
 _LONGEST_HOP = 1e9
 
@@ -92,11 +94,16 @@ class CentredFraming:
 
     def timestamps_s(self, count: int) -> np.ndarray:
         """(count,) float64 seconds."""
+        import numpy as np
+
         seconds: np.ndarray = np.arange(count) * self.hop_ms / 1000
         return seconds
 
     def timestamps_ms(self, count: int, duration: Fraction) -> torch.Tensor:
         """(count,) float32 milliseconds, computed in float64; none lies beyond the duration, even by rounding."""
+        import numpy as np
+        import torch
+
         exact = np.arange(count, dtype=np.float64) * self.hop_ms
         rounded = exact.astype(np.float32)
         beyond = rounded.astype(np.float64) > float(duration * 1000)
@@ -152,6 +159,8 @@ class EdgeL3Framing:
 
     def timestamps_s(self, count: int) -> np.ndarray:
         """(count,) float64 seconds: ``k * hop_size``, as upstream multiplies it."""
+        import numpy as np
+
         seconds: np.ndarray = np.arange(count) * self.hop_size
         return seconds
 
@@ -190,8 +199,8 @@ def samples_needed(framing: Framing, k: int) -> int:
 def check_positive(value: object, name: str, unit: str) -> float:
     """Returns a positive number of reasonable size, or raises InvalidOption naming it."""
     try:
-        good = isinstance(value, (int, float, np.integer, np.floating, Fraction)) and not isinstance(value, bool)
-        number = float(value) if good else math.nan  # type: ignore[arg-type]
+        # NumPy's numbers count as real ones, its truth values do not.
+        number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
     except OverflowError:
         number = math.inf
     if not math.isfinite(number) or number <= 0:

@@ -12,22 +12,19 @@ import torch
 from hear_edgel3.audio.file import AudioFile, naming
 from hear_edgel3.audio.rates import check_rate
 from hear_edgel3.audio.samples import mono, pieces
-from hear_edgel3.errors import InvalidOption
 from hear_edgel3.extractor.extractor import Extractor
 from hear_edgel3.extractor.loading import load
-from hear_edgel3.families.schema import Checkpoint, Local, SceneRule
-from hear_edgel3.framing.rules import EdgeL3Framing, check_positive
+from hear_edgel3.families.schema import Local, SceneRule
+from hear_edgel3.framing.rules import EdgeL3Framing
 from hear_edgel3.registry.labels import labels
-from hear_edgel3.registry.names import BUILT_IN, list_configurations, resolve
+from hear_edgel3.registry.names import BUILT_IN
+from hear_edgel3.tagging.request import LONGEST_WHOLE_S, check_windows, one_each, tagging_rows
 from hear_edgel3.tagging.tags import ClipTags, mean_logits
 
 if TYPE_CHECKING:
     from hear_edgel3.tagging.stream import TagStream
     from hear_edgel3.tagging.tags import WindowTags
 
-# Without windows, a clip of up to this long is one pass of the net, as EfficientAT's inference.py has it whatever the
-# length; a longer one is the mean of the logits of windows of ten seconds, so that memory stays bounded.
-LONGEST_WHOLE_S = 60
 _MEAN_WINDOW_S, _MEAN_HOP_S = 10, 2.5
 
 
@@ -54,27 +51,12 @@ class Tagger:
     def __init__(
         self,
         configurations: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = BUILT_IN,
-        weights: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
+        weights: str | os.PathLike[str] | Sequence[str | os.PathLike[str] | None] | None = None,
         engine: str = "auto",
     ) -> None:
-        names = [configurations] if isinstance(configurations, (str, os.PathLike)) else list(configurations)
-        if not names:
-            raise InvalidOption("name at least one configuration to tag with")
-        rows: list[Checkpoint] = []
-        for name in names:
-            row = resolve(name).checkpoint
-            if row not in rows:
-                rows.append(row)
-        for row in rows:
-            if row.labels is None:
-                able = [n for n in list_configurations() if resolve(n).checkpoint.labels is not None]
-                raise InvalidOption(f"{row.name} has no classifier and cannot tag; these can: {', '.join(able)}")
-        lists = {row.labels for row in rows if row.labels is not None}
-        if len(lists) > 1:
-            which = ", ".join(f"{row.name} has {row.labels}" for row in rows)
-            raise InvalidOption(f"an ensemble needs nets with the same classes, but {which}")
-        files = _one_each([row.name for row in rows], weights)
-        self.labels = labels(lists.pop())
+        rows = tagging_rows(configurations)
+        files = one_each(rows, weights)
+        self.labels = labels(str(rows[0].labels))
         nets = [row.folder if isinstance(row, Local) else row.name for row in rows]
         self.extractors = [
             load(net, file, features=["logits"], engine=engine) for net, file in zip(nets, files, strict=True)
@@ -195,7 +177,7 @@ def tag(
     path: str | os.PathLike[str],
     configurations: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = BUILT_IN,
     *,
-    weights: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
+    weights: str | os.PathLike[str] | Sequence[str | os.PathLike[str] | None] | None = None,
     window: float | None = None,
     hop: float | None = None,
 ) -> ClipTags:
@@ -216,20 +198,6 @@ def tag(
     """
     check_windows(window, hop)
     return Tagger(configurations, weights).tag_file(path, window, hop)
-
-
-def check_windows(window: float | None, hop: float | None) -> None:
-    """Raises InvalidOption if windows of these lengths in seconds cannot be placed."""
-    if window is None:
-        if hop is not None:
-            raise InvalidOption(f"hop={hop!r} goes with a window; give `window` (--window) too")
-        return
-    if check_positive(window, "window", "seconds") > LONGEST_WHOLE_S:
-        raise InvalidOption(f"window={window!r} is more than {LONGEST_WHOLE_S} s; use a shorter one")
-    if window < 0.02:
-        raise InvalidOption(f"window={window!r} is less than 0.02 s; use a longer one")
-    if hop is not None and check_positive(hop, "hop", "seconds") < 0.001:
-        raise InvalidOption(f"hop={hop!r} is less than 0.001 s; use a longer one")
 
 
 def window_framing(extractor: Extractor, window: float, hop: float | None) -> EdgeL3Framing:
@@ -257,20 +225,3 @@ def _logits(
         rule = SceneRule(1000 * _MEAN_HOP_S, _MEAN_WINDOW_S * rate, LONGEST_WHOLE_S * rate)
         logits = extractor.scene_of_stream(counted(), sample_rate, rule)[None]
     return logits, n_samples / sample_rate
-
-
-def _one_each(
-    names: list[str], weights: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None
-) -> list[str | os.PathLike[str] | None]:
-    if weights is None or isinstance(weights, (str, os.PathLike)):
-        if len(names) > 1 and weights is not None and not os.path.isdir(weights):
-            raise InvalidOption(
-                f"weights is one file, {os.fspath(weights)}, for {len(names)} configurations; give a folder, or one "
-                f"file for each"
-            )
-        return [weights] * len(names)
-    if len(weights) == 1:
-        return _one_each(names, weights[0])
-    if len(weights) != len(names):
-        raise InvalidOption(f"{len(weights)} weights files for {len(names)} configurations ({', '.join(names)})")
-    return list(weights)

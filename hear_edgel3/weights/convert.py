@@ -12,6 +12,7 @@ import torch
 from hear_edgel3._version import __version__
 from hear_edgel3.disk.atomic import atomic_write
 from hear_edgel3.errors import OutputError, WeightsMismatch, WeightsNotFound
+from hear_edgel3.families.formats import KERAS_ENDINGS
 from hear_edgel3.families.schema import Component, Published
 from hear_edgel3.registry.names import checkpoints
 from hear_edgel3.weights.cache import cache_folder
@@ -139,7 +140,7 @@ def install(row: Published) -> Path:
 
 def _require_reader(row: Published) -> None:
     """Finds out before a download whether the library that reads the format is there."""
-    if row.upstream.filename.endswith((".h5", ".h5.gz")):
+    if row.upstream.filename.endswith(KERAS_ENDINGS):
         from hear_edgel3.families.formats.keras import require_h5py
 
         require_h5py()
