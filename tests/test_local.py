@@ -19,6 +19,7 @@ import torch
 import hear_edgel3
 import hear_edgel3.custom
 from hear_edgel3.cli import main
+from hear_edgel3.disk.digest import sha256_of
 from hear_edgel3.errors import (
     ConfigurationError,
     HearEdgeL3Error,
@@ -33,7 +34,7 @@ from hear_edgel3.families.schema import Local
 from hear_edgel3.registry import folder as local
 from hear_edgel3.registry.names import BUILT_IN, by_name, checkpoints, families, list_configurations, published, resolve
 from hear_edgel3.tagging.tagger import Tagger
-from hear_edgel3.weights.file import encode, sha256_of
+from hear_edgel3.weights.file import encode
 from hear_edgel3.weights.locate import locate, origin
 from support import signals
 from weights_convert.__main__ import main as weights_convert

@@ -10,11 +10,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Protocol, TypeVar
 
-from hear_edgel3.errors import ComputationError, HearEdgeL3Error, InvalidOption
+from hear_edgel3.errors import INPUT_ERRORS, ComputationError, HearEdgeL3Error, InvalidOption
 
-# What one input may raise while the next one may well succeed: torch says with a plain RuntimeError that a device is
-# out of memory.
-INPUT_ERRORS = (HearEdgeL3Error, RuntimeError, MemoryError)
 _REPEATED = 1000
 
 
@@ -73,13 +70,16 @@ class Failures:
 
     def add(self, name: str, error: Exception) -> None:
         """Counts a failure and prints it, without tearing a progress bar."""
-        from tqdm import tqdm
-
         known = error if isinstance(error, HearEdgeL3Error) else ComputationError(f"{name}: {error}")
         self._count += 1
         if len(self._first) < _REPEATED:
             self._first.append(_with_name(name, str(known).splitlines()[0]))
-        tqdm.write(f"error: {_with_name(name, str(known))}", file=sys.stderr)
+        line = f"error: {_with_name(name, str(known))}"
+        bars = sys.modules.get("tqdm")  # without it there is no bar, and importing it takes longer than all else here
+        if bars is None:
+            print(line, file=sys.stderr)
+        else:
+            bars.tqdm.write(line, file=sys.stderr)
 
     @contextmanager
     def of(self, name: str) -> Iterator[None]:

@@ -19,7 +19,6 @@ from hear_edgel3.disk.digest import sha256_of
 from hear_edgel3.disk.paths import text_of
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.families.schema import Checkpoint, Local
-from hear_edgel3.jobs.pool import Pool, attempt
 from hear_edgel3.registry.names import BUILT_IN
 from hear_edgel3.tagging.output import TagsFile, check_name
 from hear_edgel3.tagging.records import COLUMNS, Record, as_csv, as_json, as_text, record_of
@@ -217,6 +216,8 @@ def _tagged(
     files: Iterable[Path], rows: list[Checkpoint], weights: _Weights, arguments: argparse.Namespace, workers: int
 ) -> _Tagged:
     """Tags files, in this process or in several, and yields each when it is done."""
+    from hear_edgel3.jobs.pool import Pool, attempt
+
     nets = [row.folder if isinstance(row, Local) else row.name for row in rows]
     make = partial(_Work, nets, weights, arguments)
     if workers > 1:
