@@ -184,7 +184,7 @@ class TagsFile:
                 f"not replacing {self.path}: it exists, and {self._options_path} does not say with which options it "
                 f"was made; use --overwrite, or another --output"
             ) from error
-        for name in before.keys() | self._options.keys():
+        for name in dict.fromkeys([*self._options, *before]):  # in order, so that it is always the same one
             if before.get(name) != self._options.get(name):
                 raise InvalidOption(
                     f"{self.path} was begun with {name} {_said(before.get(name))}, and now it is "
