@@ -11,6 +11,7 @@ from typing import Any
 
 from hear_edgel3.cli import options
 from hear_edgel3.errors import AudioFileError, InvalidOption
+from hear_edgel3.families.table import students
 from hear_edgel3.registry.names import resolve
 from hear_edgel3.weights.locate import check_given
 
@@ -48,7 +49,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     options.add_quiet(parser)
     student = parser.add_argument_group("the student")
     student.add_argument("--name", help="of the new configuration: letters and digits (default custom)")
-    student.add_argument("--student", choices=("mobilenetv3", "l3"), help="default mobilenetv3")
+    student.add_argument("--student", choices=students(), help="default mobilenetv3")
     student.add_argument("--width", type=float, metavar="FACTOR", help="of all channel counts (default 0.4)")
     student.add_argument("--rate", type=int, metavar="HZ", help="of an l3 student (default 8000)")
     student.add_argument("--n-mels", type=int, metavar="N", help="mel bands (default 128; l3: 64)")

@@ -16,8 +16,8 @@ from hear_edgel3.cli.sources import audio_sources
 from hear_edgel3.disk.atomic import check_writable, make_folder
 from hear_edgel3.disk.digest import sha256_of
 from hear_edgel3.errors import HearEdgeL3Error, InvalidOption, OutputError
+from hear_edgel3.extractor.framings import file_framing
 from hear_edgel3.extractor.npz import conflict, plan_outputs, save_npz
-from hear_edgel3.framing.files import file_framing
 from hear_edgel3.registry.names import BUILT_IN, resolve
 from hear_edgel3.weights.locate import check_given, locate
 

@@ -14,7 +14,7 @@ from hear_edgel3.cli.common import interrupt_on_sigterm
 from hear_edgel3.cli.sources import is_missing
 from hear_edgel3.disk.paths import text_of
 from hear_edgel3.errors import AudioFileError, InvalidOption
-from hear_edgel3.framing.rules import CentredFraming
+from hear_edgel3.framing.rules import check_hop_ms, milliseconds
 from hear_edgel3.registry.names import resolve
 from hear_edgel3.weights.locate import check_given
 
@@ -122,7 +122,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.config,
         weights=arguments.weights,
         timestamps=arguments.timestamps,
-        hop_ms=None if arguments.hop is None else options.milliseconds(arguments.hop),
+        hop_ms=None if arguments.hop is None else milliseconds(arguments.hop),
         dtype=arguments.dtype,
         engine=arguments.runner,
         net_engine=arguments.engine,
@@ -144,11 +144,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _check(arguments: argparse.Namespace) -> None:
     """Finds out what cannot be used before anything heavy is imported."""
-    configuration = resolve(arguments.config)
-    row = configuration.checkpoint
+    row = resolve(arguments.config).checkpoint
     options.check_engine(arguments.engine)
     if arguments.hop is not None:
-        CentredFraming(configuration.window, row.net_sample_rate, options.milliseconds(arguments.hop))
+        check_hop_ms(milliseconds(arguments.hop), row.net_sample_rate)
     check_given(row, arguments.weights)
     if arguments.sources and not os.path.exists(arguments.output) and all(map(is_missing, arguments.sources)):
         raise AudioFileError(f"{arguments.sources[0]} does not exist")

@@ -14,6 +14,7 @@ from hear_edgel3.cli.common import on_device
 from hear_edgel3.cli.stdin import StandardInput
 from hear_edgel3.errors import InvalidAudio, InvalidOption
 from hear_edgel3.families.schema import Configuration
+from hear_edgel3.framing.rules import milliseconds
 from hear_edgel3.registry.names import resolve
 from hear_edgel3.weights.locate import check_given
 
@@ -113,7 +114,7 @@ def _embedding_stream(arguments: argparse.Namespace) -> AudioStream[Any]:
     from hear_edgel3.extractor.loading import load
 
     extractor = on_device(load(arguments.config, arguments.weights, engine=arguments.engine), arguments.device)
-    hop_ms = None if arguments.hop is None else options.milliseconds(arguments.hop)
+    hop_ms = None if arguments.hop is None else milliseconds(arguments.hop)
     return extractor.stream(sample_rate=arguments.rate, hop_ms=hop_ms)
 
 

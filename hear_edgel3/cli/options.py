@@ -9,7 +9,6 @@ import argparse
 import math
 import os
 from collections.abc import Callable, Sequence
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -183,11 +182,6 @@ def _number(text: str) -> float:
 def _is_whole(text: str) -> bool:
     # Python refuses to read thousands of digits, and nothing here needs them.
     return text.isascii() and text.isdecimal() and len(text) < 100
-
-
-def milliseconds(seconds: float) -> float:
-    """By way of the shortest decimal, so that 0.07 s are 70 ms and not a rounding error more."""
-    return float(Fraction(repr(seconds)) * 1000)
 
 
 def check_engine(name: str) -> None:

@@ -19,9 +19,10 @@ from hear_edgel3.audio.rates import check_rate
 from hear_edgel3.audio.samples import mono, pieces
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.extractor.extractor import Extractor
+from hear_edgel3.extractor.framings import file_framing
 from hear_edgel3.extractor.loading import load
-from hear_edgel3.framing.files import file_framing
-from hear_edgel3.framing.rules import CentredFraming, EdgeL3Framing
+from hear_edgel3.extractor.window_net import embed_blocks
+from hear_edgel3.framing.rules import CentredFraming, CoveringFraming
 from hear_edgel3.registry.names import BUILT_IN
 
 
@@ -30,15 +31,15 @@ class ClipEmbedding:
     """Embeddings of one clip.
 
     Attributes:
-        embedding: (T, D) float32.
-        timestamps: (T,) float64 seconds: the middle of each window, or its start without centring.
-        configuration: name of the configuration.
-        embedding_version: version of the configuration's numbers.
-        weights_sha256: of the weights file.
-        hop_size: seconds between windows, as asked for.
-        center: whether timestamps are the middles of the windows.
-        duration: seconds of audio.
-        silent: whether every sample was zero.
+        embedding: The embeddings of its windows, (T, D) float32.
+        timestamps: The middle of each window, or its start without centring, in seconds, (T,) float64.
+        configuration: The configuration's name.
+        embedding_version: The version of the configuration's numbers.
+        weights_sha256: The SHA-256 checksum of the weights file.
+        hop_size: The distance between windows in seconds, as asked for.
+        center: Whether timestamps are the middles of the windows.
+        duration: How many seconds of audio there were.
+        silent: Whether every sample was zero.
     """
 
     embedding: np.ndarray
@@ -111,18 +112,18 @@ def embed_samples(
 
 
 def _clip(
-    model: Extractor, blocks: Iterable[torch.Tensor], sample_rate: int, framing: EdgeL3Framing | CentredFraming
+    model: Extractor, blocks: Iterable[torch.Tensor], sample_rate: int, framing: CoveringFraming | CentredFraming
 ) -> ClipEmbedding:
-    n_samples, silent = 0, True
+    silent = True
 
     def watched() -> Iterator[torch.Tensor]:
-        nonlocal n_samples, silent
+        nonlocal silent
         for block in blocks:
-            n_samples += len(block)
             silent = silent and not bool(block.any())
             yield block
 
-    embedding = model.embed_stream(watched(), sample_rate, framing)
+    path = model.window_path(framing, sample_rate)
+    [embedding] = embed_blocks([model], watched(), path)
     return ClipEmbedding(
         embedding,
         framing.timestamps_s(len(embedding)),
@@ -131,6 +132,6 @@ def _clip(
         model.weights.sha256 if model.weights is not None else "",
         framing.hop_size,
         framing.center,
-        n_samples / sample_rate,
+        float(path.duration),
         silent,
     )

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from hear_edgel3.errors import InvalidOption
+from hear_edgel3.errors import InvalidOption, check_positive
 from hear_edgel3.families.schema import Checkpoint
-from hear_edgel3.framing.rules import check_positive
 from hear_edgel3.registry.names import list_configurations, resolve
 
 # Without windows, a clip of up to this long is one pass of the net, as EfficientAT's inference.py has it whatever the
@@ -25,7 +24,7 @@ def tagging_rows(configurations: Path | Sequence[Path]) -> list[Checkpoint]:
 
     Raises:
         UnknownConfiguration: no such name.
-        InvalidOption: there is none, one has no classifier, or their classes differ.
+        InvalidOption: there is none, one has no classifier, or their classes, rates or paddings differ.
     """
     names = [configurations] if isinstance(configurations, (str, os.PathLike)) else list(configurations)
     if not names:
@@ -39,10 +38,27 @@ def tagging_rows(configurations: Path | Sequence[Path]) -> list[Checkpoint]:
         if row.labels is None:
             able = [n for n in list_configurations() if resolve(n).checkpoint.labels is not None]
             raise InvalidOption(f"{row.name} has no classifier and cannot tag; these can: {', '.join(able)}")
-    if len({row.labels for row in rows}) > 1:
-        which = ", ".join(f"{row.name} has {row.labels}" for row in rows)
-        raise InvalidOption(f"an ensemble needs nets with the same classes, but {which}")
+    check_ensemble(rows)
     return rows
+
+
+def check_ensemble(rows: Sequence[Checkpoint]) -> None:
+    """Checks that nets can tag together: they get the same windows, and their logits are averaged.
+
+    Args:
+        rows: The nets; all have a classifier.
+
+    Raises:
+        InvalidOption: Their classes, rates or paddings differ.
+    """
+    for what, of in (
+        ("the same classes", lambda row: row.labels),
+        ("one sample rate inside", lambda row: f"{row.net_sample_rate} Hz"),
+        ("the same padding beyond a clip's ends", lambda row: row.padding),
+    ):
+        if len({of(row) for row in rows}) > 1:
+            which = ", ".join(f"{row.name} has {of(row)}" for row in rows)
+            raise InvalidOption(f"an ensemble needs nets with {what}, but {which}; tag with them one by one")
 
 
 def one_each(rows: Sequence[Checkpoint], weights: Path | Sequence[Path | None] | None) -> list[Path | None]:

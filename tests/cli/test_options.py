@@ -152,11 +152,6 @@ def test_numbers(read: Any, good: list[str], bad: list[str], words: str) -> None
             read(text)
 
 
-def test_milliseconds_go_by_the_shortest_decimal() -> None:
-    assert options.milliseconds(1.005) == 1005 != 1.005 * 1000
-    assert [options.milliseconds(n / 1000) for n in range(1, 1000)] == [*range(1, 1000)]
-
-
 def test_failures_take_no_memory(capsys: Captured) -> None:
     failures = Failures([("nowhere", AudioFileError("nowhere does not exist"))])
     for number in range(1500):
