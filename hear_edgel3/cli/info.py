@@ -6,6 +6,7 @@ import argparse
 import json
 from typing import Any
 
+from hear_edgel3.cli import options
 from hear_edgel3.engine.expected import expected
 from hear_edgel3.extractor.complexity import complexity_of
 from hear_edgel3.extractor.contract import contract_of
@@ -22,8 +23,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Describes a configuration: timestamps, size, cost in operations and memory, licence, citation, "
         "and where its weights come from.",
     )
-    parser.add_argument("name", metavar="NAME", help="as `hear-edgel3 list` shows it, or a folder")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    which = parser.add_mutually_exclusive_group(required=True)
+    text = "as `hear-edgel3 list` shows it, or a folder"
+    which.add_argument("name", nargs="?", default=argparse.SUPPRESS, metavar="NAME|FOLDER", help=text)
+    which.add_argument("--config", "-c", dest="name", metavar="NAME|FOLDER", default=argparse.SUPPRESS, help="the same")
+    options.add_json(parser, "print JSON")
     parser.set_defaults(run=run)
 
 

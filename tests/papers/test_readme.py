@@ -61,7 +61,7 @@ def test_no_placeholder_is_left() -> None:
     assert not re.findall(r"\b[A-Z]+_TABLE\b|TODO|FIXME|@[A-Z0-9]+@", README)
 
 
-NAMES = "embed|extract|tag|listen|index|search|duplicates|explore|list|info|distill|tune"
+NAMES = "embed|extract|tag|listen|index|search|duplicates|explore|list|info|distill|tune|weights"
 COMMANDS = re.findall(rf"hear-edgel3 (?:--verbose )?({NAMES})([^\n`&]*)", README)
 FLAGS = sorted({(command, flag) for command, rest in COMMANDS for flag in re.findall(r"--[a-z-]+", rest)})
 
@@ -74,7 +74,7 @@ def test_flags_exist(command: str, flag: str, capsys: pytest.CaptureFixture[str]
 
 
 def test_enough_flags_were_found() -> None:
-    assert {"--config", "--output-dir", "--hop-size", "--json"} <= {flag for _, flag in FLAGS}
+    assert {"--config", "--output", "--hop", "--json"} <= {flag for _, flag in FLAGS}
 
 
 def test_latencies(weights_folder: Path, mobilenetv3_folder: Path) -> None:
