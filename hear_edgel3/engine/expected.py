@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import dataclass
 
+from hear_edgel3.errors import how_to_install
+
 # With at least this fraction of its weights zero, that is the reason given for the kernels.
 _MANY_ZEROS = 0.3
 
@@ -35,9 +37,7 @@ def expected(kernels: bool, zeros: float) -> Choice:
         return Choice("torch", RUNS_EVERYWHERE)
     reason = kernels_pay(zeros)
     if reason is None:
-        return Choice(
-            "torch", "numba, which would run this net faster, is not installed: pip install 'hear-edgel3[fast]'"
-        )
+        return Choice("torch", f"numba, which would run this net faster, is not installed: {how_to_install('fast')}")
     return Choice("numba", reason)
 
 

@@ -70,7 +70,7 @@ def test_without_numba(without, audio: torch.Tensor) -> None:
     assert torch.equal(extractor.scene_embeddings(audio), expected)
     choice = expected_engine(True, 0.95)
     assert choice.name == "torch"
-    assert choice.reason.endswith("is not installed: pip install 'hear-edgel3[fast]'")
+    assert choice.reason.endswith('is not installed: pip install ".[fast]" in the folder of the clone')
     assert expected_engine(False, 0.0) == Choice("torch", "it runs every net everywhere")
 
 
@@ -90,7 +90,7 @@ def test_what_is_not_installed_is_named(engine: str, package: str, extra: str, w
         hear_edgel3.load("tiny", engine=engine)
     assert str(caught.value) == (
         f'engine="{engine}" needs the package {package!r}, which is not installed; '
-        f"install it with: pip install 'hear-edgel3[{extra}]'"
+        f'install it with: pip install ".[{extra}]" in the folder of the clone'
     )
     assert hear_edgel3.load("tiny").engine == "torch"
 
@@ -170,7 +170,7 @@ def test_info_without_numba(capsys: Captured, without) -> None:
     assert main(["info", "sparse_81_kd", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["engine"] == "torch"
-    assert "pip install 'hear-edgel3[fast]'" in facts["engine_reason"]
+    assert 'pip install ".[fast]"' in facts["engine_reason"]
 
 
 def test_embed_with_an_engine(
@@ -196,7 +196,7 @@ def test_embed_with_an_engine(
     assert "engine must be one of auto, " in capsys.readouterr().err
     without("openvino")
     assert main(["embed", str(source), "-c", "sea_64", "--overwrite", "--engine", "openvino"]) != 0
-    assert "pip install 'hear-edgel3[openvino]'" in capsys.readouterr().err
+    assert 'pip install ".[openvino]"' in capsys.readouterr().err
 
 
 # --- half precision ---

@@ -29,6 +29,7 @@ def test_why() -> None:
 def test_without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert expected(True, 0.9) == Choice(
-        "torch", "numba, which would run this net faster, is not installed: pip install 'hear-edgel3[fast]'"
+        "torch",
+        'numba, which would run this net faster, is not installed: pip install ".[fast]" in the folder of the clone',
     )
     assert expected(False, 0.0) == Choice("torch", "it runs every net everywhere")
