@@ -3,8 +3,8 @@
     python tests/papers/commands.py run [--any-output] PAGE [NAME ...]
 
 Needs nothing but Python and bash. A block of commands carries one of two markers on the line above it, ``<!-- run: NAME
--->`` or ``<!-- needs: THINGS -->`` (:data:`THINGS`). If a block without a language follows a ``run`` block, its lines must
-be among those printed, in their order; numbers may differ in their last digits, and a line ``...`` stands for any.
+-->`` or ``<!-- needs: THINGS -->`` (:data:`THINGS`). If a block without a language follows a ``run`` block, its lines
+must be among those printed, in their order; numbers may differ in their last digits, and ``...`` stands for any lines.
 """
 
 from __future__ import annotations
