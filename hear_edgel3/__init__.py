@@ -11,19 +11,19 @@ Importing this package is cheap and silent; torch is imported when something tha
 import importlib as _importlib
 
 from hear_edgel3._version import __version__ as __version__
-from hear_edgel3.plugin import install_finder as _install_finder
-from hear_edgel3.registry import find as _find
-from hear_edgel3.registry import list_configurations
+from hear_edgel3.hear import install_finder as _install_finder
+from hear_edgel3.registry.names import find as _find
+from hear_edgel3.registry.names import list_configurations
 
 _LAZY = {
-    "load": "hear_edgel3.loading",
-    "embed_file": "hear_edgel3.files",
-    "extract": "hear_edgel3.jobs",
-    "tag": "hear_edgel3.tagging",
-    "distill": "hear_edgel3.distillation",
-    "Tagger": "hear_edgel3.tagging",
-    "Extractor": "hear_edgel3.extractor",
-    "TimestampContract": "hear_edgel3.framing",
+    "load": "hear_edgel3.extractor.loading",
+    "embed_file": "hear_edgel3.extractor.clip",
+    "extract": "hear_edgel3.jobs.run",
+    "tag": "hear_edgel3.tagging.tagger",
+    "distill": "hear_edgel3.distillation.run",
+    "Tagger": "hear_edgel3.tagging.tagger",
+    "Extractor": "hear_edgel3.extractor.extractor",
+    "TimestampContract": "hear_edgel3.extractor.contract",
     "HearEdgeL3Error": "hear_edgel3.errors",
 }
 

@@ -1,7 +1,6 @@
-# What type checkers see of the package: its lazy names, and a module per configuration (tests/test_stub.py keeps the
-# list equal to the registry).
+# Made by `python -m support.make_stub` (in the folder tests) from the table of checkpoints; do not edit.
+import os
 from collections.abc import Sequence
-from os import PathLike
 from typing import Any, Protocol
 
 import torch
@@ -10,21 +9,21 @@ from hear_edgel3 import custom as custom
 from hear_edgel3 import edgel3 as edgel3
 from hear_edgel3 import errors as errors
 from hear_edgel3._version import __version__ as __version__
-from hear_edgel3.distillation import distill as distill
+from hear_edgel3.distillation.run import distill as distill
 from hear_edgel3.errors import HearEdgeL3Error as HearEdgeL3Error
-from hear_edgel3.extractor import Extractor as Extractor
-from hear_edgel3.files import embed_file as embed_file
-from hear_edgel3.framing import TimestampContract as TimestampContract
-from hear_edgel3.jobs import extract as extract
-from hear_edgel3.loading import load as load
-from hear_edgel3.registry import list_configurations as list_configurations
-from hear_edgel3.tagging import Tagger as Tagger
-from hear_edgel3.tagging import tag as tag
+from hear_edgel3.extractor.clip import embed_file as embed_file
+from hear_edgel3.extractor.contract import TimestampContract as TimestampContract
+from hear_edgel3.extractor.extractor import Extractor as Extractor
+from hear_edgel3.extractor.loading import load as load
+from hear_edgel3.jobs.run import extract as extract
+from hear_edgel3.registry.names import list_configurations as list_configurations
+from hear_edgel3.tagging.tagger import Tagger as Tagger
+from hear_edgel3.tagging.tagger import tag as tag
 
 class HearModule(Protocol):
     def load_model(
         self,
-        model_file_path: str | PathLike[str] = "",
+        model_file_path: str | os.PathLike[str] = "",
         *,
         sample_rate: int | None = None,
         features: Sequence[str] | None = None,

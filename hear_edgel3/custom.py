@@ -6,10 +6,10 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from hear_edgel3.errors import ConfigurationError
-from hear_edgel3.plugin import get_scene_embeddings, get_timestamp_embeddings
+from hear_edgel3.hear import get_scene_embeddings, get_timestamp_embeddings
 
 if TYPE_CHECKING:
-    from hear_edgel3.extractor import Extractor
+    from hear_edgel3.extractor.extractor import Extractor
 
 __all__ = ["get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
 
@@ -27,8 +27,8 @@ def load_model(model_file_path: str | os.PathLike[str] = "", **options: Any) -> 
     Raises:
         ConfigurationError: there is no such folder, or it does not describe a configuration.
     """
-    from hear_edgel3.loading import load
-    from hear_edgel3.registry import local
+    from hear_edgel3.extractor.loading import load
+    from hear_edgel3.registry import folder as local
 
     if not os.fspath(model_file_path):
         raise ConfigurationError(

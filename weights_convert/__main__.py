@@ -9,10 +9,11 @@ import sys
 from pathlib import Path
 
 from hear_edgel3.errors import HearEdgeL3Error, InvalidOption, OutputError, UnknownConfiguration
-from hear_edgel3.registry import Published, checkpoints, published
-from hear_edgel3.weights import cache_folder
-from weights_convert.convert import convert
-from weights_convert.upstream import expected_checksum
+from hear_edgel3.families.schema import Published
+from hear_edgel3.registry.names import checkpoints, published
+from hear_edgel3.weights.cache import cache_folder
+from hear_edgel3.weights.convert import convert
+from hear_edgel3.weights.upstream import expected_checksum
 from weights_convert.verify import verify
 
 _EPILOG = """examples:

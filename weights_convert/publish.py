@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hear_edgel3.checkpoint_file import check_tensors, read_tensors
 from hear_edgel3.errors import DownloadError, WeightsMismatch, WeightsNotFound
-from hear_edgel3.registry import Published, published, resolve
-from weights_convert.upstream import expected_checksum
+from hear_edgel3.families.schema import Published
+from hear_edgel3.registry.names import published, resolve
+from hear_edgel3.weights.file import check_tensors, read_tensors
+from hear_edgel3.weights.upstream import expected_checksum
 
 _CARD = """---
 library_name: hear_edgel3
@@ -188,7 +189,7 @@ def _upload(repo_id: str, files: dict[str, bytes], name: str) -> str:
 
 def run(names: list[str], folder: Path | None, repo_id: str | None, upload: bool) -> None:
     """The ``publish`` command: prints the lines to paste into the registry on stdout, the rest on stderr."""
-    from hear_edgel3.weights import locate
+    from hear_edgel3.weights.locate import locate
 
     for name in names:
         row = published(name)

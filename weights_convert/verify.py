@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hear_edgel3.audio import to_samples
+from hear_edgel3.audio.samples import to_samples
 from hear_edgel3.errors import InvalidOption, WeightsMismatch
-from hear_edgel3.registry import Configuration, Published, resolve
+from hear_edgel3.families.schema import Configuration, Published
+from hear_edgel3.registry.names import resolve
 
 MIN_COSINE = 0.999999
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 
-from hear_edgel3.registry import Configuration, families, list_configurations, resolve
+from hear_edgel3.families.schema import Configuration
+from hear_edgel3.registry.names import families, list_configurations, resolve
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

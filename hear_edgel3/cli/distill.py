@@ -91,7 +91,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(arguments: argparse.Namespace) -> int:
     """Distills; prints the folder's name to stdout."""
-    from hear_edgel3.distillation import NO_LICENCE, Recipe, distill
+    from hear_edgel3.distillation.recipe import Recipe
+    from hear_edgel3.distillation.run import NO_LICENCE, distill
 
     options: dict[str, Any] = {}
     for field in fields(Recipe):

@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hear_edgel3.atomic import make_folder
+from hear_edgel3.audio.find import audio_files
 from hear_edgel3.cli.common import Failures, add_device_and_engine, on_device, positive
+from hear_edgel3.disk.atomic import check_writable, make_folder
 from hear_edgel3.errors import HearEdgeL3Error, InvalidOption, OutputError
-from hear_edgel3.outputs import check_writable, conflict, plan_outputs, save_npz
-from hear_edgel3.registry import BUILT_IN, resolve
-from hear_edgel3.sources import audio_files
+from hear_edgel3.extractor.npz import conflict, plan_outputs, save_npz
+from hear_edgel3.registry.names import BUILT_IN, resolve
 
 if TYPE_CHECKING:
-    from hear_edgel3.extractor import Extractor
+    from hear_edgel3.extractor.extractor import Extractor
 
 _DESCRIPTION = """Embeds audio files. Each file gives <name>.npz with the arrays embedding (T, D) and timestamps (T, in
 seconds), and what made them: configuration, embedding_version, weights_sha256, hop_size, center and source."""
@@ -79,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
     Returns:
         0, or 1 if any input failed.
     """
-    from hear_edgel3.files import file_framing
+    from hear_edgel3.extractor.clip import file_framing
 
     name = _configuration(arguments)
     framing = file_framing(resolve(name), arguments.hop_size, not arguments.no_centering)
@@ -129,8 +129,8 @@ def _pending(
         "center": not arguments.no_centering,
     }
     if arguments.weights is not None:
-        from hear_edgel3.checkpoint_file import sha256_of
-        from hear_edgel3.weights import locate
+        from hear_edgel3.weights.file import sha256_of
+        from hear_edgel3.weights.locate import locate
 
         wanted["weights_sha256"] = sha256_of(locate(resolve(name).checkpoint, arguments.weights))
     pending = []
@@ -153,7 +153,7 @@ def _pending(
 
 
 def _load(name: str, arguments: argparse.Namespace) -> Extractor:
-    from hear_edgel3.loading import load
+    from hear_edgel3.extractor.loading import load
 
     return on_device(load(name, weights=arguments.weights, engine=arguments.engine), arguments.device)
 
@@ -161,7 +161,7 @@ def _load(name: str, arguments: argparse.Namespace) -> Extractor:
 def _embed_all(
     jobs: list[tuple[Path, Path]], extractor: Extractor, arguments: argparse.Namespace, tally: _Tally
 ) -> None:
-    from hear_edgel3.files import embed_file
+    from hear_edgel3.extractor.clip import embed_file
 
     for source, target in _with_progress(jobs, arguments.quiet):
         try:

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from hear_edgel3.registry import BUILT_IN, resolve
+from hear_edgel3.registry.names import BUILT_IN, resolve
 
 _DESCRIPTION = """Makes one HTML page of a folder of embeddings that `hear-edgel3 extract` wrote: its clips as a map,
 with their sound, spectrogram, tags and nearest neighbours. The page needs no network. It links to the audio files, so

@@ -11,14 +11,14 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from hear_edgel3.cli.common import positive
+from hear_edgel3.disk.paths import text_of
 from hear_edgel3.errors import InvalidOption
-from hear_edgel3.registry import BUILT_IN
-from hear_edgel3.sources import text_of
+from hear_edgel3.registry.names import BUILT_IN
 
 if TYPE_CHECKING:
     from types import FrameType
 
-    from hear_edgel3.jobs import Summary
+    from hear_edgel3.jobs.run import Summary
 
 _DESCRIPTION = """Embeds any number of audio files into a dataset: a folder of Parquet files with one row per file
 (or per timestamp), and one with an error for each file that failed. What is finished is kept: the same command goes on
@@ -114,7 +114,8 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if arguments.hop is not None and not arguments.timestamps:
         raise InvalidOption("--hop is for embeddings at regular times: give --timestamps too")
-    from hear_edgel3.jobs import extract, partition
+    from hear_edgel3.jobs import partition
+    from hear_edgel3.jobs.run import extract
 
     signal.signal(signal.SIGTERM, _interrupt)
     summary = extract(

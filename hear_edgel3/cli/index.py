@@ -25,7 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Builds the index; prints its file's name to stdout."""
     from tqdm import tqdm
 
-    from hear_edgel3.dataset import Dataset
+    from hear_edgel3.dataset.dataset import Dataset
     from hear_edgel3.search.index import FILE, build_index
     from hear_edgel3.search.rows import Rows
     from hear_edgel3.search.sound_search import FEW_ROWS

@@ -6,7 +6,8 @@ import argparse
 import json
 from typing import Any
 
-from hear_edgel3.registry import Checkpoint, Local, Published, resolve
+from hear_edgel3.families.schema import Checkpoint, Local, Published
+from hear_edgel3.registry.names import resolve
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -81,9 +82,9 @@ def describe(name: str) -> dict[str, Any]:
     # Imported here so that `--help` and `list` do not wait for torch.
     import torch
 
-    from hear_edgel3 import engine as engines
-    from hear_edgel3.complexity import measure
-    from hear_edgel3.extractor import Extractor
+    from hear_edgel3.engine import runner as engines
+    from hear_edgel3.extractor.complexity import measure
+    from hear_edgel3.extractor.extractor import Extractor
 
     configuration = resolve(name)
     row = configuration.checkpoint
@@ -110,7 +111,7 @@ def describe(name: str) -> dict[str, Any]:
 
 def _origin(row: Checkpoint) -> dict[str, Any]:
     """What is known of where a checkpoint comes from."""
-    from hear_edgel3.weights import origin
+    from hear_edgel3.weights.locate import origin
 
     common = {"reported": dict(row.reported) or None, "citation": row.citation}
     if isinstance(row, Local):

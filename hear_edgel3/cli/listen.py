@@ -9,14 +9,15 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from hear_edgel3.audio.pcm import PCM_FORMATS, PcmDecoder
 from hear_edgel3.cli.common import add_device_and_engine, on_device, positive
 from hear_edgel3.cli.stdin import StandardInput
 from hear_edgel3.errors import InvalidAudio, InvalidOption
-from hear_edgel3.pcm import PCM_FORMATS, PcmDecoder
-from hear_edgel3.registry import BUILT_IN, Configuration, resolve
+from hear_edgel3.families.schema import Configuration
+from hear_edgel3.registry.names import BUILT_IN, resolve
 
 if TYPE_CHECKING:
-    from hear_edgel3.streaming import AudioStream
+    from hear_edgel3.extractor.streaming import AudioStream
 
 _DESCRIPTION = """Reads raw PCM from standard input while it is being recorded or decoded, and prints a line of JSON as
 soon as enough has come: the most probable AudioSet classes of the last second, four times a second, or timestamp
@@ -110,7 +111,7 @@ def _wants_tags(arguments: argparse.Namespace, configuration: Configuration) -> 
 
 
 def _tag_stream(arguments: argparse.Namespace) -> AudioStream[Any]:
-    from hear_edgel3.tagging import Tagger
+    from hear_edgel3.tagging.tagger import Tagger
 
     tagger = on_device(Tagger(arguments.config, arguments.weights, arguments.engine), arguments.device)
     window = _TAG_WINDOW if arguments.window is None else arguments.window
@@ -118,7 +119,7 @@ def _tag_stream(arguments: argparse.Namespace) -> AudioStream[Any]:
 
 
 def _embedding_stream(arguments: argparse.Namespace) -> AudioStream[Any]:
-    from hear_edgel3.loading import load
+    from hear_edgel3.extractor.loading import load
 
     extractor = on_device(load(arguments.config, arguments.weights, engine=arguments.engine), arguments.device)
     # By way of the shortest decimal, so that 0.07 s are 70 ms and not a rounding error more.
@@ -141,7 +142,7 @@ def _found(source: StandardInput, decoder: PcmDecoder, stream: AudioStream[Any])
     Raises:
         InvalidAudio: a sample is not finite, or the input is no raw audio, or too short.
     """
-    from hear_edgel3.audio import naming
+    from hear_edgel3.audio.file import naming
 
     with naming("standard input"):
         for data in source:

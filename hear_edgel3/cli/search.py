@@ -79,7 +79,7 @@ def _matches(search: SoundSearch, query: str, arguments: argparse.Namespace) -> 
 
 
 def _write(query: str, matches: list[Match], as_json: bool) -> None:
-    from hear_edgel3.dataset import text_of_path
+    from hear_edgel3.disk.paths import text_of_path
 
     name = text_of_path(query)
     if as_json:

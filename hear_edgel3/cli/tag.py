@@ -11,14 +11,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hear_edgel3.audio.find import audio_files
 from hear_edgel3.cli.common import Failures, count, on_device, positive
+from hear_edgel3.disk.atomic import check_writable
+from hear_edgel3.disk.paths import text_of
 from hear_edgel3.errors import HearEdgeL3Error, InvalidOption
-from hear_edgel3.outputs import check_writable
-from hear_edgel3.registry import BUILT_IN, resolve
-from hear_edgel3.sources import audio_files, text_of
+from hear_edgel3.registry.names import BUILT_IN, resolve
 
 if TYPE_CHECKING:
-    from hear_edgel3.tagging import ClipTags, Tagger
+    from hear_edgel3.tagging.tagger import Tagger
+    from hear_edgel3.tagging.tags import ClipTags
 
 _DESCRIPTION = """Tags audio files: which of the 527 AudioSet classes are heard, each with a probability from 0 to 1.
 Without --window a file is tagged as a whole. Results go to stdout: as text, --csv, or --json (one line per file)."""
@@ -72,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
     Returns:
         0, or 1 if any input failed.
     """
-    from hear_edgel3.tagging import check_windows
+    from hear_edgel3.tagging.tagger import check_windows
 
     names = list(dict.fromkeys([arguments.config, *arguments.ensemble] if arguments.config else arguments.ensemble))
     names = names or [BUILT_IN]
@@ -82,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
     files, missing = audio_files(arguments.inputs, arguments.recursive)
     failures = Failures(missing)
     if arguments.plot is not None:
-        from hear_edgel3.plot import check_plot
+        from hear_edgel3.tagging.plot import check_plot
 
         if len(files) + len(missing) != 1:
             raise InvalidOption(f"--plot draws one file; {len(files) + len(missing)} were given")
@@ -95,7 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _tagger(names: list[str], arguments: argparse.Namespace) -> Tagger:
-    from hear_edgel3.tagging import Tagger
+    from hear_edgel3.tagging.tagger import Tagger
 
     return on_device(Tagger(names, arguments.weights), arguments.device)
 
@@ -108,7 +110,7 @@ def _tag_all(files: list[Path], tagger: Tagger, arguments: argparse.Namespace, f
         try:
             tags = tagger.tag_file(source, arguments.window, arguments.hop)
             if arguments.plot is not None:
-                from hear_edgel3.plot import draw_tags
+                from hear_edgel3.tagging.plot import draw_tags
 
                 draw_tags(source, tags, tagger.extractors[0], arguments.plot, arguments.top)
         except (HearEdgeL3Error, RuntimeError, MemoryError) as error:

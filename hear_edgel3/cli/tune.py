@@ -25,8 +25,8 @@ def run(arguments: argparse.Namespace) -> int:
     from hear_edgel3.engine import numba
 
     numba.check_installed()
-    from hear_edgel3.engine.lanes.settings import Settings, settings_file
-    from hear_edgel3.engine.lanes.tuning import tune
+    from hear_edgel3.engine.kernels.settings import Settings, settings_file
+    from hear_edgel3.engine.kernels.tuning import tune
     from hear_edgel3.errors import OutputError
 
     if arguments.reset:

@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from hear_edgel3.atomic import atomic_write
-from hear_edgel3.audio import AudioFile
-from hear_edgel3.distillation.clips import Clip
+from hear_edgel3.audio.file import AudioFile
+from hear_edgel3.audio.resample import resample
+from hear_edgel3.disk.atomic import atomic_write
+from hear_edgel3.distillation.corpus import Clip
 from hear_edgel3.distillation.recipe import Recipe
 from hear_edgel3.distillation.student import Student
 from hear_edgel3.distillation.teacher import Teacher
 from hear_edgel3.errors import AudioFileError, InvalidAudio
-from hear_edgel3.resample import resample
 
 _CLIPS_PER_SHARD = 64
 _AT_ONCE_SECONDS = 80.0

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from hear_edgel3.audio.rates import check_rate
 from hear_edgel3.errors import InvalidOption
-from hear_edgel3.resample import check_rate
 
 STUDENTS = ("mobilenetv3", "l3")
 PRECISIONS = ("no", "bf16", "fp16")

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 
 from hear_edgel3._version import __version__
-from hear_edgel3.atomic import atomic_write
-from hear_edgel3.checkpoint_file import encode
+from hear_edgel3.disk.atomic import atomic_write
 from hear_edgel3.errors import ConfigurationError
-from hear_edgel3.registry import local
+from hear_edgel3.registry import folder as local
+from hear_edgel3.weights.file import encode
 
 WEIGHTS = "model.safetensors"
 CARD = "README.md"

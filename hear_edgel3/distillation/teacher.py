@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import torch
 
-from hear_edgel3.engine import Runner
-from hear_edgel3.extractor import Extractor
-from hear_edgel3.loading import load
-from hear_edgel3.registry import resolve
+from hear_edgel3.engine.runner import Runner
+from hear_edgel3.extractor.extractor import Extractor
+from hear_edgel3.extractor.loading import load
+from hear_edgel3.registry.names import resolve
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from hear_edgel3.atomic import atomic_write
+from hear_edgel3.disk.atomic import atomic_write
 from hear_edgel3.distillation.examples import Batch, Example, Examples
 from hear_edgel3.distillation.recipe import Recipe, fingerprint
-from hear_edgel3.distillation.student import Space, Student
+from hear_edgel3.distillation.space import Space
+from hear_edgel3.distillation.student import Student
 from hear_edgel3.errors import InvalidOption, MissingExtra, OutputError
 
 if TYPE_CHECKING:

@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from hear_edgel3.audio import mono
+from hear_edgel3.audio.rates import check_rate
+from hear_edgel3.audio.samples import mono
+from hear_edgel3.disk.atomic import check_writable
 from hear_edgel3.edgel3.models import load_embedding_model
 from hear_edgel3.errors import HearEdgeL3Error, InvalidOption
-from hear_edgel3.extractor import Extractor
-from hear_edgel3.files import ClipEmbedding, embed_file, embed_samples
-from hear_edgel3.framing import check_positive
-from hear_edgel3.outputs import check_writable, output_path, save_npz
-from hear_edgel3.resample import check_rate
+from hear_edgel3.extractor.clip import ClipEmbedding, embed_file, embed_samples
+from hear_edgel3.extractor.extractor import Extractor
+from hear_edgel3.extractor.npz import output_path, save_npz
+from hear_edgel3.framing.rules import check_positive
 
 # Whatever goes wrong is one of this package's errors, so old `except EdgeL3Error` clauses keep working.
 EdgeL3Error = HearEdgeL3Error

@@ -7,11 +7,11 @@ import os
 import numpy as np
 
 from hear_edgel3.errors import InvalidOption
-from hear_edgel3.extractor import Extractor
-from hear_edgel3.loading import load
-from hear_edgel3.registry import resolve
-from hear_edgel3.registry.l3 import sea_name, sea_sizes, sparse_name, sparsities
-from hear_edgel3.weights import locate
+from hear_edgel3.extractor.extractor import Extractor
+from hear_edgel3.extractor.loading import load
+from hear_edgel3.families.l3.rows import sea_name, sea_sizes, sparse_name, sparsities
+from hear_edgel3.registry.names import resolve
+from hear_edgel3.weights.locate import locate
 
 
 def configuration_name(

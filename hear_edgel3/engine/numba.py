@@ -10,12 +10,12 @@ from torch import nn
 
 from hear_edgel3.engine import folded
 from hear_edgel3.errors import MissingExtra
-from hear_edgel3.frontends.l3 import L3MelSpectrogram
-from hear_edgel3.nets.l3 import L3Net
+from hear_edgel3.families.l3.frontend import L3MelSpectrogram
+from hear_edgel3.families.l3.net import L3Net
 
 if TYPE_CHECKING:
-    from hear_edgel3.engine.lanes.net import LanesNet
-    from hear_edgel3.engine.lanes.spectrogram import Spectrogram
+    from hear_edgel3.engine.kernels.mel import Spectrogram
+    from hear_edgel3.engine.kernels.network import LanesNet
 
 # Its threads take a window each; with a few more than one, none waits long for another.
 WINDOWS_PER_THREAD = 4
@@ -72,7 +72,7 @@ class CompiledL3:
     """
 
     def __init__(self, net: L3Net) -> None:
-        from hear_edgel3.engine.lanes.net import Plain
+        from hear_edgel3.engine.kernels.network import Plain
 
         self._in_torch = folded.compile_net(net)
         self._plain = Plain.of(net)
@@ -98,16 +98,16 @@ class CompiledL3:
             return None
         what = frontend.extra_repr()
         if what not in self._frontends:
-            from hear_edgel3.engine.lanes.spectrogram import Spectrogram
+            from hear_edgel3.engine.kernels.mel import Spectrogram
 
             self._frontends[what] = Spectrogram(frontend)
         samples = windows.detach().contiguous().numpy()
         return torch.from_numpy(compiled(samples, torch.get_num_threads(), self._frontends[what]))
 
     def _for_size(self, height: int, width: int) -> LanesNet | None:
-        from hear_edgel3.engine.lanes.compiled import native_lanes
-        from hear_edgel3.engine.lanes.net import net_for
-        from hear_edgel3.engine.lanes.settings import Settings
+        from hear_edgel3.engine.kernels.jit import native_lanes
+        from hear_edgel3.engine.kernels.network import net_for
+        from hear_edgel3.engine.kernels.settings import Settings
 
         size = (height, width)
         if size not in self._nets:

@@ -6,16 +6,16 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from hear_edgel3.clips import read_clips
-from hear_edgel3.dataset import Dataset
+from hear_edgel3.dataset.dataset import Dataset
+from hear_edgel3.dataset.file_means import read_clips
+from hear_edgel3.disk.atomic import check_writable
 from hear_edgel3.errors import DatasetError
 from hear_edgel3.explore.contents import Map, contents
 from hear_edgel3.explore.page import write_page
 from hear_edgel3.explore.projection import project, require_umap
 from hear_edgel3.explore.survey import Survey
 from hear_edgel3.explore.tags import tag_source
-from hear_edgel3.outputs import check_writable
-from hear_edgel3.registry import BUILT_IN
+from hear_edgel3.registry.names import BUILT_IN
 from hear_edgel3.search.neighbours import nearest
 from hear_edgel3.search.space import Space
 
@@ -75,7 +75,7 @@ def explore(
         InvalidOption: no such projection, or the tagger cannot tag.
         MissingExtra: pyarrow, or umap-learn if it was asked for, is not installed.
         OutputError: the page cannot be written; no part of it is left.
-        UnknownConfiguration, WeightsNotFound, ...: of the tagger, see :class:`~hear_edgel3.tagging.Tagger`.
+        UnknownConfiguration, WeightsNotFound, ...: of the tagger, see :class:`~hear_edgel3.tagging.tagger.Tagger`.
     """
     page = Path(output)
     check_writable(page)

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from hear_edgel3.clips import Clips
-from hear_edgel3.dataset import Description
+from hear_edgel3.dataset.dataset import Description
+from hear_edgel3.dataset.file_means import Clips
 from hear_edgel3.explore import spectrograms
 from hear_edgel3.explore.folders import below, common_folder
 from hear_edgel3.explore.survey import Survey

@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from hear_edgel3.atomic import atomic_write
+from hear_edgel3.disk.atomic import atomic_write
 
 # In the order in which they run; each uses those before it.
 _SCRIPTS = ("data", "colours", "view", "drawing", "filter", "sound", "panel", "map", "main")

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import torch
 
-from hear_edgel3.dataset import path_of_text, text_of_path
+from hear_edgel3.disk.paths import path_of_text, text_of_path
 from hear_edgel3.explore.spectrograms import RATE
 
 # What Chromium, Firefox and Safari all play.

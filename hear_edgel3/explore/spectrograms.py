@@ -11,8 +11,9 @@ from functools import cache
 import numpy as np
 import torch
 
-from hear_edgel3.frontends.mobilenetv3 import MobileNetV3MelSpectrogram
-from hear_edgel3.resample import check_rate, resample
+from hear_edgel3.audio.rates import check_rate
+from hear_edgel3.audio.resample import resample
+from hear_edgel3.families.mobilenetv3.frontend import MobileNetV3MelSpectrogram
 
 BANDS, FRAMES = 48, 96
 SECONDS = 10  # of a clip, from its beginning

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hear_edgel3.audio import AudioFile
-from hear_edgel3.clips import Clips
+from hear_edgel3.audio.file import AudioFile
+from hear_edgel3.dataset.file_means import Clips
 from hear_edgel3.errors import HearEdgeL3Error
 from hear_edgel3.explore import sounds, spectrograms
 from hear_edgel3.explore.tags import TOP, TagSource

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from hear_edgel3.dataset import Description
+from hear_edgel3.dataset.dataset import Description
 from hear_edgel3.errors import HearEdgeL3Error
-from hear_edgel3.labels import labels
-from hear_edgel3.registry import resolve
-from hear_edgel3.tagging import Tagger
+from hear_edgel3.registry.labels import labels
+from hear_edgel3.registry.names import resolve
+from hear_edgel3.tagging.tagger import Tagger
 
 TOP = 5
 

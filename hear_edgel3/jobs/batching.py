@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from hear_edgel3.extractor import Extractor
+from hear_edgel3.extractor.extractor import Extractor
 
 # A group of very short windows gains nothing from being larger.
 _MOST_WINDOWS = 256

@@ -14,8 +14,8 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from hear_edgel3.errors import ComputationError
-from hear_edgel3.jobs.part import Means, Step, Tally, do, model_of
 from hear_edgel3.jobs.plan import Job
+from hear_edgel3.jobs.worker import Means, Step, Tally, do, model_of
 
 Procedure = Generator[Step, Tally | None, Tally]
 Report = Callable[[int, Tally], None]

@@ -14,9 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from hear_edgel3.dataset import import_pyarrow, path_of_text, text_of_path
+from hear_edgel3.audio.find import AUDIO_SUFFIXES, files_below
+from hear_edgel3.dataset.dataset import import_pyarrow
+from hear_edgel3.disk.paths import path_of_text, text_of_path
 from hear_edgel3.errors import AudioFileError, HearEdgeL3Error
-from hear_edgel3.sources import AUDIO_SUFFIXES, files_below
 
 _PLAIN_SHARD = ".tar"
 _PACKED_SHARDS = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")

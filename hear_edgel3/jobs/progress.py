@@ -7,7 +7,7 @@ import time
 from types import TracebackType
 from typing import Any
 
-from hear_edgel3.jobs.part import Tally
+from hear_edgel3.jobs.worker import Tally
 
 _KEPT = 20
 _LOG_EVERY_S = 30.0

@@ -10,8 +10,8 @@ from typing import Any
 
 from hear_edgel3.errors import MissingExtra
 from hear_edgel3.jobs.local import Procedure
-from hear_edgel3.jobs.part import Means, Step, Tally, do
 from hear_edgel3.jobs.plan import Job
+from hear_edgel3.jobs.worker import Means, Step, Tally, do
 
 
 def run(

@@ -19,14 +19,14 @@ from typing import BinaryIO, TypeVar, cast
 
 import torch
 
-from hear_edgel3.audio import AudioFile, naming
-from hear_edgel3.dataset import path_of_text
+from hear_edgel3.audio.file import AudioFile, naming
+from hear_edgel3.audio.rates import check_rate
+from hear_edgel3.disk.paths import path_of_text
 from hear_edgel3.errors import AudioFileError, OutputError
-from hear_edgel3.extractor import Extractor
-from hear_edgel3.framing import Framing
+from hear_edgel3.extractor.extractor import Extractor
+from hear_edgel3.families.schema import SceneRule
+from hear_edgel3.framing.rules import Framing
 from hear_edgel3.jobs.manifest import Item, is_packed, open_tar
-from hear_edgel3.registry import SceneRule
-from hear_edgel3.resample import check_rate
 
 # Files that are read, or have been read and wait for the net; and groups of windows of each.
 _FILES_AHEAD = 8

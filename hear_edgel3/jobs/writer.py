@@ -12,8 +12,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from hear_edgel3.atomic import atomic_write
-from hear_edgel3.dataset import Description, import_pyarrow, text_of_path
+from hear_edgel3.dataset.dataset import Description, import_pyarrow
+from hear_edgel3.disk.atomic import atomic_write
+from hear_edgel3.disk.paths import text_of_path
 from hear_edgel3.errors import DatasetError
 
 # Embeddings that are held before they are written as one row group.

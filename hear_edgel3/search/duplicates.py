@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hear_edgel3.clips import read_clips
-from hear_edgel3.dataset import Dataset
+from hear_edgel3.dataset.dataset import Dataset
+from hear_edgel3.dataset.file_means import read_clips
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.search import hnsw
 from hear_edgel3.search.neighbours import blocks, nearest

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from hear_edgel3.atomic import atomic_write
-from hear_edgel3.dataset import Dataset, Description
+from hear_edgel3.dataset.dataset import Dataset, Description
+from hear_edgel3.disk.atomic import atomic_write
 from hear_edgel3.errors import DatasetError, OutputError
 from hear_edgel3.search import hnsw
 from hear_edgel3.search.rows import Rows

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hear_edgel3.dataset import Description
+from hear_edgel3.dataset.dataset import Description
 from hear_edgel3.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ class QueryEmbedder:
         config: str | os.PathLike[str] | None = None,
         weights: str | os.PathLike[str] | None = None,
     ) -> None:
-        from hear_edgel3.loading import load
-        from hear_edgel3.registry import resolve
+        from hear_edgel3.extractor.loading import load
+        from hear_edgel3.registry.names import resolve
 
         configuration = resolve(description.configuration if config is None else config)
         if configuration.name != description.configuration:
@@ -66,8 +66,8 @@ class QueryEmbedder:
             AudioFileError: the file is missing, damaged or not audio.
             InvalidAudio: a sample is not finite, or the clip is too short.
         """
-        from hear_edgel3.audio import AudioFile, naming
-        from hear_edgel3.resample import check_rate
+        from hear_edgel3.audio.file import AudioFile, naming
+        from hear_edgel3.audio.rates import check_rate
 
         with naming(path), AudioFile(path) as file:
             return self._embed(file.blocks(), check_rate(file.sample_rate, "the file's sample rate"))
@@ -83,15 +83,15 @@ class QueryEmbedder:
             InvalidAudio: wrong shape or type, not finite, or too short.
             InvalidOption: the rate cannot be used.
         """
-        from hear_edgel3.audio import mono, pieces
-        from hear_edgel3.resample import check_rate
+        from hear_edgel3.audio.rates import check_rate
+        from hear_edgel3.audio.samples import mono, pieces
 
         return self._embed(pieces(mono(audio)), check_rate(sample_rate))
 
     def _embed(self, blocks: Iterable[torch.Tensor], sample_rate: int) -> np.ndarray:
         if self._hop_ms is None:
             return self._extractor.scene_of_stream(blocks, sample_rate)
-        from hear_edgel3.framing import CentredFraming
+        from hear_edgel3.framing.rules import CentredFraming
 
         reflect = self._extractor.configuration.checkpoint.padding == "reflection"
         framing = CentredFraming(self._extractor.window, self._extractor.net_sample_rate, self._hop_ms, reflect)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hear_edgel3.dataset import Dataset, embeddings_of
+from hear_edgel3.dataset.dataset import Dataset, embeddings_of
 from hear_edgel3.errors import DatasetError
 
 _VALUES_AT_ONCE = 1 << 24  # 64 MiB

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from hear_edgel3.dataset import Dataset, path_of_text, text_of_path
+from hear_edgel3.dataset.dataset import Dataset
+from hear_edgel3.disk.paths import path_of_text, text_of_path
 from hear_edgel3.errors import DatasetError, InvalidOption, MissingExtra
 from hear_edgel3.search.index import StoredIndex, fit_space, open_index
 from hear_edgel3.search.query import QueryEmbedder

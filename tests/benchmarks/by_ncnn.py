@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from hear_edgel3.engine import folded
-from hear_edgel3.engine.lanes.net import Plain
-from hear_edgel3.nets.l3 import L3Net
+from hear_edgel3.engine.kernels.network import Plain
+from hear_edgel3.families.l3.net import L3Net
 
 
 def can_run(net: torch.nn.Module) -> bool:

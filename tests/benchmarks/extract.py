@@ -29,11 +29,12 @@ import soundfile
 import torch
 
 import hear_edgel3
-from hear_edgel3.audio import AudioFile
-from hear_edgel3.dataset import Description
-from hear_edgel3.extractor import Extractor
-from hear_edgel3.jobs import plan, usable_cpus
+from hear_edgel3.audio.file import AudioFile
+from hear_edgel3.dataset.dataset import Description
+from hear_edgel3.extractor.extractor import Extractor
+from hear_edgel3.jobs import plan
 from hear_edgel3.jobs.manifest import list_items, new_items
+from hear_edgel3.jobs.run import usable_cpus
 from support import signals
 
 _DIFFERENT = 100

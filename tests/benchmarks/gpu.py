@@ -16,10 +16,10 @@ from collections.abc import Callable
 
 import torch
 
-from hear_edgel3.extractor import Extractor
-from hear_edgel3.nets.l3 import L3Net
-from hear_edgel3.registry import resolve
-from hear_edgel3.resample import resample
+from hear_edgel3.audio.resample import resample
+from hear_edgel3.extractor.extractor import Extractor
+from hear_edgel3.families.l3.net import L3Net
+from hear_edgel3.registry.names import resolve
 from tests.benchmarks.straightforward import StraightforwardL3
 from tests.benchmarks.subjects import extractor_of, net_of
 

@@ -22,11 +22,11 @@ import soundfile
 import torch
 
 import hear_edgel3
-from hear_edgel3.extractor import Extractor
-from hear_edgel3.resample import resample
+from hear_edgel3.audio.find import AUDIO_SUFFIXES
+from hear_edgel3.audio.resample import resample
+from hear_edgel3.extractor.extractor import Extractor
 from hear_edgel3.search.neighbours import unit
 from hear_edgel3.search.space import Space
-from hear_edgel3.sources import AUDIO_SUFFIXES
 
 _SECONDS = 15
 _PER_FOLDER = (8, 24)

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hear_edgel3.dataset import Dataset, Description
+from hear_edgel3.dataset.dataset import Dataset, Description
 from hear_edgel3.search import find_duplicates
 from hear_edgel3.search.index import FILE, build_index
 from hear_edgel3.search.rows import Rows

@@ -28,9 +28,9 @@ from pathlib import Path
 
 import torch
 
-from hear_edgel3.extractor import Extractor
-from hear_edgel3.nets.l3 import L3Net
-from hear_edgel3.registry import resolve
+from hear_edgel3.extractor.extractor import Extractor
+from hear_edgel3.families.l3.net import L3Net
+from hear_edgel3.registry.names import resolve
 from tests.benchmarks import by_ncnn
 from tests.benchmarks.straightforward import StraightforwardL3
 from tests.benchmarks.subjects import MASKS, engines_for, extractor_of, net_of

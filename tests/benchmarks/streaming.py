@@ -17,8 +17,8 @@ from unittest import mock
 
 import torch
 
-from hear_edgel3.extractor import Extractor
-from hear_edgel3.registry import resolve
+from hear_edgel3.extractor.extractor import Extractor
+from hear_edgel3.registry.names import resolve
 from tests.benchmarks.speed import interleaved
 from tests.benchmarks.subjects import extractor_of, net_of
 

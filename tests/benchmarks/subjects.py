@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from hear_edgel3.engine import names as engine_names
-from hear_edgel3.extractor import Extractor
-from hear_edgel3.nets.l3 import L3Net
-from hear_edgel3.registry import resolve
+from hear_edgel3.engine.runner import names as engine_names
+from hear_edgel3.extractor.extractor import Extractor
+from hear_edgel3.families.l3.net import L3Net
+from hear_edgel3.registry.names import resolve
 from support import mobilenetv3_reference as reference
 from support import synthetic
 
@@ -78,7 +78,7 @@ def extractor_of(name: str, net: torch.nn.Module, engine: str = "auto", sample_r
 
 def engines_for(net: torch.nn.Module) -> list[str]:
     """Engines that are installed and can run a net, but for the plain one."""
-    from hear_edgel3.engine import Runner
+    from hear_edgel3.engine.runner import Runner
     from hear_edgel3.errors import InvalidOption, MissingExtra
 
     found = []

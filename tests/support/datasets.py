@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hear_edgel3.dataset import Description
+from hear_edgel3.dataset.dataset import Description
 
 DESCRIPTION = Description("tiny", "0" * 64, 1, 16, None, "float32", "0")
 

@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 from hear_edgel3.cli import main
-from hear_edgel3.streaming import AudioStream
+from hear_edgel3.extractor.streaming import AudioStream
 from support import signals
 
 _RATE = 48000

@@ -17,8 +17,8 @@ from typing import ClassVar
 import pytest
 from huggingface_hub import constants
 
-from hear_edgel3 import registry
-from hear_edgel3.registry import Checkpoint, HubFile
+from hear_edgel3.families.schema import Checkpoint, HubFile
+from hear_edgel3.registry import names as registry
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from hear_edgel3.checkpoint_file import encode
+from hear_edgel3.weights.file import encode
 from support import mobilenetv3_reference, synthetic
 from support.mobilenetv3_reference import Spec
 

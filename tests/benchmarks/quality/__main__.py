@@ -25,10 +25,10 @@ from pathlib import Path
 
 import torch
 
-from hear_edgel3.atomic import atomic_write
+from hear_edgel3.disk.atomic import atomic_write
 from hear_edgel3.errors import HearEdgeL3Error, MissingExtra
-from hear_edgel3.plot import check_plot
-from hear_edgel3.tagging import Tagger
+from hear_edgel3.tagging.plot import check_plot
+from hear_edgel3.tagging.tagger import Tagger
 from tests.benchmarks.quality import agreement, figure, nets
 from tests.benchmarks.quality.hear_folder import write_task
 from tests.benchmarks.quality.peers import PEERS

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from hear_edgel3.errors import InvalidOption
-from hear_edgel3.tagging import Tagger
+from hear_edgel3.tagging.tagger import Tagger
 
 _ENDINGS = {".wav", ".flac", ".ogg", ".oga", ".mp3", ".aiff", ".aif", ".opus"}
 _SECONDS = 10

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from hear_edgel3.resample import resample
+from hear_edgel3.audio.resample import resample
 
 SECONDS = 1.0
 # What is quieter than this share of the peak before the sound starts is cut off, but for a little of it.

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hear_edgel3.atomic import atomic_write
-from hear_edgel3.plot import check_plot, require_matplotlib
+from hear_edgel3.disk.atomic import atomic_write
+from hear_edgel3.tagging.plot import check_plot, require_matplotlib
 from tests.benchmarks.quality.probe import interval
 from tests.benchmarks.quality.scores import Row
 

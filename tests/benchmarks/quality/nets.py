@@ -15,11 +15,12 @@ import numpy as np
 import torch
 
 import hear_edgel3
-from hear_edgel3 import complexity
-from hear_edgel3.extractor import Extractor
-from hear_edgel3.framing import CentredFraming
-from hear_edgel3.frontends.mobilenetv3 import MobileNetV3MelSpectrogram
-from hear_edgel3.registry import Configuration, find, resolve
+from hear_edgel3.extractor import complexity
+from hear_edgel3.extractor.extractor import Extractor
+from hear_edgel3.families.mobilenetv3.frontend import MobileNetV3MelSpectrogram
+from hear_edgel3.families.schema import Configuration
+from hear_edgel3.framing.rules import CentredFraming
+from hear_edgel3.registry.names import find, resolve
 
 BASELINE, RANDOM, BUILT_IN = "mel", "random", "tiny"
 _MOBILENETV3_RATE = 32000

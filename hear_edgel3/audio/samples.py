@@ -1,0 +1,197 @@
+"""From whatever a caller has - arrays of any kind, files of any format - to checked floating-point samples.
+
+Rectified linear units and max pools turn NaN into ordinary numbers, so a bad sample would give a wrong embedding that
+looks right. Everything is therefore checked here, before any arithmetic.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+
+from hear_edgel3.errors import InvalidAudio
+
+_MAX_CHANNELS = 64
+_PIECE = 1 << 18
+_CHECKED_AT_ONCE = 1 << 22
+
+
+def to_samples(audio: Any, name: str = "audio") -> torch.Tensor:
+    """Turns an array, tensor or list of numbers into finite floating-point samples.
+
+    Integers are scaled by their type: int8, int16 and int32 by their full scale, uint8 as unsigned 8-bit PCM (128 is
+    zero). float64 stays float64; the other floats become float32.
+
+    Args:
+        audio: NumPy array, torch tensor, or (nested) sequence of numbers, of any layout in memory.
+        name: how to call it in errors.
+
+    Returns:
+        float32 or float64 tensor of the same shape (tensors keep their device).
+
+    Raises:
+        InvalidAudio: not numbers, a type without a full scale, or a sample that is NaN, infinite or beyond float32.
+    """
+    samples = _numbers(audio, name)
+    check_finite(samples, name)
+    return samples
+
+
+def _numbers(audio: Any, name: str) -> torch.Tensor:
+    """What :func:`to_samples` does, without the check that samples are finite."""
+    tensor = audio.detach() if isinstance(audio, torch.Tensor) else _from_array(audio, name)
+    if tensor.layout is not torch.strided or tensor.is_meta:
+        raise InvalidAudio(f"{name} is a {'meta' if tensor.is_meta else 'sparse'} tensor; give a dense one, with data")
+    if tensor.dtype in _FULL_SCALE:
+        zero, scale = _FULL_SCALE[tensor.dtype]
+        tensor = (tensor.to(torch.float64 if tensor.dtype == torch.int32 else torch.float32) - zero) / scale
+    elif not tensor.dtype.is_floating_point:
+        raise InvalidAudio(
+            f"{name} has type {str(tensor.dtype).removeprefix('torch.')}, which has no full scale; give floats in "
+            f"[-1, 1], or int8, int16, int32 or uint8 PCM"
+        )
+    elif tensor.dtype not in (torch.float32, torch.float64):
+        tensor = tensor.to(torch.float32)
+    return tensor
+
+
+_FULL_SCALE: dict[torch.dtype, tuple[float, float]] = {
+    torch.int8: (0.0, 128.0),
+    torch.uint8: (128.0, 128.0),
+    torch.int16: (0.0, 32768.0),
+    torch.int32: (0.0, 2147483648.0),
+}
+
+
+def _from_array(audio: Any, name: str) -> torch.Tensor:
+    if audio is None or isinstance(audio, (str, bytes, os.PathLike)):
+        raise InvalidAudio(f"{name} must be an array of samples, got {audio!r}")
+    if isinstance(audio, np.ma.MaskedArray) and bool(np.ma.getmaskarray(audio).any()):
+        raise InvalidAudio(f"{name} is a masked array with masked samples; fill them first: {name}.filled(0)")
+    try:
+        array = np.asarray(audio)
+    except (ValueError, TypeError, RuntimeError) as error:  # RuntimeError: a list of tensors that require gradients
+        raise InvalidAudio(f"{name} is not a regular array of numbers: {error}") from error
+    if array.dtype == np.longdouble:
+        with np.errstate(over="ignore"):  # what float64 cannot hold becomes infinite and is refused as such
+            array = array.astype(np.float64)
+    if array.dtype.kind not in "iuf":
+        raise InvalidAudio(f"{name} has type {array.dtype}; give floats in [-1, 1], or int8, int16, int32 or uint8 PCM")
+    if array.dtype.kind == "u" and array.dtype.itemsize > 1:
+        raise InvalidAudio(f"{name} has type {array.dtype}, which has no full scale in audio; give floats in [-1, 1]")
+    if isinstance(audio, (list, tuple)) and array.dtype == np.int64:
+        array = array.astype(np.float64)  # plain Python numbers are sample values, not 64-bit PCM
+    # Native byte order, positive strides and writable memory are what torch accepts without a complaint.
+    plain = np.require(array, dtype=array.dtype.newbyteorder("="), requirements=["C", "W"]).reshape(array.shape)
+    return torch.from_numpy(plain)
+
+
+def check_finite(samples: torch.Tensor, name: str, first_sample: int = 0, what: str = "clip") -> None:
+    """Raises InvalidAudio naming the first sample that is NaN, infinite, or too large for float32.
+
+    Args:
+        samples: (n,) or (rows, n).
+        name: how to call it in the error.
+        first_sample: position of ``samples[..., 0]`` in the whole.
+        what: what a row is called.
+    """
+    limit = torch.finfo(torch.float32).max
+    step = max(1, _CHECKED_AT_ONCE * samples.shape[-1] // max(1, samples.numel())) if samples.ndim > 0 else 1
+    if samples.ndim > 0 and step < samples.shape[-1]:  # so that the check of a long clip stays small
+        for i in range(0, samples.shape[-1], step):
+            check_finite(samples[..., i : i + step], name, first_sample + i, what)
+        return
+    bad = ~(samples.abs() <= limit)  # also true for NaN
+    if not bool(bad.any()):
+        return
+    place = torch.nonzero(bad)[0].tolist()
+    value = float(samples[tuple(place)])
+    if math.isfinite(value):
+        kind = f"{value:g}, too large for float32"
+    else:
+        kind = "NaN" if math.isnan(value) else "infinite"
+    count = int(bad.sum())
+    if place:
+        place[-1] += first_sample
+    where = f"sample {place[-1]}" if place else "its only sample"
+    if len(place) == 2 and samples.shape[0] > 1:
+        where += f" of {what} {place[0]}"
+    more = f" (and {count - 1} more)" if count > 1 else ""
+    raise InvalidAudio(f"{name}: {where} is {kind}{more}; remove or replace such samples first")
+
+
+def hear_batch(audio: Any) -> torch.Tensor:
+    """Checks the input of the HEAR functions: (n_sounds, n_samples).
+
+    Returns:
+        The samples, float32 or float64.
+
+    Raises:
+        InvalidAudio: as :func:`to_samples`, or not two-dimensional, or without samples, or transposed.
+    """
+    samples = _numbers(audio, "audio")
+    if samples.ndim != 2:
+        hint = "; for one clip use audio[None]" if samples.ndim == 1 else ""
+        raise InvalidAudio(f"audio must have shape (n_sounds, n_samples), got {tuple(samples.shape)}{hint}")
+    if samples.shape[1] == 0:
+        raise InvalidAudio(f"audio of shape {tuple(samples.shape)} has no samples")
+    if samples.shape[1] <= 32 and samples.shape[0] >= 100 * samples.shape[1]:
+        raise InvalidAudio(
+            f"audio of shape {tuple(samples.shape)} looks like (n_samples, channels), but (n_sounds, n_samples) is "
+            f"wanted; use audio.T, or audio.mean(1)[None] for one mono clip"
+        )
+    check_finite(samples, "audio")
+    return samples
+
+
+def mono(audio: Any) -> torch.Tensor:
+    """Checks the input of the edgel3 functions, (n_samples,) or (n_samples, channels), and mixes it down.
+
+    Returns:
+        (n_samples,) float32 or float64: the mean over channels.
+
+    Raises:
+        InvalidAudio: as :func:`to_samples`, or not one- or two-dimensional, or empty, or transposed.
+    """
+    samples = _numbers(audio, "audio")
+    if samples.numel() == 0 and samples.ndim in (1, 2):
+        raise InvalidAudio(f"audio of shape {tuple(samples.shape)} is empty")
+    return _mixed_down(samples)
+
+
+def mono_block(block: Any, first_sample: int) -> torch.Tensor:
+    """As :func:`mono`, of the next block of a stream; it may be empty.
+
+    Args:
+        block: (n,) or (n, channels).
+        first_sample: samples that the stream has had before, for errors.
+    """
+    samples = _numbers(block, "audio")
+    if samples.numel() == 0 and samples.ndim in (1, 2):
+        return samples.new_zeros(0)
+    return _mixed_down(samples, first_sample)
+
+
+def _mixed_down(samples: torch.Tensor, first_sample: int = 0) -> torch.Tensor:
+    if samples.ndim not in (1, 2):
+        raise InvalidAudio(
+            f"audio must have shape (n_samples,) or (n_samples, channels), got {samples.ndim} dimensions "
+            f"{tuple(samples.shape)}"
+        )
+    if samples.ndim == 2 and samples.shape[1] > samples.shape[0] and samples.shape[1] > _MAX_CHANNELS:
+        raise InvalidAudio(
+            f"audio of shape {tuple(samples.shape)} looks like (channels, n_samples), but (n_samples, channels) is "
+            f"wanted; use audio.T"
+        )
+    check_finite(samples.T if samples.ndim == 2 else samples, "audio", first_sample, "channel")
+    return samples.mean(dim=1) if samples.ndim == 2 else samples
+
+
+def pieces(samples: torch.Tensor) -> Iterable[torch.Tensor]:
+    """Cuts (n,) samples into blocks, so that arrays can take the way of files."""
+    return torch.split(samples, _PIECE)

@@ -1,0 +1,114 @@
+"""From the rows of a dataset to clips: one vector per file, however many rows the file has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hear_edgel3.dataset.dataset import Dataset, embeddings_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Clips:
+    """What a dataset says of its audio files.
+
+    Attributes:
+        files: (n) names, as the ``file`` column has them, in the order in which they first appear.
+        vectors: (n, D) float32: the mean of the file's embeddings.
+        rows: (n,) int64, how many embeddings that is the mean of; those that are not finite do not count.
+        seconds: (n,) float64 of audio; NaN where unknown.
+        sample_rates: (n,) int64 in Hz; 0 where unknown.
+        failed: files without an embedding, each with the reason.
+    """
+
+    files: list[str]
+    vectors: np.ndarray
+    rows: np.ndarray
+    seconds: np.ndarray
+    sample_rates: np.ndarray
+    failed: list[tuple[str, str]]
+
+
+def read_clips(dataset: Dataset) -> Clips:
+    """Reads a dataset. Memory grows with the number of files, not of rows.
+
+    Raises:
+        DatasetError: it is damaged.
+    """
+    sums = _Sums(dataset.description.size)
+    failed: list[tuple[str, str]] = []
+    for batch in dataset.batches():
+        has_embedding = _column(batch, "embedding").is_valid()
+        sums.add(batch.filter(has_embedding))
+        without = batch.filter(_import_compute().invert(has_embedding))
+        for file, error in zip(*(_column(without, name).to_pylist() for name in ("file", "error")), strict=True):
+            failed.append((file, error or "it has no embedding"))
+    return sums.means(failed)
+
+
+class _Sums:
+    """Running sums of embeddings per file; the arrays double as files come."""
+
+    def __init__(self, size: int) -> None:
+        self._numbers: dict[str, int] = {}
+        self._sums = np.zeros((1024, size))
+        self._rows = np.zeros(1024, np.int64)
+        self._seconds = np.full(1024, np.nan)
+        self._rates = np.zeros(1024, np.int64)
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Adds rows, all with an embedding."""
+        if not batch.num_rows:
+            return
+        vectors = embeddings_of(batch).astype(np.float64)
+        finite = np.asarray(np.isfinite(vectors).all(axis=1))
+        vectors[~finite] = 0
+        names = _column(batch, "file").dictionary_encode()
+        codes = names.indices.to_numpy()
+        order = np.argsort(codes, kind="stable")
+        starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
+        to = np.array([self._number(name) for name in names.dictionary.to_pylist()])[codes[order[starts]]]
+        self._sums[to] += np.add.reduceat(vectors[order], starts)
+        self._rows[to] += np.add.reduceat(finite[order].astype(np.int64), starts)
+        first = order[starts]
+        self._seconds[to] = _column(batch, "duration_s").to_numpy(zero_copy_only=False)[first]
+        self._rates[to] = _column(batch, "sample_rate").fill_null(0).to_numpy()[first]
+
+    def _number(self, name: str) -> int:
+        number = self._numbers.setdefault(name, len(self._numbers))
+        if number == len(self._rows):
+            for field in ("_sums", "_rows", "_seconds", "_rates"):
+                held = getattr(self, field)
+                setattr(self, field, np.concatenate([held, np.zeros_like(held)]))
+        return number
+
+    def means(self, failed: list[tuple[str, str]]) -> Clips:
+        """The clips; those with no embedding that is finite (16-bit floats overflow) are counted as failed."""
+        n = len(self._numbers)
+        known = self._rows[:n] > 0
+        files = list(self._numbers)
+        unusable = [(files[i], "its embedding is not finite") for i in np.flatnonzero(~known)]
+        rows = self._rows[:n][known]
+        return Clips(
+            [files[i] for i in np.flatnonzero(known)],
+            (self._sums[:n][known] / rows[:, None]).astype(np.float32),
+            rows,
+            self._seconds[:n][known],
+            self._rates[:n][known],
+            failed + unusable,
+        )
+
+
+def _column(batch: pa.RecordBatch, name: str) -> Any:
+    return batch.column(batch.schema.get_field_index(name))
+
+
+def _import_compute() -> Any:
+    import pyarrow.compute
+
+    return pyarrow.compute

@@ -1,0 +1,108 @@
+"""Which stretches of which files are learnt from, and which are held out."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hear_edgel3.audio.file import AudioFile, naming
+from hear_edgel3.audio.find import audio_files
+from hear_edgel3.audio.rates import check_rate
+from hear_edgel3.disk.paths import text_of
+from hear_edgel3.distillation.recipe import Recipe
+from hear_edgel3.errors import AudioFileError, InvalidAudio, InvalidOption
+
+# Less says nothing about how sounds differ; it is far too little for a good net, too.
+MINIMUM_SECONDS = 60.0
+_MINIMUM_FILES = 4
+_SHORTEST_CLIP = 0.05
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A stretch of a file.
+
+    Attributes:
+        path: the file.
+        start: seconds.
+        seconds: its length.
+    """
+
+    path: Path
+    start: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Clips:
+    """All clips of a distillation.
+
+    Attributes:
+        train: to learn from, in random order.
+        validation: of other files, to measure with.
+        n_files: files that clips were taken from.
+        seconds: of all clips together.
+    """
+
+    train: tuple[Clip, ...]
+    validation: tuple[Clip, ...]
+    n_files: int
+    seconds: float
+
+
+def find_clips(inputs: Sequence[str], recipe: Recipe) -> Clips:
+    """Looks at all audio files of some folders (and the folders inside) and chooses clips.
+
+    A file that cannot be read is named on stderr and left out.
+
+    Raises:
+        AudioFileError: an input does not exist or has no audio at all.
+        InvalidAudio: there is too little of it.
+    """
+    files, failures = audio_files(inputs, recursive=True)
+    if failures:
+        raise failures[0][1]
+    durations: dict[Path, float] = {}
+    for path in sorted(files, key=text_of):
+        try:
+            with naming(path), AudioFile(path) as file:
+                check_rate(file.sample_rate, "the file's sample rate")
+                durations[path] = file.duration
+        except (AudioFileError, InvalidOption) as error:
+            print(f"left out: {error}", file=sys.stderr)
+    clips = {path: _clips_of(path, seconds, recipe) for path, seconds in durations.items()}
+    usable = [path for path, found in clips.items() if found]
+    total = sum(clip.seconds for found in clips.values() for clip in found)
+    heard = sum(durations.values())
+    if total < MINIMUM_SECONDS or len(usable) < _MINIMUM_FILES:
+        raise InvalidAudio(
+            f"{', '.join(inputs)}: clips of {total:.0f} s in {len(usable)} files, taken from {heard:.0f} s of audio, "
+            f"are too little to distill from; at least {MINIMUM_SECONDS:.0f} s in {_MINIMUM_FILES} files are needed, "
+            f"and hours of diverse sound for a good net"
+        )
+    rng = random.Random(recipe.seed)  # noqa: S311 - not for secrets
+    rng.shuffle(usable)
+    held_out = min(max(1, round(recipe.validation * len(usable))), len(usable) - 1)
+    validation = _flat(clips[path] for path in usable[:held_out])
+    train = _flat(clips[path] for path in usable[held_out:])
+    rng.shuffle(train)
+    return Clips(tuple(train), tuple(validation), len(usable), total)
+
+
+def _clips_of(path: Path, duration: float, recipe: Recipe) -> list[Clip]:
+    longest = recipe.lengths[-1]
+    if duration < _SHORTEST_CLIP:
+        return []
+    if duration < 2 * longest:
+        # One clip, from the middle of what is a little too long.
+        return [Clip(path, max(0.0, (duration - longest) / 2), min(duration, longest))]
+    count = min(recipe.clips_per_file, int(duration / longest))
+    step = (duration - longest) / max(1, count - 1)
+    return [Clip(path, i * step, longest) for i in range(count)]
+
+
+def _flat(parts: Iterable[Sequence[Clip]]) -> list[Clip]:
+    return [clip for part in parts for clip in part]

@@ -1,0 +1,139 @@
+"""Compiling kernels with numba, once per machine: what was compiled is kept on disk.
+
+numba's own cache lies beside the source files, and notices changes of the one file that a kernel stands in; ours lies
+in a folder of the user, and notices changes of any. Nothing in it is needed: a folder that cannot be used, or a
+damaged file, only costs time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar, cast, overload
+
+import llvmlite
+import llvmlite.binding
+import numba
+from numba.core import serialize
+from numba.core.compiler import CompileResult
+from numba.core.compiler_lock import global_compiler_lock
+
+from hear_edgel3.disk.atomic import atomic_write
+from hear_edgel3.weights.cache import cache_folder
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_DIGEST_SIZE = hashlib.sha256().digest_size
+if hasattr(os, "register_at_fork"):  # numba compiles under a lock, which a forked child must not inherit locked
+    os.register_at_fork(
+        before=global_compiler_lock.acquire,
+        after_in_parent=global_compiler_lock.release,
+        after_in_child=global_compiler_lock.release,
+    )
+_OPTIONS = {"nogil": True, "error_model": "numpy", "boundscheck": False}
+
+
+@cache
+def native_lanes() -> int:
+    """Float32 lanes of this machine's vectors: 16 with AVX-512, 8 with AVX2, else 4 (SSE, NEON)."""
+    features = llvmlite.binding.get_host_cpu_features()
+    if features.get("avx512f"):
+        return 16
+    return 8 if features.get("avx2") else 4
+
+
+@cache
+def many_registers() -> bool:
+    """Whether there are 32 vector registers (AVX-512, NEON), not 16."""
+    triple = llvmlite.binding.get_process_triple()
+    return native_lanes() == 16 or triple.startswith(("aarch64", "arm64"))
+
+
+@overload
+def part(function: F) -> F: ...
+@overload
+def part(*, inlined: bool) -> Callable[[F], F]: ...
+def part(function: F | None = None, *, inlined: bool = False) -> F | Callable[[F], F]:
+    """A function that kernels are made of; `inlined` where the compiler should know what it is called with."""
+    made = numba.njit(**_OPTIONS, forceinline=inlined)
+    return cast(Callable[[F], F], made) if function is None else cast(F, made(function))
+
+
+def kernel(function: F) -> F:
+    """A function to call; what it is compiled to is kept on disk."""
+    made = numba.njit(**_OPTIONS)(function)
+    made._cache = _Kept(function)
+    return cast(F, made)
+
+
+def kernels_folder() -> Path:
+    """Where compiled kernels are kept: in the folder of the converted weights."""
+    return cache_folder() / "kernels"
+
+
+class _Kept:
+    """What numba asks before it compiles a function, and tells after it.
+
+    One file for each kernel, kind of machine and version of everything; numba's own machinery has an index besides, and
+    raises when a file is damaged or cannot be written.
+
+    Args:
+        function: the kernel's.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    @property
+    def cache_path(self) -> str:
+        """The folder, for numba's statistics."""
+        return str(kernels_folder())
+
+    def load_overload(self, signature: Any, target_context: Any) -> Any:
+        """What was compiled for a signature, or None."""
+        target_context.refresh()
+        try:
+            content = self._path(signature, target_context.codegen()).read_bytes()
+            digest, payload = content[:_DIGEST_SIZE], content[_DIGEST_SIZE:]
+            if hashlib.sha256(payload).digest() == digest:  # damaged machine code would crash
+                return CompileResult._rebuild(target_context, *pickle.loads(payload))  # noqa: S301
+        except Exception:  # noqa: S110 - there is none, or numba cannot use it and raises whatever it likes
+            pass
+        _say_once()
+        return None
+
+    def save_overload(self, signature: Any, result: Any) -> None:
+        """Keeps what was compiled, if it can be kept."""
+        try:
+            path = self._path(signature, result.codegen)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_write(path) as file:
+                payload = serialize.dumps(result._reduce())
+                file.write(hashlib.sha256(payload).digest() + payload)
+        except Exception:  # no such folder, no permission, no room: it will be compiled again
+            return
+
+    def _path(self, signature: Any, codegen: Any) -> Path:
+        closure = [cell.cell_contents for cell in self._function.__closure__ or ()]
+        code = self._function.__code__
+        key = repr((_sources(), code.co_qualname, code.co_freevars, closure, signature, codegen.magic_tuple()))
+        return kernels_folder() / f"{code.co_name}-{hashlib.sha256(key.encode()).hexdigest()[:32]}.bin"
+
+
+@cache
+def _sources() -> str:
+    """A digest of all that compiled code depends on, but for the machine."""
+    digest = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__} {sys.version}".encode())
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+@cache
+def _say_once() -> None:
+    print("hear_edgel3: compiling kernels for this machine; this takes some seconds, once", file=sys.stderr)

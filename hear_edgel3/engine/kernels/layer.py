@@ -1,0 +1,106 @@
+"""What all layers have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hear_edgel3.engine.kernels.aligned import addresses
+from hear_edgel3.engine.kernels.first_layer import First, framed_size, source_of
+from hear_edgel3.engine.kernels.jit import part
+from hear_edgel3.engine.kernels.patches import Maps, Output
+from hear_edgel3.engine.kernels.shape import Place
+from hear_edgel3.engine.kernels.simd import splat
+
+
+class Facts(NamedTuple):
+    """What a kernel is told of a layer.
+
+    Attributes:
+        n_in: input channels.
+        n_out: output channels.
+        height: rows of a strip of the input.
+        width: columns of the input.
+        width_out: columns that are computed.
+        pool: KEEP, HALVE or WHOLE.
+        relu: whether negative values become 0.
+        bias: address of a float32 for each output channel.
+    """
+
+    n_in: int
+    n_out: int
+    height: int
+    width: int
+    width_out: int
+    pool: int
+    relu: bool
+    bias: int
+
+
+@part
+def ends_of(zero: Any, facts: Facts, first: Any, x: int, out: int, columns: int, framed: int) -> tuple[Maps, Output]:
+    """Where patches come from, and where tiles go.
+
+    Args:
+        zero: a vector of zeros.
+        facts: of the layer.
+        first: the net's first layer, or None.
+        x: address of the input.
+        out: address of the output.
+        columns: of the tiles.
+        framed: address of room for the image with what is around it, if there is a first layer.
+    """
+    floor = zero if facts.relu else splat(zero, np.float32(-np.inf))
+    to = Output(out, facts.height, facts.width_out, facts.pool, floor, facts.n_out, facts.bias)
+    return source_of(zero, first, Maps(x, facts.height, facts.width), columns, framed), to
+
+
+class Layer:
+    """A 3 by 3 convolution, or the net's first two, and what follows it.
+
+    Args:
+        kernel: to call with the addresses of input, output, room for the image with what is around it and other room;
+            with facts, the first layer or None, and the weights.
+        first: the net's first layer, if this is the second one and its input is the image; else None.
+        weights: (n_out, n_in, 3, 3) float32.
+        kept: a named tuple of what the kernel gets of them.
+        bias: (n_out,) float32.
+        place: where it stands.
+        rows: of the tiles of its output.
+        columns: of the tiles.
+        room: vectors of memory that the kernel needs, besides the image with what is around it.
+
+    Attributes:
+        size_out: values of its output.
+        room: values of the memory that it needs while it runs.
+    """
+
+    def __init__(
+        self,
+        kernel: Callable[..., None],
+        first: First | None,
+        weights: np.ndarray,
+        kept: tuple[Any, ...],
+        bias: np.ndarray,
+        place: Place,
+        rows: int,
+        columns: int,
+        room: int,
+    ) -> None:
+        n_out, n_in = weights.shape[:2]
+        framed = 0 if first is None else framed_size(place, columns)
+        self._kernel = kernel
+        bias = np.ascontiguousarray(bias, np.float32)
+        self._arrays = first, bias, kept  # which live as long as the addresses are used
+        sizes = (n_in, n_out, place.height, place.width, place.width_out)
+        facts = Facts(*sizes, place.pool, place.relu, bias.ctypes.data)
+        self._more = (facts, None if first is None else addresses(first), addresses(kept))
+        self._framed = 4 * framed * place.lanes
+        self.size_out = place.size_out(n_out, place.tiles(rows, columns))
+        self.room = (framed + room) * place.lanes
+
+    def __call__(self, x: int, out: int, room: int) -> None:
+        """Runs it; all are addresses."""
+        self._kernel(x, out, room, room + self._framed, *self._more)

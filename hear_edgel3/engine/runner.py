@@ -1,0 +1,187 @@
+"""Engines: ways to run a net for embeddings. A new one is one module here and one entry in ``_MODULES``.
+
+An engine takes a net in eval mode and returns a callable that gives the same numbers (to its stated tolerance).
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+import torch
+from torch import nn
+
+from hear_edgel3.errors import InvalidOption
+
+Compiled = Callable[[torch.Tensor], torch.Tensor]
+
+
+class Engine(Protocol):
+    """What the module of an engine has."""
+
+    def check_installed(self) -> None:
+        """Raises MissingExtra if a package that it needs is not installed."""
+
+    def obstacle(self, net: nn.Module) -> str | None:
+        """Why it cannot run a net, or None."""
+
+    def pays(self, net: nn.Module) -> str | None:
+        """Why "auto" should take it for a net that it can run, or None."""
+
+    def compile_net(self, net: nn.Module) -> Compiled:
+        """The net, in eval mode, as it runs it.
+
+        If that has a method ``from_samples(frontend, windows)``, it embeds windows, or returns None if it cannot.
+        """
+
+
+# In the order in which "auto" asks them.
+_MODULES = {
+    "numba": "hear_edgel3.engine.numba",
+    "torch": "hear_edgel3.engine.folded",
+    "onnxruntime": "hear_edgel3.engine.onnxruntime",
+    "openvino": "hear_edgel3.engine.openvino",
+    "eager": "hear_edgel3.engine.eager",
+}
+
+
+# One net is compiled at a time. A fork waits for it: in the child a lock that some thread holds would never be free.
+_COMPILING = threading.RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_COMPILING.acquire, after_in_parent=_COMPILING.release, after_in_child=_COMPILING.release
+    )
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An engine for a net.
+
+    Attributes:
+        name: of the engine.
+        reason: why it was chosen, in words.
+    """
+
+    name: str
+    reason: str
+
+
+def names() -> list[str]:
+    """Values that the ``engine`` option takes."""
+    return ["auto", *_MODULES]
+
+
+def _engine(name: str) -> Engine:
+    return cast(Engine, importlib.import_module(_MODULES[name]))
+
+
+def modules_of(net: nn.Module) -> list[nn.Module]:
+    """A net and all modules in it, those that it uses twice twice: ``net.modules()`` looks for such, for far longer."""
+    found = [net]
+    for module in found:  # which grows
+        found.extend([inner for inner in module._modules.values() if inner is not None])
+    return found
+
+
+def expected(net: nn.Module, zeros: float) -> Choice:
+    """What "auto" takes on the CPU for a net whose weights are not at hand.
+
+    Args:
+        net: its shape.
+        zeros: fraction of its weights that are zero.
+    """
+    from hear_edgel3.engine import folded, numba
+
+    if not numba.takes(net):
+        return Choice("torch", folded.pays(net))
+    reason = numba.pays_with(zeros)
+    if reason is None:
+        return Choice(
+            "torch", "numba, which would run this net faster, is not installed: pip install 'hear-edgel3[fast]'"
+        )
+    return Choice("numba", reason)
+
+
+class Runner:
+    """Runs a net through an engine, compiling it again whenever its parameters have changed or moved.
+
+    Changes made behind autograd's back (through ``.data``) are the one kind that cannot be noticed.
+
+    Args:
+        engine: one of :func:`names`.
+
+    Raises:
+        InvalidOption: there is no such engine.
+        MissingExtra: what it needs is not installed.
+    """
+
+    def __init__(self, engine: str = "auto") -> None:
+        if engine not in names():
+            raise InvalidOption(f"engine must be one of {', '.join(names())}; got {engine!r}")
+        self._wanted = engine
+        if engine != "auto":
+            _engine(engine).check_installed()
+        self._compiled: tuple[tuple[object, ...], tuple[int, Compiled]] | None = None
+
+    def __getstate__(self) -> dict[str, object]:
+        """What is pickled: not the compiled net, which can be made again."""
+        return {**self.__dict__, "_compiled": None}
+
+    def choose(self, net: nn.Module) -> Choice:
+        """The engine for a net.
+
+        Raises:
+            InvalidOption: the one that was asked for cannot run it.
+        """
+        if self._wanted != "auto":
+            obstacle = _engine(self._wanted).obstacle(net)
+            if obstacle is not None:
+                raise InvalidOption(f"engine={self._wanted!r} cannot run this net: {obstacle}; use engine='auto'")
+            return Choice(self._wanted, "it was asked for")
+        for name in _MODULES:
+            engine = _engine(name)
+            reason = engine.pays(net) if engine.obstacle(net) is None else None
+            if reason is not None:
+                return Choice(name, reason)
+        raise AssertionError("torch runs every net")
+
+    def __call__(self, net: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        """Runs ``net``, which is in eval mode and keeps its parameters, on ``x``."""
+        return self._ready(net)[1](x)
+
+    def embed(self, net: nn.Module, frontend: nn.Module, windows: torch.Tensor) -> torch.Tensor:
+        """Runs ``net`` on what ``frontend`` makes of windows; an engine may run both at once."""
+        run = self._ready(net)[1]
+        from_samples = getattr(run, "from_samples", None)
+        embedding = None if from_samples is None else from_samples(frontend, windows)
+        return run(frontend(windows)) if embedding is None else cast(torch.Tensor, embedding)
+
+    def windows(self, net: nn.Module, usual: int) -> int:
+        """How many windows to give at once, where ``usual`` suits torch."""
+        return max(usual, self._ready(net)[0] * torch.get_num_threads())
+
+    def _ready(self, net: nn.Module) -> tuple[int, Compiled]:
+        """The windows per thread that its engine wants at least, and the compiled net."""
+        kept = [tensors for module in modules_of(net) for tensors in (module._parameters, module._buffers)]
+        tensors = [t for some in kept for t in some.values() if t is not None]
+        # _version counts in-place changes, so an optimizer step or load_state_dict is noticed.
+        # Tensors made in inference mode have no such counter, and can hardly be changed.
+        versions = [0 if t.is_inference() else t._version for t in tensors]
+        state = (
+            id(net),
+            getattr(net, "variant", None),
+            *((t.data_ptr(), v, t.device, t.dtype) for t, v in zip(tensors, versions, strict=True)),
+        )
+        compiled = self._compiled
+        if compiled is None or compiled[0] != state:
+            with _COMPILING, torch.inference_mode(False), torch.no_grad():
+                compiled = self._compiled
+                if compiled is None or compiled[0] != state:  # no other thread has done it meanwhile
+                    engine = _engine(self.choose(net).name)
+                    ready = (getattr(engine, "WINDOWS_PER_THREAD", 0), engine.compile_net(net))
+                    compiled = self._compiled = (state, ready)
+        return compiled[1]

@@ -1,0 +1,169 @@
+"""Whole clips, from files or arrays at any rate.
+
+Windows lie as the configuration's family has them: the L3 family's as in the edgel3 library, others' as in the HEAR
+functions. Timestamps here are seconds, as edgel3 writes them; the HEAR functions give milliseconds.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import torch
+
+from hear_edgel3.audio.file import AudioFile, naming
+from hear_edgel3.audio.rates import check_rate
+from hear_edgel3.audio.samples import mono, pieces
+from hear_edgel3.errors import InvalidOption
+from hear_edgel3.extractor.extractor import Extractor
+from hear_edgel3.extractor.loading import load
+from hear_edgel3.families.schema import Configuration
+from hear_edgel3.framing.rules import CentredFraming, EdgeL3Framing, check_positive
+from hear_edgel3.registry.names import BUILT_IN
+
+
+@dataclass(frozen=True)
+class ClipEmbedding:
+    """Embeddings of one clip.
+
+    Attributes:
+        embedding: (T, D) float32.
+        timestamps: (T,) float64 seconds: the middle of each window, or its start without centring.
+        configuration: name of the configuration.
+        embedding_version: version of the configuration's numbers.
+        weights_sha256: of the weights file.
+        hop_size: seconds between windows, as asked for.
+        center: whether timestamps are the middles of the windows.
+        duration: seconds of audio.
+        silent: whether every sample was zero.
+    """
+
+    embedding: np.ndarray
+    timestamps: np.ndarray
+    configuration: str
+    embedding_version: int
+    weights_sha256: str
+    hop_size: float
+    center: bool
+    duration: float
+    silent: bool
+
+
+def embed_file(
+    path: str | os.PathLike[str],
+    extractor: Extractor | str | os.PathLike[str] = BUILT_IN,
+    *,
+    weights: str | os.PathLike[str] | None = None,
+    hop_size: float | None = None,
+    center: bool = True,
+) -> ClipEmbedding:
+    """Decodes, mixes down, resamples and embeds a file, in memory independent of its length.
+
+    Args:
+        path: a file in any format libsndfile reads, at any rate, with any number of channels.
+        extractor: a configuration's name (or folder), or an extractor loaded before (cheaper for many files).
+        weights: for a name: as in :func:`hear_edgel3.load`.
+        hop_size: seconds between windows; None for the configuration's (0.1 for the L3 family, 0.05 for MobileNetV3).
+        center: whether timestamps are the middles of the windows (else their starts, for the L3 family only).
+
+    Returns:
+        The embeddings; for the L3 family the same arrays as edgel3's ``process_file``, for MobileNetV3 those of
+        ``timestamp_embeddings``.
+
+    Raises:
+        AudioFileError: the file is missing, damaged or not audio.
+        InvalidAudio: a sample is not finite, or the clip is too short.
+        InvalidOption: the hop is not a positive number of seconds.
+    """
+    if isinstance(extractor, (str, os.PathLike)):
+        model = load(extractor, weights=weights)
+    elif weights is None and isinstance(extractor, Extractor):
+        model = extractor
+    else:
+        wrong = f"got {type(extractor).__name__}" if weights is None else "and `weights` goes with a name only"
+        raise InvalidOption(f"extractor must be a configuration's name or a loaded extractor, {wrong}")
+    framing = file_framing(model.configuration, hop_size, center)
+    with naming(path), AudioFile(path) as file:
+        return _clip(model, file.blocks(), check_rate(file.sample_rate, "the file's sample rate"), framing)
+
+
+def embed_samples(
+    audio: Any, sample_rate: int, extractor: Extractor, *, hop_size: float | None = None, center: bool = True
+) -> ClipEmbedding:
+    """Embeds one clip given as an array.
+
+    Args:
+        audio: (n_samples,) or (n_samples, channels), floats in [-1, 1] or integers at their full scale.
+        sample_rate: its rate in Hz.
+        extractor: a loaded extractor.
+        hop_size: as for :func:`embed_file`.
+        center: as for :func:`embed_file`.
+
+    Raises:
+        InvalidAudio: wrong shape or type, not finite, or too short.
+        InvalidOption: the rate or the hop cannot be used.
+    """
+    framing = file_framing(extractor.configuration, hop_size, center)
+    return _clip(extractor, pieces(mono(audio)), check_rate(sample_rate), framing)
+
+
+def file_framing(
+    configuration: Configuration, hop_size: float | None = None, center: bool = True
+) -> EdgeL3Framing | CentredFraming:
+    """Where the windows of a file lie.
+
+    Args:
+        configuration: what will embed them.
+        hop_size: seconds between windows; None for the configuration's.
+        center: whether timestamps are the middles of the windows (else their starts).
+
+    Raises:
+        InvalidOption: the hop is not a positive number of seconds, or the family has centred windows only.
+    """
+    row = configuration.checkpoint
+    hop = check_positive(row.file_hop_size if hop_size is None else hop_size, "hop_size", "seconds")
+    if row.file_framing == "edgel3":
+        return EdgeL3Framing(configuration.window, row.net_sample_rate, hop, bool(center))
+    if not center:
+        raise InvalidOption(
+            f"{configuration.name} has timestamps at the middles of its windows only; leave center=False "
+            f"(--no-centering) out"
+        )
+    if hop * row.net_sample_rate < 1:
+        raise InvalidOption(
+            f"hop_size={hop_size!r} is less than one sample at {row.net_sample_rate} Hz; use at least "
+            f"{1 / row.net_sample_rate:g} (seconds)"
+        )
+    # By way of the shortest decimal, so that 0.07 s are 70 ms and not a rounding error more.
+    hop_ms = float(Fraction(repr(hop)) * 1000)
+    return CentredFraming(configuration.window, row.net_sample_rate, hop_ms, row.padding == "reflection")
+
+
+def _clip(
+    model: Extractor, blocks: Iterable[torch.Tensor], sample_rate: int, framing: EdgeL3Framing | CentredFraming
+) -> ClipEmbedding:
+    n_samples, silent = 0, True
+
+    def watched() -> Iterator[torch.Tensor]:
+        nonlocal n_samples, silent
+        for block in blocks:
+            n_samples += len(block)
+            silent = silent and not bool(block.any())
+            yield block
+
+    embedding = model.embed_stream(watched(), sample_rate, framing)
+    return ClipEmbedding(
+        embedding,
+        framing.timestamps_s(len(embedding)),
+        model.configuration.name,
+        model.configuration.checkpoint.embedding_version,
+        model.weights.sha256 if model.weights is not None else "",
+        framing.hop_size,
+        framing.center,
+        n_samples / sample_rate,
+        silent,
+    )

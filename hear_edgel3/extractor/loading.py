@@ -1,0 +1,61 @@
+"""From a configuration's name to an extractor that is ready to run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import torch
+
+from hear_edgel3.extractor.extractor import Extractor, WeightsInfo
+from hear_edgel3.registry.names import BUILT_IN, resolve, with_features
+from hear_edgel3.weights.file import load_into, sha256_of
+from hear_edgel3.weights.locate import locate
+
+
+def load(
+    name: str | os.PathLike[str] = BUILT_IN,
+    weights: str | os.PathLike[str] | None = None,
+    sample_rate: int | None = None,
+    features: Sequence[str] | None = None,
+    engine: str = "auto",
+    hop_ms: float | None = None,
+) -> Extractor:
+    """Loads a configuration.
+
+    Args:
+        name: a configuration's name; :func:`hear_edgel3.list_configurations` has them all. Or the path of a folder that
+            ``hear-edgel3 distill`` has made. The default is the built-in one, which needs no download.
+        weights: a safetensors file, or a folder that has one; None to find or fetch it.
+        sample_rate: rate in Hz of the audio you will feed, 8000 to 192000 or the net's own; None for the
+            configuration's default. Audio is converted to the net's rate inside.
+        features: words for the features to extract, as they would follow the name (``["all_se", "clf1"]``), for
+            families that have a choice; the L3 family has none.
+        engine: what runs the net: "torch" (batch norm folded), "numba" (compiled sparse kernels, for the L3 family on
+            the CPU), "onnxruntime", "openvino", "eager" (the plain module), or "auto": numba for pruned nets on the CPU
+            where it is installed, else torch.
+        hop_ms: default distance of timestamp embeddings in milliseconds; None for the configuration's.
+
+    Returns:
+        An extractor on the CPU in eval mode.
+
+    Raises:
+        UnknownConfiguration: no such name.
+        ConfigurationError: the folder's description is damaged.
+        InvalidOption: an option has a value that cannot be used.
+        MissingExtra: what the engine needs is not installed.
+        WeightsNotFound, WeightsMismatch, WeightsCorrupt, DownloadError: see :mod:`hear_edgel3.weights`.
+    """
+    configuration = resolve(name)
+    if features is not None:
+        configuration = with_features(configuration, features)
+    row = configuration.checkpoint
+    # An ordinary model on the CPU, whatever mode or default device the caller has set.
+    with torch.inference_mode(False), torch.device("cpu"):
+        net = configuration.net.build()
+        # Options are checked before anything is fetched.
+        extractor = Extractor(configuration, row.frontend.build(), net, sample_rate, engine, hop_ms)
+        path = locate(row, weights)
+        load_into(net, row, path)
+    extractor.weights = WeightsInfo(str(path), sha256_of(path))
+    return extractor.eval()

@@ -1,0 +1,155 @@
+"""Names and contents of result files."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hear_edgel3.disk.atomic import atomic_write
+from hear_edgel3.disk.paths import text_of
+from hear_edgel3.errors import InvalidOption
+
+if TYPE_CHECKING:
+    from hear_edgel3.extractor.clip import ClipEmbedding
+
+_EXTENSION = ".npz"
+
+
+def output_path(
+    source: str | os.PathLike[str], suffix: str | None = None, output_dir: str | os.PathLike[str] | None = None
+) -> Path:
+    """``<folder>/<name>[_<suffix>].npz``; a suffix that starts with a dot gets no underscore, as in edgel3.
+
+    Args:
+        source: the audio file.
+        suffix: added to the name.
+        output_dir: folder; None for the source's own.
+
+    Raises:
+        InvalidOption: the suffix would lead into another folder.
+    """
+    return _named(Path(source), Path(source).stem, suffix, output_dir)
+
+
+def _named(source: Path, stem: str, suffix: str | None, output_dir: str | os.PathLike[str] | None) -> Path:
+    if suffix and (os.sep in suffix or (os.altsep and os.altsep in suffix) or "\0" in suffix):
+        raise InvalidOption(f"a suffix is part of a file name and cannot be {suffix!r}")
+    joint = "_" if suffix and not suffix.startswith(".") else ""
+    folder = source.parent if output_dir is None else Path(output_dir)
+    return folder / f"{stem}{joint}{suffix or ''}{_EXTENSION}"
+
+
+def plan_outputs(
+    sources: Sequence[Path], suffix: str | None = None, output_dir: str | os.PathLike[str] | None = None
+) -> list[Path]:
+    """One output per source, all different.
+
+    Sources that would share an output (``a.wav`` and ``a.flac``, or ``x/a.wav`` and ``y/a.wav`` with one output folder)
+    get as much of their ending and folders into the name as tells them apart: ``a_wav.npz``, ``x_a.npz``.
+
+    Args:
+        sources: files, each once.
+        suffix: as for :func:`output_path`.
+        output_dir: as for :func:`output_path`.
+
+    Returns:
+        The outputs, in the order of ``sources``.
+    """
+    stems = [source.stem for source in sources]
+    plain = [_named(s, stem, suffix, output_dir) for s, stem in zip(sources, stems, strict=True)]
+    shared = Counter(_key(p) for p in plain)
+    taken = {_key(p) for p in plain if shared[_key(p)] == 1}
+    outputs = list(plain)
+    for key in [k for k, n in shared.items() if n > 1]:
+        members = [i for i, p in enumerate(plain) if _key(p) == key]
+        for level in range(2 * max(len(sources[i].absolute().parts) for i in members) + 1):
+            named = [_named(sources[i], _longer_stem(sources[i], level), suffix, output_dir) for i in members]
+            keys = {_key(p) for p in named}
+            if len(keys) == len(members) and not keys & taken:
+                break
+        else:  # paths that differ in upper and lower case only, or are made of the same parts in another order
+            named, keys, n = [], set(), 0
+            for i in members:
+                while True:
+                    n += 1
+                    numbered = _named(sources[i], f"{_longer_stem(sources[i], 0)}_{n}", suffix, output_dir)
+                    if _key(numbered) not in taken | keys:
+                        break
+                named.append(numbered)
+                keys.add(_key(numbered))
+        taken |= keys
+        for i, path in zip(members, named, strict=True):
+            outputs[i] = path
+    return outputs
+
+
+def _key(path: Path) -> str:
+    """Equal for paths that may be the same file, also where upper and lower case are the same."""
+    return os.path.abspath(path).lower()
+
+
+def _longer_stem(source: Path, level: int) -> str:
+    """``a_wav``, ``x_a``, ``x_a_wav``, ``w_x_a``, ... for levels 0, 1, 2, 3, ..."""
+    n_folders, with_ending = (level + 1) // 2, level % 2 == 0
+    folders = source.absolute().parts[1:-1]
+    parts = [*(folders[-n_folders:] if n_folders else ()), source.stem]
+    if with_ending:
+        parts.append(source.suffix.lstrip("."))
+    return "_".join(parts)
+
+
+def save_npz(path: Path, clip: ClipEmbedding, source: str | os.PathLike[str]) -> None:
+    """Writes the two arrays, and what made them: configuration, embedding_version, weights_sha256, options and source.
+
+    Args:
+        path: where to.
+        clip: the embeddings.
+        source: the audio file.
+
+    Raises:
+        OutputError: it cannot be written; no part of a file is left.
+    """
+    with atomic_write(path) as file:
+        np.savez(
+            file,
+            embedding=clip.embedding,
+            timestamps=clip.timestamps,
+            configuration=np.array(clip.configuration),
+            embedding_version=np.array(clip.embedding_version),
+            weights_sha256=np.array(clip.weights_sha256),
+            hop_size=np.array(clip.hop_size),
+            center=np.array(clip.center),
+            source=np.array(text_of(os.path.abspath(source))),  # npz strings must be text
+        )
+
+
+def conflict(path: Path, source: Path, wanted: Mapping[str, object]) -> str | None:
+    """Why an existing output is not the result of this very job, or None if it may well be.
+
+    Args:
+        path: the existing output.
+        source: the audio file that would be embedded into it.
+        wanted: what would make it now, by the names of :func:`save_npz`.
+    """
+    try:
+        # opened here, because np.load leaves its own handle open when the file is damaged
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            made_from = str(file["source"]) if "source" in file else None
+            # what the old edgel3 wrote has none of these
+            found = {key: file[key].item() for key in wanted if key in file}
+    except (OSError, ValueError, KeyError, EOFError):
+        return "it exists, but cannot be read"
+    except Exception as error:  # zipfile.BadZipFile and zlib.error have no common base
+        return f"it exists, but is damaged ({error})"
+    for key, value in found.items():
+        if value != wanted[key]:
+            return f"it exists and was made with {key} {value}, not {wanted[key]}"
+    # A source that is gone has probably moved here; one that is still there is another file.
+    if made_from is not None and made_from != os.path.abspath(source) and os.path.exists(made_from):
+        return f"it exists and was made from {made_from}"
+    return None

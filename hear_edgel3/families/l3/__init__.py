@@ -1,0 +1,1 @@
+"""The L3 family: sparse L3-Net (EdgeL3) and SEA."""

@@ -1,0 +1,1 @@
+"""The MobileNetV3 family of EfficientAT."""

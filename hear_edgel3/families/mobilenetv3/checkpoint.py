@@ -1,0 +1,108 @@
+"""EfficientAT checkpoints (PyTorch) to the tensors of this family's net: the names agree.
+
+The same parameters fit nets with other hops and numbers of mel bands, so what these are cannot be read from a file: it
+follows from which published file it is.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from hear_edgel3.errors import WeightsCorrupt, WeightsMismatch
+from hear_edgel3.families.formats.pytorch import read_state_dict
+from hear_edgel3.families.schema import Published
+
+# Tells all published widths apart.
+_LAST_NORM = "features.16.1.weight"
+_LAST_LAYER = ("classifier.5.weight", "classifier.5.bias")
+
+
+def read_checkpoint(data: bytes, source: str, row: Published) -> dict[str, torch.Tensor]:
+    """Reads an upstream file and checks it against the row it is said to be.
+
+    Of nets that were not trained on AudioSet the classifier's last layer, whatever its classes, is left out.
+
+    Args:
+        data: bytes of the file.
+        source: how to call it in errors.
+        row: the checkpoint to convert to.
+
+    Returns:
+        State dict of the net: float32, and int64 counters.
+
+    Raises:
+        WeightsCorrupt: the file is not a sound PyTorch file.
+        WeightsMismatch: its names or shapes are not those of ``row``.
+    """
+    state = read_state_dict(data, source)
+    if row.net.arguments["n_classes"] is None:
+        state = {name: value for name, value in state.items() if name not in _LAST_LAYER}
+    expected = _expected(row)
+    missing, unknown = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
+    wrong = [name for name in expected if name in state and state[name].shape != expected[name].shape]
+    if missing or unknown or wrong:
+        raise WeightsMismatch(_difference(state, expected, missing, unknown, wrong, source, row))
+    converted = {}
+    for name in expected:
+        value, counts = state[name], name.endswith("num_batches_tracked")
+        if value.is_floating_point() == counts:
+            wanted = "whole numbers" if counts else "floating-point numbers"
+            raise WeightsCorrupt(f"{source}: {name} should be {wanted}, but is {value.dtype}")
+        # cloned, because tensors in the file may share their memory
+        converted[name] = value.to(torch.int64 if counts else torch.float32).clone().contiguous()
+    return converted
+
+
+def _expected(row: Published) -> dict[str, torch.Tensor]:
+    with torch.device("meta"):
+        net: Any = row.net.build()
+    state: dict[str, torch.Tensor] = net.state_dict()
+    return state
+
+
+def _difference(
+    state: dict[str, torch.Tensor],
+    expected: dict[str, torch.Tensor],
+    missing: list[str],
+    unknown: list[str],
+    wrong: list[str],
+    source: str,
+    row: Published,
+) -> str:
+    arguments = row.net.arguments
+    intro = (
+        f"{source} is not a checkpoint of {row.name}: expected {len(expected)} tensors of a net of width "
+        f"{arguments['width_mult']:g} with the head {arguments['head']}"
+    )
+    if _LAST_NORM not in state:
+        return f"{intro}, found {len(state)} that are not a MobileNetV3's ({', '.join(sorted(state)[:3])}, ...)"
+    found = [f"{len(state)} tensors"]
+    channels, wanted = state[_LAST_NORM].numel(), expected[_LAST_NORM].numel()
+    if channels != wanted:
+        found.append(f"a last convolution of {channels} channels instead of {wanted}, that of {_width(channels)}")
+    head = _head(state)
+    if head != arguments["head"]:
+        found.append(f"the head {head}")
+    elif channels == wanted:
+        found += [
+            f"{name} of shape {tuple(state[name].shape)} instead of {tuple(expected[name].shape)}" for name in wrong[:3]
+        ]
+        found += [f"{name} missing" for name in missing[:3]] + [f"{name} unknown" for name in unknown[:3]]
+    return f"{intro}, found {', '.join(found)}"
+
+
+def _width(channels: int) -> str:
+    from hear_edgel3.families.mobilenetv3.layout import make_layout
+
+    widths = [w / 10 for w in range(1, 41) if make_layout(w / 10).last == channels]
+    return f"width {' or '.join(f'{w:g}' for w in widths)}" if widths else "no width that there is"
+
+
+def _head(state: dict[str, torch.Tensor]) -> str:
+    if "classifier.2.weight" in state:
+        return "mlp"
+    if "classifier.subspace_proj.weight" in state:
+        return "multihead_attention_pooling"
+    return "fully_convolutional" if "classifier.0.weight" in state else "of an unknown kind"

@@ -1,0 +1,151 @@
+"""The words that choose features of a MobileNetV3: both vocabularies of its authors' HEAR package.
+
+The newer one (EfficientAT_HEAR 0.0.2): ``mel_avgs clf1 clf2 logits se5 b11 all_b all_se allmode``, pooling words and
+``ts320``; what it chooses always comes in the order mel_avgs, clf1, clf2, logits, se..., b.... The older one (0.0.1,
+the names in the paper): ``e1 clf l mels se all_se block``, in the order l, e1, mels, clf, block, se. ``all_se`` means
+other layers in the older one, which is meant as soon as one of its own words is there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from hear_edgel3.families.mobilenetv3 import layout as layouts
+from hear_edgel3.families.schema import Checkpoint, Features
+
+DEFAULT = ("all_b", "mel_avgs")  # what the authors recommend
+
+_SE_LAYERS = (4, 5, 6, 11, 12, 13, 14, 15)
+_NEW_SETS = {
+    "all_b": ("b5", "b11", "b13", "b15"),
+    "all_se": ("se5", "se11", "se13", "se15"),
+    "allmode": ("mel_avgs", "logits"),
+}
+_NEW_ORDER = (
+    *("mel_avgs", "clf1", "clf2", "logits"),
+    *(f"se{i}" for i in _SE_LAYERS),
+    *(f"b{i}" for i in range(16)),
+    "teacher",
+)
+_OLD = {
+    "l": ("logits",),
+    "e1": ("clf1",),
+    "mels": ("mel_avgs",),
+    "clf": ("clf2",),
+    "block": ("b0", "b5", "b10", "b16"),
+    "se": ("se12", "se13", "se14", "se15"),
+    "all_se": tuple(f"se{i}" for i in _SE_LAYERS),
+}
+_POOLINGS = {f"{name}_pool": name for name in layouts.POOLINGS}
+_SHORTEST_MS, _LONGEST_MS = 20, 10_000
+_LONGEST_WORD = max(word.count("_") for word in _POOLINGS) + 1
+
+VOCABULARY = (
+    "the words are mel_avgs, clf1, clf2, logits, se4 se5 se6 se11 ... se15, b0 ... b15 (b5_11_13 for several), all_b, "
+    f"all_se, allmode, of distilled nets teacher; one of {', '.join(_POOLINGS)}; ts160 or another window in "
+    f"milliseconds; or the older {', '.join(_OLD)}"
+)
+
+
+@dataclass(frozen=True)
+class MobileNetV3Features:
+    """The vocabulary of one family, for :class:`hear_edgel3.families.schema.Checkpoint`."""
+
+    def read(self, row: Checkpoint, words: str) -> Features:
+        """Reads words joined by underscores.
+
+        Raises:
+            ValueError: an unknown or repeated word, words of both vocabularies, or a feature this net does not have.
+        """
+        words = words or row.default_features
+        chosen: list[str] = []
+        pooling: str | None = None
+        window_ms: int | None = None
+        for word in _split(words):
+            if word in _POOLINGS:
+                if pooling is not None:
+                    raise ValueError(f"it names two poolings, {pooling}_pool and {word}; keep one")
+                pooling = _POOLINGS[word]
+            elif word.startswith("ts"):
+                if window_ms is not None:
+                    raise ValueError(f"it names two windows, ts{window_ms} and {word}; keep one")
+                window_ms = int(word[2:])
+            elif word in chosen:
+                raise ValueError(f"{word} is there twice")
+            else:
+                chosen.append(word)
+        names = _names(chosen or [*DEFAULT])
+        if pooling is not None and not any(name.startswith("b") for name in names):
+            raise ValueError(f"{pooling}_pool pools blocks, and no block (b0 ... b15, all_b, block) is named")
+        if window_ms is not None and not _SHORTEST_MS <= window_ms <= _LONGEST_MS:
+            raise ValueError(f"ts{window_ms} must be from ts{_SHORTEST_MS} to ts{_LONGEST_MS} (milliseconds)")
+        return _features(row, names, pooling or "avg_ch", window_ms)
+
+
+def _features(row: Checkpoint, names: tuple[str, ...], pooling: str, window_ms: int | None) -> Features:
+    arguments = row.net.arguments
+    layout = layouts.make_layout(arguments["width_mult"], arguments["strides"])
+    options: dict[str, Any] = {option: arguments.get(option) for option in ("n_mels", "head", "n_classes", "n_teacher")}
+    sizes = tuple(layouts.feature_size(layout, name, pooling, **options) for name in names)
+    description = ", ".join(names)
+    if any(name.startswith("b") for name in names):
+        description += f"; blocks pooled by {pooling}"
+    return Features(
+        names,
+        sum(sizes),
+        sizes,
+        {"outputs": names, "pooling": pooling},
+        None if window_ms is None else window_ms * row.net_sample_rate // 1000,
+        description,
+    )
+
+
+def _split(text: str) -> Iterator[str]:
+    """The words of ``text``, the longest first where several fit; ``b5_11`` gives b5 and b11."""
+    parts = text.split("_") if text else []
+    run = ""  # "b" or "se" while bare numbers continue it
+    i = 0
+    while i < len(parts):
+        for n in range(min(_LONGEST_WORD, len(parts) - i), 0, -1):
+            word = "_".join(parts[i : i + n])
+            if run and word.isdecimal():
+                word = run + word
+            if _is_word(word):
+                run = word.rstrip("0123456789") if word.lstrip("bse").isdecimal() else ""
+                yield word
+                i += n
+                break
+        else:
+            _refuse("b16" if (run, parts[i]) == ("b", "16") else parts[i] or "_")
+
+
+def _is_word(word: str) -> bool:
+    if word in _NEW_ORDER or word in _NEW_SETS or word in _OLD or word in _POOLINGS:
+        return True
+    return re.fullmatch(r"ts[0-9]{1,6}", word) is not None
+
+
+def _refuse(word: str) -> None:
+    if word == "b16":
+        raise ValueError("b16 is no word of its own: pooled, it is clf1; the last block otherwise is b15")
+    raise ValueError(f"{word!r} is no feature; {VOCABULARY}")
+
+
+def _names(words: list[str]) -> tuple[str, ...]:
+    """The features that the words choose, in the order of their vocabulary."""
+    old = [word for word in words if word in _OLD and word not in _NEW_SETS]
+    new = [word for word in words if word not in _OLD]
+    if old and new:
+        raise ValueError(
+            f"{', '.join(old)} and {', '.join(new)} belong to two vocabularies, which order features in different "
+            f"ways; use e1 clf l mels se all_se block, or all the others"
+        )
+    if old:
+        if "se" in words and "all_se" in words:
+            raise ValueError("se is part of all_se; keep one")
+        return tuple(name for word, names in _OLD.items() if word in words for name in names)
+    wanted = {name for word in words for name in _NEW_SETS.get(word, (word,))}
+    return tuple(name for name in _NEW_ORDER if name in wanted)

@@ -1,0 +1,1 @@
+"""From samples to windows: where they lie, and the one way in which they are cut."""

@@ -1,0 +1,159 @@
+"""Checkpoints in folders of their own: what ``hear-edgel3 distill`` writes, and the one shipped inside the package.
+
+Such a folder holds ``configuration.json``, which says in plain values what a row of the table says, and the weights.
+The shape of the net stands in it as the arguments of its family's ``architecture`` function.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from hear_edgel3.errors import ConfigurationError
+from hear_edgel3.families.l3 import rows as l3
+from hear_edgel3.families.mobilenetv3 import layout as layouts
+from hear_edgel3.families.mobilenetv3 import rows as mobilenetv3
+from hear_edgel3.families.schema import Local
+
+FILENAME = "configuration.json"
+FORMAT = 1
+ARCHITECTURES: Mapping[str, Callable[..., dict[str, Any]]] = {
+    "l3": l3.architecture,
+    "mobilenetv3": mobilenetv3.architecture,
+}
+_TEXTS = ("name", "family", "summary", "licence", "citation", "weights_file", "weights_sha256")
+_LABELS = Path(__file__).parent / "labels"
+_LENGTHS = {"channels": 8, "strides": 4}
+_L3_POOLINGS = 3
+
+
+def is_folder(path: object) -> bool:
+    """Whether ``path`` names a folder that holds a configuration."""
+    return isinstance(path, (str, os.PathLike)) and bool(path) and os.path.isfile(os.path.join(path, FILENAME))
+
+
+def read_folder(folder: str | os.PathLike[str]) -> Local:
+    """The row that a folder holds.
+
+    Args:
+        folder: has ``configuration.json`` in it.
+
+    Raises:
+        ConfigurationError: the file is missing, damaged, or not as this version of the package writes it.
+    """
+    path = Path(folder) / FILENAME
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigurationError(f"{path} is damaged: it is not JSON ({error})") from error
+    try:
+        return make_row(values, Path(folder))
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        what = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
+        raise ConfigurationError(
+            f"{path} does not describe a configuration: {what}; `hear-edgel3 distill` writes such files"
+        ) from error
+
+
+def make_row(values: Any, folder: Path) -> Local:
+    """The row that plain values describe, as they stand in ``configuration.json``.
+
+    Raises:
+        KeyError, TypeError, ValueError: a value is missing, has the wrong type, or cannot be. Or another of Python's
+            errors, where a shape that nobody would think of does not compute.
+    """
+    if not isinstance(values, dict):
+        raise TypeError("it must hold one JSON object")
+    if values["format"] != FORMAT:
+        raise ValueError(f"its format is {values['format']!r}, and this version of hear-edgel3 reads {FORMAT}")
+    for key in _TEXTS:
+        if not isinstance(values[key], str) or not values[key]:
+            raise TypeError(f"{key} must be a text, got {values[key]!r}")
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9]*", values["name"]):
+        raise ValueError(f"the name must be letters and digits and begin with a letter, got {values['name']!r}")
+    if not re.fullmatch(r"[^/\\\0]*[^/\\\0.]", values["weights_file"]):
+        raise ValueError(f"weights_file must be a file in the same folder, got {values['weights_file']!r}")
+    if not re.fullmatch(r"[0-9a-f]{64}", values["weights_sha256"]):
+        raise ValueError(f"weights_sha256 must be 64 hexadecimal digits, got {values['weights_sha256']!r}")
+    words, version = values.get("default_features", ""), values.get("embedding_version", 1)
+    if not isinstance(words, str):
+        raise TypeError(f"default_features must be a text, got {words!r}")
+    if not _is_count(version):
+        raise TypeError(f"embedding_version must be a whole number from 1, got {version!r}")
+    for key in ("architecture", "reported", "made"):
+        if not isinstance(values.get(key, {}), dict):
+            raise TypeError(f"{key} must be a JSON object, got {values[key]!r}")
+    family, shape, labels = values["family"], values["architecture"], values.get("labels")
+    if family not in ARCHITECTURES:
+        raise ValueError(f"there is no family {family!r}; the families are {', '.join(ARCHITECTURES)}")
+    _check_shape(shape)
+    row = Local(
+        **ARCHITECTURES[family](**shape),
+        name=values["name"],
+        summary=values["summary"],
+        citation=values["citation"],
+        labels=labels,
+        default_features=words,
+        reported=values.get("reported", {}),
+        embedding_version=version,
+        folder=folder,
+        weights_file=values["weights_file"],
+        weights_sha256=values["weights_sha256"],
+        licence=values["licence"],
+        made=values.get("made", {}),
+    )
+    if labels is not None:
+        _check_labels(labels, row.net.arguments.get("n_classes"))
+    row.vocabulary.read(row, words)  # that its default features exist
+    return row
+
+
+def _check_shape(shape: Mapping[str, Any]) -> None:
+    """Checks the arguments of an architecture that its function takes as they are.
+
+    Raises:
+        TypeError, ValueError: one cannot be.
+    """
+    for key, value in shape.items():
+        if key == "width_mult":
+            good = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf
+        elif key == "head":
+            good = value in layouts.HEADS
+        elif key == "final_norm":
+            good = isinstance(value, bool)
+        elif key in ("channels", "strides"):
+            good = isinstance(value, list) and all(map(_is_count, value)) and len(value) == _LENGTHS[key]
+        else:
+            good = _is_count(value) or (value is None and key in ("n_classes", "n_teacher"))
+        if not good:
+            raise ValueError(f"{key} of the architecture cannot be {value!r}")
+    if shape.get("n_classes", 1) is None and shape.get("head", "mlp") != "mlp":
+        raise ValueError(f"the head {shape['head']} cannot be without n_classes")
+    smallest = 1 << _L3_POOLINGS
+    if "channels" in shape and min(shape["n_mels"], -(-shape["sample_rate"] // shape["hop_length"])) < smallest:
+        raise ValueError(f"its windows are less than {smallest} frames of {smallest} mel bands")
+
+
+def _check_labels(name: object, n_classes: object) -> None:
+    """Checks that there is a list of so many classes.
+
+    Raises:
+        ValueError: there is none.
+    """
+    path = _LABELS / f"{name}.csv"
+    if not isinstance(name, str) or not re.fullmatch(r"\w+", name) or not path.is_file():
+        raise ValueError(f"there is no list of labels {name!r}")
+    count = path.read_bytes().count(b"\n") - 1  # without the heading
+    if n_classes != count:
+        raise ValueError(f"the list of labels {name!r} has {count} classes, and the net has {n_classes or 'none'}")
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1

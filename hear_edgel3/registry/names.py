@@ -1,0 +1,192 @@
+"""The table of checkpoints and the reading of configuration names.
+
+A configuration's name is a checkpoint's name, and for families that have a choice of features their words behind it:
+``mn10_as``, ``mn10_as_all_b_mel_avgs``. A new checkpoint is one row in its family's module; a new family is one module
+here, named in ``_FAMILIES``, with its ``ROWS`` and a function ``canonical`` that translates names it also answers to.
+Besides, a folder that ``hear-edgel3 distill`` has made is a checkpoint, named by its path; one such folder is shipped
+inside the package, and that one is the default everywhere.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from hear_edgel3.errors import InvalidOption, UnknownConfiguration
+from hear_edgel3.families.l3 import rows as l3
+from hear_edgel3.families.mobilenetv3 import rows as mobilenetv3
+from hear_edgel3.families.schema import (
+    Checkpoint,
+    Component,
+    Configuration,
+    Features,
+    HubFile,
+    Local,
+    Published,
+    SceneRule,
+    Upstream,
+)
+from hear_edgel3.registry import folder as local
+
+__all__ = [
+    "BUILT_IN",
+    "Checkpoint",
+    "Component",
+    "Configuration",
+    "Features",
+    "HubFile",
+    "Local",
+    "Published",
+    "SceneRule",
+    "Upstream",
+    "by_name",
+    "checkpoints",
+    "families",
+    "find",
+    "list_configurations",
+    "near_names",
+    "published",
+    "resolve",
+    "with_features",
+]
+
+# The checkpoint whose weights are inside the package.
+BUILT_IN = "tiny"
+
+_FAMILIES = (l3, mobilenetv3)
+_BUILT_IN = local.read_folder(Path(__file__).parents[1] / "checkpoints" / BUILT_IN)
+_CHECKPOINTS: dict[str, Checkpoint] = {
+    row.name: row for row in (_BUILT_IN, *(row for family in _FAMILIES for row in family.ROWS))
+}
+
+
+def checkpoints() -> tuple[Published, ...]:
+    """The rows of published checkpoints, in the order of the table."""
+    return tuple(row for row in _CHECKPOINTS.values() if isinstance(row, Published))
+
+
+def families() -> tuple[str, ...]:
+    """Names of the families."""
+    return tuple(sorted({row.family for row in _CHECKPOINTS.values()}))
+
+
+def list_configurations(family: str | None = None) -> list[str]:
+    """Names of the checkpoints, each a configuration with its default features, in the order of the table.
+
+    Args:
+        family: only those of this family.
+
+    Raises:
+        UnknownConfiguration: there is no such family.
+    """
+    if family is not None and family not in families():
+        raise UnknownConfiguration(f"there is no family {family!r}; the families are: {', '.join(families())}")
+    return [row.name for row in _CHECKPOINTS.values() if family in (None, row.family)]
+
+
+def find(name: str) -> Configuration | None:
+    """The configuration of a name, or None if it is not one."""
+    try:
+        return by_name(name)
+    except UnknownConfiguration:
+        return None
+
+
+def near_names(name: str, cutoff: float = 0.5) -> list[str]:
+    """Up to three names of checkpoints that resemble ``name``, by a likeness of at least ``cutoff`` from 0 to 1."""
+    return difflib.get_close_matches(name, list_configurations(), n=3, cutoff=cutoff)
+
+
+def resolve(name: str | os.PathLike[str]) -> Configuration:
+    """The configuration of a name or of a folder.
+
+    Args:
+        name: a configuration's name, or the path of a folder that ``hear-edgel3 distill`` has made.
+
+    Raises:
+        UnknownConfiguration: there is none; the message suggests near names, or says what is wrong with the features.
+        ConfigurationError: the folder's description is damaged.
+    """
+    if not isinstance(name, os.PathLike) and os.sep not in str(name):
+        try:
+            return by_name(name)
+        except UnknownConfiguration:
+            if not local.is_folder(name):
+                raise
+    elif not local.is_folder(name):
+        what = f"that folder has no {local.FILENAME}" if os.path.isdir(name) else "there is no such folder"
+        raise UnknownConfiguration(
+            f"there is no configuration {os.fspath(name)!r}: {what}; give a name that `hear-edgel3 list` shows, or a "
+            f"folder made by `hear-edgel3 distill`"
+        )
+    row = local.read_folder(name)
+    return Configuration(row.name, row, row.vocabulary.read(row, ""))
+
+
+def published(name: str) -> Published:
+    """The published checkpoint of a name.
+
+    Raises:
+        UnknownConfiguration: there is none of that name.
+    """
+    row = by_name(name).checkpoint
+    if not isinstance(row, Published):
+        raise UnknownConfiguration(f"{row.name} is part of this package, nothing that its authors published")
+    return row
+
+
+def by_name(name: str) -> Configuration:
+    """The configuration of a name.
+
+    Raises:
+        UnknownConfiguration: there is none; the message suggests near names, or says what is wrong with the features.
+    """
+    if isinstance(name, str):
+        canonical = name
+        for family in _FAMILIES:
+            canonical = family.canonical(canonical)
+        words = canonical.split("_")
+        for n in range(len(words), 0, -1):  # the longest name first: mn10_as_hop_15 before mn10_as
+            row = _CHECKPOINTS.get("_".join(words[:n]))
+            if row is not None and "" not in words:
+                chosen = "_".join(words[n:])
+                try:
+                    return Configuration(name, row, row.vocabulary.read(row, chosen), chosen)
+                except ValueError as error:
+                    near = [other for other in near_names(name, cutoff=0.85) if other != row.name]
+                    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+                    raise UnknownConfiguration(f"there is no configuration {name!r}: {error}{hint}") from error
+    near = near_names(str(name))
+    hint = f"did you mean {' or '.join(near)}?" if near else "`hear-edgel3 list` shows them all"
+    raise UnknownConfiguration(f"there is no configuration {name!r}; {hint}")
+
+
+def with_features(configuration: Configuration, features: Sequence[str]) -> Configuration:
+    """The same checkpoint with other features.
+
+    Args:
+        configuration: named without features.
+        features: words of the checkpoint's vocabulary.
+
+    Raises:
+        InvalidOption: the name has features already, or the words make no sense for this checkpoint.
+    """
+    row = configuration.checkpoint
+    if configuration.words:
+        raise InvalidOption(
+            f"{configuration.name} names features already; give them in the name or in `features`, not in both"
+        )
+    if isinstance(features, str) or not isinstance(features, Iterable):
+        raise InvalidOption(f"features must be a list of words, got {features!r}")
+    given = list(features)
+    if not all(isinstance(word, str) and word for word in given):
+        raise InvalidOption(f"features must be a list of words, got {given!r}")
+    words = "_".join(given)
+    if not words:
+        raise InvalidOption(f"features is empty; leave it out for the default of {row.name}")
+    try:
+        return Configuration(f"{row.name}_{words}", row, row.vocabulary.read(row, words), words)
+    except ValueError as error:
+        raise InvalidOption(f"features {given!r} do not fit {row.name}: {error}") from error

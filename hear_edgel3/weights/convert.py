@@ -1,0 +1,145 @@
+"""From an upstream file to a verified, byte-reproducible safetensors file."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hear_edgel3._version import __version__
+from hear_edgel3.disk.atomic import atomic_write
+from hear_edgel3.errors import OutputError, WeightsMismatch, WeightsNotFound
+from hear_edgel3.families.schema import Component, Published
+from hear_edgel3.registry.names import checkpoints
+from hear_edgel3.weights.cache import cache_folder
+from hear_edgel3.weights.file import check_tensors, encode
+from hear_edgel3.weights.upstream import Checksums, checksums, download, is_published
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A converted checkpoint, not yet written.
+
+    Attributes:
+        row: the checkpoint.
+        state: the net's tensors.
+        provenance: where they came from.
+        published: whether the source is, byte for byte, the file its authors published; None if no checksum is known.
+    """
+
+    row: Published
+    state: dict[str, torch.Tensor]
+    provenance: dict[str, Any]
+    published: bool | None
+
+    def to_bytes(self) -> bytes:
+        """The safetensors file. The same source gives the same bytes."""
+        return encode(self.state, self.provenance)
+
+    def write(self, path: Path) -> str:
+        """Writes the file whole or not at all and returns its sha256."""
+        data = self.to_bytes()
+        with atomic_write(path) as file:
+            file.write(data)
+        return hashlib.sha256(data).hexdigest()
+
+
+def convert(row: Published, source: Path | None = None) -> Converted:
+    """Reads and checks an upstream file.
+
+    Args:
+        row: the checkpoint it is.
+        source: the file; None to download the published one.
+
+    Raises:
+        WeightsNotFound: there is no such file.
+        WeightsCorrupt: it is damaged, or not what was published (when downloaded).
+        WeightsMismatch: it is a checkpoint of something else.
+        DownloadError: it could not be fetched.
+        MissingExtra: a library that reads its format is missing.
+    """
+    _require_reader(row)
+    if source is None:
+        data, filename = download(row), row.upstream.filename
+    else:
+        if not source.is_file():
+            raise WeightsNotFound(f"the source file {source} does not exist")
+        data, filename = source.read_bytes(), source.name
+    found = checksums(data)
+    published = is_published(row, found)
+    if not published:
+        _refuse_bytes_of_another(row, found, filename)
+    state = Component(row.converter).resolve()(data, filename, row)
+    with torch.device("meta"):
+        net = row.net.build()
+    check_tensors(state, net, row.name, filename)
+    if not published:
+        _refuse_name_of_another(row, filename)
+    provenance = {
+        "format": 1,
+        "configuration": row.name,
+        "source_file": filename,
+        "source_sha256": found.sha256,
+        "source_git_blob": found.git_blob,
+        "upstream_url": row.upstream.url,
+        "licence": row.upstream.licence,
+        "copyright": row.upstream.copyright,
+        "citation": row.citation,
+        "converter": f"hear_edgel3 {__version__}",
+    }
+    return Converted(row, state, provenance, published)
+
+
+def _refuse_bytes_of_another(row: Published, found: Checksums, filename: str) -> None:
+    for other in checkpoints():
+        if other.name != row.name and is_published(other, found):
+            raise WeightsMismatch(
+                f"{filename} is the published file of {other.name}, not of {row.name}: expected {_settings(row)}, "
+                f"found {_settings(other)}"
+            )
+
+
+def _refuse_name_of_another(row: Published, filename: str) -> None:
+    """Nets of the same shapes may have other front ends: their parameters fit, and their results are wrong."""
+    for other in checkpoints():
+        if other.name != row.name and filename == other.upstream.filename != row.upstream.filename:
+            raise WeightsMismatch(
+                f"{filename} is the name of the published file of {other.name}, not of {row.name}: expected "
+                f"{row.upstream.filename} ({_settings(row)}), found {_settings(other)}; rename it if it is another file"
+            )
+
+
+def _settings(row: Published) -> str:
+    """What a row's front end and net are built with."""
+    arguments = {**row.frontend.arguments, **row.net.arguments}
+    return ", ".join(f"{name} {value}" for name, value in arguments.items())
+
+
+def install(row: Published) -> Path:
+    """Downloads, verifies and converts the published file of a checkpoint into the user's cache.
+
+    Returns:
+        Path of the converted file, where ``hear_edgel3.load`` finds it.
+
+    Raises:
+        As :func:`convert`; OutputError if the cache cannot be written.
+    """
+    target = cache_folder() / row.filename
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the cache folder {target.parent}: {error.strerror or error}") from error
+    converted = convert(row)
+    converted.write(target)
+    return target
+
+
+def _require_reader(row: Published) -> None:
+    """Finds out before a download whether the library that reads the format is there."""
+    if row.upstream.filename.endswith((".h5", ".h5.gz")):
+        from hear_edgel3.families.formats.keras import require_h5py
+
+        require_h5py()

@@ -1,0 +1,81 @@
+"""Weights from the Hugging Face Hub, at a pinned revision."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hear_edgel3._version import __version__
+from hear_edgel3.errors import DownloadError, WeightsCorrupt, WeightsNotFound
+from hear_edgel3.families.schema import Published
+from hear_edgel3.weights.cache import offline
+from hear_edgel3.weights.file import sha256_of
+from hear_edgel3.weights.ways import ways_to_get
+
+
+def from_hub(row: Published) -> Path:
+    """Downloads (or finds in the Hub's own cache) the file at the pinned revision and checks its sha256."""
+    path = _hub_download(row, force=False)
+    if row.hub.sha256 is None:
+        return path
+    found = sha256_of(path)
+    if found != row.hub.sha256 and not offline():
+        # A cached file may have been damaged on disk: fetch it once more before giving up.
+        try:
+            path = _hub_download(row, force=True)
+        except DownloadError as error:
+            raise WeightsCorrupt(
+                f"{path} is damaged (expected sha256 {row.hub.sha256}, found {found}) and was not loaded; fetching it "
+                f"again failed: {error}"
+            ) from error
+        found = sha256_of(path)
+    if found == row.hub.sha256:
+        return path
+    raise WeightsCorrupt(
+        f"{row.hub.filename} of {row.hub.repo_id} at {row.hub.revision} has the wrong checksum: expected sha256 "
+        f"{row.hub.sha256}, found {found} in {path}; the file was damaged or tampered with and was not loaded"
+    )
+
+
+def _hub_download(row: Published, force: bool) -> Path:
+    import huggingface_hub
+    from huggingface_hub import errors
+
+    hub = row.hub
+    what = f"{hub.filename} of {hub.repo_id} at revision {hub.revision}"
+    if not force:
+        # hf_hub_download would find it too, but may first ask the Hub which agents there are (huggingface_hub 2).
+        cached = huggingface_hub.try_to_load_from_cache(hub.repo_id, hub.filename, revision=hub.revision)
+        if isinstance(cached, str):
+            return Path(cached)
+    try:
+        return Path(
+            huggingface_hub.hf_hub_download(
+                hub.repo_id,
+                hub.filename,
+                revision=hub.revision,
+                library_name="hear_edgel3",
+                library_version=__version__,
+                force_download=force and not offline(),
+                etag_timeout=5,
+                local_files_only=offline(),
+            )
+        )
+    except errors.LocalEntryNotFoundError as error:
+        if offline():
+            raise WeightsNotFound(
+                f"{what} is not in the Hub's cache and the network is switched off (HF_HUB_OFFLINE); {ways_to_get(row)}"
+            ) from error
+        raise DownloadError(f"{what} could not be downloaded and is not cached: {error}; {ways_to_get(row)}") from error
+    except errors.RepositoryNotFoundError as error:
+        raise DownloadError(
+            f"the repository {hub.repo_id} does not exist on the Hub or is private (log in with: hf auth login)"
+        ) from error
+    except errors.RevisionNotFoundError as error:
+        raise DownloadError(f"{hub.repo_id} has no revision {hub.revision}") from error
+    except errors.EntryNotFoundError as error:
+        raise DownloadError(f"{hub.repo_id} at {hub.revision} has no file {hub.filename}") from error
+    except (OSError, errors.HfHubHTTPError) as error:
+        raise DownloadError(f"{what} could not be downloaded: {error}") from error
+    except Exception as error:
+        # The HTTP client's own classes differ between versions 1 and 2 of huggingface_hub.
+        raise DownloadError(f"{what} could not be downloaded: {type(error).__name__}: {error}") from error

@@ -1,0 +1,97 @@
+"""Fetches the authors' files and verifies them by git's own object id."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import logging
+import os
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+
+from hear_edgel3._version import __version__
+from hear_edgel3.errors import DownloadError, WeightsCorrupt
+from hear_edgel3.families.schema import Published
+
+# A mirror that holds files of the upstream names; they are verified all the same.
+MIRROR_VARIABLE = "HEAR_EDGEL3_MIRROR"
+_TIMEOUT_S = 30
+
+_log = logging.getLogger(__name__)
+
+
+def git_blob_id(data: bytes) -> str:
+    """The id git gives to these bytes: sha1 of "blob", the size, a zero byte and the bytes (Pro Git, section 10.2)."""
+    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+
+
+@dataclass(frozen=True)
+class Checksums:
+    """What tells a file.
+
+    Attributes:
+        git_blob: git's id of its bytes.
+        sha256: of its bytes.
+    """
+
+    git_blob: str
+    sha256: str
+
+
+def checksums(data: bytes) -> Checksums:
+    """Both checksums of a file's bytes."""
+    return Checksums(git_blob_id(data), hashlib.sha256(data).hexdigest())
+
+
+def is_published(row: Published, found: Checksums) -> bool | None:
+    """Whether a file is the published one of a checkpoint; None if no checksum of that is known."""
+    upstream = row.upstream
+    if not upstream.has_checksum:
+        return None
+    return upstream.git_blob in (None, found.git_blob) and upstream.sha256 in (None, found.sha256)
+
+
+def expected_checksum(row: Published) -> str:
+    """The published file's checksum, in words."""
+    if row.upstream.git_blob is not None:
+        return f"git blob {row.upstream.git_blob}"
+    return f"sha256 {row.upstream.sha256}" if row.upstream.sha256 is not None else "no checksum known"
+
+
+def url_of(row: Published) -> str:
+    """Where the file is fetched from: the authors' address, or the mirror in ``$HEAR_EDGEL3_MIRROR``."""
+    mirror = os.environ.get(MIRROR_VARIABLE)
+    return f"{mirror.rstrip('/')}/{row.upstream.filename}" if mirror else row.upstream.url
+
+
+def download(row: Published) -> bytes:
+    """Downloads the upstream file of a checkpoint into memory and verifies it, where a checksum of it is known.
+
+    Raises:
+        DownloadError: it could not be fetched.
+        WeightsCorrupt: what came is not the published file.
+    """
+    url = url_of(row)
+    _log.info("downloading %s", url)
+    if not url.startswith(("https://", "http://")):
+        raise DownloadError(f"{url} is not an http address; check ${MIRROR_VARIABLE}")
+    request = urllib.request.Request(url, headers={"User-Agent": f"hear_edgel3/{__version__}"})  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:  # noqa: S310
+            data: bytes = response.read()
+    except urllib.error.HTTPError as error:
+        error.close()  # it holds the connection
+        raise DownloadError(f"{url} answered {error.code} {error.reason}") from error
+    except http.client.IncompleteRead as error:
+        raise DownloadError(f"{url} broke off after {len(error.partial)} bytes; try again") from error
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        raise DownloadError(f"{url} could not be fetched: {reason}") from error
+    found = checksums(data)
+    if is_published(row, found) is False:
+        raise WeightsCorrupt(
+            f"{url} is not the published file of {row.name}: expected {expected_checksum(row)}, found git blob "
+            f"{found.git_blob}, sha256 {found.sha256} ({len(data)} bytes); nothing was written"
+        )
+    return data
