@@ -20,15 +20,18 @@ API_MODULES = os.environ.get("HEAR_EDGEL3_API_MODULES", "").split() or [
     "hear_edgel3.edgel3.models",
     "hear_edgel3.dataset",
     "hear_edgel3.search",
-    "hear_edgel3.explore",
+    "hear_edgel3.explore.build",
     "hear_edgel3.tagging",
     "hear_edgel3.extractor",
-    "hear_edgel3.framing",
-    "hear_edgel3.registry",
+    "hear_edgel3.framing.rules",
+    "hear_edgel3.framing.path",
+    "hear_edgel3.registry.names",
     "hear_edgel3.families.schema",
     "hear_edgel3.families.protocols",
-    "hear_edgel3.engine",
-    "hear_edgel3.weights",
+    "hear_edgel3.families.table",
+    "hear_edgel3.engine.runner",
+    "hear_edgel3.engine.table",
+    "hear_edgel3.weights.locate",
     "hear_edgel3.jobs",
     "hear_edgel3.distillation",
     "weights_convert",
@@ -84,6 +87,8 @@ def _write_api_pages() -> None:
     for name in API_MODULES:
         module = importlib.import_module(name)
         elsewhere = {}
+        if not _public(module) and not module.__doc__:
+            raise RuntimeError(f"{name} has nothing to describe")
         for member, value in _public(module).items():
             if isinstance(value, ModuleType | str):
                 continue

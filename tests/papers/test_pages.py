@@ -14,7 +14,7 @@ import pytest
 import soundfile
 
 import hear_edgel3
-from hear_edgel3.registry import BUILT_IN, checkpoints, resolve
+from hear_edgel3.registry.names import BUILT_IN, checkpoints, resolve
 from papers.commands import ROOT, Block, blocks, missing, pages
 from support import signals
 from support.datasets import write_part
