@@ -28,11 +28,11 @@ from support.write_weights import write_mobilenetv3, write_weights
 torch.set_num_threads(1)
 
 if importlib.util.find_spec("numba") is not None:
-    from hear_edgel3.engine.kernels import jit as compiled
+    from hear_edgel3.engine.kernels import jit
 
     # What a process says once, in whichever test compiles first, would be in the way of those that read stderr.
     with contextlib.redirect_stderr(io.StringIO()):
-        compiled._say_once()
+        jit._say_once()
 
 _SHARED = Path(os.environ.get("HEAR_EDGEL3_SHARED", REPOSITORY.parent / "shared"))
 

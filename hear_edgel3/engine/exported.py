@@ -6,6 +6,7 @@ import importlib.util
 import io
 import threading
 import warnings
+from typing import cast
 
 import torch
 from torch import nn
@@ -13,14 +14,12 @@ from torch import nn
 from hear_edgel3.engine import folded
 from hear_edgel3.errors import MissingExtra
 
-# Of images to trace the net with; both, and their number, may be others.
-_ROWS_AND_FRAMES = {"L3Net": (64, 50), "MobileNetV3": (128, 101)}
 _OPSET = 17
 _exporting = threading.Lock()  # torch exports one net at a time
 
 
 def check_installed(package: str) -> None:
-    """Raises MissingExtra if a package, or what nets are exported with, is not installed."""
+    """Raises MissingExtra if an engine's package, or the one that nets are exported with, is not installed."""
     for needed in (package, "onnx"):
         if importlib.util.find_spec(needed) is None:
             raise MissingExtra(f'engine="{package}"', needed, package)
@@ -28,26 +27,28 @@ def check_installed(package: str) -> None:
 
 def obstacle(net: nn.Module) -> str | None:
     """Why a net cannot be exported, or None."""
-    if type(net).__name__ not in _ROWS_AND_FRAMES:
-        return "it runs nets of the L3 and MobileNetV3 families only"
+    if getattr(net, "example_shape", None) is None:
+        return "the net does not say what image to trace it with (example_shape)"
     return folded.not_float32_on_cpu(net)
 
 
 def to_onnx(net: nn.Module) -> bytes:
-    """A net in eval mode, batch norm folded, with one input (n, n_mels, n_frames) and one output (n, size)."""
-    rows, frames = _ROWS_AND_FRAMES[type(net).__name__]
+    """A net in eval mode as an ONNX file, batch norm folded.
+
+    Its input "x" is (n, n_mels, n_frames) and its output "y" (n, size). Any number of images of any length can be
+    given; those of other mel bands too, unless the net has a fixed number of them (``n_mels``).
+    """
+    # What it is traced with; images of other sizes, and any number of them, can be given later.
+    n_mels, n_frames = cast(tuple[int, int], net.example_shape)
     axes = {0: "n", 2: "n_frames"}
-    n_mels = getattr(net, "n_mels", None)
-    if isinstance(n_mels, int):
-        rows = n_mels
-    else:
+    if getattr(net, "n_mels", None) is None:
         axes[1] = "n_mels"
     file = io.BytesIO()
     with _exporting, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that there is a newer exporter, which needs two more packages
         torch.onnx.export(
             folded.folded_module(net),
-            (torch.zeros(2, rows, frames),),
+            (torch.zeros(2, n_mels, n_frames),),
             file,  # type: ignore[arg-type]
             dynamo=False,
             opset_version=_OPSET,

@@ -1,4 +1,8 @@
-"""The engine of compiled sparse kernels, for nets of the L3 family on the CPU. Needs numba."""
+"""The engine of compiled kernels, for nets on the CPU that say what layers they have. Needs numba.
+
+Such a net has ``kernel_layers()``, and a front end may have ``kernel_spectrogram()`` besides, with which each thread
+makes its own images (:mod:`hear_edgel3.families.kernel_description`).
+"""
 
 from __future__ import annotations
 
@@ -10,17 +14,16 @@ from torch import nn
 
 from hear_edgel3.engine import folded
 from hear_edgel3.errors import MissingExtra
-from hear_edgel3.families.l3.frontend import L3MelSpectrogram
-from hear_edgel3.families.l3.net import L3Net
+from hear_edgel3.families.kernel_description import HasKernelLayers, HasKernelSpectrogram, MelDecibels
 
 if TYPE_CHECKING:
     from hear_edgel3.engine.kernels.mel import Spectrogram
-    from hear_edgel3.engine.kernels.network import LanesNet
+    from hear_edgel3.engine.kernels.network import KernelNet
 
 # Its threads take a window each; with a few more than one, none waits long for another.
 WINDOWS_PER_THREAD = 4
-# Zeros from which they are the reason to take it.
-_MANY = 0.3
+# With at least this fraction of its weights zero, that is the reason given for taking the engine.
+_MANY_ZEROS = 0.3
 
 
 def check_installed() -> None:
@@ -31,13 +34,13 @@ def check_installed() -> None:
 
 def takes(net: nn.Module) -> bool:
     """Whether a net is of a kind that it can run."""
-    return isinstance(net, L3Net)
+    return isinstance(net, HasKernelLayers)
 
 
 def obstacle(net: nn.Module) -> str | None:
     """Why it cannot run a net, or None."""
     if not takes(net):
-        return "it runs nets of the L3 family only"
+        return "it has no kernels for this net's layers"
     return folded.not_float32_on_cpu(net)
 
 
@@ -48,36 +51,35 @@ def pays(net: nn.Module) -> str | None:
 
 
 def pays_with(zeros: float) -> str | None:
-    """Why it is worth taking for a net with this fraction of zeros among its weights, or None."""
+    """Why it is worth taking for a net of which it can run, with this fraction of zeros among its weights, or None."""
     if importlib.util.find_spec("numba") is None:
         return None
-    if zeros < _MANY:
-        return "its kernels are faster than torch's for nets of the L3 family"
+    if zeros < _MANY_ZEROS:
+        return "its kernels are faster than torch's for nets of this kind"
     return f"{100 * zeros:.1f} % of its weights are zero"
 
 
-def compile_net(net: nn.Module) -> CompiledL3:
+def compile_net(net: nn.Module) -> CompiledNet:
     """The net for images of any size; agrees with float64 to 2e-6 of an embedding's peak on noise."""
-    assert isinstance(net, L3Net)
-    return CompiledL3(net)
+    assert isinstance(net, HasKernelLayers)
+    return CompiledNet(net)
 
 
-class CompiledL3:
+class CompiledNet:
     """A net, and the front end with it.
 
     Images whose rows cannot be shared out to the lanes of a vector go through torch.
 
     Args:
-        net: in eval mode.
+        net: in eval mode, with ``kernel_layers()``.
     """
 
-    def __init__(self, net: L3Net) -> None:
-        from hear_edgel3.engine.kernels.network import Plain
-
+    def __init__(self, net: nn.Module) -> None:
+        assert isinstance(net, HasKernelLayers)
         self._in_torch = folded.compile_net(net)
-        self._plain = Plain.of(net)
-        self._nets: dict[tuple[int, int], LanesNet | None] = {}
-        self._frontends: dict[str, Spectrogram] = {}
+        self._layers = net.kernel_layers()
+        self._nets: dict[tuple[int, int], KernelNet | None] = {}
+        self._spectrograms: dict[MelDecibels, Spectrogram] = {}
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Embeds (n, n_mels, n_frames) images."""
@@ -88,28 +90,31 @@ class CompiledL3:
 
     def from_samples(self, frontend: nn.Module, windows: torch.Tensor) -> torch.Tensor | None:
         """Embeds (n, samples) windows: each thread makes its own images. None if this front end cannot be compiled."""
-        if type(frontend) is not L3MelSpectrogram or frontend._forward_hooks or frontend._forward_pre_hooks:
+        if not isinstance(frontend, HasKernelSpectrogram) or frontend._forward_hooks or frontend._forward_pre_hooks:
             return None
-        n_fft = frontend.n_fft
-        if n_fft & (n_fft - 1) or n_fft < 4 or windows.dtype not in (torch.float32, torch.float64):
+        computes = frontend.kernel_spectrogram()
+        if computes is None or windows.dtype not in (torch.float32, torch.float64):
             return None
-        compiled = self._for_size(frontend.n_mels, frontend.n_frames(windows.shape[1]))
+        if computes.n_fft & (computes.n_fft - 1) or computes.n_fft < 4:  # the kernels want a power of 2
+            return None
+        compiled = self._for_size(computes.n_mels, computes.n_frames(windows.shape[1]))
         if compiled is None:
             return None
-        what = frontend.extra_repr()
-        if what not in self._frontends:
+        if computes not in self._spectrograms:
             from hear_edgel3.engine.kernels.mel import Spectrogram
 
-            self._frontends[what] = Spectrogram(frontend)
+            self._spectrograms[computes] = Spectrogram(frontend)
         samples = windows.detach().contiguous().numpy()
-        return torch.from_numpy(compiled(samples, torch.get_num_threads(), self._frontends[what]))
+        return torch.from_numpy(compiled(samples, torch.get_num_threads(), self._spectrograms[computes]))
 
-    def _for_size(self, height: int, width: int) -> LanesNet | None:
+    def _for_size(self, height: int, width: int) -> KernelNet | None:
         from hear_edgel3.engine.kernels.jit import native_lanes
-        from hear_edgel3.engine.kernels.network import net_for
+        from hear_edgel3.engine.kernels.network import BUILDING, net_for
         from hear_edgel3.engine.kernels.settings import Settings
 
         size = (height, width)
         if size not in self._nets:
-            self._nets[size] = net_for(self._plain, height, width, native_lanes(), Settings.here())
+            with BUILDING:
+                if size not in self._nets:  # no other thread has built it meanwhile
+                    self._nets[size] = net_for(self._layers, height, width, native_lanes(), Settings.here())
         return self._nets[size]

@@ -1,4 +1,4 @@
-"""ONNX Runtime, for nets of both families on the CPU. Needs onnxruntime and onnx.
+"""ONNX Runtime, for nets in float32 on the CPU. Needs onnxruntime and onnx.
 
 It keeps the number of threads that torch has when the net is compiled.
 """

@@ -1,4 +1,4 @@
-"""OpenVINO, for nets of both families on the CPU. Needs openvino and onnx.
+"""OpenVINO, for nets in float32 on the CPU. Needs openvino and onnx.
 
 It keeps the number of threads that torch has when the net is compiled.
 """

@@ -1,4 +1,4 @@
-"""Engines: ways to run a net for embeddings. A new one is one module here and one entry in ``_MODULES``.
+"""Engines: ways to run a net for embeddings. Their table is :mod:`hear_edgel3.engine.table`.
 
 An engine takes a net in eval mode and returns a callable that gives the same numbers (to its stated tolerance).
 """
@@ -15,13 +15,17 @@ from typing import Protocol, cast
 import torch
 from torch import nn
 
+from hear_edgel3.engine.table import MODULES, NAMES
 from hear_edgel3.errors import InvalidOption
 
 Compiled = Callable[[torch.Tensor], torch.Tensor]
 
 
 class Engine(Protocol):
-    """What the module of an engine has."""
+    """What the module of an engine has.
+
+    It asks a net what it has, never of which class it is, so that a new family touches no engine.
+    """
 
     def check_installed(self) -> None:
         """Raises MissingExtra if a package that it needs is not installed."""
@@ -39,16 +43,6 @@ class Engine(Protocol):
         """
 
 
-# In the order in which "auto" asks them.
-_MODULES = {
-    "numba": "hear_edgel3.engine.numba",
-    "torch": "hear_edgel3.engine.folded",
-    "onnxruntime": "hear_edgel3.engine.onnxruntime",
-    "openvino": "hear_edgel3.engine.openvino",
-    "eager": "hear_edgel3.engine.eager",
-}
-
-
 # One net is compiled at a time. A fork waits for it: in the child a lock that some thread holds would never be free.
 _COMPILING = threading.RLock()
 if hasattr(os, "register_at_fork"):
@@ -62,7 +56,7 @@ class Choice:
     """An engine for a net.
 
     Attributes:
-        name: of the engine.
+        name: the engine's, as in the table.
         reason: why it was chosen, in words.
     """
 
@@ -71,16 +65,19 @@ class Choice:
 
 
 def names() -> list[str]:
-    """Values that the ``engine`` option takes."""
-    return ["auto", *_MODULES]
+    """Values that the option ``engine`` takes."""
+    return list(NAMES)
 
 
 def _engine(name: str) -> Engine:
-    return cast(Engine, importlib.import_module(_MODULES[name]))
+    return cast(Engine, importlib.import_module(MODULES[name]))
 
 
 def modules_of(net: nn.Module) -> list[nn.Module]:
-    """A net and all modules in it, those that it uses twice twice: ``net.modules()`` looks for such, for far longer."""
+    """A net and all modules in it; a module that is registered in two places comes twice.
+
+    ``net.modules()`` looks for such repeats, which takes far longer.
+    """
     found = [net]
     for module in found:  # which grows
         found.extend([inner for inner in module._modules.values() if inner is not None])
@@ -91,8 +88,8 @@ def expected(net: nn.Module, zeros: float) -> Choice:
     """What "auto" takes on the CPU for a net whose weights are not at hand.
 
     Args:
-        net: its shape.
-        zeros: fraction of its weights that are zero.
+        net: with whatever weights.
+        zeros: fraction of the real weights that are zero.
     """
     from hear_edgel3.engine import folded, numba
 
@@ -112,7 +109,7 @@ class Runner:
     Changes made behind autograd's back (through ``.data``) are the one kind that cannot be noticed.
 
     Args:
-        engine: one of :func:`names`.
+        engine: one of :data:`~hear_edgel3.engine.table.NAMES`.
 
     Raises:
         InvalidOption: there is no such engine.
@@ -120,8 +117,8 @@ class Runner:
     """
 
     def __init__(self, engine: str = "auto") -> None:
-        if engine not in names():
-            raise InvalidOption(f"engine must be one of {', '.join(names())}; got {engine!r}")
+        if engine not in NAMES:
+            raise InvalidOption(f"engine must be one of {', '.join(NAMES)}; got {engine!r}")
         self._wanted = engine
         if engine != "auto":
             _engine(engine).check_installed()
@@ -142,7 +139,7 @@ class Runner:
             if obstacle is not None:
                 raise InvalidOption(f"engine={self._wanted!r} cannot run this net: {obstacle}; use engine='auto'")
             return Choice(self._wanted, "it was asked for")
-        for name in _MODULES:
+        for name in MODULES:
             engine = _engine(name)
             reason = engine.pays(net) if engine.obstacle(net) is None else None
             if reason is not None:
@@ -160,12 +157,12 @@ class Runner:
         embedding = None if from_samples is None else from_samples(frontend, windows)
         return run(frontend(windows)) if embedding is None else cast(torch.Tensor, embedding)
 
-    def windows(self, net: nn.Module, usual: int) -> int:
-        """How many windows to give at once, where ``usual`` suits torch."""
+    def windows_at_once(self, net: nn.Module, usual: int) -> int:
+        """How many windows to give it at once, for a net of which torch is best given ``usual`` ones."""
         return max(usual, self._ready(net)[0] * torch.get_num_threads())
 
     def _ready(self, net: nn.Module) -> tuple[int, Compiled]:
-        """The windows per thread that its engine wants at least, and the compiled net."""
+        """How many windows for each thread the net's engine wants at least, and the compiled net."""
         kept = [tensors for module in modules_of(net) for tensors in (module._parameters, module._buffers)]
         tensors = [t for some in kept for t in some.values() if t is not None]
         # _version counts in-place changes, so an optimizer step or load_state_dict is noticed.

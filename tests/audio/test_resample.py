@@ -94,8 +94,8 @@ def test_a_stream_holds_only_what_the_filters_reach() -> None:
     stream = StreamResampler(48000, 8000)
     for _ in range(20):
         stream.push(torch.zeros(48000, dtype=torch.float64))
-    assert 0 < len(stream._tail.samples) < 48000
-    assert len(stream._tail._buffer) <= 4 * 48000
+    assert 0 < len(stream._buffer.samples) < 48000
+    assert len(stream._buffer._buffer) <= 4 * 48000
 
 
 def test_a_stream_of_nothing_is_empty() -> None:

@@ -27,11 +27,11 @@ def macs_per_second(repeats: int = 5) -> float:
 
     memory = np.zeros(64 * lanes + 1024, np.float32)
     start = memory.ctypes.data + -memory.ctypes.data % 64
-    places = (start, start + 16 * size, start + 24 * size)
-    run(*places, 1)
+    addresses = (start, start + 16 * size, start + 24 * size)
+    run(*addresses, 1)
     best = float("inf")
     for _ in range(repeats):
         begun = time.process_time()
-        run(*places, _ROUNDS)
+        run(*addresses, _ROUNDS)
         best = min(best, time.process_time() - begun)
     return _ROUNDS * height * width * lanes / best

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from hear_edgel3.cli import embed
 from hear_edgel3.extractor.extractor import Extractor
@@ -88,16 +89,16 @@ def test_results_of_other_weights_are_not_kept(weights_folder: Path, tmp_path: P
 def test_a_device_without_memory_does_not_end_the_run(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
     write_clip("a.wav")
     write_clip("b.wav", 1.0)
-    embed_stream = Extractor.embed_stream
+    embed = Extractor.embed_windows
     calls = []
 
-    def first_fails(self: Extractor, *arguments: Any) -> np.ndarray:
+    def first_fails(self: Extractor, *arguments: Any) -> torch.Tensor:
         calls.append(1)
         if len(calls) == 1:
             raise RuntimeError("CUDA out of memory")
-        return embed_stream(self, *arguments)
+        return embed(self, *arguments)
 
-    monkeypatch.setattr(Extractor, "embed_stream", first_fails)
+    monkeypatch.setattr(Extractor, "embed_windows", first_fails)
     assert run_embed("a.wav", "b.wav") == 1
     assert not Path("a.npz").exists()
     assert Path("b.npz").exists()

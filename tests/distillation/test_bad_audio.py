@@ -9,8 +9,7 @@ import pytest
 import soundfile
 import torch
 
-from hear_edgel3.distillation import corpus as clips
-from hear_edgel3.distillation import examples, result
+from hear_edgel3.distillation import corpus, examples, result
 from hear_edgel3.errors import AudioFileError, ConfigurationError, InvalidAudio
 from support import signals
 from support.distilling import N_FILES, PER_FILE, Distill
@@ -38,7 +37,7 @@ def test_audio_that_is_not_enough(distill: Distill, audio: Path, tmp_path: Path,
     with pytest.raises(InvalidAudio, match=too_little.format(32, 4, 100)):  # clips, not files, are what counts
         distill(output, audio=folder)
     assert not output.exists()
-    assert clips.MINIMUM_SECONDS == 60
+    assert corpus.MINIMUM_SECONDS == 60
 
 
 @pytest.mark.parametrize(("what", "number"), [("validation", 0), ("train", 1)])

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from hear_edgel3.distillation.recipe import Recipe
-from hear_edgel3.distillation.student import Student
+from hear_edgel3.distillation.student import StudentNet
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.registry import folder as local
 from hear_edgel3.weights.file import read_tensors
@@ -81,7 +81,7 @@ def test_batch_norm_is_fixed(
 
 def test_what_batch_norm_measures() -> None:
     """The mean over the batches of an epoch, nothing of those before; then it uses that, and dropout goes on."""
-    student = Student(Recipe(width_mult=0.05), 5, 10)
+    student = StudentNet(Recipe(width_mult=0.05), 5, 10)
     norm = student.net.features[0][1]  # type: ignore[index]
     assert isinstance(norm, torch.nn.BatchNorm2d)
     x = torch.randn(3, 4, 8, 6, 5, generator=torch.Generator().manual_seed(0)) * 3 + 2

@@ -8,19 +8,18 @@ import pytest
 import soundfile
 import torch
 
-from hear_edgel3.distillation import corpus as clips
-from hear_edgel3.distillation import examples, training
-from hear_edgel3.distillation.corpus import find_clips
+from hear_edgel3.distillation import corpus, examples, training
+from hear_edgel3.distillation.corpus import find_corpus
 from hear_edgel3.distillation.recipe import Recipe
-from hear_edgel3.distillation.space import make_space
+from hear_edgel3.distillation.target_scale import make_target_scale
 from support import signals
 from support.distilling import N_FILES
 
 
 def test_which_clips(audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At most so many per file, evenly spread; other files held out; the same ones every time."""
-    monkeypatch.setattr(clips, "MINIMUM_SECONDS", 40.0)
-    found = find_clips([str(audio)], Recipe(lengths=(0.5, 2.0), clips_per_file=3, validation=0.25))
+    monkeypatch.setattr(corpus, "MINIMUM_SECONDS", 40.0)
+    found = find_corpus([str(audio)], Recipe(lengths=(0.5, 2.0), clips_per_file=3, validation=0.25))
     assert found.n_files == N_FILES
     assert found.seconds == 2 * 3 * N_FILES
     held_out, learnt = ({clip.path for clip in part} for part in (found.validation, found.train))
@@ -31,14 +30,14 @@ def test_which_clips(audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert sorted(clip.start for clip in found.train if clip.path == path) == [0.0, 3.0, 6.0]
     assert {clip.seconds for clip in found.train} == {2.0}
     assert [clip.path for clip in found.train] != sorted(clip.path for clip in found.train)  # in random order
-    again = find_clips([str(audio)], Recipe(lengths=(0.5, 2.0), clips_per_file=3, validation=0.25))
+    again = find_corpus([str(audio)], Recipe(lengths=(0.5, 2.0), clips_per_file=3, validation=0.25))
     assert again == found
-    other = find_clips([str(audio)], Recipe(lengths=(0.5, 2.0), clips_per_file=3, validation=0.25, seed=1))
+    other = find_corpus([str(audio)], Recipe(lengths=(0.5, 2.0), clips_per_file=3, validation=0.25, seed=1))
     assert other != found
     # a little too long: from the middle; too short for a whole clip: all of it; next to nothing: none
     for i, seconds in enumerate((15.0, 15.0, 15.0, 19.0, 7.0, 0.04)):
         soundfile.write(tmp_path / f"{i}.wav", signals.clip(seconds, 8000), 8000)
-    middle = find_clips([str(tmp_path)], Recipe(validation=0.01))
+    middle = find_corpus([str(tmp_path)], Recipe(validation=0.01))
     places = {clip.path.name: (clip.start, clip.seconds) for clip in (*middle.train, *middle.validation)}
     assert places == {**{f"{i}.wav": (2.5, 10.0) for i in range(3)}, "3.wav": (4.5, 10.0), "4.wav": (0.0, 7.0)}
     assert len({clip.path for clip in middle.validation}) == 1  # there is always one
@@ -72,7 +71,7 @@ def test_what_is_measured(tmp_path: Path) -> None:
     generator = torch.Generator().manual_seed(0)
     parts = {1000: 9, 10000: 5}
     found = examples.Examples([shard(tmp_path / "0.safetensors", parts, generator)])
-    space = make_space(found.embeddings(), None)
+    space = make_target_scale(found.embeddings(), None)
     loss_of = training.DistillationLoss(space, True, 3.0, torch.device("cpu"))
     batches = [found.read([c[0] for c in found.clips if c[0].length == length / 1000]) for length in parts]
     outputs = torch.cat([batch.inputs[:, :, 0] for batch in batches])

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 import hear_edgel3
-from hear_edgel3.distillation.recipe import STUDENTS, Recipe
-from hear_edgel3.distillation.space import make_space
-from hear_edgel3.distillation.student import Student
+from hear_edgel3.distillation.recipe import Recipe
+from hear_edgel3.distillation.student import StudentNet
+from hear_edgel3.distillation.target_scale import make_target_scale
 from hear_edgel3.distillation.teacher import Teacher
+from hear_edgel3.families.table import students
 from hear_edgel3.registry import folder as local
 from hear_edgel3.weights.file import read_tensors
 from support import signals
@@ -69,14 +70,14 @@ def test_spaces() -> None:
     scales = torch.tensor([10.0, 3.0, 1.0, 0.1])
     turn = torch.linalg.qr(torch.randn(4, 4, generator=generator))[0]
     x = torch.randn(2000, 4, generator=generator) * scales @ turn.T + 5
-    full = make_space(x, None)
+    full = make_target_scale(x, None)
     assert full.components is None
     assert full.size == 4
     y = full.targets(x)
     torch.testing.assert_close(y.square().mean(dim=0), torch.ones(4))
     torch.testing.assert_close(y * full.scale + full.offset, x)
-    assert make_space(x, 4).components is None
-    few = make_space(x, 2)
+    assert make_target_scale(x, 4).components is None
+    few = make_target_scale(x, 2)
     assert few.components is not None
     torch.testing.assert_close(few.components @ few.components.T, torch.eye(2), atol=1e-5, rtol=0)
     for axis, expected in zip(few.components, turn.T, strict=False):
@@ -86,17 +87,17 @@ def test_spaces() -> None:
     torch.testing.assert_close(z.square().mean(), torch.tensor(1.0))
     assert float(z[:, 0].var() / z[:, 1].var()) == pytest.approx(100 / 9, rel=0.15)  # the first counts most
     torch.testing.assert_close(z * few.scale + few.offset, (x - x.mean(dim=0)) @ few.components.T, atol=1e-4, rtol=1e-4)
-    still = make_space(torch.cat([x, torch.ones(2000, 1)], dim=1), None)
+    still = make_target_scale(torch.cat([x, torch.ones(2000, 1)], dim=1), None)
     assert still.targets(torch.cat([x, torch.ones(2000, 1)], dim=1))[:, 4].abs().max() < 1e-3
-    assert make_space(torch.ones(5, 3), 2).targets(torch.ones(5, 3)).isfinite().all()
+    assert make_target_scale(torch.ones(5, 3), 2).targets(torch.ones(5, 3)).isfinite().all()
 
 
-@pytest.mark.parametrize("kind", STUDENTS)
+@pytest.mark.parametrize("kind", students())
 @pytest.mark.parametrize("size", [None, 3])
 def test_a_finished_student_speaks_its_teachers_language(kind: str, size: int | None) -> None:
     """What is published puts out what was trained, in the teacher's scale."""
-    space = make_space(torch.randn(50, 6, generator=torch.Generator().manual_seed(1)) * 7 + 3, size)
-    student = Student(Recipe(student=kind, width_mult=0.05), space.size, None)
+    space = make_target_scale(torch.randn(50, 6, generator=torch.Generator().manual_seed(1)) * 7 + 3, size)
+    student = StudentNet(Recipe(student=kind, width_mult=0.05), space.size, None)
     mel = torch.from_numpy(signals.windows(student.sample_rate))
     with torch.no_grad():
         trained = student.net.eval()(student.frontend(mel))
@@ -107,7 +108,7 @@ def test_a_finished_student_speaks_its_teachers_language(kind: str, size: int | 
 @pytest.mark.parametrize("rate", [4000, 8000, 11025, 16000, 22050, 32000, 44100, 48000])
 def test_l3_students_of_any_rate(rate: int) -> None:
     for width in (0.05, 1.0):
-        student = Student(Recipe(student="l3", sample_rate=float(rate), width_mult=width), 5, 527)  # type: ignore[arg-type]
+        student = StudentNet(Recipe(student="l3", sample_rate=float(rate), width_mult=width), 5, 527)  # type: ignore[arg-type]
         assert student.n_classes is None
         assert student.sample_rate == rate
         assert student.architecture["channels"][0] == (8 if width == 0.05 else 64)
@@ -116,7 +117,7 @@ def test_l3_students_of_any_rate(rate: int) -> None:
 
 @pytest.mark.parametrize("width", [0.05, 0.2, 1.5])
 def test_mobilenetv3_students_of_any_width(width: float) -> None:
-    student = Student(Recipe(width_mult=width, n_mels=40), 5, 10)
+    student = StudentNet(Recipe(width_mult=width, n_mels=40), 5, 10)
     assert student.net(student.frontend(torch.zeros(2, 16000))).shape == (2, 15)
     probabilities = torch.linspace(0, 1, 10)
     student.expect(probabilities)

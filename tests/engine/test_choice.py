@@ -34,7 +34,7 @@ def test_auto_takes_numba_for_pruned_nets(weights_folder: Path) -> None:
 
 def test_auto_takes_numba_for_the_others_of_the_family(weights_folder: Path) -> None:
     sea = hear_edgel3.load("sea_64", weights_folder)
-    reason = "its kernels are faster than torch's for nets of the L3 family"
+    reason = "its kernels are faster than torch's for nets of this kind"
     assert sea._runner.choose(sea.net) == Choice("numba", reason)
 
 
@@ -97,7 +97,7 @@ def test_what_is_not_installed_is_named(engine: str, package: str, extra: str, w
 
 def test_numba_does_not_run_other_families(audio: torch.Tensor) -> None:
     extractor = hear_edgel3.load("tiny", engine="numba")
-    message = "engine='numba' cannot run this net: it runs nets of the L3 family only; use engine='auto'"
+    message = "engine='numba' cannot run this net: it has no kernels for this net's layers; use engine='auto'"
     for call in (lambda: extractor.engine, lambda: extractor.scene_embeddings(torch.zeros(1, 32000))):
         with pytest.raises(InvalidOption, match=re.escape(message)):
             call()
@@ -105,7 +105,7 @@ def test_numba_does_not_run_other_families(audio: torch.Tensor) -> None:
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
 def test_nets_that_cannot_be_exported(engine: str) -> None:
-    with pytest.raises(InvalidOption, match="it runs nets of the L3 and MobileNetV3 families only"):
+    with pytest.raises(InvalidOption, match=r"the net does not say what image to trace it with \(example_shape\)"):
         Runner(engine)(nn.Linear(2, 2).eval(), torch.zeros(1, 2))
 
 
@@ -147,9 +147,9 @@ def test_windows_at_once(threads) -> None:
     net = make_net(SMALL, 0.8)
     for n in (1, 4):
         threads(n)
-        assert Runner("torch").windows(net, 3) == 3
-        assert Runner("numba").windows(net, 3) == max(3, n * numba_engine.WINDOWS_PER_THREAD)
-        assert Runner("numba").windows(net, 1000) == 1000
+        assert Runner("torch").windows_at_once(net, 3) == 3
+        assert Runner("numba").windows_at_once(net, 3) == max(3, n * numba_engine.WINDOWS_PER_THREAD)
+        assert Runner("numba").windows_at_once(net, 1000) == 1000
 
 
 # --- the command line ---

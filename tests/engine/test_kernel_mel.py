@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from hear_edgel3.engine.kernels import mel as spectrogram
-from hear_edgel3.engine.numba import CompiledL3
+from hear_edgel3.engine.kernels import mel
+from hear_edgel3.engine.numba import CompiledNet
 from hear_edgel3.families.l3.frontend import L3MelSpectrogram
 from hear_edgel3.families.l3.net import L3Net
 from hear_edgel3.registry.names import resolve
@@ -27,7 +27,7 @@ def frontend_of(name: str) -> L3MelSpectrogram:
 
 def check(frontend: L3MelSpectrogram, samples: np.ndarray) -> None:
     expected = frontend(torch.from_numpy(samples)[None])[0].numpy()
-    found = spectrogram.Spectrogram(frontend)(samples)
+    found = mel.Spectrogram(frontend)(samples)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE)
 
@@ -35,7 +35,7 @@ def check(frontend: L3MelSpectrogram, samples: np.ndarray) -> None:
 @pytest.fixture(params=[2, 4, 8])
 def lanes(request, monkeypatch) -> int:
     """Frames at once: as with SSE or NEON, AVX2, and AVX-512."""
-    monkeypatch.setattr(spectrogram, "native_lanes", lambda: 2 * request.param)
+    monkeypatch.setattr(mel, "native_lanes", lambda: 2 * request.param)
     return request.param
 
 
@@ -72,9 +72,9 @@ def test_other_sizes(n_fft: int, hop: int, n: int) -> None:
 
 def test_the_logarithm() -> None:
     x = np.concatenate([10.0 ** np.arange(-20, 80, 0.37), [1.0, 0.5, np.sqrt(0.5), np.nextafter(1, 0), 2.0, 1e-20]])
-    mel, image = x[None].copy(), np.empty((1, len(x)), np.float32)
-    spectrogram._relative(mel, image, 1e-20, 80.0)
-    np.testing.assert_allclose(mel[0], 5 * np.log10(x), rtol=1e-14, atol=1e-13)
+    powers, image = x[None].copy(), np.empty((1, len(x)), np.float32)
+    mel._relative(powers, image, 1e-20, 80.0)
+    np.testing.assert_allclose(powers[0], 5 * np.log10(x), rtol=1e-14, atol=1e-13)
     assert image.max() == 0
     assert image.min() == -80
 
@@ -86,7 +86,7 @@ def net() -> L3Net:
 
 
 def test_the_whole_path_is_that_of_the_parts() -> None:
-    compiled, frontend = CompiledL3(net()), frontend_of("sea_64")
+    compiled, frontend = CompiledNet(net()), frontend_of("sea_64")
     windows = torch.from_numpy(signals.windows(8000))
     whole = compiled.from_samples(frontend, windows)
     assert whole is not None
@@ -103,7 +103,7 @@ class Other(L3MelSpectrogram):
 
 
 def test_what_cannot_be_compiled_is_left_to_torch() -> None:
-    compiled = CompiledL3(net())
+    compiled = CompiledNet(net())
     windows = torch.zeros(1, 8000)
     hooked, before = frontend_of("sea_64"), frontend_of("sea_64")
     hooked.register_forward_hook(lambda module, inputs, output: output + 1)

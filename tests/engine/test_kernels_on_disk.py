@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from hear_edgel3.engine.kernels import jit as compiled
+from hear_edgel3.engine.kernels import jit
 from support.processes import python
 
 NOTICE = "hear_edgel3: compiling kernels for this machine; this takes some seconds, once\n"
 TINY_NET = """
 import torch
 torch.set_num_threads(1)
-from hear_edgel3.engine import Runner
-from hear_edgel3.nets.l3 import L3Net
+from hear_edgel3.engine.runner import Runner
+from hear_edgel3.families.l3.net import L3Net
 
 torch.manual_seed(0)
 net = L3Net((2,) * 8, final_norm=False).eval()
@@ -52,9 +52,9 @@ def unknown(number):
     raise KeyError(number)
 
 pwd.getpwuid = unknown
-from hear_edgel3.engine.lanes import compiled
+from hear_edgel3.engine.kernels import jit
 
-@compiled.kernel
+@jit.kernel
 def homeless(x):
     return x + 1
 
@@ -68,12 +68,12 @@ assert homeless(2) == 3
 def fresh(monkeypatch: pytest.MonkeyPatch) -> Callable[[], tuple[float, bool]]:
     """What a kernel gives, and whether it had to be compiled, as in a new process."""
     said: list[None] = []
-    monkeypatch.setattr(compiled, "_say_once", lambda: said.append(None))
+    monkeypatch.setattr(jit, "_say_once", lambda: said.append(None))
 
     def call() -> tuple[float, bool]:
         said.clear()
 
-        @compiled.kernel
+        @jit.kernel
         def series(x: float, n: int) -> float:
             total = 0.0
             for i in range(n):
@@ -86,27 +86,27 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Callable[[], tuple[float, bool]]:
 
 
 def kernels() -> list[Path]:
-    return sorted(compiled.kernels_folder().glob("series-*.bin"))
+    return sorted(jit.kernels_folder().glob("series-*.bin"))
 
 
 def test_a_kernel_is_kept(fresh) -> None:
-    assert compiled.kernels_folder() == Path(os.environ["HEAR_EDGEL3_CACHE"]) / "kernels"
+    assert jit.kernels_folder() == Path(os.environ["HEAR_EDGEL3_CACHE"]) / "kernels"
     assert fresh() == (20.0, True)
     assert len(kernels()) == 1
     assert fresh() == (20.0, False)
-    assert [path.suffix for path in compiled.kernels_folder().iterdir()] == [".bin"]  # nothing half-written
+    assert [path.suffix for path in jit.kernels_folder().iterdir()] == [".bin"]  # nothing half-written
 
 
 def test_the_default_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     for value in (None, ""):
         monkeypatch.delenv("HEAR_EDGEL3_CACHE") if value is None else monkeypatch.setenv("HEAR_EDGEL3_CACHE", value)
-        assert compiled.kernels_folder() == tmp_path / ".cache" / "hear_edgel3" / "kernels"
+        assert jit.kernels_folder() == tmp_path / ".cache" / "hear_edgel3" / "kernels"
 
 
 def test_other_sources_are_compiled_again(fresh, monkeypatch: pytest.MonkeyPatch) -> None:
     assert fresh() == (20.0, True)
-    monkeypatch.setattr(compiled, "_sources", lambda: "of another version")
+    monkeypatch.setattr(jit, "_sources", lambda: "of another version")
     assert fresh() == (20.0, True)
     assert len(kernels()) == 2
 
@@ -139,11 +139,11 @@ def test_a_damaged_kernel_is_compiled_again(damage: str, fresh) -> None:
 
 
 def test_a_file_where_the_folder_should_be(fresh) -> None:
-    compiled.kernels_folder().parent.mkdir(parents=True, exist_ok=True)
-    compiled.kernels_folder().write_text("in the way")
+    jit.kernels_folder().parent.mkdir(parents=True, exist_ok=True)
+    jit.kernels_folder().write_text("in the way")
     assert fresh() == (20.0, True)
     assert fresh() == (20.0, True)
-    assert compiled.kernels_folder().read_text() == "in the way"
+    assert jit.kernels_folder().read_text() == "in the way"
 
 
 def test_a_folder_where_the_file_should_be(fresh) -> None:

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from hear_edgel3.cli import main
-from hear_edgel3.engine.kernels import jit as compiled
-from hear_edgel3.engine.kernels import settings, tuning
+from hear_edgel3.engine.kernels import jit, settings, tuning
 from hear_edgel3.engine.kernels.settings import Settings, settings_file
 from hear_edgel3.errors import OutputError
 
@@ -47,7 +46,7 @@ def test_what_is_kept_is_read(folder: Path) -> None:
 
 def test_each_kind_of_machine_has_its_own(monkeypatch) -> None:
     OTHER.keep()
-    monkeypatch.setattr(settings, "native_lanes", lambda: 2 * compiled.native_lanes())
+    monkeypatch.setattr(settings, "native_lanes", lambda: 2 * jit.native_lanes())
     assert Settings.here() == Settings.usual()
 
 
@@ -97,8 +96,8 @@ def test_the_fastest_is_taken(small: None, monkeypatch) -> None:
 
     def times(nets, image, repeats):
         taken = {}
-        for name, (plain, given) in nets.items():
-            density = (plain.weights[1] != 0).mean()
+        for name, (folded, given) in nets.items():
+            density = (folded.weights[1] != 0).mean()
             direct = density * (1 + 0.1 * max(given.columns)) * (1 + sum(given.kilobytes) / 100)
             dense = 0.3 * (1 + 0.1 * 6) * (1 + 68 / 100) * (1 + 0.01 * given.winograd[0])
             taken[name] = direct if density < given.dense else dense

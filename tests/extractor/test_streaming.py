@@ -12,6 +12,8 @@ import torch
 import hear_edgel3
 from hear_edgel3.errors import InvalidAudio, InvalidOption, StreamFinished
 from hear_edgel3.extractor.extractor import Extractor
+from hear_edgel3.extractor.framings import timestamp_framing
+from hear_edgel3.extractor.window_net import embed_blocks
 from support import signals
 from support.streams import TOLERANCE, Watched, assert_latency, assert_moments_equal, in_blocks
 
@@ -64,8 +66,8 @@ def test_any_rate_that_the_resampler_takes(load) -> None:
     for rate in (1000, 11025, 768_000):
         audio = signals.clip(0.6, rate)
         found = list(sea.stream(in_blocks(audio, rate // 10), sample_rate=rate, hop_ms=200))
-        framing = sea.timestamp_framing(200)
-        expected = sea.embed_stream([torch.from_numpy(audio)], rate, framing)
+        path = sea.window_path(timestamp_framing(sea.configuration, 200), rate)
+        [expected] = embed_blocks([sea], [torch.from_numpy(audio)], path)
         rows = torch.stack([row for _, row in found]).numpy()
         assert len(rows) == 4
         np.testing.assert_allclose(rows, expected, rtol=0, atol=TOLERANCE * expected.max())
@@ -167,7 +169,7 @@ def test_twenty_minutes_neither_drifts_nor_piles_up(load, monkeypatch: pytest.Mo
             assert timestamp == float(Fraction(hop) * count)
             assert round(float(middle) * 32768) == round(Fraction(hop) * 8 * count) % period
             count += 1
-        largest = max(largest, len(stream._cutter._tail._buffer))
+        largest = max(largest, len(stream._path._buffer._buffer))
     assert count == 1200 * 1000 // hop + 1 - 15  # but for those that reach beyond the end
     assert largest < 4 * 90_000
 
@@ -179,7 +181,7 @@ def test_what_lies_between_windows_is_dropped(rate: int, tiny: Extractor, monkey
     found = []
     for _ in range(200):
         found += stream.feed(np.ones(rate))
-        held = [stream._cutter._tail._buffer, stream._resampler._tail._buffer]
+        held = [stream._path._buffer._buffer, stream._path._resampler._buffer._buffer]
         largest = max(largest, sum(len(buffer) for buffer in held))
     assert [timestamp for timestamp, _ in found] == [0.0, 60_000.0, 120_000.0, 180_000.0]
     assert largest < 4 * rate

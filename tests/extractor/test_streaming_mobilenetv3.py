@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 import hear_edgel3
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.extractor.extractor import Extractor
+from hear_edgel3.extractor.framings import scene_framing
+from hear_edgel3.extractor.window_net import embed_blocks, mean_embedding
 from hear_edgel3.framing.rules import CentredFraming
 from support.wrapper import assert_same, cached, noise_clips
 
@@ -44,7 +46,7 @@ def test_a_stream_is_the_batch(
     audio = noise_clips(n_samples, 1, rate)
     expected, _ = extractor.timestamp_embeddings(audio, hop_ms=hop_ms)
     framing = CentredFraming(extractor.window, 32000, hop_ms, True)
-    found = extractor.embed_stream(pieces(audio[0], sizes), rate, framing)
+    [found] = embed_blocks([extractor], pieces(audio[0], sizes), extractor.window_path(framing, rate))
     assert_same(found, expected[0])
 
 
@@ -52,7 +54,8 @@ def test_a_stream_of_single_samples(mn04: Extractor) -> None:
     audio = noise_clips(3000, 1)
     framing = CentredFraming(5120, 32000, 50.0, True)
     expected, _ = mn04.timestamp_embeddings(audio)
-    assert_same(mn04.embed_stream(pieces(audio[0], [1]), 32000, framing), expected[0])
+    [found] = embed_blocks([mn04], pieces(audio[0], [1]), mn04.window_path(framing, 32000))
+    assert_same(found, expected[0])
 
 
 @pytest.mark.parametrize("rate", [32000, 48000])
@@ -60,8 +63,9 @@ def test_a_stream_of_single_samples(mn04: Extractor) -> None:
 def test_the_scene_of_a_stream(seconds: float, rate: int, load_native) -> None:
     extractor = load_native("mn01_as_mel_avgs", rate)
     audio = noise_clips(round(seconds * rate) + 1, 1, rate)
-    found = extractor.scene_of_stream(pieces(audio[0], [40_000, 12_345]), rate)
-    assert_same(found, extractor.scene_embeddings(audio)[0])
+    path = extractor.window_path(scene_framing(extractor.configuration), rate)
+    [found] = embed_blocks([extractor], pieces(audio[0], [40_000, 12_345]), path)
+    assert_same(mean_embedding(found), extractor.scene_embeddings(audio)[0])
 
 
 @pytest.mark.parametrize("n_samples", [1, 2000, 2561, 40_000])

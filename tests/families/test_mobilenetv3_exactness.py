@@ -131,7 +131,7 @@ def load(weights: Path, name: str = "mn04_as", **options: Any) -> Extractor:
 def load_behind_another_front_end(state: dict[str, torch.Tensor], module: str, engine: str) -> Extractor:
     """A configuration of another checkpoint with the weights of mn04_as, as the outputs were made."""
     named = resolve(module)
-    net = Component(named.checkpoint.net.target, {**named.checkpoint.net.arguments, "width_mult": 0.4})
+    net = Component(named.checkpoint.net.make, {**named.checkpoint.net.arguments, "width_mult": 0.4})
     row = dataclasses.replace(named.checkpoint, net=net)
     configuration = Configuration(module, row, row.vocabulary.read(row, named.words), named.words)
     extractor = Extractor(configuration, row.frontend.build(), configuration.net.build(), 32000, engine)

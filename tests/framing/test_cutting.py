@@ -11,8 +11,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hear_edgel3.framing.cutting import windows_of_batch, windows_of_stream
-from hear_edgel3.framing.rules import CentredFraming, EdgeL3Framing
+from hear_edgel3.framing.cutting import windows_of_batch
+from hear_edgel3.framing.path import NetInput, WindowPath
+from hear_edgel3.framing.rules import CentredFraming, CoveringFraming
+
+NET = NetInput("a net", 1000, takes_nothing=False, device=torch.device("cpu"))
 
 
 @settings(max_examples=60, deadline=None)
@@ -28,17 +31,18 @@ def test_a_stream_gives_the_windows_of_the_whole(
     n: int, window: int, hop: int, center: bool, block: int, group: int
 ) -> None:
     audio = torch.arange(1, n + 1, dtype=torch.float32)
-    for framing in (EdgeL3Framing(window, 1000, hop / 1000, center), CentredFraming(window, 1000, float(hop))):
+    for framing in (CoveringFraming(window, 1000, hop / 1000, center), CentredFraming(window, 1000, float(hop))):
         count = framing.count(n, Fraction(n, 1000))
         whole = torch.cat(list(windows_of_batch(audio[None], framing, count, group)))
-        groups = list(windows_of_stream(torch.split(audio, block), framing, lambda m, c=count: c, group))
+        path = WindowPath(framing, 1000, NET, lambda window: group)
+        groups = list(path.groups(torch.split(audio, block)))
         assert torch.equal(torch.cat(groups), whole)
         assert all(len(g) <= group for g in groups)
 
 
 def test_a_stream_holds_no_more_than_it_needs() -> None:
     """A hop far longer than the window: what lies between windows is dropped as it comes."""
-    framing = EdgeL3Framing(100, 1000, 600.0, True)
+    framing = CoveringFraming(100, 1000, 600.0, True)
     alive = []
 
     def blocks() -> Iterator[torch.Tensor]:
@@ -48,13 +52,13 @@ def test_a_stream_holds_no_more_than_it_needs() -> None:
             yield block
             assert sum(ref() is not None for ref in alive) < 40
 
-    groups = list(windows_of_stream(blocks(), framing, lambda n: framing.count(n, Fraction(n, 1000)), 16))
+    groups = list(WindowPath(framing, 1000, NET, lambda window: 16).groups(blocks()))
     assert torch.cat(groups)[:, -1].tolist() == [0, 600, 1200, 1800, 2400, 3000, 0]
 
 
 def test_windows_of_a_batch_are_in_order() -> None:
     audio = torch.stack([torch.arange(10.0), 100 + torch.arange(10.0)])
-    framing = EdgeL3Framing(4, 1000, 0.003, False)
+    framing = CoveringFraming(4, 1000, 0.003, False)
     found = torch.cat(list(windows_of_batch(audio, framing, 3, 2)))
     assert found[:, 0].tolist() == [0, 3, 6, 100, 103, 106]
     assert list(windows_of_batch(audio[:0], framing, 3, 2)) == []
@@ -84,7 +88,8 @@ def test_reflection_is_numpys(n_samples: int, half: int, hop: float, block: int,
     whole = list(windows_of_batch(audio, framing, count, group))
     np.testing.assert_array_equal(torch.cat(whole), expected.reshape(2 * count, -1))
     for i, clip in enumerate(audio):
-        stream = list(windows_of_stream(torch.split(clip, block), framing, lambda n: count, group))
+        path = WindowPath(framing, 1000, NetInput("a net", 1000, True, clip.device), lambda window: group)
+        stream = list(path.groups(torch.split(clip, block)))
         np.testing.assert_array_equal(torch.cat(stream), expected[i])
         assert all(len(windows) <= group for windows in stream)
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.framing.cutting import windows_of_batch
-from hear_edgel3.framing.rules import CentredFraming, EdgeL3Framing
+from hear_edgel3.framing.rules import CentredFraming, CoveringFraming
 from support import oracle
 
 
@@ -23,7 +23,7 @@ from support import oracle
 def test_edgel3_windows_equal_the_oracles(n: int, hop: float, center: bool) -> None:
     audio = np.arange(1, n + 1, dtype=np.float64)
     frames, seconds = oracle.get_frames(audio, 8000, center, hop)
-    framing = EdgeL3Framing(8000, 8000, hop, center)
+    framing = CoveringFraming(8000, 8000, hop, center)
     count = framing.count(n, Fraction(n, 8000))
     found = torch.cat(list(windows_of_batch(torch.from_numpy(audio)[None], framing, count, 4)))
     np.testing.assert_array_equal(found.numpy(), frames)
@@ -31,12 +31,12 @@ def test_edgel3_windows_equal_the_oracles(n: int, hop: float, center: bool) -> N
 
 
 def test_edgel3_counts_of_the_facts() -> None:
-    counts = [EdgeL3Framing(48000, 48000, 0.1, True).count(48000 * s, Fraction(s)) for s in (1, 2, 10)]
+    counts = [CoveringFraming(48000, 48000, 0.1, True).count(48000 * s, Fraction(s)) for s in (1, 2, 10)]
     assert counts == [6, 16, 96]
 
 
 def test_edgel3_hop_is_truncated_and_hears_is_not() -> None:
-    assert EdgeL3Framing(48000, 48000, 0.29, True).hop == 13919
+    assert CoveringFraming(48000, 48000, 0.29, True).hop == 13919
     exact = CentredFraming(48000, 48000, 290.0)
     assert [exact.start(k) + 24000 for k in (0, 1, 1000)] == [0, 13920, 13_920_000]
 
@@ -87,6 +87,6 @@ def test_centred_timestamps_stay_within_the_clip(n: int, rate: int, hop: float) 
 @pytest.mark.parametrize("hop", [0, -1, 0.0, "a", None, True, False, math.nan, math.inf, 1e-5, [0.1], 10**400])
 def test_hops_that_cannot_be(hop: object) -> None:
     with pytest.raises(InvalidOption, match="hop_size"):
-        EdgeL3Framing(8000, 8000, hop, True)  # type: ignore[arg-type]
+        CoveringFraming(8000, 8000, hop, True)  # type: ignore[arg-type]
     with pytest.raises(InvalidOption, match="hop_ms"):
         CentredFraming(8000, 8000, hop)  # type: ignore[arg-type]

@@ -69,7 +69,7 @@ import json, os, random, signal, sys, time
 import torch
 torch.set_num_threads(1)
 import hear_edgel3
-from hear_edgel3.jobs import part, plan
+from hear_edgel3.jobs import plan, worker as part
 
 def run():
     pid = os.fork()

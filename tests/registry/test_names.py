@@ -169,7 +169,7 @@ def test_looking_up_names_does_not_import_torch() -> None:
     code = f"""
 import contextlib, importlib, io, sys
 import hear_edgel3
-from hear_edgel3 import registry
+from hear_edgel3.registry import names as registry
 for name in {listed!r}:
     configuration = registry.resolve(name)
     assert configuration.embedding_size > 0 and configuration.checkpoint.n_parameters > 0

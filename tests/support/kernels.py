@@ -9,9 +9,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from hear_edgel3.engine.kernels.network import Plain
+from hear_edgel3.engine.kernels.network import FoldedNet
 from hear_edgel3.engine.kernels.settings import Settings
-from hear_edgel3.engine.kernels.shape import HALVE, KEEP, WHOLE, Place
+from hear_edgel3.engine.kernels.shape import HALVE, KEEP, WHOLE, LayerShape
 from hear_edgel3.engine.kernels.winograd import GROUP
 from hear_edgel3.families.l3.net import L3Net
 
@@ -81,19 +81,19 @@ def from_strips(strips: np.ndarray) -> np.ndarray:
     return strips.transpose(0, 3, 1, 2).reshape(channels, lanes * rows, width)
 
 
-def run_kernel(kernel: Kernel, x: np.ndarray, n_out: int, place: Place) -> np.ndarray:
+def run_kernel(kernel: Kernel, x: np.ndarray, n_out: int, shape: LayerShape) -> np.ndarray:
     """What a kernel makes of an image; whatever it may not touch, and memory it has not written, is NaN."""
     source, out, room = Guarded(x.size), Guarded(kernel.size_out), Guarded(kernel.room)
-    source.values[:] = in_strips(x, place.lanes).reshape(-1)
+    source.values[:] = in_strips(x, shape.lanes).reshape(-1)
     kernel(source.address, out.address, room.address)
     assert source.untouched()
     assert out.untouched()
     assert room.untouched()
-    np.testing.assert_array_equal(source.values, in_strips(x, place.lanes).reshape(-1))
-    if place.pool == WHOLE:
-        return out.values.reshape(-1, n_out, place.lanes).max(axis=(0, 2))
-    shrink = 2 if place.pool == HALVE else 1
-    return from_strips(out.values.reshape(n_out, place.height // shrink, place.width // shrink, place.lanes))
+    np.testing.assert_array_equal(source.values, in_strips(x, shape.lanes).reshape(-1))
+    if shape.pool == WHOLE:
+        return out.values.reshape(-1, n_out, shape.lanes).max(axis=(0, 2))
+    shrink = 2 if shape.pool == HALVE else 1
+    return from_strips(out.values.reshape(n_out, shape.height // shrink, shape.width // shrink, shape.lanes))
 
 
 def convolved(x: np.ndarray, weights: np.ndarray, bias: np.ndarray, pool: int, relu: bool) -> np.ndarray:
@@ -132,14 +132,14 @@ def small_net(final_norm: bool, density: float = 0.4, seed: int = 0, n_out: int 
     return net
 
 
-def through_plain(plain: Plain, x: np.ndarray) -> np.ndarray:
-    """A plain net in float64, layer by layer."""
+def in_float64(folded: FoldedNet, x: np.ndarray) -> np.ndarray:
+    """A folded net in float64, layer by layer."""
     results = []
     for image in x.astype(np.float64):
-        y = image[None] * plain.scale + plain.offset
-        last = len(plain.weights) - 1
-        for i, (weights, bias) in enumerate(zip(plain.weights, plain.biases, strict=True)):
-            pool = WHOLE if i == last else HALVE if plain.pooled[i] else KEEP
-            y = convolved(y, weights, bias, pool, plain.relus[i])
+        y = image[None] * folded.scale + folded.offset
+        last = len(folded.weights) - 1
+        for i, (weights, bias) in enumerate(zip(folded.weights, folded.biases, strict=True)):
+            pool = WHOLE if i == last else HALVE if folded.pooled[i] else KEEP
+            y = convolved(y, weights, bias, pool, folded.relus[i])
         results.append(y)
     return np.stack(results)

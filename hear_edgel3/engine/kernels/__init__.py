@@ -1,20 +1,21 @@
-"""The numba engine: L3 nets on the CPU, faster the more of their weights are zero.
+"""Compiled kernels, of which the numba engine makes nets: on the CPU, faster the more of the weights are zero.
 
-    compiled    numba, and a place for what it has compiled
-    vectors     the primitives that kernels are written with
-    memory      memory for them
-    place       where a layer stands
-    patches     the layout of images, explained; taking a patch of one and putting a tile into one
-    entrance    patches of the input, or of what the net's first layer makes of it
-    layer       what all kinds of layers have in common
-    direct      convolution with the weights that are not zero
-    transforms  the maths of Winograd's algorithm
-    winograd    convolution by it, for layers with few zeros
-    fourier     the Fourier transform of frames
-    spectrogram the front end
-    settings    what suits a machine
-    tuning      finding that
-    net         layers to a net, threads over images
+    jit             numba, and a folder for what it has compiled
+    simd            the primitives that kernels are written with
+    aligned         memory for them
+    shape           the shape of a layer
+    patches         the layout of images, explained; taking a patch of one and putting a tile into one
+    first_layer     patches of the input, or of what the net's first layer makes of it
+    layer           what all kinds of layers have in common
+    direct          convolution with the weights that are not zero
+    winograd_maths  the transforms of Winograd's algorithm
+    winograd        convolution by it, for layers with few zeros
+    fft             the Fourier transform of frames
+    mel             the front end: mel spectrograms in decibels
+    settings        what suits a machine
+    tuning          finding that
+    network         from layers to a net, threads over images
 
-Nothing here is imported before it is used: numba takes a third of a second.
+What nets and front ends say of themselves is in :mod:`hear_edgel3.families.kernel_description`. Nothing here is
+imported before it is used: numba takes a third of a second.
 """

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hear_edgel3.engine.kernels.first_layer import First, copy_patch
+from hear_edgel3.engine.kernels.first_layer import FirstLayer, copy_patch
 from hear_edgel3.engine.kernels.jit import kernel, part
 from hear_edgel3.engine.kernels.layer import Facts, Layer, ends_of
 from hear_edgel3.engine.kernels.patches import Output, put_tile
-from hear_edgel3.engine.kernels.shape import Place
+from hear_edgel3.engine.kernels.shape import LayerShape
 from hear_edgel3.engine.kernels.simd import (
     add_scaled,
     columns_of,
@@ -67,10 +67,10 @@ class Nonzeros(NamedTuple):
             some = weights[:, first : first + block].reshape(n_out, -1)
             number = np.count_nonzero(some, axis=1)
             order = np.argsort(number, kind="stable")
-            which, places = np.nonzero(some[order])
-            channels, taps = np.divmod(places, 9)
+            rows, columns = np.nonzero(some[order])
+            channels, taps = np.divmod(columns, 9)
             offsets.append(((channels * patch + taps // 3 * pitch + taps % 3) * lanes * 4).astype(np.int32))
-            values.append(some[order][which, places].astype(np.float32))
+            values.append(some[order][rows, columns].astype(np.float32))
             outputs.append(order)
             counts.append(number[order])
         return cls(
@@ -83,35 +83,35 @@ class Nonzeros(NamedTuple):
 
 
 class Direct(Layer):
-    """A layer of this kind.
+    """A layer that is convolved directly, with the weights that are not zero.
 
     Args:
         weights: (n_out, n_in, 3, 3) float32.
         bias: (n_out,) float32.
-        place: where it stands; its height a multiple of `rows`.
+        shape: of its input, and what becomes of its output; its height is a multiple of `rows`.
         rows: of a tile of the output that is summed up in registers.
         columns: of a tile; even where the output is halved.
         block: input channels whose patches are kept at once.
-        first: the net's first layer, if this is the second one and its input is the image.
+        first_layer: the net's first layer, if this is the second one and its input is the image.
     """
 
     def __init__(
         self,
         weights: np.ndarray,
         bias: np.ndarray,
-        place: Place,
+        shape: LayerShape,
         rows: int,
         columns: int,
         block: int,
-        first: First | None = None,
+        first_layer: FirstLayer | None = None,
     ) -> None:
         n_out, n_in = weights.shape[:2]
         block = min(block, n_in)
         patch = (rows + 2) * (columns + 2)
-        kept = Nonzeros.of(weights, block, columns + 2, patch, place.lanes)
+        nonzeros = Nonzeros.of(weights, block, columns + 2, patch, shape.lanes)
         room = block * patch + (n_out + 1) * rows * columns
-        kernel = make_kernel(rows, columns, place.lanes, place.strips)
-        super().__init__(kernel, first, weights, kept, bias, place, rows, columns, room)
+        kernel = make_kernel(rows, columns, shape.lanes, shape.strips)
+        super().__init__(kernel, first_layer, weights, nonzeros, bias, shape, rows, columns, room)
 
 
 @part
@@ -140,7 +140,8 @@ def sum_block(
         left: its first column.
     """
     n_out = to.n_channels
-    row = columns_of(like) * 4 * lanes_of(to.floor)
+    size = 4 * lanes_of(to.floor)
+    row, pitch = columns_of(like) * size, (columns_of(like) + 2) * size
     pixels = rows_of(like) * row
     for j in range(number * n_out, (number + 1) * n_out):
         o = integer_at(weights.outputs + 4 * j)
@@ -150,7 +151,7 @@ def sum_block(
         start = weights.starts + 4 * j
         for k in range(integer_at(start), integer_at(start + 4)):
             offset = integer_at(weights.offsets + 4 * k)
-            tile = add_scaled(tile, number_at(weights.values + 4 * k), patches + offset)
+            tile = add_scaled(tile, number_at(weights.values + 4 * k), patches + offset, pitch)
         if number < n_blocks - 1:
             store_tile(tile, sums + o * pixels, row)
         else:
@@ -165,10 +166,10 @@ def make_kernel(rows: int, columns: int, lanes: int, strips: int) -> Callable[..
     patch = tall * wide * size
 
     @kernel
-    def convolve(x: int, out: int, framed: int, room: int, facts: Facts, first: Any, weights: Nonzeros) -> None:
+    def convolve(x: int, out: int, framed: int, room: int, facts: Facts, first_layer: Any, weights: Nonzeros) -> None:
         zero = zeros(lanes, strips)
         like, blank = tile_of(rows, columns, zero), tile_of(1, wide, zero)
-        maps, to = ends_of(zero, facts, first, x, out, columns, framed)
+        maps, to = ends_of(zero, facts, first_layer, x, out, columns, framed)
         n_in, block = facts.n_in, weights.block
         n_blocks = (n_in + block - 1) // block
         across = (facts.width_out + columns - 1) // columns
@@ -178,7 +179,7 @@ def make_kernel(rows: int, columns: int, lanes: int, strips: int) -> Callable[..
             for b in range(n_blocks):
                 begin = b * block
                 for i in range(begin, min(begin + block, n_in)):
-                    copy_patch(blank, first, maps, i, top - 1, left - 1, tall, room + (i - begin) * patch)
+                    copy_patch(blank, first_layer, maps, i, top - 1, left - 1, tall, room + (i - begin) * patch)
                 sum_block(like, weights, b, n_blocks, room, sums, to, top, left)
 
     return convolve

@@ -58,12 +58,12 @@ def transform(zero: Any, n: int, w: Any, x: int, y: int) -> int:
                 sum_r, sum_i, less_r, less_i = ar + cr, ai + ci, ar - cr, ai - ci
                 # The others' difference comes times i.
                 more_r, more_i, turned_r, turned_i = br + dr, bi + di, di - bi, br - dr
-                place = y + (q + stride * 4 * p) * pair
-                store(sum_r + more_r, place)
-                store(sum_i + more_i, place + size)
-                _times(less_r - turned_r, less_i - turned_i, w, step * p, place + stride * pair)
-                _times(sum_r - more_r, sum_i - more_i, w, 2 * step * p, place + 2 * stride * pair)
-                _times(less_r + turned_r, less_i + turned_i, w, 3 * step * p, place + 3 * stride * pair)
+                target = y + (q + stride * 4 * p) * pair
+                store(sum_r + more_r, target)
+                store(sum_i + more_i, target + size)
+                _times(less_r - turned_r, less_i - turned_i, w, step * p, target + stride * pair)
+                _times(sum_r - more_r, sum_i - more_i, w, 2 * step * p, target + 2 * stride * pair)
+                _times(less_r + turned_r, less_i + turned_i, w, 3 * step * p, target + 3 * stride * pair)
         n, stride = quarter, 4 * stride
         x, y = y, x
     if n == 2:

@@ -67,7 +67,7 @@ def part(function: F | None = None, *, inlined: bool = False) -> F | Callable[[F
 def kernel(function: F) -> F:
     """A function to call; what it is compiled to is kept on disk."""
     made = numba.njit(**_OPTIONS)(function)
-    made._cache = _Kept(function)
+    made._cache = _DiskCache(function)
     return cast(F, made)
 
 
@@ -76,7 +76,7 @@ def kernels_folder() -> Path:
     return cache_folder() / "kernels"
 
 
-class _Kept:
+class _DiskCache:
     """What numba asks before it compiles a function, and tells after it.
 
     One file for each kernel, kind of machine and version of everything; numba's own machinery has an index besides, and

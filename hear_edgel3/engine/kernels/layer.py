@@ -1,4 +1,4 @@
-"""What all layers have in common."""
+"""What all kinds of layers have in common."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hear_edgel3.engine.kernels.aligned import addresses
-from hear_edgel3.engine.kernels.first_layer import First, framed_size, source_of
+from hear_edgel3.engine.kernels.first_layer import FirstLayer, framed_size, source_of
 from hear_edgel3.engine.kernels.jit import part
 from hear_edgel3.engine.kernels.patches import Maps, Output
-from hear_edgel3.engine.kernels.shape import Place
+from hear_edgel3.engine.kernels.shape import LayerShape
 from hear_edgel3.engine.kernels.simd import splat
 
 
@@ -40,13 +40,15 @@ class Facts(NamedTuple):
 
 
 @part
-def ends_of(zero: Any, facts: Facts, first: Any, x: int, out: int, columns: int, framed: int) -> tuple[Maps, Output]:
+def ends_of(
+    zero: Any, facts: Facts, first_layer: Any, x: int, out: int, columns: int, framed: int
+) -> tuple[Maps, Output]:
     """Where patches come from, and where tiles go.
 
     Args:
         zero: a vector of zeros.
         facts: of the layer.
-        first: the net's first layer, or None.
+        first_layer: the net's first layer, or None.
         x: address of the input.
         out: address of the output.
         columns: of the tiles.
@@ -54,7 +56,7 @@ def ends_of(zero: Any, facts: Facts, first: Any, x: int, out: int, columns: int,
     """
     floor = zero if facts.relu else splat(zero, np.float32(-np.inf))
     to = Output(out, facts.height, facts.width_out, facts.pool, floor, facts.n_out, facts.bias)
-    return source_of(zero, first, Maps(x, facts.height, facts.width), columns, framed), to
+    return source_of(zero, first_layer, Maps(x, facts.height, facts.width), columns, framed), to
 
 
 class Layer:
@@ -62,12 +64,12 @@ class Layer:
 
     Args:
         kernel: to call with the addresses of input, output, room for the image with what is around it and other room;
-            with facts, the first layer or None, and the weights.
-        first: the net's first layer, if this is the second one and its input is the image; else None.
+            with facts, the first layer or None, and the weights in the kernel's form.
+        first_layer: the net's first layer, if this is the second one and its input is the image; else None.
         weights: (n_out, n_in, 3, 3) float32.
-        kept: a named tuple of what the kernel gets of them.
+        kernel_weights: a named tuple, the form in which the kernel takes them.
         bias: (n_out,) float32.
-        place: where it stands.
+        shape: of its input, and what becomes of its output.
         rows: of the tiles of its output.
         columns: of the tiles.
         room: vectors of memory that the kernel needs, besides the image with what is around it.
@@ -80,27 +82,29 @@ class Layer:
     def __init__(
         self,
         kernel: Callable[..., None],
-        first: First | None,
+        first_layer: FirstLayer | None,
         weights: np.ndarray,
-        kept: tuple[Any, ...],
+        kernel_weights: tuple[Any, ...],
         bias: np.ndarray,
-        place: Place,
+        shape: LayerShape,
         rows: int,
         columns: int,
         room: int,
     ) -> None:
         n_out, n_in = weights.shape[:2]
-        framed = 0 if first is None else framed_size(place, columns)
+        framed = 0 if first_layer is None else framed_size(shape, columns)
         self._kernel = kernel
         bias = np.ascontiguousarray(bias, np.float32)
-        self._arrays = first, bias, kept  # which live as long as the addresses are used
-        sizes = (n_in, n_out, place.height, place.width, place.width_out)
-        facts = Facts(*sizes, place.pool, place.relu, bias.ctypes.data)
-        self._more = (facts, None if first is None else addresses(first), addresses(kept))
-        self._framed = 4 * framed * place.lanes
-        self.size_out = place.size_out(n_out, place.tiles(rows, columns))
-        self.room = (framed + room) * place.lanes
+        self._arrays = first_layer, bias, kernel_weights  # which live as long as the addresses are used
+        sizes = (n_in, n_out, shape.height, shape.width, shape.width_out)
+        facts = Facts(*sizes, shape.pool, shape.relu, bias.ctypes.data)
+        self._more = (facts, None if first_layer is None else addresses(first_layer), addresses(kernel_weights))
+        self._vector = 4 * shape.lanes  # bytes
+        self._framed = framed * self._vector
+        self.size_out = shape.size_out(n_out, shape.tiles(rows, columns))
+        self.room = (framed + room) * shape.lanes
 
     def __call__(self, x: int, out: int, room: int) -> None:
-        """Runs it; all are addresses."""
+        """Runs it; all are addresses, of memory that is aligned to a vector."""
+        assert (x | out | room) % self._vector == 0, "kernels load and store whole vectors, which must be aligned"
         self._kernel(x, out, room, room + self._framed, *self._more)

@@ -1,8 +1,8 @@
-"""The front end of the L3 family, one window at a time, in one thread.
+"""Mel spectrograms in decibels, one window at a time, in one thread.
 
-The same numbers as :class:`~hear_edgel3.families.l3.frontend.L3MelSpectrogram`, in float64 throughout: only the order
-of sums and the last bits of the logarithm differ. Torch would run several threads of its own within a
-window; where they have to share a core with other programs they wait for each other.
+The same numbers as the front end in torch gives, in float64 throughout: only the order of sums and the last bits of the
+logarithm differ. Torch would run several threads of its own within a window; where they have to share a core with other
+programs they wait for each other.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from hear_edgel3.engine.kernels.aligned import aligned
 from hear_edgel3.engine.kernels.fft import powers, roots, transform
 from hear_edgel3.engine.kernels.jit import kernel, native_lanes, part
 from hear_edgel3.engine.kernels.simd import double_zeros, load, plus_times, store
-from hear_edgel3.families.l3.frontend import AMIN, DYNAMIC_RANGE_DB, L3MelSpectrogram
+from hear_edgel3.families.kernel_description import HasKernelSpectrogram
 
 _MANTISSA, _HALF, _EXPONENT_OF_HALF = (1 << 52) - 1, 1022 << 52, 1022
 _LN2, _ROOT_HALF = math.log(2), math.sqrt(0.5)
@@ -26,27 +26,33 @@ _DB_PER_NEPER = 5 / math.log(10)
 
 
 class Spectrogram:
-    """The front end, compiled.
+    """A front end, compiled.
 
     Args:
-        frontend: which one.
+        frontend: which one; its ``n_fft`` is a power of 2, of at least 4.
+
+    Raises:
+        ValueError: the front end computes something else.
     """
 
-    def __init__(self, frontend: L3MelSpectrogram) -> None:
+    def __init__(self, frontend: HasKernelSpectrogram) -> None:
+        computes = frontend.kernel_spectrogram()
+        if computes is None:
+            raise ValueError(f"{type(frontend).__name__} does not compute mel decibels as the kernels do")
         hann, bank = frontend.constants()
-        self._frontend = frontend
+        self._computes = computes
         self._lanes = native_lanes() // 2
         self._kernel = make_kernel(self._lanes)
-        self._room = 2 * (2 * frontend.n_fft + 1) * self._lanes
+        self._room = 2 * (2 * computes.n_fft + 1) * self._lanes
         weights = bank.numpy()
-        first = np.argmax(weights != 0, axis=1)
-        behind = np.where(weights.any(axis=1), weights.shape[1] - np.argmax(weights[:, ::-1] != 0, axis=1), first)
-        places = (first.astype(np.int64), behind.astype(np.int64))
-        self._constants = (hann.numpy(), roots(frontend.n_fft), *places, np.ascontiguousarray(weights))
+        begin = np.argmax(weights != 0, axis=1)
+        behind = np.where(weights.any(axis=1), weights.shape[1] - np.argmax(weights[:, ::-1] != 0, axis=1), begin)
+        ranges = (begin.astype(np.int64), behind.astype(np.int64))  # where a band's weights are not zero
+        self._constants = (hann.numpy(), roots(computes.n_fft), *ranges, np.ascontiguousarray(weights))
 
     def size(self, n_samples: int) -> tuple[int, int]:
         """Bands and frames of the image of a window."""
-        return self._frontend.n_mels, self._frontend.n_frames(n_samples)
+        return self._computes.n_mels, self._computes.n_frames(n_samples)
 
     def __call__(self, samples: np.ndarray) -> np.ndarray:
         """The image of a window.
@@ -60,9 +66,9 @@ class Spectrogram:
         n_mels, n_frames = self.size(len(samples))
         mel = np.empty((n_mels, n_frames))
         room = aligned(self._room).view(np.float64).reshape(-1, self._lanes)
-        self._kernel(samples, self._frontend.hop_length, *self._constants, mel, room)
+        self._kernel(samples, self._computes.hop_length, *self._constants, mel, room)
         image = np.empty((n_mels, n_frames), np.float32)
-        _relative(mel, image, AMIN**2, DYNAMIC_RANGE_DB)
+        _relative(mel, image, self._computes.amin**2, self._computes.dynamic_range_db)
         return image
 
 
@@ -73,7 +79,7 @@ def make_kernel(lanes: int) -> Callable[..., None]:
 
     @kernel
     def powers_of_bands(
-        samples: Any, hop: int, hann: Any, w: Any, first: Any, behind: Any, weights: Any, mel: Any, room: Any
+        samples: Any, hop: int, hann: Any, w: Any, begins: Any, ends: Any, weights: Any, mel: Any, room: Any
     ) -> None:
         n_mels, n_frames = mel.shape
         n_fft = len(hann)
@@ -100,7 +106,7 @@ def make_kernel(lanes: int) -> Callable[..., None]:
             n = min(lanes, n_frames - begin)
             for b in range(n_mels):
                 total = zero
-                for k in range(first[b], behind[b]):
+                for k in range(begins[b], ends[b]):
                     total = plus_times(total, load(zero, power + k * size), weights[b, k])
                 store(total, sum_at)
                 for f in range(n):

@@ -140,10 +140,10 @@ def expect_tile(like: Any, to: Output, channel: int, top: int, left: int) -> Non
     rows, columns = rows_of(like), columns_of(like)
     if to.pool == HALVE:
         rows, columns = rows // 2, columns // 2
-    place, pitch = _corner(to, channel, top, left)
+    corner, pitch = _corner(to, channel, top, left)
     for r in range(rows):
         for c in range(columns):
-            expect_store(to.floor, place + r * pitch + c * size)
+            expect_store(to.floor, corner + r * pitch + c * size)
 
 
 @part(inlined=True)
@@ -162,24 +162,24 @@ def put_tile(tile: Any, to: Output, channel: int, top: int, left: int, room: int
     rows, columns = rows_of(tile), columns_of(tile)
     valid = min(columns, to.width - left)
     tile = tile_larger(tile, to.floor)
-    place, pitch = _corner(to, channel, top, left)
+    corner, pitch = _corner(to, channel, top, left)
     if to.pool == KEEP:
         if valid == columns:
-            store_tile(tile, place, pitch)
+            store_tile(tile, corner, pitch)
         else:
             store_tile(tile, room, columns * size)
             for r in range(rows):
                 for c in range(valid):
-                    store(load(to.floor, room + (r * columns + c) * size), place + r * pitch + c * size)
+                    store(load(to.floor, room + (r * columns + c) * size), corner + r * pitch + c * size)
     elif to.pool == HALVE:
         few = columns // 2
         if valid == columns:
-            store_tile(pooled(tile), place, pitch)
+            store_tile(pooled(tile), corner, pitch)
         else:
             store_tile(pooled(tile), room, few * size)
             for r in range(rows // 2):
                 for c in range(valid // 2):
-                    store(load(to.floor, room + (r * few + c) * size), place + r * pitch + c * size)
+                    store(load(to.floor, room + (r * few + c) * size), corner + r * pitch + c * size)
     else:
         most = to.floor
         if valid == columns:

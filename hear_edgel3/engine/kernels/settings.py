@@ -15,7 +15,7 @@ import llvmlite.binding
 
 from hear_edgel3.disk.atomic import atomic_write, make_folder
 from hear_edgel3.engine.kernels.jit import kernels_folder, many_registers, native_lanes
-from hear_edgel3.engine.kernels.shape import Place
+from hear_edgel3.engine.kernels.shape import LayerShape
 from hear_edgel3.engine.kernels.winograd import GROUP
 
 _log = logging.getLogger(__name__)
@@ -89,10 +89,10 @@ class Settings:
             file.write(json.dumps({"settings": asdict(self), "machine": _machine()}, indent=1).encode())
         return path
 
-    def tile(self, place: Place, density: float) -> tuple[int, int, int]:
+    def tile(self, shape: LayerShape, density: float) -> tuple[int, int, int]:
         """Rows and columns of a direct layer's tiles, and channels per block."""
-        columns = min(self.columns, key=lambda c: -(-place.width_out // c) * c)
-        patch = 4 * (columns + 2) * place.lanes * 4
+        columns = min(self.columns, key=lambda c: -(-shape.width_out // c) * c)
+        patch = 4 * (columns + 2) * shape.lanes * 4
         return 2, columns, max(1, 1024 * self.kilobytes[density >= self.sparse] // patch)
 
 

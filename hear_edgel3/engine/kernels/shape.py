@@ -1,4 +1,4 @@
-"""Where a layer stands in a net: what it gets, and what becomes of its output."""
+"""The shape of a layer: of what it gets, and of what becomes of its output."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ KEEP, HALVE, WHOLE = 0, 1, 2
 
 
 @dataclass(frozen=True)
-class Place:
-    """The surroundings of a 3 by 3 convolution.
+class LayerShape:
+    """The shape of a 3 by 3 convolution: its input, how vectors hold it, and what becomes of its output.
 
     Attributes:
         lanes: of the vectors.

@@ -4,7 +4,8 @@ A :class:`Vector` of float32 or float64 is one register (or as many as the machi
 :class:`Tile` is a fixed number of vectors that stay in registers over a loop. Both exist only inside compiled
 functions. ``+``, ``-`` and ``*`` work on vectors. Addresses are plain integers, of memory that is aligned to a vector.
 
-The lanes and counts that the primitives take must be known when a kernel is compiled: literals or closure variables.
+Numbers of lanes, rows and columns that the primitives take must be known when a kernel is compiled: literals or closure
+variables. :func:`_primitive` explains how.
 LLVM turns all of this into AVX-512, AVX2, SSE or NEON code, whatever the machine has.
 """
 
@@ -26,9 +27,9 @@ _BYTES = 4
 
 
 class Vector(types.Type):  # type: ignore[misc]
-    """Type of float32 lanes, or of float64 ones.
+    """Type of a vector of float32 lanes, or of float64 ones.
 
-    The lanes of one image are its strips; those of several images lie one behind the other.
+    Each image has as many lanes as it has strips; the lanes of several images lie one behind the other.
     """
 
     def __init__(self, lanes: int, strips: int, double: bool = False) -> None:
@@ -40,22 +41,23 @@ class Vector(types.Type):  # type: ignore[misc]
         """What LLVM calls it."""
         return ir.VectorType(_DOUBLE if self.double else _FLOAT, self.lanes)
 
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.lanes * _BYTES * (2 if self.double else 1)
+
 
 class Tile(types.Type):  # type: ignore[misc]
-    """Type of some rows and columns of vectors."""
+    """Type of some rows and columns of vectors of one type."""
 
-    def __init__(self, rows: int, columns: int, lanes: int, strips: int) -> None:
-        self.rows, self.columns, self.lanes, self.strips = rows, columns, lanes, strips
-        super().__init__(name=f"Tile({rows}, {columns}, {lanes}, {strips})")
+    def __init__(self, rows: int, columns: int, vector: Vector) -> None:
+        self.rows, self.columns, self.vector = rows, columns, vector
+        super().__init__(name=f"Tile({rows}, {columns}, {vector.name})")
 
     @property
     def count(self) -> int:
         """How many vectors."""
         return self.rows * self.columns
-
-
-def _vector(lanes: int) -> ir.VectorType:
-    return ir.VectorType(_FLOAT, lanes)
 
 
 @register_model(Vector)
@@ -67,28 +69,19 @@ class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
 @register_model(Tile)
 class _TileModel(models.PrimitiveModel):  # type: ignore[misc]
     def __init__(self, dmm: Any, fe_type: Tile) -> None:
-        super().__init__(dmm, fe_type, ir.ArrayType(_vector(fe_type.lanes), fe_type.count))
+        super().__init__(dmm, fe_type, ir.ArrayType(fe_type.vector.code, fe_type.count))
 
 
 def _at(b: Any, address: Any, offset: int = 0) -> Any:
     return b.add(address, ir.Constant(_INT64, offset)) if offset else address
 
 
-def _size(vector: ir.VectorType) -> int:
-    """Bytes of a vector."""
-    return int(vector.count) * _BYTES * (2 if vector.element == _DOUBLE else 1)
+def _load(b: Any, address: Any, vector: Vector) -> Any:
+    return b.load(b.inttoptr(address, vector.code.as_pointer()), align=vector.size)
 
 
-def _load_as(b: Any, address: Any, vector: ir.VectorType) -> Any:
-    return b.load(b.inttoptr(address, vector.as_pointer()), align=_size(vector))
-
-
-def _load(b: Any, address: Any, lanes: int) -> Any:
-    return _load_as(b, address, _vector(lanes))
-
-
-def _store(b: Any, value: Any, address: Any) -> None:
-    b.store(value, b.inttoptr(address, value.type.as_pointer()), align=_size(value.type))
+def _store(b: Any, value: Any, address: Any, vector: Vector) -> None:
+    b.store(value, b.inttoptr(address, value.type.as_pointer()), align=vector.size)
 
 
 def _splat(b: Any, scalar: Any, lanes: int) -> Any:
@@ -108,6 +101,7 @@ def _multiply_add(b: Any, x: Any, y: Any, z: Any) -> Any:
 
 
 def _larger(b: Any, x: Any, y: Any) -> Any:
+    # One instruction. Where one of them is NaN, or both are equal, it gives y.
     return b.select(b.fcmp_ordered(">", x, y), x, y)
 
 
@@ -122,18 +116,36 @@ def _joined(b: Any, vectors: Sequence[Any]) -> Any:
     return tile
 
 
-def _primitive(function: Callable[..., tuple[Any, Callable[..., Any]]]) -> Any:
-    """An intrinsic whose integer literals arrive as ints; `function` returns its result's type and its code."""
+def _suits(kind: Any, annotation: Any) -> bool:
+    """Whether what numba knows of an argument suits a primitive's parameter."""
+    if annotation is int:
+        return isinstance(kind, types.IntegerLiteral)
+    return annotation is Any or isinstance(kind, annotation)
 
-    def typing(_context: Any, *types_of: Any) -> Any:
-        values = [t.literal_value if isinstance(t, types.IntegerLiteral) else t for t in types_of]
-        try:
-            result, code = function(*values)
-        except (TypeError, AttributeError):  # a count that is not known, or no vector: numba says what it was given
+
+def _primitive(function: Callable[..., tuple[Any, Callable[..., Any]]]) -> Any:
+    """An intrinsic: a function that kernels call, and that writes LLVM code where it is called.
+
+    The trick is that counts are a part of types. A tile of 4 by 6 vectors is another type than one of 2 by 6, and which
+    one comes out of ``tile_of(rows, columns, vector)`` must be known when the call is typed, before there are values.
+    numba can give an integer a type of its own, ``Literal[int](4)``, if it is written out or comes from a closure; with
+    ``prefer_literal`` it tries these types first. So parameters say what they are by their annotations:
+
+    - ``int``: an integer that is known; `function` is given the integer itself.
+    - ``Vector``, ``Tile``: one of those; `function` is given its type, which knows lanes, rows and columns.
+    - ``Any``: an address or a number, known or not; `function` has no use for what it is given.
+
+    `function` runs while numba types a call, and returns the type of the result and what writes its code: called with
+    LLVM's builder and a value for each argument. Where an argument does not suit, the call has no type, and numba's
+    error says what was given; whatever `function` itself raises is a bug in it, and is not caught.
+    """
+    parameters = list(inspect.signature(function, eval_str=True).parameters.values())
+
+    def typing(_context: Any, *kinds: Any) -> Any:
+        if not all(_suits(kind, p.annotation) for kind, p in zip(kinds, parameters, strict=True)):
             return None
-        # An address that happens to be a literal is an integer like others.
-        kinds = [t if isinstance(t, (Vector, Tile)) else types.unliteral(t) for t in types_of]
-        kinds = [t if isinstance(t, types.IntegerLiteral) else k for t, k in zip(types_of, kinds, strict=True)]
+        known = [kind.literal_value if isinstance(kind, types.IntegerLiteral) else kind for kind in kinds]
+        result, code = function(*known)
 
         def generate(context: Any, builder: Any, sig: Any, arguments: Any) -> Any:
             made = code(builder, *arguments)
@@ -142,7 +154,6 @@ def _primitive(function: Callable[..., tuple[Any, Callable[..., Any]]]) -> Any:
         return result(*kinds), generate
 
     # numba reads the arguments' names from the signature, which has the context in front.
-    parameters = inspect.signature(function).parameters.values()
     context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     typing.__signature__ = inspect.Signature([context, *parameters])  # type: ignore[attr-defined]
     typing.__name__, typing.__qualname__, typing.__doc__ = function.__name__, function.__qualname__, function.__doc__
@@ -150,19 +161,19 @@ def _primitive(function: Callable[..., tuple[Any, Callable[..., Any]]]) -> Any:
 
 
 @_primitive
-def load(like: Any, address: Any) -> Any:
+def load(like: Vector, address: Any) -> Any:
     """The vector at an address, of another one's kind."""
-    return like, lambda b, _, a: _load_as(b, a, like.code)
+    return like, lambda b, _, a: _load(b, a, like)
 
 
 @_primitive
-def store(vector: Any, address: Any) -> Any:
+def store(vector: Vector, address: Any) -> Any:
     """Writes a vector."""
-    return types.void, lambda b, v, a: _store(b, v, a)
+    return types.void, lambda b, v, a: _store(b, v, a, vector)
 
 
 @_primitive
-def expect_store(like: Any, address: Any) -> Any:
+def expect_store(like: Vector, address: Any) -> Any:
     """Has the memory of a vector fetched, to write one there of another one's kind soon; it need not exist."""
 
     def code(b: Any, _: Any, a: Any) -> None:
@@ -176,44 +187,45 @@ def expect_store(like: Any, address: Any) -> Any:
 
 
 @_primitive
-def lanes_of(vector: Any) -> Any:
+def lanes_of(vector: Vector) -> Any:
     """How many lanes a vector has."""
     return types.int64, lambda b, _: ir.Constant(_INT64, vector.lanes)
 
 
 @_primitive
-def zeros(lanes: Any, strips: Any) -> Any:
+def zeros(lanes: int, strips: int) -> Any:
     """A vector of zeros, for images of so many strips each."""
-    return Vector(lanes, strips), lambda b, _l, _s: ir.Constant(_vector(lanes), [0.0] * lanes)
+    kind = Vector(lanes, strips)
+    return kind, lambda b, _l, _s: ir.Constant(kind.code, [0.0] * lanes)
 
 
 @_primitive
-def double_zeros(lanes: Any) -> Any:
+def double_zeros(lanes: int) -> Any:
     """A vector of float64 zeros."""
     kind = Vector(lanes, lanes, double=True)
     return kind, lambda b, _: ir.Constant(kind.code, [0.0] * lanes)
 
 
 @_primitive
-def splat(like: Any, scalar: Any) -> Any:
+def splat(like: Vector, scalar: Any) -> Any:
     """A number of a vector's kind in all lanes, as many as the vector has."""
     return like, lambda b, _, x: _splat(b, x, like.lanes)
 
 
 @_primitive
-def larger(x: Any, y: Any) -> Any:
+def larger(x: Vector, y: Vector) -> Any:
     """The larger of two vectors, lane by lane."""
     return x, lambda b, v, w: _larger(b, v, w)
 
 
 @_primitive
-def plus_times(z: Any, x: Any, number: Any) -> Any:
+def plus_times(z: Vector, x: Vector, number: Any) -> Any:
     """Adds x times a number of their kind to z, rounded once where the machine can."""
     return z, lambda b, v, w, n: _multiply_add(b, w, _splat(b, n, z.lanes), v)
 
 
 @_primitive
-def from_lane_before(vector: Any) -> Any:
+def from_lane_before(vector: Vector) -> Any:
     """Each lane gets what the lane before it had; the first one of each image gets 0."""
     lanes, strips = vector.lanes, vector.strips
     order = ir.Constant(ir.VectorType(_INT32, lanes), [i - 1 if i % strips else lanes for i in range(lanes)])
@@ -221,7 +233,7 @@ def from_lane_before(vector: Any) -> Any:
 
 
 @_primitive
-def from_lane_behind(vector: Any) -> Any:
+def from_lane_behind(vector: Vector) -> Any:
     """Each lane gets what the lane behind it had; the last one of each image gets 0."""
     lanes, strips = vector.lanes, vector.strips
     order = ir.Constant(ir.VectorType(_INT32, lanes), [i + 1 if (i + 1) % strips else lanes for i in range(lanes)])
@@ -229,91 +241,87 @@ def from_lane_behind(vector: Any) -> Any:
 
 
 @_primitive
-def tile_of(rows: Any, columns: Any, vector: Any) -> Any:
+def tile_of(rows: int, columns: int, vector: Vector) -> Any:
     """A tile with the same vector everywhere."""
-    return Tile(rows, columns, vector.lanes, vector.strips), lambda b, _r, _c, v: _joined(b, [v] * (rows * columns))
+    return Tile(rows, columns, vector), lambda b, _r, _c, v: _joined(b, [v] * (rows * columns))
 
 
 @_primitive
-def filled(like: Any, vector: Any) -> Any:
+def filled(like: Tile, vector: Vector) -> Any:
     """A tile of another one's shape, with the same vector everywhere."""
     return like, lambda b, _, v: _joined(b, [v] * like.count)
 
 
 @_primitive
-def load_tile(like: Any, address: Any) -> Any:
+def load_tile(like: Tile, address: Any) -> Any:
     """A tile of another one's shape, whose vectors lie one behind the other."""
-    size = like.lanes * _BYTES
-    return like, lambda b, _, a: _joined(b, [_load(b, _at(b, a, i * size), like.lanes) for i in range(like.count)])
+    vector = like.vector
+    return like, lambda b, _, a: _joined(b, [_load(b, _at(b, a, i * vector.size), vector) for i in range(like.count)])
 
 
 @_primitive
-def store_tile(tile: Any, address: Any, stride: Any) -> Any:
+def store_tile(tile: Tile, address: Any, stride: Any) -> Any:
     """Writes a tile; its rows begin `stride` bytes apart, a row's vectors lie one behind the other."""
-    size = tile.lanes * _BYTES
 
     def code(b: Any, t: Any, a: Any, s: Any) -> None:
         vectors = _parts(b, t)
         for r in range(tile.rows):
             row = b.add(a, b.mul(s, ir.Constant(_INT64, r)))
             for c in range(tile.columns):
-                _store(b, vectors[r * tile.columns + c], _at(b, row, c * size))
+                _store(b, vectors[r * tile.columns + c], _at(b, row, c * tile.vector.size), tile.vector)
 
     return types.void, code
 
 
 @_primitive
-def rows_of(tile: Any) -> Any:
+def rows_of(tile: Tile) -> Any:
     """A tile's rows."""
     return types.int64, lambda b, _: ir.Constant(_INT64, tile.rows)
 
 
 @_primitive
-def columns_of(tile: Any) -> Any:
+def columns_of(tile: Tile) -> Any:
     """A tile's columns."""
     return types.int64, lambda b, _: ir.Constant(_INT64, tile.columns)
 
 
 @_primitive
-def lanes_of_tile(tile: Any) -> Any:
+def lanes_of_tile(tile: Tile) -> Any:
     """How many lanes a tile's vectors have."""
-    return types.int64, lambda b, _: ir.Constant(_INT64, tile.lanes)
+    return types.int64, lambda b, _: ir.Constant(_INT64, tile.vector.lanes)
 
 
 @_primitive
-def add_scaled(tile: Any, scalar: Any, address: Any) -> Any:
-    """Adds to each vector of a tile a float32 times the vector at its place in memory.
+def add_scaled(tile: Tile, scalar: Any, address: Any, pitch: Any) -> Any:
+    """Adds to each vector of a tile a float32 times the vector that belongs to it in memory.
 
-    That is a patch of two more columns than the tile, of which the address is the first vector to take.
+    That memory is a patch, of which the address is the first vector to take; its rows begin `pitch` bytes apart.
     """
-    size, pitch = tile.lanes * _BYTES, tile.columns + 2
 
-    def code(b: Any, t: Any, x: Any, a: Any) -> Any:
-        factor = _splat(b, x, tile.lanes)
-        places = [(r * pitch + c) * size for r in range(tile.rows) for c in range(tile.columns)]
-        return _joined(
-            b,
-            [
-                _multiply_add(b, factor, _load(b, _at(b, a, p), tile.lanes), o)
-                for p, o in zip(places, _parts(b, t), strict=True)
-            ],
-        )
+    def code(b: Any, t: Any, x: Any, a: Any, p: Any) -> Any:
+        factor, old, new = _splat(b, x, tile.vector.lanes), _parts(b, t), []
+        for r in range(tile.rows):
+            row = b.add(a, b.mul(p, ir.Constant(_INT64, r)))
+            for c in range(tile.columns):
+                there = _load(b, _at(b, row, c * tile.vector.size), tile.vector)
+                new.append(_multiply_add(b, factor, there, old[r * tile.columns + c]))
+        return _joined(b, new)
 
     return tile, code
 
 
 @_primitive
-def add_outer(tile: Any, scalars: Any, vectors: Any) -> Any:
+def add_outer(tile: Tile, scalars: Any, vectors: Any) -> Any:
     """Adds to tile[i, j] the i-th float32 at one address times the j-th vector at another."""
-    size = tile.lanes * _BYTES
+    vector = tile.vector
 
     def code(b: Any, t: Any, s: Any, a: Any) -> Any:
         old = _parts(b, t)
-        right = [_load(b, _at(b, a, j * size), tile.lanes) for j in range(tile.columns)]
+        right = [_load(b, _at(b, a, j * vector.size), vector) for j in range(tile.columns)]
         new = []
         for i in range(tile.rows):
             scalar = b.load(b.inttoptr(_at(b, s, i * _BYTES), _FLOAT.as_pointer()))
-            factor = _splat(b, scalar, tile.lanes)
+            factor = _splat(b, scalar, vector.lanes)
             new += [_multiply_add(b, factor, right[j], old[i * tile.columns + j]) for j in range(tile.columns)]
         return _joined(b, new)
 
@@ -321,25 +329,25 @@ def add_outer(tile: Any, scalars: Any, vectors: Any) -> Any:
 
 
 @_primitive
-def tile_larger(tile: Any, vector: Any) -> Any:
-    """The larger of each vector of a tile and one vector."""
-    return tile, lambda b, t, v: _joined(b, [_larger(b, x, v) for x in _parts(b, t)])
+def tile_larger(tile: Tile, vector: Vector) -> Any:
+    """The larger of each vector of a tile and one vector, lane by lane; where the tile is NaN, NaN."""
+    return tile, lambda b, t, v: _joined(b, [_larger(b, v, x) for x in _parts(b, t)])
 
 
 @_primitive
-def tile_plus(tile: Any, vector: Any) -> Any:
+def tile_plus(tile: Tile, vector: Vector) -> Any:
     """A tile with a vector added to each of its own."""
     return tile, lambda b, t, v: _joined(b, [b.fadd(x, v) for x in _parts(b, t)])
 
 
 @_primitive
-def tile_plus_tile(tile: Any, other: Any) -> Any:
+def tile_plus_tile(tile: Tile, other: Tile) -> Any:
     """The sum of two tiles of a shape."""
     return tile, lambda b, t, o: _joined(b, [b.fadd(x, y) for x, y in zip(_parts(b, t), _parts(b, o), strict=True)])
 
 
 @_primitive
-def pooled(tile: Any) -> Any:
+def pooled(tile: Tile) -> Any:
     """The largest of each 2 by 2 vectors of a tile; an odd last column is left out."""
     columns = tile.columns // 2
 
@@ -353,11 +361,11 @@ def pooled(tile: Any) -> Any:
                 new.append(_larger(b, _larger(b, v[i], v[i + 1]), _larger(b, v[j], v[j + 1])))
         return _joined(b, new)
 
-    return Tile(tile.rows // 2, columns, tile.lanes, tile.strips), code
+    return Tile(tile.rows // 2, columns, tile.vector), code
 
 
 @_primitive
-def largest(tile: Any) -> Any:
+def largest(tile: Tile) -> Any:
     """The largest of a tile's vectors, lane by lane."""
 
     def code(b: Any, t: Any) -> Any:
@@ -367,7 +375,7 @@ def largest(tile: Any) -> Any:
             vectors = [_larger(b, vectors[i], vectors[i + 1]) for i in range(0, len(vectors) - 1, 2)] + odd
         return vectors[0]
 
-    return Vector(tile.lanes, tile.strips), code
+    return tile.vector, code
 
 
 @_primitive
@@ -383,7 +391,7 @@ def integer_at(address: Any) -> Any:
 
 
 def _binary(function: Any, code: Callable[[Any, Any, Any], Any]) -> None:
-    """Teaches numba an operator on vectors."""
+    """Teaches numba an operator on two vectors of one type; a number must be made a vector by :func:`splat` first."""
 
     @infer_global(function)
     class _Template(AbstractTemplate):  # type: ignore[misc]

@@ -11,12 +11,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hear_edgel3.engine.kernels.jit import native_lanes
-from hear_edgel3.engine.kernels.network import Plain, net_for
+from hear_edgel3.engine.kernels.network import net_for
 from hear_edgel3.engine.kernels.settings import Settings
-from hear_edgel3.families.l3.net import POOLED
+from hear_edgel3.families.kernel_description import FoldedNet
 
-# The image of a 48 kHz window, and the channels of its net.
+# What is measured: an L3 net for 48 kHz windows. The size of its images, its channels, and the convolutions (counted
+# from 0) that pooling follows.
 _HEIGHT, _WIDTH = 256, 199
+_POOLED = (1, 3, 5)
 _CHANNELS = (1, 64, 64, 128, 128, 256, 256, 512, 512)
 # Densities that stand for very sparse, sparse and dense nets.
 _VERY_SPARSE, _SPARSE, _DENSE = 0.0455, 0.13, 1.0
@@ -47,15 +49,15 @@ def tune(start: Settings, say: Callable[[str], None], repeats: int = 7, height: 
 
     Args:
         start: settings to begin with.
-        say: called with lines about what is going on.
+        say: called with lines for people about what is being measured.
         repeats: measurements of each candidate, of which the median counts.
         height: rows of the images.
     """
     image = np.random.RandomState(0).randn(1, height, _WIDTH).astype(np.float32)
-    plains = {density: _net(density) for density in (_VERY_SPARSE, _SPARSE, _DENSE)}
+    folded_nets = {density: _net(density) for density in (_VERY_SPARSE, _SPARSE, _DENSE)}
 
     def fastest(what: str, density: float, candidates: Mapping[object, Settings]) -> Settings:
-        times = _times({str(key): (plains[density], s) for key, s in candidates.items()}, image, repeats)
+        times = _times({str(key): (folded_nets[density], s) for key, s in candidates.items()}, image, repeats)
         here = next(iter(candidates))  # the settings so far
         best = min(candidates, key=lambda key: times[str(key)])
         if times[str(best)] > _WORTH * times[str(here)]:
@@ -86,12 +88,14 @@ def tune(start: Settings, say: Callable[[str], None], repeats: int = 7, height: 
     found = replace(found, dense=_threshold(found, image, repeats))
     say(f"density from which layers are dense: {found.dense:.2f}")
     # Once more side by side: what seemed faster by chance is not kept.
-    both = {name: (density, s) for density in plains for name, s in ((f"b{density}", start), (f"a{density}", found))}
-    times = _times({name: (plains[density], s) for name, (density, s) in both.items()}, image, repeats)
-    if sum(times[f"a{d}"] / times[f"b{d}"] for d in plains) > len(plains) * _WORTH_IN_ALL:
+    both = {
+        name: (density, s) for density in folded_nets for name, s in ((f"b{density}", start), (f"a{density}", found))
+    }
+    times = _times({name: (folded_nets[density], s) for name, (density, s) in both.items()}, image, repeats)
+    if sum(times[f"a{d}"] / times[f"b{d}"] for d in folded_nets) > len(folded_nets) * _WORTH_IN_ALL:
         say("nothing is faster than before")
-        found, times = start, {**times, **{f"a{d}": times[f"b{d}"] for d in plains}}
-    kinds = {f"{100 * (1 - d):.4g} % zeros": d for d in plains}
+        found, times = start, {**times, **{f"a{d}": times[f"b{d}"] for d in folded_nets}}
+    kinds = {f"{100 * (1 - d):.4g} % zeros": d for d in folded_nets}
     return Tuned(
         found,
         {kind: 1000 * times[f"b{d}"] for kind, d in kinds.items()},
@@ -100,7 +104,7 @@ def tune(start: Settings, say: Callable[[str], None], repeats: int = 7, height: 
 
 
 def _with_kilobytes(settings: Settings, i: int) -> dict[object, Settings]:
-    """The settings, and those with another size at place i."""
+    """The settings, and those with another i-th number of kilobytes."""
     low, high = settings.kilobytes
     now = settings.kilobytes[i]
     options = dict.fromkeys((now, *_KILOBYTES))
@@ -116,7 +120,7 @@ def _threshold(settings: Settings, image: np.ndarray, repeats: int) -> float:
     return float(np.clip((times["winograd"] - offset) / max(slope, 1e-9), 0.05, 0.9))
 
 
-def _net(density: float) -> Plain:
+def _net(density: float) -> FoldedNet:
     """An L3 net with random weights, of which so many are not zero."""
     rs = np.random.RandomState(0)
     weights = []
@@ -125,16 +129,16 @@ def _net(density: float) -> Plain:
         weights.append((some * (rs.rand(*some.shape) < (1 if n_in == 1 else density))).astype(np.float32))
     n = len(weights)
     biases = [np.zeros(len(w), np.float32) for w in weights]
-    return Plain(1, 0, weights, biases, [i in POOLED for i in range(n)], [i < n - 1 for i in range(n)])
+    return FoldedNet(1, 0, weights, biases, [i in _POOLED for i in range(n)], [i < n - 1 for i in range(n)])
 
 
-def _times(nets: Mapping[str, tuple[Plain, Settings]], image: np.ndarray, repeats: int) -> dict[str, float]:
+def _times(nets: Mapping[str, tuple[FoldedNet, Settings]], image: np.ndarray, repeats: int) -> dict[str, float]:
     """Median seconds of CPU time for an image of each, measured in turns; images share vectors."""
     made = {}
-    for name, (plain, settings) in nets.items():
-        net = net_for(plain, image.shape[1], image.shape[2], native_lanes(), settings)
+    for name, (folded, settings) in nets.items():
+        net = net_for(folded, image.shape[1], image.shape[2], native_lanes(), settings)
         assert net is not None, "images of a height that can be shared out"
-        made[name] = (net, np.repeat(image, net.most, axis=0))
+        made[name] = (net, np.repeat(image, net.most_images, axis=0))
     taken: dict[str, list[float]] = {name: [] for name in made}
     for round_ in range(repeats + 1):
         for name, (net, images) in made.items():

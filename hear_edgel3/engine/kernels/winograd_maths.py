@@ -1,9 +1,9 @@
 """The transforms of Winograd's algorithm: of weights, of patches, and back to tiles.
 
 Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016: for a tile of R by C pixels a patch of
-R + 2 by C + 2 is transformed (B^T d B), multiplied with the transformed weights (G g G^T) at each of its places, summed
-over the input channels, and transformed back (A^T m A). In one direction that is Cook's and Toom's algorithm: patch and
-weights are polynomials, of which the product is known from its values at some points.
+R + 2 by C + 2 is transformed (B^T d B), multiplied with the transformed weights (G g G^T) at each of its positions,
+summed over the input channels, and transformed back (A^T m A). In one direction that is Cook's and Toom's algorithm:
+patch and weights are polynomials, of which the product is known from its values at some points.
 
 The points decide how much is rounded off: 0 and +-1 for 2 pixels; 0, +-5/8 and +-3/2 for 4, where the usual +-1 and
 +-2 lose twice as much; 0, +-1/2, +-1 and +-2 for 6; each time infinity besides.
@@ -50,10 +50,10 @@ def transformed(weights: np.ndarray, rows: int, columns: int, group: int, block:
         block: outputs at once in registers; group is a multiple of it.
 
     Returns:
-        (n_out / group, places, group / block, n_in, block) float32.
+        (n_out / group, positions, group / block, n_in, block) float32.
     """
     n_out, n_in = weights.shape[:2]
-    both = np.kron(_BY_SIZE[rows], _BY_SIZE[columns])  # (places, 9)
+    both = np.kron(_BY_SIZE[rows], _BY_SIZE[columns])  # (positions, 9)
     found = np.empty((n_out // group, len(both), group // block, n_in, block), np.float32)
     for one, some in zip(found, weights.reshape(len(found), group // block, block, n_in, 9), strict=True):
         one.reshape(len(both), -1)[:] = both @ some.transpose(3, 0, 2, 1).reshape(9, -1).astype(np.float64)
@@ -178,8 +178,8 @@ def patch_into(
         columns: of the tile; the patch has two more.
         patch: its address.
         pitch: bytes from one of its rows to the next.
-        target: address of the result's first place.
-        stride: bytes from a place to the next.
+        target: address of the result's first position.
+        stride: bytes from a position to the next.
         between: address of BETWEEN vectors to work in.
     """
     size = 4 * lanes_of(zero)
@@ -192,14 +192,14 @@ def patch_into(
 
 @part(inlined=True)
 def tile_back(zero: Any, rows: int, columns: int, source: int, stride: int, tile: int, between: int) -> None:
-    """A^T m A of the sums of products at all places.
+    """A^T m A of the sums of products at all positions.
 
     Args:
         zero: a vector of zeros.
         rows: of the tile.
         columns: of the tile.
-        source: address of the first place.
-        stride: bytes from a place to the next.
+        source: address of the first position.
+        stride: bytes from a position to the next.
         tile: address of rows * columns vectors, the result.
         between: address of BETWEEN vectors to work in.
     """

@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from hear_edgel3.families.kernel_description import MelDecibels
+
 AMIN = 1e-10
 DYNAMIC_RANGE_DB = 80.0
 
@@ -59,6 +61,12 @@ class L3MelSpectrogram(nn.Module):
     def n_frames(self, n_samples: int) -> int:
         """Frames in a window of ``n_samples``: one per started hop ("same" padding)."""
         return -(-n_samples // self.hop_length)
+
+    def kernel_spectrogram(self) -> MelDecibels | None:
+        """What it computes, for compiled kernels; None for a subclass, which may compute something else."""
+        if type(self) is not L3MelSpectrogram:
+            return None
+        return MelDecibels(self.sample_rate, self.n_fft, self.hop_length, self.n_mels, AMIN, DYNAMIC_RANGE_DB)
 
     def constants(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The DFT window (n_fft,) and the mel bank (n_mels, n_fft // 2 + 1), both float64, on the CPU."""

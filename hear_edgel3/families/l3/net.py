@@ -9,9 +9,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from hear_edgel3.families.kernel_description import FoldedNet
 
 # Keras' BatchNormalization defaults; its momentum of 0.99 is 0.01 in torch's terms.
 _BN_EPS = 1e-3
@@ -27,7 +30,12 @@ class L3Net(nn.Module):
         channels: output channels of the eight convolutions; the last is the embedding size.
         final_norm: whether batch norm and ReLU follow the last convolution too (SEA) or not (sparse L3, whose
             embeddings can therefore be negative).
+
+    Attributes:
+        example_shape: mel bands and frames of an image to trace the net with; it takes others too.
     """
+
+    example_shape = (64, 50)
 
     def __init__(self, channels: Sequence[int], final_norm: bool) -> None:
         super().__init__()
@@ -78,6 +86,19 @@ class L3Net(nn.Module):
         The result shares no tensor with this net and is in channels_last, the faster layout on CPUs.
         """
         return FoldedL3(self)
+
+    def kernel_layers(self) -> FoldedNet:
+        """The folded net as arrays, for compiled kernels; they share no memory with this net."""
+        folded = self.folded()
+        convs = [conv for conv in folded.convs if isinstance(conv, nn.Conv2d)]
+        return FoldedNet(
+            float(folded.scale),
+            float(folded.offset),
+            [np.ascontiguousarray(conv.weight.numpy()) for conv in convs],
+            [conv.bias.numpy().copy() for conv in convs if conv.bias is not None],
+            [i in POOLED for i in range(len(convs))],
+            [i < folded.n_relu for i in range(len(convs))],
+        )
 
 
 class FoldedL3(nn.Module):

@@ -8,7 +8,8 @@ Extractors", EUSIPCO 2023. Parameter names are upstream's (EfficientAT ``models/
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -102,6 +103,11 @@ class MobileNetV3(nn.Module):
         _initialise(self)
         self.select((self.last_output,) if outputs is None else outputs, pooling)
 
+    @property
+    def example_shape(self) -> tuple[int, int]:
+        """Mel bands and frames of an image to trace the net with."""
+        return self.n_mels, 101
+
     def _blocks(self, se_agg: str) -> nn.Sequential:
         layers: list[nn.Module] = [_conv(1, self.layout.first, 3, True, stride=2)]
         for number, block in enumerate(self.layout.blocks, 1):
@@ -158,6 +164,23 @@ class MobileNetV3(nn.Module):
             if problem is not None:
                 raise ValueError(problem)
         self.outputs, self.pooling = tuple(outputs), pooling
+
+    @contextmanager
+    def adding(self, *names: str) -> Iterator[None]:
+        """Makes it put out further features behind the chosen ones, for as long as the block runs.
+
+        Args:
+            names: as ``outputs`` in the class.
+
+        Raises:
+            ValueError: the net has no such feature.
+        """
+        chosen = self.outputs
+        self.select((*chosen, *names), self.pooling)
+        try:
+            yield
+        finally:
+            self.select(chosen, self.pooling)
 
     @property
     def variant(self) -> tuple[object, ...]:

@@ -15,8 +15,7 @@ import numpy as np
 import torch
 
 import hear_edgel3
-from hear_edgel3.extractor import complexity
-from hear_edgel3.extractor.extractor import Extractor
+from hear_edgel3.extractor.extractor import Extractor, complexity
 from hear_edgel3.families.mobilenetv3.frontend import MobileNetV3MelSpectrogram
 from hear_edgel3.families.schema import Configuration
 from hear_edgel3.framing.rules import CentredFraming
