@@ -11,8 +11,9 @@ Importing this package is cheap and silent; torch is imported when something tha
 import importlib as _importlib
 
 from hear_edgel3._version import __version__ as __version__
+from hear_edgel3.errors import UnknownConfiguration as _UnknownConfiguration
 from hear_edgel3.hear import install_finder as _install_finder
-from hear_edgel3.registry.names import find as _find
+from hear_edgel3.registry.names import by_name as _by_name
 from hear_edgel3.registry.names import list_configurations
 
 _LAZY = {
@@ -47,9 +48,13 @@ _install_finder()
 def __getattr__(name: str) -> object:
     if name in _LAZY:
         return getattr(_importlib.import_module(_LAZY[name]), name)
-    if name in ("custom", "edgel3", "errors") or _find(name) is not None:
-        return _importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in ("custom", "edgel3"):
+        try:
+            _by_name(name)
+        except _UnknownConfiguration as error:
+            near = "" if name.startswith("_") else f": {error}"
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}{near}") from None
+    return _importlib.import_module(f"{__name__}.{name}")
 
 
 def __dir__() -> list[str]:

@@ -92,6 +92,11 @@ class MissingExtra(HearEdgeL3Error, ImportError):
         self.extra = extra
 
 
+# What one of many inputs may raise while the next one may well succeed: torch says with a plain RuntimeError that a
+# device is out of memory.
+INPUT_ERRORS = (HearEdgeL3Error, RuntimeError, MemoryError)
+
+
 def check_positive(value: object, name: str, unit: str) -> float:
     """Checks an option that is a length of time, or the like.
 

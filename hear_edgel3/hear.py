@@ -31,10 +31,11 @@ class ConfigurationFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """The spec of a configuration's module; None for other packages' modules.
+        """The spec of a configuration's module; None for other modules.
 
         Raises:
-            ModuleNotFoundError: a module of this package that is no configuration, with near names.
+            ModuleNotFoundError: an import statement names a module of this package that is no configuration; the
+                message has near names. Whoever only asks (``importlib.util.find_spec``) gets None, as of any finder.
         """
         package, _, name = fullname.rpartition(".")
         if package != _PACKAGE or name.startswith("_"):
@@ -42,6 +43,8 @@ class ConfigurationFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         try:
             registry.by_name(name)
         except UnknownConfiguration as error:
+            if not _is_importing():
+                return None
             raise ModuleNotFoundError(f"No module named {fullname!r}: {error}", name=fullname) from error
         return importlib.machinery.ModuleSpec(fullname, self, origin="the registry of configurations")
 
@@ -76,6 +79,20 @@ class ConfigurationFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             "get_scene_embeddings": get_scene_embeddings,
         }
         module.__dict__.update(contents, __all__=list(contents))
+
+
+def _is_importing() -> bool:
+    """Whether a finder is asked by an import, not by somebody who wants to know what there is.
+
+    Both ask in the same way, and Python words the error of an import itself, so only the stack tells. Where it looks
+    otherwise (another implementation of Python) the answer is no, and the error has no near names.
+    """
+    frame = sys._getframe(1).f_back  # what has called the finder
+    while frame is not None and frame.f_globals.get("__name__") == "importlib._bootstrap":
+        if frame.f_code.co_name == "_find_and_load":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def install_finder() -> None:

@@ -1,20 +1,17 @@
-"""``python -m weights_convert``: convert, verify and publish checkpoints."""
+"""``python -m weights_convert``: convert, verify and publish checkpoints.
+
+``hear-edgel3 weights`` does the same by other names, and more; both call :mod:`weights_convert.commands`.
+"""
 
 from __future__ import annotations
 
 import argparse
 import logging
-import os
 import sys
 from pathlib import Path
 
-from hear_edgel3.errors import HearEdgeL3Error, InvalidOption, OutputError, UnknownConfiguration
-from hear_edgel3.families.schema import Published
-from hear_edgel3.registry.names import checkpoints, published
-from hear_edgel3.weights.cache import cache_folder
-from hear_edgel3.weights.convert import convert
-from hear_edgel3.weights.upstream import expected_checksum
-from weights_convert.verify import verify
+from hear_edgel3.errors import HearEdgeL3Error, InvalidOption, UnknownConfiguration
+from weights_convert import commands
 
 _EPILOG = """examples:
   python -m weights_convert sea_64
@@ -63,77 +60,22 @@ def _convert(argv: list[str]) -> int:
     parser.add_argument(
         "--verify", type=Path, metavar="NPZ", help="reference embeddings (pcm__X windows, emb__X) that must be met"
     )
-    parser.add_argument("--tolerance", type=float, default=5e-4, help="largest error --verify allows (default 5e-4)")
+    parser.add_argument(
+        "--tolerance", type=float, default=commands.TOLERANCE, help="largest error --verify allows (default 5e-4)"
+    )
     arguments = parser.parse_args(argv)
     if arguments.all == bool(arguments.names):
         parser.error("give the names of checkpoints, or --all")
     if arguments.source is not None and not arguments.source.is_dir() and len(arguments.names) != 1:
         parser.error("--source takes a folder when there are several checkpoints")
-    rows = list(checkpoints()) if arguments.all else [published(name) for name in arguments.names]
-    sources = [(row, _source(row, arguments.source)) for row in rows]
-    if arguments.all and arguments.source is not None:
-        sources = [(row, source) for row, source in sources if source is not None and source.is_file()]
-        if not sources:
-            raise InvalidOption(f"the folder {arguments.source} has none of the published files")
-    failed = 0
-    for row, source in sources:
-        try:
-            _one(row, source, _target(row, arguments.output, len(sources) > 1), arguments.verify, arguments.tolerance)
-        except HearEdgeL3Error as error:
-            failed += 1
-            print(f"error: {row.name}: {error}", file=sys.stderr)
-    if failed and len(sources) > 1:
-        print(f"{failed} of {len(sources)} checkpoints were not converted", file=sys.stderr)
+    rows = commands.rows_of(arguments.names, arguments.all)
+    failed = commands.convert_all(
+        rows, arguments.source, arguments.output, arguments.verify, arguments.tolerance, arguments.all
+    )
     return 1 if failed else 0
 
 
-def _one(row: Published, source: Path | None, target: Path, reference: Path | None, tolerance: float) -> None:
-    converted = convert(row, source)
-    source_file = converted.provenance["source_file"]
-    if converted.published is False:
-        print(
-            f"note: {source_file} is not, byte for byte, the file published as {row.name} ({expected_checksum(row)}); "
-            f"converted as it is",
-            file=sys.stderr,
-        )
-    elif converted.published is None:
-        print(
-            f"note: no checksum of the file published as {row.name} is known; {source_file} fits by names and shapes",
-            file=sys.stderr,
-        )
-    if reference is not None:
-        for result in verify(row, converted.state, reference, tolerance):
-            print(
-                f"verified {row.name} on {result.name}: {result.windows} windows, largest error "
-                f"{result.max_error:.2g}, smallest cosine {result.min_cosine:.8f}",
-                file=sys.stderr,
-            )
-    sha256 = converted.write(target)
-    print(f"{target}  sha256={sha256}")
-
-
-def _source(row: Published, given: Path | None) -> Path | None:
-    if given is None or not given.is_dir():
-        return given
-    packed = given / row.upstream.filename
-    unpacked = packed.with_suffix("") if packed.suffix == ".gz" else packed
-    return unpacked if unpacked.is_file() and not packed.is_file() else packed
-
-
-def _target(row: Published, given: str | None, several: bool) -> Path:
-    folder = cache_folder() if given is None else Path(given)
-    if given is not None and not several and not folder.is_dir() and not given.endswith(os.sep):
-        return folder
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder {folder}: {error.strerror or error}") from error
-    return folder / row.filename
-
-
 def _publish(argv: list[str]) -> int:
-    from weights_convert.publish import run
-
     parser = argparse.ArgumentParser(
         "python -m weights_convert publish",
         description="Creates or updates Hub repositories. A dry run unless --upload is given.",
@@ -145,7 +87,8 @@ def _publish(argv: list[str]) -> int:
     arguments = parser.parse_args(argv)
     if arguments.repo_id and len(arguments.names) > 1:
         parser.error("--repo-id takes one checkpoint")
-    run(arguments.names, arguments.weights, arguments.repo_id, arguments.upload)
+    rows = commands.rows_of(arguments.names, every=False)
+    commands.publish_all(rows, arguments.weights, arguments.repo_id, arguments.upload)
     return 0
 
 

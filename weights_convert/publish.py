@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hear_edgel3.errors import DownloadError, WeightsMismatch, WeightsNotFound
 from hear_edgel3.families.schema import Published
-from hear_edgel3.registry.names import published, resolve
-from hear_edgel3.weights.file import check_tensors, read_tensors
+from hear_edgel3.registry.names import resolve
+from hear_edgel3.weights.file import check_tensors, decode
 from hear_edgel3.weights.upstream import expected_checksum
 
 _CARD = """---
@@ -104,10 +102,10 @@ def publish(row: Published, weights: Path, repo_id: str | None = None, upload: b
         raise WeightsNotFound(
             f"the converted file {weights} does not exist; make it with: python -m weights_convert {row.name}"
         )
-    tensors, written = read_tensors(weights)
     data = weights.read_bytes()
-    check_tensors(tensors, row.net.build(), row.name, str(weights))
-    provenance = _complete(written)
+    file = decode(data, str(weights))
+    check_tensors(file.tensors, row.net.build(), row.name, str(weights))
+    provenance = _complete(file.provenance)
     if not _from_published(row, provenance):
         raise WeightsMismatch(
             f"{weights} was not converted from the published file of {row.name} ({row.upstream.filename}, "
@@ -116,10 +114,9 @@ def publish(row: Published, weights: Path, repo_id: str | None = None, upload: b
             f"under its name"
         )
     repo_id, filename = repo_id or row.hub.repo_id, row.hub.filename
-    sha256 = hashlib.sha256(data).hexdigest()
-    card = model_card(row, provenance, filename, sha256)
+    card = model_card(row, provenance, filename, file.sha256)
     revision = _upload(repo_id, {filename: data, "README.md": card.encode()}, row.name) if upload else None
-    return Publication(repo_id, filename, sha256, len(data), card, revision)
+    return Publication(repo_id, filename, file.sha256, len(data), card, revision)
 
 
 def _from_published(row: Published, provenance: dict[str, str]) -> bool:
@@ -185,23 +182,3 @@ def _upload(repo_id: str, files: dict[str, bytes], name: str) -> str:
         # The HTTP client's own classes differ between versions 1 and 2 of huggingface_hub.
         raise DownloadError(f"nothing was uploaded to {repo_id}: {type(error).__name__}: {error}") from error
     return str(commit.oid)
-
-
-def run(names: list[str], folder: Path | None, repo_id: str | None, upload: bool) -> None:
-    """The ``publish`` command: prints the lines to paste into the registry on stdout, the rest on stderr."""
-    from hear_edgel3.weights.locate import locate
-
-    for name in names:
-        row = published(name)
-        done = publish(row, locate(row, folder), repo_id, upload)
-        if done.revision is None:
-            print(
-                f"dry run: would put {done.filename} ({done.size} bytes) and this card into {done.repo_id}:\n\n"
-                f"{done.card}\nadd --upload to do it",
-                file=sys.stderr,
-            )
-        else:
-            print(
-                f"put {row.name} into {done.repo_id}; paste into _PUBLISHED of its family's registry:", file=sys.stderr
-            )
-        print(f'"{row.name}": ("{done.revision or "REVISION"}", "{done.sha256}", {done.size}),')

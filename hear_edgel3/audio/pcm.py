@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import TYPE_CHECKING
 
 from hear_edgel3.errors import InvalidOption
+
+if TYPE_CHECKING:
+    import numpy as np
 
 # The names are ffmpeg's. NumPy has no type of three bytes.
 _TYPES = {
@@ -57,6 +60,8 @@ class PcmDecoder:
         Returns:
             (n, channels) integers or floats, as they came; of 24 bits as int32, whose full scale is the same.
         """
+        import numpy as np
+
         data = self.pending + data
         whole = len(data) // self._bytes * self._bytes
         self.pending = data[whole:]
@@ -67,6 +72,8 @@ class PcmDecoder:
 
 def _of_24_bits(data: bytes, encoding: str) -> np.ndarray:
     """(n,) int32: the three bytes are the upper ones of four."""
+    import numpy as np
+
     triples = np.frombuffer(data, np.uint8).reshape(-1, 3)
     wide = np.zeros((len(triples), 4), np.uint8)
     wide[:, 1:] = triples if encoding.endswith("le") else triples[:, ::-1]

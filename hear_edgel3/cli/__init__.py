@@ -1,46 +1,47 @@
-"""The ``hear-edgel3`` command. One module per subcommand; each has ``add_parser`` and ``run``."""
+"""The ``hear-edgel3`` command.
+
+A verb is one module here, with ``add_parser`` and ``run``, and its name in ``_VERBS``. The module is imported when the
+verb is used, or to show all of them.
+"""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import logging
 import sys
+from collections.abc import Sequence
 
 from hear_edgel3._version import __version__
-from hear_edgel3.cli import (
-    catalogue,
-    distill,
-    duplicates,
-    embed,
-    explore,
-    extract,
-    index,
-    info,
-    listen,
-    search,
-    tag,
-    tune,
-)
+from hear_edgel3.cli import options
 from hear_edgel3.errors import HearEdgeL3Error, InvalidOption, UnknownConfiguration
 
-_COMMANDS = (embed, tag, extract, listen, index, search, duplicates, explore, distill, catalogue, info, tune)
+# In the order in which `hear-edgel3 --help` shows them.
+_VERBS = (
+    *("embed", "tag", "extract", "listen", "index", "search", "duplicates", "explore", "distill"),
+    *("list", "info", "weights", "tune"),
+)
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line.
 
     Returns:
         0 when all went well, 1 when something failed, 2 for wrong usage, 130 when interrupted.
     """
+    given = [*sys.argv[1:]] if argv is None else [*argv]
     parser = argparse.ArgumentParser("hear-edgel3", description="Small audio embedding extractors.")
     parser.add_argument("--version", action="version", version=f"hear-edgel3 {__version__}")
-    parser.add_argument("--verbose", action="store_true", help="say where weights come from, on stderr")
+    options.add_verbose(parser)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in _COMMANDS:
-        command.add_parser(commands)
-    arguments = parser.parse_args(argv)
-    arguments.argv = argv
-    if arguments.verbose:
+    # The options before a verb take no values, so the first word is the verb.
+    first = next((word for word in given if not word.startswith("-")), None)
+    for verb in (first,) if first in _VERBS else _VERBS:
+        importlib.import_module(f"{__name__}.{verb}").add_parser(commands)
+        options.add_verbose(commands.choices[verb])
+    arguments = parser.parse_args(given)
+    arguments.argv = given
+    if getattr(arguments, "verbose", False):
         logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
     try:
         return int(arguments.run(arguments))

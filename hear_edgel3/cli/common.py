@@ -1,44 +1,18 @@
-"""What several subcommands share: reading numbers, and keeping count of inputs that failed."""
+"""What several commands do: inputs that failed are counted and told, models are moved, stdout takes any file name."""
 
 from __future__ import annotations
 
-import argparse
-import math
+import io
+import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any, Protocol, TypeVar
 
-from hear_edgel3.errors import ComputationError, HearEdgeL3Error, InvalidOption
+from hear_edgel3.errors import INPUT_ERRORS, ComputationError, HearEdgeL3Error, InvalidOption
 
-
-def positive(text: str) -> float:
-    """A positive number of seconds, for argparse."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value) or value <= 0:
-        raise argparse.ArgumentTypeError(f"must be a positive number of seconds, got {text}")
-    return value
-
-
-def count(text: str) -> int:
-    """A whole number from 1, for argparse."""
-    value = int(text) if text.isascii() and text.isdecimal() else 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1, got {text}")
-    return value
-
-
-def add_device_and_engine(parser: argparse.ArgumentParser) -> None:
-    """Adds the options that say where the net runs, and on what."""
-    parser.add_argument("--device", default="cpu", help="torch device (default cpu)")
-    parser.add_argument(
-        "--engine",
-        default="auto",
-        metavar="NAME",
-        help="what runs the net: auto (default), torch, numba, onnxruntime, openvino or eager",
-    )
+_REPEATED = 1000
 
 
 class _Movable(Protocol):
@@ -61,31 +35,59 @@ def on_device(model: _Model, device: str) -> _Model:
     return model
 
 
+def accept_any_name() -> None:
+    """Lets stdout print names of files: a terminal may know fewer characters than they have."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def interrupt_on_sigterm() -> None:
+    """Has SIGTERM, which batch systems send, stop the command as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    raise KeyboardInterrupt
+
+
 class Failures:
     """Inputs that failed: each is reported on stderr at once, and again at the end.
+
+    All are counted; the first thousand are kept to be repeated, so that millions of them take no memory.
 
     Args:
         failed: inputs that have failed already, with their errors.
     """
 
     def __init__(self, failed: Iterable[tuple[str, HearEdgeL3Error]] = ()) -> None:
-        self._failed: list[tuple[str, HearEdgeL3Error]] = []
+        self._count = 0
+        self._first: list[str] = []
         for name, error in failed:
             self.add(name, error)
 
     def __len__(self) -> int:
-        return len(self._failed)
+        return self._count
 
     def add(self, name: str, error: Exception) -> None:
-        """Keeps a failure and prints one line, without tearing a progress bar.
-
-        torch says with a plain RuntimeError that a device is out of memory; the next file may fit.
-        """
-        from tqdm import tqdm
-
+        """Counts a failure and prints it, without tearing a progress bar."""
         known = error if isinstance(error, HearEdgeL3Error) else ComputationError(f"{name}: {error}")
-        self._failed.append((name, known))
-        tqdm.write(f"error: {_with_name(name, str(known))}", file=sys.stderr)
+        self._count += 1
+        if len(self._first) < _REPEATED:
+            self._first.append(_with_name(name, str(known).splitlines()[0]))
+        line = f"error: {_with_name(name, str(known))}"
+        bars = sys.modules.get("tqdm")  # without it there is no bar, and importing it takes longer than all else here
+        if bars is None:
+            print(line, file=sys.stderr)
+        else:
+            bars.tqdm.write(line, file=sys.stderr)
+
+    @contextmanager
+    def of(self, name: str) -> Iterator[None]:
+        """Takes what fails inside the block as the failure of this input."""
+        try:
+            yield
+        except INPUT_ERRORS as error:
+            self.add(name, error)
 
     def summarise(self, total: int) -> None:
         """Lists the failures once more, unless there was but one input.
@@ -93,10 +95,12 @@ class Failures:
         Args:
             total: how many inputs there were.
         """
-        if self._failed and total > 1:
+        if self._count and total > 1:
             print("failures:", file=sys.stderr)
-            for name, error in self._failed:
-                print(f"  {_with_name(name, str(error).splitlines()[0])}", file=sys.stderr)
+            for line in self._first:
+                print(f"  {line}", file=sys.stderr)
+            if self._count > len(self._first):
+                print(f"  and {self._count - len(self._first)} more", file=sys.stderr)
 
 
 def _with_name(name: str, text: str) -> str:

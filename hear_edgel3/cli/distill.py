@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from hear_edgel3.errors import InvalidOption
+from hear_edgel3.cli import options
+from hear_edgel3.errors import AudioFileError, InvalidOption
 from hear_edgel3.families.table import students
+from hear_edgel3.registry.names import resolve
+from hear_edgel3.weights.locate import check_given
 
 _DESCRIPTION = """Distills a small net from a teacher on your own unlabelled audio. The student learns to put out what
 the teacher puts out: its embedding and, where the teacher tags and the student is a MobileNetV3, its tags. The folder
@@ -41,10 +43,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--audio", required=True, nargs="+", metavar="DIR", help="folders of audio files (with those inside), or files"
     )
-    parser.add_argument("--output", "-o", required=True, metavar="DIR", help="the folder to write")
+    options.add_output(parser, "DIR", "the folder to write", required=True)
     parser.add_argument("--cache", metavar="DIR", help="where the teacher's answers are kept (default OUTPUT/cache)")
     parser.add_argument("--device", choices=("cpu",), help="stay on the CPU (default: the GPU where there is one)")
-    parser.add_argument("--quiet", "-q", action="store_true", help="print nothing but errors")
+    options.add_quiet(parser)
     student = parser.add_argument_group("the student")
     student.add_argument("--name", help="of the new configuration: letters and digits (default custom)")
     student.add_argument("--student", choices=students(), help="default mobilenetv3")
@@ -92,15 +94,19 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(arguments: argparse.Namespace) -> int:
     """Distills; prints the folder's name to stdout."""
+    check_given(resolve(arguments.teacher).checkpoint, arguments.teacher_weights)
+    for source in arguments.audio:
+        if not os.path.exists(source):
+            raise AudioFileError(f"{source} does not exist")
     from hear_edgel3.distillation.recipe import Recipe
     from hear_edgel3.distillation.run import NO_LICENCE, distill
 
-    options: dict[str, Any] = {}
+    chosen: dict[str, Any] = {}
     for field in fields(Recipe):
         flag = _FLAGS.get(field.name, f"--{field.name.replace('_', '-')}")
         value = getattr(arguments, flag.lstrip("-").replace("-", "_"))
         if value is not None:
-            options[field.name] = tuple(value) if field.name == "lengths" else value
+            chosen[field.name] = tuple(value) if field.name == "lengths" else value
     if Path(arguments.output).is_file():
         raise InvalidOption(f"--output {arguments.output} is a file; give a folder")
     folder = distill(
@@ -112,8 +118,8 @@ def run(arguments: argparse.Namespace) -> int:
         device=arguments.device,
         quiet=arguments.quiet,
         licence=NO_LICENCE if arguments.licence is None else arguments.licence,
-        command=shlex.join(["hear-edgel3", *(arguments.argv or sys.argv[1:])]),
-        **options,
+        command=shlex.join(["hear-edgel3", *arguments.argv]),
+        **chosen,
     )
     if os.environ.get("RANK", "0") == "0":  # of several processes, started by torchrun, the first one speaks
         print(folder)

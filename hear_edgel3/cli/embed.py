@@ -10,12 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hear_edgel3.audio.find import audio_files
-from hear_edgel3.cli.common import Failures, add_device_and_engine, on_device, positive
+from hear_edgel3.cli import options
+from hear_edgel3.cli.common import Failures, on_device
+from hear_edgel3.cli.sources import audio_sources
 from hear_edgel3.disk.atomic import check_writable, make_folder
+from hear_edgel3.disk.digest import sha256_of
 from hear_edgel3.errors import HearEdgeL3Error, InvalidOption, OutputError
+from hear_edgel3.extractor.framings import file_framing
 from hear_edgel3.extractor.npz import conflict, plan_outputs, save_npz
 from hear_edgel3.registry.names import BUILT_IN, resolve
+from hear_edgel3.weights.locate import check_given, locate
 
 if TYPE_CHECKING:
     from hear_edgel3.extractor.extractor import Extractor
@@ -27,25 +31,13 @@ seconds), and what made them: configuration, embedding_version, weights_sha256, 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the subcommand."""
     parser = commands.add_parser("embed", help="embed audio files", description=_DESCRIPTION)
-    parser.add_argument("inputs", nargs="+", metavar="FILE|DIR", help="audio files, or folders of them")
-    parser.add_argument(
-        "--config",
-        "-c",
-        metavar="NAME",
-        help=f"see `hear-edgel3 list`, or a folder made by `distill`; default {BUILT_IN}",
-    )
-    parser.add_argument("--weights", metavar="FILE", help="converted weights, or a folder of them")
-    parser.add_argument(
-        "--output-dir", "--output", "-o", metavar="DIR", help="where results go; default: beside each input"
-    )
+    parser.add_argument("sources", nargs="+", metavar="SOURCES", help=options.SOURCES)
+    options.add_config(parser, default=None)
+    options.add_weights(parser)
+    options.add_output(parser, "DIR", "where results go; default: beside each input", old=["--output-dir"])
     parser.add_argument("--suffix", "-x", metavar="TEXT", help="added to the names of the results")
-    parser.add_argument(
-        "--hop-size",
-        "-t",
-        type=positive,
-        metavar="SECONDS",
-        help="between windows (default 0.1 for the L3 family, 0.05 for MobileNetV3)",
-    )
+    text = "between windows (default 0.1 for the L3 family, 0.05 for MobileNetV3)"
+    options.add_hop(parser, text, "-t", old=["--hop-size"])
     parser.add_argument(
         "--no-centering",
         "-n",
@@ -54,8 +46,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("--overwrite", action="store_true", help="replace results that exist (else they are kept)")
     parser.add_argument("--recursive", action="store_true", help="look into the folders inside folders")
-    add_device_and_engine(parser)
-    parser.add_argument("--quiet", "-q", action="store_true", help="print nothing but errors")
+    options.add_engine(parser)
+    options.add_device(parser)
+    options.add_quiet(parser, "print nothing but errors")
     old = parser.add_argument_group("the old edgel3's way to name a configuration (instead of --config)")
     old.add_argument("--model-type", "-mtype", choices=("sparse", "sea"), help="default sparse")
     old.add_argument("--emb-dim", "-e", type=int, metavar="DIM", help="of a SEA model: 64, 128 (default), 256 or 512")
@@ -79,16 +72,16 @@ def run(arguments: argparse.Namespace) -> int:
     Returns:
         0, or 1 if any input failed.
     """
-    from hear_edgel3.extractor.framings import file_framing
-
     name = _configuration(arguments)
-    framing = file_framing(resolve(name), arguments.hop_size, not arguments.no_centering)
-    files, missing = audio_files(arguments.inputs, arguments.recursive)
+    options.check_engine(arguments.engine)
+    framing = file_framing(resolve(name), arguments.hop, not arguments.no_centering)
+    check_given(resolve(name).checkpoint, arguments.weights)
+    files, missing = audio_sources(arguments.sources, arguments.recursive)
     tally = _Tally(failures=Failures(missing))
     if files:
-        if arguments.output_dir is not None:
-            make_folder(arguments.output_dir)
-        jobs = list(zip(files, plan_outputs(files, arguments.suffix, arguments.output_dir), strict=True))
+        if arguments.output is not None:
+            make_folder(arguments.output)
+        jobs = list(zip(files, plan_outputs(files, arguments.suffix, arguments.output), strict=True))
         jobs = _pending(jobs, name, framing.hop_size, arguments, tally)
         if jobs:
             extractor = _load(name, arguments)
@@ -129,9 +122,6 @@ def _pending(
         "center": not arguments.no_centering,
     }
     if arguments.weights is not None:
-        from hear_edgel3.weights.file import sha256_of
-        from hear_edgel3.weights.locate import locate
-
         wanted["weights_sha256"] = sha256_of(locate(resolve(name).checkpoint, arguments.weights))
     pending = []
     for source, target in jobs:
@@ -140,7 +130,7 @@ def _pending(
                 reason = conflict(target, source, wanted)
                 if reason is not None:
                     raise OutputError(
-                        f"not replacing {target}: {reason}; use --overwrite, or another --suffix or --output-dir"
+                        f"not replacing {target}: {reason}; use --overwrite, or another --suffix or --output"
                     )
                 tally.kept += 1
                 continue
@@ -164,16 +154,13 @@ def _embed_all(
     from hear_edgel3.extractor.clip import embed_file
 
     for source, target in _with_progress(jobs, arguments.quiet):
-        try:
-            clip = embed_file(source, extractor, hop_size=arguments.hop_size, center=not arguments.no_centering)
+        with tally.failures.of(str(source)):
+            clip = embed_file(source, extractor, hop_size=arguments.hop, center=not arguments.no_centering)
             save_npz(target, clip, source)
-        except (HearEdgeL3Error, RuntimeError, MemoryError) as error:
-            tally.failures.add(str(source), error)
-            continue
-        tally.done += 1
-        if len(jobs) == 1 and not arguments.quiet:
-            frames, size = clip.embedding.shape
-            print(f"{source} -> {target} ({frames} embeddings of size {size})", file=sys.stderr)
+            tally.done += 1
+            if len(jobs) == 1 and not arguments.quiet:
+                frames, size = clip.embedding.shape
+                print(f"{source} -> {target} ({frames} embeddings of size {size})", file=sys.stderr)
 
 
 def _with_progress(jobs: list[tuple[Path, Path]], quiet: bool) -> Iterable[tuple[Path, Path]]:

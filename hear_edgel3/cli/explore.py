@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from hear_edgel3.cli import options
 from hear_edgel3.registry.names import BUILT_IN, resolve
 
 _DESCRIPTION = """Makes one HTML page of a folder of embeddings that `hear-edgel3 extract` wrote: its clips as a map,
@@ -19,9 +20,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Adds the subcommand."""
     parser = commands.add_parser("explore", help="make a page of a dataset of embeddings", description=_DESCRIPTION)
     parser.add_argument("folder", metavar="DIR", help="what `hear-edgel3 extract` wrote")
-    parser.add_argument(
-        "--output", "-o", metavar="PAGE", help="the page to write, or replace (default: the folder's name, with .html)"
-    )
+    options.add_output(parser, "PAGE", "the page to write, or replace (default: the folder's name, with .html)")
     parser.add_argument("--title", metavar="TEXT", help="what the page calls the dataset (default: the folder's name)")
     parser.add_argument(
         "--projection",
@@ -29,7 +28,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         default="auto",
         help="lay the map out by principal components or UMAP (default auto: UMAP where umap-learn is installed)",
     )
-    parser.add_argument("--seed", type=_seed, default=0, metavar="N", help="of UMAP (default 0)")
+    parser.add_argument("--seed", type=options.seed, default=0, metavar="N", help="of UMAP (default 0)")
     tags = parser.add_mutually_exclusive_group()
     tags.add_argument("--tags", metavar="NAME", help=f"the configuration that says what is heard (default {BUILT_IN})")
     tags.add_argument("--no-tags", action="store_true", help="do not tag: much faster")
@@ -39,14 +38,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--embed-audio", action="store_true", help="put the first 10 s of each clip into the page (some 100 kB each)"
     )
-    parser.add_argument("--quiet", "-q", action="store_true", help="print nothing but errors")
+    options.add_quiet(parser)
     parser.set_defaults(run=run)
-
-
-def _seed(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and int(text) < 2**32):
-        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to {2**32 - 1}, got {text}")
-    return int(text)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -57,6 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if arguments.tags is not None:
         resolve(arguments.tags)
+    options.check_dataset(arguments.folder)
     from hear_edgel3.explore.build import explore
 
     output = arguments.output or f"{Path(arguments.folder).resolve().name or 'embeddings'}.html"

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
+import os
 import sys
 from dataclasses import asdict
-from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from hear_edgel3.cli.common import positive
+from hear_edgel3.cli import options
+from hear_edgel3.cli.common import interrupt_on_sigterm
+from hear_edgel3.cli.sources import is_missing
 from hear_edgel3.disk.paths import text_of
-from hear_edgel3.errors import InvalidOption
-from hear_edgel3.registry.names import BUILT_IN
+from hear_edgel3.errors import AudioFileError, InvalidOption
+from hear_edgel3.framing.rules import check_hop_ms, milliseconds
+from hear_edgel3.registry.names import resolve
+from hear_edgel3.weights.locate import check_given
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from hear_edgel3.jobs.run import Summary
 
 _DESCRIPTION = """Embeds any number of audio files into a dataset: a folder of Parquet files with one row per file
 (or per timestamp), and one with an error for each file that failed. What is finished is kept: the same command goes on
 after an interruption, and adds what is new in SOURCES."""
+
+_RUNNERS = ("local", "ray")
 
 _EPILOG = """SOURCES are audio files, folders (with those inside), globs, tar shards of audio files (.tar, .tar.gz), and
 lists of these: .csv and .tsv with a column named file or path, .parquet with such a column, .txt with a path per line,
@@ -34,7 +37,7 @@ examples:
   hear-edgel3 extract recordings/ --output embeddings
   hear-edgel3 extract files.csv --config mn10_as --timestamps --hop 0.5 --output embeddings
   hear-edgel3 extract 'shards/*.tar' --output embeddings --partition 3/16
-  hear-edgel3 extract /data/audio --output /data/embeddings --engine ray --num-gpus 0.5 --device cuda"""
+  hear-edgel3 extract /data/audio --output /data/embeddings --runner ray --num-gpus 0.5 --device cuda"""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -47,63 +50,57 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("sources", nargs="*", metavar="SOURCES", help="files, folders, globs, lists, tar shards")
-    parser.add_argument("--output", "-o", required=True, metavar="DIR", help="the dataset's folder")
-    parser.add_argument(
-        "--config",
-        "-c",
-        metavar="NAME",
-        default=BUILT_IN,
-        help=f"see `hear-edgel3 list`, or a folder made by `distill`; default {BUILT_IN}",
-    )
-    parser.add_argument("--weights", metavar="FILE", help="converted weights, or a folder of them")
+    options.add_output(parser, "DIR", "the dataset's folder", required=True)
+    options.add_config(parser)
+    options.add_weights(parser)
     parser.add_argument("--timestamps", action="store_true", help="embeddings at regular times, not one per file")
-    parser.add_argument(
-        "--hop", type=positive, metavar="SECONDS", help="between timestamps (default: the configuration's, 0.05)"
-    )
+    options.add_hop(parser, "between timestamps (default: the configuration's, 0.05)")
     parser.add_argument("--dtype", choices=("float32", "float16"), default="float32", help="of the embeddings")
     parser.add_argument("--retry-failed", action="store_true", help="do parts again that have files that failed")
-    parser.add_argument("--quiet", "-q", action="store_true", help="print nothing but errors")
-    parser.add_argument("--json", action="store_true", help="print a summary as JSON to stdout")
+    options.add_quiet(parser, "print nothing but errors")
+    options.add_json(parser, "print a summary as JSON to stdout")
     work = parser.add_argument_group("who does the work")
-    work.add_argument(
-        "--engine", choices=("local", "ray"), default="local", help="processes on this machine (default), or Ray"
+    work.add_argument("--runner", choices=_RUNNERS, default="local", help="processes on this machine (default), or Ray")
+    options.add_workers(work, "local processes (default: one per usable CPU)")
+    options.add_threads(work, "of the net, per worker (default 1)", default=1)
+    options.add_device(work)
+    options.add(
+        work,
+        "--engine",
+        old=["--net-engine"],
+        action=_Engine,
+        default="auto",
+        metavar="NAME",
+        help=options.engine_help(),
     )
-    work.add_argument("--workers", type=_count, metavar="N", help="local processes (default: one per usable CPU)")
-    work.add_argument("--threads", type=_count, default=1, metavar="N", help="of the net, per worker (default 1)")
-    work.add_argument("--device", default="cpu", help="torch device (default cpu)")
     work.add_argument(
-        "--net-engine", default="auto", metavar="NAME", help="what runs the net: as --engine of `hear-edgel3 embed`"
+        "--concurrency", type=options.count, metavar="N", help="Ray tasks at once (default: what there is room for)"
     )
-    work.add_argument(
-        "--concurrency", type=_count, metavar="N", help="Ray tasks at once (default: what there is room for)"
-    )
-    work.add_argument("--num-gpus", type=_share, default=0.0, metavar="X", help="for each Ray task (default 0)")
+    work.add_argument("--num-gpus", type=options.share, default=0.0, metavar="X", help="for each Ray task (default 0)")
     work.add_argument(
         "--partition",
         metavar="I/N",
         help="do only every N-th part from the I-th on, counted from 0 (default: what torchrun or SLURM say, or all)",
     )
     work.add_argument(
-        "--files-per-part", type=_count, metavar="N", help="at most (default: 256 to 2048); for a new job only"
+        "--files-per-part", type=options.count, metavar="N", help="at most (default: 256 to 2048); for a new job only"
     )
     parser.set_defaults(run=run)
 
 
-def _count(text: str) -> int:
-    value = int(text) if text.isascii() and text.isdecimal() else 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1, got {text}")
-    return value
+class _Engine(argparse.Action):
+    """``--engine``: what runs the net. Once it named the runner, so a runner's name is still taken as that."""
 
-
-def _share(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be a number from 0, got {text}")
-    return value
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,  # noqa: ARG002
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Keeps the value."""
+        names_runner = option_string == "--engine" and values in _RUNNERS
+        setattr(namespace, "runner" if names_runner else "engine", values)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -114,21 +111,21 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if arguments.hop is not None and not arguments.timestamps:
         raise InvalidOption("--hop is for embeddings at regular times: give --timestamps too")
+    _check(arguments)
     from hear_edgel3.jobs import partition
     from hear_edgel3.jobs.run import extract
 
-    signal.signal(signal.SIGTERM, _interrupt)
+    interrupt_on_sigterm()
     summary = extract(
         arguments.sources,
         arguments.output,
         arguments.config,
         weights=arguments.weights,
         timestamps=arguments.timestamps,
-        # By way of the shortest decimal, so that 0.07 s are 70 ms and not a rounding error more.
-        hop_ms=None if arguments.hop is None else float(Fraction(repr(arguments.hop)) * 1000),
+        hop_ms=None if arguments.hop is None else milliseconds(arguments.hop),
         dtype=arguments.dtype,
-        engine=arguments.engine,
-        net_engine=arguments.net_engine,
+        engine=arguments.runner,
+        net_engine=arguments.engine,
         device=arguments.device,
         workers=arguments.workers,
         threads=arguments.threads,
@@ -145,9 +142,15 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if summary.all_well else 1
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-    """SIGTERM stops it as Ctrl-C does."""
-    raise KeyboardInterrupt
+def _check(arguments: argparse.Namespace) -> None:
+    """Finds out what cannot be used before anything heavy is imported."""
+    row = resolve(arguments.config).checkpoint
+    options.check_engine(arguments.engine)
+    if arguments.hop is not None:
+        check_hop_ms(milliseconds(arguments.hop), row.net_sample_rate)
+    check_given(row, arguments.weights)
+    if arguments.sources and not os.path.exists(arguments.output) and all(map(is_missing, arguments.sources)):
+        raise AudioFileError(f"{arguments.sources[0]} does not exist")
 
 
 def _say(summary: Summary, quiet: bool) -> None:

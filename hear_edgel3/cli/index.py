@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from hear_edgel3.cli.common import count
+from hear_edgel3.cli import options
 
 _DESCRIPTION = """Builds a vector index over a dataset of embeddings that `hear-edgel3 extract` wrote, and keeps it in
 the dataset's folder. When the dataset has grown since, what is new is added. Small datasets need none."""
@@ -16,13 +16,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser("index", help="make searches in a large dataset fast", description=_DESCRIPTION)
     parser.add_argument("dataset", metavar="DIR", help="what `hear-edgel3 extract` wrote")
     parser.add_argument("--force", action="store_true", help="build it from nothing, even if it is there or not needed")
-    parser.add_argument("--threads", type=count, default=0, metavar="N", help="default: all cores")
-    parser.add_argument("--quiet", "-q", action="store_true", help="print nothing but errors")
+    options.add_threads(parser, "default: all cores", default=0)
+    options.add_quiet(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Builds the index; prints its file's name to stdout."""
+    options.check_dataset(arguments.dataset)
     from tqdm import tqdm
 
     from hear_edgel3.dataset.dataset import Dataset

@@ -6,15 +6,17 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from hear_edgel3.audio.pcm import PCM_FORMATS, PcmDecoder
-from hear_edgel3.cli.common import add_device_and_engine, on_device, positive
+from hear_edgel3.cli import options
+from hear_edgel3.cli.common import on_device
 from hear_edgel3.cli.stdin import StandardInput
 from hear_edgel3.errors import InvalidAudio, InvalidOption
 from hear_edgel3.families.schema import Configuration
-from hear_edgel3.registry.names import BUILT_IN, resolve
+from hear_edgel3.framing.rules import milliseconds
+from hear_edgel3.registry.names import resolve
+from hear_edgel3.weights.locate import check_given
 
 if TYPE_CHECKING:
     from hear_edgel3.extractor.streaming import AudioStream
@@ -25,8 +27,8 @@ embeddings (--embeddings, and nets without a classifier). The end of the input, 
 
 _EPILOG = """examples:
   arecord -q -t raw -f S16_LE -r 48000 -c 1 | hear-edgel3 listen
-  ffmpeg -v error -i URL -f s16le -ac 1 -ar 48000 - | hear-edgel3 listen mn10_as --top 1
-  ffmpeg -v error -i clip.mp3 -f f32le -ac 1 -ar 44100 - | hear-edgel3 listen sea_64 --format f32le --rate 44100"""
+  ffmpeg -v error -i URL -f s16le -ac 1 -ar 48000 - | hear-edgel3 listen --config mn10_as --top 1
+  ffmpeg -v error -i clip.mp3 -f f32le -ac 1 -ar 44100 - | hear-edgel3 listen -c sea_64 --format f32le --rate 44100"""
 
 _HINT = "pipe raw audio in, for example: arecord -q -t raw -f S16_LE -r 48000 -c 1 | hear-edgel3 listen"
 _TAG_WINDOW, _TAG_HOP, _TOP = 1.0, 0.25, 3
@@ -43,14 +45,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "config",
-        nargs="?",
-        default=BUILT_IN,
-        metavar="CONFIG",
-        help=f"see `hear-edgel3 list`, or a folder made by `distill`; default {BUILT_IN}",
-    )
-    parser.add_argument("--weights", metavar="FILE", help="converted weights, or a folder of them")
+    options.add_config(parser, old="config")
+    options.add_weights(parser)
     parser.add_argument("--format", choices=PCM_FORMATS, default="s16le", help="of the samples, default s16le")
     parser.add_argument(
         "--rate", type=int, metavar="HZ", help="sample rate (default: what the net is fed, 48000 mostly)"
@@ -61,18 +57,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--tags", action="store_true", help="print classes (default, if the net has a classifier)")
     what.add_argument("--embeddings", action="store_true", help="print embeddings")
-    parser.add_argument("--top", type=int, metavar="N", help=f"classes per line (default {_TOP})")
-    parser.add_argument(
-        "--window", type=positive, metavar="SECONDS", help=f"that are tagged at a time (default {_TAG_WINDOW:g})"
+    options.add_top(parser, f"classes per line (default {_TOP})")
+    options.add_window(parser, f"that are tagged at a time (default {_TAG_WINDOW:g})")
+    options.add_hop(
+        parser, f"between lines (default {_TAG_HOP:g} for tags, or a quarter of --window; 0.05 for embeddings)"
     )
-    parser.add_argument(
-        "--hop",
-        type=positive,
-        metavar="SECONDS",
-        help=f"between lines (default {_TAG_HOP:g} for tags, or a quarter of --window; 0.05 for embeddings)",
-    )
-    add_device_and_engine(parser)
-    parser.add_argument("--quiet", "-q", action="store_true", help="print nothing but results and errors")
+    options.add_engine(parser)
+    options.add_device(parser)
+    options.add_quiet(parser)
     parser.set_defaults(run=run)
 
 
@@ -83,7 +75,9 @@ def run(arguments: argparse.Namespace) -> int:
         0.
     """
     configuration = resolve(arguments.config)
+    options.check_engine(arguments.engine)
     tags = _wants_tags(arguments, configuration)
+    check_given(configuration.checkpoint, arguments.weights)
     decoder = PcmDecoder(arguments.format, arguments.channels)
     source = StandardInput(_HINT)
     stream = _tag_stream(arguments) if tags else _embedding_stream(arguments)
@@ -105,8 +99,6 @@ def _wants_tags(arguments: argparse.Namespace, configuration: Configuration) -> 
     for option in ("top", "window"):
         if getattr(arguments, option) is not None and not tags:
             raise InvalidOption(f"--{option} goes with tags, and this prints embeddings; leave it out")
-    if arguments.top is not None and arguments.top < 1:
-        raise InvalidOption(f"--top must be a whole number from 1, got {arguments.top}")
     return tags
 
 
@@ -122,8 +114,7 @@ def _embedding_stream(arguments: argparse.Namespace) -> AudioStream[Any]:
     from hear_edgel3.extractor.loading import load
 
     extractor = on_device(load(arguments.config, arguments.weights, engine=arguments.engine), arguments.device)
-    # By way of the shortest decimal, so that 0.07 s are 70 ms and not a rounding error more.
-    hop_ms = None if arguments.hop is None else float(Fraction(repr(arguments.hop)) * 1000)
+    hop_ms = None if arguments.hop is None else milliseconds(arguments.hop)
     return extractor.stream(sample_rate=arguments.rate, hop_ms=hop_ms)
 
 

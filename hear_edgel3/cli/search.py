@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import sys
 from typing import TYPE_CHECKING
 
-from hear_edgel3.cli.common import Failures, count
-from hear_edgel3.errors import HearEdgeL3Error, InvalidOption
+from hear_edgel3.cli import options
+from hear_edgel3.cli.common import Failures, accept_any_name
+from hear_edgel3.errors import InvalidOption
+from hear_edgel3.registry.names import resolve
 
 if TYPE_CHECKING:
     from hear_edgel3.search import Match, SoundSearch
@@ -25,7 +26,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser("search", help="find the sounds most like a given one", description=_DESCRIPTION)
     parser.add_argument("dataset", metavar="DIR", help="what `hear-edgel3 extract` wrote")
     parser.add_argument("queries", nargs="+", metavar="FILE", help="audio files to search for")
-    parser.add_argument("--top", type=count, default=10, metavar="N", help="matches per query (default 10)")
+    options.add_top(parser, "matches per query (default 10)", default=10)
     parser.add_argument("--all-moments", action="store_true", help="all moments that are alike, not one per file")
     parser.add_argument("--exclude-self", action="store_true", help="leave the query itself out of its matches")
     parser.add_argument(
@@ -34,11 +35,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="the FILEs are files of the dataset, named as it names them: take their embeddings from there",
     )
     parser.add_argument("--exact", action="store_true", help="compare with every embedding, even if there is an index")
-    parser.add_argument(
-        "--config", "-c", metavar="NAME", help="where the dataset's net is, if it is a folder made by `distill`"
-    )
-    parser.add_argument("--weights", metavar="FILE", help="converted weights, or a folder of them")
-    parser.add_argument("--json", action="store_true", help="print one JSON object per match")
+    options.add_config(parser, None, "where the dataset's net is, if it is a folder made by `distill`")
+    options.add_weights(parser)
+    options.add_json(parser, "print one JSON object per match")
+    options.add_quiet(parser)
     parser.set_defaults(run=run)
 
 
@@ -48,26 +48,27 @@ def run(arguments: argparse.Namespace) -> int:
     Returns:
         0, or 1 if any query failed.
     """
-    from hear_edgel3.search import SoundSearch
-
     if arguments.stored and (arguments.config or arguments.weights):
         raise InvalidOption("--stored needs no net; leave --config and --weights out")
+    if arguments.config is not None:
+        resolve(arguments.config)
+    options.check_dataset(arguments.dataset)
+    from hear_edgel3.search import SoundSearch
+
     search = SoundSearch(arguments.dataset, arguments.config, arguments.weights, arguments.exact)
-    if search.note is not None:
+    if search.note is not None and not arguments.quiet:
         print(f"hear-edgel3: {search.note}", file=sys.stderr)
     if not arguments.stored:
         search.load_net()
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may know fewer characters than a file name has
+    accept_any_name()
     failures = Failures()
     for query in arguments.queries:
-        try:
+        matches = None
+        with failures.of(query):
             matches = _matches(search, query, arguments)
-        except (HearEdgeL3Error, RuntimeError, MemoryError) as error:
-            failures.add(query, error)
-            continue
-        _write(query, matches, arguments.json)
-        sys.stdout.flush()  # what has been found is out, whatever happens to the next query
+        if matches is not None:
+            _write(query, matches, arguments.json)
+            sys.stdout.flush()  # what has been found is out, whatever happens to the next query
     failures.summarise(len(arguments.queries))
     return 1 if failures else 0
 

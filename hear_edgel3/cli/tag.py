@@ -3,68 +3,74 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
-import json
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from hear_edgel3.audio.find import audio_files
-from hear_edgel3.cli.common import Failures, count, on_device, positive
+from hear_edgel3.cli import options
+from hear_edgel3.cli.common import Failures, accept_any_name, interrupt_on_sigterm, on_device
+from hear_edgel3.cli.sources import audio_sources
 from hear_edgel3.disk.atomic import check_writable
+from hear_edgel3.disk.digest import sha256_of
 from hear_edgel3.disk.paths import text_of
-from hear_edgel3.errors import HearEdgeL3Error, InvalidOption
-from hear_edgel3.registry.names import BUILT_IN, resolve
+from hear_edgel3.errors import InvalidOption
+from hear_edgel3.families.schema import Checkpoint, Local
+from hear_edgel3.registry.names import BUILT_IN
+from hear_edgel3.tagging.output import TagsFile, check_name
+from hear_edgel3.tagging.records import COLUMNS, Record, as_csv, as_json, as_text, record_of
+from hear_edgel3.tagging.request import check_windows, one_each, tagging_rows
+from hear_edgel3.weights.locate import check_given, find
 
 if TYPE_CHECKING:
+    from tqdm import tqdm
+
     from hear_edgel3.tagging.tagger import Tagger
-    from hear_edgel3.tagging.tags import ClipTags
 
 _DESCRIPTION = """Tags audio files: which of the 527 AudioSet classes are heard, each with a probability from 0 to 1.
-Without --window a file is tagged as a whole. Results go to stdout: as text, --csv, or --json (one line per file)."""
+Without --window a file is tagged as a whole. Results go to stdout: as text, --csv, or --json (one line per file); or
+into the file --output, to which the same command adds what it lacks, after an interruption as well."""
+
+_Weights = Sequence[str | os.PathLike[str] | None]
+# The number of a file, and what is heard in it or what went wrong.
+_Tagged = Generator[tuple[int, "Record | Exception"], None, None]
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the subcommand."""
     parser = commands.add_parser("tag", help="tell what is heard in audio files", description=_DESCRIPTION)
-    parser.add_argument("inputs", nargs="+", metavar="FILE|DIR", help="audio files, or folders of them")
-    parser.add_argument(
-        "--config",
-        "-c",
-        metavar="NAME",
-        help=f"see `hear-edgel3 list`; default {BUILT_IN}, or a folder made by `distill`",
-    )
+    parser.add_argument("sources", nargs="+", metavar="SOURCES", help=options.SOURCES)
+    options.add_config(parser, default=None)
     parser.add_argument(
         "--ensemble",
         nargs="+",
         action="extend",
         metavar="NAME",
         default=[],
-        help="configurations whose logits are averaged, with --config's if that is given; FILEs come before",
+        help="configurations whose logits are averaged, with --config's if that is given; SOURCES come before",
     )
-    parser.add_argument(
-        "--weights",
-        action="append",
-        metavar="FILE",
-        help="converted weights, or a folder of them; for an ensemble a folder, or once per configuration, in order",
-    )
-    parser.add_argument("--top", type=count, default=10, metavar="N", help="classes per window (default 10)")
-    parser.add_argument(
-        "--window", type=positive, metavar="SECONDS", help="tag windows of this length (10, for example)"
-    )
-    parser.add_argument(
-        "--hop", type=positive, metavar="SECONDS", help="between windows (default a quarter of a window)"
-    )
+    text = "converted weights, or a folder of them; for an ensemble a folder, or once per configuration, in order"
+    options.add_weights(parser, text, action="append")
+    options.add_top(parser, "classes per window (default 10)", default=10)
+    options.add_window(parser, "tag windows of this length (10, for example)")
+    options.add_hop(parser, "between windows (default a quarter of a window)")
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="print one JSON object per file")
+    options.add_json(form, "print one JSON object per file")
     form.add_argument("--csv", action="store_true", help="print CSV")
+    options.add_output(parser, "FILE", "write to this file instead: .csv, or .jsonl with one JSON object per line")
+    parser.add_argument("--overwrite", action="store_true", help="begin --output anew (else it is added to)")
     parser.add_argument(
         "--plot", metavar="PICTURE", help="draw one file's tags under its spectrogram (.png, .pdf, .svg)"
     )
     parser.add_argument("--recursive", action="store_true", help="look into the folders inside folders")
-    parser.add_argument("--device", default="cpu", help="torch device (default cpu)")
+    options.add_engine(parser)
+    options.add_device(parser)
+    options.add_workers(parser, "processes (default 1: this one)", default=1)
+    options.add_threads(parser, "of the net, per worker (default 1; with one worker what torch takes)")
+    options.add_quiet(parser)
     parser.set_defaults(run=run)
 
 
@@ -74,97 +80,193 @@ def run(arguments: argparse.Namespace) -> int:
     Returns:
         0, or 1 if any input failed.
     """
-    from hear_edgel3.tagging.tagger import check_windows
-
     names = list(dict.fromkeys([arguments.config, *arguments.ensemble] if arguments.config else arguments.ensemble))
-    names = names or [BUILT_IN]
-    for name in names:
-        resolve(name)
+    rows = tagging_rows(names or [BUILT_IN])
+    weights = one_each(rows, arguments.weights)
+    options.check_engine(arguments.engine)
     check_windows(arguments.window, arguments.hop)
-    files, missing = audio_files(arguments.inputs, arguments.recursive)
-    failures = Failures(missing)
+    for row, path in zip(rows, weights, strict=True):
+        check_given(row, path)
+    _check_output(arguments)
+    files, missing = audio_sources(arguments.sources, arguments.recursive)
     if arguments.plot is not None:
-        from hear_edgel3.tagging.plot import check_plot
-
-        if len(files) + len(missing) != 1:
-            raise InvalidOption(f"--plot draws one file; {len(files) + len(missing)} were given")
-        check_plot(arguments.plot)
-        check_writable(Path(arguments.plot))
-    if files:
-        _tag_all(files, _tagger(names, arguments), arguments, failures)
+        _check_plot(arguments.plot, len(files) + len(missing))
+    failures = Failures(missing)
+    if files and arguments.output is not None:
+        _tag_into(files, rows, weights, arguments, failures)
+    elif files:
+        _print_all(files, rows, weights, arguments, failures)
     failures.summarise(len(files) + len(missing))
     return 1 if failures else 0
 
 
-def _tagger(names: list[str], arguments: argparse.Namespace) -> Tagger:
-    from hear_edgel3.tagging.tagger import Tagger
-
-    return on_device(Tagger(names, arguments.weights), arguments.device)
-
-
-def _tag_all(files: list[Path], tagger: Tagger, arguments: argparse.Namespace, failures: Failures) -> None:
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may know fewer characters than a file name has
-    write = _writer(arguments)
-    for source in files:
-        try:
-            tags = tagger.tag_file(source, arguments.window, arguments.hop)
-            if arguments.plot is not None:
-                from hear_edgel3.tagging.plot import draw_tags
-
-                draw_tags(source, tags, tagger.extractors[0], arguments.plot, arguments.top)
-        except (HearEdgeL3Error, RuntimeError, MemoryError) as error:
-            failures.add(str(source), error)
-            continue
-        write(source, tags)
-        sys.stdout.flush()  # what has been computed is out, whatever happens to the next file
+def _check_output(arguments: argparse.Namespace) -> None:
+    if arguments.output is None:
+        if arguments.overwrite:
+            raise InvalidOption("--overwrite is for --output, which is not given")
+        return
+    check_name(arguments.output)
+    for form, ending in {"json": ".jsonl", "csv": ".csv"}.items():
+        if getattr(arguments, form) and not arguments.output.lower().endswith(ending):
+            raise InvalidOption(
+                f"--{form} does not fit --output {arguments.output}, which says what is written: leave it out"
+            )
+    check_writable(Path(arguments.output))
 
 
-def _writer(arguments: argparse.Namespace) -> Callable[[Path, ClipTags], None]:
-    top = arguments.top
-    if arguments.json:
-        return lambda source, tags: print(json.dumps(_as_json(source, tags, top), ensure_ascii=False))
-    if arguments.csv:
-        table = csv.writer(sys.stdout, lineterminator="\n")
-        table.writerow(["file", "start", "end", "rank", "label", "mid", "probability"])
-        return lambda source, tags: table.writerows(
-            [text_of(source), _seconds(start), _seconds(end), rank, tag.label, tag.mid, f"{tag.probability:.6f}"]
-            for start, end, window in _windows(tags)
-            for rank, tag in enumerate(tags.top(top, window), 1)
-        )
+def _check_plot(picture: str, n_inputs: int) -> None:
+    from hear_edgel3.tagging.plot import check_plot
 
-    def text(source: Path, tags: ClipTags) -> None:
-        for start, end, window in _windows(tags):
-            print(f"{text_of(source)}  {start:.2f} - {end:.2f} s")
-            for tag in tags.top(top, window):
-                print(f"  {tag.probability:.3f}  {tag.label}")
-
-    return text
+    if n_inputs != 1:
+        raise InvalidOption(f"--plot draws one file; {n_inputs} were given")
+    check_plot(picture)
+    check_writable(Path(picture))
 
 
-def _as_json(source: Path, tags: ClipTags, top: int) -> dict[str, object]:
-    return {
-        "file": text_of(source),
-        "configurations": list(tags.configurations),
-        "duration": tags.duration,
-        "windows": [
-            {
-                "start": start,
-                "end": end,
-                "tags": [
-                    {"label": tag.label, "mid": tag.mid, "probability": round(tag.probability, 6)}
-                    for tag in tags.top(top, window)
-                ],
-            }
-            for start, end, window in _windows(tags)
-        ],
+def _print_all(
+    files: list[Path], rows: list[Checkpoint], weights: _Weights, arguments: argparse.Namespace, failures: Failures
+) -> None:
+    """Tags files and prints what is heard, in their order."""
+    accept_any_name()
+    form: Callable[[Record], str] = as_json if arguments.json else as_csv if arguments.csv else as_text
+    workers = min(arguments.workers, len(files))
+    if workers > 1:
+        weights = [_located(row, path)[0] for row, path in zip(rows, weights, strict=True)]
+    elif arguments.weights is None:
+        weights = [None] * len(rows)
+    # Where results go to the terminal, a progress bar would be between them.
+    with (
+        closing(_tagged(files, rows, weights, arguments, workers)) as tagged,
+        _progress(len(files), arguments.quiet or sys.stdout.isatty() or not sys.stderr.isatty()) as progress,
+    ):
+        waiting: dict[int, Record | None] = {}
+        turn = 0
+        for n_done, (number, found) in enumerate(tagged):
+            progress.update()
+            if n_done == 0 and arguments.csv:
+                print(",".join(COLUMNS))
+            if isinstance(found, Exception):
+                failures.add(str(files[number]), found)
+            waiting[number] = None if isinstance(found, Exception) else {**found, "file": text_of(files[number])}
+            while turn in waiting:
+                record = waiting.pop(turn)
+                turn += 1
+                if record is not None:
+                    print(form(record), end="")
+                    sys.stdout.flush()  # what has been computed is out, whatever happens to the next file
+
+
+def _tag_into(
+    files: list[Path], rows: list[Checkpoint], weights: _Weights, arguments: argparse.Namespace, failures: Failures
+) -> None:
+    """Tags files into ``--output``."""
+    located = [_located(row, path) for row, path in zip(rows, weights, strict=True)]
+    made_with = {
+        "config": [row.name for row in rows],
+        "embedding_version": [row.embedding_version for row in rows],
+        "weights": [sha256 for _, sha256 in located],
+        "window": arguments.window,
+        "hop": arguments.window / 4 if arguments.window and arguments.hop is None else arguments.hop,
+        "top": arguments.top,
+        "engine": arguments.engine,
+        "device": arguments.device,
     }
+    interrupt_on_sigterm()
+    with TagsFile(arguments.output, made_with, arguments.overwrite) as output:
+        pending = output.pending(files)
+        done = 0
+        if pending:
+            workers = min(arguments.workers, len(pending))
+            tagged = _tagged(pending, rows, [path for path, _ in located], arguments, workers)
+            quiet = arguments.quiet or len(pending) == 1
+            try:
+                with closing(tagged), _progress(len(pending), quiet) as progress:
+                    for number, found in tagged:
+                        progress.update()
+                        if isinstance(found, Exception):
+                            failures.add(str(pending[number]), found)
+                        else:
+                            output.add({**found, "file": output.name_of(pending[number])})
+                            done += 1
+            except KeyboardInterrupt:
+                print(f"hear-edgel3: {len(output)} files are tagged; the same command goes on", file=sys.stderr)
+                raise
+            output.finish(files)
+        if not arguments.quiet:
+            kept = len(files) - len(pending)
+            before = f", {kept} were there" if kept else ""
+            failed = f", {len(failures)} failed" if failures else ""
+            print(f"{done} files tagged{before}{failed}: {arguments.output}", file=sys.stderr)
 
 
-def _seconds(value: float) -> str:
-    """Seconds to the microsecond, without zeros at the end."""
-    return f"{value:.6f}".rstrip("0").rstrip(".")
+def _located(row: Checkpoint, given: str | os.PathLike[str] | None) -> tuple[Path | None, str]:
+    """Where the weights are, for all processes, and their sha256. Its own weights are for a folder's net to check."""
+    found = find(row, given)
+    own = isinstance(row, Local) and given is None
+    return None if own else found.path, found.sha256 or sha256_of(found.path)
 
 
-def _windows(tags: ClipTags) -> list[tuple[float, float, int]]:
-    return [(float(s), float(e), i) for i, (s, e) in enumerate(zip(tags.starts, tags.ends, strict=True))]
+def _progress(total: int, quiet: bool) -> tqdm[Any]:
+    from tqdm import tqdm
+
+    return tqdm(total=total, unit="file", file=sys.stderr, dynamic_ncols=True, disable=quiet)
+
+
+def _tagged(
+    files: Iterable[Path], rows: list[Checkpoint], weights: _Weights, arguments: argparse.Namespace, workers: int
+) -> _Tagged:
+    """Tags files, in this process or in several, and yields each when it is done."""
+    from hear_edgel3.jobs.pool import Pool, attempt
+
+    nets = [row.folder if isinstance(row, Local) else row.name for row in rows]
+    make = partial(_Work, nets, weights, arguments)
+    if workers > 1:
+        yield from Pool(partial(_in_worker, make, arguments.threads or 1), workers).run(files)
+        return
+    with _threads(arguments.threads):
+        work = make()
+        for number, file in enumerate(files):
+            yield number, attempt(work, file)
+
+
+def _in_worker(make: Callable[[], _Work], threads: int) -> _Work:
+    import torch
+
+    torch.set_num_threads(threads)
+    return make()
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """Has torch use so many threads; None for as many as it likes."""
+    if count is None:
+        yield
+        return
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class _Work:
+    """Tags one file after the other, in this process."""
+
+    def __init__(self, nets: Sequence[str | Path], weights: _Weights, arguments: argparse.Namespace) -> None:
+        from hear_edgel3.tagging.tagger import Tagger
+
+        self._arguments = arguments
+        self._tagger: Tagger = on_device(Tagger(nets, weights, arguments.engine), arguments.device)
+
+    def __call__(self, source: Path) -> Record:
+        """What is heard in a file."""
+        arguments = self._arguments
+        tags = self._tagger.tag_file(source, arguments.window, arguments.hop)
+        if arguments.plot is not None:
+            from hear_edgel3.tagging.plot import draw_tags
+
+            draw_tags(source, tags, self._tagger.extractors[0], arguments.plot, arguments.top)
+        return record_of(str(source), tags, arguments.top)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
+from hear_edgel3.cli import options
+
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the subcommand."""
@@ -17,6 +19,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("--reset", action="store_true", help="forget what was found, and use the defaults again")
     parser.add_argument("--dry-run", action="store_true", help="measure, but keep nothing")
+    options.add_quiet(parser)
     parser.set_defaults(run=run)
 
 
@@ -29,17 +32,21 @@ def run(arguments: argparse.Namespace) -> int:
     from hear_edgel3.engine.kernels.tuning import tune
     from hear_edgel3.errors import OutputError
 
+    def say(line: str) -> None:
+        if not arguments.quiet:
+            print(line, file=sys.stderr)
+
     if arguments.reset:
         try:
             settings_file().unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(f"cannot delete {settings_file()}: {error.strerror or error}") from error
-        print(f"the defaults are used again: {Settings.usual()}", file=sys.stderr)
+        say(f"the defaults are used again: {Settings.usual()}")
         return 0
-    found = tune(Settings.here(), lambda line: print(line, file=sys.stderr))
+    found = tune(Settings.here(), say)
     for kind, before in found.before.items():
         after = found.after[kind]
         print(f"{kind}: {before:.2f} -> {after:.2f} ms per window, {before / after:.2f} times as fast")
     if not arguments.dry_run:
-        print(f"kept in {found.settings.keep()}", file=sys.stderr)
+        say(f"kept in {found.settings.keep()}")
     return 0

@@ -9,8 +9,8 @@ import torch
 
 from hear_edgel3.extractor.extractor import Extractor, WeightsInfo
 from hear_edgel3.registry.names import BUILT_IN, resolve, with_features
-from hear_edgel3.weights.file import load_into, sha256_of
-from hear_edgel3.weights.locate import locate
+from hear_edgel3.weights.file import load_into
+from hear_edgel3.weights.locate import find
 
 
 def load(
@@ -55,7 +55,7 @@ def load(
         net = configuration.net.build()
         # Options are checked before anything is fetched.
         extractor = Extractor(configuration, row.frontend.build(), net, sample_rate, engine, hop_ms)
-        path = locate(row, weights)
-        load_into(net, row, path)
-    extractor.weights = WeightsInfo(str(path), sha256_of(path))
+        found = find(row, weights)
+        sha256 = load_into(net, row, found.path, found.sha256)
+    extractor.weights = WeightsInfo(str(found.path), sha256)
     return extractor.eval()

@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from hear_edgel3.disk.atomic import atomic_write
 from hear_edgel3.disk.paths import text_of
 from hear_edgel3.errors import InvalidOption
@@ -114,6 +112,8 @@ def save_npz(path: Path, clip: ClipEmbedding, source: str | os.PathLike[str]) ->
     Raises:
         OutputError: it cannot be written; no part of a file is left.
     """
+    import numpy as np
+
     with atomic_write(path) as file:
         np.savez(
             file,
@@ -136,6 +136,8 @@ def conflict(path: Path, source: Path, wanted: Mapping[str, object]) -> str | No
         source: the audio file that would be embedded into it.
         wanted: what would make it now, by the names of :func:`save_npz`.
     """
+    import numpy as np
+
     try:
         # opened here, because np.load leaves its own handle open when the file is damaged
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from hear_edgel3._version import __version__
 from hear_edgel3.dataset.dataset import Description, require_pyarrow
 from hear_edgel3.disk.atomic import make_folder
+from hear_edgel3.disk.digest import sha256_of
 from hear_edgel3.errors import AudioFileError, HearEdgeL3Error, InvalidOption, OutputError
 from hear_edgel3.framing.rules import check_hop_ms
 from hear_edgel3.jobs import partition as partitions
@@ -25,7 +26,6 @@ from hear_edgel3.jobs.manifest import list_items, new_items
 from hear_edgel3.jobs.plan import Job, Part
 from hear_edgel3.jobs.writer import failed_rows, remove_leftovers
 from hear_edgel3.registry.names import BUILT_IN, resolve
-from hear_edgel3.weights.file import sha256_of
 from hear_edgel3.weights.locate import locate
 
 if TYPE_CHECKING:

@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, overload
 
 import numpy as np
 import torch
 
 from hear_edgel3.audio.file import AudioFile, naming
-from hear_edgel3.audio.rates import check_rate
+from hear_edgel3.audio.rates import check_rate, resampled_length
 from hear_edgel3.audio.samples import mono, pieces
-from hear_edgel3.errors import InvalidOption, check_positive
 from hear_edgel3.extractor.loading import load
 from hear_edgel3.extractor.window_net import embed_blocks, mean_embedding
-from hear_edgel3.families.schema import Checkpoint, Local
+from hear_edgel3.families.schema import Local
 from hear_edgel3.framing.rules import CentredFraming, CoveringFraming, SceneFraming
 from hear_edgel3.registry.labels import labels
-from hear_edgel3.registry.names import BUILT_IN, list_configurations, resolve
+from hear_edgel3.registry.names import BUILT_IN
+from hear_edgel3.tagging.request import LONGEST_WHOLE_S, check_windows, one_each, tagging_rows
 from hear_edgel3.tagging.stream import TagStream
 from hear_edgel3.tagging.tags import ClipTags, WindowTags, mean_logits
 
-# Without windows, a clip of up to this long is one pass of the net, as EfficientAT's inference.py has it whatever the
-# length; a longer one is the mean of the logits of windows of ten seconds, so that memory stays bounded.
-LONGEST_WHOLE_S = 60
 _MEAN_WINDOW_S, _MEAN_HOP_S = 10, 2.5
 
 
@@ -51,23 +49,11 @@ class Tagger:
     def __init__(
         self,
         configurations: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = BUILT_IN,
-        weights: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
+        weights: str | os.PathLike[str] | Sequence[str | os.PathLike[str] | None] | None = None,
         engine: str = "auto",
     ) -> None:
-        names = [configurations] if isinstance(configurations, (str, os.PathLike)) else list(configurations)
-        if not names:
-            raise InvalidOption("name at least one configuration to tag with")
-        rows: list[Checkpoint] = []
-        for name in names:
-            row = resolve(name).checkpoint
-            if row not in rows:
-                rows.append(row)
-        for row in rows:
-            if row.labels is None:
-                able = [n for n in list_configurations() if resolve(n).checkpoint.labels is not None]
-                raise InvalidOption(f"{row.name} has no classifier and cannot tag; these can: {', '.join(able)}")
-        check_ensemble(rows)
-        files = _one_each([row.name for row in rows], weights)
+        rows = tagging_rows(configurations)
+        files = one_each(rows, weights)
         self.labels = labels(str(rows[0].labels))
         nets = [row.folder if isinstance(row, Local) else row.name for row in rows]
         self.extractors = [
@@ -163,14 +149,18 @@ class Tagger:
     ) -> ClipTags:
         """Tags one clip that arrives in blocks, which all nets get together."""
         framing = None if window is None else self._window_framing(window, hop)
-        rule = self._whole_framing() if framing is None else framing
+        # The window behind the clip is embedded with the last ones, and left out below: how many run at once shows in
+        # the last bits of all, and these are to stay as they are.
+        rule = self._whole_framing() if framing is None else replace(framing, within=False)
         path = self.extractors[0].window_path(rule, sample_rate, self._most_at_once)
         rows = embed_blocks(self.extractors, blocks, path)
         duration = float(path.duration)
         if framing is None:
             logits = mean_logits([mean_embedding(of_one)[None] for of_one in rows])
             return ClipTags(self.configurations, self.labels, np.zeros(1), np.array([duration]), logits, duration)
-        starts = np.arange(len(rows[0])) * framing.hop / framing.sample_rate
+        count = framing.count(resampled_length(path.fed, sample_rate, framing.sample_rate), path.duration)
+        rows = [of_one[:count] for of_one in rows]
+        starts = np.arange(count) * framing.hop / framing.sample_rate
         ends = starts + framing.window / framing.sample_rate
         return ClipTags(self.configurations, self.labels, starts, ends, mean_logits(rows), duration)
 
@@ -197,7 +187,7 @@ def tag(
     path: str | os.PathLike[str],
     configurations: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = BUILT_IN,
     *,
-    weights: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
+    weights: str | os.PathLike[str] | Sequence[str | os.PathLike[str] | None] | None = None,
     window: float | None = None,
     hop: float | None = None,
 ) -> ClipTags:
@@ -218,53 +208,3 @@ def tag(
     """
     check_windows(window, hop)
     return Tagger(configurations, weights).tag_file(path, window, hop)
-
-
-def check_windows(window: float | None, hop: float | None) -> None:
-    """Raises InvalidOption if windows of these lengths in seconds cannot be placed."""
-    if window is None:
-        if hop is not None:
-            raise InvalidOption(f"hop={hop!r} goes with a window; give `window` (--window) too")
-        return
-    if check_positive(window, "window", "seconds") > LONGEST_WHOLE_S:
-        raise InvalidOption(f"window={window!r} is more than {LONGEST_WHOLE_S} s; use a shorter one")
-    if window < 0.02:
-        raise InvalidOption(f"window={window!r} is less than 0.02 s; use a longer one")
-    if hop is not None and check_positive(hop, "hop", "seconds") < 0.001:
-        raise InvalidOption(f"hop={hop!r} is less than 0.001 s; use a longer one")
-
-
-def check_ensemble(rows: Sequence[Checkpoint]) -> None:
-    """Checks that nets can tag together: they get the same windows, and their logits are averaged.
-
-    Args:
-        rows: The nets; all have a classifier.
-
-    Raises:
-        InvalidOption: Their classes, rates or paddings differ.
-    """
-    for what, of in (
-        ("the same classes", lambda row: row.labels),
-        ("one sample rate inside", lambda row: f"{row.net_sample_rate} Hz"),
-        ("the same padding beyond a clip's ends", lambda row: row.padding),
-    ):
-        if len({of(row) for row in rows}) > 1:
-            which = ", ".join(f"{row.name} has {of(row)}" for row in rows)
-            raise InvalidOption(f"an ensemble needs nets with {what}, but {which}; tag with them one by one")
-
-
-def _one_each(
-    names: list[str], weights: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None
-) -> list[str | os.PathLike[str] | None]:
-    if weights is None or isinstance(weights, (str, os.PathLike)):
-        if len(names) > 1 and weights is not None and not os.path.isdir(weights):
-            raise InvalidOption(
-                f"weights is one file, {os.fspath(weights)}, for {len(names)} configurations; give a folder, or one "
-                f"file for each"
-            )
-        return [weights] * len(names)
-    if len(weights) == 1:
-        return _one_each(names, weights[0])
-    if len(weights) != len(names):
-        raise InvalidOption(f"{len(weights)} weights files for {len(names)} configurations ({', '.join(names)})")
-    return list(weights)

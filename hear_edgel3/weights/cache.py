@@ -1,4 +1,4 @@
-"""The folder of converted weights, and whether the network may be used."""
+"""The folder in which converted weights are kept, and whether the network may be used to fill it."""
 
 from __future__ import annotations
 

@@ -6,9 +6,10 @@ Nothing in such a file is ever executed. Its bytes depend on the tensors and the
 from __future__ import annotations
 
 import hashlib
+import io
 import json
-import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,22 @@ from torch import nn
 
 from hear_edgel3.errors import WeightsCorrupt, WeightsMismatch
 from hear_edgel3.families.schema import Checkpoint, Published
+from hear_edgel3.weights.header import METADATA_KEY, provenance
 
-# safetensors writes several keys in random order, so there is one, whose value is sorted JSON.
-_METADATA_KEY = "hear_edgel3"
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """What a weights file holds.
+
+    Attributes:
+        tensors: by name.
+        provenance: where they came from; empty if another program made the file.
+        sha256: of the bytes that were read.
+    """
+
+    tensors: dict[str, torch.Tensor]
+    provenance: dict[str, Any]
+    sha256: str
 
 
 def encode(tensors: dict[str, torch.Tensor], provenance: Mapping[str, Any]) -> bytes:
@@ -32,7 +46,7 @@ def encode(tensors: dict[str, torch.Tensor], provenance: Mapping[str, Any]) -> b
     from safetensors.torch import save
 
     text = json.dumps({**provenance, "tensors_sha256": _digest(tensors)}, sort_keys=True)
-    return save(tensors, {_METADATA_KEY: text})
+    return save(tensors, {METADATA_KEY: text})
 
 
 def _digest(tensors: Mapping[str, torch.Tensor]) -> str:
@@ -45,61 +59,94 @@ def _digest(tensors: Mapping[str, torch.Tensor]) -> str:
     return total.hexdigest()
 
 
-def sha256_of(path: str | os.PathLike[str]) -> str:
-    """Hexadecimal sha256 of a file."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def read_weights(path: Path, sha256: str | None = None) -> WeightsFile:
+    """Reads a weights file, once: what is checked is what is returned, whatever replaces the file meanwhile.
+
+    Args:
+        path: of the file.
+        sha256: what it must be; None to trust the digest inside the file, where it has one.
+
+    Raises:
+        WeightsCorrupt: it is another file, not readable as safetensors, or its tensors are not the ones written.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise _unsound(str(path), error) from error
+    return decode(data, str(path), sha256)
+
+
+def decode(data: bytes, source: str, sha256: str | None = None) -> WeightsFile:
+    """What the bytes of a weights file say.
+
+    Args:
+        data: the whole file.
+        source: what to call it in errors.
+        sha256: as for :func:`read_weights`.
+
+    Raises:
+        WeightsCorrupt: as for :func:`read_weights`.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    found = hashlib.sha256(data).hexdigest()
+    if sha256 not in (None, found):
+        raise WeightsCorrupt(
+            f"{source} has the wrong checksum: expected sha256 {sha256}, found {found}; it was damaged or replaced and "
+            f"was not loaded"
+        )
+    try:
+        tensors = load(data)
+    except (SafetensorError, ValueError, KeyError) as error:  # KeyError: of a type that torch does not have
+        raise _unsound(source, error) from error
+    origin = provenance(io.BytesIO(data))
+    if sha256 is None and origin.get("tensors_sha256", written := _digest(tensors)) != written:
+        raise WeightsCorrupt(f"{source} is damaged: its values are not the ones that were written; fetch it again")
+    return WeightsFile(tensors, origin, found)
+
+
+def _unsound(source: str, error: Exception) -> WeightsCorrupt:
+    return WeightsCorrupt(
+        f"{source} is not a sound safetensors file ({error}); if it came from a download or a copy, delete it and "
+        f"fetch it again"
+    )
 
 
 def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Tensors and provenance of a weights file; the provenance is empty if another program made the file.
-
-    Raises:
-        WeightsCorrupt: the file is not readable as safetensors, or its tensors are not the ones written.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            # clone: the file may be replaced while the model lives
-            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-            provenance = _provenance(file.metadata() or {})
-    except (SafetensorError, OSError, ValueError) as error:
-        raise WeightsCorrupt(
-            f"{path} is not a sound safetensors file ({error}); if it came from a download or a copy, delete it and "
-            f"fetch it again"
-        ) from error
-    if provenance.get("tensors_sha256", written := _digest(tensors)) != written:
-        raise WeightsCorrupt(f"{path} is damaged: its values are not the ones that were written; fetch it again")
-    return tensors, provenance
+    """Tensors and provenance of a weights file, as :func:`read_weights` reads it."""
+    file = read_weights(path)
+    return file.tensors, file.provenance
 
 
-def _provenance(metadata: Mapping[str, str]) -> dict[str, Any]:
-    try:
-        found = json.loads(metadata.get(_METADATA_KEY, "{}"))
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def load_into(net: nn.Module, row: Checkpoint, path: Path) -> None:
+def load_into(net: nn.Module, row: Checkpoint, path: Path, sha256: str | None = None) -> str:
     """Reads ``path`` and puts its tensors into ``net``, all or nothing.
+
+    Args:
+        net: what the weights are for.
+        row: its checkpoint.
+        path: the weights file.
+        sha256: what the file's must be; None if that is not known.
+
+    Returns:
+        The file's sha256.
 
     Raises:
         WeightsCorrupt: not a sound weights file, or a value is not finite.
         WeightsMismatch: made for another checkpoint, or names or shapes differ from the net's.
     """
     try:
-        tensors, provenance = read_tensors(path)
+        file = read_weights(path, sha256)
     except WeightsCorrupt as error:
         if not isinstance(row, Published):
             raise
         raise WeightsCorrupt(f"{error} (python -m weights_convert {row.name} makes it anew in the cache)") from error
-    made_for = provenance.get("configuration")
+    made_for = file.provenance.get("configuration")
     if isinstance(made_for, str) and made_for != row.name:
         raise WeightsMismatch(f"{path} holds the weights of {made_for}, not of {row.name}")
-    check_tensors(tensors, net, row.name, str(path))
-    net.load_state_dict(tensors, strict=False)  # names were compared above; batch counters may be absent
+    check_tensors(file.tensors, net, row.name, str(path))
+    net.load_state_dict(file.tensors, strict=False)  # names were compared above; batch counters may be absent
+    return file.sha256
 
 
 def check_tensors(tensors: dict[str, torch.Tensor], net: nn.Module, name: str, source: str) -> None:

@@ -1,19 +1,36 @@
-"""Weights from the Hugging Face Hub, at a pinned revision."""
+"""Converted weights from the Hugging Face Hub, at the revision that the registry has pinned.
+
+A revision is a commit, so the same row gives the same bytes for ever, and their sha256 is checked besides: the Hub, a
+mirror (``$HF_ENDPOINT``) or a cache on a broken disk need not be trusted. Imports neither torch nor, before it is
+needed, huggingface_hub.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from hear_edgel3._version import __version__
+from hear_edgel3.disk.digest import sha256_of
 from hear_edgel3.errors import DownloadError, WeightsCorrupt, WeightsNotFound
 from hear_edgel3.families.schema import Published
 from hear_edgel3.weights.cache import offline
-from hear_edgel3.weights.file import sha256_of
 from hear_edgel3.weights.ways import ways_to_get
 
 
 def from_hub(row: Published) -> Path:
-    """Downloads (or finds in the Hub's own cache) the file at the pinned revision and checks its sha256."""
+    """Downloads, or finds in the Hub's own cache, the file at the pinned revision and checks its sha256.
+
+    Args:
+        row: a checkpoint that has a revision.
+
+    Returns:
+        The file in the Hub's cache.
+
+    Raises:
+        WeightsNotFound: it is not in the cache, and the network is switched off.
+        WeightsCorrupt: it has another sha256, also when it is fetched again.
+        DownloadError: it could not be fetched; the message says why.
+    """
     path = _hub_download(row, force=False)
     if row.hub.sha256 is None:
         return path
@@ -36,7 +53,16 @@ def from_hub(row: Published) -> Path:
     )
 
 
+def cached(row: Published) -> Path | None:
+    """The file of a checkpoint in the Hub's own cache, or None; asks nobody."""
+    import huggingface_hub
+
+    found = huggingface_hub.try_to_load_from_cache(row.hub.repo_id, row.hub.filename, revision=row.hub.revision)
+    return Path(found) if isinstance(found, str) else None
+
+
 def _hub_download(row: Published, force: bool) -> Path:
+    """Asks the Hub, and puts its answers into words of our own."""
     import huggingface_hub
     from huggingface_hub import errors
 
@@ -44,9 +70,9 @@ def _hub_download(row: Published, force: bool) -> Path:
     what = f"{hub.filename} of {hub.repo_id} at revision {hub.revision}"
     if not force:
         # hf_hub_download would find it too, but may first ask the Hub which agents there are (huggingface_hub 2).
-        cached = huggingface_hub.try_to_load_from_cache(hub.repo_id, hub.filename, revision=hub.revision)
-        if isinstance(cached, str):
-            return Path(cached)
+        found = cached(row)
+        if found is not None:
+            return found
     try:
         return Path(
             huggingface_hub.hf_hub_download(

@@ -16,17 +16,32 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+from hear_edgel3.disk.digest import sha256_of
 from hear_edgel3.errors import DownloadError, WeightsCorrupt, WeightsMismatch, WeightsNotFound
 from hear_edgel3.families.formats import KERAS_ENDINGS, PYTORCH_ENDINGS
 from hear_edgel3.families.schema import Checkpoint, Local, Published
 from hear_edgel3.weights.cache import FOLDER_VARIABLE, cache_folder, offline
-from hear_edgel3.weights.file import sha256_of
 from hear_edgel3.weights.hub import from_hub
 from hear_edgel3.weights.ways import ways_to_get
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A weights file.
+
+    Attributes:
+        path: where it is.
+        sha256: what it must be, for whoever reads it to check; None if that is not known.
+    """
+
+    path: Path
+    sha256: str | None = None
 
 
 def origin(row: Checkpoint) -> str:
@@ -34,8 +49,8 @@ def origin(row: Checkpoint) -> str:
     if isinstance(row, Local):
         return str(row.weights_path)
     assert isinstance(row, Published)
-    for path, place in _local_places(row):
-        if path.is_file():
+    for path, place, there in _looked_into(row):
+        if there:
             return f"{path} ({place})"
     if row.hub.revision is not None:
         return f"the Hugging Face Hub: {row.hub.repo_id} at {row.hub.revision}"
@@ -44,7 +59,7 @@ def origin(row: Checkpoint) -> str:
 
 
 def locate(row: Checkpoint, weights: str | os.PathLike[str] | None = None) -> Path:
-    """Finds, and if need be fetches, the weights file of a checkpoint.
+    """Finds, and if need be fetches, the weights file of a checkpoint, and checks it where its checksum is known.
 
     Args:
         row: the checkpoint.
@@ -54,61 +69,91 @@ def locate(row: Checkpoint, weights: str | os.PathLike[str] | None = None) -> Pa
         Path of a safetensors file.
 
     Raises:
+        As :func:`find`; WeightsCorrupt also if the file is not the one that belongs to the checkpoint.
+    """
+    found = find(row, weights)
+    if found.sha256 is not None and (sha256 := sha256_of(found.path)) != found.sha256:
+        raise WeightsCorrupt(
+            f"{found.path} has the wrong checksum: expected sha256 {found.sha256}, found {sha256}; it was damaged or "
+            f"replaced and was not loaded"
+        )
+    return found.path
+
+
+def find(row: Checkpoint, weights: str | os.PathLike[str] | None = None) -> Found:
+    """As :func:`locate`, but leaves it to the reader of the file to check its sha256, so that it is read but once.
+
+    Raises:
         WeightsNotFound: none of the places has it; the message has a command for each way to get it.
         WeightsMismatch: the path given is an upstream file that has to be converted first.
         WeightsCorrupt: a downloaded file does not have the checksum in the registry.
         DownloadError: the Hub answered with an error.
     """
-    if weights is not None and os.fspath(weights) != "":
-        return _explicit(row, Path(weights).expanduser())
+    if weights is not None and os.fspath(weights):
+        path = _given(row, Path(weights).expanduser())
+        _log.info("weights of %s: %s (given)", row.name, path)
+        return Found(path)
     if isinstance(row, Local):
-        return _in_its_folder(row)
+        path = row.weights_path
+        if not path.is_file():
+            raise WeightsNotFound(f"the folder {row.folder} has no {row.weights_file}, the weights of {row.name}")
+        _log.info("weights of %s: %s (its folder)", row.name, path)
+        return Found(path, row.weights_sha256)
     assert isinstance(row, Published)
-    for path, place in _local_places(row):
-        if path.is_file():
+    for path, place, there in _looked_into(row):
+        if there:
             _log.info("weights of %s: %s (%s)", row.name, path, place)
-            return path
+            return Found(path)
         _log.info("weights of %s: not in %s (%s)", row.name, path.parent, place)
     if row.hub.revision is not None:
         path = from_hub(row)
         _log.info("weights of %s: %s (Hugging Face Hub, %s at %s)", row.name, path, row.hub.repo_id, row.hub.revision)
-        return path
+        return Found(path)
     _log.info("weights of %s: not published on the Hub yet", row.name)
-    return _from_upstream(row)
+    return Found(_from_upstream(row))
 
 
-def _in_its_folder(row: Local) -> Path:
-    path = row.weights_path
-    if not path.is_file():
-        raise WeightsNotFound(f"the folder {row.folder} has no {row.weights_file}, the weights of {row.name}")
-    found = sha256_of(path)
-    if found != row.weights_sha256:
-        raise WeightsCorrupt(
-            f"{path} has the wrong checksum: expected sha256 {row.weights_sha256}, found {found}; it was damaged or "
-            f"replaced and was not loaded"
-        )
-    _log.info("weights of %s: %s (its folder)", row.name, path)
-    return path
+def check_given(row: Checkpoint, weights: str | os.PathLike[str] | None) -> None:
+    """Finds out, before anything is loaded, that a path for the weights of a checkpoint cannot be.
+
+    Raises:
+        WeightsNotFound: there is no such file, or the folder does not have it.
+        WeightsMismatch: it is an upstream file that has to be converted first.
+    """
+    if weights is not None and os.fspath(weights):
+        _given(row, Path(weights).expanduser())
 
 
-def _local_places(row: Published) -> list[tuple[Path, str]]:
-    places = []
-    folder = os.environ.get(FOLDER_VARIABLE)
-    if folder:
-        places.append((Path(folder).expanduser() / row.filename, f"${FOLDER_VARIABLE}"))
-    places.append((cache_folder() / row.filename, "cache of converted files"))
-    return places
+def folders() -> list[tuple[Path, str]]:
+    """The folders of converted files on this machine, in the order in which they are looked into, and what they are."""
+    given = os.environ.get(FOLDER_VARIABLE)
+    first = [(Path(given).expanduser(), f"${FOLDER_VARIABLE}")] if given else []
+    return [*first, (cache_folder(), "cache of converted files")]
 
 
-def _explicit(row: Checkpoint, path: Path) -> Path:
-    if path.is_dir():
-        inside = path / row.filename
-        if isinstance(row, Local) and not inside.is_file():
-            inside = path / row.weights_file
-        if not inside.is_file():
-            raise WeightsNotFound(f"the folder {path} has no {row.filename}, which {row.name} needs")
-        path = inside
-    if not path.is_file():
+def _looked_into(row: Published) -> Iterator[tuple[Path, str, bool]]:
+    """Where the weights may be on this machine, what that place is, and whether they are there."""
+    for folder, place in folders():
+        path = folder / row.filename
+        yield path, place, path.is_file()
+
+
+def _given(row: Checkpoint, path: Path) -> Path:
+    """The weights file that the user's path means."""
+    try:
+        if path.is_dir():
+            inside = path / row.filename
+            if isinstance(row, Local) and not inside.is_file():
+                inside = path / row.weights_file
+            if not inside.is_file():
+                raise WeightsNotFound(f"the folder {path} has no {row.filename}, which {row.name} needs")
+            path = inside
+        there = path.is_file()
+    except OSError as error:
+        if isinstance(error, WeightsNotFound):
+            raise
+        raise WeightsNotFound(f"the weights file {path} cannot be opened: {error.strerror or error}") from error
+    if not there:
         raise WeightsNotFound(f"the weights file {path} does not exist; {ways_to_get(row)}")
     if path.name.endswith((*KERAS_ENDINGS, *PYTORCH_ENDINGS, ".gz")):
         how = f"python -m weights_convert {row.name} --source {path} --output {row.filename}"
@@ -116,7 +161,6 @@ def _explicit(row: Checkpoint, path: Path) -> Path:
             f"{path} is not a safetensors file"
             + (f"; convert it first: {how}" if isinstance(row, Published) else f", which {row.name} needs")
         )
-    _log.info("weights of %s: %s (given)", row.name, path)
     return path
 
 

@@ -7,7 +7,11 @@ from hear_edgel3.weights.cache import FOLDER_VARIABLE
 
 
 def ways_to_get(row: Checkpoint) -> str:
-    """The commands that would provide the weights of ``row``."""
+    """What a user can do to have the weights of a checkpoint: commands, and where files go.
+
+    Returns:
+        Lines of text to end a message with; empty for a checkpoint that no command provides.
+    """
     if not isinstance(row, Published):
         return f"its own weights are in {row.folder}" if isinstance(row, Local) else ""
     return (

@@ -71,7 +71,7 @@ def test_files_that_are_not_our_results_are_not_touched(
     assert snapshot("a.npz") == before
     error = capsys.readouterr().err
     assert f"not replacing a.npz: {reason}" in error
-    assert "use --overwrite, or another --suffix or --output-dir" in error
+    assert "use --overwrite, or another --suffix or --output" in error
     assert run_embed("a.wav", "--overwrite") == 0
     assert contents("a.npz")["embedding"].shape == (2, 64)
 

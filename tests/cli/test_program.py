@@ -96,7 +96,7 @@ def test_help_names_every_flag(capsys: Captured) -> None:
         main(["embed", "--help"])
     assert stopped.value.code == 0
     out = capsys.readouterr().out
-    long = "config weights output-dir output suffix hop-size no-centering overwrite recursive device quiet"
+    long = "config weights output suffix hop engine no-centering overwrite recursive device quiet"
     old = "--model-type -mtype --emb-dim -e --retrain-type -retrain --model-sparsity -sp -o -x -n -t -q"
     for flag in [*(f"--{name}" for name in long.split()), *old.split()]:
         assert f"{flag}," in out or f"{flag} " in out or f"{flag}\n" in out, flag

@@ -342,9 +342,9 @@ def test_the_three_forms(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_times_of_long_files_are_not_rounded_away() -> None:
-    from hear_edgel3.cli.tag import _seconds
+    from hear_edgel3.tagging.records import seconds
 
-    assert [_seconds(x) for x in (0.0, 10000.025, 1000.025, 2.5, 100.0)] == ["0", "10000.025", "1000.025", "2.5", "100"]
+    assert [seconds(x) for x in (0.0, 10000.025, 1000.025, 2.5, 100.0)] == ["0", "10000.025", "1000.025", "2.5", "100"]
 
 
 @pytest.mark.parametrize("form", ["", "--json", "--csv"])

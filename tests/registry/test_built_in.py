@@ -14,11 +14,11 @@ import pytest
 
 import hear_edgel3
 from hear_edgel3.cli import main
+from hear_edgel3.disk.digest import sha256_of
 from hear_edgel3.errors import UnknownConfiguration
 from hear_edgel3.families.schema import Local
 from hear_edgel3.registry.names import BUILT_IN, checkpoints, families, list_configurations, published, resolve
 from hear_edgel3.tagging.tagger import Tagger
-from hear_edgel3.weights.file import sha256_of
 from hear_edgel3.weights.locate import locate, origin
 from support.folders import write_second
 from support.types import Captured

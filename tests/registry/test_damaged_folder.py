@@ -13,6 +13,7 @@ import torch
 import hear_edgel3
 import hear_edgel3.custom
 from hear_edgel3.cli import main
+from hear_edgel3.disk.digest import sha256_of
 from hear_edgel3.errors import (
     ConfigurationError,
     HearEdgeL3Error,
@@ -24,7 +25,7 @@ from hear_edgel3.errors import (
 from hear_edgel3.registry import folder as local
 from hear_edgel3.registry.names import resolve
 from hear_edgel3.tagging.tagger import Tagger
-from hear_edgel3.weights.file import encode, sha256_of
+from hear_edgel3.weights.file import encode
 from hear_edgel3.weights.locate import origin
 from support import signals
 from support.folders import change, write_second

@@ -9,8 +9,9 @@ from typing import Any
 import soundfile
 import torch
 
+from hear_edgel3.disk.digest import sha256_of
 from hear_edgel3.registry import folder as local
-from hear_edgel3.weights.file import encode, sha256_of
+from hear_edgel3.weights.file import encode
 from support import signals
 
 MOBILENETV3 = {"width_mult": 0.05, "n_classes": 527, "n_mels": 32, "n_teacher": 6}

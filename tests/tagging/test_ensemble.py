@@ -13,7 +13,7 @@ from hear_edgel3 import Tagger
 from hear_edgel3.audio.file import AudioFile
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.registry.names import resolve
-from hear_edgel3.tagging.tagger import check_ensemble
+from hear_edgel3.tagging.request import check_ensemble
 from support import signals
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from hear_edgel3.errors import InvalidOption
-from hear_edgel3.tagging.tagger import Tagger, check_windows, tag
+from hear_edgel3.tagging.request import check_windows
+from hear_edgel3.tagging.tagger import Tagger, tag
 from support.tagging import RATE, assert_logits_close, in_windows, straight
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
+from hear_edgel3.cli import options
 from hear_edgel3.families.schema import Configuration
 from hear_edgel3.registry.names import families, list_configurations, resolve
 
@@ -13,7 +14,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Adds the subcommand."""
     parser = commands.add_parser("list", help="show the configurations", description="Shows the configurations.")
     parser.add_argument("--family", choices=families(), help="only those of one family")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    options.add_json(parser, "print JSON")
     parser.set_defaults(run=run)
 
 
@@ -23,7 +24,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps([_entry(configuration) for configuration in configurations], indent=1))
         return 0
-    table = [("name", "dim", "Hz", "params", "MACs/10 s", "mAP", "description")]
+    table = [("name", "dim", "Hz", "params", "MACs, one pass over 10 s", "mAP", "description")]
     for configuration in configurations:
         row = configuration.checkpoint
         score = row.reported.get("AudioSet mAP")

@@ -1,0 +1,215 @@
+"""The options that several commands have: each is written down once, so that it is called the same everywhere.
+
+An option may have old spellings. They are accepted, and ``--help`` does not show them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from hear_edgel3.engine import table as engines
+from hear_edgel3.errors import DatasetError, InvalidOption
+from hear_edgel3.registry.names import BUILT_IN
+
+# A parser, or a group of options in one.
+Options = argparse._ActionsContainer
+
+SOURCES = "audio files, folders of them, globs, or lists of these (.csv, .tsv, .txt, or - for a list on stdin)"
+
+
+def add(parser: Options, *names: str, old: Sequence[str] = (), **settings: Any) -> None:
+    """Adds an option.
+
+    Args:
+        parser: where to.
+        names: its spellings.
+        old: spellings that are accepted, but shown nowhere.
+        settings: as for ``add_argument``.
+    """
+    action = parser.add_argument(*names, **settings)
+    if old:
+        settings = {key: value for key, value in settings.items() if key not in ("required", "dest")}
+        hidden = {"dest": action.dest, "default": argparse.SUPPRESS, "help": argparse.SUPPRESS}
+        parser.add_argument(*old, **{**settings, **hidden})
+
+
+def add_config(
+    parser: argparse.ArgumentParser, default: str | None = BUILT_IN, text: str | None = None, old: str | None = None
+) -> None:
+    """``--config``: which net.
+
+    Args:
+        parser: where to.
+        default: without it.
+        text: of the help, if not the usual.
+        old: name of a positional that is accepted in its place, and not shown.
+    """
+    text = text or f"see `hear-edgel3 list`, or a folder made by `distill`; default {BUILT_IN}"
+    where: Options = parser
+    if old is not None:
+        where = parser.add_mutually_exclusive_group()
+        where.add_argument(old, nargs="?", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    where.add_argument("--config", "-c", dest="config", metavar="NAME|FOLDER", default=default, help=text)
+
+
+def add_weights(parser: Options, text: str = "converted weights, or a folder of them", **settings: Any) -> None:
+    """``--weights``."""
+    parser.add_argument("--weights", metavar="FILE", help=text, **settings)
+
+
+def add_hop(parser: Options, text: str, *names: str, old: Sequence[str] = ()) -> None:
+    """``--hop``, in seconds."""
+    add(parser, "--hop", *names, old=old, type=positive("seconds"), metavar="SECONDS", help=text)
+
+
+def add_window(parser: Options, text: str) -> None:
+    """``--window``, in seconds."""
+    parser.add_argument("--window", type=positive("seconds"), metavar="SECONDS", help=text)
+
+
+def add_output(parser: Options, metavar: str, text: str, old: Sequence[str] = (), required: bool = False) -> None:
+    """``--output``: where results go."""
+    add(parser, "--output", "-o", old=old, metavar=metavar, help=text, required=required)
+
+
+def add_engine(parser: Options) -> None:
+    """``--engine``: what runs the net."""
+    parser.add_argument("--engine", default="auto", metavar="NAME", help=engine_help())
+
+
+def engine_help() -> str:
+    """What ``--help`` says of ``--engine``."""
+    auto, *others, last = engines.NAMES
+    return f"what runs the net: {auto} (default), {', '.join(others)} or {last}"
+
+
+def add_device(parser: Options) -> None:
+    """``--device``: where the net runs."""
+    parser.add_argument("--device", default="cpu", help="torch device (default cpu)")
+
+
+def add_workers(parser: Options, text: str, default: int | None = None) -> None:
+    """``--workers``: processes."""
+    parser.add_argument("--workers", type=count, default=default, metavar="N", help=text)
+
+
+def add_threads(parser: Options, text: str, default: int | None = None) -> None:
+    """``--threads``: of each process."""
+    parser.add_argument("--threads", type=count, default=default, metavar="N", help=text)
+
+
+def add_top(parser: Options, text: str, default: int | None = None) -> None:
+    """``--top``: how many of the best."""
+    parser.add_argument("--top", type=count, default=default, metavar="N", help=text)
+
+
+def add_json(parser: Options, text: str) -> None:
+    """``--json``: results for programs."""
+    parser.add_argument("--json", action="store_true", help=text)
+
+
+def add_quiet(parser: Options, text: str = "print nothing but results and errors") -> None:
+    """``--quiet``."""
+    parser.add_argument("--quiet", "-q", action="store_true", help=text)
+
+
+def add_verbose(parser: Options) -> None:
+    """``--verbose``, before the command as well as behind it: without it, what was said there stands."""
+    text = "say where weights come from, on stderr"
+    parser.add_argument("--verbose", action="store_true", default=argparse.SUPPRESS, help=text)
+
+
+def positive(unit: str = "") -> Callable[[str], float]:
+    """Reads a positive number.
+
+    Args:
+        unit: of what, for the error.
+    """
+    what = f"a positive number of {unit}" if unit else "a positive number"
+
+    def read(text: str) -> float:
+        value = _number(text)
+        if not math.isfinite(value) or value <= 0:
+            raise argparse.ArgumentTypeError(f"must be {what}, got {text}")
+        return value
+
+    return read
+
+
+def share(text: str) -> float:
+    """Reads a number from 0."""
+    value = _number(text)
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a number from 0, got {text}")
+    return value
+
+
+def fraction(text: str) -> float:
+    """Reads a number above 0 and at most 1."""
+    value = _number(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"must be a number above 0 and at most 1, got {text}")
+    return value
+
+
+def count(text: str) -> int:
+    """Reads a whole number from 1."""
+    value = int(text) if _is_whole(text) else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1, got {text}")
+    return value
+
+
+def seed(text: str) -> int:
+    """Reads a whole number of 32 bits."""
+    if not (_is_whole(text) and int(text) < 2**32):
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to {2**32 - 1}, got {text}")
+    return int(text)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def _is_whole(text: str) -> bool:
+    # Python refuses to read thousands of digits, and nothing here needs them.
+    return text.isascii() and text.isdecimal() and len(text) < 100
+
+
+def check_engine(name: str) -> None:
+    """Finds out before anything is loaded whether there is such an engine.
+
+    Raises:
+        InvalidOption: there is none.
+    """
+    if name not in engines.NAMES:
+        raise InvalidOption(f"engine must be one of {', '.join(engines.NAMES)}; got {name!r}")
+
+
+def check_dataset(folder: str) -> None:
+    """Finds out before anything is loaded whether a folder may be a dataset of embeddings; reading it says the rest.
+
+    Raises:
+        DatasetError: there is no such folder, or it has no Parquet files.
+    """
+    path = Path(folder)
+    try:
+        if not path.is_dir():
+            raise DatasetError(f"{path} is not a folder; give one that `hear-edgel3 extract` wrote")
+        if not any(p.name[0] not in "._" for p in path.glob("*.parquet")):
+            raise DatasetError(f"{path} has no Parquet files; give a folder that `hear-edgel3 extract` wrote")
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be opened: {error.strerror or error}") from error
+
+
+def same_folder(text: str) -> str:
+    """A configuration's name as it is, or the absolute path of a folder, for processes that may be elsewhere."""
+    return os.path.abspath(text) if os.path.isdir(text) else text

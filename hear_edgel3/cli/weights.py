@@ -1,0 +1,184 @@
+"""``hear-edgel3 weights``: fetches, converts, verifies, publishes and lists weights files."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from hear_edgel3.cli import options
+from hear_edgel3.disk.paths import text_of_path
+from hear_edgel3.errors import InvalidOption, WeightsNotFound
+from hear_edgel3.registry.names import published
+
+_DESCRIPTION = """Weights are fetched when they are needed first. These commands do it beforehand, convert files
+that you have, and show what is there."""
+
+_CACHE = "the cache, where they are found"
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the subcommand and its own ones."""
+    parser = commands.add_parser("weights", help="fetch, convert, verify and list weights", description=_DESCRIPTION)
+    inner = parser.add_subparsers(dest="weights_command", required=True, metavar="COMMAND")
+
+    fetch = _command(inner, "fetch", _fetch, "download weights into the cache", "Fetches the weights of checkpoints.")
+    _add_names(fetch, every=True)
+    fetch.add_argument("--again", action="store_true", help="download and convert also what is there")
+
+    convert = _command(
+        inner, "convert", _convert, "convert the authors' files", "Converts the authors' checkpoints to safetensors."
+    )
+    _add_names(convert, every=True)
+    convert.add_argument("--source", type=Path, help="the upstream file, or a folder of them (default: download them)")
+    options.add_output(convert, "PATH", f"file to write, or folder for several; default: {_CACHE}")
+    _add_reference(convert, "--verify")
+
+    verify = _command(
+        inner,
+        "verify",
+        _verify,
+        "check converted files",
+        "Checks that converted files are sound, fit their checkpoint, and say that they are the authors'.",
+    )
+    _add_names(verify, every=False)
+    options.add_weights(verify, "the converted file, or a folder of them (default: where they are found)")
+    _add_reference(verify, "--reference")
+
+    publish = _command(
+        inner,
+        "publish",
+        _publish,
+        "put converted files on the Hugging Face Hub",
+        "Creates or updates Hub repositories. A dry run unless --upload is given.",
+    )
+    _add_names(publish, every=False)
+    options.add_weights(publish, "the converted file, or a folder of them (default: where they are found)")
+    publish.add_argument("--repo-id", help="repository, if not the registry's")
+    publish.add_argument("--upload", action="store_true", help="really do it")
+
+    shown = _command(
+        inner,
+        "list",
+        _list,
+        "show the weights files on this machine",
+        "Shows the weights files in $HEAR_EDGEL3_WEIGHTS, in the cache and in the Hugging Face Hub's cache.",
+    )
+    options.add_json(shown, "print JSON")
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    text: str,
+    description: str,
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=text, description=description)
+    options.add_verbose(parser)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_names(parser: argparse.ArgumentParser, every: bool) -> None:
+    parser.add_argument(
+        "names", nargs="*" if every else "+", metavar="NAME", help="checkpoints, as `hear-edgel3 list` names them"
+    )
+    parser.set_defaults(all=False)
+    if every:
+        parser.add_argument("--all", action="store_true", help="every checkpoint")
+
+
+def _add_reference(parser: argparse.ArgumentParser, name: str) -> None:
+    text = "embeddings of the original (pcm__X windows, emb__X) that must be met"
+    parser.add_argument(name, dest="reference", type=Path, metavar="NPZ", help=text)
+    parser.add_argument(
+        "--tolerance", type=options.positive(), default=None, metavar="X", help="largest error allowed (default 5e-4)"
+    )
+
+
+def _check_names(arguments: argparse.Namespace) -> None:
+    """Refuses what cannot be before torch is imported."""
+    if arguments.all == bool(arguments.names):
+        raise InvalidOption("give the names of checkpoints, or --all")
+    for name in arguments.names:
+        published(name)
+    for option in ("source", "weights", "reference"):
+        path = getattr(arguments, option, None)
+        if path is not None and not Path(path).exists():
+            raise WeightsNotFound(f"--{option} {path} does not exist")
+
+
+def _fetch(arguments: argparse.Namespace) -> int:
+    _check_names(arguments)
+    from weights_convert import commands
+
+    return 1 if commands.fetch_all(commands.rows_of(arguments.names, arguments.all), arguments.again) else 0
+
+
+def _convert(arguments: argparse.Namespace) -> int:
+    _check_names(arguments)
+    if arguments.source is not None and not arguments.source.is_dir() and len(arguments.names) != 1:
+        raise InvalidOption("--source takes a folder when there are several checkpoints")
+    from weights_convert import commands
+
+    rows = commands.rows_of(arguments.names, arguments.all)
+    tolerance = arguments.tolerance or commands.TOLERANCE
+    failed = commands.convert_all(
+        rows, arguments.source, arguments.output, arguments.reference, tolerance, arguments.all
+    )
+    return 1 if failed else 0
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    _check_names(arguments)
+    from weights_convert import commands
+
+    rows = commands.rows_of(arguments.names, every=False)
+    weights = None if arguments.weights is None else Path(arguments.weights)
+    return (
+        1 if commands.verify_all(rows, weights, arguments.reference, arguments.tolerance or commands.TOLERANCE) else 0
+    )
+
+
+def _publish(arguments: argparse.Namespace) -> int:
+    _check_names(arguments)
+    if arguments.repo_id and len(arguments.names) > 1:
+        raise InvalidOption("--repo-id takes one checkpoint")
+    from weights_convert import commands
+
+    weights = None if arguments.weights is None else Path(arguments.weights)
+    commands.publish_all(commands.rows_of(arguments.names, every=False), weights, arguments.repo_id, arguments.upload)
+    return 0
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    from hear_edgel3.weights.inventory import stored_weights
+
+    files = [*stored_weights()]
+    if arguments.json:
+        print(
+            json.dumps(
+                [
+                    {
+                        "configuration": file.configuration,
+                        "path": text_of_path(file.path),
+                        "place": file.place,
+                        "size": file.size,
+                        "sha256": file.sha256,
+                        "state": file.state,
+                    }
+                    for file in files
+                ],
+                indent=1,
+            )
+        )
+        return 0
+    for place in dict.fromkeys(file.place for file in files):
+        print(f"{place}:")
+        for file in files:
+            if file.place == place:
+                sha256 = file.sha256 or "?" * 64
+                print(f"  {file.size / 1e6:9.2f} MB  {sha256}  {text_of_path(file.path)}  ({file.state})")
+    return 0

@@ -1,0 +1,268 @@
+"""Tags of many files in one file, which is whole when it appears, and to which a later run adds.
+
+While files are tagged, a line of JSON per file goes into ``<name>.part``, at once, so that whatever ends the run costs
+at most what was just being computed. At the end the file itself is written, in order, and the other one is gone.
+``<name>.options.json`` says with which options it was made; it stays, and other options are refused.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any, BinaryIO
+
+from hear_edgel3.disk.atomic import atomic_write, check_writable
+from hear_edgel3.disk.paths import text_of_path
+from hear_edgel3.errors import InvalidOption, OutputError
+from hear_edgel3.tagging.records import COLUMNS, Record, as_csv, as_json
+
+FORMATS = {".csv": as_csv, ".jsonl": as_json}
+_HEADER = (",".join(COLUMNS) + "\n").encode()
+
+
+def check_name(path: str) -> None:
+    """Raises InvalidOption if the ending of a file's name says nothing of its format."""
+    if Path(path).suffix.lower() not in FORMATS:
+        raise InvalidOption(f"cannot write {path}: the name must end in one of {', '.join(FORMATS)}")
+
+
+class TagsFile:
+    """The file of a run, and of the runs before it.
+
+    Use it as a context manager: what is inside is for one process at a time.
+
+    Args:
+        path: its name, which ends in .csv or .jsonl.
+        options: what decides about the results: names of options, and plain values.
+        overwrite: whether to begin anew.
+
+    Raises:
+        InvalidOption: it was made with other options, or its name has another ending.
+        OutputError: it cannot be written, is not one of these files, or another process is writing it.
+    """
+
+    def __init__(self, path: str, options: Mapping[str, Any], overwrite: bool = False) -> None:
+        check_name(path)
+        self.path = Path(path)
+        check_writable(self.path)
+        self._format = FORMATS[self.path.suffix.lower()]
+        self._journal_path = self.path.with_name(self.path.name + ".part")
+        self._options_path = self.path.with_name(self.path.name + ".options.json")
+        self._here = text_of_path(os.getcwd())
+        self._folder = self._here
+        self._journal: IO[bytes] = self._opened(overwrite)
+        try:
+            self._options = json.loads(json.dumps(options))  # tuples become lists, as they will be read
+            if overwrite or not self._begun():
+                self._begin()
+            else:
+                self._check_options()
+            # Where the lines of each file are: in the file itself, and in what was computed since.
+            self._there = {} if overwrite or not self.path.exists() else self._indexed(self.path)
+            self._new = self._indexed_journal()
+        except BaseException:
+            self._leave()
+            raise
+
+    def __enter__(self) -> TagsFile:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._leave()
+
+    def __len__(self) -> int:
+        """How many files have been tagged, in this run and before."""
+        return len(self._there.keys() | self._new.keys())
+
+    def pending(self, sources: Iterable[Path]) -> list[Path]:
+        """Those of the files that have no tags yet."""
+        known = self._there.keys() | self._new.keys()
+        return [source for source in sources if self._key(self.name_of(source)) not in known]
+
+    def name_of(self, source: Path) -> str:
+        """What a file is called in here: as given, or absolute if the first run was started in another folder."""
+        return text_of_path(source if self._here == self._folder else os.path.abspath(source))
+
+    def add(self, record: Record) -> None:
+        """Keeps what is heard in a file.
+
+        Raises:
+            OutputError: the disk is full, for example. What was kept before stays.
+        """
+        line = (json.dumps(record, ensure_ascii=False) + "\n").encode()
+        try:
+            start = self._journal.seek(0, os.SEEK_END)
+            self._journal.write(line)
+            self._journal.flush()
+        except OSError as error:
+            raise OutputError(
+                f"cannot write {self._journal_path}: {error.strerror or error}; what was computed before is kept: make "
+                f"room, and the same command goes on"
+            ) from error
+        self._new[self._key(record["file"])] = (start, len(line))
+
+    def finish(self, sources: Sequence[Path]) -> None:
+        """Writes the file: what only earlier runs had, and then the rest in the order of the sources.
+
+        Raises:
+            OutputError: it cannot be written. What was computed is kept.
+        """
+        if not self._new:
+            return
+        order = [self._key(self.name_of(source)) for source in sources]
+        given = set(order)
+        known = [*self._there, *(key for key in self._new if key not in self._there)]
+        order = [*(key for key in known if key not in given), *order]
+        with atomic_write(self.path) as target:
+            self._write(target, order)
+        self._journal.truncate(0)
+        self._there, self._new = self._indexed(self.path), {}
+
+    def _write(self, target: BinaryIO, order: Iterable[str]) -> None:
+        if self._format is as_csv:
+            target.write(_HEADER)
+        old = self.path.open("rb") if self._there else io.BytesIO()
+        with old:
+            for key in order:
+                if key in self._there:
+                    start, length = self._there[key]
+                    old.seek(start)
+                    target.write(old.read(length))
+                elif key in self._new:
+                    start, length = self._new[key]
+                    self._journal.seek(start)
+                    target.write(self._format(json.loads(self._journal.read(length))).encode())
+
+    def _leave(self) -> None:
+        """Closes the journal, and removes what says nothing."""
+        with suppress(OSError):
+            if not self._begun():
+                self._options_path.unlink(missing_ok=True)
+            if not self._journal_size():
+                self._journal_path.unlink(missing_ok=True)
+        self._journal.close()
+
+    def _opened(self, overwrite: bool) -> IO[bytes]:
+        try:
+            journal = self._journal_path.open("a+b")
+            try:
+                _lock(journal)
+            except OSError as error:
+                journal.close()
+                raise OutputError(f"another process is writing {self.path}; wait for its end") from error
+            if overwrite:
+                journal.truncate(0)
+        except OSError as error:
+            if isinstance(error, OutputError):
+                raise
+            raise OutputError(f"cannot write {self._journal_path}: {error.strerror or error}") from error
+        return journal
+
+    def _begun(self) -> bool:
+        return self.path.exists() or self._journal_size() > 0
+
+    def _journal_size(self) -> int:
+        return self._journal.seek(0, os.SEEK_END)
+
+    def _begin(self) -> None:
+        self.path.unlink(missing_ok=True)
+        with atomic_write(self._options_path) as file:
+            file.write(json.dumps({"folder": self._folder, "options": self._options}, indent=1).encode())
+
+    def _check_options(self) -> None:
+        """That the options are those it was begun with; finds out in which folder that was."""
+        try:
+            made = json.loads(self._options_path.read_bytes())
+            before, self._folder = dict(made["options"]), str(made["folder"])
+        except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+            raise OutputError(
+                f"not replacing {self.path}: it exists, and {self._options_path} does not say with which options it "
+                f"was made; use --overwrite, or another --output"
+            ) from error
+        for name in dict.fromkeys([*self._options, *before]):  # in order, so that it is always the same one
+            if before.get(name) != self._options.get(name):
+                raise InvalidOption(
+                    f"{self.path} was begun with {name} {_said(before.get(name))}, and now it is "
+                    f"{_said(self._options.get(name))}; use the same, another --output, or --overwrite"
+                )
+
+    def _indexed_journal(self) -> dict[str, tuple[int, int]]:
+        """Where the lines of the journal are. A last one that was not written to its end is cut off."""
+        found, start = {}, 0
+        self._journal.seek(0)
+        for line in self._journal:
+            try:
+                key = self._key(json.loads(line)["file"]) if line.endswith(b"\n") else None
+            except (ValueError, LookupError, TypeError, RecursionError):
+                key = None
+            if key is None:
+                break
+            if key not in self._there:
+                found[key] = (start, len(line))
+            start += len(line)
+        self._journal.truncate(start)
+        return found
+
+    def _indexed(self, path: Path) -> dict[str, tuple[int, int]]:
+        """Where the lines of each file are in a finished file."""
+        try:
+            with path.open("rb") as file:
+                starts = dict(_first_lines(file, self._format is as_csv))
+        except (OSError, ValueError, LookupError, TypeError, csv.Error, RecursionError) as error:
+            raise OutputError(
+                f"not replacing {path}: it exists, and is not what `hear-edgel3 tag` wrote ({error}); use --overwrite, "
+                f"or another --output"
+            ) from error
+        ends = [*[*starts.values()][1:], path.stat().st_size]
+        return {self._key(name): (start, end - start) for (name, start), end in zip(starts.items(), ends, strict=True)}
+
+    def _key(self, name: str) -> str:
+        """Equal for the same file, however it was named."""
+        return os.path.normpath(os.path.join(self._folder, name))
+
+
+def _first_lines(file: BinaryIO, is_csv: bool) -> Iterator[tuple[str, int]]:
+    """The names of the files in a finished file, and where the first line of each begins."""
+    position = 0
+
+    def lines() -> Iterator[str]:
+        nonlocal position
+        for line in file:
+            position += len(line)
+            yield line.decode()
+
+    if not is_csv:
+        for line in lines():  # the position is behind it by now
+            yield str(json.loads(line)["file"]), position - len(line.encode())
+        return
+    rows = csv.reader(lines())
+    if next(rows, None) != list(COLUMNS):
+        raise ValueError("its first line is another")
+    start, last = position, None
+    for row in rows:
+        if row[0] != last:
+            last = row[0]
+            yield last, start
+        start = position
+
+
+def _said(value: Any) -> str:
+    return "not given" if value is None else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _lock(file: IO[bytes]) -> None:
+    """Keeps other processes away, where the system can.
+
+    Raises:
+        OSError: one is there already.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

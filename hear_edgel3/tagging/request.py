@@ -1,0 +1,100 @@
+"""What can be asked of a tagger, checked before any net is loaded. Imports neither torch nor NumPy."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from hear_edgel3.errors import InvalidOption, check_positive
+from hear_edgel3.families.schema import Checkpoint
+from hear_edgel3.registry.names import list_configurations, resolve
+
+# Without windows, a clip of up to this long is one pass of the net, as EfficientAT's inference.py has it whatever the
+# length; a longer one is the mean of the logits of windows of ten seconds, so that memory stays bounded.
+LONGEST_WHOLE_S = 60
+
+Path = str | os.PathLike[str]
+
+
+def tagging_rows(configurations: Path | Sequence[Path]) -> list[Checkpoint]:
+    """The checkpoints that tag together, each once.
+
+    Args:
+        configurations: one name (or folder), or several with the same classes.
+
+    Raises:
+        UnknownConfiguration: no such name.
+        InvalidOption: there is none, one has no classifier, or their classes, rates or paddings differ.
+    """
+    names = [configurations] if isinstance(configurations, (str, os.PathLike)) else list(configurations)
+    if not names:
+        raise InvalidOption("name at least one configuration to tag with")
+    rows: list[Checkpoint] = []
+    for name in names:
+        row = resolve(name).checkpoint
+        if row not in rows:
+            rows.append(row)
+    for row in rows:
+        if row.labels is None:
+            able = [n for n in list_configurations() if resolve(n).checkpoint.labels is not None]
+            raise InvalidOption(f"{row.name} has no classifier and cannot tag; these can: {', '.join(able)}")
+    check_ensemble(rows)
+    return rows
+
+
+def check_ensemble(rows: Sequence[Checkpoint]) -> None:
+    """Checks that nets can tag together: they get the same windows, and their logits are averaged.
+
+    Args:
+        rows: The nets; all have a classifier.
+
+    Raises:
+        InvalidOption: Their classes, rates or paddings differ.
+    """
+    for what, of in (
+        ("the same classes", lambda row: row.labels),
+        ("one sample rate inside", lambda row: f"{row.net_sample_rate} Hz"),
+        ("the same padding beyond a clip's ends", lambda row: row.padding),
+    ):
+        if len({of(row) for row in rows}) > 1:
+            which = ", ".join(f"{row.name} has {of(row)}" for row in rows)
+            raise InvalidOption(f"an ensemble needs nets with {what}, but {which}; tag with them one by one")
+
+
+def one_each(rows: Sequence[Checkpoint], weights: Path | Sequence[Path | None] | None) -> list[Path | None]:
+    """What was given as weights for each checkpoint.
+
+    Args:
+        rows: the checkpoints.
+        weights: None, a folder for all, or one for each.
+
+    Raises:
+        InvalidOption: there are too few or too many.
+    """
+    names = [row.name for row in rows]
+    if weights is None or isinstance(weights, (str, os.PathLike)):
+        if len(names) > 1 and weights is not None and not os.path.isdir(weights):
+            raise InvalidOption(
+                f"weights is one file, {os.fspath(weights)}, for {len(names)} configurations; give a folder, or one "
+                f"file for each"
+            )
+        return [weights] * len(names)
+    if len(weights) == 1:
+        return one_each(rows, weights[0])
+    if len(weights) != len(names):
+        raise InvalidOption(f"{len(weights)} weights files for {len(names)} configurations ({', '.join(names)})")
+    return list(weights)
+
+
+def check_windows(window: float | None, hop: float | None) -> None:
+    """Raises InvalidOption if windows of these lengths in seconds cannot be placed."""
+    if window is None:
+        if hop is not None:
+            raise InvalidOption(f"hop={hop!r} goes with a window; give `window` (--window) too")
+        return
+    if check_positive(window, "window", "seconds") > LONGEST_WHOLE_S:
+        raise InvalidOption(f"window={window!r} is more than {LONGEST_WHOLE_S} s; use a shorter one")
+    if window < 0.02:
+        raise InvalidOption(f"window={window!r} is less than 0.02 s; use a longer one")
+    if hop is not None and check_positive(hop, "hop", "seconds") < 0.001:
+        raise InvalidOption(f"hop={hop!r} is less than 0.001 s; use a longer one")
