@@ -1,7 +1,6 @@
-# What type checkers see of the package: its lazy names, and a module per configuration (tests/test_stub.py keeps the
-# list equal to the registry).
+# Made by `python -m support.make_stub` (in the folder tests) from the table of checkpoints; do not edit.
+import os
 from collections.abc import Sequence
-from os import PathLike
 from typing import Any, Protocol
 
 import torch
@@ -24,7 +23,7 @@ from hear_edgel3.tagging.tagger import tag as tag
 class HearModule(Protocol):
     def load_model(
         self,
-        model_file_path: str | PathLike[str] = "",
+        model_file_path: str | os.PathLike[str] = "",
         *,
         sample_rate: int | None = None,
         features: Sequence[str] | None = None,

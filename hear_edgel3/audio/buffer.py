@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 
-class Tail:
+class StreamBuffer:
     """Samples of a stream from some position on.
 
     They lie in one buffer with room for more, so that appending costs the same per sample whatever the size of blocks.
@@ -25,7 +25,10 @@ class Tail:
 
     @property
     def samples(self) -> torch.Tensor:
-        """(n,) those from ``start`` on; the type is the widest that was appended."""
+        """(n,) samples from ``start`` on.
+
+        A stream may change its type. What is kept then takes the wider one: in the narrower, samples would be rounded.
+        """
         return self._buffer[self._first : self._end]
 
     def append(self, block: torch.Tensor) -> None:
@@ -36,8 +39,10 @@ class Tail:
         kept = self.samples
         dtype = torch.promote_types(kept.dtype, new.dtype)
         length = len(kept) + len(new)
-        if self._end + len(new) > len(self._buffer) or (kept.dtype, kept.device) != (dtype, new.device):
+        full = self._end + len(new) > len(self._buffer)
+        if full or kept.dtype != dtype or kept.device != new.device:
             with torch.inference_mode(False):  # so that it can be written to in any mode
+                # Twice as long as needed, so that copying costs the same per sample however many appends there are.
                 self._buffer = torch.empty(2 * length, dtype=dtype, device=new.device)
             self._buffer[: len(kept)] = kept
             self._first, self._end = 0, len(kept)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import math
-
-import numpy as np
+from numbers import Real
 
 from hear_edgel3.errors import InvalidOption
 
 MIN_RATE = 1000
-
-
 MAX_RATE = 768_000
 
 
@@ -26,7 +23,8 @@ def check_rate(sample_rate: object, name: str = "sample_rate", lowest: int = MIN
     Raises:
         InvalidOption: it is not a whole number, or outside the range.
     """
-    if isinstance(sample_rate, (bool, np.bool_)) or not isinstance(sample_rate, (int, float, np.integer, np.floating)):
+    # NumPy's numbers count as real ones, its truth values do not.
+    if isinstance(sample_rate, bool) or not isinstance(sample_rate, Real):
         raise InvalidOption(f"{name} must be a whole number of Hz, got {sample_rate!r}")
     value = float(sample_rate)
     if not math.isfinite(value) or value != int(value):

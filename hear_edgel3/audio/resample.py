@@ -21,7 +21,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from hear_edgel3.audio.buffer import Tail
+from hear_edgel3.audio.buffer import StreamBuffer
 from hear_edgel3.audio.filter_bank import FilterBank, filter_bank
 from hear_edgel3.audio.rates import check_rate, minimum_samples, resampled_length
 from hear_edgel3.errors import InvalidAudio
@@ -108,7 +108,7 @@ class StreamResampler:
         self._bank = filter_bank(check_rate(sr_orig, "sr_orig"), check_rate(sr_new, "sr_new"))
         self.lookahead = self._bank.lookahead
         self._position = _ReadPosition(self._bank)
-        self._tail = Tail()
+        self._buffer = StreamBuffer()
         self._t = 0
 
     def needed(self, n_outputs: int) -> int:
@@ -119,21 +119,21 @@ class StreamResampler:
 
     def push(self, block: torch.Tensor) -> torch.Tensor:
         """Takes (n,) more samples and returns the outputs that are now complete."""
-        self._tail.append(block)
-        beyond = self._tail.received - self.lookahead
+        self._buffer.append(block)
+        beyond = self._buffer.received - self.lookahead
         return self._emit(beyond * self._bank.sr_new // self._bank.sr_orig + 1 if beyond >= 0 else 0)
 
     def flush(self) -> torch.Tensor:
         """Ends the input and returns the remaining outputs."""
-        return self._emit(resampled_length(self._tail.received, self._bank.sr_orig, self._bank.sr_new))
+        return self._emit(resampled_length(self._buffer.received, self._bank.sr_orig, self._bank.sr_new))
 
     def _emit(self, t1: int) -> torch.Tensor:
-        held, start = self._tail.samples, self._tail.start
+        held, start = self._buffer.samples, self._buffer.start
         if t1 <= self._t:
             return held.new_zeros(0)
         t0, self._t = self._t, t1
         y = self._bank.apply(held[None], start, t0, t1, self._position.late(t1))[0]
-        self._tail.forget(t1 * self._bank.sr_orig // self._bank.sr_new - self._bank.reach - 1)
+        self._buffer.forget(t1 * self._bank.sr_orig // self._bank.sr_new - self._bank.reach - 1)
         return y
 
 

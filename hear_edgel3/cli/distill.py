@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hear_edgel3.errors import InvalidOption
+from hear_edgel3.families.table import students
 
 _DESCRIPTION = """Distills a small net from a teacher on your own unlabelled audio. The student learns to put out what
 the teacher puts out: its embedding and, where the teacher tags and the student is a MobileNetV3, its tags. The folder
@@ -46,7 +47,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--quiet", "-q", action="store_true", help="print nothing but errors")
     student = parser.add_argument_group("the student")
     student.add_argument("--name", help="of the new configuration: letters and digits (default custom)")
-    student.add_argument("--student", choices=("mobilenetv3", "l3"), help="default mobilenetv3")
+    student.add_argument("--student", choices=students(), help="default mobilenetv3")
     student.add_argument("--width", type=float, metavar="FACTOR", help="of all channel counts (default 0.4)")
     student.add_argument("--rate", type=int, metavar="HZ", help="of an l3 student (default 8000)")
     student.add_argument("--n-mels", type=int, metavar="N", help="mel bands (default 128; l3: 64)")

@@ -79,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
     Returns:
         0, or 1 if any input failed.
     """
-    from hear_edgel3.extractor.clip import file_framing
+    from hear_edgel3.extractor.framings import file_framing
 
     name = _configuration(arguments)
     framing = file_framing(resolve(name), arguments.hop_size, not arguments.no_centering)

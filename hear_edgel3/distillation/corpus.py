@@ -26,9 +26,9 @@ class Clip:
     """A stretch of a file.
 
     Attributes:
-        path: the file.
-        start: seconds.
-        seconds: its length.
+        path: The file.
+        start: The seconds of the file that lie before it.
+        seconds: Its length.
     """
 
     path: Path
@@ -37,14 +37,14 @@ class Clip:
 
 
 @dataclass(frozen=True)
-class Clips:
-    """All clips of a distillation.
+class Corpus:
+    """What a distillation learns from, and what it is measured with.
 
     Attributes:
-        train: to learn from, in random order.
-        validation: of other files, to measure with.
-        n_files: files that clips were taken from.
-        seconds: of all clips together.
+        train: The clips to learn from, in random order.
+        validation: The clips to measure with, which are of other files.
+        n_files: The number of files that clips were taken from.
+        seconds: The length of all clips together.
     """
 
     train: tuple[Clip, ...]
@@ -53,7 +53,7 @@ class Clips:
     seconds: float
 
 
-def find_clips(inputs: Sequence[str], recipe: Recipe) -> Clips:
+def find_corpus(inputs: Sequence[str], recipe: Recipe) -> Corpus:
     """Looks at all audio files of some folders (and the folders inside) and chooses clips.
 
     A file that cannot be read is named on stderr and left out.
@@ -89,7 +89,7 @@ def find_clips(inputs: Sequence[str], recipe: Recipe) -> Clips:
     validation = _flat(clips[path] for path in usable[:held_out])
     train = _flat(clips[path] for path in usable[held_out:])
     rng.shuffle(train)
-    return Clips(tuple(train), tuple(validation), len(usable), total)
+    return Corpus(tuple(train), tuple(validation), len(usable), total)
 
 
 def _clips_of(path: Path, duration: float, recipe: Recipe) -> list[Clip]:

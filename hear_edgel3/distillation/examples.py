@@ -21,7 +21,7 @@ from hear_edgel3.audio.resample import resample
 from hear_edgel3.disk.atomic import atomic_write
 from hear_edgel3.distillation.corpus import Clip
 from hear_edgel3.distillation.recipe import Recipe
-from hear_edgel3.distillation.student import Student
+from hear_edgel3.distillation.student import StudentNet
 from hear_edgel3.distillation.teacher import Teacher
 from hear_edgel3.errors import AudioFileError, InvalidAudio
 
@@ -38,9 +38,9 @@ class Example:
     """One variant of one clip.
 
     Attributes:
-        length: seconds; all examples of one length have inputs of one shape.
-        shard: path of its file.
-        row: its place among those of its length.
+        length: Its length in seconds; all examples of one length have inputs of one shape.
+        shard: The path of its file.
+        row: Its place among those of its length.
     """
 
     length: float
@@ -53,10 +53,10 @@ class Batch:
     """Some examples of one length.
 
     Attributes:
-        inputs: (n, n_mels, n_frames) of the net.
-        embedding: (n, D) of the teacher.
-        logits: (n, n_classes) of the teacher, or None.
-        seconds: length of each.
+        inputs: (n, n_mels, n_frames) The inputs of the student's net.
+        embedding: (n, D) The teacher's embeddings.
+        logits: (n, n_classes) The teacher's logits, or None.
+        seconds: The length of each example.
     """
 
     inputs: torch.Tensor
@@ -77,7 +77,7 @@ class Examples:
         shards: their files, in order.
 
     Attributes:
-        clips: for each clip its variants, the unchanged one first.
+        clips: For each clip its variants, the unchanged one first.
     """
 
     def __init__(self, shards: Sequence[Path]) -> None:
@@ -128,7 +128,7 @@ def make_examples(
     folder: Path,
     recipe: Recipe,
     teacher: Teacher,
-    student: Student,
+    student: StudentNet,
     device: torch.device,
     what: str,
     views: int | None = None,
@@ -171,12 +171,13 @@ def make_examples(
 class _Maker:
     """Makes shards."""
 
-    def __init__(self, recipe: Recipe, teacher: Teacher, student: Student, device: torch.device, views: int) -> None:
+    def __init__(self, recipe: Recipe, teacher: Teacher, student: StudentNet, device: torch.device, views: int) -> None:
         self._recipe = recipe
         self._teacher = teacher
         self._student = student
         self._device = device
         self._views = views
+        self._in_windows = student.kind.window_ms is not None
         self._rate = max(teacher.sample_rate, student.sample_rate)
 
     def shard(self, clips: Sequence[Clip], number: int) -> bytes:
@@ -232,7 +233,7 @@ class _Maker:
             ratio = min(_level(result) / _level(other), _MOST_AMPLIFIED)
             result = result + other * float(10 ** (rng.uniform(-15, 5) / 20) * ratio)
         result = result * float(10 ** (rng.uniform(-1, 1) * self._recipe.gain_db / 20))
-        if self._student.family == "l3" and rng.random() < _AT_AN_END:
+        if self._in_windows and rng.random() < _AT_AN_END:
             # Its windows reach beyond the ends of clips, where they see zeros.
             outside = int(rng.uniform(0, 0.5) * len(result))
             result = torch.nn.functional.pad(result, (outside, -outside) if rng.random() < 0.5 else (-outside, outside))
@@ -254,7 +255,7 @@ class _Maker:
         for group in _groups(variants, max(1, int(_AT_ONCE_SECONDS / length))):
             clips = torch.stack(list(group)).to(self._device)
             heard = resample(clips, self._rate, self._teacher.sample_rate).float()
-            answer = self._teacher.ask(heard, windows=self._student.family == "l3")
+            answer = self._teacher.ask(heard, windows=self._in_windows)
             with torch.inference_mode():
                 inputs = self._student.frontend(resample(clips, self._rate, self._student.sample_rate).float())
             found["inputs"].append(inputs.half().cpu())

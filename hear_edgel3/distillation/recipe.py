@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from hear_edgel3.audio.rates import check_rate
 from hear_edgel3.errors import InvalidOption
+from hear_edgel3.families.protocols import Student
+from hear_edgel3.families.table import FAMILIES, students
 
-STUDENTS = ("mobilenetv3", "l3")
 PRECISIONS = ("no", "bf16", "fp16")
-L3_SECONDS = 1.0
 _LARGEST_SEED = (1 << 63) - 1  # of torch
 
 
@@ -24,37 +23,38 @@ class Recipe:
     """How a student is distilled.
 
     Attributes:
-        name: of the new configuration: letters and digits.
-        student: "mobilenetv3" (EfficientAT's net; embeds and, if the teacher does, tags) or "l3" (as SEA).
-        width_mult: factor of all channel counts, relative to MobileNetV3 at width 1 or to SEA-512.
-        sample_rate: of an "l3" student in Hz; "mobilenetv3" has 32000.
-        n_mels: mel bands; None for 128 ("mobilenetv3") or 64 ("l3").
-        embedding: what the student puts out by default: "teacher", the approximation of the teacher's embedding, or
+        name: The name of the new configuration: letters and digits.
+        student: The family of the student's net: "mobilenetv3" (EfficientAT's net, which embeds and, if the teacher
+            does, tags), "l3" (as SEA), or another one of the table that can be distilled.
+        width_mult: The factor of all channel counts, relative to MobileNetV3 at width 1 or to SEA-512.
+        sample_rate: The rate of an "l3" student in Hz; a "mobilenetv3" has 32000.
+        n_mels: The number of mel bands; None for 128 ("mobilenetv3") or 64 ("l3").
+        embedding: What the student puts out by default: "teacher", the approximation of the teacher's embedding, or
             "own", its own layers ("mobilenetv3" only), for which the approximation only served in training.
-        embedding_size: of the approximation; None for the teacher's own size, fewer for the leading principal
-            components of the teacher's embeddings of the training audio.
-        lengths: seconds of the clips that the student sees, ascending; "l3" sees windows of one second.
-        clips_per_file: most clips taken from one file, evenly spread over it.
-        views: variants of each clip for which the teacher is asked: the first is the clip as it is, the others are cut
-            to another length, shifted, louder or softer, and mixed with other clips.
-        gain_db: variants are made louder or softer by up to this.
-        mix: probability that a variant is mixed with another clip.
-        masking: how much is masked while the student learns: 1 for what its front end masks in train mode.
-        validation: fraction of the files that is held out.
-        epochs: passes over all clips, one variant each.
-        batch_seconds: seconds of audio per step.
-        lr: peak learning rate of AdamW.
-        weight_decay: of AdamW.
-        warmup: fraction of all steps over which the learning rate rises; then it falls as a cosine.
-        fix_norm: fraction of the epochs (at least one) in which batch norm measures what goes through it; then its
+        embedding_size: The values of the approximation; None for as many as the teacher's embedding has, fewer for the
+            leading principal components of the teacher's embeddings of the training audio.
+        lengths: The lengths in seconds of the clips that the student sees, ascending; "l3" sees windows of one second.
+        clips_per_file: The most clips that are taken from one file, evenly spread over it.
+        views: The variants of each clip for which the teacher is asked: the first is the clip as it is, the others are
+            cut to another length, shifted, louder or softer, and mixed with other clips.
+        gain_db: The most by which variants are made louder or softer.
+        mix: The probability that a variant is mixed with another clip.
+        masking: How much is masked while the student learns: 1 for what its front end masks in train mode.
+        validation: The fraction of the files that is held out.
+        epochs: The passes over all clips, with one variant of each.
+        batch_seconds: The seconds of audio per step.
+        lr: The peak learning rate of AdamW.
+        weight_decay: The weight decay of AdamW.
+        warmup: The fraction of all steps over which the learning rate rises; then it falls as a cosine.
+        fix_norm: The fraction of the epochs (at least one) in which batch norm measures what goes through it; then its
             statistics stay. A student that only ever trains with those of its batches gives wild answers to the few
             sounds that are far from the mean, such as steady noise, when it has to do without.
-        logits_weight: weight of the loss on logits, where that on embeddings has 1.
-        patience: epochs without a better validation loss after which training stops; they count once batch norm is
+        logits_weight: The weight of the loss on logits, where that on embeddings has 1.
+        patience: The epochs without a better validation loss after which training stops; they count once batch norm is
             fixed.
-        seed: of everything random.
+        seed: The seed of everything random.
         precision: "no" (float32), "bf16" or "fp16" mixed precision.
-        half: whether the student's weights are stored as 16-bit floats.
+        half: Whether the student's weights are stored as 16-bit floats.
     """
 
     name: str = "custom"
@@ -91,14 +91,14 @@ class Recipe:
         """
         if not isinstance(self.name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9]*", self.name):
             raise InvalidOption(f"name must be letters and digits and begin with a letter, got {self.name!r}")
-        _one_of("student", self.student, STUDENTS)
+        _one_of("student", self.student, students())
         _one_of("precision", self.precision, PRECISIONS)
         _one_of("embedding", self.embedding, ("teacher", "own"))
-        if self.student == "l3":
-            object.__setattr__(self, "sample_rate", check_rate(self.sample_rate, lowest=4000, highest=48000))
-            if self.embedding == "own":
-                raise InvalidOption('an l3 student has one embedding, that of the teacher; use embedding="teacher"')
-            object.__setattr__(self, "lengths", (L3_SECONDS,))
+        kind = student_of(self.student)
+        for key, value in kind.settle(self).items():
+            object.__setattr__(self, key, value)
+        if kind.window_ms is not None:
+            object.__setattr__(self, "lengths", (kind.window_ms / 1000,))
         object.__setattr__(self, "lengths", _checked_lengths(self.lengths))
         if not _is_number(self.width_mult) or not 0.05 <= self.width_mult <= 10:
             raise InvalidOption(f"width_mult must be a number from 0.05 to 10, got {self.width_mult!r}")
@@ -128,19 +128,28 @@ class Recipe:
 
     @property
     def measuring_epochs(self) -> int:
-        """Epochs in which batch norm measures: the first ones."""
+        """The number of epochs in which batch norm measures: the first ones."""
         return max(1, round(self.fix_norm * self.epochs))
 
     @property
     def bands(self) -> int:
-        """Mel bands of the student."""
-        if self.n_mels is not None:
-            return self.n_mels
-        return 64 if self.student == "l3" else 128
+        """The mel bands of the student: those that were asked for, or its family's own number."""
+        return student_of(self.student).n_mels if self.n_mels is None else self.n_mels
 
     def to_dict(self) -> dict[str, Any]:
         """The attributes as plain values."""
         return {**asdict(self), "lengths": list(self.lengths)}
+
+
+def student_of(family: str) -> Student:
+    """What a family says of its students.
+
+    Args:
+        family: The name of one whose nets can be distilled.
+    """
+    make = FAMILIES[family].student
+    assert make is not None
+    return make()
 
 
 def fingerprint(*parts: object) -> str:

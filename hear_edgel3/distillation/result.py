@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,68 +23,80 @@ CURVES = "curves.png"
 SOURCES = "SOURCES.json"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """What is said of a distilled net.
+
+    Attributes:
+        name: The name of the configuration.
+        summary: One line for lists.
+        family: The name of its family.
+        architecture: The arguments of the family's architecture function.
+        labels: The name of the list of its classes, or None.
+        default_features: The words that choose its embedding.
+        citation: What to cite.
+        licence: The licence of the weights, in words.
+        made: How it came about.
+    """
+
+    name: str
+    summary: str
+    family: str
+    architecture: Mapping[str, Any]
+    labels: str | None
+    default_features: str
+    citation: str
+    licence: str
+    made: Mapping[str, Any]
+
+
 def write_result(
     folder: Path,
-    name: str,
-    summary: str,
-    family: str,
-    architecture: Mapping[str, Any],
+    description: Description,
     state: dict[str, torch.Tensor],
-    labels: str | None,
-    default_features: str,
-    citation: str,
-    licence: str,
-    made: Mapping[str, Any],
     sources: Sequence[Mapping[str, Any]] = (),
     curves: bytes | None = None,
 ) -> None:
     """Writes the weights, then the description that names them, then the card.
 
     Args:
-        folder: exists.
-        name: of the configuration.
-        summary: one line for lists.
-        family: the architecture's.
-        architecture: arguments of the family's architecture function.
-        state: of the net.
-        labels: name of the list of classes, or None.
-        default_features: words that choose the embedding.
-        citation: what to cite.
-        licence: of the weights, in words.
-        made: how it came about.
-        sources: what the audio was, as plain values.
-        curves: a picture of the training, PNG.
+        folder: A folder that exists.
+        description: What to say of the net.
+        state: The net's tensors.
+        sources: What the audio was, as plain values.
+        curves: A picture of the training, PNG.
 
     Raises:
-        OutputError: a file cannot be written.
+        OutputError: A file cannot be written.
     """
+    name, made = description.name, description.made
     data = encode(state, {"configuration": name, "teacher": made["teacher"], "made_by": f"hear_edgel3 {__version__}"})
     with atomic_write(folder / WEIGHTS) as file:
         file.write(data)
-    description = {
+    values = {
         "format": local.FORMAT,
         "name": name,
-        "family": family,
-        "summary": summary,
-        "architecture": dict(architecture),
-        "labels": labels,
-        "default_features": default_features,
+        "family": description.family,
+        "summary": description.summary,
+        "architecture": dict(description.architecture),
+        "labels": description.labels,
+        "default_features": description.default_features,
         "weights_file": WEIGHTS,
         "weights_sha256": hashlib.sha256(data).hexdigest(),
-        "licence": licence,
-        "citation": citation,
+        "licence": description.licence,
+        "citation": description.citation,
         "embedding_version": 1,
         "reported": {},
         "made": dict(made),
     }
-    local.make_row(description, folder)  # that what is written can be read
+    local.make_row(values, folder)  # that what is written can be read
     with atomic_write(folder / local.FILENAME) as file:
-        file.write((json.dumps(description, indent=1) + "\n").encode())
+        file.write((json.dumps(values, indent=1) + "\n").encode())
     if curves is not None:
         with atomic_write(folder / CURVES) as file:
             file.write(curves)
     with atomic_write(folder / CARD) as file:
-        file.write(card(description, sources, curves is not None).encode())
+        file.write(card(values, sources, curves is not None).encode())
 
 
 def read_sources(inputs: Sequence[str]) -> list[Mapping[str, Any]]:

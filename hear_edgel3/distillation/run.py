@@ -7,7 +7,8 @@ al., "Efficient Large-Scale Audio Tagging Via Transformer-To-CNN Knowledge Disti
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,13 @@ import torch
 
 from hear_edgel3._version import __version__
 from hear_edgel3.disk.atomic import make_folder
-from hear_edgel3.distillation.corpus import Clips, find_clips
+from hear_edgel3.distillation.corpus import Corpus, find_corpus
 from hear_edgel3.distillation.curves import draw_curves
 from hear_edgel3.distillation.examples import Examples, make_examples
 from hear_edgel3.distillation.recipe import Recipe, fingerprint
-from hear_edgel3.distillation.result import read_sources, write_result
-from hear_edgel3.distillation.space import Space, make_space
-from hear_edgel3.distillation.student import Student
+from hear_edgel3.distillation.result import Description, read_sources, write_result
+from hear_edgel3.distillation.student import StudentNet
+from hear_edgel3.distillation.target_scale import TargetScale, make_target_scale
 from hear_edgel3.distillation.teacher import Teacher
 from hear_edgel3.distillation.training import DistillationLoss, Progress, make_accelerator, measure, train
 from hear_edgel3.errors import InvalidAudio, InvalidOption
@@ -92,14 +93,14 @@ def distill(
         asked = Teacher(teacher, teacher_weights).to(accelerator.device)
         size = _size(recipe, asked)
         torch.manual_seed(recipe.seed)
-        student = Student(recipe, size, asked.n_classes)
+        student = StudentNet(recipe, size, asked.n_classes)
     student.frontend.to(accelerator.device)
-    clips = find_clips(inputs, recipe)
+    corpus = find_corpus(inputs, recipe)
     make_folder(folder)
     kept = Path(cache) if cache is not None else folder / "cache"
-    kept = kept / _identity(clips, recipe, asked, student)
+    kept = kept / _identity(corpus, recipe, asked, student)
     parts: dict[str, Examples] = {}
-    for what, part, views, fewest in (("validation", clips.validation, 1, 1), ("train", clips.train, None, 2)):
+    for what, part, views, fewest in (("validation", corpus.validation, 1, 1), ("train", corpus.train, None, 2)):
         make_folder(kept / what)
         if accelerator.is_main_process:
             make_examples(
@@ -117,23 +118,12 @@ def distill(
     probabilities = parts["train"].mean_probabilities()
     if probabilities is not None:
         student.expect(probabilities)
-    space = make_space(parts["train"].embeddings(), recipe.embedding_size)
-    progress = train(recipe, student, space, parts["train"], parts["validation"], folder, accelerator, quiet)
+    target_scale = make_target_scale(parts["train"].embeddings(), recipe.embedding_size)
+    progress = train(recipe, student, target_scale, parts["train"], parts["validation"], folder, accelerator, quiet)
     if accelerator.is_main_process:
-        _finish(
-            folder,
-            recipe,
-            asked,
-            student,
-            space,
-            clips,
-            parts["validation"],
-            progress,
-            sources,
-            licence,
-            command,
-            accelerator.num_processes,
-        )
+        found = _Outcome(recipe, asked, student, target_scale, corpus, progress, accelerator.num_processes)
+        description, state = _finished(found, parts["validation"], licence, command)
+        write_result(folder, description, state, sources, draw_curves(progress.metrics))
     accelerator.wait_for_everyone()
     return folder
 
@@ -149,9 +139,9 @@ def _size(recipe: Recipe, teacher: Teacher) -> int:
     return recipe.embedding_size or largest
 
 
-def _identity(clips: Clips, recipe: Recipe, teacher: Teacher, student: Student) -> str:
+def _identity(corpus: Corpus, recipe: Recipe, teacher: Teacher, student: StudentNet) -> str:
     """A digest of all that the teacher's answers depend on."""
-    both = (*clips.train, *clips.validation)
+    both = (*corpus.train, *corpus.validation)
     sizes = {path: path.stat().st_size for path in {clip.path for clip in both}}
     deciding = ("lengths", "views", "gain_db", "mix", "seed")
     return fingerprint(
@@ -160,72 +150,79 @@ def _identity(clips: Clips, recipe: Recipe, teacher: Teacher, student: Student) 
         {key: value for key, value in recipe.to_dict().items() if key in deciding},
         teacher.name,
         teacher.weights_sha256,
-        student.fields["frontend"],
+        repr(student.fields["frontend"]),
         __version__,
     )
 
 
-def _finish(
-    folder: Path,
-    recipe: Recipe,
-    teacher: Teacher,
-    student: Student,
-    space: Space,
-    clips: Clips,
-    validation: Examples,
-    progress: Progress,
-    sources: Sequence[Mapping[str, Any]],
-    licence: str,
-    command: str | None,
-    processes: int,
-) -> None:
-    """Writes the best student, measured as it is stored."""
+@dataclass(frozen=True)
+class _Outcome:
+    """A training that is over.
+
+    Attributes:
+        recipe: The options.
+        teacher: Who was asked.
+        student: What was trained.
+        target_scale: The scale in which it was trained.
+        corpus: What it learned from.
+        progress: The states that it went through.
+        n_processes: How many processes trained it.
+    """
+
+    recipe: Recipe
+    teacher: Teacher
+    student: StudentNet
+    target_scale: TargetScale
+    corpus: Corpus
+    progress: Progress
+    n_processes: int
+
+
+def _finished(
+    outcome: _Outcome, validation: Examples, licence: str, command: str | None
+) -> tuple[Description, dict[str, torch.Tensor]]:
+    """The best student's description and state, measured as it is stored."""
+    recipe, student, progress = outcome.recipe, outcome.student, outcome.progress
     stored = progress.best
     if recipe.half:
         stored = {k: v.half().float() if v.is_floating_point() else v for k, v in stored.items()}
     student.net.load_state_dict(stored)
     device = next(student.net.parameters()).device
-    loss_of = DistillationLoss(space, student.n_classes is not None, recipe.logits_weight, device)
+    has_logits = student.n_classes is not None
+    loss_of = DistillationLoss(outcome.target_scale, has_logits, recipe.logits_weight, device)
     scores = measure(student.net, loss_of, validation, recipe.batch_seconds, device)
-    own = recipe.embedding == "own"
-    state = {k: v.cpu().contiguous() for k, v in student.finished(stored, space, own).items()}
+    finished = student.finished(stored, outcome.target_scale, recipe.embedding == "own")
+    state = {k: v.cpu().contiguous() for k, v in finished.items()}
     if recipe.half:
         state = {k: v.half() for k, v in state.items()}
-    architecture = dict(student.architecture)
-    if own:
-        architecture.pop("n_teacher")
-    hours = clips.seconds / 3600
+    hours = outcome.corpus.seconds / 3600
     made = {
         "version": __version__,
-        "teacher": teacher.name,
-        "teacher_sha256": teacher.weights_sha256,
+        "teacher": outcome.teacher.name,
+        "teacher_sha256": outcome.teacher.weights_sha256,
         "hours": round(hours, 3),
-        "files": clips.n_files,
+        "files": outcome.corpus.n_files,
         "validation_files_percent": 100 * recipe.validation,
         "epochs": progress.epoch,
         "best_epoch": progress.best_epoch,
         "seconds": round(progress.seconds, 1),
         "device": str(device),
-        "processes": processes,
+        "processes": outcome.n_processes,
         "torch": torch.__version__,
         "command": command,
         "recipe": recipe.to_dict(),
         "scores": {key: round(value, 5) for key, value in scores.items()},
     }
-    what = f"width {recipe.width_mult:g}" + (f", {recipe.sample_rate} Hz" if recipe.student == "l3" else "")
-    kind = "MobileNetV3" if recipe.student == "mobilenetv3" else "L3-Net"
-    write_result(
-        folder,
-        recipe.name,
-        f"{kind} of {what}, distilled from {teacher.name} on {hours:.1f} hours of audio",
-        student.family,
-        architecture,
-        state,
-        teacher.labels if student.n_classes is not None else None,
-        "teacher" if student.family == "mobilenetv3" and not own else "",
-        teacher.extractor.configuration.checkpoint.citation,
-        licence,
-        made,
-        sources,
-        draw_curves(progress.metrics),
+    description = Description(
+        name=recipe.name,
+        summary=f"{student.kind.title} of {student.kind.describe(recipe)}, distilled from {outcome.teacher.name} on "
+        f"{hours:.1f} hours of audio",
+        family=student.family,
+        architecture=student.published_architecture,
+        labels=outcome.teacher.labels if has_logits else None,
+        default_features=student.kind.default_features(recipe),
+        citation=outcome.teacher.extractor.configuration.checkpoint.citation,
+        licence=licence,
+        made=made,
     )
+    return description, state

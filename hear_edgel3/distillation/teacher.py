@@ -18,8 +18,8 @@ class Answer:
     """What the teacher says of some clips.
 
     Attributes:
-        embedding: (n, D) float32.
-        logits: (n, n_classes) float32, or None.
+        embedding: (n, D) The embeddings, float32.
+        logits: (n, n_classes) The logits, float32, or None.
     """
 
     embedding: torch.Tensor
@@ -34,11 +34,11 @@ class Teacher:
         weights: as for :func:`hear_edgel3.load`.
 
     Attributes:
-        extractor: the configuration's.
-        sample_rate: of the clips to ask about, in Hz.
-        embedding_size: D.
-        labels: name of the list of its classes, or None.
-        n_classes: how many, or None.
+        extractor: The extractor of the configuration.
+        sample_rate: The rate of the clips to ask about, in Hz.
+        embedding_size: The values of its embedding.
+        labels: The name of the list of its classes, or None.
+        n_classes: The size of its logits; None if it has none, or cannot give them beside its embedding.
 
     Raises:
         UnknownConfiguration, WeightsNotFound, WeightsMismatch, WeightsCorrupt, DownloadError: as for ``load``.
@@ -50,11 +50,11 @@ class Teacher:
         self.sample_rate = row.net_sample_rate
         self.embedding_size = self.extractor.scene_embedding_size
         self.labels = row.labels
-        self.n_classes: int | None = row.net.arguments["n_classes"] if row.labels is not None else None
+        has_logits = row.labels is not None and hasattr(self.extractor.net, "adding")
+        self.n_classes: int | None = row.n_classes if has_logits else None
         self._whole_up_to = row.scene.whole_up_to
         self._at_once = row.windows_per_batch
         self._runner = Runner()
-        self._outputs = self.extractor.configuration.features.names
 
     @property
     def name(self) -> str:
@@ -91,10 +91,6 @@ class Teacher:
             return Answer(self.extractor.scene_embeddings(clips), None)
         # Both at once: the scene embedding of such a net is one pass over the clip.
         net = self.extractor.net
-        with torch.inference_mode():
-            net.select((*self._outputs, "logits"), net.pooling)  # type: ignore[operator]
-            try:
-                values = self._runner(net, self.extractor.frontend(clips))
-            finally:  # the extractor's own methods want its own choice
-                net.select(self._outputs, net.pooling)  # type: ignore[operator]
+        with torch.inference_mode(), net.adding("logits"):  # type: ignore[operator]
+            values = self._runner(net, self.extractor.frontend(clips))
         return Answer(values[:, : -self.n_classes].clone(), values[:, -self.n_classes :].clone())

@@ -24,8 +24,8 @@ from torch import nn
 from hear_edgel3.disk.atomic import atomic_write
 from hear_edgel3.distillation.examples import Batch, Example, Examples
 from hear_edgel3.distillation.recipe import Recipe, fingerprint
-from hear_edgel3.distillation.space import Space
-from hear_edgel3.distillation.student import Student
+from hear_edgel3.distillation.student import StudentNet
+from hear_edgel3.distillation.target_scale import TargetScale
 from hear_edgel3.errors import InvalidOption, MissingExtra, OutputError
 
 if TYPE_CHECKING:
@@ -41,12 +41,12 @@ class Progress:
     """How far a training has come; all of it is on disk after each epoch.
 
     Attributes:
-        epoch: how many are done.
-        best_loss: the lowest validation loss so far.
-        best_epoch: the number of its epoch, from 1.
-        best: the net's state then.
-        seconds: of training so far.
-        metrics: one row per epoch.
+        epoch: The number of epochs that are done.
+        best_loss: The lowest validation loss so far.
+        best_epoch: The number of its epoch, from 1.
+        best: The net's state after that epoch.
+        seconds: The time that training has taken so far.
+        metrics: One row of numbers per epoch.
     """
 
     epoch: int = 0
@@ -95,8 +95,8 @@ def make_accelerator(recipe: Recipe, device: str | None) -> Accelerator:
 
 def train(
     recipe: Recipe,
-    student: Student,
-    space: Space,
+    student: StudentNet,
+    target_scale: TargetScale,
     training: Examples,
     validation: Examples,
     folder: Path,
@@ -111,7 +111,7 @@ def train(
     Raises:
         OutputError: nothing can be written there, or it holds another training.
     """
-    identity = fingerprint(recipe.to_dict(), len(training.clips), len(validation.clips), space.mean.sum().item())
+    identity = fingerprint(recipe.to_dict(), len(training.clips), len(validation.clips), target_scale.mean.sum().item())
     net: nn.Module = student.net
     if accelerator.device.type == "cpu":
         net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -123,7 +123,7 @@ def train(
     )
     net, optimizer = accelerator.prepare(net, optimizer)
     progress = _load_state(folder / STATE, identity, net, optimizer, accelerator)
-    loss_of = DistillationLoss(space, student.n_classes is not None, recipe.logits_weight, accelerator.device)
+    loss_of = DistillationLoss(target_scale, student.n_classes is not None, recipe.logits_weight, accelerator.device)
     with _Curves(folder, progress.epoch) as curves:
         while progress.epoch < recipe.epochs and not _is_over(progress, recipe):
             begun = time.monotonic()
@@ -162,24 +162,24 @@ def _is_over(progress: Progress, recipe: Recipe) -> bool:
 
 
 class DistillationLoss:
-    """Mean squared error of the embedding in its space, and binary cross-entropy with the teacher's probabilities.
+    """Mean squared error of the embedding in its scale, and binary cross-entropy with the teacher's probabilities.
 
     The second is the loss of Schmid et al. 2023 with its weight on the teacher alone; there are no labels here.
     """
 
-    def __init__(self, space: Space, has_logits: bool, logits_weight: float, device: torch.device) -> None:
-        self.space = Space(
-            space.mean.to(device),
-            None if space.components is None else space.components.to(device),
-            space.scale.to(device),
+    def __init__(self, target_scale: TargetScale, has_logits: bool, logits_weight: float, device: torch.device) -> None:
+        self.target_scale = TargetScale(
+            target_scale.mean.to(device),
+            None if target_scale.components is None else target_scale.components.to(device),
+            target_scale.scale.to(device),
         )
         self.has_logits = has_logits
         self.logits_weight = logits_weight
 
     def parts(self, outputs: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """(n,) losses of each example on the embedding and on the logits."""
-        size = self.space.size
-        wanted = self.space.targets(batch.embedding)
+        size = self.target_scale.size
+        wanted = self.target_scale.targets(batch.embedding)
         on_embedding = (outputs[:, :size].float() - wanted).square().mean(dim=1)
         if not self.has_logits:
             return on_embedding, torch.zeros_like(on_embedding)
@@ -197,7 +197,7 @@ class DistillationLoss:
 def _epoch(
     epoch: int,
     recipe: Recipe,
-    student: Student,
+    student: StudentNet,
     net: nn.Module,
     optimizer: torch.optim.Optimizer,
     training: Examples,
@@ -248,7 +248,7 @@ def _epoch(
     }
 
 
-def _augmented(inputs: torch.Tensor, student: Student, masking: float) -> torch.Tensor:
+def _augmented(inputs: torch.Tensor, student: StudentNet, masking: float) -> torch.Tensor:
     """Inputs turned in time, and masked where the front end knows how."""
     shift = int(torch.randint(inputs.shape[2], (1,)))
     inputs = inputs.roll(shift, dims=2)
@@ -311,7 +311,7 @@ def measure(
     """How near a student comes to the teacher on the unchanged variants of some clips.
 
     Args:
-        net: the student's net, whose outputs are in the space of ``loss_of``.
+        net: the student's net, whose outputs are in the scale of ``loss_of``.
         loss_of: the loss.
         examples: of the clips.
         batch_seconds: seconds of audio at once.
@@ -320,20 +320,20 @@ def measure(
     Returns:
         ``validation_loss`` and its two parts; ``r2``, the fraction of the variance of the teacher's embeddings (each
         value, or all principal components, scaled to a variance of 1) that is explained; ``cosine``, the mean cosine in
-        that space; for nets with logits ``top1_agreement``, the fraction of clips with the same most probable class,
+        that scale; for nets with logits ``top1_agreement``, the fraction of clips with the same most probable class,
         and ``top1_agreement_10s``, the same for those of ten seconds.
     """
     net.eval()
     generator = torch.Generator().manual_seed(0)
     batches = _batches([clip[0] for clip in examples.clips], batch_seconds, generator)
-    size = loss_of.space.size
+    size = loss_of.target_scale.size
     found: dict[str, list[torch.Tensor]] = {
         key: [] for key in ("embedding", "logits", "cosine", "same", "ten", "wanted")
     }
     for batch in _Reader(examples, batches, device):
         outputs = net(batch.inputs).float()
         on_embedding, on_logits = loss_of.parts(outputs, batch)
-        wanted = loss_of.space.targets(batch.embedding)
+        wanted = loss_of.target_scale.targets(batch.embedding)
         found["embedding"].append(on_embedding)
         found["logits"].append(on_logits)
         found["wanted"].append(wanted)

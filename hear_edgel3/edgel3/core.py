@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import os
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hear_edgel3.audio.rates import check_rate
-from hear_edgel3.audio.samples import mono
 from hear_edgel3.disk.atomic import check_writable
+from hear_edgel3.edgel3.checks import check_names, check_options, check_path, remarks
+from hear_edgel3.edgel3.edgel3_exceptions import EdgeL3Error
+from hear_edgel3.edgel3.edgel3_warnings import EdgeL3Warning
 from hear_edgel3.edgel3.models import load_embedding_model
-from hear_edgel3.errors import HearEdgeL3Error, InvalidOption
-from hear_edgel3.extractor.clip import ClipEmbedding, embed_file, embed_samples
-from hear_edgel3.extractor.extractor import Extractor
 from hear_edgel3.extractor.npz import output_path, save_npz
-from hear_edgel3.framing.rules import check_positive
 
-# Whatever goes wrong is one of this package's errors, so old `except EdgeL3Error` clauses keep working.
-EdgeL3Error = HearEdgeL3Error
+if TYPE_CHECKING:
+    from hear_edgel3.extractor.extractor import Extractor
 
-
-class EdgeL3Warning(UserWarning):
-    """The audio is unusual (silent, or shorter than a window), but was embedded."""
+__all__ = ["EdgeL3Error", "EdgeL3Warning", "get_embedding", "get_output_path", "process_file"]
 
 
 def get_embedding(
@@ -60,14 +55,20 @@ def get_embedding(
     Raises:
         EdgeL3Error: audio or an option cannot be used.
     """
-    _check(center, verbose, model)
+    check_options(center, verbose, model)
+    from hear_edgel3.audio.rates import check_rate
+    from hear_edgel3.audio.samples import mono
+    from hear_edgel3.errors import check_positive
+    from hear_edgel3.extractor.clip import embed_samples
+
     check_positive(hop_size, "hop_size", "seconds")
     samples = mono(audio)
     rate = check_rate(sr, "sr")
     if model is None:
         model = load_embedding_model(model_type, emb_dim, retrain_type, sparsity, weights)
     result = embed_samples(samples, rate, model, hop_size=hop_size, center=center)
-    _warn(result, model)
+    for text in remarks(result, model):
+        warnings.warn(text, EdgeL3Warning, stacklevel=2)
     return result.embedding, result.timestamps
 
 
@@ -107,15 +108,21 @@ def process_file(
     Raises:
         EdgeL3Error: the file cannot be read, an option cannot be used, or the result cannot be written.
     """
-    _check(center, int(bool(verbose)), model)
-    check_positive(hop_size, "hop_size", "seconds")
+    check_options(center, int(bool(verbose)), model)
+    check_path(filepath, "filepath")
+    check_names(output_dir, suffix)
     target = output_path(filepath, suffix, output_dir)
     check_writable(target)
+    from hear_edgel3.errors import check_positive
+    from hear_edgel3.extractor.clip import embed_file
+
+    check_positive(hop_size, "hop_size", "seconds")
     if model is None:
         model = load_embedding_model(model_type, emb_dim, retrain_type, sparsity, weights)
     result = embed_file(filepath, model, hop_size=hop_size, center=center)
     save_npz(target, result, filepath)
-    _warn(result, model)
+    for text in remarks(result, model):
+        warnings.warn(text, EdgeL3Warning, stacklevel=2)
 
 
 def get_output_path(
@@ -131,22 +138,3 @@ def get_output_path(
     stem = os.path.splitext(os.path.basename(filepath))[0]
     joint = "" if suffix.startswith(".") or not suffix else "_"
     return os.path.join(output_dir or os.path.dirname(filepath), f"{stem}{joint}{suffix}")
-
-
-def _warn(result: ClipEmbedding, model: Extractor) -> None:
-    if result.silent:
-        warnings.warn("Provided audio is all zeros", EdgeL3Warning, stacklevel=3)
-    if result.duration < model.window / model.net_sample_rate:
-        warnings.warn(
-            "Duration of provided audio is shorter than window size (1 second). Audio will be padded.",
-            EdgeL3Warning,
-            stacklevel=3,
-        )
-
-
-def _check(center: object, verbose: object, model: object) -> None:
-    if model is not None and not isinstance(model, Extractor):
-        raise InvalidOption(f"model must come from models.load_embedding_model, got {type(model).__name__}")
-    for name, value in (("center", center), ("verbose", verbose)):
-        if not isinstance(value, (bool, int, float, np.bool_, np.number)) or value not in (0, 1):
-            raise InvalidOption(f"{name} must be True or False, got {value!r}")

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hear_edgel3.errors import InvalidOption
-from hear_edgel3.extractor.extractor import Extractor
-from hear_edgel3.extractor.loading import load
 from hear_edgel3.families.l3.rows import sea_name, sea_sizes, sparse_name, sparsities
 from hear_edgel3.registry.names import resolve
-from hear_edgel3.weights.locate import locate
+
+if TYPE_CHECKING:
+    from hear_edgel3.edgel3.embedding_model import EmbeddingModel
 
 
 def configuration_name(
@@ -53,26 +54,55 @@ def load_embedding_model(
     retrain_type: str = "ft",
     sparsity: float = 95.45,
     weights: str | os.PathLike[str] | None = None,
-) -> Extractor:
+) -> EmbeddingModel:
     """Loads a model to pass to ``get_embedding`` or ``process_file``.
+
+    It is an extractor as :func:`hear_edgel3.load` makes them; like edgel3's Keras models it has ``output_shape``
+    (``(None, 512)``), ``input_shape`` and ``predict``.
 
     Args:
         model_type: "sparse" or "sea".
         emb_dim: embedding size of a SEA model.
         retrain_type: "ft" or "kd", for a sparse model.
         sparsity: percent of weights pruned, for a sparse model.
-        weights: a converted file; None to find or fetch it.
+        weights: a converted file, or a folder that has it; None to find or fetch it.
 
     Raises:
         InvalidOption: an option has a value that does not exist.
         WeightsNotFound: see :mod:`hear_edgel3.weights`.
     """
-    return load(configuration_name(model_type, emb_dim, retrain_type, sparsity), weights=weights)
+    name = configuration_name(model_type, emb_dim, retrain_type, sparsity)
+    from hear_edgel3.edgel3.embedding_model import EmbeddingModel
+    from hear_edgel3.extractor.loading import load
+
+    return EmbeddingModel.of(load(name, weights=weights))
 
 
 def load_embedding_model_path(
-    model_type: str = "sparse", emb_dim: float | None = 128, retrain_type: str = "ft", sparsity: float = 95.45
+    model_type: str = "sparse",
+    emb_dim: float | None = 128,
+    retrain_type: str = "ft",
+    sparsity: float = 95.45,
+    weights: str | os.PathLike[str] | None = None,
 ) -> str:
-    """Path of the converted weights of a model, fetched first if need be."""
+    """Path of the weights file that :func:`load_embedding_model` would read with the same arguments.
+
+    It is the converted file (``<configuration>.safetensors``), not edgel3's ``.h5``, and it exists: it is fetched and
+    converted first if need be, because before that nothing is known of where it will be. It can be passed on as
+    ``weights``.
+
+    Args:
+        model_type: see :func:`load_embedding_model`.
+        emb_dim: see :func:`load_embedding_model`.
+        retrain_type: see :func:`load_embedding_model`.
+        sparsity: see :func:`load_embedding_model`.
+        weights: see :func:`load_embedding_model`.
+
+    Raises:
+        InvalidOption: an option has a value that does not exist.
+        WeightsNotFound: it is nowhere, and cannot be fetched; see :mod:`hear_edgel3.weights`.
+    """
     name = configuration_name(model_type, emb_dim, retrain_type, sparsity)
-    return str(locate(resolve(name).checkpoint))
+    from hear_edgel3.weights.locate import locate
+
+    return str(locate(resolve(name).checkpoint, weights))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -20,9 +19,10 @@ from hear_edgel3.audio.rates import check_rate
 from hear_edgel3.audio.samples import mono, pieces
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.extractor.extractor import Extractor
+from hear_edgel3.extractor.framings import file_framing
 from hear_edgel3.extractor.loading import load
-from hear_edgel3.families.schema import Configuration
-from hear_edgel3.framing.rules import CentredFraming, EdgeL3Framing, check_positive
+from hear_edgel3.extractor.window_net import embed_blocks
+from hear_edgel3.framing.rules import CentredFraming, CoveringFraming
 from hear_edgel3.registry.names import BUILT_IN
 
 
@@ -31,15 +31,15 @@ class ClipEmbedding:
     """Embeddings of one clip.
 
     Attributes:
-        embedding: (T, D) float32.
-        timestamps: (T,) float64 seconds: the middle of each window, or its start without centring.
-        configuration: name of the configuration.
-        embedding_version: version of the configuration's numbers.
-        weights_sha256: of the weights file.
-        hop_size: seconds between windows, as asked for.
-        center: whether timestamps are the middles of the windows.
-        duration: seconds of audio.
-        silent: whether every sample was zero.
+        embedding: The embeddings of its windows, (T, D) float32.
+        timestamps: The middle of each window, or its start without centring, in seconds, (T,) float64.
+        configuration: The configuration's name.
+        embedding_version: The version of the configuration's numbers.
+        weights_sha256: The SHA-256 checksum of the weights file.
+        hop_size: The distance between windows in seconds, as asked for.
+        center: Whether timestamps are the middles of the windows.
+        duration: How many seconds of audio there were.
+        silent: Whether every sample was zero.
     """
 
     embedding: np.ndarray
@@ -111,51 +111,19 @@ def embed_samples(
     return _clip(extractor, pieces(mono(audio)), check_rate(sample_rate), framing)
 
 
-def file_framing(
-    configuration: Configuration, hop_size: float | None = None, center: bool = True
-) -> EdgeL3Framing | CentredFraming:
-    """Where the windows of a file lie.
-
-    Args:
-        configuration: what will embed them.
-        hop_size: seconds between windows; None for the configuration's.
-        center: whether timestamps are the middles of the windows (else their starts).
-
-    Raises:
-        InvalidOption: the hop is not a positive number of seconds, or the family has centred windows only.
-    """
-    row = configuration.checkpoint
-    hop = check_positive(row.file_hop_size if hop_size is None else hop_size, "hop_size", "seconds")
-    if row.file_framing == "edgel3":
-        return EdgeL3Framing(configuration.window, row.net_sample_rate, hop, bool(center))
-    if not center:
-        raise InvalidOption(
-            f"{configuration.name} has timestamps at the middles of its windows only; leave center=False "
-            f"(--no-centering) out"
-        )
-    if hop * row.net_sample_rate < 1:
-        raise InvalidOption(
-            f"hop_size={hop_size!r} is less than one sample at {row.net_sample_rate} Hz; use at least "
-            f"{1 / row.net_sample_rate:g} (seconds)"
-        )
-    # By way of the shortest decimal, so that 0.07 s are 70 ms and not a rounding error more.
-    hop_ms = float(Fraction(repr(hop)) * 1000)
-    return CentredFraming(configuration.window, row.net_sample_rate, hop_ms, row.padding == "reflection")
-
-
 def _clip(
-    model: Extractor, blocks: Iterable[torch.Tensor], sample_rate: int, framing: EdgeL3Framing | CentredFraming
+    model: Extractor, blocks: Iterable[torch.Tensor], sample_rate: int, framing: CoveringFraming | CentredFraming
 ) -> ClipEmbedding:
-    n_samples, silent = 0, True
+    silent = True
 
     def watched() -> Iterator[torch.Tensor]:
-        nonlocal n_samples, silent
+        nonlocal silent
         for block in blocks:
-            n_samples += len(block)
             silent = silent and not bool(block.any())
             yield block
 
-    embedding = model.embed_stream(watched(), sample_rate, framing)
+    path = model.window_path(framing, sample_rate)
+    [embedding] = embed_blocks([model], watched(), path)
     return ClipEmbedding(
         embedding,
         framing.timestamps_s(len(embedding)),
@@ -164,6 +132,6 @@ def _clip(
         model.weights.sha256 if model.weights is not None else "",
         framing.hop_size,
         framing.center,
-        n_samples / sample_rate,
+        float(path.duration),
         silent,
     )

@@ -3,27 +3,26 @@
 Nothing waits for a block or a batch to be full: a window is embedded as soon as its last sample, and those that the
 resampler's filter reads beyond it, have come. What a stream holds does not grow with its length, and its positions are
 whole numbers, so that a stream of days neither fills the memory nor drifts.
+
+If a net fails (for want of memory, say), the error comes out of ``feed`` or ``finish``, and nothing is lost: the block
+has been taken, and what it gives comes with the next call, for which the net is asked again.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 
 from hear_edgel3.audio.rates import check_rate
-from hear_edgel3.audio.resample import StreamResampler
 from hear_edgel3.audio.samples import mono_block, pieces
 from hear_edgel3.errors import StreamFinished
-from hear_edgel3.framing.cutting import WindowCutter, in_groups
-from hear_edgel3.framing.rules import Framing, samples_needed
-
-if TYPE_CHECKING:
-    from hear_edgel3.extractor.extractor import Extractor
+from hear_edgel3.extractor.window_net import WindowNet
+from hear_edgel3.framing.rules import CentredFraming, Framing
 
 _Found = TypeVar("_Found")
 
@@ -32,8 +31,8 @@ class Moment(NamedTuple):
     """An embedding and its time.
 
     Attributes:
-        timestamp_ms: the middle of its window in milliseconds from the beginning of the stream.
-        embedding: (D,) float32 on the CPU.
+        timestamp_ms: The middle of its window in milliseconds from the beginning of the stream.
+        embedding: The embedding, (D,) float32 on the CPU.
     """
 
     timestamp_ms: float
@@ -43,24 +42,35 @@ class Moment(NamedTuple):
 class AudioStream(ABC, Generic[_Found]):
     """What all streams have in common: blocks in, things found in their windows out.
 
-    Audio stays on the CPU until its window runs through the net.
+    Audio stays on the CPU until its window runs through the net. A stream is for one thread at a time.
+
+    Args:
+        net: What the windows are cut for.
+        sample_rate: The rate in Hz of the blocks; None for the net's default.
+        framing: Where the windows lie, at the net's rate.
 
     Attributes:
-        sample_rate: rate in Hz of the blocks.
-        fed: samples fed so far.
+        sample_rate: The rate in Hz of the blocks.
+
+    Raises:
+        InvalidOption: The rate cannot be used.
     """
 
-    def __init__(self, extractor: Extractor, sample_rate: int | None, framing: Framing) -> None:
-        self.sample_rate = check_rate(extractor.sample_rate if sample_rate is None else sample_rate)
-        self.fed = 0
-        self._extractor = extractor
+    def __init__(self, net: WindowNet, sample_rate: int | None, framing: Framing) -> None:
+        self.sample_rate = check_rate(net.sample_rate if sample_rate is None else sample_rate)
+        self._net = net
+        self._net_rate = net.net_sample_rate
         self._framing = framing
-        self._net_rate = extractor.net_sample_rate
-        self._resampler: StreamResampler | None = None
-        if self.sample_rate != self._net_rate:
-            self._resampler = StreamResampler(self.sample_rate, self._net_rate)
-        self._cutter = WindowCutter(framing)
+        self._path = net.window_path(framing, self.sample_rate, device=torch.device("cpu"))
+        # What has been fed and found, and has not yet gone on its way; both are empty unless a net has failed.
+        self._untaken: deque[torch.Tensor] = deque()
+        self._found: list[_Found] = []
         self._finished = False
+
+    @property
+    def fed(self) -> int:
+        """How many samples have been fed."""
+        return self._path.fed + sum(len(piece) for piece in self._untaken)
 
     @property
     def latency_ms(self) -> float:
@@ -70,23 +80,21 @@ class AudioStream(ABC, Generic[_Found]):
         the net. What the computation takes comes on top.
         """
         last = (self._framing.window - 1 - self._centre) / self._net_rate
-        if self._resampler is None:
-            ahead = Fraction(1)
-        else:  # what the filter reads after that sample, whose position is rounded up to one of the stream's
-            parts = Fraction(self._net_rate, self.sample_rate).numerator
-            ahead = self._resampler.lookahead + Fraction(parts - 1, parts)
-        usual = last + ahead / self.sample_rate
+        usual = last + self._path.lookahead / self.sample_rate
         # The reflection before the first timestamp takes in one sample more.
         first = Fraction(self.needed(0), self.sample_rate) - self._timestamp_ms(0) / 1000
         return float(1000 * max(first, usual))
 
     def needed(self, k: int) -> int:
         """Samples that must have been fed before the result of window ``k`` comes, unless the stream ends."""
-        at_net_rate = samples_needed(self._framing, k)
-        return at_net_rate if self._resampler is None else self._resampler.needed(at_net_rate)
+        return self._path.needed(k)
 
     def feed(self, block: Any) -> list[_Found]:
         """Takes the next block.
+
+        If the net raises an error, the block has been taken all the same: do not feed it again. What it gives, and
+        what was found before the net failed, comes with the next call of this method or of :meth:`finish`; an empty
+        block will do to try again.
 
         Args:
             block: (n,) or (n, channels), of any length, floats in [-1, 1] or integers at their full scale. Channels are
@@ -99,10 +107,13 @@ class AudioStream(ABC, Generic[_Found]):
             InvalidAudio: wrong shape or type, or not finite; the block is refused, and the stream can go on without it.
             StreamFinished: the stream has ended.
         """
-        return list(self._feed(block))
+        self._accept(block)
+        return self._all_found()
 
     def finish(self) -> list[_Found]:
         """Ends the stream.
+
+        If the net raises an error, call it again for the rest.
 
         Returns:
             What has been found in the windows that reach beyond the end; nothing if no sample has been fed.
@@ -111,7 +122,8 @@ class AudioStream(ABC, Generic[_Found]):
             InvalidAudio: there were samples, but too few for the net.
             StreamFinished: the stream has ended before.
         """
-        return list(self._finish())
+        self._finish()
+        return self._all_found()
 
     def follow(self, blocks: Iterable[Any]) -> Iterator[_Found]:
         """Feeds all blocks, finishes, and yields what is found as soon as it is.
@@ -120,49 +132,78 @@ class AudioStream(ABC, Generic[_Found]):
             As :meth:`feed` and :meth:`finish`.
         """
         for block in blocks:
-            yield from self._feed(block)
-        yield from self._finish()
+            self._accept(block)
+            yield from self._found_now()
+        self._finish()
+        yield from self._found_now()
 
     def warm_up(self) -> None:
         """Runs a window of silence, so that the first one is not later than the rest: engines compile at first use."""
         self._look_into(0, torch.zeros(1, self._framing.window))
 
-    def _feed(self, block: Any) -> Iterator[_Found]:
-        self._check_open()
-        samples = mono_block(block, self.fed).cpu()
-        for piece in pieces(samples):
-            self.fed += len(piece)
-            converted = piece if self._resampler is None else self._resampler.push(piece)
-            yield from self._found_in(self._cutter.push(converted.float()))
-
-    def _finish(self) -> Iterator[_Found]:
-        self._check_open()
-        self._finished = True
-        if not self.fed:
-            return
-        self._extractor.check_length(self.fed, self.sample_rate)
-        if self._resampler is not None:
-            yield from self._found_in(self._cutter.push(self._resampler.flush().float()))
-        count = self._count(self._cutter.received, Fraction(self.fed, self.sample_rate))
-        yield from self._found_in(self._cutter.finish(count))
-
-    def _check_open(self) -> None:
+    def _accept(self, block: Any) -> None:
         if self._finished:
-            raise StreamFinished("the stream has been finished; make a new one for more audio")
+            raise self._ended_before()
+        samples = mono_block(block, self.fed).cpu()
+        if len(samples) > 0:
+            self._untaken.extend(pieces(samples))
 
-    def _found_in(self, windows: Iterator[torch.Tensor]) -> Iterator[_Found]:
-        k = self._cutter.done
-        for group in in_groups(windows, self._at_once):
-            yield from self._look_into(k, group)
-            k += len(group)
+    def _finish(self) -> None:
+        if self._finished and not self._is_left():
+            raise self._ended_before()
+        self._finished = True
 
-    @cached_property
-    def _at_once(self) -> int:
-        return self._extractor.windows_at_once(self._framing.window)  # asked once: it looks at the whole net
+    @staticmethod
+    def _ended_before() -> StreamFinished:
+        return StreamFinished("the stream has been finished; make a new one for more audio")
 
-    def _count(self, n_samples: int, duration: Fraction) -> int:
-        """Windows of the whole stream, which had ``n_samples`` at the net's rate."""
-        return self._framing.count(n_samples, duration)
+    def _is_left(self) -> bool:
+        """Whether there is something to find that has been fed, or to hand out that has been found."""
+        unended = self.fed > 0 and not self._path.ended
+        return bool(self._found) or unended or self._path.next_group() is not None
+
+    def _all_found(self) -> list[_Found]:
+        try:
+            while self._go_on():
+                pass
+        finally:
+            self._keep_untaken()
+        found, self._found = self._found, []
+        return found
+
+    def _found_now(self) -> Iterator[_Found]:
+        try:
+            more = True
+            while more:
+                more = self._go_on()
+                found, self._found = self._found, []
+                yield from found
+        finally:
+            self._keep_untaken()
+
+    def _go_on(self) -> bool:
+        """Does the next thing that can be done without more audio.
+
+        Returns:
+            Whether there was one.
+        """
+        windows = self._path.next_group()
+        if windows is not None:
+            self._found += self._look_into(self._path.done, windows)
+            self._path.advance(len(windows))
+        elif self._untaken:
+            self._path.push(self._untaken.popleft())
+        elif self._finished and self.fed > 0 and not self._path.flushed:
+            self._path.flush()
+        elif self._finished and self.fed > 0 and not self._path.ended:
+            self._path.end()
+        else:
+            return False
+        return True
+
+    def _keep_untaken(self) -> None:
+        # The caller may use the memory of a block again as soon as it has been fed.
+        self._untaken = deque(piece.clone() for piece in self._untaken)
 
     @property
     @abstractmethod
@@ -181,20 +222,20 @@ class AudioStream(ABC, Generic[_Found]):
 class EmbeddingStream(AudioStream[Moment]):
     """The timestamp embeddings of a stream; :meth:`hear_edgel3.Extractor.stream` makes one.
 
-    Together they are those that :meth:`Extractor.timestamp_embeddings` gives for the whole, with timestamps in float64.
+    Together they are those that :meth:`hear_edgel3.Extractor.timestamp_embeddings` gives for the whole, with timestamps
+    in float64.
 
     Args:
-        extractor: what embeds. Moving it to another device in between is fine.
-        sample_rate: rate in Hz of the blocks; None for the extractor's.
-        hop_ms: distance between timestamps in milliseconds; None for the extractor's.
+        net: What embeds. Moving it to another device in between is fine.
+        sample_rate: The rate in Hz of the blocks; None for the net's default.
+        framing: Where the windows lie.
 
     Raises:
-        InvalidOption: the rate or the hop cannot be used.
+        InvalidOption: The rate cannot be used.
     """
 
-    def __init__(self, extractor: Extractor, sample_rate: int | None = None, hop_ms: float | None = None) -> None:
-        framing = extractor.timestamp_framing(hop_ms)
-        super().__init__(extractor, sample_rate, framing)
+    def __init__(self, net: WindowNet, sample_rate: int | None, framing: CentredFraming) -> None:
+        super().__init__(net, sample_rate, framing)
         self._hop_ms = Fraction(framing.hop_ms)
 
     @property
@@ -207,5 +248,5 @@ class EmbeddingStream(AudioStream[Moment]):
         return k * self._hop_ms
 
     def _look_into(self, k: int, windows: torch.Tensor) -> list[Moment]:
-        rows = self._extractor.embed_windows(windows)
+        rows = self._net.embed_windows(windows)
         return [Moment(float(self._timestamp_ms(k + i)), row) for i, row in enumerate(rows)]

@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from hear_edgel3.errors import UnknownFeatures
+
+if TYPE_CHECKING:
+    from hear_edgel3.families.layers import Layers
+
+Padding = Literal["zeros", "reflection"]
+FileFraming = Literal["hear", "edgel3"]
 
 
 @dataclass(frozen=True)
 class Component:
-    """Something a row builds: the place of a class or function, and its arguments.
+    """Something that a row builds.
 
     Attributes:
-        target: "package.module:name".
-        arguments: keyword arguments.
+        make: The function that builds it. It imports what it needs when it is called, so that a row costs nothing.
+        arguments: The keyword arguments that it is called with.
     """
 
-    target: str
+    make: Callable[..., Any]
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
-    def resolve(self) -> Any:
-        """The class or function itself."""
-        module, _, name = self.target.partition(":")
-        return getattr(importlib.import_module(module), name)
-
     def build(self) -> Any:
-        """Calls it with the row's arguments."""
-        return self.resolve()(**self.arguments)
+        """A new one, made with the row's arguments."""
+        return self.make(**self.arguments)
+
+    def __repr__(self) -> str:
+        """The same in every process, unlike a function's own, which has an address."""
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self.arguments.items())
+        return f"{self.make.__module__}.{self.make.__qualname__}({arguments})"
 
 
 @dataclass(frozen=True)
@@ -36,11 +44,11 @@ class HubFile:
     """Converted weights on the Hugging Face Hub.
 
     Attributes:
-        repo_id: "owner/name".
-        filename: file in the repository.
-        revision: 40-hex commit; None before the first upload.
-        sha256: of the file; None before the first upload.
-        size: in bytes; None before the first upload.
+        repo_id: The repository, as "owner/name".
+        filename: The name of the file in the repository.
+        revision: The 40 hexadecimal digits of the commit; None before the first upload.
+        sha256: The file's checksum; None before the first upload.
+        size: The file's size in bytes; None before the first upload.
     """
 
     repo_id: str
@@ -55,12 +63,12 @@ class Upstream:
     """Where the authors published a checkpoint.
 
     Attributes:
-        url: of the file.
-        git_blob: git's id of the file's bytes, which a download must have; None if it is not known.
-        licence: SPDX identifier.
-        copyright: the holder.
-        project: home page of the project.
-        sha256: of the file; None if it is not known.
+        url: The address of the file.
+        git_blob: The id that git gives to the file's bytes, which a download must have; None if it is not known.
+        licence: The SPDX identifier of the licence.
+        copyright: The holder of the copyright.
+        project: The home page of the project.
+        sha256: The checksum of the file; None if it is not known.
     """
 
     url: str
@@ -72,7 +80,7 @@ class Upstream:
 
     @property
     def filename(self) -> str:
-        """Last part of the URL."""
+        """The last part of the URL."""
         return self.url.rsplit("/", 1)[1]
 
     @property
@@ -86,30 +94,30 @@ class Features:
     """What to take from a net, as a vocabulary has read it.
 
     Attributes:
-        names: the features in the order they are put one behind the other; empty where there is no choice.
-        size: values altogether.
-        sizes: values of each of ``names``.
-        arguments: what chooses them when the net is built.
-        window: samples per timestamp window, where the words ask for others than the row's; else None.
-        description: in words.
+        names: The features in the order they are put one behind the other; empty where there is no choice.
+        size: The number of values altogether.
+        sizes: The number of values of each of ``names``.
+        arguments: The arguments that choose them when the net is built.
+        window_ms: The length of timestamp windows, where the words ask for another than the row's; else None.
+        description: The features in words.
     """
 
     names: tuple[str, ...]
     size: int
     sizes: tuple[int, ...] = ()
     arguments: Mapping[str, Any] = field(default_factory=dict)
-    window: int | None = None
+    window_ms: float | None = None
     description: str = ""
 
 
 class Vocabulary(Protocol):
-    """The words that choose features of a checkpoint."""
+    """The words that choose features of a checkpoint. A net with classes has the word "logits"."""
 
     def read(self, row: Checkpoint, words: str) -> Features:
         """Reads words joined by underscores, as they follow a checkpoint's name; none for the default.
 
         Raises:
-            ValueError: they do not make sense for this checkpoint; the message says why and what would.
+            UnknownFeatures: They do not make sense for this checkpoint; the message says why and what would.
         """
 
 
@@ -118,7 +126,7 @@ class OneKind:
     """The vocabulary of nets that have one kind of embedding.
 
     Attributes:
-        size: of the embedding.
+        size: The number of values of the embedding.
     """
 
     size: int
@@ -127,26 +135,43 @@ class OneKind:
         """The one kind.
 
         Raises:
-            ValueError: there are words.
+            UnknownFeatures: There are words.
         """
         if words:
-            raise ValueError(f"{row.name} has one kind of embedding; nothing can follow its name")
+            raise UnknownFeatures(f"{row.name} has one kind of embedding; nothing can follow its name")
         return Features((), self.size)
 
 
-@dataclass(frozen=True)
+def samples_in(milliseconds: float, sample_rate: int) -> int:
+    """The whole samples in a duration at a rate in Hz, computed exactly."""
+    return int(Fraction(milliseconds) * sample_rate / 1000)
+
+
+@dataclass(frozen=True, kw_only=True)
 class SceneRule:
-    """How the embedding of a whole clip comes about: the mean over windows.
+    """How the embedding of a whole clip comes about: as the mean over windows, or as one of the whole clip.
 
     Attributes:
-        hop_ms: distance of the windows' middles, the first at 0.
-        window: samples per window; None for the window of timestamps.
-        whole_up_to: clips of up to this many samples are one window, whatever their length.
+        sample_rate: The net's rate in Hz, in which ``window`` and ``whole_up_to`` count.
+        hop_ms: The distance of the windows' middles, of which the first is at 0.
+        window_ms: The length of a window; None for that of timestamps.
+        whole_up_to_ms: The longest clip that is one window, whatever its length; 0 if there is none.
     """
 
+    sample_rate: int
     hop_ms: float
-    window: int | None = None
-    whole_up_to: int = 0
+    window_ms: float | None = None
+    whole_up_to_ms: float = 0.0
+
+    @property
+    def window(self) -> int | None:
+        """The samples of a window; None for the window of timestamps."""
+        return None if self.window_ms is None else samples_in(self.window_ms, self.sample_rate)
+
+    @property
+    def whole_up_to(self) -> int:
+        """The samples of the longest clip that is one window."""
+        return samples_in(self.whole_up_to_ms, self.sample_rate)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,30 +179,34 @@ class Checkpoint:
     """One checkpoint: everything needed to load and describe it. It is either :class:`Published` or :class:`Local`.
 
     Attributes:
-        name: its name here.
-        family: the architecture it belongs to.
-        summary: one line for lists.
-        sample_rate: rate in Hz that callers feed by default; one the HEAR tools accept.
-        net_sample_rate: rate in Hz of the front end and net.
-        window: samples per timestamp window at the net's rate.
-        net: the net, with whatever it puts out by default.
-        frontend: the front end.
-        vocabulary: the features there are.
-        n_parameters: trained values, counted as the authors do.
-        macs_10s: multiply-accumulates of the net run once over ten seconds.
-        citation: what to cite.
-        scene: how scene embeddings come about.
-        padding: what windows see beyond the ends of a clip: "zeros", or "reflection" of the clip, for which clips that
+        name: Its name here.
+        family: The name of its family in the table.
+        summary: One line for lists.
+        sample_rate: The rate in Hz that callers feed by default; one that the HEAR tools accept.
+        net_sample_rate: The rate in Hz of the front end and the net.
+        window_ms: The length of a timestamp window.
+        net: The net, with whatever it puts out by default.
+        frontend: The front end.
+        vocabulary: The features there are.
+        n_parameters: The number of trained values, counted as the authors do.
+        macs_10s: The multiply-accumulates of the net run once over ten seconds.
+        citation: What to cite.
+        scene: How scene embeddings come about.
+        padding: What windows see beyond the ends of a clip: "zeros", or "reflection" of the clip, for which clips that
             are too short are first followed by zeros.
-        file_framing: where the windows of files lie: "hear" (as timestamp embeddings) or "edgel3" (as that library).
-        file_hop_size: default distance of windows of files in seconds.
-        labels: name of the list of classes that its logits are of; None if it has none.
-        reported: scores its authors report, by name.
-        zeros: fraction of the net's weights that are zero.
-        windows_per_batch: windows that run through the net at once on a CPU; more would only cost memory.
-        hop_ms: default distance of timestamp embeddings.
-        default_features: words of the vocabulary that are meant when there are none.
-        embedding_version: changes whenever the same audio would give other numbers.
+        file_framing: Where the windows of files lie: "hear" (as those of timestamp embeddings) or "edgel3" (as in that
+            library).
+        file_hop_ms: The default distance of the windows of files.
+        n_classes: The size of its logits; None if it has none.
+        labels: The name of the list of classes that its logits are of; None if it has none.
+        reported: The scores that its authors report, by name.
+        zeros: The fraction of the net's weights that are zero.
+        windows_per_batch: The number of windows that run through the net at once on a CPU; more would only cost memory.
+        hop_ms: The default distance of timestamp embeddings.
+        default_features: The words of the vocabulary that are meant when there are none.
+        embedding_version: A number that changes whenever the same audio would give other numbers.
+        layers: What the net does, for what it costs; None if its family does not tell.
+        kernels: Whether the compiled kernels of the engine "numba" can run the net.
     """
 
     name: str
@@ -185,7 +214,7 @@ class Checkpoint:
     summary: str
     sample_rate: int
     net_sample_rate: int
-    window: int
+    window_ms: float
     net: Component
     frontend: Component
     vocabulary: Vocabulary
@@ -193,9 +222,10 @@ class Checkpoint:
     macs_10s: int
     citation: str
     scene: SceneRule
-    padding: str = "zeros"
-    file_framing: str = "hear"
-    file_hop_size: float = 0.05
+    padding: Padding = "zeros"
+    file_framing: FileFraming = "hear"
+    file_hop_ms: float = 50.0
+    n_classes: int | None = None
     labels: str | None = None
     reported: Mapping[str, float] = field(default_factory=dict)
     zeros: float = 0.0
@@ -203,24 +233,34 @@ class Checkpoint:
     hop_ms: float = 50.0
     default_features: str = ""
     embedding_version: int = 1
+    layers: Layers | None = None
+    kernels: bool = False
+
+    @property
+    def window(self) -> int:
+        """The samples of a timestamp window at the net's rate."""
+        return samples_in(self.window_ms, self.net_sample_rate)
+
+    @property
+    def file_hop_size(self) -> float:
+        """The default distance of the windows of files in seconds."""
+        return self.file_hop_ms / 1000
 
     @property
     def filename(self) -> str:
-        """Name of the weights file in folders and caches."""
+        """The name of the weights file in folders and caches."""
         return f"{self.name}.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Published(Checkpoint):
-    """A checkpoint that its authors have published in a format of their own, which ``weights_convert`` translates.
+    """A checkpoint that its authors have published in a format of their own, which its family can read.
 
     Attributes:
-        converter: function of ``weights_convert`` that reads the upstream file.
-        upstream: where it comes from.
-        hub: where its converted weights are.
+        upstream: Where the authors' file is.
+        hub: Where the converted weights are.
     """
 
-    converter: str
     upstream: Upstream
     hub: HubFile
 
@@ -230,11 +270,11 @@ class Local(Checkpoint):
     """A checkpoint in a folder of its own, as ``hear-edgel3 distill`` makes it.
 
     Attributes:
-        folder: where it is.
-        weights_file: the safetensors file in ``folder``.
-        weights_sha256: of that file.
-        licence: of the weights, in words.
-        made: how it came about, as plain values: teacher, audio, seed, scores, ...
+        folder: The folder that it is in.
+        weights_file: The name of the safetensors file in ``folder``.
+        weights_sha256: The checksum of that file.
+        licence: The licence of the weights, in words.
+        made: How it came about, as plain values: teacher, audio, seed, scores, and so on.
     """
 
     folder: Path
@@ -245,7 +285,7 @@ class Local(Checkpoint):
 
     @property
     def weights_path(self) -> Path:
-        """The weights file."""
+        """The path of the weights file."""
         return self.folder / self.weights_file
 
 
@@ -254,10 +294,10 @@ class Configuration:
     """A checkpoint and what to take from it: the thing that has a name users type.
 
     Attributes:
-        name: as typed, for example ``sea_64`` or ``mn10_as_all_b_mel_avgs``.
-        checkpoint: the row.
-        features: what to take from it.
-        words: those in the name that chose the features; none for the default.
+        name: Its name as typed, for example ``sea_64`` or ``mn10_as_all_b_mel_avgs``.
+        checkpoint: The row.
+        features: What to take from it.
+        words: The words in the name that chose the features; none for the default.
     """
 
     name: str
@@ -267,16 +307,21 @@ class Configuration:
 
     @property
     def embedding_size(self) -> int:
-        """Values per embedding."""
+        """The number of values per embedding."""
         return self.features.size
 
     @property
     def window(self) -> int:
-        """Samples per timestamp window at the net's rate."""
-        return self.checkpoint.window if self.features.window is None else self.features.window
+        """The samples of a timestamp window at the net's rate."""
+        return samples_in(self.window_ms, self.checkpoint.net_sample_rate)
+
+    @property
+    def window_ms(self) -> float:
+        """The length of a timestamp window."""
+        return self.checkpoint.window_ms if self.features.window_ms is None else self.features.window_ms
 
     @property
     def net(self) -> Component:
         """The net that puts these features out."""
         net = self.checkpoint.net
-        return Component(net.target, {**net.arguments, **self.features.arguments})
+        return Component(net.make, {**net.arguments, **self.features.arguments})

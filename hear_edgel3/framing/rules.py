@@ -1,10 +1,12 @@
 """Where the windows of a clip lie, and what time each one stands for.
 
-Two rules exist. :class:`CentredFraming` is the one of the HEAR benchmark: window ``k`` is centred exactly at
-``k * hop_ms`` and the last one lies no later than the end of the clip. :class:`EdgeL3Framing` is the one of the edgel3
-library, kept to the sample so that its users get the same arrays.
+Two framings place many windows. :class:`CentredFraming` is the one of the HEAR benchmark: window ``k`` is centred
+exactly at ``k * hop_ms`` and the last one lies no later than the end of the clip. :class:`CoveringFraming` is the one
+of the edgel3 library, kept to the sample so that its users get the same arrays; EfficientAT's windows of tags lie by it
+too. A third, :class:`WholeClip`, is one window.
 
-A third, :class:`WholeClip`, is one window.
+A :class:`WindowRule` is what a path from samples to windows is given. Framings are rules that have decided already;
+:class:`SceneFraming` waits for the length of the clip, as far as it matters.
 
 All are pure arithmetic: they never see audio. Positions are in samples at the net's rate, relative to the clip's first
 sample. What lies before and behind the clip is zeros, or, where a framing says ``reflect``, the clip itself mirrored at
@@ -16,22 +18,36 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
-import numpy as np
-import torch
+from hear_edgel3.errors import InvalidOption, check_positive
 
-from hear_edgel3.errors import InvalidOption
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
 
-_LONGEST_HOP = 1e9
 
-
-class Framing(Protocol):
-    """A rule that places windows."""
+class WindowRule(Protocol):
+    """Chooses the framing of a clip."""
 
     @property
     def window(self) -> int:
-        """Samples per window."""
+        """Samples per window; a clip that becomes one window as a whole may have fewer or more."""
+
+    def decide(self, n_samples: int, ended: bool) -> Framing | None:
+        """Where the windows lie.
+
+        Args:
+            n_samples: How many samples at the net's rate the clip has had so far.
+            ended: Whether that is all of it.
+
+        Returns:
+            The framing, or None if more of the clip must be known first; never None if it has ended.
+        """
+
+
+class Framing(WindowRule, Protocol):
+    """Places windows. It is a rule that chooses itself."""
 
     @property
     def reflect(self) -> bool:
@@ -44,18 +60,26 @@ class Framing(Protocol):
         """Number of windows of a clip of ``n_samples`` at the net's rate that lasts ``duration`` seconds."""
 
 
+class _Decided:
+    """A framing's part of being a rule."""
+
+    def decide(self, n_samples: int, ended: bool) -> Self:
+        """Itself, whatever the clip."""
+        return self
+
+
 @dataclass(frozen=True)
-class CentredFraming:
+class CentredFraming(_Decided):
     """Windows centred at ``k * hop_ms`` for every ``k`` with ``k * hop_ms <= duration`` (HEAR's rule).
 
     Window ``k`` starts at ``round(k * hop)`` minus half a window, as hear-baseline's ``frame_audio`` does, so a hop
     that is no whole number of samples never drifts.
 
     Attributes:
-        window: samples per window.
-        sample_rate: net rate in Hz.
-        hop_ms: distance between timestamps in milliseconds.
-        reflect: whether windows see the clip's reflection beyond its ends (else zeros).
+        window: How many samples a window has.
+        sample_rate: The net's rate in Hz.
+        hop_ms: The distance between timestamps in milliseconds.
+        reflect: Whether windows see the clip's reflection beyond its ends (else zeros).
     """
 
     window: int
@@ -66,12 +90,7 @@ class CentredFraming:
     _hop: tuple[int, int] = field(init=False, repr=False, compare=False)  # samples between windows, as a fraction
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "hop_ms", check_positive(self.hop_ms, "hop_ms", "milliseconds"))
-        if Fraction(self.hop_ms) * self.sample_rate < 1000:
-            raise InvalidOption(
-                f"hop_ms={self.hop_ms!r} is less than one sample at {self.sample_rate} Hz; "
-                f"use at least {1000 / self.sample_rate:g}"
-            )
+        object.__setattr__(self, "hop_ms", check_hop_ms(self.hop_ms, self.sample_rate))
         object.__setattr__(self, "_hop", (Fraction(self.hop_ms) * self.sample_rate / 1000).as_integer_ratio())
 
     def start(self, k: int) -> int:
@@ -92,11 +111,16 @@ class CentredFraming:
 
     def timestamps_s(self, count: int) -> np.ndarray:
         """(count,) float64 seconds."""
+        import numpy as np
+
         seconds: np.ndarray = np.arange(count) * self.hop_ms / 1000
         return seconds
 
     def timestamps_ms(self, count: int, duration: Fraction) -> torch.Tensor:
         """(count,) float32 milliseconds, computed in float64; none lies beyond the duration, even by rounding."""
+        import numpy as np
+        import torch
+
         exact = np.arange(count, dtype=np.float64) * self.hop_ms
         rounded = exact.astype(np.float32)
         beyond = rounded.astype(np.float64) > float(duration * 1000)
@@ -105,23 +129,26 @@ class CentredFraming:
 
 
 @dataclass(frozen=True)
-class EdgeL3Framing:
-    """The windows of edgel3 0.2.1 (``core.py``: ``_center_audio``, ``_pad_audio``, ``get_embedding``).
+class CoveringFraming(_Decided):
+    """Windows at whole samples, the last of which is the first that reaches the end of the clip.
 
-    Half a window of zeros goes in front if ``center``, windows are ``int(hop_size * sample_rate)`` apart, and the last
-    one is the first that reaches the end of the clip.
+    These are the windows of edgel3 0.2.1 (``core.py``: ``_center_audio``, ``_pad_audio``, ``get_embedding``): half a
+    window of zeros goes in front if ``center``, and windows are ``int(hop_size * sample_rate)`` apart.
 
     Attributes:
-        window: samples per window.
-        sample_rate: net rate in Hz.
-        hop_size: distance between windows in seconds.
-        center: whether a timestamp is the middle of its window (else its start).
+        window: How many samples a window has.
+        sample_rate: The net's rate in Hz.
+        hop_size: The distance between windows in seconds.
+        center: Whether a timestamp is the middle of its window (else its start).
+        within: Whether a last window that starts where the clip has ended already is left out; there is one where
+            windows lie further apart than they are long. The edgel3 library has it.
     """
 
     window: int
     sample_rate: int
     hop_size: float
     center: bool
+    within: bool = False
     reflect: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -148,20 +175,30 @@ class EdgeL3Framing:
     def count(self, n_samples: int, duration: Fraction) -> int:
         """Number of windows."""
         behind = n_samples + self._pad - self.window
-        return 1 if behind < 0 else 1 - (-behind // self.hop)
+        covering = 1 if behind < 0 else 1 - (-behind // self.hop)
+        if not self.within:
+            return covering
+        starting = math.ceil((duration * self.sample_rate + self._pad) / self.hop)
+        return min(covering, max(1, starting))
 
     def timestamps_s(self, count: int) -> np.ndarray:
         """(count,) float64 seconds: ``k * hop_size``, as upstream multiplies it."""
+        import numpy as np
+
         seconds: np.ndarray = np.arange(count) * self.hop_size
         return seconds
 
 
+EdgeL3Framing = CoveringFraming
+"""The former name of :class:`CoveringFraming`."""
+
+
 @dataclass(frozen=True)
-class WholeClip:
+class WholeClip(_Decided):
     """One window, the clip itself.
 
     Attributes:
-        window: samples of the clip.
+        window: How many samples the clip has.
     """
 
     window: int
@@ -176,6 +213,30 @@ class WholeClip:
         return 1
 
 
+@dataclass(frozen=True)
+class SceneFraming:
+    """The windows whose mean is the embedding of a scene: the whole clip if it is short, else those of a framing.
+
+    Attributes:
+        windows: The framing of longer clips.
+        whole_up_to: How many samples at the net's rate a clip that is one window may have; 0 if there are no such.
+    """
+
+    windows: CentredFraming
+    whole_up_to: int = 0
+
+    @property
+    def window(self) -> int:
+        """Samples per window of longer clips."""
+        return self.windows.window
+
+    def decide(self, n_samples: int, ended: bool) -> Framing | None:
+        """The framing of longer clips as soon as the clip is one of them; the clip as a whole if it ends before."""
+        if n_samples > self.whole_up_to:
+            return self.windows
+        return WholeClip(n_samples) if ended else None
+
+
 def shortest(framing: Framing) -> int:
     """Samples a clip must have for its reflection to fill the windows; shorter ones are followed by zeros first."""
     return framing.window // 2 + 1 if framing.reflect else 0
@@ -187,15 +248,27 @@ def samples_needed(framing: Framing, k: int) -> int:
     return max(start + framing.window, 1 - start if framing.reflect else 0)
 
 
-def check_positive(value: object, name: str, unit: str) -> float:
-    """Returns a positive number of reasonable size, or raises InvalidOption naming it."""
-    try:
-        good = isinstance(value, (int, float, np.integer, np.floating, Fraction)) and not isinstance(value, bool)
-        number = float(value) if good else math.nan  # type: ignore[arg-type]
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number) or number <= 0:
-        raise InvalidOption(f"{name} must be a positive number of {unit}, got {value!r}")
-    if number > _LONGEST_HOP:
-        raise InvalidOption(f"{name} must be at most {_LONGEST_HOP:g} {unit}, got {value!r}")
-    return number
+def check_hop_ms(hop_ms: object, sample_rate: int) -> float:
+    """Checks a distance between timestamps.
+
+    Args:
+        hop_ms: The distance in milliseconds.
+        sample_rate: The net's rate in Hz.
+
+    Returns:
+        The distance as a float.
+
+    Raises:
+        InvalidOption: It is not a positive number, or less than one sample.
+    """
+    hop = check_positive(hop_ms, "hop_ms", "milliseconds")
+    if Fraction(hop) * sample_rate < 1000:
+        raise InvalidOption(
+            f"hop_ms={hop!r} is less than one sample at {sample_rate} Hz; use at least {1000 / sample_rate:g}"
+        )
+    return hop
+
+
+def milliseconds(seconds: float) -> float:
+    """Seconds in milliseconds, by way of the shortest decimal: 0.07 s are 70 ms and not a rounding error more."""
+    return float(Fraction(repr(float(seconds))) * 1000)

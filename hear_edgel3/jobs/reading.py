@@ -24,8 +24,7 @@ from hear_edgel3.audio.rates import check_rate
 from hear_edgel3.disk.paths import path_of_text
 from hear_edgel3.errors import AudioFileError, OutputError
 from hear_edgel3.extractor.extractor import Extractor
-from hear_edgel3.families.schema import SceneRule
-from hear_edgel3.framing.rules import Framing
+from hear_edgel3.framing.rules import WindowRule
 from hear_edgel3.jobs.manifest import Item, is_packed, open_tar
 
 # Files that are read, or have been read and wait for the net; and groups of windows of each.
@@ -76,18 +75,19 @@ class Reader:
 
     Args:
         model: whose windows to cut.
-        where: a framing, or the rule of scene embeddings.
+        rule: where the windows lie.
         folder: what relative paths are relative to.
         threads: that read; packed shards, which can only be read in order, are read by one.
     """
 
-    def __init__(self, model: Extractor, where: Framing | SceneRule, folder: str, threads: int) -> None:
+    def __init__(self, model: Extractor, rule: WindowRule, folder: str, threads: int) -> None:
         self._model = model
-        self._where = where
+        self._rule = rule
         self._threads = threads
         self._files = _Opener(folder)
-        window = where.window or model.window
-        self._group = model.windows_at_once(window)
+        self._group = model.windows_at_once(
+            rule.window
+        )  # asked here: in the threads that read, torch has other threads
 
     def read(self, items: Sequence[Item], bad: Mapping[int, Exception]) -> Generator[tuple[int, Piece], None, None]:
         """What becomes of the items, in their order.
@@ -110,22 +110,17 @@ class Reader:
             self._files.close()
 
     def _read_one(self, item: Item) -> Generator[Piece, None, None]:
-        seconds = 0.0
         try:
             with self._files.open(item) as file, naming(item.file):
                 rate = check_rate(file.sample_rate, "the file's sample rate")
                 duration = file.duration
                 yield Opened(duration if duration < _LONGEST_S else None, rate)
 
-                def counted() -> Iterator[torch.Tensor]:
-                    nonlocal seconds
-                    for block in file.blocks():
-                        seconds += len(block) / rate
-                        yield block
-
-                for windows in self._model.windows(counted(), rate, self._where, self._group):
-                    yield Windows(windows, seconds)
-                    seconds = 0.0
+                path = self._model.window_path(self._rule, rate, lambda _window: self._group)
+                told = 0
+                for windows in path.groups(file.blocks()):
+                    yield Windows(windows, (path.fed - told) / rate)
+                    told = path.fed
         except OutputError:
             raise  # not the file's fault
         except (OSError, ValueError, RuntimeError, MemoryError, EOFError, tarfile.TarError) as error:

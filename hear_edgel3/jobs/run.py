@@ -18,7 +18,7 @@ from hear_edgel3._version import __version__
 from hear_edgel3.dataset.dataset import Description, import_pyarrow
 from hear_edgel3.disk.atomic import make_folder
 from hear_edgel3.errors import AudioFileError, HearEdgeL3Error, InvalidOption, OutputError
-from hear_edgel3.framing.rules import CentredFraming
+from hear_edgel3.framing.rules import check_hop_ms
 from hear_edgel3.jobs import partition as partitions
 from hear_edgel3.jobs import plan
 from hear_edgel3.jobs.manifest import list_items, new_items
@@ -229,7 +229,7 @@ def _job(
     row = configuration.checkpoint
     if hop_ms is not None and not timestamps:
         raise InvalidOption("a hop is for embeddings at timestamps: ask for these too, or leave the hop out")
-    hop = CentredFraming(configuration.window, row.net_sample_rate, row.hop_ms if hop_ms is None else hop_ms).hop_ms
+    hop = check_hop_ms(row.hop_ms if hop_ms is None else hop_ms, row.net_sample_rate)
     Runner(net_engine)  # it exists and is installed
     path = os.path.abspath(locate(row, weights))
     description = Description(

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from hear_edgel3.errors import ComputationError, HearEdgeL3Error, InvalidOption, WeightsMismatch
+from hear_edgel3.extractor.framings import scene_framing, timestamp_framing
 from hear_edgel3.extractor.loading import load
 from hear_edgel3.jobs.batching import Batcher
 from hear_edgel3.jobs.plan import Job, Part, items_of
@@ -213,8 +214,9 @@ class _Embedding:
     def __init__(self, model: Extractor, job: Job, means: Means, writer: PartWriter | None, report: Report) -> None:
         self._hop_ms = job.description.hop_ms
         scenes = self._hop_ms is None
-        where = model.configuration.checkpoint.scene if scenes else model.timestamp_framing(self._hop_ms)
-        self._reader = Reader(model, where, job.folder, means.readers)
+        configuration = model.configuration
+        rule = scene_framing(configuration) if scenes else timestamp_framing(configuration, self._hop_ms)
+        self._reader = Reader(model, rule, job.folder, means.readers)
         self._batcher = Batcher(model)
         self._writer = writer
         self._report = report

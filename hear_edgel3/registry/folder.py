@@ -7,29 +7,20 @@ The shape of the net stands in it as the arguments of its family's ``architectur
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from hear_edgel3.errors import ConfigurationError
-from hear_edgel3.families.l3 import rows as l3
-from hear_edgel3.families.mobilenetv3 import layout as layouts
-from hear_edgel3.families.mobilenetv3 import rows as mobilenetv3
+from hear_edgel3.families import table
 from hear_edgel3.families.schema import Local
+from hear_edgel3.families.values import is_count
 
 FILENAME = "configuration.json"
 FORMAT = 1
-ARCHITECTURES: Mapping[str, Callable[..., dict[str, Any]]] = {
-    "l3": l3.architecture,
-    "mobilenetv3": mobilenetv3.architecture,
-}
 _TEXTS = ("name", "family", "summary", "licence", "citation", "weights_file", "weights_sha256")
 _LABELS = Path(__file__).parent / "labels"
-_LENGTHS = {"channels": 8, "strides": 4}
-_L3_POOLINGS = 3
 
 
 def is_folder(path: object) -> bool:
@@ -85,17 +76,18 @@ def make_row(values: Any, folder: Path) -> Local:
     words, version = values.get("default_features", ""), values.get("embedding_version", 1)
     if not isinstance(words, str):
         raise TypeError(f"default_features must be a text, got {words!r}")
-    if not _is_count(version):
+    if not is_count(version):
         raise TypeError(f"embedding_version must be a whole number from 1, got {version!r}")
     for key in ("architecture", "reported", "made"):
         if not isinstance(values.get(key, {}), dict):
             raise TypeError(f"{key} must be a JSON object, got {values[key]!r}")
-    family, shape, labels = values["family"], values["architecture"], values.get("labels")
-    if family not in ARCHITECTURES:
-        raise ValueError(f"there is no family {family!r}; the families are {', '.join(ARCHITECTURES)}")
-    _check_shape(shape)
+    shape, labels = values["architecture"], values.get("labels")
+    family = table.FAMILIES.get(values["family"])
+    if family is None:
+        raise ValueError(f"there is no family {values['family']!r}; the families are {', '.join(table.FAMILIES)}")
+    family.check_architecture(shape)
     row = Local(
-        **ARCHITECTURES[family](**shape),
+        **family.architecture(**shape),
         name=values["name"],
         summary=values["summary"],
         citation=values["citation"],
@@ -110,35 +102,9 @@ def make_row(values: Any, folder: Path) -> Local:
         made=values.get("made", {}),
     )
     if labels is not None:
-        _check_labels(labels, row.net.arguments.get("n_classes"))
+        _check_labels(labels, row.n_classes)
     row.vocabulary.read(row, words)  # that its default features exist
     return row
-
-
-def _check_shape(shape: Mapping[str, Any]) -> None:
-    """Checks the arguments of an architecture that its function takes as they are.
-
-    Raises:
-        TypeError, ValueError: one cannot be.
-    """
-    for key, value in shape.items():
-        if key == "width_mult":
-            good = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf
-        elif key == "head":
-            good = value in layouts.HEADS
-        elif key == "final_norm":
-            good = isinstance(value, bool)
-        elif key in ("channels", "strides"):
-            good = isinstance(value, list) and all(map(_is_count, value)) and len(value) == _LENGTHS[key]
-        else:
-            good = _is_count(value) or (value is None and key in ("n_classes", "n_teacher"))
-        if not good:
-            raise ValueError(f"{key} of the architecture cannot be {value!r}")
-    if shape.get("n_classes", 1) is None and shape.get("head", "mlp") != "mlp":
-        raise ValueError(f"the head {shape['head']} cannot be without n_classes")
-    smallest = 1 << _L3_POOLINGS
-    if "channels" in shape and min(shape["n_mels"], -(-shape["sample_rate"] // shape["hop_length"])) < smallest:
-        raise ValueError(f"its windows are less than {smallest} frames of {smallest} mel bands")
 
 
 def _check_labels(name: object, n_classes: object) -> None:
@@ -153,7 +119,3 @@ def _check_labels(name: object, n_classes: object) -> None:
     count = path.read_bytes().count(b"\n") - 1  # without the heading
     if n_classes != count:
         raise ValueError(f"the list of labels {name!r} has {count} classes, and the net has {n_classes or 'none'}")
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1

@@ -1,46 +1,27 @@
 """The table of checkpoints and the reading of configuration names.
 
 A configuration's name is a checkpoint's name, and for families that have a choice of features their words behind it:
-``mn10_as``, ``mn10_as_all_b_mel_avgs``. A new checkpoint is one row in its family's module; a new family is one module
-here, named in ``_FAMILIES``, with its ``ROWS`` and a function ``canonical`` that translates names it also answers to.
-Besides, a folder that ``hear-edgel3 distill`` has made is a checkpoint, named by its path; one such folder is shipped
-inside the package, and that one is the default everywhere.
+``mn10_as``, ``mn10_as_all_b_mel_avgs``. The checkpoints are the rows of the families in the table. Besides, a folder
+that ``hear-edgel3 distill`` has made is a checkpoint, named by its path; one such folder is shipped inside the package,
+and that one is the default everywhere.
 """
 
 from __future__ import annotations
 
 import difflib
+import functools
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from hear_edgel3.errors import InvalidOption, UnknownConfiguration
-from hear_edgel3.families.l3 import rows as l3
-from hear_edgel3.families.mobilenetv3 import rows as mobilenetv3
-from hear_edgel3.families.schema import (
-    Checkpoint,
-    Component,
-    Configuration,
-    Features,
-    HubFile,
-    Local,
-    Published,
-    SceneRule,
-    Upstream,
-)
+from hear_edgel3.errors import InvalidOption, UnknownConfiguration, UnknownFeatures
+from hear_edgel3.families import table
+from hear_edgel3.families.protocols import Family
+from hear_edgel3.families.schema import Checkpoint, Configuration, Published
 from hear_edgel3.registry import folder as local
 
 __all__ = [
     "BUILT_IN",
-    "Checkpoint",
-    "Component",
-    "Configuration",
-    "Features",
-    "HubFile",
-    "Local",
-    "Published",
-    "SceneRule",
-    "Upstream",
     "by_name",
     "checkpoints",
     "families",
@@ -55,21 +36,27 @@ __all__ = [
 # The checkpoint whose weights are inside the package.
 BUILT_IN = "tiny"
 
-_FAMILIES = (l3, mobilenetv3)
 _BUILT_IN = local.read_folder(Path(__file__).parents[1] / "checkpoints" / BUILT_IN)
-_CHECKPOINTS: dict[str, Checkpoint] = {
-    row.name: row for row in (_BUILT_IN, *(row for family in _FAMILIES for row in family.ROWS))
-}
+
+
+def _rows() -> dict[str, Checkpoint]:
+    """All rows by their names, in the order in which they are listed."""
+    return _rows_of(tuple(table.FAMILIES.values()))
+
+
+@functools.lru_cache(maxsize=1)  # the table changes in tests only
+def _rows_of(families: tuple[Family, ...]) -> dict[str, Checkpoint]:
+    return {row.name: row for row in (_BUILT_IN, *(row for family in families for row in family.rows))}
 
 
 def checkpoints() -> tuple[Published, ...]:
     """The rows of published checkpoints, in the order of the table."""
-    return tuple(row for row in _CHECKPOINTS.values() if isinstance(row, Published))
+    return tuple(row for family in table.FAMILIES.values() for row in family.rows)
 
 
 def families() -> tuple[str, ...]:
     """Names of the families."""
-    return tuple(sorted({row.family for row in _CHECKPOINTS.values()}))
+    return tuple(sorted({row.family for row in _rows().values()}))
 
 
 def list_configurations(family: str | None = None) -> list[str]:
@@ -83,7 +70,7 @@ def list_configurations(family: str | None = None) -> list[str]:
     """
     if family is not None and family not in families():
         raise UnknownConfiguration(f"there is no family {family!r}; the families are: {', '.join(families())}")
-    return [row.name for row in _CHECKPOINTS.values() if family in (None, row.family)]
+    return [row.name for row in _rows().values() if family in (None, row.family)]
 
 
 def find(name: str) -> Configuration | None:
@@ -145,19 +132,19 @@ def by_name(name: str) -> Configuration:
     """
     if isinstance(name, str):
         canonical = name
-        for family in _FAMILIES:
+        for family in table.FAMILIES.values():
             canonical = family.canonical(canonical)
         words = canonical.split("_")
         for n in range(len(words), 0, -1):  # the longest name first: mn10_as_hop_15 before mn10_as
-            row = _CHECKPOINTS.get("_".join(words[:n]))
+            row = _rows().get("_".join(words[:n]))
             if row is not None and "" not in words:
                 chosen = "_".join(words[n:])
                 try:
                     return Configuration(name, row, row.vocabulary.read(row, chosen), chosen)
-                except ValueError as error:
+                except UnknownFeatures as error:
                     near = [other for other in near_names(name, cutoff=0.85) if other != row.name]
                     hint = f"; did you mean {' or '.join(near)}?" if near else ""
-                    raise UnknownConfiguration(f"there is no configuration {name!r}: {error}{hint}") from error
+                    raise UnknownFeatures(f"there is no configuration {name!r}: {error}{hint}") from error
     near = near_names(str(name))
     hint = f"did you mean {' or '.join(near)}?" if near else "`hear-edgel3 list` shows them all"
     raise UnknownConfiguration(f"there is no configuration {name!r}; {hint}")
@@ -188,5 +175,5 @@ def with_features(configuration: Configuration, features: Sequence[str]) -> Conf
         raise InvalidOption(f"features is empty; leave it out for the default of {row.name}")
     try:
         return Configuration(f"{row.name}_{words}", row, row.vocabulary.read(row, words), words)
-    except ValueError as error:
-        raise InvalidOption(f"features {given!r} do not fit {row.name}: {error}") from error
+    except UnknownFeatures as error:
+        raise UnknownFeatures(f"features {given!r} do not fit {row.name}: {error}") from error

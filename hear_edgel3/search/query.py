@@ -89,11 +89,11 @@ class QueryEmbedder:
         return self._embed(pieces(mono(audio)), check_rate(sample_rate))
 
     def _embed(self, blocks: Iterable[torch.Tensor], sample_rate: int) -> np.ndarray:
-        if self._hop_ms is None:
-            return self._extractor.scene_of_stream(blocks, sample_rate)
-        from hear_edgel3.framing.rules import CentredFraming
+        from hear_edgel3.extractor.framings import scene_framing, timestamp_framing
+        from hear_edgel3.extractor.window_net import embed_blocks, mean_embedding
 
-        reflect = self._extractor.configuration.checkpoint.padding == "reflection"
-        framing = CentredFraming(self._extractor.window, self._extractor.net_sample_rate, self._hop_ms, reflect)
-        mean: np.ndarray = self._extractor.embed_stream(blocks, sample_rate, framing).mean(axis=0)
-        return mean
+        configuration = self._extractor.configuration
+        scenes = self._hop_ms is None
+        rule = scene_framing(configuration) if scenes else timestamp_framing(configuration, self._hop_ms)
+        path = self._extractor.window_path(rule, sample_rate)
+        return mean_embedding(*embed_blocks([self._extractor], blocks, path))

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, overload
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, overload
 
 import numpy as np
 import torch
 
 from hear_edgel3.audio.file import AudioFile, naming
-from hear_edgel3.audio.rates import check_rate
+from hear_edgel3.audio.rates import check_rate, resampled_length
 from hear_edgel3.audio.samples import mono, pieces
-from hear_edgel3.errors import InvalidOption
-from hear_edgel3.extractor.extractor import Extractor
+from hear_edgel3.errors import InvalidOption, check_positive
 from hear_edgel3.extractor.loading import load
-from hear_edgel3.families.schema import Checkpoint, Local, SceneRule
-from hear_edgel3.framing.rules import EdgeL3Framing, check_positive
+from hear_edgel3.extractor.window_net import embed_blocks, mean_embedding
+from hear_edgel3.families.schema import Checkpoint, Local
+from hear_edgel3.framing.rules import CentredFraming, CoveringFraming, SceneFraming
 from hear_edgel3.registry.labels import labels
 from hear_edgel3.registry.names import BUILT_IN, list_configurations, resolve
-from hear_edgel3.tagging.tags import ClipTags, mean_logits
-
-if TYPE_CHECKING:
-    from hear_edgel3.tagging.stream import TagStream
-    from hear_edgel3.tagging.tags import WindowTags
+from hear_edgel3.tagging.stream import TagStream
+from hear_edgel3.tagging.tags import ClipTags, WindowTags, mean_logits
 
 # Without windows, a clip of up to this long is one pass of the net, as EfficientAT's inference.py has it whatever the
 # length; a longer one is the mean of the logits of windows of ten seconds, so that memory stays bounded.
@@ -41,12 +39,12 @@ class Tagger:
         engine: as for :func:`hear_edgel3.load`.
 
     Attributes:
-        extractors: the nets, in the order of ``configurations``.
-        labels: their classes.
+        extractors: The nets, in the order of ``configurations``.
+        labels: The classes of each of them.
 
     Raises:
         UnknownConfiguration: no such name.
-        InvalidOption: a net has no classifier, their classes differ, or there is no such engine.
+        InvalidOption: a net has no classifier, nets do not fit together, or there is no such engine.
         MissingExtra: what the engine needs is not installed.
         WeightsNotFound, WeightsMismatch, WeightsCorrupt, DownloadError: see :mod:`hear_edgel3.weights`.
     """
@@ -69,12 +67,9 @@ class Tagger:
             if row.labels is None:
                 able = [n for n in list_configurations() if resolve(n).checkpoint.labels is not None]
                 raise InvalidOption(f"{row.name} has no classifier and cannot tag; these can: {', '.join(able)}")
-        lists = {row.labels for row in rows if row.labels is not None}
-        if len(lists) > 1:
-            which = ", ".join(f"{row.name} has {row.labels}" for row in rows)
-            raise InvalidOption(f"an ensemble needs nets with the same classes, but {which}")
+        check_ensemble(rows)
         files = _one_each([row.name for row in rows], weights)
-        self.labels = labels(lists.pop())
+        self.labels = labels(str(rows[0].labels))
         nets = [row.folder if isinstance(row, Local) else row.name for row in rows]
         self.extractors = [
             load(net, file, features=["logits"], engine=engine) for net, file in zip(nets, files, strict=True)
@@ -106,14 +101,8 @@ class Tagger:
             InvalidOption: ``window`` or ``hop`` cannot be used.
         """
         check_windows(window, hop)
-
-        def ask(extractor: Extractor) -> tuple[np.ndarray, float]:
-            with AudioFile(path) as file:
-                rate = check_rate(file.sample_rate, "the file's sample rate")
-                return _logits(extractor, file.blocks(), rate, window, hop)
-
-        with naming(path):
-            return self._ask_all(ask, window, hop)
+        with naming(path), AudioFile(path) as file:
+            return self._tag(file.blocks(), check_rate(file.sample_rate, "the file's sample rate"), window, hop)
 
     def tag_samples(
         self, audio: Any, sample_rate: int, window: float | None = None, hop: float | None = None
@@ -131,8 +120,7 @@ class Tagger:
             InvalidOption: the rate, ``window`` or ``hop`` cannot be used.
         """
         check_windows(window, hop)
-        samples, rate = mono(audio), check_rate(sample_rate)
-        return self._ask_all(lambda e: _logits(e, pieces(samples), rate, window, hop), window, hop)
+        return self._tag(pieces(mono(audio)), check_rate(sample_rate), window, hop)
 
     @overload
     def stream(
@@ -167,28 +155,47 @@ class Tagger:
             InvalidOption: the rate, ``window`` or ``hop`` cannot be used.
             InvalidAudio: (while iterating) a block has the wrong shape or type or is not finite.
         """
-        from hear_edgel3.tagging.stream import TagStream
-
         check_windows(window, hop)
-        stream = TagStream(self, sample_rate, window_framing(self.extractors[0], window, hop))
+        stream = TagStream(self.extractors, self.labels, sample_rate, self._window_framing(window, hop))
         return stream if blocks is None else stream.follow(blocks)
 
-    def _ask_all(
-        self, ask: Callable[[Extractor], tuple[np.ndarray, float]], window: float | None, hop: float | None
+    def _tag(
+        self, blocks: Iterable[torch.Tensor], sample_rate: int, window: float | None, hop: float | None
     ) -> ClipTags:
-        answers = [ask(extractor) for extractor in self.extractors]
-        logits = mean_logits([logits for logits, _ in answers])
-        duration = answers[0][1]
-        starts, ends = np.zeros(1), np.array([duration])
-        if window is not None:
-            framing = window_framing(self.extractors[0], window, hop)
-            rate = self.extractors[0].net_sample_rate
-            starts = np.arange(len(logits)) * framing.hop / rate
-            # With gaps between windows, the last one may lie behind the clip altogether: it says nothing.
-            within = starts < max(duration, 1 / rate)
-            logits, starts = logits[within], starts[within]
-            ends = starts + framing.window / rate
-        return ClipTags(self.configurations, self.labels, starts, ends, logits, duration)
+        """Tags one clip that arrives in blocks, which all nets get together."""
+        framing = None if window is None else self._window_framing(window, hop)
+        # The window behind the clip is embedded with the last ones, and left out below: how many run at once shows in
+        # the last bits of all, and these are to stay as they are.
+        rule = self._whole_framing() if framing is None else replace(framing, within=False)
+        path = self.extractors[0].window_path(rule, sample_rate, self._most_at_once)
+        rows = embed_blocks(self.extractors, blocks, path)
+        duration = float(path.duration)
+        if framing is None:
+            logits = mean_logits([mean_embedding(of_one)[None] for of_one in rows])
+            return ClipTags(self.configurations, self.labels, np.zeros(1), np.array([duration]), logits, duration)
+        count = framing.count(resampled_length(path.fed, sample_rate, framing.sample_rate), path.duration)
+        rows = [of_one[:count] for of_one in rows]
+        starts = np.arange(count) * framing.hop / framing.sample_rate
+        ends = starts + framing.window / framing.sample_rate
+        return ClipTags(self.configurations, self.labels, starts, ends, mean_logits(rows), duration)
+
+    def _most_at_once(self, window: int) -> int:
+        return max(extractor.windows_at_once(window) for extractor in self.extractors)
+
+    def _window_framing(self, window: float, hop: float | None) -> CoveringFraming:
+        """EfficientAT's windowed_inference.py: the first window starts with the clip, the last reaches its end.
+
+        With gaps between windows, its last one may lie behind the clip altogether; it says nothing and is left out.
+        """
+        rate = self.extractors[0].net_sample_rate
+        hop_size = window / 4 if hop is None else hop
+        return CoveringFraming(int(window * rate), rate, hop_size, center=False, within=True)
+
+    def _whole_framing(self) -> SceneFraming:
+        row = self.extractors[0].configuration.checkpoint
+        rate = row.net_sample_rate
+        windows = CentredFraming(_MEAN_WINDOW_S * rate, rate, 1000 * _MEAN_HOP_S, row.padding == "reflection")
+        return SceneFraming(windows, LONGEST_WHOLE_S * rate)
 
 
 def tag(
@@ -232,31 +239,23 @@ def check_windows(window: float | None, hop: float | None) -> None:
         raise InvalidOption(f"hop={hop!r} is less than 0.001 s; use a longer one")
 
 
-def window_framing(extractor: Extractor, window: float, hop: float | None) -> EdgeL3Framing:
-    """EfficientAT's windowed_inference.py: the first window starts with the clip, the last reaches its end."""
-    rate = extractor.net_sample_rate
-    return EdgeL3Framing(int(window * rate), rate, window / 4 if hop is None else hop, center=False)
+def check_ensemble(rows: Sequence[Checkpoint]) -> None:
+    """Checks that nets can tag together: they get the same windows, and their logits are averaged.
 
+    Args:
+        rows: The nets; all have a classifier.
 
-def _logits(
-    extractor: Extractor, blocks: Iterable[torch.Tensor], sample_rate: int, window: float | None, hop: float | None
-) -> tuple[np.ndarray, float]:
-    """(n, n_classes) logits of a clip, and its duration in seconds."""
-    n_samples = 0
-
-    def counted() -> Iterable[torch.Tensor]:
-        nonlocal n_samples
-        for block in blocks:
-            n_samples += len(block)
-            yield block
-
-    if window is not None:
-        logits = extractor.embed_stream(counted(), sample_rate, window_framing(extractor, window, hop))
-    else:
-        rate = extractor.net_sample_rate
-        rule = SceneRule(1000 * _MEAN_HOP_S, _MEAN_WINDOW_S * rate, LONGEST_WHOLE_S * rate)
-        logits = extractor.scene_of_stream(counted(), sample_rate, rule)[None]
-    return logits, n_samples / sample_rate
+    Raises:
+        InvalidOption: Their classes, rates or paddings differ.
+    """
+    for what, of in (
+        ("the same classes", lambda row: row.labels),
+        ("one sample rate inside", lambda row: f"{row.net_sample_rate} Hz"),
+        ("the same padding beyond a clip's ends", lambda row: row.padding),
+    ):
+        if len({of(row) for row in rows}) > 1:
+            which = ", ".join(f"{row.name} has {of(row)}" for row in rows)
+            raise InvalidOption(f"an ensemble needs nets with {what}, but {which}; tag with them one by one")
 
 
 def _one_each(

@@ -12,7 +12,9 @@ import torch
 from hear_edgel3._version import __version__
 from hear_edgel3.disk.atomic import atomic_write
 from hear_edgel3.errors import OutputError, WeightsMismatch, WeightsNotFound
-from hear_edgel3.families.schema import Component, Published
+from hear_edgel3.families.formats import KERAS_ENDINGS
+from hear_edgel3.families.schema import Published
+from hear_edgel3.families.table import FAMILIES
 from hear_edgel3.registry.names import checkpoints
 from hear_edgel3.weights.cache import cache_folder
 from hear_edgel3.weights.file import check_tensors, encode
@@ -72,7 +74,7 @@ def convert(row: Published, source: Path | None = None) -> Converted:
     published = is_published(row, found)
     if not published:
         _refuse_bytes_of_another(row, found, filename)
-    state = Component(row.converter).resolve()(data, filename, row)
+    state = FAMILIES[row.family].read_upstream(data, filename, row)
     with torch.device("meta"):
         net = row.net.build()
     check_tensors(state, net, row.name, filename)
@@ -139,7 +141,7 @@ def install(row: Published) -> Path:
 
 def _require_reader(row: Published) -> None:
     """Finds out before a download whether the library that reads the format is there."""
-    if row.upstream.filename.endswith((".h5", ".h5.gz")):
+    if row.upstream.filename.endswith(KERAS_ENDINGS):
         from hear_edgel3.families.formats.keras import require_h5py
 
         require_h5py()

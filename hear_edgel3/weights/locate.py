@@ -19,6 +19,7 @@ import sys
 from pathlib import Path
 
 from hear_edgel3.errors import DownloadError, WeightsCorrupt, WeightsMismatch, WeightsNotFound
+from hear_edgel3.families.formats import KERAS_ENDINGS, PYTORCH_ENDINGS
 from hear_edgel3.families.schema import Checkpoint, Local, Published
 from hear_edgel3.weights.cache import FOLDER_VARIABLE, cache_folder, offline
 from hear_edgel3.weights.file import sha256_of
@@ -109,7 +110,7 @@ def _explicit(row: Checkpoint, path: Path) -> Path:
         path = inside
     if not path.is_file():
         raise WeightsNotFound(f"the weights file {path} does not exist; {ways_to_get(row)}")
-    if path.suffix in (".h5", ".hdf5", ".gz", ".pt", ".pth", ".ckpt"):
+    if path.name.endswith((*KERAS_ENDINGS, *PYTORCH_ENDINGS, ".gz")):
         how = f"python -m weights_convert {row.name} --source {path} --output {row.filename}"
         raise WeightsMismatch(
             f"{path} is not a safetensors file"

@@ -1,4 +1,7 @@
-"""Benchmarks: they print figures and judge nothing. Run them from the repository, as each one's docstring shows."""
+"""Benchmarks: they print figures, and judge nothing but whether what is timed computes the right thing.
+
+Run them from the repository, as each one's docstring shows.
+"""
 
 import sys
 from pathlib import Path

@@ -7,6 +7,7 @@ import struct
 import subprocess
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,30 @@ import torch
 from hear_edgel3.engine import folded
 from hear_edgel3.families.l3.net import L3Net
 
+# From a spectrogram, (n_mels, n_frames), to the array that ncnn gets.
+_Prepare = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class _Translation:
+    """How a kind of net becomes ncnn's files.
+
+    Attributes:
+        packages: what has to be installed.
+        write: writes the files beside the one named; gets the net, an image and that name.
+    """
+
+    packages: tuple[str, ...]
+    write: Callable[[Any, torch.Tensor, Path], _Prepare]
+
+
+def _translation_of(net: torch.nn.Module) -> _Translation:
+    return _BY_HAND if isinstance(net, L3Net) else _TRACED
+
 
 def can_run(net: torch.nn.Module) -> bool:
     """Whether what a net needs is installed."""
-    needed = ["ncnn"] if isinstance(net, L3Net) else ["ncnn", "pnnx"]
-    return all(importlib.util.find_spec(name) is not None for name in needed)
+    return all(importlib.util.find_spec(name) is not None for name in _translation_of(net).packages)
 
 
 def compile_net(net: torch.nn.Module, image: torch.Tensor, threads: int) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -35,11 +55,7 @@ def compile_net(net: torch.nn.Module, image: torch.Tensor, threads: int) -> Call
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "net.pt"
-        if isinstance(net, L3Net):
-            scale, offset = _write_l3(net, file)  # pnnx's translation of these crashes ncnn
-        else:
-            scale, offset = 1.0, 0.0
-            _write_traced(net, image, file)
+        prepare = _translation_of(net).write(net, image, file)
         made = ncnn.Net()
         made.opt.num_threads = threads
         for option in ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_storage"):
@@ -48,9 +64,11 @@ def compile_net(net: torch.nn.Module, image: torch.Tensor, threads: int) -> Call
         made.load_model(str(file.with_suffix(".ncnn.bin")))
 
     def matrix(one: np.ndarray) -> Any:
-        if isinstance(net, L3Net):
-            one = (one * np.float32(scale) + np.float32(offset))[None]
-        return ncnn.Mat(np.ascontiguousarray(one)).clone()
+        # ncnn.Mat(array) borrows the array's memory and holds no reference to the array, and it reads no strides. So
+        # the array has a name here, which keeps it until clone() has copied it: given as a temporary it is freed
+        # before, and what is copied is whatever the allocator has put there by then.
+        array = np.ascontiguousarray(prepare(one), dtype=np.float32)
+        return ncnn.Mat(array).clone()
 
     def run(images: torch.Tensor) -> torch.Tensor:
         rows = []
@@ -63,8 +81,8 @@ def compile_net(net: torch.nn.Module, image: torch.Tensor, threads: int) -> Call
     return run
 
 
-def _write_l3(net: L3Net, file: Path) -> tuple[float, float]:
-    """Writes an L3 net as ncnn's files; returns what its input is to be multiplied with, and what to be added."""
+def _write_by_hand(net: L3Net, image: torch.Tensor, file: Path) -> _Prepare:
+    """Writes an L3 net, batch norm folded, as ncnn's files: pnnx's translation of it crashes ncnn."""
     layers = net.kernel_layers()
     lines, blob, last = ["Input in0 0 1 in0"], b"", "in0"
 
@@ -83,10 +101,11 @@ def _write_l3(net: L3Net, file: Path) -> tuple[float, float]:
     add("Pooling", "0=0 4=1", "out0")
     file.with_suffix(".ncnn.param").write_text(f"7767517\n{len(lines)} {len(lines)}\n" + "\n".join(lines) + "\n")
     file.with_suffix(".ncnn.bin").write_bytes(blob)
-    return layers.scale, layers.offset
+    scale, offset = np.float32(layers.scale), np.float32(layers.offset)
+    return lambda one: (one * scale + offset)[None]
 
 
-def _write_traced(net: torch.nn.Module, image: torch.Tensor, file: Path) -> None:
+def _write_traced(net: torch.nn.Module, image: torch.Tensor, file: Path) -> _Prepare:
     """Writes a net, batch norm folded, as ncnn's files by way of TorchScript and pnnx."""
     import pnnx
 
@@ -95,3 +114,8 @@ def _write_traced(net: torch.nn.Module, image: torch.Tensor, file: Path) -> None
     program = Path(str(pnnx.__file__)).parent / "pnnx"
     shape = ",".join(str(n) for n in image.shape)
     subprocess.run([program, file, f"inputshape=[{shape}]", "fp16=0"], cwd=file.parent, capture_output=True, check=True)
+    return lambda one: one
+
+
+_BY_HAND = _Translation(("ncnn",), _write_by_hand)
+_TRACED = _Translation(("ncnn", "pnnx"), _write_traced)

@@ -32,6 +32,9 @@ import hear_edgel3
 from hear_edgel3.audio.file import AudioFile
 from hear_edgel3.dataset.dataset import Description
 from hear_edgel3.extractor.extractor import Extractor
+from hear_edgel3.extractor.framings import scene_framing, timestamp_framing
+from hear_edgel3.extractor.window_net import embed_blocks, mean_embedding
+from hear_edgel3.framing.rules import WindowRule
 from hear_edgel3.jobs import plan
 from hear_edgel3.jobs.manifest import list_items, new_items
 from hear_edgel3.jobs.run import usable_cpus
@@ -75,22 +78,26 @@ def cost_of(action: Callable[[], object]) -> Cost:
     return Cost(after.elapsed - before.elapsed, sum(after[:4]) - sum(before[:4]))
 
 
+def rule_of(model: Extractor, timestamps: bool) -> WindowRule:
+    """Where the windows of timestamps, or those of scenes, lie."""
+    return timestamp_framing(model.configuration) if timestamps else scene_framing(model.configuration)
+
+
 def loop(model: Extractor, files: list[str], timestamps: bool) -> None:
     """One file after the other through the single-file functions."""
     for path in files:
         with AudioFile(path) as file:
-            if timestamps:
-                model.embed_stream(file.blocks(), file.sample_rate, model.timestamp_framing())
-            else:
-                model.scene_of_stream(file.blocks(), file.sample_rate)
+            windows = model.window_path(rule_of(model, timestamps), file.sample_rate)
+            embeddings = embed_blocks([model], file.blocks(), windows)
+            if not timestamps:
+                mean_embedding(*embeddings)
 
 
 def ready_windows(model: Extractor, seconds: float, timestamps: bool) -> tuple[torch.Tensor, int]:
     """A group of windows as a clip of some seconds has them, and how many such windows it has."""
-    where = model.timestamp_framing() if timestamps else model.configuration.checkpoint.scene
     samples = torch.from_numpy(signals.clip(seconds, model.net_sample_rate)).float()
     count, group = 0, None
-    for windows in model.windows([samples], model.net_sample_rate, where):
+    for windows in model.window_path(rule_of(model, timestamps), model.net_sample_rate).groups([samples]):
         count += len(windows)
         group = windows if group is None else group
     assert group is not None

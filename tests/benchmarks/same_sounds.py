@@ -25,6 +25,8 @@ import hear_edgel3
 from hear_edgel3.audio.find import AUDIO_SUFFIXES
 from hear_edgel3.audio.resample import resample
 from hear_edgel3.extractor.extractor import Extractor
+from hear_edgel3.extractor.framings import scene_framing
+from hear_edgel3.extractor.window_net import embed_blocks, mean_embedding
 from hear_edgel3.search.neighbours import unit
 from hear_edgel3.search.space import Space
 
@@ -89,7 +91,8 @@ def embed(extractor: Extractor, root: Path, n_clips: int, n_copies: int) -> Embe
     """Embeds clips, and altered copies of the first of them."""
 
     def scene(audio: np.ndarray, rate: int) -> np.ndarray:
-        return extractor.scene_of_stream(iter([torch.from_numpy(np.ascontiguousarray(audio))]), rate)
+        path = extractor.window_path(scene_framing(extractor.configuration), rate)
+        return mean_embedding(*embed_blocks([extractor], [torch.from_numpy(np.ascontiguousarray(audio))], path))
 
     clips, folders = [], []
     copies: dict[str, list[tuple[int, np.ndarray]]] = {name: [] for name in ALTERED}

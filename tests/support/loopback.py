@@ -17,8 +17,8 @@ from typing import ClassVar
 import pytest
 from huggingface_hub import constants
 
+from hear_edgel3.families import table
 from hear_edgel3.families.schema import Checkpoint, HubFile
-from hear_edgel3.registry import names as registry
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
@@ -240,16 +240,21 @@ def from_upstream(row: Checkpoint, data: bytes) -> Checkpoint:
 
 def put_in_table(monkeypatch: pytest.MonkeyPatch, row: Checkpoint) -> Checkpoint:
     """Makes the registry answer with this row for the rest of a test."""
-    monkeypatch.setitem(registry._CHECKPOINTS, row.name, row)
+    family = table.FAMILIES[row.family]
+    rows = tuple(row if other.name == row.name else other for other in family.rows)
+    monkeypatch.setitem(table.FAMILIES, row.family, dataclasses.replace(family, rows=rows))
     return row
 
 
 # The same in a process of its own: `python -c` with this before the statement under test.
 SUBPROCESS = """
 import dataclasses
-from hear_edgel3 import registry
+from hear_edgel3.families import table
 def change(name, part, **values):
-    row = registry._CHECKPOINTS[name]
-    changed = dataclasses.replace(getattr(row, part), **values)
-    registry._CHECKPOINTS[name] = dataclasses.replace(row, **{part: changed})
+    for family in list(table.FAMILIES.values()):
+        rows = list(family.rows)
+        for i, row in enumerate(rows):
+            if row.name == name:
+                rows[i] = dataclasses.replace(row, **{part: dataclasses.replace(getattr(row, part), **values)})
+        table.FAMILIES[family.name] = dataclasses.replace(family, rows=tuple(rows))
 """

@@ -1,6 +1,6 @@
 """Makes tests/data/efficientat_hear_configs.json: what the authors' HEAR modules of MobileNetV3 load and give.
 
-    python tests/support/make_configs.py FOLDER
+    python -m support.make_configs FOLDER    (from the folder tests)
 
 FOLDER has configs_HEAR.json (release 0.0.2), configs_HEAR_001.json (release 0.0.1) and pretrained_urls.json, written
 when the original programs ran. Kept are the facts that our names are tested against, one configuration per line.
@@ -14,7 +14,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-TARGET = Path(__file__).parents[1] / "data" / "efficientat_hear_configs.json"
+from support.paths import DATA
+
+TARGET = DATA / "efficientat_hear_configs.json"
 
 
 def configs(folder: Path) -> str:

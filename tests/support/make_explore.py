@@ -19,10 +19,11 @@ import hear_edgel3
 from hear_edgel3.explore.build import explore
 from tests.support.chromium import Chromium
 from tests.support.datasets import description, write_rows
+from tests.support.paths import DATA
 
 _RATE = 32000
 _PER_KIND = 45
-_PICTURE = Path(__file__).parents[1] / "data" / "explore.webp"
+_PICTURE = DATA / "explore.webp"
 
 
 def sound(kind: str, rs: np.random.RandomState) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 Every convolution is a sum of shifted copies or a matrix product, every window is embedded alone. Nothing is imported
 from the package, so that the tests that compare the two prove something without any file of the original programs; that
-this reference is right is proved where those files are (tests/test_mobilenetv3_exactness.py).
+this reference is right is proved where those files are (tests/families/test_mobilenetv3_exactness.py).
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ from __future__ import annotations
 import gzip
 import io
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,8 +16,8 @@ import torch
 from hear_edgel3.families.schema import Checkpoint
 from hear_edgel3.registry.names import resolve
 from support import oracle
+from support.paths import DATA
 
-DATA = Path(__file__).parents[1] / "data"
 NAMES = ("sea_64", "sea_128", "sea_256", "sea_512", "sparse_95")
 
 _PRUNED = (0.0, 70.0, 80.0, 85.0, 90.0, 94.0, 96.0)  # percent of zeros in convolutions 1..7; 8 makes up the total

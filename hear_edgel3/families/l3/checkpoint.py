@@ -8,8 +8,8 @@ import torch
 from hear_edgel3.errors import WeightsMismatch
 from hear_edgel3.families.formats.keras import Layer, read_layers
 from hear_edgel3.families.l3.frontend import mel_filter_bank
+from hear_edgel3.families.l3.rows import ROWS
 from hear_edgel3.families.schema import Published
-from hear_edgel3.registry.names import checkpoints
 
 # What a layer is follows from how many arrays it has; names and numbers vary between files.
 _KINDS = {3: "mel", 4: "norm", 2: "conv"}
@@ -64,7 +64,7 @@ def _difference(
     source: str,
     row: Published,
 ) -> str:
-    likely = [other.name for other in checkpoints() if other.converter == row.converter and _shapes(other) == found]
+    likely = [other.name for other in ROWS if _shapes(other) == found]
     hint = ""
     if likely:
         hint = f"; its layers are those of {likely[0]}" + (" (or a checkpoint of the same shape)" if likely[1:] else "")

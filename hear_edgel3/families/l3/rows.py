@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+from hear_edgel3.families.l3.layout import L3Layers
 from hear_edgel3.families.schema import Component, HubFile, OneKind, Published, SceneRule, Upstream
+from hear_edgel3.families.values import check_values, counts, is_count, is_flag
+
+if TYPE_CHECKING:
+    from hear_edgel3.families.l3.frontend import L3MelSpectrogram
+    from hear_edgel3.families.l3.net import L3Net
 
 _PROJECT = "https://github.com/ksangeeta2429/edgel3"
 # The files are on the branch `models`; the commit makes the address permanent.
@@ -26,6 +32,7 @@ _SEA = (
 _PUBLISHED: dict[str, tuple[str, str, int]] = {}
 
 _WIDE = (64, 64, 128, 128, 256, 256, 512, 512)
+_SMALLEST_IMAGE = 8  # mel bands and frames, which three poolings halve
 
 # Overall sparsity in percent: git blob ids of the fine-tuned (ft) and the distilled (kd) file.
 _SPARSE = {
@@ -85,9 +92,18 @@ def _macs_10s(channels: tuple[int, ...], n_mels: int, hop_length: int, sample_ra
     return macs
 
 
-def canonical(name: str) -> str:
-    """Names have one form in this family."""
-    return name
+def build_net(**arguments: Any) -> L3Net:
+    """The net; its arguments are those of :class:`hear_edgel3.families.l3.net.L3Net`."""
+    from hear_edgel3.families.l3.net import L3Net
+
+    return L3Net(**arguments)
+
+
+def build_frontend(**arguments: Any) -> L3MelSpectrogram:
+    """The front end; its arguments are those of :class:`hear_edgel3.families.l3.frontend.L3MelSpectrogram`."""
+    from hear_edgel3.families.l3.frontend import L3MelSpectrogram
+
+    return L3MelSpectrogram(**arguments)
 
 
 # Rates in Hz that the HEAR tools know.
@@ -113,19 +129,33 @@ def architecture(
         # SEA's own 8000 Hz is no rate of the HEAR tools; callers feed 16000 and it is halved inside.
         "sample_rate": next((rate for rate in _HEAR_RATES if rate >= sample_rate), _HEAR_RATES[-1]),
         "net_sample_rate": sample_rate,
-        "window": sample_rate,
-        "net": Component("hear_edgel3.families.l3.net:L3Net", {"channels": tuple(channels), "final_norm": final_norm}),
-        "frontend": Component("hear_edgel3.families.l3.frontend:L3MelSpectrogram", frontend),
+        "window_ms": 1000.0,
+        "net": Component(build_net, {"channels": tuple(channels), "final_norm": final_norm}),
+        "frontend": Component(build_frontend, frontend),
+        "layers": L3Layers(tuple(channels), n_mels, hop_length, n_fft),
+        "kernels": True,
         "vocabulary": OneKind(channels[-1]),
         "n_parameters": _n_parameters(tuple(channels), final_norm),
         "macs_10s": _macs_10s(tuple(channels), n_mels, hop_length, sample_rate),
         # As the HEAR baselines do: the mean over windows a quarter of a second apart.
-        "scene": SceneRule(hop_ms=250.0),
+        "scene": SceneRule(sample_rate=sample_rate, hop_ms=250.0),
         "file_framing": "edgel3",
-        "file_hop_size": 0.1,
+        "file_hop_ms": 100.0,
         # One 48 kHz window's largest activation is 13 MB: batches were slower, not faster.
         "windows_per_batch": 1 if n_mels * sample_rate // hop_length > 25_000 else 16,
     }
+
+
+def check_architecture(shape: Mapping[str, Any]) -> None:
+    """Checks the arguments of :func:`architecture` as they stand in a file, which that function takes as they are.
+
+    Raises:
+        TypeError, ValueError, KeyError: One of them cannot be, or is missing.
+    """
+    sizes = dict.fromkeys(("sample_rate", "n_fft", "hop_length", "n_mels"), is_count)
+    check_values(shape, {**sizes, "final_norm": is_flag, "channels": counts(len(_WIDE))})
+    if min(shape["n_mels"], -(-shape["sample_rate"] // shape["hop_length"])) < _SMALLEST_IMAGE:
+        raise ValueError(f"its windows are less than {_SMALLEST_IMAGE} frames of {_SMALLEST_IMAGE} mel bands")
 
 
 def _sparse_rows() -> Iterator[Published]:
@@ -138,7 +168,6 @@ def _sparse_rows() -> Iterator[Published]:
                 summary=f"EdgeL3: L3-Net with {sparsity} % of its weights pruned, {how}",
                 **architecture(_WIDE, final_norm=False, sample_rate=48000, n_fft=2048, hop_length=242, n_mels=256),
                 zeros=float(sparsity) / 100,
-                converter="hear_edgel3.families.l3.checkpoint:read_checkpoint",
                 upstream=Upstream(
                     f"{_FILES}/edgel3_{retrain_type}_audio_sparsity_{sparsity}.h5.gz",
                     blob,
@@ -158,7 +187,6 @@ def _sea_rows() -> Iterator[Published]:
             name=name,
             summary=f"SEA: L3-Net specialised to urban sound, {size}-d",
             **architecture(channels, final_norm=True, sample_rate=8000, n_fft=1024, hop_length=160, n_mels=64),
-            converter="hear_edgel3.families.l3.checkpoint:read_checkpoint",
             upstream=Upstream(f"{_FILES}/edgel3_sea_ust_audio_emb_{size}.h5.gz", blob, _LICENCE, _COPYRIGHT, _PROJECT),
             hub=HubFile(f"hear-edgel3/{name}", "model.safetensors", *_PUBLISHED.get(name, ())),
             citation=_SEA,

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from hear_edgel3.errors import UnknownFeatures
 from hear_edgel3.families.mobilenetv3 import layout as layouts
 from hear_edgel3.families.schema import Checkpoint, Features
 
@@ -58,7 +59,7 @@ class MobileNetV3Features:
         """Reads words joined by underscores.
 
         Raises:
-            ValueError: an unknown or repeated word, words of both vocabularies, or a feature this net does not have.
+            UnknownFeatures: An unknown or repeated word, words of both vocabularies, or a feature this net lacks.
         """
         words = words or row.default_features
         chosen: list[str] = []
@@ -67,21 +68,21 @@ class MobileNetV3Features:
         for word in _split(words):
             if word in _POOLINGS:
                 if pooling is not None:
-                    raise ValueError(f"it names two poolings, {pooling}_pool and {word}; keep one")
+                    raise UnknownFeatures(f"it names two poolings, {pooling}_pool and {word}; keep one")
                 pooling = _POOLINGS[word]
             elif word.startswith("ts"):
                 if window_ms is not None:
-                    raise ValueError(f"it names two windows, ts{window_ms} and {word}; keep one")
+                    raise UnknownFeatures(f"it names two windows, ts{window_ms} and {word}; keep one")
                 window_ms = int(word[2:])
             elif word in chosen:
-                raise ValueError(f"{word} is there twice")
+                raise UnknownFeatures(f"{word} is there twice")
             else:
                 chosen.append(word)
         names = _names(chosen or [*DEFAULT])
         if pooling is not None and not any(name.startswith("b") for name in names):
-            raise ValueError(f"{pooling}_pool pools blocks, and no block (b0 ... b15, all_b, block) is named")
+            raise UnknownFeatures(f"{pooling}_pool pools blocks, and no block (b0 ... b15, all_b, block) is named")
         if window_ms is not None and not _SHORTEST_MS <= window_ms <= _LONGEST_MS:
-            raise ValueError(f"ts{window_ms} must be from ts{_SHORTEST_MS} to ts{_LONGEST_MS} (milliseconds)")
+            raise UnknownFeatures(f"ts{window_ms} must be from ts{_SHORTEST_MS} to ts{_LONGEST_MS} (milliseconds)")
         return _features(row, names, pooling or "avg_ch", window_ms)
 
 
@@ -89,6 +90,10 @@ def _features(row: Checkpoint, names: tuple[str, ...], pooling: str, window_ms: 
     arguments = row.net.arguments
     layout = layouts.make_layout(arguments["width_mult"], arguments["strides"])
     options: dict[str, Any] = {option: arguments.get(option) for option in ("n_mels", "head", "n_classes", "n_teacher")}
+    for name in names:
+        problem = layouts.missing_feature(layout, name, options["head"], options["n_classes"], options["n_teacher"])
+        if problem is not None:
+            raise UnknownFeatures(problem)
     sizes = tuple(layouts.feature_size(layout, name, pooling, **options) for name in names)
     description = ", ".join(names)
     if any(name.startswith("b") for name in names):
@@ -98,7 +103,7 @@ def _features(row: Checkpoint, names: tuple[str, ...], pooling: str, window_ms: 
         sum(sizes),
         sizes,
         {"outputs": names, "pooling": pooling},
-        None if window_ms is None else window_ms * row.net_sample_rate // 1000,
+        window_ms,
         description,
     )
 
@@ -130,8 +135,8 @@ def _is_word(word: str) -> bool:
 
 def _refuse(word: str) -> None:
     if word == "b16":
-        raise ValueError("b16 is no word of its own: pooled, it is clf1; the last block otherwise is b15")
-    raise ValueError(f"{word!r} is no feature; {VOCABULARY}")
+        raise UnknownFeatures("b16 is no word of its own: pooled, it is clf1; the last block otherwise is b15")
+    raise UnknownFeatures(f"{word!r} is no feature; {VOCABULARY}")
 
 
 def _names(words: list[str]) -> tuple[str, ...]:
@@ -139,13 +144,13 @@ def _names(words: list[str]) -> tuple[str, ...]:
     old = [word for word in words if word in _OLD and word not in _NEW_SETS]
     new = [word for word in words if word not in _OLD]
     if old and new:
-        raise ValueError(
+        raise UnknownFeatures(
             f"{', '.join(old)} and {', '.join(new)} belong to two vocabularies, which order features in different "
             f"ways; use e1 clf l mels se all_se block, or all the others"
         )
     if old:
         if "se" in words and "all_se" in words:
-            raise ValueError("se is part of all_se; keep one")
+            raise UnknownFeatures("se is part of all_se; keep one")
         return tuple(name for word, names in _OLD.items() if word in words for name in names)
     wanted = {name for word in words for name in _NEW_SETS.get(word, (word,))}
     return tuple(name for name in _NEW_ORDER if name in wanted)

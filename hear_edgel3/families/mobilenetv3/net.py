@@ -8,7 +8,8 @@ Extractors", EUSIPCO 2023. Parameter names are upstream's (EfficientAT ``models/
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -163,6 +164,23 @@ class MobileNetV3(nn.Module):
             if problem is not None:
                 raise ValueError(problem)
         self.outputs, self.pooling = tuple(outputs), pooling
+
+    @contextmanager
+    def adding(self, *names: str) -> Iterator[None]:
+        """Makes it put out further features behind the chosen ones, for as long as the block runs.
+
+        Args:
+            names: as ``outputs`` in the class.
+
+        Raises:
+            ValueError: the net has no such feature.
+        """
+        chosen = self.outputs
+        self.select((*chosen, *names), self.pooling)
+        try:
+            yield
+        finally:
+            self.select(chosen, self.pooling)
 
     @property
     def variant(self) -> tuple[object, ...]:

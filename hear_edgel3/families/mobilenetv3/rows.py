@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from hear_edgel3.families.mobilenetv3 import layout as layouts
 from hear_edgel3.families.mobilenetv3.features import MobileNetV3Features
 from hear_edgel3.families.schema import Component, HubFile, Published, SceneRule, Upstream
+from hear_edgel3.families.values import check_values, counts, is_count, is_count_or_none, is_factor, one_of
+
+if TYPE_CHECKING:
+    from hear_edgel3.families.mobilenetv3.frontend import MobileNetV3MelSpectrogram
+    from hear_edgel3.families.mobilenetv3.net import MobileNetV3
 
 _PROJECT = "https://github.com/fschmid56/EfficientAT"
 _FILES = f"{_PROJECT}/releases/download/v0.0.1"
@@ -83,6 +88,20 @@ def canonical(name: str) -> str:
     return "_".join(part for part in (f"{width}_as", (extended or "").rstrip("_"), variant, features) if part)
 
 
+def build_net(**arguments: Any) -> MobileNetV3:
+    """The net; its arguments are those of :class:`hear_edgel3.families.mobilenetv3.net.MobileNetV3`."""
+    from hear_edgel3.families.mobilenetv3.net import MobileNetV3
+
+    return MobileNetV3(**arguments)
+
+
+def build_frontend(**arguments: Any) -> MobileNetV3MelSpectrogram:
+    """The front end, with arguments of :class:`hear_edgel3.families.mobilenetv3.frontend.MobileNetV3MelSpectrogram`."""
+    from hear_edgel3.families.mobilenetv3.frontend import MobileNetV3MelSpectrogram
+
+    return MobileNetV3MelSpectrogram(**arguments)
+
+
 def architecture(
     width_mult: float = 1.0,
     n_classes: int | None = layouts.AUDIOSET_CLASSES,
@@ -118,27 +137,46 @@ def architecture(
     hop_length = hop_ms * _NET_RATE // 1000
     layout = layouts.make_layout(width_mult, strides)
     counted: dict[str, Any] = {"head": head, "n_classes": n_classes, "n_teacher": n_teacher}
-    n_frames = 1 + (_TEN_SECONDS - 1) // hop_length
+    n_frames = layouts.n_frames(_TEN_SECONDS, hop_length)
     return {
         "family": "mobilenetv3",
         # The HEAR tools know no 32000 Hz; callers feed 48000 and it is converted inside, or ask for 32000.
         "sample_rate": 48000,
         "net_sample_rate": _NET_RATE,
-        "window": 160 * _NET_RATE // 1000,
-        "net": Component("hear_edgel3.families.mobilenetv3.net:MobileNetV3", net),
-        "frontend": Component(
-            "hear_edgel3.families.mobilenetv3.frontend:MobileNetV3MelSpectrogram",
-            {"hop_length": hop_length, "n_mels": n_mels},
-        ),
+        "window_ms": 160,
+        "net": Component(build_net, net),
+        "frontend": Component(build_frontend, {"hop_length": hop_length, "n_mels": n_mels}),
+        "layers": layouts.MobileNetV3Layers(layout, n_mels, hop_length, **counted),
         "vocabulary": MobileNetV3Features(),
+        "n_classes": n_classes,
         "n_parameters": layouts.count_parameters(layout, n_mels=n_mels, **counted),
         "macs_10s": layouts.count_macs(layout, n_mels, n_frames, **counted),
         # EfficientAT_HEAR hear_wrapper.py: one forward for up to ten seconds, else windows of ten seconds.
-        "scene": SceneRule(hop_ms=2500.0, window=_TEN_SECONDS, whole_up_to=_TEN_SECONDS),
+        "scene": SceneRule(sample_rate=_NET_RATE, hop_ms=2500.0, window_ms=10_000, whole_up_to_ms=10_000),
         "padding": "reflection",
         # Small nets gain from more; wide ones only take more memory.
         "windows_per_batch": 128 if width_mult <= 0.5 else 64 if width_mult <= 1 else 32,
     }
+
+
+def check_architecture(shape: Mapping[str, Any]) -> None:
+    """Checks the arguments of :func:`architecture` as they stand in a file, which that function takes as they are.
+
+    Raises:
+        ValueError: One of them cannot be.
+    """
+    rules = {
+        "width_mult": is_factor,
+        "head": one_of(layouts.HEADS),
+        "n_mels": is_count,
+        "hop_ms": is_count,
+        "strides": counts(4),
+        "n_classes": is_count_or_none,
+        "n_teacher": is_count_or_none,
+    }
+    check_values(shape, rules)
+    if shape.get("n_classes", 1) is None and shape.get("head", "mlp") != "mlp":
+        raise ValueError(f"the head {shape['head']} cannot be without n_classes")
 
 
 def _row(upstream_name: str, file: str, mean_average_precision: int | None) -> Published:
@@ -160,7 +198,6 @@ def _row(upstream_name: str, file: str, mean_average_precision: int | None) -> P
             hop_ms,
             strides,
         ),
-        converter="hear_edgel3.families.mobilenetv3.checkpoint:read_checkpoint",
         upstream=Upstream(
             f"{_FILES}/{file}.pt", _GIT_BLOBS.get(name), _LICENCE, _COPYRIGHT, _PROJECT, _SHA256.get(name)
         ),

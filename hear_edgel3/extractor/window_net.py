@@ -1,0 +1,112 @@
+"""What embeds windows, as the rooms around an extractor use it, and clips that run through it block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from hear_edgel3.framing.path import WindowPath
+from hear_edgel3.framing.rules import WindowRule
+
+_ROWS_PER_TABLE = 4096
+
+
+class WindowNet(Protocol):
+    """The side of an extractor that streams, taggers, jobs and search use.
+
+    An embedding comes about in two steps, which may be taken by different threads: a window path cuts the windows of a
+    clip, and the net embeds them, group by group.
+    """
+
+    @property
+    def sample_rate(self) -> int:
+        """The rate in Hz of the audio that callers feed by default."""
+
+    @property
+    def net_sample_rate(self) -> int:
+        """The rate in Hz of the windows."""
+
+    def window_path(
+        self,
+        rule: WindowRule,
+        sample_rate: int,
+        group: Callable[[int], int] | None = None,
+        device: torch.device | None = None,
+    ) -> WindowPath:
+        """The way of one clip from its samples to the windows to embed."""
+
+    def windows_at_once(self, window: int) -> int:
+        """How many windows of ``window`` samples to embed at once; more would only cost memory."""
+
+    def embed_windows(self, windows: torch.Tensor) -> torch.Tensor:
+        """(n, D) float32 embeddings of (n, window) samples at the net's rate, on the device of these."""
+
+
+def embed_blocks(nets: Sequence[WindowNet], blocks: Iterable[torch.Tensor], path: WindowPath) -> list[np.ndarray]:
+    """Embeds one clip that arrives in blocks, in memory that does not grow with it but for the result.
+
+    Args:
+        nets: What embeds the windows; all of them get the same ones.
+        blocks: (n,) tensors of checked mono samples each.
+        path: The way from the blocks to the windows; nothing has been pushed yet.
+
+    Returns:
+        (T, D) float32 of every net.
+
+    Raises:
+        InvalidAudio: The clip is too short for the net.
+    """
+    rows = [_Rows() for _ in nets]
+    at_once: list[int] | None = None
+    for group in path.groups(blocks):
+        if at_once is None:  # asked once: it looks at the whole net
+            at_once = [net.windows_at_once(group.shape[1]) for net in nets]
+        for net, n, found in zip(nets, at_once, rows, strict=True):
+            for windows in torch.split(group, n):
+                found.add(net.embed_windows(windows).cpu().numpy())
+    return [found.table() for found in rows]
+
+
+def mean_embedding(embeddings: np.ndarray) -> np.ndarray:
+    """The embedding of a scene: the mean over its windows, summed in float32.
+
+    Args:
+        embeddings: (T, D) float32 of its windows.
+
+    Returns:
+        (D,) float32.
+    """
+    mean: np.ndarray = embeddings.mean(axis=0)
+    return mean
+
+
+class _Rows:
+    """Embeddings, as they come.
+
+    Rows are copied into a few large tables. Many small arrays (of a window or a group each), kept between the large
+    temporaries of the net, would stop the allocator from reusing its memory; so a list of them and np.concatenate,
+    which also holds everything twice in the end, take far more.
+    """
+
+    def __init__(self) -> None:
+        self._tables: list[np.ndarray] = []
+        self._count = 0
+
+    def add(self, embeddings: np.ndarray) -> None:
+        """Takes (n, D) more rows."""
+        for embedding in embeddings:
+            if self._count % _ROWS_PER_TABLE == 0:
+                self._tables.append(np.empty((_ROWS_PER_TABLE, len(embedding)), np.float32))
+            self._tables[-1][self._count % _ROWS_PER_TABLE] = embedding
+            self._count += 1
+
+    def table(self) -> np.ndarray:
+        """(T, D) float32, all rows in the order in which they came. They are kept no longer."""
+        result = np.empty((self._count, self._tables[0].shape[1]), np.float32)
+        for start in range(0, self._count, _ROWS_PER_TABLE):
+            table = self._tables.pop(0)  # so that no second copy of everything is held
+            result[start : start + _ROWS_PER_TABLE] = table[: self._count - start]
+        return result

@@ -1,0 +1,200 @@
+"""What a family consists of: its front end, its net, its student, and the one object that the table names.
+
+Nothing here imports torch when it runs, so that the table costs nothing. Whatever else this package does (framing,
+streams, engines, tagging, datasets, conversion, distillation) knows families through these alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import torch
+
+    from hear_edgel3.families.schema import Published
+
+
+@runtime_checkable
+class FrontEnd(Protocol):
+    """Turns samples into the images that a net sees. It is a ``torch.nn.Module`` with nothing in its state dict.
+
+    A front end may have a method ``mask(images, factor)``, which hides parts of images while a student learns; 1 hides
+    as much as the family's authors do when they train, and 0 nothing.
+
+    Attributes:
+        n_mels: The number of mel bands.
+        n_fft: The points of the DFT.
+        hop_length: The samples between frames, at the net's rate.
+    """
+
+    n_mels: int
+    n_fft: int
+    hop_length: int
+
+    def n_frames(self, n_samples: int) -> int:
+        """The frames that a clip of ``n_samples`` at the net's rate gives."""
+
+    def __call__(self, windows: torch.Tensor) -> torch.Tensor:
+        """Computes the images of windows, differentiably.
+
+        Args:
+            windows: (n, samples) floating point, nominally in [-1, 1], at the net's rate.
+
+        Returns:
+            (n, n_mels, n_frames) float32.
+        """
+
+
+@runtime_checkable
+class Net(Protocol):
+    """Turns a front end's images into embeddings. It is a ``torch.nn.Module``.
+
+    Two examples of a batch never influence each other in eval mode. Whoever uses one of the optional parts asks for it
+    and does without where it is missing. They are:
+
+    - ``n_mels``, the mel bands that it must be given, where it does not take any number;
+    - ``folded()``, a ``torch.nn.Module`` that shares no tensor and gives the same in eval mode, but faster;
+    - ``kernel_layers()``, for the compiled kernels (:mod:`hear_edgel3.families.kernel_description`);
+    - what :class:`SelectingNet` has.
+    """
+
+    @property
+    def embedding_size(self) -> int:
+        """The values that it puts out for each image."""
+
+    @property
+    def example_shape(self) -> tuple[int, int]:
+        """The mel bands and the frames of an image to trace it with; other images may have other sizes."""
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """Computes embeddings.
+
+        Args:
+            images: (n, n_mels, n_frames) float32, as the family's front end makes them.
+
+        Returns:
+            (n, embedding_size) in the type of the parameters.
+        """
+
+
+@runtime_checkable
+class SelectingNet(Net, Protocol):
+    """A net with a choice of what it puts out. A teacher that tags must have it."""
+
+    @property
+    def variant(self) -> tuple[object, ...]:
+        """What is chosen now; whoever keeps something made from the net compares it."""
+
+    def adding(self, *names: str) -> AbstractContextManager[None]:
+        """Makes it put out further features behind the chosen ones, for as long as the block runs."""
+
+
+class StudentOptions(Protocol):
+    """What a student's family reads of the options of a distillation."""
+
+    @property
+    def width_mult(self) -> float:
+        """The factor of all channel counts, relative to the family's own measure."""
+
+    @property
+    def sample_rate(self) -> int:
+        """The rate in Hz that was asked for."""
+
+    @property
+    def bands(self) -> int:
+        """The mel bands: those that were asked for, or the family's own number."""
+
+    @property
+    def embedding(self) -> str:
+        """What it puts out: "teacher", the approximation of the teacher's embedding, or "own", its own layers."""
+
+
+class Student(Protocol):
+    """How nets of a family are distilled. A family's own class inherits from this one, for what it leaves out.
+
+    Attributes:
+        title: What a net of the family is called in summaries.
+        n_mels: The mel bands where none are asked for.
+        approximation: The name of the layer whose outputs approximate the teacher's embedding, a linear map or a
+            convolution with bias. Whatever follows it lets positive factors and added constants through.
+        tags: Whether its nets learn the teacher's logits too.
+        window_ms: The only length of the clips that its nets learn from, because they embed windows of it that may
+            reach beyond a clip's ends; None if they take clips of any length in one piece.
+    """
+
+    title: str
+    n_mels: int
+    approximation: str
+    tags: bool = False
+    window_ms: float | None = None
+
+    def settle(self, options: StudentOptions) -> Mapping[str, Any]:  # noqa: ARG002
+        """Checks the options that concern the family.
+
+        Returns:
+            The options that must have other values than were asked for, by name.
+
+        Raises:
+            InvalidOption: An option has a value that the family cannot use.
+        """
+        return {}
+
+    def architecture(
+        self, options: StudentOptions, embedding_size: int | None, n_classes: int | None
+    ) -> dict[str, Any]:
+        """The arguments of the family's architecture function.
+
+        Args:
+            options: The settled options.
+            embedding_size: The values of the approximation; None for the published net of a family whose nets can be
+                without it, where ``options.embedding`` is "own".
+            n_classes: The size of the logits that it learns; None for none, as always where it does not tag.
+        """
+
+    def prepare(self, net: Any) -> None:  # noqa: ARG002
+        """Makes a new net put out what it learns: the approximation, and the logits behind it if it has classes."""
+        return
+
+    def expect(self, net: Any, probabilities: torch.Tensor) -> None:  # noqa: ARG002
+        """Makes a new net begin with the classes' mean probabilities (n_classes,); called for nets that tag only."""
+        return
+
+    def default_features(self, options: StudentOptions) -> str:  # noqa: ARG002
+        """The words that choose the embedding of the published net; none where there is no choice."""
+        return ""
+
+    def describe(self, options: StudentOptions) -> str:
+        """What tells the family's nets apart, for the summary: "width 0.4", for example."""
+        return f"width {options.width_mult:g}"
+
+
+def _one_form(name: str) -> str:
+    return name
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Family:
+    """All that the rest of the package needs of a family. The table names one of these for each.
+
+    Attributes:
+        name: The name that rows, folders and options call it by.
+        rows: Its published checkpoints, in the order in which they are listed.
+        architecture: The fields of a row that follow from the net's shape, which it takes as keyword arguments of plain
+            values. A folder that holds a net made here keeps these arguments.
+        check_architecture: Raises ValueError, TypeError or KeyError if such arguments, read from a file, cannot be.
+        canonical: Translates other names of its configurations to ours, and hands on those that are not its own.
+        read_upstream: Reads an authors' file, given its bytes, how to call it in errors, and the row that it is said
+            to be, to the state dict of that row's net. Raises WeightsCorrupt or WeightsMismatch.
+        student: Makes what knows how its nets are distilled; None if they cannot be.
+    """
+
+    name: str
+    rows: tuple[Published, ...]
+    architecture: Callable[..., dict[str, Any]]
+    check_architecture: Callable[[Mapping[str, Any]], None]
+    read_upstream: Callable[[bytes, str, Published], dict[str, torch.Tensor]]
+    canonical: Callable[[str], str] = _one_form
+    student: Callable[[], Student] | None = None

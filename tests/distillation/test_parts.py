@@ -1,0 +1,127 @@
+"""The parts of distillation: clips, examples, batches and the learning rate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import soundfile
+import torch
+
+from hear_edgel3.distillation import corpus, examples, training
+from hear_edgel3.distillation.corpus import find_corpus
+from hear_edgel3.distillation.recipe import Recipe
+from hear_edgel3.distillation.target_scale import make_target_scale
+from support import signals
+from support.distilling import N_FILES
+
+
+def test_which_clips(audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At most so many per file, evenly spread; other files held out; the same ones every time."""
+    monkeypatch.setattr(corpus, "MINIMUM_SECONDS", 40.0)
+    found = find_corpus([str(audio)], Recipe(lengths=(0.5, 2.0), clips_per_file=3, validation=0.25))
+    assert found.n_files == N_FILES
+    assert found.seconds == 2 * 3 * N_FILES
+    held_out, learnt = ({clip.path for clip in part} for part in (found.validation, found.train))
+    assert len(held_out) == 2
+    assert not held_out & learnt
+    assert held_out | learnt == set(audio.rglob("*.wav"))
+    for path in learnt:
+        assert sorted(clip.start for clip in found.train if clip.path == path) == [0.0, 3.0, 6.0]
+    assert {clip.seconds for clip in found.train} == {2.0}
+    assert [clip.path for clip in found.train] != sorted(clip.path for clip in found.train)  # in random order
+    again = find_corpus([str(audio)], Recipe(lengths=(0.5, 2.0), clips_per_file=3, validation=0.25))
+    assert again == found
+    other = find_corpus([str(audio)], Recipe(lengths=(0.5, 2.0), clips_per_file=3, validation=0.25, seed=1))
+    assert other != found
+    # a little too long: from the middle; too short for a whole clip: all of it; next to nothing: none
+    for i, seconds in enumerate((15.0, 15.0, 15.0, 19.0, 7.0, 0.04)):
+        soundfile.write(tmp_path / f"{i}.wav", signals.clip(seconds, 8000), 8000)
+    middle = find_corpus([str(tmp_path)], Recipe(validation=0.01))
+    places = {clip.path.name: (clip.start, clip.seconds) for clip in (*middle.train, *middle.validation)}
+    assert places == {**{f"{i}.wav": (2.5, 10.0) for i in range(3)}, "3.wav": (4.5, 10.0), "4.wav": (0.0, 7.0)}
+    assert len({clip.path for clip in middle.validation}) == 1  # there is always one
+
+
+def shard(path: Path, clips_of: dict[int, int], generator: torch.Generator) -> Path:
+    """A file of examples of some lengths in milliseconds, one clip each, with seven values and four classes."""
+    from safetensors.torch import save_file
+
+    tensors = {"places": torch.zeros(0, 4, dtype=torch.int64)}
+    for length, n in clips_of.items():
+        first = len(tensors["places"])
+        places = torch.tensor([[first + i, 0, length, i] for i in range(n)], dtype=torch.int64).reshape(-1, 4)
+        tensors["places"] = torch.cat([tensors["places"], places])
+        tensors[f"{length}.inputs"] = torch.randn(n, 11, 2, generator=generator)
+        tensors[f"{length}.embedding"] = torch.randn(n, 7, generator=generator) * 5 + 1
+        tensors[f"{length}.logits"] = torch.randn(n, 4, generator=generator)
+    save_file(tensors, path)
+    return path
+
+
+class Inputs(torch.nn.Module):
+    """A net whose outputs stand in its input."""
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return inputs[:, :, 0]
+
+
+def test_what_is_measured(tmp_path: Path) -> None:
+    """Against the definitions, computed in one piece from all clips, in batches of any size."""
+    generator = torch.Generator().manual_seed(0)
+    parts = {1000: 9, 10000: 5}
+    found = examples.Examples([shard(tmp_path / "0.safetensors", parts, generator)])
+    space = make_target_scale(found.embeddings(), None)
+    loss_of = training.DistillationLoss(space, True, 3.0, torch.device("cpu"))
+    batches = [found.read([c[0] for c in found.clips if c[0].length == length / 1000]) for length in parts]
+    outputs = torch.cat([batch.inputs[:, :, 0] for batch in batches])
+    wanted = space.targets(torch.cat([batch.embedding for batch in batches]))
+    logits = torch.cat([batch.logits for batch in batches if batch.logits is not None])
+    error = float((outputs[:, :7] - wanted).square().mean())
+    same = (outputs[:, 7:].argmax(dim=1) == logits.argmax(dim=1)).double()
+    entropy = torch.nn.functional.binary_cross_entropy_with_logits(outputs[:, 7:], logits.sigmoid())
+    expected = {
+        "validation_loss": error + 3.0 * float(entropy),
+        "validation_embedding_loss": error,
+        "validation_logits_loss": float(entropy),
+        "r2": 1 - error / float((wanted - wanted.mean(dim=0)).square().mean()),
+        "cosine": float(torch.nn.functional.cosine_similarity(outputs[:, :7], wanted).mean()),
+        "top1_agreement": float(same.mean()),
+        "top1_agreement_10s": float(same[9:].mean()),
+    }
+    assert 0 < expected["top1_agreement"] != expected["top1_agreement_10s"]
+    for seconds in (2.0, 20.0, 1000.0):
+        measured = training.measure(Inputs(), loss_of, found, seconds, torch.device("cpu"))
+        assert measured == pytest.approx(expected, rel=1e-5)  # of float32 sums in another order
+    assert found.mean_probabilities() is not None
+    torch.testing.assert_close(found.mean_probabilities(), logits.double().sigmoid().mean(dim=0))
+    # what cannot be said of one clip, or without classes, is not there
+    alone = examples.Examples([shard(tmp_path / "1.safetensors", {1000: 1}, generator)])
+    bare = training.DistillationLoss(space, False, 3.0, torch.device("cpu"))
+    measured = training.measure(Inputs(), bare, alone, 2.0, torch.device("cpu"))
+    assert measured.keys() == {"validation_loss", "validation_embedding_loss", "validation_logits_loss", "cosine"}
+
+
+@pytest.mark.parametrize(("n", "sizes"), [(16, [8, 8]), (17, [8, 9]), (18, [2, 8, 8]), (5, [5]), (2, [2]), (1, [])])
+def test_batches(n: int, sizes: list[int]) -> None:
+    """Of one length each, none of a single example; all examples once, in random order."""
+    some = [examples.Example(length, Path("0"), row) for length in (1.0, 4.0) for row in range(n)]
+    found = training._batches(some, 8.0, torch.Generator().manual_seed(0), smallest=2)
+    assert all(len({example.length for example in batch}) == 1 for batch in found)
+    assert sorted(len(batch) for batch in found if batch[0].length == 1.0) == sizes
+    if n > 1:
+        assert sorted((e.length, e.row) for batch in found for e in batch) == [(e.length, e.row) for e in some]
+    assert found == training._batches(some, 8.0, torch.Generator().manual_seed(0), smallest=2)
+    if n > 4:
+        assert found != training._batches(some, 8.0, torch.Generator().manual_seed(1), smallest=2)
+
+
+def test_the_learning_rate() -> None:
+    """A line up, a cosine down; never nothing at all."""
+    steps = [training._schedule(i / 1000, 0.1) for i in range(1001)]
+    assert steps[0] == steps[-1] == pytest.approx(1e-3)
+    assert steps[50] == pytest.approx(0.5)
+    assert max(steps) == steps[100] == pytest.approx(1 + 1e-3)
+    assert steps[550] == pytest.approx(0.5 + 1e-3)
+    assert steps == [*sorted(steps[:101]), *sorted(steps[101:], reverse=True)]
+    assert training._schedule(0.0, 0.0) == pytest.approx(1 + 1e-3)

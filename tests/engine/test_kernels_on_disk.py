@@ -1,0 +1,166 @@
+"""Compiled kernels on disk: kept, found again, and compiled again where they are damaged."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hear_edgel3.engine.kernels import jit
+from support.processes import python
+
+NOTICE = "hear_edgel3: compiling kernels for this machine; this takes some seconds, once\n"
+TINY_NET = """
+import torch
+torch.set_num_threads(1)
+from hear_edgel3.engine.runner import Runner
+from hear_edgel3.families.l3.net import L3Net
+
+torch.manual_seed(0)
+net = L3Net((2,) * 8, final_norm=False).eval()
+x = torch.randn(2, 64, 8)
+with torch.no_grad():
+    for conv in net.convs[1:]:
+        conv.weight.mul_(torch.rand_like(conv.weight) < 0.2)
+    embedding = Runner("numba")(net, x)
+    assert torch.allclose(embedding, net(x), atol=1e-5)
+"""
+
+
+def test_a_second_process_loads_what_the_first_compiled(tmp_path: Path) -> None:
+    """The first one says on stderr, once, what takes so long; HEAR_EDGEL3_CACHE says where it is kept."""
+    first = python(TINY_NET, HEAR_EDGEL3_CACHE=str(tmp_path / "here"))
+    assert (first.returncode, first.stdout, first.stderr) == (0, "", NOTICE)
+    assert [path.name for path in tmp_path.iterdir()] == ["here"]
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "here" / "kernels").iterdir()}
+    assert len(kept) >= 2
+    second = python(TINY_NET, HEAR_EDGEL3_CACHE=str(tmp_path / "here"))
+    assert (second.returncode, second.stdout, second.stderr) == (0, "", "")
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "here" / "kernels").iterdir()} == kept
+
+
+def test_without_a_home(tmp_path: Path) -> None:
+    """Of an account that the system does not know, with no variable that says where to keep anything."""
+    code = """
+import pwd
+
+def unknown(number):
+    raise KeyError(number)
+
+pwd.getpwuid = unknown
+from hear_edgel3.engine.kernels import jit
+
+@jit.kernel
+def homeless(x):
+    return x + 1
+
+assert homeless(2) == 3
+"""
+    done = python(code, HOME=None, HEAR_EDGEL3_CACHE=None)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", NOTICE)
+
+
+@pytest.fixture
+def fresh(monkeypatch: pytest.MonkeyPatch) -> Callable[[], tuple[float, bool]]:
+    """What a kernel gives, and whether it had to be compiled, as in a new process."""
+    said: list[None] = []
+    monkeypatch.setattr(jit, "_say_once", lambda: said.append(None))
+
+    def call() -> tuple[float, bool]:
+        said.clear()
+
+        @jit.kernel
+        def series(x: float, n: int) -> float:
+            total = 0.0
+            for i in range(n):
+                total += x * i
+            return total
+
+        return series(2.0, 5), bool(said)
+
+    return call
+
+
+def kernels() -> list[Path]:
+    return sorted(jit.kernels_folder().glob("series-*.bin"))
+
+
+def test_a_kernel_is_kept(fresh) -> None:
+    assert jit.kernels_folder() == Path(os.environ["HEAR_EDGEL3_CACHE"]) / "kernels"
+    assert fresh() == (20.0, True)
+    assert len(kernels()) == 1
+    assert fresh() == (20.0, False)
+    assert [path.suffix for path in jit.kernels_folder().iterdir()] == [".bin"]  # nothing half-written
+
+
+def test_the_default_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for value in (None, ""):
+        monkeypatch.delenv("HEAR_EDGEL3_CACHE") if value is None else monkeypatch.setenv("HEAR_EDGEL3_CACHE", value)
+        assert jit.kernels_folder() == tmp_path / ".cache" / "hear_edgel3" / "kernels"
+
+
+def test_other_sources_are_compiled_again(fresh, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert fresh() == (20.0, True)
+    monkeypatch.setattr(jit, "_sources", lambda: "of another version")
+    assert fresh() == (20.0, True)
+    assert len(kernels()) == 2
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda content: b"",
+    "other": lambda content: b"not a kernel",
+    "a pickle": lambda content: pickle.dumps((1, 2)),
+    "cut": lambda content: content[: len(content) // 2],
+    "longer": lambda content: content + b"\0",
+    # machine code that would crash
+    **{
+        f"flipped {i}": lambda content, i=i: bytes(
+            b ^ (255 if j == len(content) * i // 10 else 0) for j, b in enumerate(content)
+        )
+        for i in range(10)
+    },
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_kernel_is_compiled_again(damage: str, fresh) -> None:
+    fresh()
+    (path,) = kernels()
+    good = path.read_bytes()
+    path.write_bytes(DAMAGES[damage](good))
+    assert path.read_bytes() != good
+    assert fresh() == (20.0, True)
+    assert fresh() == (20.0, False)  # and the file is whole again
+
+
+def test_a_file_where_the_folder_should_be(fresh) -> None:
+    jit.kernels_folder().parent.mkdir(parents=True, exist_ok=True)
+    jit.kernels_folder().write_text("in the way")
+    assert fresh() == (20.0, True)
+    assert fresh() == (20.0, True)
+    assert jit.kernels_folder().read_text() == "in the way"
+
+
+def test_a_folder_where_the_file_should_be(fresh) -> None:
+    fresh()
+    (path,) = kernels()
+    path.unlink()
+    path.mkdir()
+    assert fresh() == (20.0, True)
+
+
+def test_a_folder_that_cannot_be_written(fresh, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folder = tmp_path / "read-only"
+    folder.mkdir(mode=0o555)
+    if os.access(folder, os.W_OK):  # root may write anywhere, but here
+        folder = Path("/proc")
+    if not folder.is_dir() or sys.platform != "linux":
+        pytest.skip("every folder can be written")
+    monkeypatch.setenv("HEAR_EDGEL3_CACHE", str(folder))
+    assert fresh() == (20.0, True)
+    assert not (folder / "kernels").exists()

@@ -1,0 +1,7 @@
+"""Types that tests name."""
+
+from __future__ import annotations
+
+import pytest
+
+Captured = pytest.CaptureFixture[str]
