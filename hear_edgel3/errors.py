@@ -71,6 +71,11 @@ class DownloadError(HearEdgeL3Error, OSError):
     """A file could not be fetched."""
 
 
+def how_to_install(extra: str) -> str:
+    """The command that installs an extra of this package. It works from a clone: there is no release yet."""
+    return f'pip install ".[{extra}]" in the folder of the clone'
+
+
 class MissingExtra(HearEdgeL3Error, ImportError):
     """An optional dependency is not installed."""
 
@@ -80,8 +85,7 @@ class MissingExtra(HearEdgeL3Error, ImportError):
 
     def __init__(self, purpose: str, package: str, extra: str) -> None:
         super().__init__(
-            f"{purpose} needs the package {package!r}, which is not installed; "
-            f"install it with: pip install 'hear-edgel3[{extra}]'"
+            f"{purpose} needs the package {package!r}, which is not installed; install it with: {how_to_install(extra)}"
         )
         self.purpose = purpose
         self.package = package

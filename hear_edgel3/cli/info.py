@@ -7,8 +7,12 @@ import json
 from typing import Any
 
 from hear_edgel3.cli import options
+from hear_edgel3.engine.expected import expected
+from hear_edgel3.extractor.complexity import complexity_of
+from hear_edgel3.extractor.contract import contract_of
 from hear_edgel3.families.schema import Checkpoint, Local, Published
 from hear_edgel3.registry.names import resolve
+from hear_edgel3.weights.locate import origin
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -36,8 +40,9 @@ def run(arguments: argparse.Namespace) -> int:
     for key, value in {**facts, "complexity": _readable(facts)}.items():
         if isinstance(value, dict):
             print(f"{key.replace('_', ' ')}:")
+            width = max(19, *map(len, value))
             for inner, inner_value in value.items():
-                print(f"  {inner.replace('_', ' '):<20} {inner_value}")
+                print(f"  {inner.replace('_', ' '):<{width}}  {inner_value}")
         elif value is not None:
             print(f"{key.replace('_', ' '):<22} {value}")
     return 0
@@ -46,13 +51,18 @@ def run(arguments: argparse.Namespace) -> int:
 def _readable(facts: dict[str, Any]) -> dict[str, str]:
     """The figures of ``complexity`` in sentences with units; sizes are decimal, 1 MB is a million bytes."""
     costs, timestamps = facts["complexity"], facts["timestamps"]
+    if "macs_1s" not in costs:
+        return {"MACs, one pass over 10 s": f"{_billions(costs['macs_10s'])} of the whole net"}
     lines = {}
     for seconds in ("1s", "10s"):
         whole, features = costs[f"macs_{seconds}"], costs[f"macs_features_{seconds}"]
         part = "" if features == whole else f", {_billions(features)} of them for these features"
-        lines[f"MACs for {seconds[:-1]} s"] = f"{_billions(whole)} in one pass of the whole net{part}"
+        lines[f"MACs, one pass over {seconds[:-1]} s"] = f"{_billions(whole)} of the whole net{part}"
     window, longest = timestamps["window_ms"], costs["memory_input_ms"]
-    lines["MACs for timestamps"] = (
+    lines["MACs of a scene embedding of 10 s"] = (
+        f"{_billions(costs['macs_scene_10s'])} for these features, by the rule of scene above"
+    )
+    lines["MACs of timestamp embeddings"] = (
         f"{_billions(costs['macs_timestamps_1s'])} per second of audio: {_billions(costs['macs_window'])} for a window "
         f"of {window:g} ms every {timestamps['hop_ms']:g} ms"
     )
@@ -83,19 +93,10 @@ def describe(name: str) -> dict[str, Any]:
     Raises:
         UnknownConfiguration: there is no such name.
     """
-    # Imported here so that `--help` and `list` do not wait for torch.
-    import torch
-
-    from hear_edgel3.engine import runner as engines
-    from hear_edgel3.extractor.complexity import measure
-    from hear_edgel3.extractor.extractor import Extractor
-
     configuration = resolve(name)
     row = configuration.checkpoint
-    with torch.device("meta"):  # its shape is enough
-        net = configuration.net.build()
-    extractor = Extractor(configuration, row.frontend.build(), net)
-    engine = engines.expected(net, row.zeros)
+    engine = expected(row.kernels, row.zeros)
+    costs = complexity_of(configuration)
     return {
         "name": configuration.name,
         "family": row.family,
@@ -107,16 +108,14 @@ def describe(name: str) -> dict[str, Any]:
         "size_mb": round(4 * row.n_parameters / 1e6, 2),
         "engine": engine.name,
         "engine_reason": engine.reason,
-        "timestamps": extractor.contract.to_dict(),
-        "complexity": measure(configuration).to_dict(),
+        "timestamps": contract_of(configuration).to_dict(),
+        "complexity": {"parameters": row.n_parameters, "macs_10s": row.macs_10s} if costs is None else costs.to_dict(),
         **_origin(row),
     }
 
 
 def _origin(row: Checkpoint) -> dict[str, Any]:
     """What is known of where a checkpoint comes from."""
-    from hear_edgel3.weights.locate import origin
-
     common = {"reported": dict(row.reported) or None, "citation": row.citation}
     if isinstance(row, Local):
         made = {key: value for key, value in row.made.items() if not isinstance(value, dict) and value is not None}

@@ -24,7 +24,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps([_entry(configuration) for configuration in configurations], indent=1))
         return 0
-    table = [("name", "dim", "Hz", "params", "MACs/10 s", "mAP", "description")]
+    table = [("name", "dim", "Hz", "params", "MACs, one pass over 10 s", "mAP", "description")]
     for configuration in configurations:
         row = configuration.checkpoint
         score = row.reported.get("AudioSet mAP")

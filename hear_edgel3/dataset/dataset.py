@@ -24,7 +24,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hear_edgel3.errors import DatasetError, MissingExtra
+from hear_edgel3._extras import require
+from hear_edgel3.errors import DatasetError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 _METADATA = b"hear_edgel3"
 _BATCH_ROWS = 16384
+_PURPOSE, _EXTRA = "a dataset of embeddings", "extract"  # what pyarrow is for, and what brings it
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Description:
 
     def schema(self) -> pa.Schema:
         """The Arrow schema of the dataset's files."""
-        pa = import_pyarrow()
+        pa = require_pyarrow()
         value = {"float32": pa.float32(), "float16": pa.float16()}[self.dtype]
         return pa.schema(
             [
@@ -98,7 +100,7 @@ class Dataset:
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        pq = _import_parquet()
+        pq = _require_parquet()
         self.folder = Path(folder)
         if not self.folder.is_dir():
             raise DatasetError(f"{self.folder} is not a folder; give one that `hear-edgel3 extract` wrote")
@@ -146,7 +148,7 @@ class Dataset:
         Raises:
             DatasetError: a file is damaged.
         """
-        pq = _import_parquet()
+        pq = _require_parquet()
         for part in self.parts if parts is None else parts:
             try:
                 with pq.ParquetFile(part) as opened:
@@ -164,21 +166,14 @@ def embeddings_of(batch: pa.RecordBatch) -> np.ndarray:
     return np.asarray(flat).reshape(len(column), column.type.list_size)
 
 
-def import_pyarrow() -> Any:
+def require_pyarrow() -> Any:
     """The pyarrow module.
 
     Raises:
         MissingExtra: it is not installed.
     """
-    try:
-        import pyarrow
-    except ImportError as error:
-        raise MissingExtra("a dataset of embeddings", "pyarrow", "extract") from error
-    return pyarrow
+    return require("pyarrow", _PURPOSE, _EXTRA)
 
 
-def _import_parquet() -> Any:
-    import_pyarrow()
-    import pyarrow.parquet
-
-    return pyarrow.parquet
+def _require_parquet() -> Any:
+    return require("pyarrow.parquet", _PURPOSE, _EXTRA)

@@ -21,12 +21,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from hear_edgel3._extras import require
 from hear_edgel3.disk.atomic import atomic_write
 from hear_edgel3.distillation.examples import Batch, Example, Examples
 from hear_edgel3.distillation.recipe import Recipe, fingerprint
 from hear_edgel3.distillation.student import StudentNet
 from hear_edgel3.distillation.target_scale import TargetScale
-from hear_edgel3.errors import InvalidOption, MissingExtra, OutputError
+from hear_edgel3.errors import InvalidOption, OutputError
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -70,12 +71,11 @@ def make_accelerator(recipe: Recipe, device: str | None) -> Accelerator:
     """
     if device not in (None, "cpu"):
         raise InvalidOption(f'device must be "cpu", or None for the GPU where there is one; got {device!r}')
-    try:
-        from accelerate import Accelerator
-        from accelerate.state import AcceleratorState
-        from accelerate.utils import InitProcessGroupKwargs
-    except ImportError as error:
-        raise MissingExtra("distilling", "accelerate", "distill") from error
+    require("accelerate", "distilling", "distill")
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+    from accelerate.utils import InitProcessGroupKwargs
+
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         # It keeps one device and precision per process, and would refuse, or silently not take, others after the first.
         AcceleratorState._reset_state(reset_partial_state=True)

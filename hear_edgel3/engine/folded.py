@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from hear_edgel3.engine.expected import RUNS_EVERYWHERE
+
 
 def check_installed() -> None:
     """Nothing is missing."""
@@ -19,7 +21,7 @@ def obstacle(net: nn.Module) -> str | None:  # noqa: ARG001
 
 def pays(net: nn.Module) -> str:  # noqa: ARG001
     """It is good for every net, on every device."""
-    return "it runs every net everywhere"
+    return RUNS_EVERYWHERE
 
 
 def folded_module(net: nn.Module) -> nn.Module:

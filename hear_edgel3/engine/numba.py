@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from hear_edgel3.engine import folded
+from hear_edgel3.engine.expected import kernels_pay
 from hear_edgel3.errors import MissingExtra
 from hear_edgel3.families.kernel_description import HasKernelLayers, HasKernelSpectrogram, MelDecibels
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 # Its threads take a window each; with a few more than one, none waits long for another.
 WINDOWS_PER_THREAD = 4
-# With at least this fraction of its weights zero, that is the reason given for taking the engine.
-_MANY_ZEROS = 0.3
 
 
 def check_installed() -> None:
@@ -47,16 +46,7 @@ def obstacle(net: nn.Module) -> str | None:
 def pays(net: nn.Module) -> str | None:
     """Why it is worth taking for a net that it can run, or None."""
     weights = [p for p in net.parameters() if p.ndim == 4]
-    return pays_with(1 - sum(int(p.count_nonzero()) for p in weights) / sum(p.numel() for p in weights))
-
-
-def pays_with(zeros: float) -> str | None:
-    """Why it is worth taking for a net of which it can run, with this fraction of zeros among its weights, or None."""
-    if importlib.util.find_spec("numba") is None:
-        return None
-    if zeros < _MANY_ZEROS:
-        return "its kernels are faster than torch's for nets of this kind"
-    return f"{100 * zeros:.1f} % of its weights are zero"
+    return kernels_pay(1 - sum(int(p.count_nonzero()) for p in weights) / sum(p.numel() for p in weights))
 
 
 def compile_net(net: nn.Module) -> CompiledNet:

@@ -9,12 +9,12 @@ import importlib
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol, cast
 
 import torch
 from torch import nn
 
+from hear_edgel3.engine.expected import Choice
 from hear_edgel3.engine.table import MODULES, NAMES
 from hear_edgel3.errors import InvalidOption
 
@@ -51,19 +51,6 @@ if hasattr(os, "register_at_fork"):
     )
 
 
-@dataclass(frozen=True)
-class Choice:
-    """An engine for a net.
-
-    Attributes:
-        name: the engine's, as in the table.
-        reason: why it was chosen, in words.
-    """
-
-    name: str
-    reason: str
-
-
 def names() -> list[str]:
     """Values that the option ``engine`` takes."""
     return list(NAMES)
@@ -82,25 +69,6 @@ def modules_of(net: nn.Module) -> list[nn.Module]:
     for module in found:  # which grows
         found.extend([inner for inner in module._modules.values() if inner is not None])
     return found
-
-
-def expected(net: nn.Module, zeros: float) -> Choice:
-    """What "auto" takes on the CPU for a net whose weights are not at hand.
-
-    Args:
-        net: with whatever weights.
-        zeros: fraction of the real weights that are zero.
-    """
-    from hear_edgel3.engine import folded, numba
-
-    if not numba.takes(net):
-        return Choice("torch", folded.pays(net))
-    reason = numba.pays_with(zeros)
-    if reason is None:
-        return Choice(
-            "torch", "numba, which would run this net faster, is not installed: pip install 'hear-edgel3[fast]'"
-        )
-    return Choice("numba", reason)
 
 
 class Runner:

@@ -1,26 +1,21 @@
 """What a configuration costs: multiply-accumulates, receptive field, memory for activations.
 
-Everything is counted on the net itself, run on torch's meta device, which has shapes but neither weights nor data; so
-it takes no memory worth speaking of, whatever the net. The front end, which is not the net's, is left out throughout.
+All of it is arithmetic on the operations that the family takes down (:mod:`hear_edgel3.families.layers`); no net is
+built. The front end, which is not the net's, is left out throughout.
 """
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 from typing import Any
 
-import torch
-from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
-
-from hear_edgel3.engine import folded
+from hear_edgel3.extractor.framings import scene_framing
+from hear_edgel3.families.layers import Operation, Values
 from hear_edgel3.families.schema import Configuration
 
-_META = torch.device("meta")
+_FP32, _FP16, _INDEX = 4, 2, 8
 
 
 @dataclass(frozen=True)
@@ -43,6 +38,7 @@ class Complexity:
         macs_features_1s: of what this configuration's features need, which may be less than the whole net, run once
             over one second.
         macs_features_10s: the same over ten seconds in one piece.
+        macs_scene_10s: the same for a scene embedding of ten seconds, which is one pass or a mean over many windows.
         macs_window: the same over one timestamp window.
         macs_timestamps_1s: the same for timestamp embeddings of one second of audio, whose windows may overlap, at the
             default hop.
@@ -64,6 +60,7 @@ class Complexity:
     macs_10s: int
     macs_features_1s: int
     macs_features_10s: int
+    macs_scene_10s: int
     macs_window: int
     macs_timestamps_1s: int
     receptive_field_frames: int
@@ -81,135 +78,83 @@ class Complexity:
         return asdict(self)
 
 
-def measure(configuration: Configuration) -> Complexity:
-    """Counts for a configuration; needs no weights."""
+def complexity_of(configuration: Configuration) -> Complexity | None:
+    """What a configuration costs, or None if its family does not tell its layers."""
     row = configuration.checkpoint
-    frontend = row.frontend.build()
+    layers = row.layers
+    if layers is None:
+        return None
     rate, window = row.net_sample_rate, configuration.window
     longest = row.scene.whole_up_to or row.scene.window or window
-    with _META:
-        plain: Any = configuration.net.build().eval()
-        net: Any = folded.compile_net(plain)
-
-    def image(n_samples: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-        return torch.empty((1, frontend.n_mels, frontend.n_frames(n_samples)), dtype=dtype, device=_META)
-
-    macs = {length: count_macs(net, image(length)) for length in {window, rate, 10 * rate}}
-    fp32 = {length: peak_memory(net, image(length)) for length in {window, longest}}
-    net.half()
-    fp16 = {length: peak_memory(net, image(length, torch.half)) for length in {window, longest}}
-    field = receptive_field(plain.convolutions())
-    _run_to_the_end(plain)  # not `net`, which has no more layers than its outputs need
-    samples = (field - 1) * frontend.hop_length + getattr(frontend, "win_length", frontend.n_fft)
+    scene = scene_framing(configuration).decide(10 * rate, ended=True)
+    assert scene is not None
+    chosen = {
+        length: layers.operations(layers.n_frames(length), configuration.features.arguments)
+        for length in {window, longest, rate, 10 * rate, scene.window}
+    }
+    whole = {length: layers.operations(layers.n_frames(length)) for length in (rate, 10 * rate)}
+    field = receptive_field(chosen[window])
     return Complexity(
         parameters=row.n_parameters,
-        macs_1s=count_macs(plain, image(rate)),
-        macs_10s=count_macs(plain, image(10 * rate)),
-        macs_features_1s=macs[rate],
-        macs_features_10s=macs[10 * rate],
-        macs_window=macs[window],
-        macs_timestamps_1s=round(macs[window] * 1000 / row.hop_ms),
+        macs_1s=count_macs(whole[rate]),
+        macs_10s=count_macs(whole[10 * rate]),
+        macs_features_1s=count_macs(chosen[rate]),
+        macs_features_10s=count_macs(chosen[10 * rate]),
+        macs_scene_10s=scene.count(10 * rate, Fraction(10)) * count_macs(chosen[scene.window]),
+        macs_window=count_macs(chosen[window]),
+        macs_timestamps_1s=round(count_macs(chosen[window]) * 1000 / row.hop_ms),
         receptive_field_frames=field,
-        receptive_field_bands=min(field, frontend.n_mels),
-        receptive_field_ms=1000 * samples / rate,
-        mel_bands=frontend.n_mels,
+        receptive_field_bands=min(field, layers.n_mels),
+        receptive_field_ms=1000 * ((field - 1) * layers.hop_length + layers.frame_length) / rate,
+        mel_bands=layers.n_mels,
         memory_input_ms=1000 * longest / rate,
-        memory_fp32=fp32[longest],
-        memory_fp16=fp16[longest],
-        memory_window_fp32=fp32[window],
-        memory_window_fp16=fp16[window],
+        memory_fp32=peak_memory(chosen[longest], _FP32),
+        memory_fp16=peak_memory(chosen[longest], _FP16),
+        memory_window_fp32=peak_memory(chosen[window], _FP32),
+        memory_window_fp16=peak_memory(chosen[window], _FP16),
     )
 
 
-def count_macs(run: Callable[[torch.Tensor], Any], image: torch.Tensor) -> int:
-    """Multiply-accumulates of convolutions and linear layers.
+def count_macs(operations: Sequence[Operation]) -> int:
+    """Multiply-accumulates of a net's operations."""
+    return sum(operation.macs for operation in operations)
 
-    Args:
-        run: a net or the like.
-        image: its input.
+
+def receptive_field(operations: Sequence[Operation]) -> int:
+    """Values of the image, in one direction, that one value of the last map depends on.
+
+    It does not count what is not a map: global means, and the factors that squeeze-and-excitation makes of them.
     """
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        run(image)
-    return int(counter.get_total_flops()) // 2
-
-
-def receptive_field(stack: Iterable[tuple[int, int, int]]) -> int:
-    """Input values, in one direction, that one output value of a stack of convolutions and poolings depends on.
-
-    Args:
-        stack: kernel, stride and dilation, first to last.
-    """
-    field = step = 1
-    for kernel, stride, dilation in stack:
-        field += (kernel - 1) * dilation * step
-        step *= stride
+    seen: dict[Values, tuple[int, int]] = {}  # by map: values of the image under one of it, and from one to the next
+    field, step = 1, 1
+    for operation in operations:
+        if operation.output.is_map:
+            below = [seen.get(values, (1, 1)) for values in operation.inputs if values.is_map]
+            field, step = max(below)
+            field += (operation.kernel - 1) * operation.dilation * step
+            seen[operation.output] = (field, step * operation.stride)
     return field
 
 
-def peak_memory(run: Callable[[torch.Tensor], Any], image: torch.Tensor) -> int:
-    """The most bytes of activations that are alive at once, ``image`` included.
+def peak_memory(operations: Sequence[Operation], value_size: int) -> int:
+    """The most bytes that are alive at once, the image included, which the caller keeps to the end.
 
     Args:
-        run: a net or the like; if it is a module, its parameters and buffers do not count.
-        image: its input.
+        operations: of a net; the first one reads the image.
+        value_size: bytes per value.
     """
-    fixed = [*run.parameters(), *run.buffers()] if isinstance(run, nn.Module) else []
-    with _Memory(fixed) as memory, torch.no_grad():
-        memory.add(image)
-        run(image)
-    peak: int = memory.peak
+    last_use: dict[Values, int] = {}
+    for i, operation in enumerate(operations):
+        for values in (*operation.inputs, operation.output, *operation.kept):
+            last_use[values] = i
+    image = operations[0].inputs[0]
+    last_use[image] = len(operations)
+    alive, peak = value_size * image.count, 0
+    for i, operation in enumerate(operations):
+        if operation.output not in operation.inputs:
+            alive += value_size * operation.output.count
+        peak = max(peak, alive + _INDEX * operation.indices)
+        for values in {*operation.inputs, operation.output, *operation.kept}:
+            if last_use[values] == i:
+                alive -= value_size * values.count
     return peak
-
-
-class _Memory(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Adds up the storages that operations make, and takes them off when they are freed.
-
-    Views and operations in place make none.
-
-    Args:
-        fixed: tensors that do not count.
-
-    Attributes:
-        peak: the most bytes so far.
-    """
-
-    def __init__(self, fixed: Iterable[torch.Tensor]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.peak = 0
-        self._bytes = 0
-        self._fixed = [tensor.untyped_storage() for tensor in fixed]  # kept, so that no other storage gets their id
-        self._known = {id(storage) for storage in self._fixed}
-
-    def add(self, tensor: torch.Tensor) -> None:
-        """Counts a tensor, unless it is known."""
-        storage = tensor.untyped_storage()  # the same object for as long as the storage is there
-        if id(storage) in self._known:
-            return
-        self._known.add(id(storage))
-        self._bytes += storage.nbytes()
-        self.peak = max(self.peak, self._bytes)
-        weakref.finalize(storage, self._remove, id(storage), storage.nbytes())
-
-    def _remove(self, key: int, size: int) -> None:
-        self._known.remove(key)
-        self._bytes -= size
-
-    def __torch_dispatch__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        result = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves(result):
-            if isinstance(leaf, torch.Tensor):
-                self.add(leaf)
-        return result
-
-
-def _run_to_the_end(net: Any) -> None:
-    """Lets a net with a choice of outputs run all of its layers."""
-    if hasattr(net, "last_output"):
-        extra = () if net.approximation is None else ("teacher",)
-        net.select((net.last_output, *extra))

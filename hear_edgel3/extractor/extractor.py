@@ -11,18 +11,15 @@ from typing import Any, overload
 import torch
 from torch import nn
 
-from hear_edgel3.audio.rates import check_rate, minimum_samples
 from hear_edgel3.audio.samples import hear_batch
 from hear_edgel3.engine import runner as engines
-from hear_edgel3.extractor.contract import TimestampContract
+from hear_edgel3.extractor.contract import TimestampContract, contract_of, rate_fed
 from hear_edgel3.extractor.framings import scene_framing, timestamp_framing
 from hear_edgel3.extractor.streaming import EmbeddingStream, Moment
 from hear_edgel3.families.schema import Configuration
 from hear_edgel3.framing.path import NetInput, WindowPath, windows_of_clips
 from hear_edgel3.framing.rules import WindowRule, check_hop_ms
 
-# DESIGN's promise for the rate that callers feed; files may have any rate that the resampler takes.
-_MIN_FED_RATE, _MAX_FED_RATE = 8000, 192_000
 # On a GPU; 64 windows of one second at 48 kHz.
 _SAMPLES_PER_BATCH_GPU = 64 * 48000
 
@@ -77,12 +74,7 @@ class Extractor(nn.Module):
         self.frontend = frontend
         self.net = net
         self.net_sample_rate = row.net_sample_rate
-        if sample_rate is None:
-            self.sample_rate = row.sample_rate
-        elif sample_rate == row.net_sample_rate:
-            self.sample_rate = row.net_sample_rate  # allowed even where it lies outside the range
-        else:
-            self.sample_rate = check_rate(sample_rate, lowest=_MIN_FED_RATE, highest=_MAX_FED_RATE)
+        self.sample_rate = rate_fed(row, sample_rate)
         self.window = configuration.window
         self.hop_ms = check_hop_ms(row.hop_ms if hop_ms is None else hop_ms, self.net_sample_rate)
         self.weights = weights
@@ -106,37 +98,7 @@ class Extractor(nn.Module):
     @property
     def contract(self) -> TimestampContract:
         """What this extractor's timestamps mean."""
-        return TimestampContract(
-            sample_rate=self.sample_rate,
-            net_sample_rate=self.net_sample_rate,
-            window_ms=1000.0 * self.window / self.net_sample_rate,
-            hop_ms=self.hop_ms,
-            centred=True,
-            first_ms=0.0,
-            last="the largest k * hop_ms that is not beyond the clip's duration",
-            padding=self._describe_padding(),
-            minimum_samples=self._minimum_samples(self.sample_rate),
-            scene=self._describe_scene(),
-        )
-
-    def _describe_padding(self) -> str:
-        if not self._reflect:
-            return "zeros, half a window on each side"
-        return (
-            f"the clip's reflection, half a window on each side; a clip of {self.window // 2} or fewer samples at "
-            f"{self.net_sample_rate} Hz is first followed by zeros up to {self.window // 2 + 1}"
-        )
-
-    def _describe_scene(self) -> str:
-        rule = self.configuration.checkpoint.scene
-        seconds = "" if rule.window is None else f"of {rule.window / self.net_sample_rate:g} s "
-        text = f"mean of the embeddings of windows {seconds}centred every {rule.hop_ms:g} ms"
-        if not rule.whole_up_to:
-            return text
-        return (
-            f"one pass over the whole clip up to {rule.whole_up_to / self.net_sample_rate:g} s; beyond, the {text}, "
-            f"with the clip's reflection beyond its ends"
-        )
+        return contract_of(self.configuration, self.sample_rate, self.hop_ms)
 
     def forward(self, windows: torch.Tensor) -> torch.Tensor:
         """Embeds windows at the net's rate, with gradients, in the module's own train or eval mode.
@@ -227,10 +189,6 @@ class Extractor(nn.Module):
     def _reflect(self) -> bool:
         """Whether windows see the clip's reflection beyond its ends."""
         return self.configuration.checkpoint.padding == "reflection"
-
-    def _minimum_samples(self, sample_rate: int) -> int:
-        """Samples of the shortest clip that can be embedded."""
-        return 1 if self._reflect else minimum_samples(sample_rate, self.net_sample_rate)
 
     def _embed_clips(self, samples: torch.Tensor, rule: WindowRule) -> torch.Tensor:
         """(n, T, D) embeddings of (n, samples) at ``sample_rate``, on the device of ``samples``."""

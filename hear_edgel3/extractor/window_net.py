@@ -71,7 +71,7 @@ def embed_blocks(nets: Sequence[WindowNet], blocks: Iterable[torch.Tensor], path
 
 
 def mean_embedding(embeddings: np.ndarray) -> np.ndarray:
-    """The embedding of a scene.
+    """The embedding of a scene: the mean over its windows, summed in float32.
 
     Args:
         embeddings: (T, D) float32 of its windows.

@@ -6,9 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from hear_edgel3.errors import UnknownFeatures
+
+if TYPE_CHECKING:
+    from hear_edgel3.families.layers import Layers
 
 Padding = Literal["zeros", "reflection"]
 FileFraming = Literal["hear", "edgel3"]
@@ -202,6 +205,8 @@ class Checkpoint:
         hop_ms: The default distance of timestamp embeddings.
         default_features: The words of the vocabulary that are meant when there are none.
         embedding_version: A number that changes whenever the same audio would give other numbers.
+        layers: What the net does, for what it costs; None if its family does not tell.
+        kernels: Whether the compiled kernels of the engine "numba" can run the net.
     """
 
     name: str
@@ -228,6 +233,8 @@ class Checkpoint:
     hop_ms: float = 50.0
     default_features: str = ""
     embedding_version: int = 1
+    layers: Layers | None = None
+    kernels: bool = False
 
     @property
     def window(self) -> int:

@@ -19,7 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from hear_edgel3.dataset.dataset import Description, import_pyarrow
+from hear_edgel3.dataset.dataset import Description, require_pyarrow
 from hear_edgel3.errors import DatasetError, InvalidOption, OutputError
 from hear_edgel3.jobs.manifest import Item, absolute, is_packed
 
@@ -126,7 +126,7 @@ def publish(job: Job, generation: int, items: Sequence[Item], files_per_part: in
     Raises:
         OutputError: they cannot be written.
     """
-    pa = import_pyarrow()
+    pa = require_pyarrow()
     import pyarrow.parquet as pq
 
     folder = Path(job.output) / _FOLDER
@@ -246,7 +246,7 @@ def _items_file(output: str, generation: int) -> Any:
 @lru_cache(maxsize=4)
 def _opened(path: Path, identity: tuple[int, ...]) -> Any:  # noqa: ARG001
     """Kept open, because its footer grows with the job."""
-    import_pyarrow()
+    require_pyarrow()
     import pyarrow.parquet as pq
 
     return pq.ParquetFile(path)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import os
 from collections.abc import Generator, Iterable
 from typing import Any
 
-from hear_edgel3.errors import MissingExtra
+from hear_edgel3._extras import require
 from hear_edgel3.jobs.local import Procedure
 from hear_edgel3.jobs.plan import Job
 from hear_edgel3.jobs.worker import Means, Step, Tally, do
@@ -33,10 +32,7 @@ def run(
         MissingExtra: ray is not installed.
         HearEdgeL3Error: as :meth:`hear_edgel3.jobs.local.Processes.run`.
     """
-    try:
-        ray: Any = importlib.import_module("ray")  # its types differ from version to version
-    except ImportError as error:
-        raise MissingExtra("--engine ray", "ray", "ray") from error
+    ray: Any = require("ray", 'runner="ray"', "ray")  # its types differ from version to version
     mine = not ray.is_initialized()
     if mine:
         # RAY_ADDRESS names a cluster; `ray job submit` sets it.

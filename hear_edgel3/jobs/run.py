@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hear_edgel3._version import __version__
-from hear_edgel3.dataset.dataset import Description, import_pyarrow
+from hear_edgel3.dataset.dataset import Description, require_pyarrow
 from hear_edgel3.disk.atomic import make_folder
 from hear_edgel3.disk.digest import sha256_of
 from hear_edgel3.errors import AudioFileError, HearEdgeL3Error, InvalidOption, OutputError
@@ -140,7 +140,7 @@ def extract(
         MissingExtra: pyarrow or ray is not installed.
     """
     begun = time.monotonic()
-    import_pyarrow()
+    require_pyarrow()
     _check(dtype=dtype, engine=engine, workers=workers, threads=threads, files_per_part=files_per_part)
     _check(concurrency=concurrency)
     if partition is not None:

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from hear_edgel3.dataset.dataset import Description, import_pyarrow
+from hear_edgel3.dataset.dataset import Description, require_pyarrow
 from hear_edgel3.disk.atomic import atomic_write
 from hear_edgel3.disk.paths import text_of_path
 from hear_edgel3.errors import DatasetError
@@ -51,7 +51,7 @@ class PartWriter:
     """
 
     def __init__(self, file: BinaryIO, path: Path, description: Description) -> None:
-        pa = import_pyarrow()
+        pa = require_pyarrow()
         self._file = file
         self._path = path
         self._schema = description.schema()
@@ -205,7 +205,7 @@ def failed_rows(path: Path) -> int:
     Raises:
         DatasetError: it is damaged.
     """
-    import_pyarrow()
+    require_pyarrow()
     import pyarrow.parquet as pq
 
     try:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hear_edgel3.errors import MissingExtra
+from hear_edgel3._extras import require
 
 # What `python -m tests.benchmarks.search` measures: links per vector, and how many candidates are kept on the way.
 CONNECTIVITY = 16
@@ -25,7 +25,7 @@ def new(size: int, half: bool = False) -> Any:
     Raises:
         MissingExtra: usearch is not installed.
     """
-    return import_usearch().Index(
+    return require_usearch().Index(
         ndim=size,
         metric="cos",
         dtype="f16" if half else "f32",
@@ -62,17 +62,13 @@ def search(index: Any, vectors: np.ndarray, k: int, threads: int = 0) -> tuple[n
     return numbers, similarities
 
 
-def import_usearch() -> Any:
+def require_usearch() -> Any:
     """The usearch.index module.
 
     Raises:
         MissingExtra: it is not installed.
     """
-    try:
-        import usearch.index
-    except ImportError as error:
-        raise MissingExtra("an index of many embeddings", "usearch", "search") from error
-    return usearch.index
+    return require("usearch.index", "an index of many embeddings", "search")
 
 
 def installed() -> bool:

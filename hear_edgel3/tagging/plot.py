@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from hear_edgel3._extras import require
 from hear_edgel3.audio.file import AudioFile
 from hear_edgel3.audio.rates import check_rate
 from hear_edgel3.audio.resample import resample_blocks
 from hear_edgel3.disk.atomic import atomic_write
 from hear_edgel3.disk.paths import text_of
-from hear_edgel3.errors import InvalidOption, MissingExtra
+from hear_edgel3.errors import InvalidOption
 from hear_edgel3.extractor.extractor import Extractor
 from hear_edgel3.tagging.tags import ClipTags
 
@@ -31,11 +32,7 @@ def require_matplotlib() -> Any:
     Raises:
         MissingExtra: it is not installed.
     """
-    try:
-        from matplotlib import figure
-    except ImportError as error:
-        raise MissingExtra("drawing tags", "matplotlib", "plot") from error
-    return figure
+    return require("matplotlib.figure", "drawing tags", "plot")
 
 
 def check_plot(path: str | os.PathLike[str]) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, overload
 
 import numpy as np
 import torch
 
 from hear_edgel3.audio.file import AudioFile, naming
-from hear_edgel3.audio.rates import check_rate
+from hear_edgel3.audio.rates import check_rate, resampled_length
 from hear_edgel3.audio.samples import mono, pieces
 from hear_edgel3.extractor.loading import load
 from hear_edgel3.extractor.window_net import embed_blocks, mean_embedding
@@ -148,14 +149,18 @@ class Tagger:
     ) -> ClipTags:
         """Tags one clip that arrives in blocks, which all nets get together."""
         framing = None if window is None else self._window_framing(window, hop)
-        rule = self._whole_framing() if framing is None else framing
+        # The window behind the clip is embedded with the last ones, and left out below: how many run at once shows in
+        # the last bits of all, and these are to stay as they are.
+        rule = self._whole_framing() if framing is None else replace(framing, within=False)
         path = self.extractors[0].window_path(rule, sample_rate, self._most_at_once)
         rows = embed_blocks(self.extractors, blocks, path)
         duration = float(path.duration)
         if framing is None:
             logits = mean_logits([mean_embedding(of_one)[None] for of_one in rows])
             return ClipTags(self.configurations, self.labels, np.zeros(1), np.array([duration]), logits, duration)
-        starts = np.arange(len(rows[0])) * framing.hop / framing.sample_rate
+        count = framing.count(resampled_length(path.fed, sample_rate, framing.sample_rate), path.duration)
+        rows = [of_one[:count] for of_one in rows]
+        starts = np.arange(count) * framing.hop / framing.sample_rate
         ends = starts + framing.window / framing.sample_rate
         return ClipTags(self.configurations, self.labels, starts, ends, mean_logits(rows), duration)
 

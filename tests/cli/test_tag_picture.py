@@ -109,7 +109,7 @@ def test_plot_without_matplotlib(capsys: Captured, monkeypatch: pytest.MonkeyPat
     assert capsys.readouterr() == (
         "",
         "hear-edgel3: drawing tags needs the package 'matplotlib', which is not installed; install it with: "
-        "pip install 'hear-edgel3[plot]'\n",
+        'pip install ".[plot]" in the folder of the clone\n',
     )
 
 

@@ -15,8 +15,9 @@ from torch import nn
 import hear_edgel3
 from hear_edgel3.cli import main
 from hear_edgel3.engine import numba as numba_engine
-from hear_edgel3.engine import runner as engines
-from hear_edgel3.engine.runner import Choice, Runner
+from hear_edgel3.engine.expected import Choice
+from hear_edgel3.engine.expected import expected as expected_engine
+from hear_edgel3.engine.runner import Runner
 from hear_edgel3.errors import InvalidOption, MissingExtra
 from support import signals
 from support.engines import EXPORTED_TOLERANCE, SMALL, TORCH_TOLERANCE, check_embeddings, make_net, make_small
@@ -57,8 +58,8 @@ def test_auto_in_double_precision(audio: torch.Tensor) -> None:
 def test_expected_is_what_is_chosen(weights_folder: Path) -> None:
     for name in ("sea_64", "sparse_95", "tiny"):
         extractor = hear_edgel3.load(name, None if name == "tiny" else weights_folder)
-        zeros = extractor.configuration.checkpoint.zeros
-        assert engines.expected(extractor.net, zeros).name == extractor.engine
+        row = extractor.configuration.checkpoint
+        assert expected_engine(row.kernels, row.zeros).name == extractor.engine
 
 
 def test_without_numba(without, audio: torch.Tensor) -> None:
@@ -67,11 +68,10 @@ def test_without_numba(without, audio: torch.Tensor) -> None:
     extractor = make_small()
     assert extractor.engine == "torch"
     assert torch.equal(extractor.scene_embeddings(audio), expected)
-    choice = engines.expected(extractor.net, 0.95)
+    choice = expected_engine(True, 0.95)
     assert choice.name == "torch"
-    assert choice.reason.endswith("is not installed: pip install 'hear-edgel3[fast]'")
-    tiny = hear_edgel3.load("tiny")
-    assert engines.expected(tiny.net, 0.0) == Choice("torch", "it runs every net everywhere")
+    assert choice.reason.endswith('is not installed: pip install ".[fast]" in the folder of the clone')
+    assert expected_engine(False, 0.0) == Choice("torch", "it runs every net everywhere")
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_what_is_not_installed_is_named(engine: str, package: str, extra: str, w
         hear_edgel3.load("tiny", engine=engine)
     assert str(caught.value) == (
         f'engine="{engine}" needs the package {package!r}, which is not installed; '
-        f"install it with: pip install 'hear-edgel3[{extra}]'"
+        f'install it with: pip install ".[{extra}]" in the folder of the clone'
     )
     assert hear_edgel3.load("tiny").engine == "torch"
 
@@ -170,7 +170,7 @@ def test_info_without_numba(capsys: Captured, without) -> None:
     assert main(["info", "sparse_81_kd", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["engine"] == "torch"
-    assert "pip install 'hear-edgel3[fast]'" in facts["engine_reason"]
+    assert 'pip install ".[fast]"' in facts["engine_reason"]
 
 
 def test_embed_with_an_engine(
@@ -196,7 +196,7 @@ def test_embed_with_an_engine(
     assert "engine must be one of auto, " in capsys.readouterr().err
     without("openvino")
     assert main(["embed", str(source), "-c", "sea_64", "--overwrite", "--engine", "openvino"]) != 0
-    assert "pip install 'hear-edgel3[openvino]'" in capsys.readouterr().err
+    assert 'pip install ".[openvino]"' in capsys.readouterr().err
 
 
 # --- half precision ---

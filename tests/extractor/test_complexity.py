@@ -11,12 +11,11 @@ import pytest
 import torch
 from torch import nn
 
-from hear_edgel3.extractor import complexity
-from hear_edgel3.extractor.complexity import measure, peak_memory, receptive_field
 from hear_edgel3.families.l3.net import L3Net
 from hear_edgel3.families.mobilenetv3.net import MobileNetV3
 from hear_edgel3.registry.names import resolve
-from support.complexities import measured
+from support.complexities import costs_of
+from support.measured import count_macs, peak_memory, receptive_field
 
 # name: parameters, 1e9 MACs of the whole net over ten seconds, as the authors count them
 TABLE = {
@@ -47,14 +46,14 @@ VARIANTS = {
 @pytest.mark.parametrize("name", TABLE)
 def test_the_table_of_the_authors(name: str) -> None:
     parameters, macs = TABLE[name]
-    found = measured(name)
+    found = costs_of(name)
     assert found.parameters == parameters
     assert round(found.macs_10s / 1e9, 4) == macs
 
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_hops_and_mel_bands_of_the_authors(name: str) -> None:
-    found = measured(name)
+    found = costs_of(name)
     assert found.parameters == TABLE["mn10_as"][0]
     assert round(found.macs_10s / 1e9, 2) == VARIANTS[name]
 
@@ -65,7 +64,7 @@ def test_the_counts_of_the_original_code(shared: Path) -> None:
     names |= {f"mn10_as_{kind}_{n}": f"mn10_{kind}{n}" for kind, n in (name.split("_")[2:] for name in VARIANTS)}
     names |= {f"mn10_as_fc{strides}": f"mn10_fc{strides}" for strides in ("", "_s2221", "_s2211")}
     for name, theirs in names.items():
-        found = measured(name)
+        found = costs_of(name)
         assert found.parameters == upstream[theirs]["params"], name
         with torch.device("meta"):
             net = resolve(name).net.build()
@@ -74,11 +73,11 @@ def test_the_counts_of_the_original_code(shared: Path) -> None:
 
 
 def test_a_window_of_sparse_l3() -> None:
-    found = measured("sparse_95")
+    found = costs_of("sparse_95")
     assert round(found.macs_window / 1e9, 2) == 10.20
     assert found.macs_1s == found.macs_features_1s == found.macs_window  # its windows are a second long
     assert round(found.macs_timestamps_1s / 1e9) == 204
-    assert measured("sparse_53_kd") == found
+    assert costs_of("sparse_53_kd") == found
 
 
 def test_operations_by_hand() -> None:
@@ -92,13 +91,13 @@ def test_operations_by_hand() -> None:
         nn.Linear(4 * 2 * 3, 7),
     ).eval()
     macs = 9 * 4 * 8 * 12 + 15 * 4 * 4 * 6 + 24 * 7
-    assert complexity.count_macs(net, torch.zeros(1, 1, 8, 12)) == macs
-    assert complexity.count_macs(net.to("meta"), torch.empty(3, 1, 8, 12, device="meta")) == 3 * macs
+    assert count_macs(net, torch.zeros(1, 1, 8, 12)) == macs
+    assert count_macs(net.to("meta"), torch.empty(3, 1, 8, 12, device="meta")) == 3 * macs
 
 
 def test_features_that_stop_early_cost_less() -> None:
     names = ["mn10_as_mel_avgs", "mn10_as_b0", "mn10_as_b5", "mn10_as_b11", "mn10_as", "mn10_as_clf1", "mn10_as_logits"]
-    found = [measured(name) for name in names]
+    found = [costs_of(name) for name in names]
     for one, next_one in itertools.pairwise(found):
         assert one.macs_features_1s < next_one.macs_features_1s
         assert one.macs_features_10s < next_one.macs_features_10s
@@ -115,7 +114,7 @@ def test_features_that_stop_early_cost_less() -> None:
 
 
 def test_longer_windows_cost_more() -> None:
-    short, long = measured("mn10_as_b5"), measured("mn10_as_b5_ts640")
+    short, long = costs_of("mn10_as_b5"), costs_of("mn10_as_b5_ts640")
     assert long.macs_window == pytest.approx(4 * short.macs_window, rel=0.01)
     assert long.macs_timestamps_1s == 20 * long.macs_window
     assert long.memory_window_fp32 == pytest.approx(4 * short.memory_window_fp32, rel=0.02)
@@ -123,7 +122,7 @@ def test_longer_windows_cost_more() -> None:
 
 
 def test_nets_without_a_classifier_run_to_their_hidden_layer() -> None:
-    trained, without = measured("mn10_as_clf1"), measured("mn10_im_clf1")
+    trained, without = costs_of("mn10_as_clf1"), costs_of("mn10_im_clf1")
     assert trained.macs_features_10s == without.macs_features_10s
     assert without.macs_10s - without.macs_features_10s == 960 * 1280
     assert trained.macs_10s - without.macs_10s == 1280 * 527
@@ -203,16 +202,16 @@ def test_receptive_field_of_l3_by_gradients(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_receptive_fields_of_configurations() -> None:
-    found = measured("mn10_as")
+    found = costs_of("mn10_as")
     assert (found.receptive_field_frames, found.receptive_field_bands, found.mel_bands) == (595, 128, 128)
     assert found.receptive_field_ms == 594 * 10 + 25
-    assert measured("mn10_as_hop_5").receptive_field_ms == 594 * 5 + 25
-    early = measured("mn10_as_b0")
+    assert costs_of("mn10_as_hop_5").receptive_field_ms == 594 * 5 + 25
+    early = costs_of("mn10_as_b0")
     assert (early.receptive_field_frames, early.receptive_field_bands, early.receptive_field_ms) == (3, 3, 45.0)
-    found = measured("sparse_95")
+    found = costs_of("sparse_95")
     assert (found.receptive_field_frames, found.receptive_field_bands, found.mel_bands) == (68, 68, 256)
     assert found.receptive_field_ms == pytest.approx(1000 * (67 * 242 + 2048) / 48000)
-    found = measured("sea_64")
+    found = costs_of("sea_64")
     assert (found.receptive_field_frames, found.receptive_field_bands, found.mel_bands) == (68, 64, 64)
 
 
@@ -253,7 +252,7 @@ def test_memory_of_residuals_and_pooling() -> None:
 
 
 def test_memory_of_configurations() -> None:
-    widths = [measured(name) for name in ("mn01_as", "mn04_as", "mn10_as", "mn20_as", "mn40_as")]
+    widths = [costs_of(name) for name in ("mn01_as", "mn04_as", "mn10_as", "mn20_as", "mn40_as")]
     for one, next_one in itertools.pairwise(widths):
         assert one.memory_fp32 < next_one.memory_fp32
         assert one.memory_window_fp32 < next_one.memory_window_fp32
@@ -265,7 +264,7 @@ def test_memory_of_configurations() -> None:
     # resolution.
     assert widths[2].memory_fp32 == 4 * (128 * 1000 + 128 + (16 + 64) * 64 * 500 + 64 * 32 * 250)
     # The spectrogram, and both ends of the second convolution.
-    found = measured("sparse_95")
+    found = costs_of("sparse_95")
     assert found.memory_input_ms == 1000
     assert found.memory_fp32 == found.memory_window_fp32 == 4 * 256 * 199 * (1 + 2 * 64)
 
@@ -276,14 +275,4 @@ def test_memory_needs_no_data(name: str) -> None:
     frontend = configuration.checkpoint.frontend.build()
     net = configuration.net.build().eval().folded()
     image = torch.zeros(1, frontend.n_mels, frontend.n_frames(configuration.window))
-    assert peak_memory(net, image) == measured(name).memory_window_fp32
-
-
-def test_measuring_changes_nothing_outside() -> None:
-    state = torch.get_rng_state()
-    first = measure(resolve("mn01_as_b5"))
-    assert torch.equal(torch.get_rng_state(), state)
-    assert torch.zeros(1).device.type == "cpu"
-    assert torch.is_grad_enabled()
-    with torch.inference_mode():
-        assert measure(resolve("mn01_as_b5")) == first
+    assert peak_memory(net, image) == costs_of(name).memory_window_fp32

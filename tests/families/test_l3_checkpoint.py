@@ -326,5 +326,5 @@ def test_a_source_that_is_not_there(tmp_path: Path, capsys) -> None:
 
 def test_without_h5py_it_says_how_to_install_it(sea_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "h5py", None)
-    with pytest.raises(MissingExtra, match=r"pip install 'hear-edgel3\[convert\]'"):
+    with pytest.raises(MissingExtra, match=r'pip install "\.\[convert\]"'):
         convert(SEA, sea_file)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from hear_edgel3.extractor import complexity
+from hear_edgel3.extractor.complexity import complexity_of
 from hear_edgel3.families.mobilenetv3 import layout as layouts
 from hear_edgel3.families.mobilenetv3.net import MobileNetV3
 from hear_edgel3.families.mobilenetv3.rows import architecture
@@ -286,9 +286,9 @@ def test_counts_with_the_teachers_output(options: dict[str, Any]) -> None:
 def test_costs_of_the_teachers_output() -> None:
     """It is counted with the whole net, and with the features that are put out if it is one of them."""
     n_inputs = layouts.approximation_inputs(layouts.make_layout(0.1), 40)
-    bare = complexity.measure(approximating("clf1", n_mels=40))
-    full = complexity.measure(approximating("clf1", n_mels=40, n_teacher=7))
-    out = complexity.measure(approximating("clf1_teacher", n_mels=40, n_teacher=7))
+    bare = complexity_of(approximating("clf1", n_mels=40))
+    full = complexity_of(approximating("clf1", n_mels=40, n_teacher=7))
+    out = complexity_of(approximating("clf1_teacher", n_mels=40, n_teacher=7))
     assert full.parameters - bare.parameters == 7 * (n_inputs + 1)
     assert full.macs_10s - bare.macs_10s == full.macs_1s - bare.macs_1s == 7 * n_inputs
     assert (out.parameters, out.macs_10s) == (full.parameters, full.macs_10s)

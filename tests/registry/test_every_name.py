@@ -18,7 +18,7 @@ import hear_edgel3
 from hear_edgel3.cli import main
 from hear_edgel3.extractor.extractor import Extractor
 from hear_edgel3.registry.names import checkpoints, list_configurations, resolve
-from support.complexities import measured
+from support.complexities import costs_of
 from support.mobilenetv3_nets import run_on_meta
 
 # Names with words, of both vocabularies and every kind of net; beside each the size of its embedding.
@@ -116,7 +116,7 @@ def has_info(name: str) -> None:
 def is_measured_as_its_row_says(name: str) -> None:
     configuration = resolve(name)
     row = configuration.checkpoint
-    found = measured(name)
+    found = costs_of(name)
     net = meta_net(name)
     # those of L3 are counted with the statistics of batch norm, as Keras does
     counted = [*net.parameters(), *(b for b in net.buffers() if row.family == "l3" and b.ndim)]

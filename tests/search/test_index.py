@@ -139,9 +139,9 @@ def test_an_index_without_usearch(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     search = SoundSearch(tmp_path)
     assert not search.indexed
     assert search.note is not None
-    assert "pip install 'hear-edgel3[search]'" in search.note
+    assert 'pip install ".[search]"' in search.note
     assert [m.row for m in search.query(x[0], 5)] == expected_rows(x, x[0], 5)
-    with pytest.raises(MissingExtra, match=r"hear-edgel3\[search\]"):
+    with pytest.raises(MissingExtra, match=r'pip install "\.\[search\]"'):
         build_index(rows_of(tmp_path), 1, anew=True)
 
 

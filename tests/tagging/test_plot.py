@@ -270,7 +270,7 @@ def test_without_matplotlib(missing: str, tagger: Tagger, monkeypatch: pytest.Mo
     if missing == "matplotlib.figure":
         monkeypatch.delattr("matplotlib.figure")
     monkeypatch.setitem(sys.modules, missing, None)
-    message = re.escape("install it with: pip install 'hear-edgel3[plot]'")
+    message = re.escape('install it with: pip install ".[plot]" in the folder of the clone')
     for attempt in (
         lambda: check_plot("out.png"),
         plot.require_matplotlib,

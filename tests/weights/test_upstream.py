@@ -126,7 +126,7 @@ def test_offline_asks_nobody(
 
 def test_without_h5py_it_says_so_before_any_request(unpublished: Checkpoint, upstream: FileServer, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "h5py", None)  # what makes `import h5py` raise ImportError
-    with pytest.raises(MissingExtra, match=r"pip install 'hear-edgel3\[convert\]'"):
+    with pytest.raises(MissingExtra, match=r'pip install "\.\[convert\]"'):
         hear_edgel3.load("sea_64")
     assert upstream.requests == []
     assert files_under(weights.cache_folder()) == []

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hear_edgel3.errors import MissingExtra, WeightsCorrupt
+from hear_edgel3._extras import require
+from hear_edgel3.errors import WeightsCorrupt
 
 if TYPE_CHECKING:
     import h5py
@@ -40,11 +41,7 @@ def require_h5py() -> Any:
     Raises:
         MissingExtra: it is not installed.
     """
-    try:
-        import h5py
-    except ImportError as error:
-        raise MissingExtra("converting Keras checkpoints (.h5)", "h5py", "convert") from error
-    return h5py
+    return require("h5py", "converting Keras checkpoints (.h5)", "convert")
 
 
 def read_layers(data: bytes, source: str) -> list[Layer]:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from hear_edgel3.families.kernel_description import MelDecibels
+from hear_edgel3.families.l3 import layout as layouts
 
 AMIN = 1e-10
 DYNAMIC_RANGE_DB = 80.0
@@ -60,7 +61,7 @@ class L3MelSpectrogram(nn.Module):
 
     def n_frames(self, n_samples: int) -> int:
         """Frames in a window of ``n_samples``: one per started hop ("same" padding)."""
-        return -(-n_samples // self.hop_length)
+        return layouts.n_frames(n_samples, self.hop_length)
 
     def kernel_spectrogram(self) -> MelDecibels | None:
         """What it computes, for compiled kernels; None for a subclass, which may compute something else."""

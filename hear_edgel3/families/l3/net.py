@@ -15,12 +15,11 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from hear_edgel3.families.kernel_description import FoldedNet
+from hear_edgel3.families.l3.layout import POOLED
 
 # Keras' BatchNormalization defaults; its momentum of 0.99 is 0.01 in torch's terms.
 _BN_EPS = 1e-3
 _BN_MOMENTUM = 0.01
-# Max pooling follows these convolutions (counted from 0).
-POOLED = (1, 3, 5)
 
 
 class L3Net(nn.Module):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from hear_edgel3.families.l3.layout import L3Layers
 from hear_edgel3.families.schema import Component, HubFile, OneKind, Published, SceneRule, Upstream
 from hear_edgel3.families.values import check_values, counts, is_count, is_flag
 
@@ -131,6 +132,8 @@ def architecture(
         "window_ms": 1000.0,
         "net": Component(build_net, {"channels": tuple(channels), "final_norm": final_norm}),
         "frontend": Component(build_frontend, frontend),
+        "layers": L3Layers(tuple(channels), n_mels, hop_length, n_fft),
+        "kernels": True,
         "vocabulary": OneKind(channels[-1]),
         "n_parameters": _n_parameters(tuple(channels), final_norm),
         "macs_10s": _macs_10s(tuple(channels), n_mels, hop_length, sample_rate),

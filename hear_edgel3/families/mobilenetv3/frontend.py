@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from hear_edgel3.families.mobilenetv3 import layout as layouts
+
 _PREEMPHASIS = 0.97
 _FLOOR = 1e-5
 _FRAMES_AT_ONCE = 256
@@ -58,8 +60,8 @@ class MobileNetV3MelSpectrogram(nn.Module):
     def __init__(
         self,
         sample_rate: int = 32000,
-        n_fft: int = 1024,
-        win_length: int = 800,
+        n_fft: int = layouts.N_FFT,
+        win_length: int = layouts.WIN_LENGTH,
         hop_length: int = 320,
         n_mels: int = 128,
         fmin: float = 0.0,
@@ -87,11 +89,11 @@ class MobileNetV3MelSpectrogram(nn.Module):
     @property
     def minimum_samples(self) -> int:
         """The fewest samples upstream can reflect at the ends (514); fewer are followed by zeros up to that many."""
-        return self.n_fft // 2 + 2
+        return layouts.minimum_samples(self.n_fft)
 
     def n_frames(self, n_samples: int) -> int:
         """Frames of a clip of ``n_samples``."""
-        return 1 + (max(n_samples, self.minimum_samples) - 1) // self.hop_length
+        return layouts.n_frames(n_samples, self.hop_length, self.n_fft)
 
     def _on(self, device: torch.device) -> tuple[torch.Tensor, list[_Bands]]:
         """The DFT window (win_length,) and the mel bank of eval mode on ``device``."""

@@ -8,12 +8,17 @@ needs torch, so that names and sizes can be looked up without it.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from hear_edgel3.families.layers import Operation, Recorder, Values
 
 HEADS = ("mlp", "fully_convolutional", "multihead_attention_pooling")
 POOLINGS = ("avg_ch", "max_ch", "add_avg_max_ch", "cat_avg_max_ch", "avg_time", "avg_max_time")
 AUDIOSET_CLASSES = 527
+# Points of the front end's DFT, and samples in its frames.
+N_FFT, WIN_LENGTH = 1024, 800
 # What the approximation of a teacher's embedding is made from.
 APPROXIMATION_INPUTS = ("mel_avgs", "clf1", "b5", "b11", "b13", "b15")
 
@@ -306,3 +311,135 @@ def count_parameters(
     if head == "fully_convolutional":
         return total + classes * (layout.last + 2)
     return total + n_heads + 2 * n_heads * classes * (layout.last + 1)
+
+
+def n_frames(n_samples: int, hop_length: int, n_fft: int = N_FFT) -> int:
+    """Frames of a clip of ``n_samples``, which is followed by zeros if it is too short to be reflected at its ends."""
+    return 1 + (max(n_samples, minimum_samples(n_fft)) - 1) // hop_length
+
+
+def minimum_samples(n_fft: int = N_FFT) -> int:
+    """The fewest samples upstream can reflect at the ends (514)."""
+    return n_fft // 2 + 2
+
+
+@dataclass(frozen=True)
+class MobileNetV3Layers:
+    """A net and its front end, for :class:`hear_edgel3.families.layers.Layers`.
+
+    Attributes:
+        layout: channels and strides, with channel-wise squeeze-and-excitation.
+        n_mels: mel bands.
+        hop_length: samples between frames.
+        head: one of HEADS.
+        n_classes: values of the logits; None for a net without them.
+        n_teacher: values of the approximation of a teacher's embedding; None for a net without it.
+        n_heads: of attention pooling.
+        frame_length: samples under one frame.
+    """
+
+    layout: Layout
+    n_mels: int
+    hop_length: int
+    head: str = "mlp"
+    n_classes: int | None = AUDIOSET_CLASSES
+    n_teacher: int | None = None
+    n_heads: int = 4
+    frame_length: int = WIN_LENGTH
+
+    def n_frames(self, n_samples: int) -> int:
+        """Frames of a clip of ``n_samples``."""
+        return n_frames(n_samples, self.hop_length)
+
+    def operations(self, n_frames: int, features: Mapping[str, Any] | None = None) -> Sequence[Operation]:
+        """What the net does with one image of ``n_frames``: as ``MobileNetV3.forward``, folded."""
+        if features is None:
+            last = "clf2" if self.n_classes is None else "logits"
+            features = {"outputs": (last,) if self.n_teacher is None else (last, "teacher")}
+        outputs, pooling = features["outputs"], features.get("pooling", "avg_ch")
+        inputs = APPROXIMATION_INPUTS if "teacher" in outputs else ()
+        net = Recorder()
+        x = image = Values(1, self.n_mels, n_frames)
+        found: dict[str, Values] = {}
+        approximated: dict[str, Values] = {}
+        if "mel_avgs" in (*outputs, *inputs):
+            found["mel_avgs"] = approximated["mel_avgs"] = net.make((self.n_mels,), image)
+        for number in range(last_block_needed(outputs) + 1):
+            if number == 0:
+                x = net.convolution(x, self.layout.first, 3, 2)
+            elif number > len(self.layout.blocks):
+                x = net.convolution(x, self.layout.last)
+            else:
+                x, squeezed = _block(net, x, self.layout.blocks[number - 1], f"se{number}" in outputs)
+                if squeezed is not None:
+                    found[f"se{number}"] = squeezed
+            if f"b{number}" in outputs:
+                found[f"b{number}"] = _pool(net, x, pooling)
+            if f"b{number}" in inputs:
+                approximated[f"b{number}"] = _pool(net, x, "avg_ch")
+        if not {"clf1", "clf2", "logits"}.isdisjoint(outputs):
+            self._head(net, x, outputs, found)
+        kept = [x, *found.values()]
+        if self.n_teacher is not None and "teacher" in outputs:
+            approximated["clf1"] = _pool(net, x, "avg_ch")
+            seen = net.make((approximation_inputs(self.layout, self.n_mels),), *approximated.values())
+            kept += [seen, *approximated.values()]
+            found["teacher"] = net.linear(seen, self.n_teacher)
+        chosen = [found[name] for name in outputs]
+        net.make((sum(values.count for values in chosen),), *chosen, kept=kept)
+        return net.operations
+
+    def _head(self, net: Recorder, x: Values, outputs: Sequence[str], found: dict[str, Values]) -> None:
+        """The classifier, as far as ``outputs`` need it."""
+        if self.head == "mlp" or "clf1" in outputs:
+            found["clf1"] = _pool(net, x, "avg_ch")
+        if self.head == "mlp":
+            if "clf2" in outputs or "logits" in outputs:
+                hidden = net.linear(found["clf1"], self.layout.hidden)
+                found["clf2"] = net.make(hidden.shape, hidden)
+            if "logits" in outputs:
+                found["logits"] = net.linear(found["clf2"], self.n_classes or 0)
+        elif "logits" in outputs:
+            pooling = self._convolution_head if self.head == "fully_convolutional" else self._attention_head
+            found["logits"] = pooling(net, x, self.n_classes or 0)
+
+    def _convolution_head(self, net: Recorder, x: Values, n_classes: int) -> Values:
+        return _pool(net, net.convolution(x, n_classes), "avg_ch")
+
+    def _attention_head(self, net: Recorder, x: Values, n_classes: int) -> Values:
+        channels, _, frames = x.shape
+        y = net.linear(net.make((frames, channels), x), 2 * self.n_heads * n_classes)
+        shape, pooled = (frames, self.n_heads * n_classes), (self.n_heads * n_classes,)
+        attention = net.make(shape, net.make(shape, y))  # its sigmoid, and then clamped
+        attention = net.make(shape, attention, net.make(pooled, attention))  # over its sum
+        value = net.make(pooled, net.make(shape, attention, y))  # times the values, and that summed up
+        return net.make((n_classes,), net.make(pooled, value), kept=(attention, y))  # weighted and summed up
+
+
+def _block(net: Recorder, x: Values, block: Block, with_squeezed: bool) -> tuple[Values, Values | None]:
+    """An inverted residual and, if asked for, the bottleneck of its squeeze-and-excitation."""
+    y, squeezed = x, None
+    if block.expands:
+        y = net.convolution(y, block.expanded)
+    y = net.convolution(y, block.expanded, block.kernel, block.step, block.dilation, block.expanded, kept=(x,))
+    if block.has_se:
+        squeezed = net.linear(net.make((block.expanded,), y), block.squeeze, kept=(x,))
+        factors = net.linear(net.make(squeezed.shape, squeezed), block.expanded)
+        y = net.make(y.shape, y, net.make(factors.shape, factors), kept=(x, squeezed))
+    y = net.convolution(y, block.outputs, kept=(x, squeezed) if with_squeezed and squeezed is not None else (x,))
+    if block.residual:
+        y = net.add_to(y, x)
+    if not with_squeezed or squeezed is None:
+        return y, None
+    return y, net.make(squeezed.shape, squeezed, kept=(x, y))
+
+
+def _pool(net: Recorder, x: Values, pooling: str) -> Values:
+    """A map pooled by one of POOLINGS."""
+    channels, bands, _ = x.shape
+    shape = (channels * bands,) if pooling.endswith("time") else (channels,)
+    pooled = net.make(shape, x)
+    if pooling in ("avg_ch", "max_ch", "avg_time"):
+        return pooled
+    other = net.make(shape, x)
+    return net.make((2 * channels,) if pooling == "cat_avg_max_ch" else shape, pooled, other)

@@ -137,7 +137,7 @@ def architecture(
     hop_length = hop_ms * _NET_RATE // 1000
     layout = layouts.make_layout(width_mult, strides)
     counted: dict[str, Any] = {"head": head, "n_classes": n_classes, "n_teacher": n_teacher}
-    n_frames = 1 + (_TEN_SECONDS - 1) // hop_length
+    n_frames = layouts.n_frames(_TEN_SECONDS, hop_length)
     return {
         "family": "mobilenetv3",
         # The HEAR tools know no 32000 Hz; callers feed 48000 and it is converted inside, or ask for 32000.
@@ -146,6 +146,7 @@ def architecture(
         "window_ms": 160,
         "net": Component(build_net, net),
         "frontend": Component(build_frontend, {"hop_length": hop_length, "n_mels": n_mels}),
+        "layers": layouts.MobileNetV3Layers(layout, n_mels, hop_length, **counted),
         "vocabulary": MobileNetV3Features(),
         "n_classes": n_classes,
         "n_parameters": layouts.count_parameters(layout, n_mels=n_mels, **counted),

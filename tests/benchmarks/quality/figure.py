@@ -17,7 +17,7 @@ _CROWDED = (3, 0.035)
 
 
 def draw(rows: Sequence[Row], target: Path) -> None:
-    """Draws accuracy against parameters, and against multiply-accumulates for 10 s.
+    """Draws accuracy against parameters, and against multiply-accumulates (MACs) of a scene embedding of 10 s.
 
     Nets that cost nothing are lines; nets whose cost is not known are left out of that panel.
 
@@ -34,7 +34,7 @@ def draw(rows: Sequence[Row], target: Path) -> None:
     figure = require_matplotlib().Figure(figsize=(11, 4.8), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     _panel(left, [(row, row.parameters) for row in rows], "parameters")
-    _panel(right, [(row, row.macs) for row in rows], "multiply-accumulates for 10 s of audio")
+    _panel(right, [(row, row.macs) for row in rows], "MACs of a scene embedding of 10 s")
     left.set_ylabel("balanced accuracy, mean over the tasks")
     image = io.BytesIO()
     figure.savefig(image, format=target.suffix.lower().lstrip("."), dpi=150)

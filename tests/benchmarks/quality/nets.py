@@ -7,7 +7,6 @@ their default rate (16000 Hz for SEA).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
@@ -15,10 +14,10 @@ import numpy as np
 import torch
 
 import hear_edgel3
-from hear_edgel3.extractor.extractor import Extractor, complexity
+from hear_edgel3.extractor.complexity import complexity_of
+from hear_edgel3.extractor.extractor import Extractor
 from hear_edgel3.families.mobilenetv3.frontend import MobileNetV3MelSpectrogram
 from hear_edgel3.families.schema import Configuration
-from hear_edgel3.framing.rules import CentredFraming
 from hear_edgel3.registry.names import find, resolve
 
 BASELINE, RANDOM, BUILT_IN = "mel", "random", "tiny"
@@ -34,7 +33,7 @@ class Net(Protocol):
         name: for the table.
         sample_rate: of the clips it takes, in Hz.
         parameters: trained values.
-        macs: multiply-accumulates to embed 10 s; None if unknown.
+        macs: multiply-accumulates of a scene embedding of 10 s; None if unknown.
     """
 
     name: str
@@ -70,14 +69,14 @@ class Ours:
     Args:
         name: for the table.
         extractor: what embeds.
-        macs: multiply-accumulates to embed 10 s.
+        macs: multiply-accumulates of a scene embedding of 10 s; None if unknown.
     """
 
-    def __init__(self, name: str, extractor: Extractor, macs: int) -> None:
+    def __init__(self, name: str, extractor: Extractor, macs: int | None) -> None:
         self.name = name
         self.sample_rate = extractor.sample_rate
         self.parameters = extractor.configuration.checkpoint.n_parameters
-        self.macs: int | None = macs
+        self.macs = macs
         self._extractor = extractor
 
     def embed(self, clips: np.ndarray) -> np.ndarray:
@@ -86,15 +85,9 @@ class Ours:
         return torch.cat([self._extractor.scene_embeddings(part) for part in parts]).numpy()
 
 
-def scene_macs(configuration: Configuration, seconds: int = 10) -> int:
-    """Multiply-accumulates of the net, without its front end, for the scene embedding of a clip."""
-    row, costs = configuration.checkpoint, complexity.measure(configuration)
-    if row.scene.whole_up_to >= seconds * row.net_sample_rate:
-        assert seconds == 10
-        return costs.macs_features_10s
-    assert row.scene.window is None
-    framing = CentredFraming(configuration.window, row.net_sample_rate, row.scene.hop_ms)
-    return costs.macs_window * framing.count(seconds * row.net_sample_rate, Fraction(seconds))
+def _scene_macs(configuration: Configuration) -> int | None:
+    costs = complexity_of(configuration)
+    return None if costs is None else costs.macs_scene_10s
 
 
 def load(name: str, weights: Path | None) -> Ours:
@@ -105,7 +98,7 @@ def load(name: str, weights: Path | None) -> Ours:
         weights: a folder that may hold them; else they are found as for :func:`hear_edgel3.load`.
     """
     extractor = hear_edgel3.load(name, weights_file(name, weights), _rate(resolve(name)))
-    return Ours(Path(name).name, extractor, scene_macs(extractor.configuration))
+    return Ours(Path(name).name, extractor, _scene_macs(extractor.configuration))
 
 
 def weights_file(name: str, weights: Path | None) -> Path | None:
@@ -120,7 +113,7 @@ def untrained() -> list[Net]:
     Their batch norm statistics are the initial ones: means of zero, variances of one.
     """
     configuration = find(BUILT_IN) or resolve("mn01_as")
-    macs = scene_macs(configuration)
+    macs = _scene_macs(configuration)
     nets: list[Net] = []
     for seed in range(_SEEDS):
         with torch.random.fork_rng(devices=[]):

@@ -19,7 +19,7 @@ class Row:
     Attributes:
         name: of the net.
         parameters: trained values.
-        macs: multiply-accumulates to embed 10 s; None if unknown.
+        macs: multiply-accumulates of a scene embedding of 10 s; None if unknown.
         size: values per embedding.
         accuracy: balanced accuracy by task.
         resampled: (n,) balanced accuracies of resampled tasks by task; the same resamples for all nets.
@@ -75,7 +75,7 @@ def table(rows: Sequence[Row], markdown: bool = False) -> str:
         return ""
     tasks = list(rows[0].accuracy)
     first = rows[0]
-    head = ["net", *tasks, "mean", f"over {first.name}", "parameters", "MACs for 10 s", "size"]
+    head = ["net", *tasks, "mean", f"over {first.name}", "parameters", "MACs of a scene embedding of 10 s", "size"]
     lines = [head]
     for row in rows:
         cells = [_with_interval(row.accuracy[task], row.resampled[task]) for task in tasks]
