@@ -41,13 +41,13 @@ class Description:
     """What made the embeddings of a dataset; equal for all of its files.
 
     Attributes:
-        configuration: name of the configuration.
-        weights_sha256: of its weights file.
-        embedding_version: version of the configuration's numbers.
-        size: values per embedding (D).
-        hop_ms: distance of timestamps in milliseconds; None for scene embeddings.
-        dtype: ``float32`` or ``float16``.
-        package_version: of hear_edgel3.
+        configuration: The name of the configuration.
+        weights_sha256: The SHA-256 of its weights file, as hexadecimal digits.
+        embedding_version: The version of the configuration's numbers.
+        size: How many values an embedding has (D).
+        hop_ms: The distance of timestamps in milliseconds; None for scene embeddings.
+        dtype: The type of the values, ``float32`` or ``float16``.
+        package_version: The version of hear_edgel3.
     """
 
     configuration: str
@@ -87,12 +87,12 @@ class Dataset:
     """A folder of embeddings, to be read.
 
     Args:
-        folder: where ``hear-edgel3 extract`` wrote it.
+        folder: The folder that ``hear-edgel3 extract`` wrote.
 
     Attributes:
-        folder: as given.
-        parts: its Parquet files, sorted by name.
-        description: what made it.
+        folder: The folder that was given.
+        parts: Its Parquet files, sorted by name.
+        description: What made it.
 
     Raises:
         DatasetError: the folder has no such files, or files of different makings.
@@ -141,9 +141,9 @@ class Dataset:
         """The rows in order, some at a time.
 
         Args:
-            columns: which columns; None for all.
-            rows: at most so many at a time.
-            parts: of these files only; None for all.
+            columns: The columns to read; None for all.
+            rows: How many rows there are at most in a batch.
+            parts: The files to read; None for all.
 
         Raises:
             DatasetError: a file is damaged.

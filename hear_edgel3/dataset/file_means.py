@@ -1,4 +1,4 @@
-"""From the rows of a dataset to clips: one vector per file, however many rows the file has."""
+"""From the rows of a dataset to one vector per file: the mean of its embeddings, however many it has."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Clips:
-    """What a dataset says of its audio files.
+class FileMeans:
+    """What a dataset says of its audio files, with the mean embedding of each.
 
     Attributes:
-        files: (n) names, as the ``file`` column has them, in the order in which they first appear.
-        vectors: (n, D) float32: the mean of the file's embeddings.
+        files: The n names, as the ``file`` column has them, in the order in which they first appear.
+        vectors: (n, D) float32, the mean of each file's embeddings.
         rows: (n,) int64, how many embeddings that is the mean of; those that are not finite do not count.
-        seconds: (n,) float64 of audio; NaN where unknown.
-        sample_rates: (n,) int64 in Hz; 0 where unknown.
-        failed: files without an embedding, each with the reason.
+        seconds: (n,) float64, the length of the audio; NaN where it is unknown.
+        sample_rates: (n,) int64, the sample rate in Hz; 0 where it is unknown.
+        failed: The files without an embedding, each with the reason.
     """
 
     files: list[str]
@@ -34,8 +34,10 @@ class Clips:
     failed: list[tuple[str, str]]
 
 
-def read_clips(dataset: Dataset) -> Clips:
-    """Reads a dataset. Memory grows with the number of files, not of rows.
+def read_file_means(dataset: Dataset) -> FileMeans:
+    """Reads a dataset, and takes the mean of each file's embeddings.
+
+    Memory grows with the number of files, not of rows.
 
     Raises:
         DatasetError: it is damaged.
@@ -87,14 +89,14 @@ class _Sums:
                 setattr(self, field, np.concatenate([held, np.zeros_like(held)]))
         return number
 
-    def means(self, failed: list[tuple[str, str]]) -> Clips:
-        """The clips; those with no embedding that is finite (16-bit floats overflow) are counted as failed."""
+    def means(self, failed: list[tuple[str, str]]) -> FileMeans:
+        """The means; files with no embedding that is finite (16-bit floats overflow) are counted as failed."""
         n = len(self._numbers)
         known = self._rows[:n] > 0
         files = list(self._numbers)
         unusable = [(files[i], "its embedding is not finite") for i in np.flatnonzero(~known)]
         rows = self._rows[:n][known]
-        return Clips(
+        return FileMeans(
             [files[i] for i in np.flatnonzero(known)],
             (self._sums[:n][known] / rows[:, None]).astype(np.float32),
             rows,

@@ -7,30 +7,30 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hear_edgel3.dataset.dataset import Dataset
-from hear_edgel3.dataset.file_means import read_clips
+from hear_edgel3.dataset.file_means import read_file_means
 from hear_edgel3.disk.atomic import check_writable
 from hear_edgel3.errors import DatasetError
-from hear_edgel3.explore.contents import Map, contents
+from hear_edgel3.explore.contents import ClipMap, page_contents
 from hear_edgel3.explore.page import write_page
 from hear_edgel3.explore.projection import project, require_umap
 from hear_edgel3.explore.survey import Survey
 from hear_edgel3.explore.tags import tag_source
 from hear_edgel3.registry.names import BUILT_IN
 from hear_edgel3.search.neighbours import nearest
-from hear_edgel3.search.space import Space
+from hear_edgel3.search.whitening import Whitening
 
 _NEIGHBOURS = 8
 
 
 @dataclass(frozen=True)
-class Built:
+class PageSummary:
     """What became of a page.
 
     Attributes:
-        n_clips: clips on the map.
-        projection: how they were laid out: ``pca`` or ``umap``.
-        n_failed: files of the dataset that have no embedding.
-        notes: clips of which something is missing, by name: the sound, the spectrogram, or the tags.
+        n_clips: How many clips are on the map.
+        projection: How they were laid out, ``pca`` or ``umap``.
+        n_failed: How many files of the dataset have no embedding.
+        notes: What is missing of a clip, by its name: the sound, the spectrogram, or the tags.
     """
 
     n_clips: int
@@ -51,7 +51,7 @@ def explore(
     audio: str | os.PathLike[str] | None = None,
     embed_audio: bool = False,
     quiet: bool = True,
-) -> Built:
+) -> PageSummary:
     """Makes a page of a dataset of embeddings: a map of its clips to look at and to listen to.
 
     Args:
@@ -83,22 +83,22 @@ def explore(
         require_umap()
     dataset = Dataset(folder)
     source = tag_source(tagger, dataset.description, BUILT_IN) if tags else None
-    clips = read_clips(dataset)
-    if not clips.files:
+    means = read_file_means(dataset)
+    if not means.files:
         raise DatasetError(
-            f"{dataset.folder} has no embeddings to show: {len(clips.failed)} files failed"
-            + (f", the first with: {clips.failed[0][1]}" if clips.failed else "")
+            f"{dataset.folder} has no embeddings to show: {len(means.failed)} files failed"
+            + (f", the first with: {means.failed[0][1]}" if means.failed else "")
         )
-    places, method = project(clips.vectors, projection, seed)
-    alike = Space.fit([clips.vectors], dataset.description.size, len(clips.files)).place(clips.vectors)
-    around = Map(places, method, *nearest(alike, _NEIGHBOURS))
+    places, method = project(means.vectors, projection, seed)
+    whitened = Whitening.fit([means.vectors], dataset.description.size, len(means.files)).apply(means.vectors)
+    clip_map = ClipMap(places, method, *nearest(whitened, _NEIGHBOURS))
     name = title or dataset.folder.resolve().name or "embeddings"
-    survey = Survey(clips, page, audio, source, embed_audio, quiet)
+    survey = Survey(means, page, audio, source, embed_audio, quiet)
     write_page(
         page,
         name,
         survey.blocks(),
-        lambda: contents(name, dataset.description, clips, around, survey, source, embed_audio),
+        lambda: page_contents(name, dataset.description, means, clip_map, survey, source, embed_audio),
     )
-    notes = {clips.files[i]: note for i, note in survey.notes.items()}
-    return Built(len(clips.files), method, len(clips.failed), notes)
+    notes = {means.files[i]: note for i, note in survey.notes.items()}
+    return PageSummary(len(means.files), method, len(means.failed), notes)

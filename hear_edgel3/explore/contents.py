@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hear_edgel3.dataset.dataset import Description
-from hear_edgel3.dataset.file_means import Clips
+from hear_edgel3.dataset.file_means import FileMeans
 from hear_edgel3.explore import spectrograms
 from hear_edgel3.explore.folders import below, common_folder
 from hear_edgel3.explore.survey import Survey
@@ -20,14 +20,14 @@ _FAILED_SHOWN = 1000  # of files without an embedding; all are counted
 
 
 @dataclass(frozen=True)
-class Map:
+class ClipMap:
     """Where the clips lie, and what lies near them.
 
     Attributes:
-        places: (n, 2) float32 in [-1, 1].
-        projection: how they were found.
-        neighbours: (n, k) int64 clips, the nearest first; -1 where there are no more.
-        similarities: (n, k) float32 cosines.
+        places: (n, 2) float32 in [-1, 1], where each clip lies.
+        projection: How the places were found, ``pca`` or ``umap``.
+        neighbours: (n, k) int64, the numbers of the nearest clips, the nearest first; -1 where there are no more.
+        similarities: (n, k) float32, the cosines of the neighbours.
     """
 
     places: np.ndarray
@@ -36,22 +36,28 @@ class Map:
     similarities: np.ndarray
 
 
-def contents(
-    title: str, description: Description, clips: Clips, around: Map, survey: Survey, tags: TagSource | None, embed: bool
+def page_contents(
+    title: str,
+    description: Description,
+    means: FileMeans,
+    clip_map: ClipMap,
+    survey: Survey,
+    tags: TagSource | None,
+    embed: bool,
 ) -> dict[str, Any]:
     """Everything but spectrograms and sounds, after the survey.
 
     Args:
-        title: what the page calls the dataset.
-        description: what made the embeddings.
-        clips: the clips.
-        around: the map.
-        survey: what was found in the audio files.
-        tags: who said what is heard; None if nobody was asked.
-        embed: whether previews of the sounds are in the page.
+        title: What the page calls the dataset.
+        description: What made the embeddings.
+        means: The clips, with their embeddings.
+        clip_map: Where they lie on the map.
+        survey: What was found in the audio files.
+        tags: Who said what is heard; None if nobody was asked.
+        embed: Whether previews of the sounds are in the page.
     """
-    root = common_folder(clips.files)
-    folders = [below(root, file) for file in clips.files]
+    root = common_folder(means.files)
+    folders = [below(root, file) for file in means.files]
     known = {folder: i for i, folder in enumerate(sorted(set(folders)))}
     classes, used = _only_used(survey.classes)
     return {
@@ -60,20 +66,20 @@ def contents(
         "size": description.size,
         "hop_ms": description.hop_ms,
         "version": description.package_version,
-        "projection": around.projection,
+        "projection": clip_map.projection,
         "root": root,
-        "names": [os.path.basename(file) for file in clips.files],
+        "names": [os.path.basename(file) for file in means.files],
         "folders": list(known),
         "folder_of": _table([known[folder] for folder in folders], "<u4"),
         "links": survey.links,
         "embedded_seconds": spectrograms.SECONDS if embed else None,
-        "rows": _table(clips.rows, "<u4"),
-        "seconds": _table(clips.seconds, "<f4"),
-        "sample_rates": _table(clips.sample_rates, "<u4"),
-        "places": _table(around.places, "<f4"),
-        "n_neighbours": around.neighbours.shape[1],
-        "neighbours": _table(around.neighbours, "<i4"),
-        "similarities": _table(around.similarities, "<f4"),
+        "rows": _table(means.rows, "<u4"),
+        "seconds": _table(means.seconds, "<f4"),
+        "sample_rates": _table(means.sample_rates, "<u4"),
+        "places": _table(clip_map.places, "<f4"),
+        "n_neighbours": clip_map.neighbours.shape[1],
+        "neighbours": _table(clip_map.neighbours, "<i4"),
+        "similarities": _table(clip_map.similarities, "<f4"),
         "tagged_by": None if tags is None else tags.name,
         "labels": [] if tags is None else [tags.labels[i] for i in used],
         "n_tags": TOP,
@@ -89,8 +95,8 @@ def contents(
         },
         "unseen": survey.unseen,
         "notes": survey.notes,
-        "failed": clips.failed[:_FAILED_SHOWN],
-        "n_failed": len(clips.failed),
+        "failed": means.failed[:_FAILED_SHOWN],
+        "n_failed": len(means.failed),
     }
 
 

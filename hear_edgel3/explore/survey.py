@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from hear_edgel3.audio.file import AudioFile
-from hear_edgel3.dataset.file_means import Clips
+from hear_edgel3.dataset.file_means import FileMeans
 from hear_edgel3.errors import HearEdgeL3Error
 from hear_edgel3.explore import sounds, spectrograms
 from hear_edgel3.explore.tags import TOP, TagSource
@@ -23,41 +23,41 @@ class Survey:
     """What is found in the audio files of a dataset. It is complete once :meth:`blocks` has been gone through.
 
     Args:
-        clips: the dataset.
-        page: where the page will be; links are as seen from there.
-        audio: the folder that relative file names are relative to; None for the current one.
-        tags: who says what is heard; None for no tags.
-        embed: put a preview of each clip's sound into the page.
-        quiet: show no progress.
+        means: The clips of the dataset.
+        page: Where the page will be; links are as seen from there.
+        audio: The folder that relative file names are relative to; None for the current one.
+        tags: Who says what is heard; None for no tags.
+        embed: Whether to put a preview of each clip's sound into the page.
+        quiet: Whether to show no progress.
 
     Attributes:
-        links: (n) addresses of the sounds; None where there is none, or where it is inside the page.
-        notes: what is to be said of a clip: why it has no spectrogram, sound or tags.
-        unseen: clips without a spectrogram.
+        links: The address of each clip's sound; None where there is none, or where it is inside the page.
+        notes: Why a clip has no spectrogram, sound or tags, by its number.
+        unseen: The numbers of the clips without a spectrogram.
         classes: (n, TOP) int32, the most probable classes of each clip; -1 where unknown.
-        probabilities: (n, TOP) float32 of them.
+        probabilities: (n, TOP) float32, the probabilities of these classes.
     """
 
     def __init__(
         self,
-        clips: Clips,
+        means: FileMeans,
         page: Path,
         audio: str | os.PathLike[str] | None = None,
         tags: TagSource | None = None,
         embed: bool = False,
         quiet: bool = False,
     ) -> None:
-        self._clips = clips
+        self._means = means
         self._page = page
         self._audio = audio
         self._tags = tags
         self._embed = embed
         self._quiet = quiet
-        self.links: list[str | None] = [None] * len(clips.files)
+        self.links: list[str | None] = [None] * len(means.files)
         self.notes: dict[int, str] = {}
         self.unseen: list[int] = []
-        self.classes = np.full((len(clips.files), TOP), -1, np.int32)
-        self.probabilities = np.zeros((len(clips.files), TOP), np.float32)
+        self.classes = np.full((len(means.files), TOP), -1, np.int32)
+        self.probabilities = np.zeros((len(means.files), TOP), np.float32)
 
     def blocks(self) -> Iterator[tuple[str, str]]:
         """Names and contents of what goes into the page as text: ``spectrograms-3``, and ``sound-17`` of clip 17.
@@ -67,8 +67,8 @@ class Survey:
         waiting: list[np.ndarray] = []
         n_blocks = 0
         for i in self._with_progress():
-            path = sounds.audio_path(self._clips.files[i], self._audio)
-            samples = self._look(i, path)
+            path = sounds.audio_path(self._means.files[i], self._audio)
+            samples = self._read_beginning(i, path)
             if samples is None:
                 waiting.append(np.zeros((spectrograms.BANDS, spectrograms.FRAMES), np.uint8))
             else:
@@ -77,12 +77,12 @@ class Survey:
                     yield f"sound-{i}", sounds.preview(samples)
             if self._tags is not None and (samples is not None or not self._tags.listens):
                 self._tag(i, path, self._tags)
-            if len(waiting) == spectrograms.PER_BLOCK or i == len(self._clips.files) - 1:
+            if len(waiting) == spectrograms.PER_BLOCK or i == len(self._means.files) - 1:
                 yield f"spectrograms-{n_blocks}", spectrograms.pack(waiting)
                 n_blocks += 1
                 waiting.clear()
 
-    def _look(self, i: int, path: Path) -> torch.Tensor | None:
+    def _read_beginning(self, i: int, path: Path) -> torch.Tensor | None:
         """(n,) samples of the clip's beginning, at the spectrograms' rate; None if it cannot be read."""
         try:
             with AudioFile(path) as file:
@@ -103,7 +103,7 @@ class Survey:
 
     def _tag(self, i: int, path: Path, source: TagSource) -> None:
         try:
-            tags = source.of_clip(path, self._clips.vectors[i])
+            tags = source.of_clip(path, self._means.vectors[i])
         except _FAILURES as error:
             self._note(i, f"No tags: {error}")
             return
@@ -116,6 +116,6 @@ class Survey:
         from tqdm import tqdm
 
         progress: Iterable[int] = tqdm(
-            range(len(self._clips.files)), unit="clip", file=sys.stderr, dynamic_ncols=True, disable=self._quiet
+            range(len(self._means.files)), unit="clip", file=sys.stderr, dynamic_ncols=True, disable=self._quiet
         )
         return progress

@@ -35,10 +35,10 @@ class TagSource:
     """Who says what is heard.
 
     Attributes:
-        name: of the configuration.
-        labels: names of its classes.
-        listens: whether the clip's file is read for it.
-        of_clip: from a clip's file and its embedding to its tags. Raises what :meth:`Tagger.tag_file` raises.
+        name: The name of the configuration.
+        labels: The names of its classes.
+        listens: Whether the clip's file is read for it.
+        of_clip: Makes tags of a clip's file and its embedding. It raises what :meth:`Tagger.tag_file` raises.
     """
 
     name: str

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from hear_edgel3.dataset.dataset import Dataset
-from hear_edgel3.dataset.file_means import read_clips
+from hear_edgel3.dataset.file_means import read_file_means
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.search import hnsw
 from hear_edgel3.search.neighbours import blocks, nearest
-from hear_edgel3.search.space import Space
+from hear_edgel3.search.whitening import Whitening
 
 # What `python -m tests.benchmarks.same_sounds` suggests.
 THRESHOLD = 0.95
@@ -28,8 +28,8 @@ class DuplicateGroup:
     """Files that sound the same, each like at least one other of them.
 
     Attributes:
-        files: as the dataset names them, in its order.
-        similarity: the least, over the files, of the similarity to the one most alike.
+        files: Their names, as the dataset has them, in its order.
+        similarity: For each file there is a similarity to the one most like it; this is the least of these.
     """
 
     files: tuple[str, ...]
@@ -46,7 +46,7 @@ def find_duplicates(
 
     Args:
         folder: what ``hear-edgel3 extract`` wrote.
-        threshold: least similarity, above 0 and at most 1, see :mod:`hear_edgel3.search.space`.
+        threshold: least similarity, above 0 and at most 1, see :mod:`hear_edgel3.search.whitening`.
         exact: True to compare all pairs, False to go by an approximate index; None for whichever is faster, as far as
             it is installed.
         threads: of the index, 0 for all cores.
@@ -61,28 +61,28 @@ def find_duplicates(
     """
     if not 0 < threshold <= 1:
         raise InvalidOption(f"threshold must be above 0 and at most 1, got {threshold}")
-    clips = read_clips(Dataset(folder))
-    files, vectors = clips.files, clips.vectors
-    placed = Space.fit([vectors], vectors.shape[1], len(vectors)).place(vectors)
-    joined = _Joined(len(files))
-    first = joined.equal(vectors)
+    means = read_file_means(Dataset(folder))
+    files, vectors = means.files, means.vectors
+    whitened = Whitening.fit([vectors], vectors.shape[1], len(vectors)).apply(vectors)
+    groups = _Groups(len(files))
+    first = groups.join_equal(vectors)
     if exact is None:
         exact = len(first) <= _EXACT_FILES or not hnsw.installed()
-    rows = placed[first]
+    rows = whitened[first]
     pairs = _all_pairs(rows, threshold) if exact else _near_pairs(rows, threshold, threads)
     for one, other, similarities in pairs:
-        joined.join(first[one], first[other], similarities)
-    return [DuplicateGroup(tuple(files[i] for i in members), similarity) for members, similarity in joined.groups()]
+        groups.join(first[one], first[other], similarities)
+    return [DuplicateGroup(tuple(files[i] for i in members), similarity) for members, similarity in groups.members()]
 
 
-class _Joined:
+class _Groups:
     """Which of n files are joined, by union-find."""
 
     def __init__(self, n: int) -> None:
         self._parent = list(range(n))
         self._best = np.full(n, -np.inf)
 
-    def equal(self, vectors: np.ndarray) -> np.ndarray:
+    def join_equal(self, vectors: np.ndarray) -> np.ndarray:
         """Joins rows that are equal; returns the first of each kind."""
         first: dict[bytes, int] = {}
         for i, vector in enumerate(vectors):
@@ -99,7 +99,7 @@ class _Joined:
             a, b = self._root(i), self._root(j)
             self._parent[max(a, b)] = min(a, b)
 
-    def groups(self) -> list[tuple[list[int], float]]:
+    def members(self) -> list[tuple[list[int], float]]:
         """Members of each group of two or more, and the least of their best similarities."""
         members: dict[int, list[int]] = {}
         for i in np.flatnonzero(np.isfinite(self._best)).tolist():

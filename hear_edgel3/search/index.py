@@ -23,11 +23,11 @@ from hear_edgel3.disk.atomic import atomic_write
 from hear_edgel3.errors import DatasetError, OutputError
 from hear_edgel3.search import hnsw
 from hear_edgel3.search.rows import Rows
-from hear_edgel3.search.space import Space
+from hear_edgel3.search.whitening import Whitening
 
 FILE = "_index.usearch"
 _FORMAT = 1
-# An index grows in the space of its first rows; when there are more than so many times as many, it is built anew.
+# An index grows in the whitening of its first rows; when there are more than so many times as many, it is built anew.
 _MOST_GROWTH = 2.0
 
 
@@ -36,9 +36,9 @@ class IndexInfo:
     """What an index was made from.
 
     Attributes:
-        description: of the dataset.
-        fitted_rows: rows the dataset had when the space was fitted.
-        parts: name, fingerprint and number of rows of each part, in the order in which they came in.
+        description: What made the embeddings of the dataset.
+        fitted_rows: How many rows the dataset had when the whitening was fitted.
+        parts: The name, fingerprint and number of rows of each part, in the order in which they were added.
     """
 
     description: Description
@@ -51,14 +51,14 @@ class StoredIndex:
     """An index that fits its dataset, or did before the dataset grew.
 
     Attributes:
-        info: what it was made from.
-        space: in which its vectors are.
-        added: parts of the dataset that it does not have.
+        info: What it was made from.
+        whitening: What was applied to its vectors.
+        missing_parts: The parts of the dataset that it does not have yet.
     """
 
     info: IndexInfo
-    space: Space
-    added: list[Path]
+    whitening: Whitening
+    missing_parts: list[Path]
     _index: Any
     _rows: Rows
 
@@ -70,7 +70,7 @@ class StoredIndex:
         """The nearest rows, nearly always the true ones.
 
         Args:
-            vectors: (q, D) float32 in the index's space.
+            vectors: (q, D) float32, whitened as the index's are.
             k: how many, at least 1.
 
         Returns:
@@ -102,10 +102,10 @@ def build_index(
     Memory holds the index, 2 bytes per value and about 150 per embedding, and some batches of embeddings.
 
     Args:
-        rows: of the dataset.
-        threads: 0 for all cores.
-        anew: build it from nothing, whatever there is.
-        progress: called with the number of embeddings added, after each batch.
+        rows: The rows of the dataset.
+        threads: How many threads add embeddings; 0 for all cores.
+        anew: Whether to build it from nothing, whatever there is.
+        progress: Is called after each batch with the number of embeddings added.
 
     Returns:
         The index as it is stored now.
@@ -118,27 +118,27 @@ def build_index(
     old = None if anew else _to_extend(rows)
     if old is None:
         old = _empty(rows)
-    if not old.added:
+    if not old.missing_parts:
         return old
     known = list(old.info.parts)
-    for part in old.added:
+    for part in old.missing_parts:
         entry = (part.name, fingerprint(part), rows.lengths[part.name])
         shift = int(_starts([*known, entry])[-1]) - rows.starts[part.name]
         for numbers, vectors in rows.vectors([part]):
-            old._index.add(numbers + shift, old.space.place(vectors), threads=threads)
+            old._index.add(numbers + shift, old.whitening.apply(vectors), threads=threads)
             if progress is not None:
                 progress(len(numbers))
         known.append(entry)
-    made = StoredIndex(replace(old.info, parts=tuple(known)), old.space, [], old._index, rows)
+    made = StoredIndex(replace(old.info, parts=tuple(known)), old.whitening, [], old._index, rows)
     if len(made) == 0:
         raise DatasetError(f"{rows.dataset.folder} has no embeddings to be indexed: its files all failed")
     _save(made, _path(rows.dataset))
     return made
 
 
-def fit_space(rows: Rows) -> Space:
-    """The space of all rows of a dataset."""
-    return Space.fit((vectors for _, vectors in rows.vectors()), rows.dataset.description.size, len(rows))
+def fit_whitening(rows: Rows) -> Whitening:
+    """The whitening of all rows of a dataset."""
+    return Whitening.fit((vectors for _, vectors in rows.vectors()), rows.dataset.description.size, len(rows))
 
 
 def fingerprint(part: Path) -> str:
@@ -170,7 +170,9 @@ def _starts(parts: Sequence[tuple[str, str, int]]) -> np.ndarray:
 def _empty(rows: Rows) -> StoredIndex:
     description = rows.dataset.description
     index = hnsw.new(description.size, half=True)
-    return StoredIndex(IndexInfo(description, len(rows), ()), fit_space(rows), list(rows.dataset.parts), index, rows)
+    return StoredIndex(
+        IndexInfo(description, len(rows), ()), fit_whitening(rows), list(rows.dataset.parts), index, rows
+    )
 
 
 def _to_extend(rows: Rows) -> StoredIndex | None:
@@ -189,7 +191,7 @@ def _open(rows: Rows, read: Callable[[Any, str], None]) -> StoredIndex | None:
     if not path.exists():
         return None
     try:
-        info, space = _read_info(path)
+        info, whitening = _read_info(path)
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise DatasetError(f"the index {path} is damaged or of another version ({error})") from error
     if info.description != rows.dataset.description:
@@ -204,10 +206,10 @@ def _open(rows: Rows, read: Callable[[Any, str], None]) -> StoredIndex | None:
         read(index, str(path))
     except RuntimeError as error:
         raise DatasetError(f"the index {path} is damaged ({error})") from error
-    return StoredIndex(info, space, list(present.values()), index, rows)
+    return StoredIndex(info, whitening, list(present.values()), index, rows)
 
 
-def _read_info(path: Path) -> tuple[IndexInfo, Space]:
+def _read_info(path: Path) -> tuple[IndexInfo, Whitening]:
     with zipfile.ZipFile(path) as archive:
         about = json.loads(archive.read("made_from.json"))
         if about["format"] != _FORMAT:
@@ -218,7 +220,7 @@ def _read_info(path: Path) -> tuple[IndexInfo, Space]:
         }
     parts = tuple((str(name), str(found), int(n)) for name, found, n in about["parts"])
     info = IndexInfo(Description(**about["description"]), int(about["fitted_rows"]), parts)
-    return info, Space(arrays["centre"], arrays["axes"], int(about["space_rows"]))
+    return info, Whitening(arrays["centre"], arrays["axes"], int(about["space_rows"]))
 
 
 def _save(made: StoredIndex, path: Path) -> None:
@@ -227,7 +229,7 @@ def _save(made: StoredIndex, path: Path) -> None:
         "description": asdict(made.info.description),
         "parts": made.info.parts,
         "fitted_rows": made.info.fitted_rows,
-        "space_rows": made.space.rows,
+        "space_rows": made.whitening.rows,
     }
     with atomic_write(path) as file:
         try:
@@ -237,6 +239,6 @@ def _save(made: StoredIndex, path: Path) -> None:
         file.seek(0, io.SEEK_END)
         with zipfile.ZipFile(file, "w") as archive:
             archive.writestr("made_from.json", json.dumps(about, sort_keys=True))
-            for name, array in (("centre", made.space.centre), ("axes", made.space.axes)):
+            for name, array in (("centre", made.whitening.centre), ("axes", made.whitening.axes)):
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
                     np.lib.format.write_array(entry, array, allow_pickle=False)

@@ -35,7 +35,7 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 def nearest(vectors: np.ndarray, k: int, exact: bool | None = None, threads: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """The nearest others of every row, by cosine similarity.
 
-    The plain cosine of embeddings tells little: put them into their :class:`~hear_edgel3.search.space.Space` first.
+    The plain cosine of embeddings tells little: apply a :class:`~hear_edgel3.search.whitening.Whitening` first.
 
     Args:
         vectors: (n, D) floating point.

@@ -16,12 +16,12 @@ _VALUES_AT_ONCE = 1 << 24  # 64 MiB
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where in the audio an embedding is from.
+class Moment:
+    """What an embedding is of: a file, and a time in it.
 
     Attributes:
-        file: as the dataset names it.
-        timestamp_ms: middle of its window, or None for an embedding of a whole file.
+        file: The file's name, as the dataset has it.
+        timestamp_ms: The middle of its window in milliseconds, or None for an embedding of a whole file.
     """
 
     file: str
@@ -32,12 +32,12 @@ class Rows:
     """Access to a dataset's rows, some at a time.
 
     Args:
-        dataset: whose.
+        dataset: The dataset to read.
 
     Attributes:
-        dataset: as given.
-        starts: by the name of each part the number of its first row.
-        lengths: by the name of each part how many rows it has, those of errors included.
+        dataset: The dataset that was given.
+        starts: The number of the first row of each part, by the name of the part.
+        lengths: How many rows each part has, those of errors included, by the name of the part.
     """
 
     def __init__(self, dataset: Dataset) -> None:
@@ -95,19 +95,19 @@ class Rows:
             raise DatasetError(f"row {number} of {self.dataset.folder} has no embedding: its file failed")
         return np.asarray(value.values.to_numpy(zero_copy_only=False))
 
-    def places(self, numbers: np.ndarray) -> list[Place]:
+    def moments(self, numbers: np.ndarray) -> list[Moment]:
         """The files and timestamps of rows.
 
         Args:
             numbers: (n,) int64.
         """
-        found: dict[int, Place] = {}
+        found: dict[int, Moment] = {}
         groups = self._groups_of(numbers)
         for group in np.unique(groups):
             files, timestamps = self._read(int(group), ["file", "timestamp_ms"])
             for number in numbers[groups == group].tolist():
                 row = number - int(self._group_starts[group])
-                found[number] = Place(files[row].as_py(), timestamps[row].as_py())
+                found[number] = Moment(files[row].as_py(), timestamps[row].as_py())
         return [found[number] for number in numbers.tolist()]
 
     def mean_of_file(self, file: str) -> np.ndarray:

@@ -9,23 +9,23 @@ import numpy as np
 
 from hear_edgel3.search.neighbours import blocks, top
 from hear_edgel3.search.rows import Rows
-from hear_edgel3.search.space import Space
+from hear_edgel3.search.whitening import Whitening
 
 _KEPT_VALUES = 1 << 28  # 1 GiB; datasets with more are read again for every search
 
 
 class Scan:
-    """All rows of some parts of a dataset, in its space.
+    """All rows of some parts of a dataset, whitened.
 
     Args:
-        rows: of the dataset.
-        space: in which they are compared.
-        parts: which parts; None for all.
+        rows: The rows of the dataset.
+        whitening: What is applied to them before they are compared.
+        parts: The parts to search in; None for all.
     """
 
-    def __init__(self, rows: Rows, space: Space, parts: Sequence[Path] | None = None) -> None:
+    def __init__(self, rows: Rows, whitening: Whitening, parts: Sequence[Path] | None = None) -> None:
         self._rows = rows
-        self._space = space
+        self._whitening = whitening
         self._parts = parts
         self._kept: list[tuple[np.ndarray, np.ndarray]] | None = None
 
@@ -33,7 +33,7 @@ class Scan:
         """The nearest rows.
 
         Args:
-            vectors: (q, D) float32 in the space.
+            vectors: (q, D) float32, whitened.
             k: how many, at least 1.
 
         Returns:
@@ -59,13 +59,13 @@ class Scan:
         kept: list[tuple[np.ndarray, np.ndarray]] = []
         values = 0
         for numbers, vectors in self._rows.vectors(self._parts):
-            placed = self._space.place(vectors)
-            values += placed.size
+            whitened = self._whitening.apply(vectors)
+            values += whitened.size
             if values <= _KEPT_VALUES:
-                kept.append((numbers, placed))
+                kept.append((numbers, whitened))
             else:
                 kept.clear()
-            yield numbers, placed
+            yield numbers, whitened
         if values <= _KEPT_VALUES:
             self._kept = kept
 

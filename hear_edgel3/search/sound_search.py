@@ -12,14 +12,14 @@ import numpy as np
 from hear_edgel3.dataset.dataset import Dataset
 from hear_edgel3.disk.paths import path_of_text, text_of_path
 from hear_edgel3.errors import DatasetError, InvalidOption, MissingExtra
-from hear_edgel3.search.index import StoredIndex, fit_space, open_index
+from hear_edgel3.search.index import StoredIndex, fit_whitening, open_index
 from hear_edgel3.search.query import QueryEmbedder
 from hear_edgel3.search.rows import Rows
 from hear_edgel3.search.scan import Scan, merged
 
 # Up to so many embeddings a search is fast without an index.
 FEW_ROWS = 100_000
-_MORE = 16  # candidates per match that is wanted, at first, where several may be of one file
+_CANDIDATES = 16  # candidates per match that is wanted, at first, where several may be of one file
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class Match:
     """A sound that was found.
 
     Attributes:
-        similarity: in [-1, 1]: the cosine in the dataset's space, see :mod:`hear_edgel3.search.space`.
-        file: as the dataset names it.
-        timestamp_ms: the moment in it, or None in a dataset of scene embeddings.
-        row: number of its row in the dataset.
+        similarity: The cosine in [-1, 1] after whitening, see :mod:`hear_edgel3.search.whitening`.
+        file: The file's name, as the dataset has it.
+        timestamp_ms: The moment in it, or None in a dataset of scene embeddings.
+        row: The number of its row in the dataset.
     """
 
     similarity: float
@@ -49,9 +49,9 @@ class SoundSearch:
         exact: leave the index alone.
 
     Attributes:
-        dataset: the dataset.
-        indexed: whether there is an index that is used.
-        note: what the user should know about the index, or None.
+        dataset: The dataset that is searched.
+        indexed: Whether there is an index that is used.
+        note: What the user should know about the index, or None.
 
     Raises:
         DatasetError: the folder is no dataset, is damaged, or has no embeddings.
@@ -71,11 +71,11 @@ class SoundSearch:
         self._embedder: QueryEmbedder | None = None
         self._rows = Rows(self.dataset)
         self._index = None if exact else self._usable_index()
-        space = fit_space(self._rows) if self._index is None else self._index.space
-        if space.rows == 0:
+        whitening = fit_whitening(self._rows) if self._index is None else self._index.whitening
+        if whitening.rows == 0:
             raise DatasetError(f"{self.dataset.folder} has no embeddings: its files all failed")
-        self._space = space
-        self._scan = Scan(self._rows, space, None if self._index is None else self._index.added)
+        self._whitening = whitening
+        self._scan = Scan(self._rows, whitening, None if self._index is None else self._index.missing_parts)
         self.indexed = self._index is not None
 
     def _usable_index(self) -> StoredIndex | None:
@@ -87,7 +87,7 @@ class SoundSearch:
             if isinstance(error, DatasetError):
                 self.note += f"; `hear-edgel3 index {folder}` builds it anew"
             return None
-        if index is not None and index.added:
+        if index is not None and index.missing_parts:
             more = len(self._rows) - sum(n for _, _, n in index.info.parts)
             self.note = f"{more} rows are not in the index yet; `hear-edgel3 index {folder}` adds them"
         elif index is None and len(self._rows) > FEW_ROWS:
@@ -195,24 +195,24 @@ class SoundSearch:
                 f"a query must be an embedding of {size} finite floats, a path, or a clip with its sample_rate; got "
                 f"{vector.dtype} of shape {vector.shape}"
             )
-        placed = self._space.place(vector[None])
+        whitened = self._whitening.apply(vector[None])
         several = self.dataset.description.hop_ms is not None and not all_moments
-        wanted = min(len(self._rows), (top + 1) * (_MORE if several else 1) + len(without))
+        wanted = min(len(self._rows), (top + 1) * (_CANDIDATES if several else 1) + len(without))
         while True:
-            numbers, similarities = self._near(placed, wanted)
+            numbers, similarities = self._near(whitened, wanted)
             there = numbers >= 0
-            matches = self._told_apart(numbers[there], similarities[there], several, without, own_row)
+            matches = self._wanted_matches(numbers[there], similarities[there], several, without, own_row)
             if len(matches) >= top or not there.all() or wanted >= len(self._rows):
                 return matches[:top]
             wanted = min(len(self._rows), 8 * wanted)
 
-    def _near(self, placed: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        found = self._scan.search(placed, k)
+    def _near(self, whitened: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        found = self._scan.search(whitened, k)
         if self._index is not None:
-            found = merged(self._index.search(placed, k), found, k)
+            found = merged(self._index.search(whitened, k), found, k)
         return found[0][0], found[1][0]
 
-    def _told_apart(
+    def _wanted_matches(
         self,
         numbers: np.ndarray,
         similarities: np.ndarray,
@@ -224,15 +224,15 @@ class SoundSearch:
         left_out = {_identity(path) for path in without}
         seen: set[str] = set()
         matches = []
-        for number, similarity, place in zip(
-            numbers.tolist(), similarities.tolist(), self._rows.places(numbers), strict=True
+        for number, similarity, moment in zip(
+            numbers.tolist(), similarities.tolist(), self._rows.moments(numbers), strict=True
         ):
-            if number == own_row or (several and place.file in seen):
+            if number == own_row or (several and moment.file in seen):
                 continue
-            seen.add(place.file)
-            if left_out and _identity(path_of_text(place.file)) in left_out:
+            seen.add(moment.file)
+            if left_out and _identity(path_of_text(moment.file)) in left_out:
                 continue
-            matches.append(Match(similarity, place.file, place.timestamp_ms, number))
+            matches.append(Match(similarity, moment.file, moment.timestamp_ms, number))
         return matches
 
 

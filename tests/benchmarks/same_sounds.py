@@ -28,7 +28,7 @@ from hear_edgel3.extractor.extractor import Extractor
 from hear_edgel3.extractor.framings import scene_framing
 from hear_edgel3.extractor.window_net import embed_blocks, mean_embedding
 from hear_edgel3.search.neighbours import unit
-from hear_edgel3.search.space import Space
+from hear_edgel3.search.whitening import Whitening
 
 _SECONDS = 15
 _PER_FOLDER = (8, 24)
@@ -113,9 +113,9 @@ def embed(extractor: Extractor, root: Path, n_clips: int, n_copies: int) -> Embe
 def report(name: str, embedded: Embedded) -> None:
     """Prints the table of one net."""
     clips, folders = embedded.clips, embedded.folders
-    space = Space.fit([clips], clips.shape[1], len(clips))
+    whitening = Whitening.fit([clips], clips.shape[1], len(clips))
     mean = clips.mean(axis=0)
-    kinds = {"plain": unit, "centred": lambda vectors: unit(vectors - mean), "the search's": space.place}
+    kinds = {"plain": unit, "centred": lambda vectors: unit(vectors - mean), "the search's": whitening.apply}
     print(f"\n{name}, {len(clips)} clips:\n")
     print("| cosine | precision@10 | alike by chance |", " | ".join(embedded.copies), "|")
     print("|---|---|---|" + "---|" * len(embedded.copies))

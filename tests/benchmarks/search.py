@@ -88,8 +88,8 @@ def main() -> None:
         built = time.process_time() - begun
         megabytes = (folder / FILE).stat().st_size / 1e6
         print(f"{arguments.rows} embeddings of {arguments.size} values: built in {built:.0f} s, {megabytes:.0f} MB")
-        queries = index.space.place(sounds.draw(arguments.queries))
-        scan = Scan(rows, index.space)
+        queries = index.whitening.apply(sounds.draw(arguments.queries))
+        scan = Scan(rows, index.whitening)
         scan.search(queries[:1], _TOP)  # reads the dataset
         rates, answers = {}, {}
         for kind, searched in (("exact", scan), ("index", index)):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hear_edgel3.dataset.dataset import Dataset
-from hear_edgel3.dataset.file_means import read_clips
+from hear_edgel3.dataset.file_means import read_file_means
 from hear_edgel3.errors import DatasetError, InvalidOption, MissingExtra
 from hear_edgel3.explore import projection
 from hear_edgel3.explore.build import explore
@@ -33,7 +33,7 @@ def test_a_clip_is_the_mean_of_its_rows_wherever_they_are() -> None:
     np.random.RandomState(0).shuffle(rows)
     write_rows(Path("embeddings"), made, rows[:7], "part-0.parquet")
     write_rows(Path("embeddings"), made, rows[7:], "part-1.parquet")
-    clips = read_clips(Dataset("embeddings"))
+    clips = read_file_means(Dataset("embeddings"))
     assert sorted(clips.files) == list("abcd")
     assert clips.files == list(dict.fromkeys(row["file"] for row in rows))
     for i, name in enumerate(clips.files):
@@ -46,7 +46,7 @@ def test_many_files_in_many_batches() -> None:
     values = vectors(5000)
     rows = [{"file": f"{i % 2500}.wav", "embedding": value} for i, value in enumerate(values)]
     write_rows(Path("embeddings"), description(SIZE), rows)
-    clips = read_clips(Dataset("embeddings"))
+    clips = read_file_means(Dataset("embeddings"))
     assert clips.files == [f"{i}.wav" for i in range(2500)]
     assert np.allclose(clips.vectors, (values[:2500] + values[2500:]) / 2, atol=1e-6)
     assert np.isnan(clips.seconds).all()
@@ -62,7 +62,7 @@ def test_errors_and_embeddings_that_are_not_finite_are_failures() -> None:
         {"file": "strange.wav"},
     ]
     write_rows(Path("embeddings"), description(SIZE, dtype="float16"), rows)
-    clips = read_clips(Dataset("embeddings"))
+    clips = read_file_means(Dataset("embeddings"))
     assert clips.files == ["good.wav"]
     assert clips.vectors.dtype == np.float32
     assert clips.failed == [

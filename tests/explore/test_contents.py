@@ -15,13 +15,13 @@ import torch
 
 from hear_edgel3.cli import main
 from hear_edgel3.dataset.dataset import Dataset
-from hear_edgel3.dataset.file_means import read_clips
+from hear_edgel3.dataset.file_means import read_file_means
 from hear_edgel3.explore import spectrograms
 from hear_edgel3.explore.build import explore
 from hear_edgel3.explore.projection import project
 from hear_edgel3.registry.labels import labels
 from hear_edgel3.search.neighbours import nearest
-from hear_edgel3.search.space import Space
+from hear_edgel3.search.whitening import Whitening
 from hear_edgel3.tagging.tagger import Tagger
 from support.datasets import description, write_rows
 from support.pages import SIZE, contents_of, decoded, thumbnails_of, write_dataset, write_odd_clip
@@ -47,9 +47,9 @@ def test_everything_that_goes_into_a_page() -> None:
     folder_of = decoded(found["folder_of"], "<u4")
     assert [found["folders"][k] for k in folder_of] == [Path(name).parent.name for name in names]
     assert found["links"] == [f"../{name}" for name in names]
-    clips = read_clips(Dataset("embeddings"))
+    clips = read_file_means(Dataset("embeddings"))
     assert np.array_equal(decoded(found["places"], "<f4").reshape(70, 2), project(clips.vectors, "pca")[0])
-    alike = Space.fit([clips.vectors], clips.vectors.shape[1], len(clips.files)).place(clips.vectors)
+    alike = Whitening.fit([clips.vectors], clips.vectors.shape[1], len(clips.files)).apply(clips.vectors)
     numbers, similarities = nearest(alike, found["n_neighbours"])
     assert found["n_neighbours"] == 8
     assert np.array_equal(decoded(found["neighbours"], "<i4").reshape(70, 8), numbers)

@@ -16,12 +16,12 @@ import soundfile
 import torch
 
 from hear_edgel3.dataset.dataset import Dataset
-from hear_edgel3.dataset.file_means import read_clips
+from hear_edgel3.dataset.file_means import read_file_means
 from hear_edgel3.disk.paths import text_of_path
 from hear_edgel3.explore import spectrograms
 from hear_edgel3.explore.build import explore
 from hear_edgel3.search.neighbours import nearest
-from hear_edgel3.search.space import Space
+from hear_edgel3.search.whitening import Whitening
 from hear_edgel3.tagging.tagger import Tagger
 from support import chromium
 from support.pages import N_CLIPS, ODD, chosen, needs_chromium, place_of, text
@@ -57,7 +57,7 @@ def test_every_clip_is_a_dot_of_its_groups_colour(browser: chromium.Chromium) ->
 
 
 def test_spectrograms_come_out_as_they_went_in(browser: chromium.Chromium, made_page: Path) -> None:
-    clips = read_clips(Dataset(made_page / "embeddings"))
+    clips = read_file_means(Dataset(made_page / "embeddings"))
     for i in (0, 63, 64, 80):
         samples, rate = soundfile.read(
             made_page / "audio" / ODD[0].decode() if i == 0 else clips.files[i], dtype="float32"
@@ -74,12 +74,12 @@ def test_spectrograms_come_out_as_they_went_in(browser: chromium.Chromium, made_
 
 
 def test_the_panel_has_tags_and_neighbours(browser: chromium.Chromium, made_page: Path) -> None:
-    clips = read_clips(Dataset(made_page / "embeddings"))
+    clips = read_file_means(Dataset(made_page / "embeddings"))
     browser.run("choose(20), 1")
     top = Tagger().tag_file(clips.files[20]).top(5)
     shown = browser.run("[...element('tags').children].map((item) => item.innerText.split('\\n'))")
     assert shown == [[tag.label, f"{round(100 * tag.probability)} %"] for tag in top]
-    alike = Space.fit([clips.vectors], clips.vectors.shape[1], len(clips.files)).place(clips.vectors)
+    alike = Whitening.fit([clips.vectors], clips.vectors.shape[1], len(clips.files)).apply(clips.vectors)
     numbers, similarities = nearest(alike, 8)
     near = browser.run(
         "[...element('neighbours').querySelectorAll('button')].map((b) => [b.title, b.lastChild.innerText])"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hear_edgel3.dataset.dataset import Dataset
-from hear_edgel3.dataset.file_means import read_clips
+from hear_edgel3.dataset.file_means import read_file_means
 from hear_edgel3.explore.projection import project
 from support import chromium
 from support.pages import N_CLIPS, ODD, chosen, needs_chromium, place_of, text
@@ -55,7 +55,7 @@ def test_the_grid_finds_what_a_search_of_all_finds(browser: chromium.Chromium) -
 
 
 def test_arrows_go_in_their_direction(browser: chromium.Chromium, made_page: Path) -> None:
-    places = project(read_clips(Dataset(made_page / "embeddings")).vectors, "pca")[0]
+    places = project(read_file_means(Dataset(made_page / "embeddings")).vectors, "pca")[0]
     browser.run("canvas.focus()")
     browser.press("ArrowDown")
     assert chosen(browser) == browser.run("clipInTheMiddle()")

@@ -9,7 +9,7 @@ import pytest
 
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.search import duplicates, find_duplicates, neighbours
-from hear_edgel3.search.space import Space
+from hear_edgel3.search.whitening import Whitening
 from support.datasets import clustered, write_part
 from support.neighbours import brute_force_groups, dataset, without_usearch
 
@@ -25,7 +25,7 @@ def test_duplicates_are_joined_in_chains(exact: bool | None, threshold: float, t
     found = [tuple(int(f.split("/")[1][:-4]) for f in g.files) for g in groups]
     assert found == brute_force_groups(x, threshold)
     assert any({0, 20, 40} <= set(group) for group in found)
-    placed = Space.fit([x], 16).place(x)
+    placed = Whitening.fit([x], 16).apply(x)
     for group, members in zip(groups, found, strict=True):
         inside = placed[list(members)] @ placed[list(members)].T
         np.fill_diagonal(inside, -1)

@@ -79,7 +79,7 @@ def test_an_index_of_a_much_smaller_dataset_is_built_anew(tmp_path: Path) -> Non
     assert sum(added) == 300
     index = open_index(rows_of(tmp_path))
     assert index is not None
-    assert index.space.rows == 300
+    assert index.whitening.rows == 300
 
 
 @pytest.mark.parametrize("change", ["other numbers", "deleted", "another net"])
@@ -196,9 +196,9 @@ def test_the_index_agrees_with_the_scan(tmp_path: Path) -> None:
     build_index(rows, 1)
     index = open_index(rows)
     assert index is not None
-    queries = index.space.place(clustered(100, 32, clusters=100, seed=1))
+    queries = index.whitening.apply(clustered(100, 32, clusters=100, seed=1))
     numbers, similarities = index.search(queries, 10)
-    exact, values = Scan(rows, index.space).search(queries, 10)
+    exact, values = Scan(rows, index.whitening).search(queries, 10)
     shared = [len(set(a) & set(b)) for a, b in zip(numbers.tolist(), exact.tolist(), strict=True)]
     assert sum(shared) / 1000 >= 0.95
     np.testing.assert_allclose(similarities[:, 0], values[:, 0], atol=2e-3)

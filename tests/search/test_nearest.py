@@ -8,7 +8,7 @@ import pytest
 from hear_edgel3.errors import InvalidOption, MissingExtra
 from hear_edgel3.search import neighbours
 from hear_edgel3.search.neighbours import nearest, unit
-from hear_edgel3.search.space import Space
+from hear_edgel3.search.whitening import Whitening
 from support.datasets import clustered
 from support.neighbours import brute_force, without_usearch
 
@@ -104,25 +104,25 @@ def test_unit_of_extreme_values() -> None:
 def test_the_space_is_white() -> None:
     random = np.random.RandomState(0)
     vectors = random.randn(5000, 6) @ random.randn(6, 6) + 5
-    space = Space.fit([vectors[:1000], vectors[1000:]], 6)
-    assert space.rows == 5000
+    whitening = Whitening.fit([vectors[:1000], vectors[1000:]], 6)
+    assert whitening.rows == 5000
     centre = vectors.mean(0) * 5000 / 5003  # three rows at zero are assumed
-    np.testing.assert_allclose(space.centre, centre, rtol=1e-5)
+    np.testing.assert_allclose(whitening.centre, centre, rtol=1e-5)
     variances, axes = np.linalg.eigh((vectors - centre).T @ (vectors - centre) / 5000)
     inverse = axes @ np.diag(1 / (variances + (1e-3 + 3 / 5000) * variances[-1])) @ axes.T
-    np.testing.assert_allclose(space.axes @ space.axes.T, inverse, rtol=1e-4, atol=1e-6)
-    whitened = np.cov(((vectors - space.centre) @ space.axes).T)
+    np.testing.assert_allclose(whitening.axes @ whitening.axes.T, inverse, rtol=1e-4, atol=1e-6)
+    whitened = np.cov(((vectors - whitening.centre) @ whitening.axes).T)
     np.testing.assert_allclose(whitened - np.diag(np.diag(whitened)), 0, atol=1e-3)
     assert np.diag(whitened).max() == pytest.approx(1, abs=0.01)
-    placed = space.place(vectors)
+    placed = whitening.apply(vectors)
     np.testing.assert_allclose(np.linalg.norm(placed, axis=1), 1, atol=1e-6)
 
 
 def test_a_space_of_many_rows_is_fitted_to_some(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hear_edgel3.search.space._ROWS", 1000)
+    monkeypatch.setattr("hear_edgel3.search.whitening._ROWS", 1000)
     vectors = clustered(10_000)
-    some = Space.fit([vectors], 16, rows=10_000)
-    np.testing.assert_array_equal(some.axes, Space.fit([vectors[::10]], 16).axes)
+    some = Whitening.fit([vectors], 16, about_rows=10_000)
+    np.testing.assert_array_equal(some.axes, Whitening.fit([vectors[::10]], 16).axes)
     assert some.rows == 10_000
 
 
@@ -135,25 +135,27 @@ def test_copies_stand_out_in_the_space_and_not_before_it() -> None:
     both = np.concatenate([sounds, copies])
     expected = np.arange(200, 220)
     plain = nearest(both, 1)[0][:20, 0]
-    placed = nearest(Space.fit([both], 8).place(both), 1)[0][:20, 0]
+    placed = nearest(Whitening.fit([both], 8).apply(both), 1)[0][:20, 0]
     assert (placed == expected).mean() >= 0.9
     assert (plain == expected).mean() <= 0.6
 
 
 def test_spaces_of_few_rows() -> None:
     pair = np.array([[1.0, 2, 3], [1, 2, 3]])
-    assert Space.fit([pair], 3).place(pair).sum(axis=0) == pytest.approx(2 * Space.fit([pair], 3).place(pair)[0])
-    assert np.linalg.norm(Space.fit([pair[:1]], 3).place(pair[:1])) == pytest.approx(1)
+    assert Whitening.fit([pair], 3).apply(pair).sum(axis=0) == pytest.approx(
+        2 * Whitening.fit([pair], 3).apply(pair)[0]
+    )
+    assert np.linalg.norm(Whitening.fit([pair[:1]], 3).apply(pair[:1])) == pytest.approx(1)
     different = np.array([[1.0, 2, 3], [3, 2, 1]])
-    placed = Space.fit([different], 3).place(different)
+    placed = Whitening.fit([different], 3).apply(different)
     assert placed[0] @ placed[1] < 0.9
-    assert Space.fit([np.zeros((4, 3))], 3).place(np.zeros((1, 3))).tolist() == [[0, 0, 0]]
-    assert Space.fit([], 3).rows == 0
+    assert Whitening.fit([np.zeros((4, 3))], 3).apply(np.zeros((1, 3))).tolist() == [[0, 0, 0]]
+    assert Whitening.fit([], 3).rows == 0
 
 
 def test_what_is_not_finite_is_nowhere() -> None:
-    space = Space.fit([clustered(50)], 16)
+    whitening = Whitening.fit([clustered(50)], 16)
     vectors = clustered(3)
     vectors[1, 4] = np.nan
-    placed = space.place(vectors)
+    placed = whitening.apply(vectors)
     assert placed.any(axis=1).tolist() == [True, False, True]

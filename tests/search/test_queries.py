@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hear_edgel3.dataset.dataset import Dataset
-from hear_edgel3.dataset.file_means import read_clips
+from hear_edgel3.dataset.file_means import read_file_means
 from hear_edgel3.errors import DatasetError, InvalidOption
 from hear_edgel3.search import SoundSearch, build_index, find_duplicates
 from hear_edgel3.search.index import FILE
@@ -29,7 +29,7 @@ def test_rows_over_parts_groups_and_errors(tmp_path: Path) -> None:
     vectors = np.concatenate([v for _, v in rows.vectors()])
     assert numbers.tolist() == [0, 2, 3, 4, 5, 6, 8, 9, 10]
     np.testing.assert_array_equal(vectors, x[[6, 8, 9, 0, 1, 2, 3, 4, 5]])
-    places = rows.places(np.array([10, 3, 4]))
+    places = rows.moments(np.array([10, 3, 4]))
     assert [p.file for p in places] == ["b/6.wav", "a/3.wav", "b/0.wav"]
     assert [p.timestamp_ms for p in places] == [None, 150.0, None]
     np.testing.assert_array_equal(rows.vector(9), x[4])
@@ -50,7 +50,7 @@ def test_clips_are_means_over_their_rows(tmp_path: Path) -> None:
     files = ["u", "u", "v", "w", "v", "u", "x", "x", "y"]
     write_part(tmp_path / "a.parquet", x[:4], files[:4], [0.0] * 4, hop_ms=50.0)
     write_part(tmp_path / "b.parquet", [*x[4:], None], [*files[4:], "z"], [0.0] * 6, hop_ms=50.0)
-    clips = read_clips(Dataset(tmp_path))
+    clips = read_file_means(Dataset(tmp_path))
     names, means = clips.files, clips.vectors
     assert names == ["u", "v", "w", "x"]
     assert [file for file, _ in clips.failed] == ["z", "y"]
@@ -129,7 +129,7 @@ def test_the_best_moment_of_each_file(indexed: bool, tmp_path: Path) -> None:
 
 
 def test_a_file_behind_many_moments_of_others_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hear_edgel3.search.sound_search._MORE", 1)
+    monkeypatch.setattr("hear_edgel3.search.sound_search._CANDIDATES", 1)
     x = np.concatenate([np.tile(clustered(1), (400, 1)), clustered(5, seed=3)])
     files = ["long.wav"] * 400 + [f"{i}.wav" for i in range(5)]
     write_part(tmp_path / "a.parquet", x, files, [0.0] * 405, hop_ms=50.0)

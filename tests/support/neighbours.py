@@ -11,7 +11,7 @@ import pytest
 
 from hear_edgel3.dataset.dataset import Dataset
 from hear_edgel3.search.rows import Rows
-from hear_edgel3.search.space import Space
+from hear_edgel3.search.whitening import Whitening
 from support.datasets import clustered, write_part
 
 
@@ -41,8 +41,8 @@ def dataset(folder: Path, n: int = 300, **description: Any) -> np.ndarray:
 
 
 def expected_rows(x: np.ndarray, query: np.ndarray, top: int) -> list[int]:
-    space = Space.fit([x], x.shape[1])
-    order = np.argsort(-(space.place(x) @ space.place(query[None])[0]), kind="stable")[:top]
+    whitening = Whitening.fit([x], x.shape[1])
+    order = np.argsort(-(whitening.apply(x) @ whitening.apply(query[None])[0]), kind="stable")[:top]
     return [int(i) + (i >= len(x) // 2) for i in order]  # the row that failed lies between
 
 
@@ -56,7 +56,7 @@ def moments(folder: Path) -> np.ndarray:
 
 
 def brute_force_groups(x: np.ndarray, threshold: float) -> list[tuple[int, ...]]:
-    placed = Space.fit([x], x.shape[1]).place(x).astype(np.float64)
+    placed = Whitening.fit([x], x.shape[1]).apply(x).astype(np.float64)
     alike = placed @ placed.T >= threshold
     groups: list[tuple[int, ...]] = []
     left = set(range(len(x)))

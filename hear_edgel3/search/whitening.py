@@ -1,4 +1,4 @@
-"""Where embeddings are compared: the one place that decides what "sounds alike" means.
+"""How embeddings are compared: the one module that decides what "sounds alike" means.
 
 The plain cosine of two embeddings says little: the values are mostly positive, and a few directions (loudness above
 all) have nearly all of the variance. So the mean of the dataset is taken off, and its principal axes are brought to
@@ -24,13 +24,13 @@ _ROWS = 100_000  # more do not change mean and axes
 
 
 @dataclass(frozen=True)
-class Space:
+class Whitening:
     """A change of axes, fitted to a dataset; the cosine after it tells how much alike two sounds are.
 
     Attributes:
-        centre: (D,) float32, taken off first.
-        axes: (D, D) float32, multiplied with then.
-        rows: how many embeddings the dataset had.
+        centre: (D,) float32, which is subtracted first.
+        axes: (D, D) float32, which the difference is multiplied with.
+        rows: How many embeddings the dataset had; 0 if nothing is known of it, and the axes are left as they are.
     """
 
     centre: np.ndarray
@@ -38,15 +38,16 @@ class Space:
     rows: int
 
     @classmethod
-    def fit(cls, batches: Iterable[np.ndarray], size: int, rows: int = 0) -> Space:
-        """Fits a space to embeddings that need not fit into memory.
+    def fit(cls, batches: Iterable[np.ndarray], size: int, about_rows: int | None = None) -> Whitening:
+        """Fits a whitening to embeddings that need not fit into memory.
 
         Args:
-            batches: (n, D) finite floating point, any number of them.
-            size: values per embedding (D).
-            rows: about how many embeddings there are; of very many only some count, evenly spaced.
+            batches: Any number of arrays (n, D) of finite floating point.
+            size: Values per embedding (D).
+            about_rows: About how many embeddings there are. Of very many only some count, evenly spaced in each batch;
+                None lets all of them count.
         """
-        every = max(1, rows // _ROWS)
+        every = 1 if about_rows is None else max(1, about_rows // _ROWS)
         count, total = 0, 0
         first, second = np.zeros(size), np.zeros((size, size))
         for batch in batches:
@@ -65,18 +66,18 @@ class Space:
         scaled = axes / np.sqrt(np.maximum(variances, 0) + floor)
         return cls(centre.astype(np.float32), scaled.astype(np.float32), total)
 
-    def place(self, vectors: np.ndarray) -> np.ndarray:
-        """Embeddings in this space, at length 1.
+    def apply(self, vectors: np.ndarray) -> np.ndarray:
+        """Whitens embeddings, and brings them to length 1.
 
         Args:
-            vectors: (n, D) floating point.
+            vectors: (n, D) of floating point.
 
         Returns:
-            (n, D) float32; zeros for those that are not finite.
+            (n, D) float32, with zeros in the place of those that are not finite.
         """
         wide = np.array(vectors, np.float32)
         finite = np.isfinite(wide).all(axis=1)
         wide[~finite] = 0
-        placed = unit((wide - self.centre) @ self.axes)
-        placed[~finite] = 0
-        return placed
+        whitened = unit((wide - self.centre) @ self.axes)
+        whitened[~finite] = 0
+        return whitened
