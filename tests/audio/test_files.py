@@ -13,7 +13,6 @@ import soundfile
 import torch
 
 import hear_edgel3
-from hear_edgel3.audio import samples as audio_module
 from hear_edgel3.audio.file import AudioFile
 from hear_edgel3.errors import AudioFileError, HearEdgeL3Error, InvalidAudio, InvalidOption
 from hear_edgel3.extractor.extractor import Extractor
@@ -221,7 +220,7 @@ def test_the_file_is_closed_after_an_error(tmp_path: Path, sea: Extractor, monke
         start(self, *arguments)
         opened.append(self)
 
-    monkeypatch.setattr(audio_module.AudioFile, "__init__", remember)
+    monkeypatch.setattr(AudioFile, "__init__", remember)
     with pytest.raises(HearEdgeL3Error):
         hear_edgel3.embed_file(path, sea)
     assert [file._file.closed for file in opened] == [True]

@@ -120,7 +120,10 @@ def test_search_for_moments(capsys: Captured) -> None:
     assert sorted(line["file"] for line in found) == sorted([*NAMES, "audio/copy.wav"])
     assert {line["timestamp_ms"] for line in found} <= {0.0, 200.0, 400.0, 600.0, 800.0, 1000.0}
     stored = SoundSearch("moments").neighbours_of_file("audio/4.wav")
-    assert [line["row"] for line in found] == [match.row for match in stored]
+    # Moments that are alike to within the rounding of the stored rows may change places, on some kinds of processors.
+    assert [line["similarity"] for line in found] == pytest.approx([match.similarity for match in stored], abs=1e-3)
+    similar = {match.file: match.similarity for match in stored}
+    assert {line["file"]: line["similarity"] for line in found} == pytest.approx(similar, abs=1e-3)
     assert main(["search", "moments", "audio/4.wav", "--all-moments", "--top", "100"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 1 + len(Dataset("moments"))

@@ -24,6 +24,7 @@ from hear_edgel3.tagging.tagger import Tagger
 from hear_edgel3.weights.file import read_tensors
 from support import signals
 from support.distilling import N_FILES, RATE, Ran, leftovers, table
+from support.paths import DATA, PACKAGE
 from support.types import Captured
 
 
@@ -208,7 +209,9 @@ def test_every_option_has_a_flag(monkeypatch: pytest.MonkeyPatch, capsys: Captur
         return Path(output)
 
     monkeypatch.setattr("hear_edgel3.distillation.run.distill", distill)
-    required = ["distill", "--teacher", "t", "--audio", "a", "b", "-o", "o"]
+    audio = [str(DATA), str(DATA / "example.flac")]
+    weights = str(PACKAGE / "checkpoints" / "tiny")
+    required = ["distill", "--teacher", "tiny", "--audio", *audio, "-o", "o"]
     values: dict[str, Any] = {
         "name": "n",
         "student": "l3",
@@ -222,13 +225,15 @@ def test_every_option_has_a_flag(monkeypatch: pytest.MonkeyPatch, capsys: Captur
         flag = command_line._FLAGS.get(field.name, f"--{field.name.replace('_', '-')}")
         value = values.setdefault(field.name, (i + 2) if field.type in ("int", "int | None") else i / 100)
         flags += [flag] if value is True else [flag, *map(str, value if isinstance(value, tuple) else [value])]
-    assert main([*required, *flags, "--cache", "c", "--teacher-weights", "w", "--licence", "l", "-q"]) == 0
+    assert main([*required, *flags, "--cache", "c", "--teacher-weights", weights, "--licence", "l", "-q"]) == 0
     assert main([*required, "--device", "cpu"]) == 0
     full, bare = given
     assert {key: full.pop(key) for key in values} == values
-    assert full.pop("command").startswith("hear-edgel3 distill --teacher t --audio a b -o o --name n ")
-    common = {"teacher": "t", "audio": ["a", "b"], "output": "o"}
-    assert full == {**common, "cache": "c", "teacher_weights": "w", "licence": "l", "quiet": True, "device": None}
+    assert full.pop("command").startswith(
+        f"hear-edgel3 distill --teacher tiny --audio {' '.join(audio)} -o o --name n "
+    )
+    common = {"teacher": "tiny", "audio": audio, "output": "o"}
+    assert full == {**common, "cache": "c", "teacher_weights": weights, "licence": "l", "quiet": True, "device": None}
     del bare["command"]
     assert bare.pop("licence")
     assert bare == {**common, "cache": None, "teacher_weights": None, "quiet": False, "device": "cpu"}

@@ -123,11 +123,11 @@ def test_winograd_of_no_weights(rows: int, columns: int) -> None:
 @pytest.mark.parametrize("rows", [4, 2])
 @pytest.mark.parametrize("columns", [6, 4])
 def test_transformed_weights(rows: int, columns: int) -> None:
-    """By the definition: a tile of 3 by 3 weights at each of the places, and every weight in its shape."""
+    """By the definition: a tile of 3 by 3 weights at each of the positions, and every weight at its own."""
     weights = random_weights(2 * GROUP, 3, 1.0)
     found = transformed(weights, rows, columns, GROUP, 8)
     assert found.shape == (2, (rows + 2) * (columns + 2), 2, 3, 8)
-    # The last shape has the last weight alone, the first one that at 0 of both polynomials (or of one).
+    # The last position has the last weight alone, the first one that at 0 of both polynomials (or of one).
     np.testing.assert_array_equal(found[:, -1].transpose(0, 1, 3, 2).reshape(2 * GROUP, 3), weights[:, :, 2, 2])
     at_zero = {2: -1, 4: 256 / 225, 6: -1}
     first = weights[:, :, 0, 0] * at_zero[rows] * at_zero[columns]

@@ -1,4 +1,4 @@
-"""What the compiled kernels are given: weights, lanes and places; and small nets of them."""
+"""What the compiled kernels are given: weights, strips and shapes; and small nets of them."""
 
 from __future__ import annotations
 

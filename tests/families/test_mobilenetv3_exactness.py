@@ -39,8 +39,20 @@ FEATURES = (
 # The original itself, run with torch 2.13 and with 2.0.1, differs by up to 1.24e-5 (on logits as large as 17). We are
 # within 1.8e-5 of it (on sums of means and maxima as large as 9), and within a third of what is allowed.
 TOLERANCE = {"atol": 5e-5, "rtol": 1e-4}
-# Front end alone: 5.1e-6 was observed (256 mels, a DFT of half the padding), against a float32 original.
+# Front end alone, against a float32 original. In bands that are nearly empty beside loud ones a float32 DFT leaves
+# rounding noise, which differs between kinds of processors: the original's own results are up to 9.5e-5 from float64
+# there, and ours up to 9.5e-5 from the original's on an Intel Xeon (6.6e-6 from float64), 5.1e-6 on an AMD EPYC.
+# Everywhere else the difference is within 1e-5, of all but a few thousandths of the values.
 MEL_TOLERANCE = 1e-5
+NEARLY_EMPTY_TOLERANCE = 2e-4
+FEW = 3e-3  # 1.9e-3 was observed
+
+
+def assert_same_mel(found: np.ndarray, expected: np.ndarray) -> None:
+    np.testing.assert_allclose(found, expected, rtol=0, atol=NEARLY_EMPTY_TOLERANCE)
+    assert (np.abs(found - expected) > MEL_TOLERANCE).mean() < FEW
+
+
 # Modules of EfficientAT_HEAR 0.0.2, run with mn04_as whatever the width in their names.
 HEAD_MODULES = (
     "mn04_all_b_mel_avgs",
@@ -150,8 +162,8 @@ def test_log_mels(hop: int, n_mels: int, original) -> None:
     frontend = MobileNetV3MelSpectrogram(hop_length=hop, n_mels=n_mels).eval()
     found = frontend(audio)[0].numpy()
     assert found.shape == expected.shape == (n_mels, frontend.n_frames(32000))
-    np.testing.assert_allclose(found, expected, rtol=0, atol=MEL_TOLERANCE)
-    np.testing.assert_allclose(reference.log_mel(audio, hop, n_mels)[0], expected, rtol=0, atol=MEL_TOLERANCE)
+    assert_same_mel(found, expected)
+    assert_same_mel(np.asarray(reference.log_mel(audio, hop, n_mels)[0]), expected)
 
 
 @pytest.mark.parametrize("n_mels", [40, 64, 128, 256])
@@ -175,7 +187,7 @@ def test_every_feature(engine: str, pooling: str, original, state) -> None:
     net = MobileNetV3(0.4, outputs=FEATURES, pooling=pooling).eval()
     net.load_state_dict(state)
     mel = MobileNetV3MelSpectrogram().eval()(torch.from_numpy(arrays["audio"])[None])
-    np.testing.assert_allclose(mel[0], arrays["mel"], rtol=0, atol=MEL_TOLERANCE)
+    assert_same_mel(mel[0].numpy(), arrays["mel"])
     with torch.no_grad():
         found = Runner(engine)(net, mel)[0].numpy()
     assert found.shape == (net.embedding_size,)

@@ -147,7 +147,8 @@ def test_masks() -> None:
         for mel in frontend(samples).numpy():
             hit = mel == np.float32(0.9)
             rows, columns = hit.all(axis=1), hit.all(axis=0)
-            assert not hit[~rows][:, ~columns].any()
+            # Of twenty million values, one may be exactly 0.9 by itself: which ones depends on the processor.
+            assert hit[~rows][:, ~columns].sum() <= 1
             bands.append(stretches(rows))
             frames.append(stretches(columns))
     for found, most, length in ((bands, 48, 128), (frames, 192, 1000)):

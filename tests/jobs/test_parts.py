@@ -17,6 +17,7 @@ from hear_edgel3.jobs import manifest, partition, plan, worker, writer
 from hear_edgel3.jobs.manifest import Item
 from support.files import write_clip
 from support.jobs import clips, files, rows, run_extract, sea_description
+from support.paths import DATA
 
 
 def test_a_finished_part_is_not_touched() -> None:
@@ -212,5 +213,5 @@ def test_the_environment_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("text", ["1", "1/", "a/b", "2/2", "-1/2", "1/0"])
 def test_partitions_that_are_none(text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["extract", "a.wav", "--output", "out", f"--partition={text}"]) == 2
+    assert main(["extract", str(DATA / "example.flac"), "--output", "out", f"--partition={text}"]) == 2
     assert "partition" in capsys.readouterr().err

@@ -17,6 +17,7 @@ import torch
 import hear_edgel3
 from hear_edgel3.cli import main
 from hear_edgel3.extractor.extractor import Extractor
+from hear_edgel3.families.table import FAMILIES
 from hear_edgel3.registry.names import checkpoints, list_configurations, resolve
 from support.complexities import costs_of
 from support.mobilenetv3_nets import run_on_meta
@@ -95,7 +96,8 @@ def has_a_complete_row(name: str) -> None:
     assert row.hub.filename.endswith(".safetensors")
     assert row.upstream.url.startswith("https://")
     assert row.upstream.filename
-    for text in (row.converter, row.upstream.licence, row.upstream.copyright, row.upstream.project):
+    assert callable(FAMILIES[row.family].read_upstream)
+    for text in (row.upstream.licence, row.upstream.copyright, row.upstream.project):
         assert text.strip()
 
 
@@ -148,7 +150,7 @@ def counted_as_it_runs(net: str, frontend: str, name: str) -> tuple[int, int, in
     last = "clf2" if row.net.arguments["n_classes"] is None else "logits"
     frames = row.frontend.build().n_frames(10 * row.net_sample_rate)
     with torch.device("meta"):
-        made = row.net.resolve()(**{**row.net.arguments, "outputs": (*features.names, last)}).eval()
+        made = row.net.make(**{**row.net.arguments, "outputs": (*features.names, last)}).eval()
     found, macs = run_on_meta(made, frames)
     assert found == made.embedding_size == features.size + made._size(last)
     return sum(p.numel() for p in made.parameters()), features.size, macs

@@ -181,14 +181,14 @@ def put_tile(tile: Any, to: Output, channel: int, top: int, left: int, room: int
                 for c in range(valid // 2):
                     store(load(to.floor, room + (r * few + c) * size), corner + r * pitch + c * size)
     else:
-        most = to.floor
+        maximum = to.floor
         if valid == columns:
-            most = largest(tile)
+            maximum = largest(tile)
         else:
             store_tile(tile, room, columns * size)
-            most = load(to.floor, room)
+            maximum = load(to.floor, room)
             for r in range(rows):
                 for c in range(valid):
-                    most = larger(most, load(to.floor, room + (r * columns + c) * size))
+                    maximum = larger(maximum, load(to.floor, room + (r * columns + c) * size))
         number = top // rows * ((to.width + columns - 1) // columns) + left // columns
-        store(most, to.address + (number * to.n_channels + channel) * size)
+        store(maximum, to.address + (number * to.n_channels + channel) * size)
