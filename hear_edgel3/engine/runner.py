@@ -71,6 +71,19 @@ def modules_of(net: nn.Module) -> list[nn.Module]:
     return found
 
 
+def check_engine(name: str) -> None:
+    """Finds out, without a net, whether an engine exists and is installed.
+
+    Raises:
+        InvalidOption: there is no such engine.
+        MissingExtra: what it needs is not installed.
+    """
+    if name not in NAMES:
+        raise InvalidOption(f"engine must be one of {', '.join(NAMES)}; got {name!r}")
+    if name != "auto":
+        _engine(name).check_installed()
+
+
 class Runner:
     """Runs a net through an engine, compiling it again whenever its parameters have changed or moved.
 
@@ -85,11 +98,8 @@ class Runner:
     """
 
     def __init__(self, engine: str = "auto") -> None:
-        if engine not in NAMES:
-            raise InvalidOption(f"engine must be one of {', '.join(NAMES)}; got {engine!r}")
+        check_engine(engine)
         self._wanted = engine
-        if engine != "auto":
-            _engine(engine).check_installed()
         self._compiled: tuple[tuple[object, ...], tuple[int, Compiled]] | None = None
 
     def __getstate__(self) -> dict[str, object]:

@@ -55,17 +55,17 @@ def explore(
     """Makes a page of a dataset of embeddings: a map of its clips to look at and to listen to.
 
     Args:
-        folder: the dataset.
-        output: the page; one that exists is replaced.
-        title: what the page calls the dataset; None for the folder's name.
+        folder: The folder of the dataset.
+        output: The page to write; one that exists is replaced.
+        title: What the page calls the dataset; None for the folder's name.
         projection: ``pca``, ``umap`` or ``auto``, see :func:`~hear_edgel3.explore.projection.project`.
-        seed: of the projection.
-        tags: say what is heard in each clip.
-        tagger: the configuration that says it; None for the built-in one, or, where the embeddings are the logits of a
+        seed: The seed of the projection.
+        tags: Whether to say what is heard in each clip.
+        tagger: The configuration that says it; None for the built-in one, or, where the embeddings are the logits of a
             net, for that net.
-        audio: the folder that relative file names are relative to; None for the current one.
-        embed_audio: put a preview of each clip into the page, instead of a link to its file.
-        quiet: show no progress.
+        audio: The folder that relative file names are relative to; None for the current one.
+        embed_audio: Whether to put a preview of each clip into the page, instead of a link to its file.
+        quiet: Whether to show no progress.
 
     Returns:
         What became of it. A clip whose audio cannot be read stays on the map, with a note.

@@ -24,10 +24,10 @@ def write_page(
     """Writes a page.
 
     Args:
-        path: where to.
-        title: for the browser's tab.
-        blocks: names and texts that the page reads when it needs them, letters and digits only, written as they come.
-        contents: gives what the page reads at once; called after the last block.
+        path: The file to write.
+        title: What the browser's tab says.
+        blocks: Names and texts that the page reads when it needs them, letters and digits only, written as they come.
+        contents: Gives what the page reads at once; it is called after the last block.
 
     Raises:
         OutputError: it cannot be written; no part of a file is left.

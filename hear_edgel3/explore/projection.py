@@ -20,7 +20,7 @@ def project(vectors: np.ndarray, method: str = "auto", seed: int = 0) -> tuple[n
     Args:
         vectors: (n, D) float32, n >= 1.
         method: ``pca``; ``umap``; or ``auto``: UMAP where umap-learn is installed and there are enough vectors for it.
-        seed: of UMAP; the same gives the same map.
+        seed: The seed of UMAP; the same gives the same map.
 
     Returns:
         (n, 2) float32 in [-1, 1], centred, with equal scales of both axes; and the method that was used.

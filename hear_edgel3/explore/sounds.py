@@ -21,8 +21,8 @@ def audio_path(file: str, folder: str | os.PathLike[str] | None) -> Path:
     """The file that a clip's name means.
 
     Args:
-        file: as the dataset names it.
-        folder: what relative names are relative to; None for the current folder.
+        file: The name of the file, as the dataset has it.
+        folder: The folder that relative names are relative to; None for the current folder.
     """
     return path_of_text(file if folder is None else os.path.join(text_of_path(folder), file))
 

@@ -51,9 +51,9 @@ def tag_source(configuration: str | None, description: Description, built_in: st
     """A net that tags; or the embeddings themselves, where they are the logits of one and no other is asked for.
 
     Args:
-        configuration: its name, or None.
-        description: what made the embeddings.
-        built_in: the net to take when there are neither a name nor logits.
+        configuration: The name of the net's configuration, or None.
+        description: What made the embeddings.
+        built_in: The net to take when there are neither a name nor logits.
 
     Raises:
         As :class:`Tagger`.

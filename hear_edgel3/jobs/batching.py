@@ -14,7 +14,7 @@ _MOST_WINDOWS = 256
 # Samples that may wait for others of their length, in units of what runs at once.
 _WAITING = 8
 
-# A file's key, and (n, D) float32 embeddings of some of its windows, or the error that they met.
+# What the net found: a file's key, and (n, D) float32 embeddings of some of its windows, or the error that they met.
 Found = tuple[int, np.ndarray | Exception]
 
 
@@ -27,7 +27,7 @@ class Batcher:
     give the same bits wherever they are computed.
 
     Args:
-        model: the net.
+        model: The extractor with the net.
     """
 
     def __init__(self, model: Extractor) -> None:

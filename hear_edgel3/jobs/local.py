@@ -15,30 +15,32 @@ from typing import Any
 
 from hear_edgel3.errors import ComputationError
 from hear_edgel3.jobs.plan import Job
-from hear_edgel3.jobs.worker import Means, Step, Tally, do, model_of
+from hear_edgel3.jobs.worker import Attempts, PartCounts, Resources, Task, model_of, run_task
 
-Procedure = Generator[Step, Tally | None, Tally]
-Report = Callable[[int, Tally], None]
-_STILLBORN = 3
+Report = Callable[[int, PartCounts], None]
+# So many workers in a row may die before they have begun.
+_MOST_EARLY_DEATHS = 3
 
 
-def run_here(job: Job, means: Means, procedures: Iterable[Procedure], report: Report) -> Generator[Tally, None, None]:
+def run_here(
+    job: Job, resources: Resources, parts: Iterable[Attempts], report: Report
+) -> Generator[PartCounts, None, None]:
     """Does all parts in this process.
 
     Args:
-        job: which.
-        means: what with.
-        procedures: one per part.
-        report: called now and then with the number of a worker (here 0) and the tally of what it is doing.
+        job: The job that the parts belong to.
+        resources: What to compute with.
+        parts: What is to be tried for each part.
+        report: Is called now and then with the number of a worker (here 0) and the counts of what it is doing.
 
     Yields:
-        The tally of each part, when it is finished.
+        The counts of each part, when it is finished.
     """
-    for procedure in procedures:
-        tally = do(next(procedure), job, means, lambda tally: report(0, tally))
-        report(0, Tally())
+    for part in parts:
+        counts = run_task(next(part), job, resources, lambda counts: report(0, counts))
+        report(0, PartCounts())
         try:
-            procedure.send(tally)
+            part.send(counts)
         except StopIteration as finished:
             yield finished.value
 
@@ -49,68 +51,69 @@ class _Worker:
     process: BaseProcess
     connection: Connection
     ready: bool = False
-    doing: tuple[Procedure, Step] | None = None
+    doing: tuple[Attempts, Task] | None = None
 
 
 class Processes:
     """Worker processes.
 
     Args:
-        job: which.
-        means: what with.
-        count: of processes.
-        report: as for :func:`run_here`.
+        job: The job that the parts belong to.
+        resources: What to compute with.
+        count: How many processes there are.
+        report: As for :func:`run_here`.
     """
 
-    def __init__(self, job: Job, means: Means, count: int, report: Report) -> None:
+    def __init__(self, job: Job, resources: Resources, count: int, report: Report) -> None:
         self._job = job
-        self._means = means
+        self._resources = resources
         self._report = report
         self._count = count
         self._context = multiprocessing.get_context("spawn")  # torch does not survive a fork
         self._workers: list[_Worker] = []
-        self._stillborn = 0
+        self._early_deaths = 0
 
-    def run(self, procedures: Iterable[Procedure]) -> Generator[Tally, None, None]:
+    def run(self, parts: Iterable[Attempts]) -> Generator[PartCounts, None, None]:
         """Does all parts.
 
         Yields:
-            The tally of each part, when it is finished.
+            The counts of each part, when it is finished.
 
         Raises:
             ComputationError: workers die again and again.
             HearEdgeL3Error: after what a worker met it is no use to go on: the disk is full, for example.
         """
-        new = ((procedure, next(procedure)) for procedure in procedures)
-        waiting: deque[tuple[Procedure, Step]] = deque()
+        new = ((part, next(part)) for part in parts)
+        waiting: deque[tuple[Attempts, Task]] = deque()
         try:
             self._workers = [self._start(number) for number in range(self._count)]
             while True:
                 for worker in self._workers:
                     if not waiting:
-                        waiting.extend(task for task in [next(new, None)] if task)
+                        waiting.extend(first for first in [next(new, None)] if first)
                     if waiting and worker.ready and worker.doing is None:
                         worker.doing = waiting.popleft()
                         worker.connection.send(worker.doing[1])
                 if not waiting and not any(worker.doing for worker in self._workers):
                     return
-                for worker in self._heard():
+                for worker in self._with_messages():
                     kind, value = self._receive(worker)
                     if kind == "ready":
-                        worker.ready, self._stillborn = True, 0
+                        worker.ready, self._early_deaths = True, 0
                     elif kind == "report":
                         self._report(worker.number, value)
                     elif kind == "failed":
                         raise value
                     else:
-                        self._report(worker.number, Tally())
-                        task = worker.doing
+                        self._report(worker.number, PartCounts())
+                        attempted = worker.doing
                         if kind == "died":
                             self._replace(worker)
                         worker.doing = None
-                        if task is not None:
+                        if attempted is not None:
+                            part = attempted[0]
                             try:
-                                waiting.append((task[0], task[0].send(value)))
+                                waiting.append((part, part.send(value)))
                             except StopIteration as finished:
                                 yield finished.value
         finally:
@@ -118,12 +121,12 @@ class Processes:
 
     def _start(self, number: int) -> _Worker:
         mine, its = self._context.Pipe()
-        process = self._context.Process(target=_work, args=(its, self._job, self._means), daemon=True)
+        process = self._context.Process(target=_work, args=(its, self._job, self._resources), daemon=True)
         process.start()
         its.close()  # so that its death closes the pipe
         return _Worker(number, process, mine)
 
-    def _heard(self) -> list[_Worker]:
+    def _with_messages(self) -> list[_Worker]:
         """Workers that have something to say; waits for one."""
         ready = wait([worker.connection for worker in self._workers])
         return [worker for worker in self._workers if worker.connection in ready]
@@ -138,8 +141,8 @@ class Processes:
     def _replace(self, worker: _Worker) -> None:
         worker.process.join()
         worker.connection.close()
-        self._stillborn += 0 if worker.ready else 1
-        if self._stillborn == _STILLBORN:
+        self._early_deaths += 0 if worker.ready else 1
+        if self._early_deaths == _MOST_EARLY_DEATHS:
             raise ComputationError(
                 f"worker processes die as soon as they start (exit code {worker.process.exitcode}): is there too "
                 f"little memory (use fewer --workers), or does the script lack its `if __name__ == '__main__':`?"
@@ -155,18 +158,19 @@ class Processes:
         self._workers = []
 
 
-def _work(connection: Connection, job: Job, means: Means) -> None:
+def _work(connection: Connection, job: Job, resources: Resources) -> None:
     """A worker's life."""
     # Ctrl-C and a batch system's SIGTERM reach all processes; it is for the parent to end its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_follow_parent, daemon=True).start()
     try:
-        model_of(job, means)
+        model_of(job, resources)
         connection.send(("ready", None))
         while True:
-            step: Step = connection.recv()
-            connection.send(("done", do(step, job, means, lambda tally: connection.send(("report", tally)))))
+            task: Task = connection.recv()
+            counts = run_task(task, job, resources, lambda so_far: connection.send(("report", so_far)))
+            connection.send(("done", counts))
     except (EOFError, BrokenPipeError):  # the parent is gone
         return
     except Exception as error:

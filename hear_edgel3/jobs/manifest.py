@@ -33,10 +33,10 @@ class Item(NamedTuple):
     """One thing to embed.
 
     Attributes:
-        file: what the ``file`` column says: a path, or ``<path of the shard>/<member>``.
-        size: bytes; 0 where unknown.
-        shard: path of the tar file that has it, as in ``file``; None for a file of its own.
-        offset: where its bytes begin in the (unpacked) tar file.
+        file: What the ``file`` column says: a path, or ``<path of the shard>/<member>``.
+        size: How many bytes it has; 0 where that is unknown.
+        shard: The path of the tar file that has it, as in ``file``; None for a file of its own.
+        offset: Where its bytes begin in the (unpacked) tar file.
     """
 
     file: str
@@ -50,8 +50,8 @@ class Listing:
     """What SOURCES mean.
 
     Attributes:
-        items: in order; a file may be there more than once.
-        failures: sources that gave nothing, and why.
+        items: The items in order; a file may be there more than once.
+        failures: The sources that gave nothing, and why.
     """
 
     items: list[Item] = field(default_factory=list)
@@ -62,7 +62,7 @@ def list_items(sources: Sequence[str]) -> Listing:
     """The items that sources mean, without sizes of files.
 
     Args:
-        sources: audio files; folders, with those inside; globs; lists of files (.csv and .tsv with a column ``file`` or
+        sources: Audio files; folders, with those inside; globs; lists of files (.csv and .tsv with a column ``file`` or
             ``path``, .parquet with such a column, .txt with a path per line; ``-`` is such a text on stdin); tar shards
             of audio files. Paths in a list are relative to the list's folder (stdin: to the current folder).
     """
@@ -75,10 +75,10 @@ def new_items(items: Iterable[Item], here: str, folder: str, known: Container[st
     """The items that a job does not have yet, each once, with their sizes.
 
     Args:
-        items: as listed.
-        here: what their relative paths are relative to.
-        folder: what those in the job are relative to.
-        known: :func:`absolute` paths of the job's items.
+        items: The items as they were listed.
+        here: The folder that their relative paths are relative to.
+        folder: The folder that those in the job are relative to.
+        known: The :func:`absolute` paths of the job's items.
     """
     found: dict[str, Item] = {}
     for item in items:
@@ -100,7 +100,7 @@ class _Lister:
     """Turns sources into items, one after the other.
 
     Args:
-        failures: gets the sources that give nothing.
+        failures: The list that gets the sources that give nothing.
     """
 
     def __init__(self, failures: list[tuple[str, HearEdgeL3Error]]) -> None:

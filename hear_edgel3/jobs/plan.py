@@ -31,7 +31,7 @@ _JOB, _ITEMS = "job.json", "items.parquet"
 _PARTS = 128
 _FILES = (256, 2048)
 _BYTES = (32 << 20, 256 << 20)
-_ABANDONED_S = 3600
+_ABANDONED_AFTER_S = 3600
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class Part:
 
     Attributes:
         generation: 0 for the items of the first run, then one more for each time that some were added.
-        number: within its generation.
-        n_items: how many.
+        number: Its position within its generation.
+        n_items: How many items it has.
     """
 
     generation: int
@@ -59,16 +59,16 @@ class Job:
     """What the parts of a job have in common.
 
     Attributes:
-        output: the folder of the dataset.
-        folder: what relative paths of items are relative to.
-        description: what makes the embeddings.
-        net_engine: what runs the net.
+        output: The folder of the dataset.
+        folder: The folder that relative paths of items are relative to.
+        description: What makes the embeddings.
+        engine: What runs the net; ``net_engine`` in ``job.json``.
     """
 
     output: str
     folder: str
     description: Description
-    net_engine: str
+    engine: str
 
     def check_same(self, other: Job) -> None:
         """Compares what was asked for now with this job, which was started before.
@@ -76,9 +76,7 @@ class Job:
         Raises:
             InvalidOption: they differ.
         """
-        mine, others = (
-            {**asdict(job.description), "net_engine": job.net_engine, "rows": _rows(job)} for job in (self, other)
-        )
+        mine, others = ({**asdict(job.description), "engine": job.engine, "rows": _rows(job)} for job in (self, other))
         if mine["rows"] != others["rows"]:
             mine.pop("hop_ms")  # follows from it
         differing = [key for key in mine if mine[key] != others[key]]
@@ -93,14 +91,14 @@ def _rows(job: Job) -> str:
     return "scenes" if job.description.hop_ms is None else "timestamps"
 
 
-def begun(job: Job) -> Job | None:
-    """The job that was begun in this one's output folder, or None.
+def find_job(wanted: Job) -> Job | None:
+    """The job that was begun in the output folder of the one that is wanted, or None.
 
     Raises:
         InvalidOption: it was begun with other options.
         DatasetError: what is there is damaged.
     """
-    path = Path(job.output) / _FOLDER / _generation(0) / _JOB
+    path = Path(wanted.output) / _FOLDER / _generation(0) / _JOB
     if not path.parent.exists():
         return None
     try:
@@ -112,8 +110,8 @@ def begun(job: Job) -> Job | None:
             f"{path} has format {values.get('format')!r}, and this version of hear-edgel3 writes {_FORMAT}; go on with "
             f"the version that began it, or give another --output"
         )
-    found = Job(job.output, values["folder"], Description(**values["description"]), values["net_engine"])
-    found.check_same(job)
+    found = Job(wanted.output, values["folder"], Description(**values["description"]), values["net_engine"])
+    found.check_same(wanted)
     return found
 
 
@@ -142,12 +140,12 @@ def publish(job: Job, generation: int, items: Sequence[Item], files_per_part: in
     try:
         temporary.mkdir(parents=True)
         with pq.ParquetWriter(temporary / _ITEMS, schema, compression="zstd") as writer:
-            for part in cut(items, files_per_part):
+            for part in cut_into_parts(items, files_per_part):
                 columns = [pa.array(column, f.type) for column, f in zip(zip(*part, strict=True), schema, strict=True)]
                 writer.write_table(pa.Table.from_arrays(columns, schema=schema), row_group_size=len(part))
         if generation == 0:
             values: dict[str, Any] = {"format": _FORMAT, "description": asdict(job.description)}
-            values |= {"folder": job.folder, "net_engine": job.net_engine}
+            values |= {"folder": job.folder, "net_engine": job.engine}
             (temporary / _JOB).write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
         try:
             os.rename(temporary, folder / _generation(generation))  # fails where there is a folder that is not empty
@@ -167,18 +165,18 @@ def _remove_abandoned(folder: Path) -> None:
     """What processes that were killed at that very moment have left."""
     for left in folder.glob(".*"):
         try:
-            if time.time() - left.stat().st_mtime > _ABANDONED_S:
+            if time.time() - left.stat().st_mtime > _ABANDONED_AFTER_S:
                 shutil.rmtree(left, ignore_errors=True)
         except OSError:
             continue  # another process has just removed it
 
 
-def cut(items: Sequence[Item], files_per_part: int | None) -> Iterator[Sequence[Item]]:
+def cut_into_parts(items: Sequence[Item], files_per_part: int | None) -> Iterator[Sequence[Item]]:
     """Cuts a generation into parts, by count and bytes.
 
     Args:
-        items: in order.
-        files_per_part: at most so many items in a part; None to choose.
+        items: The items, in order.
+        files_per_part: How many items a part has at most; None to choose.
     """
     most = min(max(-(-len(items) // _PARTS), _FILES[0]), _FILES[1]) if files_per_part is None else files_per_part
     largest = min(max(sum(item.size for item in items) // _PARTS, _BYTES[0]), _BYTES[1])
@@ -240,11 +238,11 @@ def items_of(job: Job, part: Part) -> list[Item]:
 def _items_file(output: str, generation: int) -> Any:
     path = Path(output) / _FOLDER / _generation(generation) / _ITEMS
     status = path.stat()
-    return _opened(path, (status.st_dev, status.st_ino, status.st_mtime_ns))
+    return _open_list(path, (status.st_dev, status.st_ino, status.st_mtime_ns))
 
 
 @lru_cache(maxsize=4)
-def _opened(path: Path, identity: tuple[int, ...]) -> Any:  # noqa: ARG001
+def _open_list(path: Path, identity: tuple[int, ...]) -> Any:  # noqa: ARG001
     """Kept open, because its footer grows with the job."""
     require_pyarrow()
     import pyarrow.parquet as pq

@@ -19,7 +19,7 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 Work = Callable[[Task], Result]
 # So many workers in a row may die before they have begun.
-_STILLBORN = 3
+_MOST_EARLY_DEATHS = 3
 
 
 def attempt(work: Work[Task, Result], task: Task) -> Result | Exception:
@@ -44,8 +44,8 @@ class Pool(Generic[Task, Result]):
     A script that uses this needs the usual ``if __name__ == "__main__":``.
 
     Args:
-        make: called in each worker once; what it returns does a task. It, tasks and results must be picklable.
-        count: of processes.
+        make: Is called in each worker once; what it returns does a task. It, tasks and results must be picklable.
+        count: How many processes there are.
     """
 
     def __init__(self, make: Callable[[], Work[Task, Result]], count: int) -> None:
@@ -53,7 +53,7 @@ class Pool(Generic[Task, Result]):
         self._count = count
         self._context = multiprocessing.get_context("spawn")
         self._workers: list[_Worker[Task]] = []
-        self._stillborn = 0
+        self._early_deaths = 0
 
     def run(self, tasks: Iterable[Task]) -> Generator[tuple[int, Result | Exception], None, None]:
         """Does tasks, and ends the workers when all are done or the generator is closed.
@@ -100,7 +100,7 @@ class Pool(Generic[Task, Result]):
         except (EOFError, OSError):
             kind, value = "died", None
         if kind == "ready":
-            worker.ready, self._stillborn = True, 0
+            worker.ready, self._early_deaths = True, 0
             return None
         if kind == "broken":
             raise value
@@ -112,8 +112,8 @@ class Pool(Generic[Task, Result]):
                 f"the worker process died over it (exit code {worker.process.exitcode}); if memory is short, use fewer "
                 f"--workers"
             )
-            self._stillborn += 0 if worker.ready else 1
-            if self._stillborn == _STILLBORN:
+            self._early_deaths += 0 if worker.ready else 1
+            if self._early_deaths == _MOST_EARLY_DEATHS:
                 raise ComputationError(
                     f"worker processes die as soon as they start (exit code {worker.process.exitcode}): is there too "
                     f"little memory (use fewer --workers), or does the script lack its `if __name__ == '__main__':`?"

@@ -7,38 +7,38 @@ import time
 from types import TracebackType
 from typing import Any
 
-from hear_edgel3.jobs.worker import Tally
+from hear_edgel3.jobs.worker import PartCounts
 
-_KEPT = 20
+_ERRORS_KEPT = 20
 _LOG_EVERY_S = 30.0
 
 
-class Progress:
+class JobProgress:
     """A bar on stderr with files per second, how many times real time, what is left and what has failed.
 
     Args:
-        files: to be embedded.
-        quiet: show nothing.
+        files: How many files are to be embedded.
+        quiet: Whether to show nothing.
 
     Attributes:
-        files: that are finished, failed ones included.
-        failed: of these.
-        rows: of the dataset.
-        seconds: of audio.
-        errors: the first files that failed, and what their rows say.
+        files: How many files are finished, failed ones included.
+        failed: How many of these failed.
+        rows: How many rows of the dataset were written.
+        seconds: How many seconds of audio were read.
+        errors: The first files that failed, and what their rows say.
     """
 
     def __init__(self, files: int, quiet: bool) -> None:
         self.files = self.failed = self.rows = 0
         self.seconds = 0.0
         self.errors: list[tuple[str, str]] = []
-        self._running: dict[int, Tally] = {}
+        self._running: dict[int, PartCounts] = {}
         self._quiet = quiet
         self._total = files
-        self._begun = time.monotonic()
+        self._started_at = time.monotonic()
         self._bar: Any = None
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> JobProgress:
         if not self._quiet:
             from tqdm import tqdm
 
@@ -54,25 +54,25 @@ class Progress:
             self._show()
             self._bar.close()
 
-    def report(self, worker: int, tally: Tally) -> None:
+    def report(self, worker: int, counts: PartCounts) -> None:
         """Takes what a worker has done of its part."""
-        self._running[worker] = tally
+        self._running[worker] = counts
         self._show()
 
-    def finished(self, tally: Tally) -> None:
+    def finished(self, counts: PartCounts) -> None:
         """Takes a finished part."""
-        self.files += tally.files
-        self.failed += len(tally.failed)
-        self.rows += tally.rows
-        self.seconds += tally.seconds
-        self.errors += tally.failed[: _KEPT - len(self.errors)]
+        self.files += counts.files
+        self.failed += len(counts.failed)
+        self.rows += counts.rows
+        self.seconds += counts.seconds
+        self.errors += counts.failed[: _ERRORS_KEPT - len(self.errors)]
         self._show()
 
     def _show(self) -> None:
         if self._bar is None:
             return
-        seconds = self.seconds + sum(tally.seconds for tally in self._running.values())
-        failed = self.failed + sum(len(tally.failed) for tally in self._running.values())
-        times = seconds / max(time.monotonic() - self._begun, 1e-9)
+        seconds = self.seconds + sum(counts.seconds for counts in self._running.values())
+        failed = self.failed + sum(len(counts.failed) for counts in self._running.values())
+        times = seconds / max(time.monotonic() - self._started_at, 1e-9)
         self._bar.set_postfix_str(f"{times:.0f} x real time, {failed} failed", refresh=False)
-        self._bar.update(self.files + sum(tally.files for tally in self._running.values()) - self._bar.n)
+        self._bar.update(self.files + sum(counts.files for counts in self._running.values()) - self._bar.n)

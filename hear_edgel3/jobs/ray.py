@@ -8,25 +8,25 @@ from collections.abc import Generator, Iterable
 from typing import Any
 
 from hear_edgel3._extras import require
-from hear_edgel3.jobs.local import Procedure
 from hear_edgel3.jobs.plan import Job
-from hear_edgel3.jobs.worker import Means, Step, Tally, do
+from hear_edgel3.jobs.worker import Attempts, PartCounts, Resources, Task, run_task
 
 
 def run(
-    job: Job, means: Means, procedures: Iterable[Procedure], concurrency: int | None, num_gpus: float
-) -> Generator[Tally, None, None]:
+    job: Job, resources: Resources, parts: Iterable[Attempts], concurrency: int | None, num_gpus: float
+) -> Generator[PartCounts, None, None]:
     """Does all parts. Tasks write their parts themselves, so all nodes must see the output folder and the audio.
 
     Args:
-        job: which.
-        means: what with.
-        procedures: one per part.
-        concurrency: tasks at once; None for as many as the cluster has CPUs for (or GPUs, where they take such).
-        num_gpus: that each task takes; less than 1 to share them.
+        job: The job that the parts belong to.
+        resources: What to compute with.
+        parts: What is to be tried for each part.
+        concurrency: How many tasks there are at once; None for as many as the cluster has CPUs for (or GPUs, where they
+            take such).
+        num_gpus: How many GPUs each task takes; less than 1 to share them.
 
     Yields:
-        The tally of each part, when it is finished.
+        The counts of each part, when it is finished.
 
     Raises:
         MissingExtra: ray is not installed.
@@ -39,29 +39,29 @@ def run(
         alone = {} if "RAY_ADDRESS" in os.environ else {"include_dashboard": False}
         ray.init(log_to_driver=False, logging_level=logging.ERROR, **alone)
     try:
-        # A task whose node went away is given to another one; after that, `steps` looks for the file to blame.
-        task = ray.remote(num_cpus=means.threads, num_gpus=num_gpus, max_retries=1)(_do)
-        shared = ray.put((job, means))
+        # A task whose node went away is given to another one; after that, `attempts` looks for the file to blame.
+        task = ray.remote(num_cpus=resources.threads, num_gpus=num_gpus, max_retries=1)(_run_task)
+        shared = ray.put((job, resources))
         if concurrency is None:
             has = ray.cluster_resources()
-            concurrency = int(has.get("GPU", 0) // num_gpus if num_gpus else has.get("CPU", 1) // means.threads)
-        new = iter(procedures)
-        running: dict[Any, Procedure] = {}
+            concurrency = int(has.get("GPU", 0) // num_gpus if num_gpus else has.get("CPU", 1) // resources.threads)
+        new = iter(parts)
+        running: dict[Any, Attempts] = {}
         while True:
-            while len(running) < max(concurrency, 1) and (procedure := next(new, None)) is not None:
-                running[task.remote(shared, next(procedure))] = procedure
+            while len(running) < max(concurrency, 1) and (part := next(new, None)) is not None:
+                running[task.remote(shared, next(part))] = part
             if not running:
                 return
             (done,), _ = ray.wait(list(running))
-            procedure = running.pop(done)
+            part = running.pop(done)
             try:
-                result: Tally | None = ray.get(done)
+                result: PartCounts | None = ray.get(done)
             except ray.exceptions.RayTaskError as error:
                 raise error.cause from error
             except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError):
                 result = None
             try:
-                running[task.remote(shared, procedure.send(result))] = procedure
+                running[task.remote(shared, part.send(result))] = part
             except StopIteration as finished:
                 yield finished.value
     finally:
@@ -69,7 +69,7 @@ def run(
             ray.shutdown()
 
 
-def _do(shared: tuple[Job, Means], step: Step) -> Tally:
+def _run_task(shared: tuple[Job, Resources], task: Task) -> PartCounts:
     """A task."""
-    job, means = shared
-    return do(step, job, means, lambda _: None)
+    job, resources = shared
+    return run_task(task, job, resources, lambda _: None)

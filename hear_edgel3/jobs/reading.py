@@ -34,26 +34,31 @@ _IN_MEMORY = 32 << 20
 _COPIED_AT_ONCE = 1 << 20
 
 # A header that knows no length says something enormous.
-_LONGEST_S = 1e9
+_LONGEST_KNOWN_S = 1e9
 
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
-class Opened:
-    """A file is sound audio, at least at its beginning."""
+class FileOpened:
+    """A file has been opened: it is sound audio, at least at its beginning.
+
+    Attributes:
+        duration: Its length in seconds; None if it does not know.
+        sample_rate: Its sample rate in Hz.
+    """
 
     duration: float | None
     sample_rate: int
 
 
 @dataclass(frozen=True)
-class Windows:
+class FileWindows:
     """Some of a file's windows.
 
     Attributes:
         samples: (n, window) float32 at the net's rate.
-        seconds: of the file that have been read since the last ones.
+        seconds: How many seconds of the file have been read since the windows before these.
     """
 
     samples: torch.Tensor
@@ -61,23 +66,28 @@ class Windows:
 
 
 @dataclass(frozen=True)
-class Ended:
-    """A file has no more windows; and why, if it is a bad one."""
+class FileEnded:
+    """A file has no more windows.
+
+    Attributes:
+        error: Why, if it is a bad one; None at its end.
+    """
 
     error: Exception | None
 
 
-Piece = Opened | Windows | Ended
+# What happens to a file while it is read, in this order; of windows there may be none or many.
+ReadEvent = FileOpened | FileWindows | FileEnded
 
 
-class Reader:
+class ItemReader:
     """Reads items for a net.
 
     Args:
-        model: whose windows to cut.
-        rule: where the windows lie.
-        folder: what relative paths are relative to.
-        threads: that read; packed shards, which can only be read in order, are read by one.
+        model: The extractor whose windows to cut.
+        rule: The rule that says where the windows lie.
+        folder: The folder that relative paths are relative to.
+        threads: How many threads read. Packed shards, which can only be read in order, are read by one.
     """
 
     def __init__(self, model: Extractor, rule: WindowRule, folder: str, threads: int) -> None:
@@ -85,55 +95,57 @@ class Reader:
         self._rule = rule
         self._threads = threads
         self._files = _Opener(folder)
-        self._group = model.windows_at_once(
-            rule.window
-        )  # asked here: in the threads that read, torch has other threads
+        # Asked here, because in the threads that read, torch has another number of threads.
+        self._group = model.windows_at_once(rule.window)
 
-    def read(self, items: Sequence[Item], bad: Mapping[int, Exception]) -> Generator[tuple[int, Piece], None, None]:
-        """What becomes of the items, in their order.
+    def read(self, items: Sequence[Item], bad: Mapping[int, Exception]) -> Generator[tuple[int, ReadEvent], None, None]:
+        """What happens to the items, in their order.
 
         Args:
-            items: to read.
-            bad: items not to touch, and why, by their position.
+            items: The items to read.
+            bad: The items not to touch, and why, by their position.
+
+        Yields:
+            The position of an item, and what happened to it.
         """
         packed = any(item.shard is not None and is_packed(item.shard) for item in items)
 
-        def pieces(i: int) -> Generator[Piece, None, None]:
+        def events(i: int) -> Generator[ReadEvent, None, None]:
             if i in bad:
-                yield Ended(bad[i])
+                yield FileEnded(bad[i])
             else:
                 yield from self._read_one(items[i])
 
         try:
-            yield from in_order(pieces, len(items), 1 if packed else self._threads)
+            yield from in_order(events, len(items), 1 if packed else self._threads)
         finally:
             self._files.close()
 
-    def _read_one(self, item: Item) -> Generator[Piece, None, None]:
+    def _read_one(self, item: Item) -> Generator[ReadEvent, None, None]:
         try:
             with self._files.open(item) as file, naming(item.file):
                 rate = check_rate(file.sample_rate, "the file's sample rate")
                 duration = file.duration
-                yield Opened(duration if duration < _LONGEST_S else None, rate)
+                yield FileOpened(duration if duration < _LONGEST_KNOWN_S else None, rate)
 
                 path = self._model.window_path(self._rule, rate, lambda _window: self._group)
                 told = 0
                 for windows in path.groups(file.blocks()):
-                    yield Windows(windows, (path.fed - told) / rate)
+                    yield FileWindows(windows, (path.fed - told) / rate)
                     told = path.fed
         except OutputError:
             raise  # not the file's fault
         except (OSError, ValueError, RuntimeError, MemoryError, EOFError, tarfile.TarError) as error:
-            yield Ended(error)
+            yield FileEnded(error)
         else:
-            yield Ended(None)
+            yield FileEnded(None)
 
 
 class _Opener:
     """Opens items, also those inside tar files.
 
     Args:
-        folder: what relative paths are relative to.
+        folder: The folder that relative paths are relative to.
     """
 
     def __init__(self, folder: str) -> None:
@@ -234,9 +246,9 @@ def in_order(pieces: Callable[[int], Generator[_T, None, None]], count: int, thr
     """What ``pieces(0)``, ``pieces(1)``, ... yield, one after the other, computed by threads that are a little ahead.
 
     Args:
-        pieces: a generator for each number.
-        count: how many there are.
-        threads: that call it.
+        pieces: Makes a generator for each number.
+        count: How many generators there are.
+        threads: How many threads run them.
     """
     stopped = threading.Event()
 
@@ -260,17 +272,17 @@ def in_order(pieces: Callable[[int], Generator[_T, None, None]], count: int, thr
             error = raised
         put(out, _End(error))
 
-    # A thread takes the earliest file that none has begun, so the one that is waited for is always being read.
+    # A thread takes the earliest file that none has started, so the one that is waited for is always being read.
     waiting: deque[tuple[int, queue.Queue[_T | _End]]] = deque()
     pool = ThreadPoolExecutor(threads, "hear-edgel3-read")
-    begun = 0
+    started = 0
     try:
-        while begun < count or waiting:
-            while begun < count and len(waiting) < max(_FILES_AHEAD, threads):
+        while started < count or waiting:
+            while started < count and len(waiting) < max(_FILES_AHEAD, threads):
                 out: queue.Queue[_T | _End] = queue.Queue(_GROUPS_AHEAD)
-                waiting.append((begun, out))
-                pool.submit(run, begun, out)
-                begun += 1
+                waiting.append((started, out))
+                pool.submit(run, started, out)
+                started += 1
             i, out = waiting.popleft()
             while not isinstance(piece := out.get(), _End):
                 yield i, piece

@@ -12,7 +12,7 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hear_edgel3._version import __version__
 from hear_edgel3.dataset.dataset import Description, require_pyarrow
@@ -23,17 +23,20 @@ from hear_edgel3.framing.rules import check_hop_ms
 from hear_edgel3.jobs import partition as partitions
 from hear_edgel3.jobs import plan
 from hear_edgel3.jobs.manifest import list_items, new_items
+from hear_edgel3.jobs.options import Options, runner_and_engine
 from hear_edgel3.jobs.plan import Job, Part
 from hear_edgel3.jobs.writer import failed_rows, remove_leftovers
 from hear_edgel3.registry.names import BUILT_IN, resolve
 from hear_edgel3.weights.locate import locate
 
 if TYPE_CHECKING:
-    from hear_edgel3.jobs.progress import Progress
-    from hear_edgel3.jobs.worker import Means, Tally
+    from hear_edgel3.jobs.progress import JobProgress
+    from hear_edgel3.jobs.worker import PartCounts, Resources
 
-ENGINES = ("local", "ray")
-DTYPES = ("float32", "float16")
+# Threads that decode, per worker. On the CPU the net takes nearly all of the time, and the threads compete with it: one
+# reads the file that is embedded and one the next. A GPU is faster than one thread decodes.
+_READERS_BESIDE_CPU = 2
+_READERS_BESIDE_GPU = 8
 
 
 @dataclass(frozen=True)
@@ -41,19 +44,19 @@ class Summary:
     """What became of a run of a job.
 
     Attributes:
-        output: the dataset.
-        files: embedded in this run, failed ones included.
-        failed: of these.
-        failed_before: error rows in the parts that were finished before.
-        rows: written in this run.
-        seconds: of audio in this run.
-        wall_seconds: that it took, start-up and all.
-        parts: of the job.
-        parts_done: in this run.
-        parts_kept: that were finished before.
-        parts_left: that are for other partitions to do.
-        errors: the first files that failed in this run, and why.
-        sources: those that gave no files, and why.
+        output: The folder of the dataset.
+        files: How many files were embedded in this run, failed ones included.
+        failed: How many of these failed.
+        failed_before: How many error rows there are in the parts that were finished before.
+        rows: How many rows were written in this run.
+        seconds: How many seconds of audio were read in this run.
+        wall_seconds: How many seconds the run took, start-up and all.
+        parts: How many parts the job has.
+        parts_done: How many parts were finished in this run.
+        parts_kept: How many parts were finished before.
+        parts_left: How many parts are for other partitions to do.
+        errors: The first files that failed in this run, and why.
+        sources: The sources that gave no files, and why.
     """
 
     output: str
@@ -85,8 +88,8 @@ def extract(
     timestamps: bool = False,
     hop_ms: float | None = None,
     dtype: str = "float32",
-    engine: str = "local",
-    net_engine: str = "auto",
+    runner: str | None = None,
+    engine: str | None = None,
     device: str = "cpu",
     workers: int | None = None,
     threads: int = 1,
@@ -96,6 +99,7 @@ def extract(
     files_per_part: int | None = None,
     retry_failed: bool = False,
     quiet: bool = True,
+    net_engine: str | None = None,
 ) -> Summary:
     """Embeds many files into a dataset; goes on with one that was begun before.
 
@@ -107,48 +111,71 @@ def extract(
     ``if __name__ == "__main__":``.
 
     Args:
-        sources: audio files, folders, globs, lists of files, tar shards; see
+        sources: Audio files, folders, globs, lists of files, tar shards; see
             :func:`hear_edgel3.jobs.manifest.list_items`. None at all goes on with what was begun.
-        output: the folder of the dataset.
-        config: a configuration's name, or a folder made by ``distill``.
-        weights: as for :func:`hear_edgel3.load`.
-        timestamps: embeddings at regular times, as :meth:`Extractor.timestamp_embeddings`; else one per file, as
-            :meth:`Extractor.scene_embeddings`.
-        hop_ms: distance of timestamps in milliseconds; None for the configuration's.
+        output: The folder of the dataset.
+        config: A configuration's name, or a folder made by ``distill``.
+        weights: The weights, as for :func:`hear_edgel3.load`.
+        timestamps: Whether to make embeddings at regular times, as :meth:`Extractor.timestamp_embeddings`; else one per
+            file, as :meth:`Extractor.scene_embeddings`.
+        hop_ms: The distance of timestamps in milliseconds; None for the configuration's.
         dtype: ``float32``, or ``float16`` for half the space.
-        engine: who does the parts: ``local`` processes, or ``ray``.
-        net_engine: what runs the net, as ``engine`` of :func:`hear_edgel3.load`.
-        device: torch device of the net.
-        workers: local processes; None for the CPUs there are (on another device 1). With 1 it is this process.
-        threads: of torch, per worker. Other numbers may give other last bits.
-        concurrency: Ray tasks at once; None for what the cluster has room for.
-        num_gpus: for each Ray task.
+        runner: Who does the parts: ``local`` processes (the default), or ``ray``.
+        engine: What runs the net, as for :func:`hear_edgel3.load`. ``local`` and ``ray`` are taken as the runner, which
+            this option named once.
+        device: The torch device of the net.
+        workers: How many local processes there are; None for the CPUs there are (on another device 1). With 1 it is
+            this process.
+        threads: How many threads torch has in each worker. Other numbers may give other last bits.
+        concurrency: How many Ray tasks there are at once; None for what the cluster has room for.
+        num_gpus: How many GPUs each Ray task takes.
         partition: (i, n) to do every n-th part from the i-th on, counted from 0; None for what torchrun or SLURM say,
             or else all (with Ray, all in any case).
-        files_per_part: None to choose; counts at the first start only.
-        retry_failed: do those parts again that have error rows.
-        quiet: show no progress on stderr.
+        files_per_part: How many files a part has at most; None to choose. It counts at the first start only.
+        retry_failed: Whether to do those parts again that have error rows.
+        quiet: Whether to show no progress on stderr.
+        net_engine: The old name of ``engine``.
 
     Returns:
         What became of it.
 
     Raises:
-        InvalidOption: an option cannot be used, or the output was begun with others.
-        AudioFileError: there is no file to embed.
-        OutputError: the dataset cannot be written (a full disk, for example); finished parts are kept.
-        ComputationError: worker processes die again and again.
+        InvalidOption: An option cannot be used, contradicts another one, or the output was begun with others.
+        AudioFileError: There is no file to embed.
+        OutputError: The dataset cannot be written (a full disk, for example); finished parts are kept.
+        ComputationError: Worker processes die again and again.
         MissingExtra: pyarrow or ray is not installed.
     """
-    begun = time.monotonic()
     require_pyarrow()
-    _check(dtype=dtype, engine=engine, workers=workers, threads=threads, files_per_part=files_per_part)
-    _check(concurrency=concurrency)
-    if partition is not None:
-        partitions.check(partition)
-    else:
-        partition = (0, 1) if engine == "ray" else partitions.of_environment(os.environ)
-    job, means = _job(output, config, weights, timestamps, hop_ms, dtype, net_engine, device, threads)
-    job, failures = _fix(job, _as_list(sources), files_per_part)
+    runner, engine = runner_and_engine(runner, engine, net_engine)
+    options = Options(
+        config=config,
+        weights=weights,
+        timestamps=timestamps,
+        hop_ms=hop_ms,
+        dtype=dtype,
+        runner=runner,
+        engine=engine,
+        device=device,
+        workers=workers,
+        threads=threads,
+        concurrency=concurrency,
+        num_gpus=num_gpus,
+        partition=partition,
+        files_per_part=files_per_part,
+        retry_failed=retry_failed,
+        quiet=quiet,
+    )
+    return _run(_as_list(sources), os.path.abspath(output), options)
+
+
+def _run(sources: list[str], output: str, options: Options) -> Summary:
+    started_at = time.monotonic()
+    partition = options.partition
+    if partition is None:
+        partition = (0, 1) if options.runner == "ray" else partitions.of_environment(os.environ)
+    wanted, resources = _job_and_resources(output, options)
+    job, failures = _begin_or_go_on(wanted, sources, options.files_per_part)
 
     parts = plan.parts_of(job)
     mine = parts[partition[0] :: partition[1]]
@@ -157,20 +184,19 @@ def extract(
     kept = [part for part in mine if part.filename in there]
     remove_leftovers(folder, {part.filename for part in mine})
     failed = {part: failed_rows(folder / part.filename) for part in kept}
-    if retry_failed:
+    if options.retry_failed:
         kept = [part for part in kept if not failed[part]]
     done = set(kept)
     to_do = [part for part in mine if part not in done]
 
-    from hear_edgel3.jobs.progress import Progress
+    from hear_edgel3.jobs.progress import JobProgress
 
-    with Progress(sum(part.n_items for part in to_do), quiet or not to_do) as progress:
+    with JobProgress(sum(part.n_items for part in to_do), options.quiet or not to_do) as progress:
         if to_do:
             try:
-                options = (workers, concurrency, num_gpus)
-                with closing(_distribute(engine, job, means, to_do, options, progress)) as tallies:
-                    for tally in tallies:
-                        progress.finished(tally)
+                with closing(_distribute(job, resources, to_do, options, progress)) as finished:
+                    for counts in finished:
+                        progress.finished(counts)
             except OutputError as error:
                 raise OutputError(
                     f"{error}. Finished parts are kept: make room, and the same command goes on"
@@ -184,7 +210,7 @@ def extract(
         failed_before=sum(failed[part] for part in kept),
         rows=progress.rows,
         seconds=progress.seconds,
-        wall_seconds=time.monotonic() - begun,
+        wall_seconds=time.monotonic() - started_at,
         parts=len(parts),
         parts_done=len(to_do),
         parts_kept=len(kept),
@@ -200,98 +226,79 @@ def _as_list(sources: str | os.PathLike[str] | Sequence[str | os.PathLike[str]])
     return [os.fspath(source) for source in sources]
 
 
-def _check(**options: Any) -> None:
-    for name, value in options.items():
-        allowed = {"dtype": DTYPES, "engine": ENGINES}.get(name)
-        if allowed is not None and value not in allowed:
-            raise InvalidOption(f"{name} must be {' or '.join(allowed)}, got {value!r}")
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        if allowed is None and value is not None and not (whole and value >= 1):
-            raise InvalidOption(f"{name} must be a whole number from 1, got {value!r}")
-
-
-def _job(
-    output: str | os.PathLike[str],
-    config: str | os.PathLike[str],
-    weights: str | os.PathLike[str] | None,
-    timestamps: bool,
-    hop_ms: float | None,
-    dtype: str,
-    net_engine: str,
-    device: str,
-    threads: int,
-) -> tuple[Job, Means]:
+def _job_and_resources(output: str, options: Options) -> tuple[Job, Resources]:
     """The job that is asked for, and what to compute it with."""
-    from hear_edgel3.engine.runner import Runner
-    from hear_edgel3.jobs.worker import Means
+    from hear_edgel3.engine.runner import check_engine
+    from hear_edgel3.jobs.worker import Resources
 
-    configuration = resolve(config)
+    configuration = resolve(options.config)
     row = configuration.checkpoint
-    if hop_ms is not None and not timestamps:
-        raise InvalidOption("a hop is for embeddings at timestamps: ask for these too, or leave the hop out")
-    hop = check_hop_ms(row.hop_ms if hop_ms is None else hop_ms, row.net_sample_rate)
-    Runner(net_engine)  # it exists and is installed
-    path = os.path.abspath(locate(row, weights))
+    hop = check_hop_ms(row.hop_ms if options.hop_ms is None else options.hop_ms, row.net_sample_rate)
+    check_engine(options.engine)
+    path = os.path.abspath(locate(row, options.weights))
     description = Description(
         configuration=configuration.name,
         weights_sha256=sha256_of(path),
         embedding_version=row.embedding_version,
         size=configuration.embedding_size,
-        hop_ms=hop if timestamps else None,
-        dtype=dtype,
+        hop_ms=hop if options.timestamps else None,
+        dtype=options.dtype,
         package_version=__version__,
     )
+    config = options.config
     name = os.path.abspath(config) if isinstance(config, os.PathLike) or os.path.isdir(config) else config
-    readers = 2 if device == "cpu" else min(8, usable_cpus())
-    job = Job(os.path.abspath(output), os.getcwd(), description, net_engine)
-    return job, Means(str(name), path, device, threads, readers)
+    readers = _READERS_BESIDE_CPU if options.device == "cpu" else min(_READERS_BESIDE_GPU, usable_cpus())
+    job = Job(output, os.getcwd(), description, options.engine)
+    return job, Resources(str(name), path, options.device, options.threads, readers)
 
 
-def _fix(job: Job, sources: list[str], files_per_part: int | None) -> tuple[Job, list[tuple[str, HearEdgeL3Error]]]:
-    """Begins the job, or goes on with the one that is there, with what is new in the sources."""
-    begun = plan.begun(job)
-    if begun is None and not sources:
-        raise InvalidOption(f"nothing was begun in {job.output}: give files or folders to embed")
+def _begin_or_go_on(
+    wanted: Job, sources: list[str], files_per_part: int | None
+) -> tuple[Job, list[tuple[str, HearEdgeL3Error]]]:
+    """Begins a job, or goes on with the one that is there, with what is new in the sources.
+
+    Returns:
+        The job as it was begun, and the sources that gave no files, with the reasons.
+    """
+    job = plan.find_job(wanted)
+    if job is None and not sources:
+        raise InvalidOption(f"nothing was begun in {wanted.output}: give files or folders to embed")
     listing = list_items(sources)
     while True:
-        begun = plan.begun(job)
-        known = set() if begun is None or not sources else plan.known_items(begun)
-        items = new_items(listing.items, job.folder, (begun or job).folder, known)
-        if begun is not None and not items:
-            return begun, listing.failures
+        # Counted before the items are read: if another process adds some in between, what is published here fails.
+        generation = 0 if job is None else plan.n_generations(job)
+        known = set() if job is None or not sources else plan.known_items(job)
+        items = new_items(listing.items, wanted.folder, (job or wanted).folder, known)
+        if job is not None and not items:
+            return job, listing.failures
         if not items:
             raise listing.failures[0][1] if listing.failures else AudioFileError("the sources have no audio files")
-        make_folder(job.output)
+        make_folder(wanted.output)
         # Another process may be faster; then there is less, or nothing, left to add.
-        generation = 0 if begun is None else plan.n_generations(begun)
-        plan.publish(begun or job, generation, items, files_per_part)
+        plan.publish(job or wanted, generation, items, files_per_part)
+        job = plan.find_job(wanted)
 
 
 def _distribute(
-    engine: str,
-    job: Job,
-    means: Means,
-    parts: list[Part],
-    options: tuple[int | None, int | None, float],
-    progress: Progress,
-) -> Generator[Tally, None, None]:
-    """Has the parts done; yields the tally of each."""
-    from hear_edgel3.jobs.worker import steps
+    job: Job, resources: Resources, parts: list[Part], options: Options, progress: JobProgress
+) -> Generator[PartCounts, None, None]:
+    """Has the parts done; yields the counts of each."""
+    from hear_edgel3.jobs.worker import attempts
 
-    workers, concurrency, num_gpus = options
-    procedures = (steps(job, part) for part in parts)
-    if engine == "ray":
+    to_attempt = (attempts(job, part) for part in parts)
+    if options.runner == "ray":
         from hear_edgel3.jobs import ray
 
-        return ray.run(job, means, procedures, concurrency, num_gpus)
+        return ray.run(job, resources, to_attempt, options.concurrency, options.num_gpus)
     from hear_edgel3.jobs import local
 
+    workers = options.workers
     if workers is None:
-        workers = max(1, usable_cpus() // means.threads) if means.device == "cpu" else 1
+        workers = max(1, usable_cpus() // options.threads) if options.device == "cpu" else 1
     workers = min(workers, len(parts))
     if workers == 1:
-        return local.run_here(job, means, procedures, progress.report)
-    return local.Processes(job, means, workers, progress.report).run(procedures)
+        return local.run_here(job, resources, to_attempt, progress.report)
+    return local.Processes(job, resources, workers, progress.report).run(to_attempt)
 
 
 def usable_cpus() -> int:

@@ -19,7 +19,7 @@ from hear_edgel3.extractor.framings import scene_framing, timestamp_framing
 from hear_edgel3.extractor.loading import load
 from hear_edgel3.jobs.batching import Batcher
 from hear_edgel3.jobs.plan import Job, Part, items_of
-from hear_edgel3.jobs.reading import Ended, Opened, Piece, Reader
+from hear_edgel3.jobs.reading import FileEnded, FileOpened, ItemReader, ReadEvent
 from hear_edgel3.jobs.writer import PartWriter, error_text, part_writer
 
 if TYPE_CHECKING:
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
     from hear_edgel3.extractor.extractor import Extractor
     from hear_edgel3.jobs.manifest import Item
 
-_DEATHS = 3
-_REPORT_S = 0.2
+_MOST_DEATHS = 3
+_REPORT_EVERY_S = 0.2
 
 
 @dataclass(frozen=True)
-class Means:
+class Resources:
     """What a worker computes with.
 
     Attributes:
-        config: name of the configuration, or its folder.
-        weights: the weights file.
-        device: torch device of the net.
-        threads: of torch, per worker.
-        readers: threads that decode, per worker.
+        config: The name of the configuration, or its folder.
+        weights: The weights file.
+        device: The torch device of the net.
+        threads: How many threads torch has in each worker.
+        readers: How many threads decode files in each worker.
     """
 
     config: str
@@ -52,14 +52,14 @@ class Means:
 
 
 @dataclass(frozen=True)
-class Tally:
-    """What came of (a part of) a part.
+class PartCounts:
+    """What was done of a part, so far or in all.
 
     Attributes:
-        files: that are finished, failed ones included.
-        rows: of embeddings and errors.
-        seconds: of audio that were read.
-        failed: files that failed, with what their error rows say.
+        files: How many files are finished, failed ones included.
+        rows: How many rows, of embeddings or errors, they gave.
+        seconds: How many seconds of audio were read.
+        failed: The files that failed, with what their error rows say.
     """
 
     files: int = 0
@@ -69,13 +69,14 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Step:
+class Task:
     """Something for a worker to do.
 
     Attributes:
-        part: to be embedded.
-        bad: positions of items not to touch, and what is wrong with them.
-        only: embed the item at this position alone and write nothing, to see whether the worker survives it.
+        part: The part to embed.
+        bad: The positions of items not to touch, and what is wrong with them.
+        only: If this is not None, the item at this position alone is embedded and nothing is written, to see whether
+            the worker survives it.
     """
 
     part: Part
@@ -83,17 +84,19 @@ class Step:
     only: int | None = None
 
 
-Report = Callable[[Tally], None]
+Report = Callable[[PartCounts], None]
+# What is to be tried to get a part done: yields tasks, is sent what each gave, and returns the counts of the part.
+Attempts = Generator[Task, PartCounts | None, PartCounts]
 
 
-def steps(job: Job, part: Part) -> Generator[Step, Tally | None, Tally]:
+def attempts(job: Job, part: Part) -> Attempts:
     """How to get a part done, though workers may die of it.
 
     Yields:
-        Steps, one after the other; is to be sent what each gave, or None if it killed the worker.
+        Tasks, one after the other. What each gave is to be sent, or None if it killed the worker.
 
     Returns:
-        The part's tally.
+        The counts of the part.
 
     Raises:
         ComputationError: workers die, but not of any one file.
@@ -101,43 +104,43 @@ def steps(job: Job, part: Part) -> Generator[Step, Tally | None, Tally]:
     bad: dict[int, HearEdgeL3Error] = {}
     deaths = 0
     while True:
-        tally = yield Step(part, dict(bad))
-        if tally is not None:
-            return tally
+        counts = yield Task(part, dict(bad))
+        if counts is not None:
+            return counts
         deaths += 1
-        if deaths == _DEATHS:
+        if deaths == _MOST_DEATHS:
             raise ComputationError(
                 f"{deaths} worker processes died while they embedded {part.filename}, and no single file was to blame; "
                 f"probably memory ran out: use fewer --workers. Finished parts are kept; the same command goes on"
             )
         for i, item in enumerate(items_of(job, part)):
-            if i not in bad and (yield Step(part, only=i)) is None:
+            if i not in bad and (yield Task(part, only=i)) is None:
                 bad[i] = ComputationError(
                     f"{item.file} killed the process that embedded it, twice; leave it out or convert it"
                 )
                 deaths = 0
 
 
-def do(step: Step, job: Job, means: Means, report: Report) -> Tally:
-    """Does a step in this process.
+def run_task(task: Task, job: Job, resources: Resources, report: Report) -> PartCounts:
+    """Does a task in this process.
 
     Args:
-        step: what.
-        job: of which.
-        means: what with.
-        report: called now and then with what has been done of it.
+        task: What to do.
+        job: The job that it belongs to.
+        resources: What to compute with.
+        report: Is called now and then with what has been done of it.
 
     Raises:
         OutputError: the part cannot be written.
     """
-    model = model_of(job, means)
-    items = items_of(job, step.part)
-    with _threads(means.threads):
-        if step.only is not None:
-            _Embedding(model, job, means, None, lambda _: None).run([items[step.only]], {})
-            return Tally()
-        with part_writer(Path(job.output) / step.part.filename, job.description) as writer:
-            return _Embedding(model, job, means, writer, report).run(items, step.bad)
+    model = model_of(job, resources)
+    items = items_of(job, task.part)
+    with _threads(resources.threads):
+        if task.only is not None:
+            _Embedding(model, job, resources.readers, None, lambda _: None).run([items[task.only]], {})
+            return PartCounts()
+        with part_writer(Path(job.output) / task.part.filename, job.description) as writer:
+            return _Embedding(model, job, resources.readers, writer, report).run(items, task.bad)
 
 
 @contextmanager
@@ -150,19 +153,19 @@ def _threads(n: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def model_of(job: Job, means: Means) -> Extractor:
+def model_of(job: Job, resources: Resources) -> Extractor:
     """The extractor of a job; loaded once in a process.
 
     Raises:
         WeightsMismatch: the weights are not those that the job was begun with.
     """
-    return _loaded(means.config, means.weights, job.description.weights_sha256, job.net_engine, means.device)
+    return _loaded(resources.config, resources.weights, job.description.weights_sha256, job.engine, resources.device)
 
 
 @lru_cache(maxsize=1)
-def _loaded(config: str, weights: str, sha256: str, net_engine: str, device: str) -> Extractor:
+def _loaded(config: str, weights: str, sha256: str, engine: str, device: str) -> Extractor:
     # Another machine of a cluster may have its weights elsewhere.
-    model = load(config, weights=weights if os.path.exists(weights) else None, engine=net_engine)
+    model = load(config, weights=weights if os.path.exists(weights) else None, engine=engine)
     if model.weights is None or model.weights.sha256 != sha256:
         raise WeightsMismatch(f"{config}: the job was begun with other weights (sha256 {sha256}) than are here")
     try:
@@ -172,18 +175,18 @@ def _loaded(config: str, weights: str, sha256: str, net_engine: str, device: str
 
 
 @dataclass
-class _Clip:
+class _File:
     """A file on its way.
 
     Attributes:
-        item: which.
-        duration: seconds, once it is open.
-        sample_rate: in Hz, once it is open.
-        windows: that have been cut.
-        embedded: of these.
-        total: (D,) float64 sum of their embeddings, for scenes.
-        ended: whether all have been cut, or an error met.
-        error: which.
+        item: The item that it is.
+        duration: Its length in seconds, once it is open.
+        sample_rate: Its sample rate in Hz, once it is open.
+        windows: How many windows have been cut.
+        embedded: How many of these have been embedded.
+        total: The (D,) float64 sum of their embeddings, for scenes.
+        ended: Whether all windows have been cut, or an error was met.
+        error: The error that was met, if any.
     """
 
     item: Item
@@ -204,99 +207,99 @@ class _Embedding:
     """One pass over items.
 
     Args:
-        model: the extractor.
-        job: what is wanted.
-        means: for the number of threads.
-        writer: takes the rows; None to write none.
-        report: as for :func:`do`.
+        model: The extractor.
+        job: The job, which says what is wanted.
+        readers: How many threads decode files.
+        writer: What takes the rows; None to write none.
+        report: Is called now and then with what has been done.
     """
 
-    def __init__(self, model: Extractor, job: Job, means: Means, writer: PartWriter | None, report: Report) -> None:
+    def __init__(self, model: Extractor, job: Job, readers: int, writer: PartWriter | None, report: Report) -> None:
         self._hop_ms = job.description.hop_ms
         scenes = self._hop_ms is None
         configuration = model.configuration
         rule = scene_framing(configuration) if scenes else timestamp_framing(configuration, self._hop_ms)
-        self._reader = Reader(model, rule, job.folder, means.readers)
+        self._reader = ItemReader(model, rule, job.folder, readers)
         self._batcher = Batcher(model)
         self._writer = writer
         self._report = report
         self._reported = time.monotonic()
-        self._clips: dict[int, _Clip] = {}  # those without all of their rows, in order
+        self._open_files: dict[int, _File] = {}  # those without all of their rows, in order
         self._files = 0
         self._seconds = 0.0
         self._failed: list[tuple[str, str]] = []
 
-    def run(self, items: list[Item], bad: Mapping[int, HearEdgeL3Error]) -> Tally:
+    def run(self, items: list[Item], bad: Mapping[int, HearEdgeL3Error]) -> PartCounts:
         """Embeds the items; their rows are written in their order."""
-        with closing(self._reader.read(items, bad)) as pieces:  # so that its threads end, whatever happens here
-            for i, piece in pieces:
-                self._follow(i, self._clips.setdefault(i, _Clip(items[i])), piece)
+        with closing(self._reader.read(items, bad)) as events:  # so that its threads end, whatever happens here
+            for i, event in events:
+                self._take_event(i, self._open_files.setdefault(i, _File(items[i])), event)
         for found in self._batcher.flush():
-            self._take(*found)
-        assert not self._clips
-        return self._tally()
+            self._take_found(*found)
+        assert not self._open_files
+        return self._counts()
 
-    def _follow(self, key: int, clip: _Clip, piece: Piece) -> None:
-        """Takes what has become of a file."""
-        if isinstance(piece, Opened):
-            clip.duration, clip.sample_rate = piece.duration, piece.sample_rate
-        elif isinstance(piece, Ended):
-            clip.ended = True
-            clip.error = clip.error or piece.error
-            self._settle()
-        elif clip.error is None:
-            self._seconds += piece.seconds
-            clip.windows += len(piece.samples)
-            for found in self._batcher.add(key, piece.samples):
-                self._take(*found)
+    def _take_event(self, key: int, file: _File, event: ReadEvent) -> None:
+        """Takes what happened to a file while it was read."""
+        if isinstance(event, FileOpened):
+            file.duration, file.sample_rate = event.duration, event.sample_rate
+        elif isinstance(event, FileEnded):
+            file.ended = True
+            file.error = file.error or event.error
+            self._finish_settled()
+        elif file.error is None:
+            self._seconds += event.seconds
+            file.windows += len(event.samples)
+            for found in self._batcher.add(key, event.samples):
+                self._take_found(*found)
 
-    def _take(self, key: int, found: np.ndarray | Exception) -> None:
+    def _take_found(self, key: int, found: np.ndarray | Exception) -> None:
         """Takes what the net made of some of a file's windows."""
-        clip = self._clips.get(key)
-        if clip is None or clip.error is not None:
+        file = self._open_files.get(key)
+        if file is None or file.error is not None:
             return  # it failed after these had been cut
         if isinstance(found, Exception):
-            clip.error = ComputationError(f"{clip.item.file}: {found}")
+            file.error = ComputationError(f"{file.item.file}: {found}")
         elif self._hop_ms is None:
             total = found.sum(axis=0, dtype=np.float64)
-            clip.total = total if clip.total is None else clip.total + total
+            file.total = total if file.total is None else file.total + total
         else:
             # Timestamp windows are all of one length and come out as they went in: what precedes is settled.
-            self._settle()
-            if clip.embedded == 0:
-                self._begin()
+            self._finish_settled()
+            if file.embedded == 0:
+                self._begin_rows()
             if self._writer is not None:
-                times = np.arange(clip.embedded, clip.embedded + len(found)) * self._hop_ms
-                self._writer.add(clip.item.file, times, found, clip.duration, clip.sample_rate)
-        clip.embedded += 0 if isinstance(found, Exception) else len(found)
-        self._settle()
+                times = np.arange(file.embedded, file.embedded + len(found)) * self._hop_ms
+                self._writer.add_embeddings(file.item.file, times, found, file.duration, file.sample_rate)
+        file.embedded += 0 if isinstance(found, Exception) else len(found)
+        self._finish_settled()
 
-    def _begin(self) -> None:
+    def _begin_rows(self) -> None:
         if self._writer is not None:
-            self._writer.begin()
+            self._writer.begin_file()
 
-    def _settle(self) -> None:
+    def _finish_settled(self) -> None:
         """Finishes the first files, as far as all is known of them."""
-        for key, clip in list(self._clips.items()):
-            if not clip.settled:
+        for key, file in list(self._open_files.items()):
+            if not file.settled:
                 break
-            del self._clips[key]
+            del self._open_files[key]
             self._files += 1
-            if clip.error is not None:
-                self._failed.append((clip.item.file, error_text(clip.error)))
-            if clip.embedded == 0 or self._hop_ms is None:
-                self._begin()
+            if file.error is not None:
+                self._failed.append((file.item.file, error_text(file.error)))
+            if file.embedded == 0 or self._hop_ms is None:
+                self._begin_rows()
             if self._writer is None:
                 continue
-            if clip.error is not None:
-                self._writer.fail(clip.item.file, clip.error, clip.duration, clip.sample_rate)
-            elif clip.total is not None:
-                mean = (clip.total / clip.embedded).astype(np.float32)[None]
-                self._writer.add(clip.item.file, None, mean, clip.duration, clip.sample_rate)
-        if time.monotonic() - self._reported > _REPORT_S:
+            if file.error is not None:
+                self._writer.fail_file(file.item.file, file.error, file.duration, file.sample_rate)
+            elif file.total is not None:
+                mean = (file.total / file.embedded).astype(np.float32)[None]
+                self._writer.add_embeddings(file.item.file, None, mean, file.duration, file.sample_rate)
+        if time.monotonic() - self._reported > _REPORT_EVERY_S:
             self._reported = time.monotonic()
-            self._report(self._tally())
+            self._report(self._counts())
 
-    def _tally(self) -> Tally:
+    def _counts(self) -> PartCounts:
         rows = 0 if self._writer is None else self._writer.rows
-        return Tally(self._files, rows, self._seconds, tuple(self._failed))
+        return PartCounts(self._files, rows, self._seconds, tuple(self._failed))

@@ -45,9 +45,9 @@ class PartWriter:
     """Writes the rows of files, one file after the other, holding few of them.
 
     Args:
-        file: where to; made by :func:`part_writer`.
-        path: what it will be called.
-        description: of the dataset.
+        file: The open file to write into; :func:`part_writer` makes it.
+        path: What it will be called when it is complete.
+        description: What makes the embeddings of the dataset.
     """
 
     def __init__(self, file: BinaryIO, path: Path, description: Description) -> None:
@@ -65,30 +65,30 @@ class PartWriter:
         self._columns: dict[str, list[Any]] = {name: [] for name in self._schema.names if name != "embedding"}
         self._held = 0
         self._written = 0
-        self._begun = 0  # rows before those of the current file
+        self._rows_before_file = 0
         self._pa = pa
         self._writer = self._open()
 
     @property
     def rows(self) -> int:
-        """So far."""
+        """How many rows there are so far, those of the current file included."""
         return self._written + self._held
 
-    def begin(self) -> None:
-        """A new file's rows follow."""
-        self._begun = self.rows
+    def begin_file(self) -> None:
+        """Says that what follows is of a new file."""
+        self._rows_before_file = self.rows
 
-    def add(
+    def add_embeddings(
         self, file: str, times: np.ndarray | None, embeddings: np.ndarray, duration: float | None, rate: int | None
     ) -> None:
         """Adds embeddings of the current file.
 
         Args:
-            file: its name.
-            times: (n,) milliseconds; None for a scene.
-            embeddings: (n, D).
-            duration: of the file in seconds.
-            rate: of the file in Hz.
+            file: The name of the file.
+            times: (n,) timestamps in milliseconds; None for a scene.
+            embeddings: (n, D) floating point.
+            duration: The length of the file in seconds; None where it is unknown.
+            rate: The sample rate of the file in Hz; None where it is unknown.
         """
         done = 0
         while done < len(embeddings):
@@ -100,9 +100,9 @@ class PartWriter:
             self._add_columns(n, file, stamps, [None] * n, duration, rate)
             done += n
 
-    def fail(self, file: str, error: Exception, duration: float | None, rate: int | None) -> None:
-        """Puts the current file's error in the place of what rows it has."""
-        self._take_back()
+    def fail_file(self, file: str, error: Exception, duration: float | None, rate: int | None) -> None:
+        """Puts an error row in the place of whatever rows the current file has."""
+        self._drop_current_file()
         if self._held == len(self._embeddings):
             self._write_group()
         self._embeddings[self._held] = 0  # under a null
@@ -150,17 +150,17 @@ class PartWriter:
             embeddings if f.name == "embedding" else pa.array(self._columns[f.name], f.type) for f in self._schema
         ]
         self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
-        self._forget()
+        self._count_as_written()
 
-    def _forget(self) -> None:
+    def _count_as_written(self) -> None:
         self._written += self._held
         self._held = 0
         for column in self._columns.values():
             column.clear()
 
-    def _take_back(self) -> None:
+    def _drop_current_file(self) -> None:
         """Drops the rows of the current file."""
-        keep = self._begun - self._written
+        keep = self._rows_before_file - self._written
         if keep >= 0:
             self._held = keep
             for column in self._columns.values():
@@ -170,7 +170,7 @@ class PartWriter:
         import pyarrow.parquet as pq
 
         self._held = 0
-        self._forget()
+        self._count_as_written()
         self._writer.close()
         self._file.flush()
         copy = self._path.with_name(_temporary_name(self._path))
@@ -179,7 +179,7 @@ class PartWriter:
             self._file.seek(0)
             self._file.truncate()
             self._writer = self._open()
-            left = self._begun
+            left = self._rows_before_file
             with pq.ParquetFile(copy) as before:
                 for batch in before.iter_batches(len(self._embeddings)):
                     if left > 0:
@@ -187,7 +187,7 @@ class PartWriter:
                         left -= min(left, len(batch))
         finally:
             copy.unlink(missing_ok=True)
-        self._written = self._begun
+        self._written = self._rows_before_file
 
 
 def _temporary_name(path: Path) -> str:
@@ -221,8 +221,8 @@ def remove_leftovers(folder: Path, parts: Set[str]) -> None:
     """Deletes what killed processes have left of some parts, but not what living ones are writing.
 
     Args:
-        folder: the dataset.
-        parts: names of the part files.
+        folder: The folder of the dataset.
+        parts: The names of the part files.
     """
     for left in folder.glob(f".*{_TEMPORARY}"):
         if left.name[1:].rsplit(".", 2)[0] in parts:

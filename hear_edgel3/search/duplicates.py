@@ -45,11 +45,11 @@ def find_duplicates(
     timestamps counts as the mean over its timestamps.
 
     Args:
-        folder: what ``hear-edgel3 extract`` wrote.
-        threshold: least similarity, above 0 and at most 1, see :mod:`hear_edgel3.search.whitening`.
+        folder: The dataset that ``hear-edgel3 extract`` wrote.
+        threshold: The least similarity, above 0 and at most 1, see :mod:`hear_edgel3.search.whitening`.
         exact: True to compare all pairs, False to go by an approximate index; None for whichever is faster, as far as
             it is installed.
-        threads: of the index, 0 for all cores.
+        threads: How many threads the index has; 0 for all cores.
 
     Returns:
         Groups of two or more files, in the order of their first ones.

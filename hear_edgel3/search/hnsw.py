@@ -19,8 +19,8 @@ def new(size: int, half: bool = False) -> Any:
     """An empty index.
 
     Args:
-        size: values per vector.
-        half: keep them as 16-bit floats.
+        size: How many values a vector has.
+        half: Whether to keep them as 16-bit floats.
 
     Raises:
         MissingExtra: usearch is not installed.
@@ -40,10 +40,10 @@ def search(index: Any, vectors: np.ndarray, k: int, threads: int = 0) -> tuple[n
     """The nearest rows of an index.
 
     Args:
-        index: with its rows' numbers as keys.
+        index: An index whose keys are the numbers of its rows.
         vectors: (q, D) float32.
-        k: how many, at least 1.
-        threads: 0 for all cores.
+        k: How many rows to find, at least 1.
+        threads: How many threads search; 0 for all cores.
 
     Returns:
         (q, k) int64 numbers and (q, k) float32 similarities, best first; -1 and NaN where there are no more.

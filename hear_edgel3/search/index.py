@@ -71,7 +71,7 @@ class StoredIndex:
 
         Args:
             vectors: (q, D) float32, whitened as the index's are.
-            k: how many, at least 1.
+            k: How many rows to find, at least 1.
 
         Returns:
             (q, up to k) int64 numbers of rows of the dataset and float32 similarities, good to about 0.001, best

@@ -39,10 +39,10 @@ def nearest(vectors: np.ndarray, k: int, exact: bool | None = None, threads: int
 
     Args:
         vectors: (n, D) floating point.
-        k: how many others.
+        k: How many others to find.
         exact: True to compare all pairs, False to go by an approximate index; None for whichever is faster, as far as
             it is installed.
-        threads: of the index, 0 for all cores.
+        threads: How many threads the index has; 0 for all cores.
 
     Returns:
         (n, k) int64 row numbers and (n, k) float32 similarities in [-1, 1], best first. A row is never its own
@@ -68,7 +68,7 @@ def top(similarities: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
 
     Args:
         similarities: (q, n); NaN where there is nothing to be found.
-        k: how many.
+        k: How many to find.
 
     Returns:
         (q, k) int64 columns and (q, k) float32 similarities, with -1 and NaN where there are no more.

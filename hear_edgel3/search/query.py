@@ -19,9 +19,9 @@ class QueryEmbedder:
     """Embeds queries for a dataset.
 
     Args:
-        description: of the dataset.
-        config: the configuration, where its name does not find it: the folder of a net that was distilled.
-        weights: as in :func:`hear_edgel3.load`.
+        description: What made the embeddings of the dataset.
+        config: The configuration, where its name does not find it: the folder of a net that was distilled.
+        weights: The weights, as for :func:`hear_edgel3.load`.
 
     Raises:
         DatasetError: the configuration, or its weights, are not what made the dataset.

@@ -34,7 +34,7 @@ class Scan:
 
         Args:
             vectors: (q, D) float32, whitened.
-            k: how many, at least 1.
+            k: How many rows to find, at least 1.
 
         Returns:
             (q, k) int64 row numbers and (q, k) float32 similarities, best first; -1 and NaN where there are no more.

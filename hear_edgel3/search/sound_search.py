@@ -43,10 +43,10 @@ class SoundSearch:
     """Finds the sounds of a dataset that are most alike.
 
     Args:
-        folder: what ``hear-edgel3 extract`` wrote.
-        config: as for :class:`~hear_edgel3.search.query.QueryEmbedder`.
-        weights: as in :func:`hear_edgel3.load`. The net is loaded when the first audio is searched for.
-        exact: leave the index alone.
+        folder: The dataset that ``hear-edgel3 extract`` wrote.
+        config: The configuration, as for :class:`~hear_edgel3.search.query.QueryEmbedder`.
+        weights: The weights, as for :func:`hear_edgel3.load`. The net is loaded when the first audio is searched for.
+        exact: Whether to leave the index alone.
 
     Attributes:
         dataset: The dataset that is searched.

@@ -147,7 +147,7 @@ def compare(
     costs: dict[str, list[Cost]] = {
         key: [] for key in ("loop", "one", "bare", "all", "start", "work", "bares", "resume")
     }
-    what = {"timestamps": timestamps, "net_engine": options.net_engine}
+    what = {"timestamps": timestamps, "engine": options.net_engine}
 
     def job(output: str, sources: list[str], workers: int) -> Cost:
         per_part = None if short and sources is files else 1

@@ -87,7 +87,10 @@ def test_a_net_that_fails_fails_only_the_file(monkeypatch: pytest.MonkeyPatch) -
     ("options", "message"),
     [
         ({"dtype": "float64"}, "dtype must be float32 or float16"),
-        ({"engine": "spark"}, "engine must be local or ray"),
+        ({"runner": "spark"}, "runner must be local or ray"),
+        ({"engine": "spark"}, "engine must be one of auto, "),
+        ({"runner": "ray", "engine": "local"}, "runner='ray' and engine='local' both say who does the parts"),
+        ({"engine": "eager", "net_engine": "torch"}, "engine='eager' and net_engine='torch' both say what runs"),
         ({"workers": 0}, "workers must be a whole number from 1"),
         ({"threads": True}, "threads must be a whole number from 1"),
         ({"files_per_part": 1.5}, "files_per_part must be"),

@@ -17,8 +17,7 @@ import soundfile
 import hear_edgel3
 from hear_edgel3.dataset.dataset import Dataset, Description
 from hear_edgel3.errors import ComputationError
-from hear_edgel3.jobs import plan
-from hear_edgel3.jobs import worker as parts
+from hear_edgel3.jobs import plan, worker
 from hear_edgel3.jobs.manifest import list_items
 from support import signals
 from support.jobs import table
@@ -213,24 +212,24 @@ def part_of(n: int) -> tuple[plan.Job, plan.Part]:
 
 
 def test_deaths_that_no_file_is_to_blame_for_end_the_job() -> None:
-    steps = parts.steps(*part_of(3))
-    asked = [next(steps)]
+    tasks = worker.attempts(*part_of(3))
+    asked = [next(tasks)]
     with pytest.raises(ComputationError, match=r"3 worker processes died .* use fewer --workers"):  # noqa: PT012
         while True:
-            asked.append(steps.send(parts.Tally() if asked[-1].only is not None else None))
-    assert [step.only for step in asked] == [None, 0, 1, 2, None, 0, 1, 2, None]
+            asked.append(tasks.send(worker.PartCounts() if asked[-1].only is not None else None))
+    assert [task.only for task in asked] == [None, 0, 1, 2, None, 0, 1, 2, None]
 
 
 def test_a_chance_death_costs_nothing() -> None:
-    steps = parts.steps(*part_of(2))
-    assert next(steps).only is None
-    assert [steps.send(None).only, steps.send(parts.Tally()).only] == [0, 1]
-    last = steps.send(parts.Tally())
+    tasks = worker.attempts(*part_of(2))
+    assert next(tasks).only is None
+    assert [tasks.send(None).only, tasks.send(worker.PartCounts()).only] == [0, 1]
+    last = tasks.send(worker.PartCounts())
     assert (last.only, last.bad) == (None, {})
-    tally = parts.Tally(2, 2, 0.6)
+    counts = worker.PartCounts(2, 2, 0.6)
     with pytest.raises(StopIteration) as finished:
-        steps.send(tally)
-    assert finished.value.value is tally
+        tasks.send(counts)
+    assert finished.value.value is counts
 
 
 def test_workers_that_die_at_birth(monkeypatch: pytest.MonkeyPatch) -> None:

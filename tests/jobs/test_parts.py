@@ -13,8 +13,7 @@ import hear_edgel3
 from hear_edgel3.cli import main
 from hear_edgel3.dataset.dataset import Dataset
 from hear_edgel3.errors import DatasetError, InvalidOption, OutputError, WeightsMismatch
-from hear_edgel3.jobs import manifest, partition, plan, writer
-from hear_edgel3.jobs import worker as parts
+from hear_edgel3.jobs import manifest, partition, plan, worker, writer
 from hear_edgel3.jobs.manifest import Item
 from support.files import write_clip
 from support.jobs import clips, files, rows, run_extract, sea_description
@@ -72,7 +71,7 @@ def test_other_options_are_refused(weights_folder: Path, tmp_path: Path) -> None
         ({"config": "tiny"}, "out was begun with configuration sea_64, and now tiny; "),
         ({"config": "sea_64", "timestamps": True}, "rows scenes, and now timestamps. Give the same"),
         ({"config": "sea_64", "dtype": "float16"}, "dtype float32, and now float16. Give the same"),
-        ({"config": "sea_64", "net_engine": "eager"}, "net_engine auto, and now eager. Give the same"),
+        ({"config": "sea_64", "engine": "eager"}, "engine auto, and now eager. Give the same"),
     ):
         with pytest.raises(InvalidOption, match=message):
             hear_edgel3.extract("a.wav", "out", **options)  # type: ignore[arg-type]
@@ -82,7 +81,7 @@ def test_other_options_are_refused(weights_folder: Path, tmp_path: Path) -> None
 def test_a_worker_checks_the_weights(tmp_path: Path, weights_folder: Path) -> None:
     job = plan.Job("out", ".", sea_description(size=64, sha256="0" * 64), "auto")
     with pytest.raises(WeightsMismatch, match="the job was begun with other weights"):
-        parts.model_of(job, parts.Means("sea_64", str(weights_folder / "sea_64.safetensors")))
+        worker.model_of(job, worker.Resources("sea_64", str(weights_folder / "sea_64.safetensors")))
 
 
 def test_processes_that_start_at_once_agree_on_the_parts() -> None:
@@ -109,15 +108,15 @@ def test_processes_that_start_at_once_agree_on_the_parts() -> None:
 
 def test_parts_are_cut_by_count_and_bytes() -> None:
     small = [Item(f"{i}", 10) for i in range(1000)]
-    assert [len(part) for part in plan.cut(small, None)] == [256, 256, 256, 232]
-    assert [len(part) for part in plan.cut(small, 300)] == [300, 300, 300, 100]
-    assert len(next(plan.cut([Item("", 1)] * 1_000_000, None))) == 2048
+    assert [len(part) for part in plan.cut_into_parts(small, None)] == [256, 256, 256, 232]
+    assert [len(part) for part in plan.cut_into_parts(small, 300)] == [300, 300, 300, 100]
+    assert len(next(plan.cut_into_parts([Item("", 1)] * 1_000_000, None))) == 2048
     large = [Item(f"{i}", 20 << 20) for i in range(5)]
-    assert [len(part) for part in plan.cut(large, None)] == [1] * 5
-    assert [len(part) for part in plan.cut([Item("", 100 << 20)] * 1000, None)][:2] == [2, 2]
+    assert [len(part) for part in plan.cut_into_parts(large, None)] == [1] * 5
+    assert [len(part) for part in plan.cut_into_parts([Item("", 100 << 20)] * 1000, None)][:2] == [2, 2]
     packed = [Item("a", 1), *[Item(f"s.tgz/{i}", 1, "s.tgz", i) for i in range(400)], Item("t.tgz/0", 1, "t.tgz", 0)]
-    assert [len(part) for part in plan.cut([*packed, Item("b", 1)], None)] == [1, 400, 1, 1]
-    assert list(plan.cut([], None)) == []
+    assert [len(part) for part in plan.cut_into_parts([*packed, Item("b", 1)], None)] == [1, 400, 1, 1]
+    assert list(plan.cut_into_parts([], None)) == []
 
 
 def test_a_job_that_is_damaged(tmp_path: Path) -> None:
@@ -162,8 +161,8 @@ def test_leftovers_are_removed_unless_they_are_being_written() -> None:
         writer.remove_leftovers(Path("out"), {"part-000-000000.parquet"})
         assert not left.exists()
         assert others.exists()
-        living.begin()
-        living.add("a", None, np.ones((1, 64), np.float32), 1.0, 8000)
+        living.begin_file()
+        living.add_embeddings("a", None, np.ones((1, 64), np.float32), 1.0, 8000)
     assert files() == ["a"]
 
 

@@ -1,0 +1,102 @@
+"""What a job is asked to do, and how: the options of :func:`hear_edgel3.extract`, checked in one place."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from hear_edgel3.errors import InvalidOption
+from hear_edgel3.jobs import partition as partitions
+from hear_edgel3.registry.names import BUILT_IN
+
+RUNNERS = ("local", "ray")
+DTYPES = ("float32", "float16")
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of a job, each as :func:`hear_edgel3.extract` says.
+
+    Attributes:
+        config: The name of the configuration, or a folder made by ``distill``.
+        weights: The weights file, or a folder of such; None to find it.
+        timestamps: Whether to make embeddings at regular times, and not one per file.
+        hop_ms: The distance of timestamps in milliseconds; None for the configuration's.
+        dtype: The type of the embeddings' values.
+        runner: Who does the parts, ``local`` or ``ray``.
+        engine: What runs the net.
+        device: The torch device of the net.
+        workers: How many local processes there are; None to choose.
+        threads: How many threads torch has in each worker.
+        concurrency: How many Ray tasks there are at once; None to choose.
+        num_gpus: How many GPUs each Ray task takes.
+        partition: Which parts to do: (i, n) for every n-th from the i-th on; None to ask the environment.
+        files_per_part: How many files a part has at most; None to choose.
+        retry_failed: Whether to do those parts again that have error rows.
+        quiet: Whether to show no progress.
+
+    Raises:
+        InvalidOption: One of them has a value that cannot be used, whatever the configuration.
+    """
+
+    config: str | os.PathLike[str] = BUILT_IN
+    weights: str | os.PathLike[str] | None = None
+    timestamps: bool = False
+    hop_ms: float | None = None
+    dtype: str = "float32"
+    runner: str = "local"
+    engine: str = "auto"
+    device: str = "cpu"
+    workers: int | None = None
+    threads: int = 1
+    concurrency: int | None = None
+    num_gpus: float = 0
+    partition: tuple[int, int] | None = None
+    files_per_part: int | None = None
+    retry_failed: bool = False
+    quiet: bool = True
+
+    def __post_init__(self) -> None:
+        _check_word("dtype", self.dtype, DTYPES)
+        _check_word("runner", self.runner, RUNNERS)
+        _check_count("threads", self.threads)
+        for name in ("workers", "files_per_part", "concurrency"):
+            if getattr(self, name) is not None:
+                _check_count(name, getattr(self, name))
+        if self.partition is not None:
+            partitions.check(self.partition)
+        if self.hop_ms is not None and not self.timestamps:
+            raise InvalidOption("a hop is for embeddings at timestamps: ask for these too, or leave the hop out")
+
+
+def runner_and_engine(runner: str | None, engine: str | None, net_engine: str | None) -> tuple[str, str]:
+    """Who does the parts, and what runs the net, of the words for these, old and new.
+
+    ``engine`` once said who does the parts, and ``net_engine`` what runs the net.
+
+    Raises:
+        InvalidOption: Two of them say different things.
+    """
+    if engine in RUNNERS:
+        if runner not in (None, engine):
+            raise InvalidOption(
+                f"runner={runner!r} and engine={engine!r} both say who does the parts; give one of them"
+            )
+        runner, engine = engine, None
+    if net_engine is not None:
+        if engine not in (None, net_engine):
+            raise InvalidOption(
+                f"engine={engine!r} and net_engine={net_engine!r} both say what runs the net; give engine alone"
+            )
+        engine = net_engine
+    return runner or RUNNERS[0], "auto" if engine is None else engine
+
+
+def _check_word(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise InvalidOption(f"{name} must be {' or '.join(allowed)}, got {value!r}")
+
+
+def _check_count(name: str, value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise InvalidOption(f"{name} must be a whole number from 1, got {value!r}")
