@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from hear_edgel3.audio.find import audio_files
 from support.files import write_clip
 
 
-def test_audio_files_of_folders_and_lists() -> None:
+def test_audio_files_of_folders_and_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     for name in ("d/b.wav", "d/a.mp3", "d/sub/c.wav"):
         write_clip(name)
     Path("d/t.txt").write_text("")
