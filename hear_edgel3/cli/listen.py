@@ -28,7 +28,7 @@ embeddings (--embeddings, and nets without a classifier). The end of the input, 
 _EPILOG = """examples:
   arecord -q -t raw -f S16_LE -r 48000 -c 1 | hear-edgel3 listen
   ffmpeg -v error -i URL -f s16le -ac 1 -ar 48000 - | hear-edgel3 listen --config mn10_as --top 1
-  ffmpeg -v error -i clip.mp3 -f f32le -ac 1 -ar 44100 - | hear-edgel3 listen -c sea_64 --format f32le --rate 44100"""
+  ffmpeg -v error -i clip.mp3 -f s16le -ac 1 -ar 44100 - | hear-edgel3 listen -c sea_64 --rate 44100"""
 
 _HINT = "pipe raw audio in, for example: arecord -q -t raw -f S16_LE -r 48000 -c 1 | hear-edgel3 listen"
 _TAG_WINDOW, _TAG_HOP, _TOP = 1.0, 0.25, 3
