@@ -2,7 +2,8 @@
 
 While files are tagged, a line of JSON per file goes into ``<name>.part``, at once, so that whatever ends the run costs
 at most what was just being computed. At the end the file itself is written, in order, and the other one is gone.
-``<name>.options.json`` says with which options it was made; it stays, and other options are refused.
+``<name>.options.json`` says with which options it was made; it stays, and other options are refused. A file that is to
+be replaced stays as it was until then.
 """
 
 from __future__ import annotations
@@ -55,15 +56,16 @@ class TagsFile:
         self._options_path = self.path.with_name(self.path.name + ".options.json")
         self._here = text_of_path(os.getcwd())
         self._folder = self._here
+        self._replaces = overwrite  # what stands there counts for nothing, and stays until all is ready to replace it
         self._journal: IO[bytes] = self._opened(overwrite)
         try:
             self._options = json.loads(json.dumps(options))  # tuples become lists, as they will be read
             if overwrite or not self._begun():
-                self._begin()
+                self._write_options()
             else:
                 self._check_options()
             # Where the lines of each file are: in the file itself, and in what was computed since.
-            self._there = {} if overwrite or not self.path.exists() else self._indexed(self.path)
+            self._there = {} if self._replaces or not self.path.exists() else self._indexed(self.path)
             self._new = self._indexed_journal()
         except BaseException:
             self._leave()
@@ -120,6 +122,9 @@ class TagsFile:
         order = [*(key for key in known if key not in given), *order]
         with atomic_write(self.path) as target:
             self._write(target, order)
+        if self._replaces:
+            self._replaces = False
+            self._write_options()
         self._journal.truncate(0)
         self._there, self._new = self._indexed(self.path), {}
 
@@ -169,16 +174,17 @@ class TagsFile:
     def _journal_size(self) -> int:
         return self._journal.seek(0, os.SEEK_END)
 
-    def _begin(self) -> None:
-        self.path.unlink(missing_ok=True)
+    def _write_options(self) -> None:
+        made = {"folder": self._folder, "replaces": self._replaces, "options": self._options}
         with atomic_write(self._options_path) as file:
-            file.write(json.dumps({"folder": self._folder, "options": self._options}, indent=1).encode())
+            file.write(json.dumps(made, indent=1).encode())
 
     def _check_options(self) -> None:
         """That the options are those it was begun with; finds out in which folder that was."""
         try:
             made = json.loads(self._options_path.read_bytes())
             before, self._folder = dict(made["options"]), str(made["folder"])
+            self._replaces = bool(made.get("replaces", False))
         except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
             raise OutputError(
                 f"not replacing {self.path}: it exists, and {self._options_path} does not say with which options it "

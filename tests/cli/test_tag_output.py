@@ -146,6 +146,28 @@ def test_other_options_are_refused_by_name(
     assert len(Path("tags.csv").read_text().splitlines()) == 2
 
 
+@pytest.mark.parametrize("foreign", [False, True])
+def test_what_is_to_be_replaced_stays_until_then(foreign: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interrupted run with --overwrite leaves the old file as it was, and the same command without it goes on."""
+    if foreign:
+        Path("tags.csv").write_text("not ours")
+    else:
+        assert tag("a.wav", "--output", "tags.csv") == 0
+    before = Path("tags.csv").read_bytes()
+    with monkeypatch.context() as patch:
+        stop_at("b.wav", KeyboardInterrupt(), patch)
+        assert tag("a.wav", "b.wav", "--output", "tags.csv", "--window", "0.2", "--overwrite") == 130
+    assert Path("tags.csv").read_bytes() == before
+    seen = counted(monkeypatch)
+    assert tag("a.wav", "b.wav", "--output", "tags.csv", "--window", "0.2") == 0
+    assert seen == ["b.wav"]
+    after = Path("tags.csv").read_bytes()
+    assert after != before
+    assert tag("a.wav", "b.wav", "--output", "tags.csv", "--window", "0.2") == 0
+    assert Path("tags.csv").read_bytes() == after
+    assert sorted(os.listdir()) == sorted([*NAMES, "tags.csv", "tags.csv.options.json"])
+
+
 def test_options_that_come_to_the_same_go_on(capsys: Captured) -> None:
     assert tag("a.wav", "--output", "tags.csv", "--window", "0.2") == 0
     assert tag("a.wav", "b.wav", "--output", "tags.csv", "--window", "0.2", "--hop", "0.05") == 0
