@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -208,8 +207,3 @@ def check_dataset(folder: str) -> None:
             raise DatasetError(f"{path} has no Parquet files; give a folder that `hear-edgel3 extract` wrote")
     except OSError as error:
         raise DatasetError(f"{path} cannot be opened: {error.strerror or error}") from error
-
-
-def same_folder(text: str) -> str:
-    """A configuration's name as it is, or the absolute path of a folder, for processes that may be elsewhere."""
-    return os.path.abspath(text) if os.path.isdir(text) else text

@@ -51,11 +51,6 @@ if hasattr(os, "register_at_fork"):
     )
 
 
-def names() -> list[str]:
-    """Values that the option ``engine`` takes."""
-    return list(NAMES)
-
-
 def _engine(name: str) -> Engine:
     return cast(Engine, importlib.import_module(MODULES[name]))
 

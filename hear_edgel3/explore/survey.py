@@ -12,11 +12,9 @@ import torch
 
 from hear_edgel3.audio.file import AudioFile
 from hear_edgel3.dataset.file_means import FileMeans
-from hear_edgel3.errors import HearEdgeL3Error
+from hear_edgel3.errors import INPUT_ERRORS
 from hear_edgel3.explore import sounds, spectrograms
 from hear_edgel3.explore.tags import TOP, TagSource
-
-_FAILURES = (HearEdgeL3Error, RuntimeError, MemoryError)  # torch says with a RuntimeError that memory is short
 
 
 class Survey:
@@ -88,7 +86,7 @@ class Survey:
             with AudioFile(path) as file:
                 part = file.stretch(0, spectrograms.SECONDS)
                 samples = spectrograms.at_rate(part, file.sample_rate)
-        except _FAILURES as error:
+        except INPUT_ERRORS as error:
             self._note(i, str(error))
             self.unseen.append(i)
             return None
@@ -104,7 +102,7 @@ class Survey:
     def _tag(self, i: int, path: Path, source: TagSource) -> None:
         try:
             tags = source.of_clip(path, self._means.vectors[i])
-        except _FAILURES as error:
+        except INPUT_ERRORS as error:
             self._note(i, f"No tags: {error}")
             return
         self.classes[i], self.probabilities[i] = tags.classes, tags.probabilities

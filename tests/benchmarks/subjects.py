@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from hear_edgel3.engine.runner import names as engine_names
+from hear_edgel3.engine.table import NAMES
 from hear_edgel3.extractor.extractor import Extractor
 from hear_edgel3.families.l3.net import L3Net
 from hear_edgel3.registry.names import resolve
@@ -82,7 +82,7 @@ def engines_for(net: torch.nn.Module) -> list[str]:
     from hear_edgel3.errors import InvalidOption, MissingExtra
 
     found = []
-    for name in engine_names():
+    for name in NAMES:
         if name not in ("auto", "eager"):
             try:
                 Runner(name).choose(net)

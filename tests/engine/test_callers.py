@@ -19,8 +19,8 @@ from torch import nn
 
 import hear_edgel3
 from hear_edgel3.engine import folded
-from hear_edgel3.engine import runner as engines
 from hear_edgel3.engine.runner import Runner
+from hear_edgel3.engine.table import NAMES
 from support import signals
 from support.engines import SMALL, make_net, make_small, run_net
 from support.processes import in_threads
@@ -81,7 +81,7 @@ def test_a_spawned_child(audio: torch.Tensor, tmp_path: Path) -> None:
     np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize("engine", [name for name in engines.names() if name != "eager"])
+@pytest.mark.parametrize("engine", [name for name in NAMES if name != "eager"])
 def test_copies_of_an_extractor_that_has_run(engine: str, audio: torch.Tensor) -> None:
     extractor = make_small(engine)
     expected = extractor.scene_embeddings(audio)

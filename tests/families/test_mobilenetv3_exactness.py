@@ -21,7 +21,7 @@ import torch
 
 import hear_edgel3
 from hear_edgel3.engine.runner import Runner
-from hear_edgel3.engine.runner import names as engine_names
+from hear_edgel3.engine.table import NAMES
 from hear_edgel3.extractor.extractor import Extractor
 from hear_edgel3.families.mobilenetv3 import layout as layouts
 from hear_edgel3.families.mobilenetv3.frontend import MobileNetV3MelSpectrogram, kaldi_mel_bank
@@ -30,7 +30,7 @@ from hear_edgel3.families.schema import Component, Configuration
 from hear_edgel3.registry.names import resolve
 from support import mobilenetv3_reference as reference
 
-ENGINES = [name for name in engine_names() if name not in ("auto", "numba")]  # numba runs the L3 family
+ENGINES = [name for name in NAMES if name not in ("auto", "numba")]  # numba runs the L3 family
 FEATURES = (
     *("mel_avgs", "clf1", "clf2", "logits"),
     *(f"se{i}" for i in (4, 5, 6, 11, 12, 13, 14, 15)),

@@ -9,12 +9,12 @@ import torch
 from torch import nn
 
 from hear_edgel3.engine.runner import Runner
-from hear_edgel3.engine.runner import names as engine_names
+from hear_edgel3.engine.table import NAMES
 from hear_edgel3.extractor.extractor import Extractor
 from hear_edgel3.families.l3.net import L3Net
 from hear_edgel3.registry.names import resolve
 
-ENGINES = [name for name in engine_names() if name != "auto"]
+ENGINES = [name for name in NAMES if name != "auto"]
 
 
 # Of an embedding's peak. On noise, float32 sums are all that differs from float64: observed at most 1.1e-6.
