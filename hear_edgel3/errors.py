@@ -43,6 +43,10 @@ class AudioFileError(HearEdgeL3Error, OSError):
     """A file could not be read as audio."""
 
 
+class AudioWarning(UserWarning):
+    """Audio can be used, but is probably not what it should be; each warning names the clip and says what to do."""
+
+
 class ComputationError(HearEdgeL3Error, RuntimeError):
     """The device could not do the work (out of memory, for example)."""
 

@@ -12,8 +12,8 @@ MEDIA_EXTRA = "media"
 
 # What libsndfile reads, which every installation has.
 _BASIC = (
-    "aif aifc aiff au avr bw64 caf flac htk ircam mp1 mp2 mp3 nist oga ogg opus paf pvf rf64 sf snd sph svx voc w64 wav "
-    "wave wve xi"
+    "aif aifc aiff au avr bw64 caf flac htk ircam mp1 mp2 mp3 nist oga ogg opus paf pvf rf64 sf snd sph svx voc w64 "
+    "wav wave wve xi"
 )
 # What FFmpeg reads beside it: phones and players, Windows, the web, broadcasting, films, and the sound of videos. Not
 # `.ts`, which most often is a program's text.

@@ -9,14 +9,16 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import torch
 
-from hear_edgel3.errors import InvalidAudio
+from hear_edgel3.errors import InvalidAudio, InvalidOption
 
 _MAX_CHANNELS = 64
+_MAX_CHANNELS_OF_FILES = 65536
 _PIECE = 1 << 18
 _CHECKED_AT_ONCE = 1 << 22
 
@@ -195,3 +197,24 @@ def _mixed_down(samples: torch.Tensor, first_sample: int = 0) -> torch.Tensor:
 def pieces(samples: torch.Tensor) -> Iterable[torch.Tensor]:
     """Cuts (n,) samples into blocks, so that arrays can take the way of files."""
     return torch.split(samples, _PIECE)
+
+
+def check_channel(channel: Any, each: bool = False) -> int | str:
+    """Checks which channel is asked for.
+
+    Args:
+        channel: a number from 0, ``mean``, or ``each`` where that is allowed.
+        each: whether it is.
+
+    Returns:
+        An int, or the word.
+
+    Raises:
+        InvalidOption: it is none of these.
+    """
+    words = ("mean", "each") if each else ("mean",)
+    if isinstance(channel, str) and channel in words:
+        return channel
+    if isinstance(channel, Integral) and not isinstance(channel, bool) and 0 <= int(channel) < _MAX_CHANNELS_OF_FILES:
+        return int(channel)
+    raise InvalidOption(f"channel must be a number from 0 on, {' or '.join(words)}, got {channel!r}")

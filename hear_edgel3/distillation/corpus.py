@@ -70,7 +70,8 @@ def find_corpus(inputs: Sequence[str], recipe: Recipe) -> Corpus:
         try:
             with naming(path), AudioFile(path) as file:
                 check_rate(file.sample_rate, "the file's sample rate")
-                durations[path] = file.duration
+                known = file.duration
+                durations[path] = sum(map(len, file.blocks())) / file.sample_rate if known is None else known
         except (AudioFileError, InvalidOption) as error:
             print(f"left out: {error}", file=sys.stderr)
     clips = {path: _clips_of(path, seconds, recipe) for path, seconds in durations.items()}

@@ -33,9 +33,6 @@ _GROUPS_AHEAD = 4
 _IN_MEMORY = 32 << 20
 _COPIED_AT_ONCE = 1 << 20
 
-# A header that knows no length says something enormous.
-_LONGEST_KNOWN_S = 1e9
-
 _T = TypeVar("_T")
 
 
@@ -125,8 +122,7 @@ class ItemReader:
         try:
             with self._files.open(item) as file, naming(item.file):
                 rate = check_rate(file.sample_rate, "the file's sample rate")
-                duration = file.duration
-                yield FileOpened(duration if duration < _LONGEST_KNOWN_S else None, rate)
+                yield FileOpened(file.duration, rate)
 
                 path = self._model.window_path(self._rule, rate, lambda _window: self._group)
                 told = 0
