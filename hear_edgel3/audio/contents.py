@@ -30,6 +30,7 @@ class Contents:
         parts: What to decode, one after the other.
         counted: How many samples per channel a count in the header says there are; None where there is no such count,
             so that nothing is known to be missing.
+        counts_parts: Whether that count is the sum of what the decoder says of each part.
         frames: How many there are, as far as that can be known without decoding.
         slack: By how many samples the count may be off without anything being lost.
         notes: What its user should know, each a clause without the file's name.
@@ -37,6 +38,7 @@ class Contents:
 
     parts: tuple[Part, ...] = (Part(),)
     counted: int | None = None
+    counts_parts: bool = False
     frames: int | None = None
     slack: int = 0
     notes: tuple[str, ...] = ()

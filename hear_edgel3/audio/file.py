@@ -121,9 +121,9 @@ class AudioFile:
                 levels.add_mix(torch.from_numpy(block), mixed)
             read += len(block)
             yield mixed
+        self._check_end(read)
         if read == 0:
             raise AudioFileError(f"{self._name} has no samples")
-        self._check_end(read)
         self.notes = [*decoder.notes, *self._of_its_end(read), *levels.notes()]
 
     def _mixed(self, block: np.ndarray, first: int) -> tuple[torch.Tensor, float]:
@@ -138,7 +138,7 @@ class AudioFile:
     def _check_end(self, read: int) -> None:
         # A count may be off by a frame or so; a file cut short is off by far more.
         counted = self._decoder.counted
-        if counted is not None and read < 0.99 * counted:
+        if counted is not None and read < min(0.99 * counted, counted - self._decoder.slack):
             raise AudioFileError(
                 f"{self._name} is truncated: its header says {counted / self.sample_rate:.2f} s, "
                 f"{read / self.sample_rate:.2f} s could be decoded"
@@ -219,18 +219,18 @@ def _decoder(source: Source) -> Decoder:
 def _media_kind(source: Source, refused: str) -> str | None:
     """What a file is that libsndfile has refused and that FFmpeg may read; None if there is no reason to think so.
 
-    FFmpeg sees sound in much that is none, so it is not asked about files that do not look like any.
-
     Args:
         source: the file.
         refused: why libsndfile has.
     """
     head = source.read_at(0, magic.HEAD)
-    kind = magic.kind_of(head) or magic.frames_of(head)
-    if kind is not None and (not head.startswith(magic.BASIC_MARKS) or "unimplemented" in refused):
-        return kind
+    kind = magic.beyond_basic(head)
+    if kind is None and "unimplemented" in refused:
+        kind = magic.kind_of(head)
     ending = Path(source.name).suffix.lower()
-    return f"a {ending} file" if kind is None and ending in kinds.MEDIA_SUFFIXES else None
+    if kind is None and ending in kinds.MEDIA_SUFFIXES and magic.kind_of(head) is None:
+        kind = f"a {ending} file"
+    return kind
 
 
 def _known_channel(channel: int | str, channels: int, name: str) -> int | None:

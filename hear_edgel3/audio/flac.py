@@ -15,9 +15,11 @@ from hear_edgel3.audio.contents import Contents, Part
 from hear_edgel3.audio.source import Piece, ReadAt
 
 _STREAMINFO = 34
-_MOST_TAIL = 1 << 20
+_MOST_TAIL = 1 << 17
 _USUAL_TAIL = 1 << 14
 _ID3V1 = 128
+_MOST_STARTS = 4
+_NO_END = "it ends in the middle of a frame: its end is missing"
 
 
 class _Frame(NamedTuple):
@@ -43,16 +45,18 @@ def inspect(read_at: ReadAt, size: int, rate: int) -> Contents:
     said = int.from_bytes(info[13:18], "big") & (2**36 - 1)
     block = int.from_bytes(info[2:4], "big")
     largest_frame = int.from_bytes(info[7:10], "big")
-    last = _last_frame(read_at, size, block, largest_frame, said)
+    last, end = _last_frame(read_at, size, block, largest_frame, said)
     there = None if last is None else last.first + last.samples
+    if end < size and last is not None:
+        # The rest is left out: the decoder takes it for damage, and what it had before is lost.
+        notes = () if said or end == size - _labels(read_at, size) else (_NO_END,)
+        return Contents((Part(((0, end),), frames=there),), counted=said or None, frames=there, notes=notes)
     if there == said:
         return Contents(counted=said, frames=said)
-    if said == 0:
-        if there is None:
-            return Contents(notes=("it ends in the middle of a frame: its end is missing",))
-        return Contents(frames=there)
     if last is None or there is None:
-        return Contents(counted=said, frames=said)
+        return Contents(counted=said or None, frames=said or None)
+    if said == 0:
+        return Contents(frames=there)
     note = f"its header says {said / rate:.2f} s, but it has {there / rate:.2f} s: all that there is was read"
     if there > said:
         mended = bytearray(read_at(0, start + 8 + _STREAMINFO))
@@ -75,13 +79,14 @@ def _start(read_at: ReadAt) -> int:
     return at
 
 
-def _last_frame(read_at: ReadAt, size: int, block: int, largest_frame: int, said: int) -> _Frame | None:
-    """The last frame, if the file ends with it."""
-    if read_at(max(0, size - _ID3V1), 3) == b"TAG":
-        size -= _ID3V1
-    tail = min(size, largest_frame + 16 if largest_frame else _USUAL_TAIL)
-    while True:
-        data = read_at(size - tail, tail)
+def _last_frame(read_at: ReadAt, size: int, block: int, largest_frame: int, said: int) -> tuple[_Frame | None, int]:
+    """The last whole frame, and where it ends: where the file does, or where a frame begins that is not all there."""
+    labels = _labels(read_at, size)
+    longest = largest_frame or _MOST_TAIL
+    for tail in (largest_frame + labels or _USUAL_TAIL, 2 * longest + labels):
+        data = read_at(max(0, size - tail), tail)
+        before = size - len(data)
+        ends = [len(data) - labels]  # where the frame may end that is looked for
         at = len(data)
         while (at := data.rfind(b"\xff", 0, at)) >= 0:
             frame = _frame_at(data, at, block)
@@ -89,11 +94,18 @@ def _last_frame(read_at: ReadAt, size: int, block: int, largest_frame: int, said
                 continue
             # Where it is what the header says, nothing needs to be proved; and else the sum over the whole frame,
             # whose last two bytes are chosen so that it is zero, does.
-            if frame.first + frame.samples == said or _crc16(data[at:]) == 0:
-                return frame
-        if tail >= min(size, _MOST_TAIL) or largest_frame:
-            return None
-        tail = min(size, _MOST_TAIL)
+            if frame.first + frame.samples == said:
+                return frame, size
+            for end in ends:
+                if end - at <= longest and _crc16(data[at:end]) == 0:
+                    return frame, before + end
+            ends = [ends[0], *ends[1:][-_MOST_STARTS:], at]
+    return None, size
+
+
+def _labels(read_at: ReadAt, size: int) -> int:
+    """How many bytes labels in the form ID3v1 take at the end."""
+    return _ID3V1 if read_at(max(0, size - _ID3V1), 3) == b"TAG" else 0
 
 
 def _frame_at(data: bytes, at: int, block: int) -> _Frame | None:

@@ -1,4 +1,4 @@
-"""Headers of files whose samples lie in one chunk of a given length: WAV, RF64, BW64, W64, AIFF, AU, CAF.
+"""Headers of files whose samples lie in one chunk of a given length: WAV, RF64, BW64, W64, AIFF, AU, CAF, NIST.
 
 libsndfile reads what is there of a file that is cut short, and says nothing; and it reads nothing of a recording whose
 recorder lost its power before it could write the length. Here is what the header says, to be compared with the file.
@@ -10,6 +10,7 @@ Audio Format Specification"; the manual page of audio(7) (AU).
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 
@@ -86,6 +87,8 @@ def inspect(read_at: ReadAt, size: int, decoded: int) -> Contents:
         size: how many bytes it has.
         decoded: how many samples per channel the decoder sees.
     """
+    if read_at(0, 4) == b"NIST":
+        return Contents(counted=max(decoded, _nist_count(read_at)), frames=decoded)
     found = data_field(read_at, size)
     there = 0 if found is None else size - found.start
     if found is None or there == 0:
@@ -124,6 +127,12 @@ def readable_form(read_at: ReadAt, size: int) -> tuple[Piece, ...] | None:
     if head == b"caff" and found is not None and found.said != size - found.start:
         return mended(read_at, size, found)
     return None
+
+
+def _nist_count(read_at: ReadAt) -> int:
+    """How many samples per channel the words of a NIST SPHERE header say; 0 if they do not."""
+    found = re.search(rb"^sample_count -i (\d{1,18})\s", read_at(0, _HEAD), re.MULTILINE)
+    return int(found[1]) if found else 0
 
 
 def _length(value: int, others: int, bits: int) -> int | None:

@@ -38,9 +38,11 @@ _MARKS = (
     (b"\x7f\xfe\x80\x01", "a DTS file"),
     (b"\x00\x00\x01\xba", "an MPEG video"),
 )
-BASIC_MARKS = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"riff", b"FORM", b"fLaC", b"OggS", b".snd", b"NIST_1A", b"ID3")
-"""What files begin with that any installation reads; one of these that cannot be read is damaged."""
-
+_BASIC_MARKS = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"riff", b"FORM", b"fLaC", b"OggS", b".snd", b"NIST_1A", b"ID3")
+# Numbers of the codings that libsndfile reads in WAV files: PCM, Microsoft's ADPCM, floats, A-law, mu-law, IMA ADPCM,
+# GSM, NMS, G.721, MP3, and "see below".
+_BASIC_CODINGS = (0x01, 0x02, 0x03, 0x06, 0x07, 0x11, 0x31, 0x38, 0x40, 0x45, 0x55, 0xFFFE)
+_IN_OGG = {b"Speex   ": "Speex", b"\x7fFLAC": "FLAC", b"\x80theora": "Theora video", b"fishead": "Skeleton"}
 _BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"styp", b"moof")
 _TS_PACKET = 188
 _ALIKE = 3
@@ -66,6 +68,28 @@ def kind_of(head: bytes) -> str | None:
     if head[4:8] in _BOXES and int.from_bytes(head[:4], "big") != 0:
         return "an MP4, M4A or MOV file"
     return None
+
+
+def beyond_basic(head: bytes) -> str | None:
+    """What a file is that libsndfile may well refuse, and FFmpeg read; None if there is no reason to think so.
+
+    FFmpeg finds sound in much that is none, so it is not to be asked about files that are merely damaged.
+
+    Args:
+        head: its first bytes, ``HEAD`` of them if there are so many.
+
+    Returns:
+        A name with its article, or None.
+    """
+    if head[8:12] == b"AVI " and head[:4] == b"RIFF":
+        return "an AVI file"
+    if head[8:12] == b"WAVE" and head[:4] in (b"RIFF", b"RF64") and 0 < (at := head.find(b"fmt ")) < len(head) - 10:
+        coding = int.from_bytes(head[at + 8 : at + 10], "little")
+        return None if coding in _BASIC_CODINGS else f"a WAV file whose sound is coded in way {coding:#x}"
+    if head[:4] == b"OggS":
+        found = next((name for mark, name in _IN_OGG.items() if head[28:].startswith(mark)), None)
+        return None if found is None else f"an Ogg file with {found}"
+    return None if head.startswith(_BASIC_MARKS) else kind_of(head) or frames_of(head)
 
 
 def begins_like_frames(head: bytes) -> bool:

@@ -29,6 +29,8 @@ _OPTIONS = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
 _FULL_SCALES = {"u8": 2.0**7, "s16": 2.0**15, "s32": 2.0**31, "s64": 2.0**63}
 # The times of some files are whole milliseconds: an end that is so near is the same one.
 _NEAR = 500
+# A file of which more packets than that are bad is damaged, as one that lacks more than a hundredth is truncated.
+_MOST_BAD = 0.01
 
 
 class NotMedia(DecodingError):
@@ -49,8 +51,6 @@ class MediaDecoder:
     def __init__(self, source: Source) -> None:
         self._av = require("av", "reading this file", MEDIA_EXTRA)
         self._source = source
-        self.counted: int | None = None
-        self.slack = 0
         self.notes: list[str] = []
         self._at = 0
         self._left: np.ndarray | None = None
@@ -58,7 +58,9 @@ class MediaDecoder:
         self._blocks: Iterator[np.ndarray] = iter(())
         self._begin()
         self.sample_rate, self.channels = self._next_format()
-        self.frames = self._length()
+        self.frames = self.counted = self._length()
+        # Headers give milliseconds, and count what encoders put before the sound.
+        self.slack = self.sample_rate // 10
 
     def read(self, count: int, dtype: SampleType) -> np.ndarray:
         """As in the interface."""
@@ -119,21 +121,25 @@ class MediaDecoder:
         return self._format
 
     def _length(self) -> int | None:
-        track = self._track
-        if self._is_mp4() and track.duration and track.time_base:
+        """How many samples per channel the header says, in the two formats whose headers can be relied on."""
+        track, container = self._track, self._container
+        if self._is("mp4") and track.duration and track.time_base:
             return int(track.duration * track.time_base * self.sample_rate)
+        if self._is("matroska") and len(container.streams) == 1 and container.duration:
+            return int(container.duration * self.sample_rate // 1_000_000)
         return None
 
-    def _is_mp4(self) -> bool:
-        return "mp4" in self._container.format.name.split(",")
+    def _is(self, name: str) -> bool:
+        return name in self._container.format.name.split(",")
 
     def _decode(self) -> Iterator[np.ndarray]:
         """Yields (n, channels) float32 blocks: one frame each, and the last one cut where the file says it ends."""
         errors = self._av.error
-        mp4 = self._is_mp4()
+        mp4 = self._is("mp4")
         end: int | None = None
         held: Any = None
-        bad = 0
+        bad = count = 0
+        last_bad = False
         packets = self._container.demux(self._track)
         stopped = None
         while True:
@@ -146,13 +152,15 @@ class MediaDecoder:
                 break
             if mp4 and packet.pts is not None and packet.duration and not packet.is_discard:
                 end = packet.pts + packet.duration if end is None else max(end, packet.pts + packet.duration)
+            count += 1
             try:
                 frames = packet.decode()
             except errors.EOFError:
                 break
             except errors.FFmpegError:
-                bad += 1
+                bad, last_bad = bad + 1, True
                 continue
+            last_bad = last_bad and not frames  # the empty packet at the end gives what is left in the decoder
             for frame in frames:
                 if held is not None:
                     yield self._samples(held)
@@ -162,22 +170,22 @@ class MediaDecoder:
                 if held is not None:
                     yield self._samples(held)
                 held = frame
-        self._say(bad, stopped)
         if held is not None:
             block = self._samples(held)
             yield block[: len(block) - self._too_long(held, len(block), end)]
+        if bad > _MOST_BAD * count:
+            raise DecodingError(f"{bad} of its {count} packets cannot be decoded")
+        if bad:
+            at_its_end = ", the last one among them: its end may be missing" if last_bad else ""
+            self.notes.append(f"it has {bad} damaged packets, which were left out{at_its_end}")
+        if stopped is not None:
+            raise DecodingError(f"what follows cannot be read: {self._words(stopped)}")
 
     def _flushed(self) -> list[Any]:
         try:
             return list(self._track.codec_context.decode(None))
         except self._av.error.FFmpegError:
             return []
-
-    def _say(self, bad: int, stopped: Exception | None) -> None:
-        if bad:
-            self.notes.append(f"it has {bad} damaged packets, which were left out")
-        if stopped is not None:
-            self.notes.append(f"its end cannot be read: {self._words(stopped)}")
 
     def _too_long(self, frame: Any, samples: int, end: int | None) -> int:
         """By how many samples the last frame reaches beyond the end of the track."""

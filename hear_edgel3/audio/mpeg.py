@@ -81,7 +81,7 @@ def inspect(read_at: ReadAt, start: int, size: int, decoded: int) -> Contents:
     if len(streams) == 1:
         if first.counted is not None:
             slack = 2 * first.samples
-            return Contents((Part(whole),), counted=decoded, frames=decoded, slack=slack)
+            return Contents((Part(whole),), decoded, whole is not None, decoded, slack)
         frames = None if first.frames is None else first.frames * first.samples
         guessed_short = frames is None or decoded < frames
         return Contents((Part(whole, endless=guessed_short, frames=frames),), frames=frames)
@@ -94,7 +94,10 @@ def inspect(read_at: ReadAt, start: int, size: int, decoded: int) -> Contents:
         )
         for stream, a, b in zip(streams, bounds[:-1], bounds[1:], strict=True)
     )
-    return Contents(parts, notes=(f"it is {len(parts)} streams, one after the other: all were read",))
+    counted = all(stream.counted is not None for stream in streams)
+    return Contents(
+        parts, counts_parts=counted, notes=(f"it is {len(parts)} streams, one after the other: all were read",)
+    )
 
 
 def _streams(read_at: ReadAt, start: int, size: int) -> list[_Stream]:

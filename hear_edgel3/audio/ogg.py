@@ -30,7 +30,9 @@ def inspect(read_at: ReadAt, size: int, decoded: int) -> Contents:
     if len(starts) == 1:
         return Contents(counted=decoded, frames=decoded, notes=notes)
     parts = tuple(Part(((a, b - a),)) for a, b in zip(starts, [*starts[1:], size], strict=True))
-    return Contents(parts, notes=(f"it is {len(parts)} streams, one after the other: all were read", *notes))
+    return Contents(
+        parts, counts_parts=True, notes=(f"it is {len(parts)} streams, one after the other: all were read", *notes)
+    )
 
 
 def _starts(read_at: ReadAt, size: int) -> list[int]:

@@ -14,7 +14,7 @@ from hear_edgel3.audio.contents import Contents, Part
 from hear_edgel3.audio.decoder import DecodingError, SampleType
 from hear_edgel3.audio.source import Piece, Source
 
-_CHUNKED = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF")
+_CHUNKED = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "NIST")
 # Where libsndfile goes to the very sample that it is asked for. In Ogg Vorbis it is off by some hundred samples, and
 # GSM, G.721 and the like it does not seek in at all.
 _EXACT = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM", "ALAC_")
@@ -55,13 +55,12 @@ class SndfileDecoder:
         self.notes = list(contents.notes)
         self.slack = contents.slack
         self.counted, self.frames = contents.counted, contents.frames
-        self._at_part = 0
-        self._at = 0
-        if self._parts != (Part(),):
+        self._at = self._at_part = self._part_at = self._part_frames = 0
+        if contents.parts != (Part(),):
             self.frames = self._count()
-            if len(self._parts) > 1 or self.counted is not None:
-                self.counted = None if any(part.endless for part in self._parts) else self.frames
-        self._file_frames = int(self._file.frames)
+            if contents.counts_parts:
+                self.counted = self.frames
+        self._begin_part(0)
 
     def read(self, count: int, dtype: SampleType) -> np.ndarray:
         """As in the interface."""
@@ -77,7 +76,7 @@ class SndfileDecoder:
         if frame == self._at:
             return
         start = None
-        if len(self._parts) == 1 and 0 <= frame < self._file_frames < _NO_LENGTH and not self._parts[0].endless:
+        if len(self._parts) == 1 and 0 <= frame < self._part_frames < _NO_LENGTH and not self._parts[0].endless:
             if self._file.format == "FLAC" or self._file.subtype.startswith(_EXACT):
                 start = frame
             elif self._file.subtype.startswith(("MPEG_", "OPUS")):
@@ -87,7 +86,7 @@ class SndfileDecoder:
                 self._file.seek(start)
             except _soundfile().SoundFileError as error:
                 raise DecodingError(reason(error)) from error
-            self._at = start
+            self._at = self._part_at = start
         elif frame < self._at:
             self._open_part(0)
             self._at = 0
@@ -100,16 +99,24 @@ class SndfileDecoder:
         self._file.close()
 
     def _read(self, count: int, dtype: SampleType) -> np.ndarray:
+        # Behind the samples that a header counts there may be labels, which a decoder takes for damage.
+        count = max(0, min(count, self._part_frames - self._part_at))
         try:
             block: np.ndarray = self._file.read(count, dtype=dtype, always_2d=True)
         except _soundfile().SoundFileError as error:
             raise DecodingError(reason(error)) from error
+        self._part_at += len(block)
         return block
+
+    def _begin_part(self, number: int) -> None:
+        self._at_part = number
+        self._part_at = 0
+        self._part_frames = int(self._file.frames)
 
     def _open_part(self, number: int) -> None:
         self._file.close()
         self._file = _open(self._source, self._parts[number])
-        self._at_part = number
+        self._begin_part(number)
         found = int(self._file.samplerate), int(self._file.channels)
         if found != (self.sample_rate, self.channels):
             raise DecodingError(
