@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hear_edgel3.cli import options
-from hear_edgel3.cli.common import Failures, on_device
-from hear_edgel3.cli.sources import audio_sources
+from hear_edgel3.cli.common import Failures, on_device, say_notes
+from hear_edgel3.cli.sources import AudioSources, audio_sources
 from hear_edgel3.disk.atomic import check_writable, make_folder
 from hear_edgel3.disk.digest import sha256_of
 from hear_edgel3.errors import HearEdgeL3Error, InvalidOption, OutputError
@@ -45,7 +45,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="timestamps are the starts of the windows, not their middles (L3 family only)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace results that exist (else they are kept)")
-    parser.add_argument("--recursive", action="store_true", help="look into the folders inside folders")
+    options.add_recursive(parser)
     options.add_engine(parser)
     options.add_device(parser)
     options.add_quiet(parser, "print nothing but errors")
@@ -76,8 +76,12 @@ def run(arguments: argparse.Namespace) -> int:
     options.check_engine(arguments.engine)
     framing = file_framing(resolve(name), arguments.hop, not arguments.no_centering)
     check_given(resolve(name).checkpoint, arguments.weights)
-    files, missing = audio_sources(arguments.sources, arguments.recursive)
-    tally = _Tally(failures=Failures(missing))
+    found = audio_sources(arguments.sources)
+    files = found.files
+    if found.in_shards and arguments.output is None:
+        raise InvalidOption(f"{next(iter(found.in_shards))} is in a tar file: give --output, where results go")
+    tally = _Tally(failures=Failures(found.failures))
+    say_notes(found.notes, arguments.quiet)
     if files:
         if arguments.output is not None:
             make_folder(arguments.output)
@@ -85,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
         jobs = _pending(jobs, name, framing.hop_size, arguments, tally)
         if jobs:
             extractor = _load(name, arguments)
-            _embed_all(jobs, extractor, arguments, tally)
+            _embed_all(jobs, extractor, arguments, tally, found)
     _summarise(tally, arguments.quiet)
     return 1 if tally.failures else 0
 
@@ -149,13 +153,20 @@ def _load(name: str, arguments: argparse.Namespace) -> Extractor:
 
 
 def _embed_all(
-    jobs: list[tuple[Path, Path]], extractor: Extractor, arguments: argparse.Namespace, tally: _Tally
+    jobs: list[tuple[Path, Path]],
+    extractor: Extractor,
+    arguments: argparse.Namespace,
+    tally: _Tally,
+    found: AudioSources,
 ) -> None:
-    from hear_edgel3.extractor.clip import embed_file
+    from hear_edgel3.extractor.clip import embed_opened
+    from hear_edgel3.sources.opening import FileOpener
 
+    opener = FileOpener(found.in_shards)
     for source, target in _with_progress(jobs, arguments.quiet):
         with tally.failures.of(str(source)):
-            clip = embed_file(source, extractor, hop_size=arguments.hop, center=not arguments.no_centering)
+            with opener.open(source) as file:
+                clip = embed_opened(file, extractor, hop_size=arguments.hop, center=not arguments.no_centering)
             save_npz(target, clip, source)
             tally.done += 1
             if len(jobs) == 1 and not arguments.quiet:

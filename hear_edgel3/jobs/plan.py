@@ -13,15 +13,18 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from hear_edgel3.dataset.clips import NO_COLUMNS, TableColumns
 from hear_edgel3.dataset.dataset import Description, require_pyarrow
 from hear_edgel3.errors import DatasetError, InvalidOption, OutputError
-from hear_edgel3.jobs.manifest import Item, absolute, is_packed
+from hear_edgel3.jobs.manifest import identities, items_from, items_schema
+from hear_edgel3.sources.item import Item
+from hear_edgel3.sources.shards import is_packed
 
 _FORMAT = 1
 _FOLDER = "_job"
@@ -63,12 +66,14 @@ class Job:
         folder: The folder that relative paths of items are relative to.
         description: What makes the embeddings.
         engine: What runs the net; ``net_engine`` in ``job.json``.
+        table_columns: What its rows have of tables.
     """
 
     output: str
     folder: str
     description: Description
     engine: str
+    table_columns: TableColumns = NO_COLUMNS
 
     def check_same(self, other: Job) -> None:
         """Compares what was asked for now with this job, which was started before.
@@ -84,6 +89,22 @@ class Job:
             said = "; ".join(f"{key} {mine[key]}, and now {others[key]}" for key in differing)
             raise InvalidOption(
                 f"{self.output} was begun with {said}. Give the same options to go on with it, or another --output"
+            )
+
+    def check_columns(self, wanted: TableColumns) -> None:
+        """Checks that rows of more items fit into the dataset.
+
+        Raises:
+            InvalidOption: they would have columns that it has not.
+        """
+        if wanted.clips and not self.table_columns.clips:
+            raise InvalidOption(
+                f"{self.output} was begun with whole files, so it has no columns for clips; give another --output"
+            )
+        if new := [name for name in wanted.kept if name not in self.table_columns.kept]:
+            raise InvalidOption(
+                f"{self.output} was begun without the columns {', '.join(new)}; give another --output, or keep only "
+                f"{', '.join(self.table_columns.kept) or 'none'}"
             )
 
 
@@ -110,7 +131,8 @@ def find_job(wanted: Job) -> Job | None:
             f"{path} has format {values.get('format')!r}, and this version of hear-edgel3 writes {_FORMAT}; go on with "
             f"the version that began it, or give another --output"
         )
-    found = Job(wanted.output, values["folder"], Description(**values["description"]), values["net_engine"])
+    columns = TableColumns(bool(values.get("clips", False)), tuple(values.get("kept_columns", ())))
+    found = Job(wanted.output, values["folder"], Description(**values["description"]), values["net_engine"], columns)
     found.check_same(wanted)
     return found
 
@@ -129,14 +151,7 @@ def publish(job: Job, generation: int, items: Sequence[Item], files_per_part: in
 
     folder = Path(job.output) / _FOLDER
     temporary = folder / f".{uuid.uuid4().hex}"
-    schema = pa.schema(
-        [
-            pa.field("file", pa.string(), nullable=False),
-            pa.field("size", pa.int64(), nullable=False),
-            pa.field("shard", pa.string()),
-            pa.field("offset", pa.int64()),
-        ]
-    )
+    schema = items_schema()
     try:
         temporary.mkdir(parents=True)
         with pq.ParquetWriter(temporary / _ITEMS, schema, compression="zstd") as writer:
@@ -146,6 +161,8 @@ def publish(job: Job, generation: int, items: Sequence[Item], files_per_part: in
         if generation == 0:
             values: dict[str, Any] = {"format": _FORMAT, "description": asdict(job.description)}
             values |= {"folder": job.folder, "net_engine": job.engine}
+            if job.table_columns != NO_COLUMNS:
+                values |= {"clips": job.table_columns.clips, "kept_columns": job.table_columns.kept}
             (temporary / _JOB).write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
         try:
             os.rename(temporary, folder / _generation(generation))  # fails where there is a folder that is not empty
@@ -212,12 +229,12 @@ def n_generations(job: Job) -> int:
     return n
 
 
-def known_items(job: Job) -> set[str]:
-    """The absolute paths of all items, as :func:`~hear_edgel3.jobs.manifest.absolute` makes them."""
-    known: set[str] = set()
+def known_items(job: Job) -> set[Hashable]:
+    """What tells its items from all others, as :func:`~hear_edgel3.jobs.manifest.identities` gives it."""
+    known: set[Hashable] = set()
     for generation in range(n_generations(job)):
-        for batch in _items_file(job.output, generation).iter_batches(columns=["file"]):
-            known.update(absolute(file, job.folder) for file in batch.column(0).to_pylist())
+        for batch in _items_file(job.output, generation).iter_batches():
+            known.update(identities(items_from(batch), job.folder))
     return known
 
 
@@ -232,7 +249,7 @@ def items_of(job: Job, part: Part) -> list[Item]:
     except (OSError, ValueError) as error:
         path = Path(job.output) / _FOLDER
         raise DatasetError(f"{path} is damaged ({error}); delete it, and all of {job.output} with it") from error
-    return [Item(*values) for values in zip(*(column.to_pylist() for column in rows.columns), strict=True)]
+    return items_from(rows)
 
 
 def _items_file(output: str, generation: int) -> Any:

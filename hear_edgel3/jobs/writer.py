@@ -5,13 +5,14 @@ from __future__ import annotations
 import mmap
 import shutil
 import uuid
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from hear_edgel3.dataset.clips import NO_COLUMNS, TableColumns
 from hear_edgel3.dataset.dataset import Description, require_pyarrow
 from hear_edgel3.disk.atomic import atomic_write
 from hear_edgel3.disk.paths import text_of_path
@@ -24,7 +25,7 @@ _TEMPORARY = ".tmp"
 
 
 @contextmanager
-def part_writer(path: Path, description: Description) -> Iterator[PartWriter]:
+def part_writer(path: Path, description: Description, table_columns: TableColumns = NO_COLUMNS) -> Iterator[PartWriter]:
     """A writer of a part, which appears when the block ends well.
 
     Raises:
@@ -32,7 +33,7 @@ def part_writer(path: Path, description: Description) -> Iterator[PartWriter]:
     """
     with atomic_write(path, _temporary_name(path)) as file:
         _lock(file)
-        writer = PartWriter(file, path, description)
+        writer = PartWriter(file, path, description, table_columns)
         try:
             yield writer
             writer.close()
@@ -48,13 +49,15 @@ class PartWriter:
         file: The open file to write into; :func:`part_writer` makes it.
         path: What it will be called when it is complete.
         description: What makes the embeddings of the dataset.
+        table_columns: What its rows have of tables.
     """
 
-    def __init__(self, file: BinaryIO, path: Path, description: Description) -> None:
+    def __init__(self, file: BinaryIO, path: Path, description: Description, table_columns: TableColumns) -> None:
         pa = require_pyarrow()
         self._file = file
         self._path = path
-        self._schema = description.schema()
+        self._schema = table_columns.added_to(description.schema())
+        self._of_tables = table_columns.names
         self._value = self._schema.field("embedding").type.value_type
         self._size = description.size
         rows = max(1, min(_GROUP_ROWS, _GROUP_BYTES // (4 * self._size)))
@@ -79,7 +82,13 @@ class PartWriter:
         self._rows_before_file = self.rows
 
     def add_embeddings(
-        self, file: str, times: np.ndarray | None, embeddings: np.ndarray, duration: float | None, rate: int | None
+        self,
+        file: str,
+        times: np.ndarray | None,
+        embeddings: np.ndarray,
+        duration: float | None,
+        rate: int | None,
+        more: Sequence[object] = (),
     ) -> None:
         """Adds embeddings of the current file.
 
@@ -89,6 +98,7 @@ class PartWriter:
             embeddings: (n, D) floating point.
             duration: The length of the file in seconds; None where it is unknown.
             rate: The sample rate of the file in Hz; None where it is unknown.
+            more: What the rows have in the columns of tables.
         """
         done = 0
         while done < len(embeddings):
@@ -97,23 +107,39 @@ class PartWriter:
             n = min(len(embeddings) - done, len(self._embeddings) - self._held)
             self._embeddings[self._held : self._held + n] = embeddings[done : done + n]
             stamps = [None] * n if times is None else times[done : done + n].tolist()
-            self._add_columns(n, file, stamps, [None] * n, duration, rate)
+            self._add_columns(n, file, stamps, [None] * n, duration, rate, more)
             done += n
 
-    def fail_file(self, file: str, error: Exception, duration: float | None, rate: int | None) -> None:
+    def fail_file(
+        self,
+        file: str,
+        error: Exception,
+        duration: float | None,
+        rate: int | None,
+        more: Sequence[object] = (),
+    ) -> None:
         """Puts an error row in the place of whatever rows the current file has."""
         self._drop_current_file()
         if self._held == len(self._embeddings):
             self._write_group()
         self._embeddings[self._held] = 0  # under a null
-        self._add_columns(1, file, [None], [error_text(error)], duration, rate)
+        self._add_columns(1, file, [None], [error_text(error)], duration, rate, more)
 
     def _add_columns(
-        self, n: int, file: str, times: list[Any], errors: list[str | None], duration: float | None, rate: int | None
+        self,
+        n: int,
+        file: str,
+        times: list[Any],
+        errors: list[str | None],
+        duration: float | None,
+        rate: int | None,
+        more: Sequence[object],
     ) -> None:
         values = {"file": [file] * n, "timestamp_ms": times, "error": errors}
         for name, column in {**values, "duration_s": [duration] * n, "sample_rate": [rate] * n}.items():
             self._columns[name] += column
+        for name, value in zip(self._of_tables, more, strict=True):
+            self._columns[name] += [value] * n
         self._held += n
 
     def close(self) -> None:
@@ -134,8 +160,8 @@ class PartWriter:
             self._file,
             self._schema,
             compression="zstd",
-            use_dictionary=["file", "error"],
-            write_statistics=["file", "timestamp_ms", "error", "duration_s", "sample_rate"],
+            use_dictionary=["file", "error", *self._of_tables],
+            write_statistics=["file", "timestamp_ms", "error", "duration_s", "sample_rate", *self._of_tables],
         )
 
     def _write_group(self) -> None:
