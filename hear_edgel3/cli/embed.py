@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -159,19 +160,23 @@ def _embed_all(
     tally: _Tally,
     found: AudioSources,
 ) -> None:
-    from hear_edgel3.extractor.clip import embed_opened
-    from hear_edgel3.sources.opening import FileOpener
+    from hear_edgel3.extractor.clip import embed_file, embed_opened
+    from hear_edgel3.sources.opening import ItemOpener
 
-    opener = FileOpener(found.in_shards)
-    for source, target in _with_progress(jobs, arguments.quiet):
-        with tally.failures.of(str(source)):
-            with opener.open(source) as file:
-                clip = embed_opened(file, extractor, hop_size=arguments.hop, center=not arguments.no_centering)
-            save_npz(target, clip, source)
-            tally.done += 1
-            if len(jobs) == 1 and not arguments.quiet:
-                frames, size = clip.embedding.shape
-                print(f"{source} -> {target} ({frames} embeddings of size {size})", file=sys.stderr)
+    how = {"hop_size": arguments.hop, "center": not arguments.no_centering}
+    with closing(ItemOpener(os.getcwd())) as opener:
+        for source, target in _with_progress(jobs, arguments.quiet):
+            with tally.failures.of(str(source)):
+                if (item := found.in_shards.get(source)) is None:
+                    clip = embed_file(source, extractor, **how)
+                else:
+                    with opener.open(item) as file:
+                        clip = embed_opened(file, extractor, **how)
+                save_npz(target, clip, source)
+                tally.done += 1
+                if len(jobs) == 1 and not arguments.quiet:
+                    frames, size = clip.embedding.shape
+                    print(f"{source} -> {target} ({frames} embeddings of size {size})", file=sys.stderr)
 
 
 def _with_progress(jobs: list[tuple[Path, Path]], quiet: bool) -> Iterable[tuple[Path, Path]]:

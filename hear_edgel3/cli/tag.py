@@ -235,8 +235,7 @@ def _tagged(
     if workers > 1:
         yield from Pool(partial(_in_worker, make, arguments.threads or 1), workers).run(files)
         return
-    with _threads(arguments.threads):
-        work = make()
+    with _threads(arguments.threads), closing(make()) as work:
         for number, file in enumerate(files):
             yield number, attempt(work, file)
 
@@ -274,18 +273,27 @@ class _Work:
         arguments: argparse.Namespace,
         in_shards: Mapping[Path, Item],
     ) -> None:
-        from hear_edgel3.sources.opening import FileOpener
+        from hear_edgel3.sources.opening import ItemOpener
         from hear_edgel3.tagging.tagger import Tagger
 
         self._arguments = arguments
-        self._opener = FileOpener(in_shards)
+        self._in_shards = in_shards
+        self._opener = ItemOpener(os.getcwd())
         self._tagger: Tagger = on_device(Tagger(nets, weights, arguments.engine), arguments.device)
+
+    def close(self) -> None:
+        """Closes what is open."""
+        self._opener.close()
 
     def __call__(self, source: Path) -> Record:
         """What is heard in a file."""
         arguments = self._arguments
-        with self._opener.open(source) as file:
-            tags = self._tagger.tag_opened(file, arguments.window, arguments.hop)
+        item = self._in_shards.get(source)
+        if item is None:
+            tags = self._tagger.tag_file(source, arguments.window, arguments.hop)
+        else:
+            with self._opener.open(item) as file:
+                tags = self._tagger.tag_opened(file, arguments.window, arguments.hop)
         if arguments.plot is not None:
             from hear_edgel3.tagging.plot import draw_tags
 

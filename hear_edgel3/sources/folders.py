@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 
 _NOT_ORDINARY = "pipes, sockets or devices"
 _KINDS_SHOWN = 8
+# `embed` puts its results beside the audio, where they are not news.
+_WRITTEN_BESIDE = ".npz"
 
 
 class LeftOut:
@@ -148,7 +150,8 @@ def _is_looked_at(entry: os.DirEntry[str], is_wanted: Callable[[str], bool], kin
     if entry.is_file(follow_symlinks=False):
         if is_wanted(entry.path):
             return True
-        kinds[_ending_of(entry.name)] += 1
+        if not entry.name.endswith(_WRITTEN_BESIDE):
+            kinds[_ending_of(entry.name)] += 1
     else:
         kinds[_NOT_ORDINARY] += 1
     return False

@@ -8,9 +8,8 @@ import os
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import BinaryIO, cast
 
 import torch
@@ -190,29 +189,6 @@ class ItemOpener:
         if member is None or not member.isreg() or (member.offset_data, member.size) != (item.offset, item.size):
             return None
         return member if item.header is None or is_same(member, item) else None
-
-
-class FileOpener:
-    """Opens audio files of their own, and such as are in tar files.
-
-    Args:
-        in_shards: Those that are in tar files, and where; their paths are relative to the current folder.
-    """
-
-    def __init__(self, in_shards: Mapping[Path, Item]) -> None:
-        self._in_shards = in_shards
-        self._opener = ItemOpener(os.getcwd() if in_shards else "")
-
-    @contextmanager
-    def open(self, path: Path) -> Iterator[AudioFile]:
-        """Opens a file.
-
-        Raises:
-            AudioFileError, OutputError: as :meth:`ItemOpener.open`.
-        """
-        item = self._in_shards.get(path)
-        with AudioFile(path) if item is None else self._opener.open(item) as file:
-            yield file
 
 
 class _Borrowed(io.RawIOBase):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import tarfile
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 
