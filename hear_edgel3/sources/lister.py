@@ -141,13 +141,14 @@ class _Lister:
         yield from items
 
     def _list(self, path: str) -> Iterator[Item]:
+        n_failures = len(self._listing.failures)
         try:
             with open_list(path, self._tables) as table:
                 items = self._items_of(path, os.path.dirname(path), table)
         except (OSError, ValueError, csv.Error) as error:  # pyarrow's ArrowInvalid is a ValueError
             self._fail(path, AudioFileError(f"{path} cannot be read as a list of files: {error}"))
             return
-        if not items:
+        if not items and len(self._listing.failures) == n_failures:
             self._fail(path, AudioFileError(f"the list {path} names no files"))
         yield from items
 

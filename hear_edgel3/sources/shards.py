@@ -65,7 +65,9 @@ def open_tar(path: str) -> tarfile.TarFile:
         TAR_ERRORS: it cannot be read.
     """
     check_ordinary(path)
-    mode = "r:" if not is_packed(path) else "r|*"
+    # Not the modes for streams, "r|...": at a header that claims a huge member these skip it block by block, behind the
+    # end of the file too.
+    mode = "r:*" if is_packed(path) else "r:"
     return tarfile.open(path, mode, encoding="utf-8", errors="surrogateescape", tarinfo=_Member)  # type: ignore[call-overload,no-any-return]
 
 
@@ -119,7 +121,9 @@ def items_in(path: str, is_audio: Callable[[str], bool], note: Callable[[str], o
     except AudioFileError:
         raise
     except TAR_ERRORS as error:
-        reason = "its headers are nested too deeply" if isinstance(error, RecursionError) else error
+        reason = (
+            "its headers are nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())
+        )
         raise AudioFileError(f"{path} cannot be read as a tar file: {reason or type(error).__name__}") from error
     if found.repeated:
         first = next(iter(found.repeated))
