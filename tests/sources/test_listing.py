@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,7 @@ def test_a_folder_that_is_deep_or_cannot_be_read(monkeypatch: pytest.MonkeyPatch
     deep = os.path.dirname(deep)
     Path(deep, "a.wav").touch()
     assert names("d") == [f"{deep}/a.wav"]
+    subprocess.run(["rm", "-rf", "d"], check=True)  # pytest cannot: it recurses
     scandir = os.scandir
 
     def refused(path: str) -> object:
