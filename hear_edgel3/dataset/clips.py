@@ -13,7 +13,7 @@ end_s          float64, null for a whole file   where the clip ends, in seconds 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,19 @@ if TYPE_CHECKING:
 START, END = "start_s", "end_s"
 _USUAL = ("file", "timestamp_ms", "embedding", "error", "duration_s", "sample_rate", START, END)
 _METADATA = b"hear_edgel3.clips"
+
+
+def clip_columns(names: Iterable[str]) -> list[str]:
+    """The columns for starts and ends of clips, of those that a dataset has."""
+    there = set(names)
+    return [START, END] if {START, END} <= there else []
+
+
+def place_name(file: str, start: float | None, end: float | None) -> str:
+    """What to call a file, or a clip of it: ``a.wav``, ``a.wav (12.5-15 s)``, ``a.wav (from 12.5 s)``."""
+    if start is None:
+        return file
+    return f"{file} (from {start:g} s)" if end is None else f"{file} ({start:g}-{end:g} s)"
 
 
 @dataclass(frozen=True)

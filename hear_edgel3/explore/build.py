@@ -100,5 +100,6 @@ def explore(
         survey.blocks(),
         lambda: page_contents(name, dataset.description, means, clip_map, survey, source, embed_audio),
     )
-    notes = {means.files[i]: note for i, note in survey.notes.items()}
+    names = means.names
+    notes = {names[i]: note for i, note in survey.notes.items()}
     return PageSummary(len(means.files), method, len(means.failed), notes)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from hear_edgel3.dataset.clips import clip_columns
 from hear_edgel3.dataset.dataset import Dataset, embeddings_of
 from hear_edgel3.errors import DatasetError
 
@@ -21,11 +22,15 @@ class Moment:
 
     Attributes:
         file: The file's name, as the dataset has it.
-        timestamp_ms: The middle of its window in milliseconds, or None for an embedding of a whole file.
+        timestamp_ms: The middle of its window in milliseconds, or None for an embedding of a whole file or clip.
+        start_s: Where its clip begins, in seconds of the file; None for a whole file.
+        end_s: Where its clip ends; None for a whole file, or the file's end.
     """
 
     file: str
     timestamp_ms: float | None
+    start_s: float | None = None
+    end_s: float | None = None
 
 
 class Rows:
@@ -58,6 +63,7 @@ class Rows:
         self._at_once = max(1, _VALUES_AT_ONCE // dataset.description.size)
         self._group_starts = np.array([first for first, _, _ in self._groups], np.int64)
         self._total = number
+        self._clip_columns = clip_columns(layout.schema.names)
 
     def __len__(self) -> int:
         """Rows, those of errors included."""
@@ -104,10 +110,10 @@ class Rows:
         found: dict[int, Moment] = {}
         groups = self._groups_of(numbers)
         for group in np.unique(groups):
-            files, timestamps = self._read(int(group), ["file", "timestamp_ms"])
+            columns = self._read(int(group), ["file", "timestamp_ms", *self._clip_columns])
             for number in numbers[groups == group].tolist():
                 row = number - int(self._group_starts[group])
-                found[number] = Moment(files[row].as_py(), timestamps[row].as_py())
+                found[number] = Moment(*(column[row].as_py() for column in columns))
         return [found[number] for number in numbers.tolist()]
 
     def mean_of_file(self, file: str) -> np.ndarray:

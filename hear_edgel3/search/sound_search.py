@@ -31,12 +31,16 @@ class Match:
         file: The file's name, as the dataset has it.
         timestamp_ms: The moment in it, or None in a dataset of scene embeddings.
         row: The number of its row in the dataset.
+        start_s: Where its clip begins, in seconds of the file; None for a whole file.
+        end_s: Where its clip ends; None for a whole file, or the file's end.
     """
 
     similarity: float
     file: str
     timestamp_ms: float | None
     row: int
+    start_s: float | None = None
+    end_s: float | None = None
 
 
 class SoundSearch:
@@ -220,19 +224,20 @@ class SoundSearch:
         without: Sequence[str | os.PathLike[str]],
         own_row: int | None,
     ) -> list[Match]:
-        """Matches, without those that are not wanted, and the best one only of each file that has several."""
+        """Matches, without those that are not wanted, and the best one only of each file or clip that has several."""
         left_out = {_identity(path) for path in without}
-        seen: set[str] = set()
+        seen: set[tuple[str, float | None, float | None]] = set()
         matches = []
         for number, similarity, moment in zip(
             numbers.tolist(), similarities.tolist(), self._rows.moments(numbers), strict=True
         ):
-            if number == own_row or (several and moment.file in seen):
+            place = (moment.file, moment.start_s, moment.end_s)
+            if number == own_row or (several and place in seen):
                 continue
-            seen.add(moment.file)
+            seen.add(place)
             if left_out and _identity(path_of_text(moment.file)) in left_out:
                 continue
-            matches.append(Match(similarity, moment.file, moment.timestamp_ms, number))
+            matches.append(Match(similarity, moment.file, moment.timestamp_ms, number, moment.start_s, moment.end_s))
         return matches
 
 

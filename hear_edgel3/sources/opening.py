@@ -30,37 +30,56 @@ _PIECE_SECONDS = 60
 def blocks_of(item: Item, file: AudioFile) -> Iterator[torch.Tensor]:
     """The samples of an item, as (n,) blocks: all of its file, or those of its clip.
 
-    A clip's first sample is the one nearest to its start, and it ends before the one nearest to its end. One that goes
-    on behind the end of the file ends there.
-
     Args:
         item: The item.
         file: Its file, opened.
 
     Raises:
-        AudioFileError: the clip begins at or behind the end of the file, has no sample, or that part is damaged.
-        InvalidAudio: a sample is not finite.
+        AudioFileError, InvalidAudio: as :func:`clip_blocks`.
     """
     if not item.is_clip:
-        yield from file.blocks()
-        return
-    start, rate = item.start or 0.0, file.sample_rate
-    if start >= file.duration or round(start * rate) >= round(file.duration * rate):
-        raise AudioFileError(f"{item.name}: the file ends at {file.duration:g} s, where the clip has not begun")
-    first, end = round(start * rate), round(file.duration * rate)
-    if item.end is not None and item.end < file.duration:
-        end = round(item.end * rate)
-    if end <= first:
-        raise AudioFileError(f"{item.name}: the clip is shorter than a sample at {rate} Hz")
-    while first < end:
-        length = min(end - first, _PIECE_SECONDS * rate)
+        return file.blocks()
+    return clip_blocks(file, item.start or 0.0, item.end, item.name)
+
+
+def clip_blocks(
+    file: AudioFile, start: float, end: float | None = None, name: str | None = None
+) -> Iterator[torch.Tensor]:
+    """The samples of a clip, as (n,) float32 blocks.
+
+    Its first sample is the one nearest to its start, and it ends before the one nearest to its end. A clip that goes on
+    behind the end of the file ends there.
+
+    Args:
+        file: The file.
+        start: Where it begins, in seconds of the file.
+        end: Where it ends; None for the file's end.
+        name: What to call it in errors; None for its file's name.
+
+    Raises:
+        AudioFileError: it begins at or behind the end of the file, has no sample, or that part is damaged.
+        InvalidAudio: a sample is not finite.
+    """
+    called, rate = name or str(file.path), file.sample_rate
+    n_samples = round(file.duration * rate)
+    if start >= file.duration or round(start * rate) >= n_samples:
+        raise AudioFileError(
+            f"{called}: the clip begins at {start:g} s, and the file ends at {file.duration:g} s; if files are cut "
+            f"already, embed them whole (--whole-files)"
+        )
+    first = round(start * rate)
+    last = n_samples if end is None or end >= file.duration else round(end * rate)
+    if last <= first:
+        raise AudioFileError(f"{called}: the clip is shorter than a sample at {rate} Hz")
+    while first < last:
+        length = min(last - first, _PIECE_SECONDS * rate)
         block = file.stretch(first / rate, length / rate)
         yield block
         if len(block) < length:
             # As for whole files: compressed headers may be off by a frame or so.
-            if first + len(block) < 0.99 * file.duration * rate:
+            if first + len(block) < 0.99 * n_samples:
                 ends = (first + len(block)) / rate
-                raise AudioFileError(f"{item.name}: the file is truncated, it ends at {ends:g} s, inside the clip")
+                raise AudioFileError(f"{called}: the file is truncated, it ends at {ends:g} s, inside the clip")
             return
         first += length
 
