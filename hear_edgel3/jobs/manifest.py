@@ -23,7 +23,7 @@ _CLIP_BYTES_PER_SECOND = 192_000
 
 
 def new_items(items: Iterable[Item], here: str, folder: str, known: Container[Hashable]) -> list[Item]:
-    """The items that a job does not have yet, each once, with their sizes and times.
+    """The items that a job does not have yet, each once, with their sizes.
 
     Args:
         items: The items as they were listed.
@@ -60,30 +60,25 @@ def identities(items: Iterable[Item], folder: str) -> Iterator[Hashable]:
 
 
 def _looked_up(items: list[Item], folder: str) -> Iterator[tuple[Item, list[Hashable]]]:
-    """Items with their sizes and times, each with its identity, and with that of what it links to.
+    """Items with their sizes, each with its identity, and with that of what it links to.
 
     The system is asked by several threads, for where each question takes a while.
     """
     same = Identities(folder)
-    shards: dict[str, int | None] = {}
 
     def look_up(some: list[Item]) -> list[tuple[Item, list[Hashable]]]:
         found = []
         for item in some:
             names = [same.of(item)]
-            if item.shard is not None:
-                if item.shard not in shards:
-                    shards[item.shard] = _status(os.stat, same.path(item.shard))[1]
-                item = item._replace(modified=shards[item.shard])  # noqa: PLW2901
-            elif item.error is None:
+            if item.shard is None and item.error is None:
                 path = same.path(item.file)
-                size, modified, is_link = _status(os.lstat, path)
+                size, is_link = _status(os.lstat, path)
                 if is_link:
                     names.append(same.of_target(item))
-                    size, modified, _ = _status(os.stat, path)
+                    size, _ = _status(os.stat, path)
                 if item.is_clip and item.end is not None:
                     size = min(size, int((item.end - (item.start or 0.0)) * _CLIP_BYTES_PER_SECOND))
-                item = item._replace(size=size, modified=modified)  # noqa: PLW2901
+                item = item._replace(size=size)  # noqa: PLW2901
             found.append((item, names))
         return found
 
@@ -93,13 +88,13 @@ def _looked_up(items: list[Item], folder: str) -> Iterator[tuple[Item, list[Hash
             yield from found
 
 
-def _status(ask: Any, path: str) -> tuple[int, int | None, bool]:
-    """Size, time of the last change, and whether it is a link; decoding what is not there will say why."""
+def _status(ask: Any, path: str) -> tuple[int, bool]:
+    """The size of what is there, and whether it is a link; decoding what is not there will say why."""
     try:
         status = ask(path)
     except (OSError, ValueError):  # ValueError: a NUL in the name
-        return 0, None, False
-    return status.st_size, status.st_mtime_ns, stat.S_ISLNK(status.st_mode)
+        return 0, False
+    return status.st_size, stat.S_ISLNK(status.st_mode)
 
 
 def items_schema() -> pa.Schema:
@@ -116,7 +111,6 @@ def items_schema() -> pa.Schema:
             pa.field("start", pa.float64()),
             pa.field("end", pa.float64()),
             pa.field("kept", pa.list_(pa.string())),
-            pa.field("modified", pa.int64()),
             pa.field("error", pa.string()),
         ]
     )

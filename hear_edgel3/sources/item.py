@@ -21,7 +21,6 @@ class Item(NamedTuple):
         start: Where a clip begins, in seconds of the file; None for the beginning.
         end: Where a clip ends, in seconds of the file; None for the end.
         kept: What a table says of it, in the columns that are kept; those behind its end are empty.
-        modified: When its file, or its shard, was last changed, in nanoseconds; None where that is unknown.
         error: Why it cannot be embedded, as far as its list or shard shows that already.
     """
 
@@ -33,7 +32,6 @@ class Item(NamedTuple):
     start: float | None = None
     end: float | None = None
     kept: tuple[str | None, ...] = ()
-    modified: int | None = None
     error: str | None = None
 
     @property

@@ -80,15 +80,12 @@ def test_links_are_followed_once_and_after_what_is_really_there() -> None:
     assert [i.file for i in new_items(listed("data").items, folder, folder, known)] == ["data/site/new.wav"]
 
 
-def test_sizes_and_times() -> None:
+def test_sizes() -> None:
     path = write_clip("a.wav")
     os.symlink("a.wav", "b.wav")
-    os.utime(path, ns=(0, 1_234_567_890))
     folder = os.getcwd()
     [item] = new_items(listed("b.wav", "a.wav").items, folder, folder, set())
-    assert (item.file, item.size, item.modified) == ("b.wav", path.stat().st_size, 1_234_567_890)
-    [item] = new_items(listed("gone.wav", "*.nothing", "b.wav").items, folder, folder, set())
-    assert item.file == "b.wav"
+    assert (item.file, item.size) == ("b.wav", path.stat().st_size)
 
 
 @pytest.mark.parametrize("name", ["p.wav", "p.tar", "p.txt", "p.csv", "p.parquet", "p.tar.gz"])
