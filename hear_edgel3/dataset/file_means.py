@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,8 @@ from hear_edgel3.dataset.dataset import Dataset, embeddings_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class FileMeans:
         seconds: (n,) float64, the length of the audio; NaN where it is unknown.
         sample_rates: (n,) int64, the sample rate in Hz; 0 where it is unknown.
         failed: The files without an embedding, each with the reason.
+        not_finite: How many embeddings are not finite, and do not count.
     """
 
     files: list[str]
@@ -32,6 +36,7 @@ class FileMeans:
     seconds: np.ndarray
     sample_rates: np.ndarray
     failed: list[tuple[str, str]]
+    not_finite: int = 0
 
 
 def read_file_means(dataset: Dataset) -> FileMeans:
@@ -50,7 +55,10 @@ def read_file_means(dataset: Dataset) -> FileMeans:
         without = batch.filter(_import_compute().invert(has_embedding))
         for file, error in zip(*(_column(without, name).to_pylist() for name in ("file", "error")), strict=True):
             failed.append((file, error or "it has no embedding"))
-    return sums.means(failed)
+    means = sums.means(failed)
+    if means.not_finite:
+        _log.warning("%s: %d embeddings are not finite, and do not count", dataset.folder, means.not_finite)
+    return means
 
 
 class _Sums:
@@ -58,6 +66,7 @@ class _Sums:
 
     def __init__(self, size: int) -> None:
         self._numbers: dict[str, int] = {}
+        self._not_finite = 0
         self._sums = np.zeros((1024, size))
         self._rows = np.zeros(1024, np.int64)
         self._seconds = np.full(1024, np.nan)
@@ -70,6 +79,7 @@ class _Sums:
         vectors = embeddings_of(batch).astype(np.float64)
         finite = np.asarray(np.isfinite(vectors).all(axis=1))
         vectors[~finite] = 0
+        self._not_finite += len(finite) - int(finite.sum())
         names = _column(batch, "file").dictionary_encode()
         codes = names.indices.to_numpy()
         order = np.argsort(codes, kind="stable")
@@ -103,6 +113,7 @@ class _Sums:
             self._seconds[:n][known],
             self._rates[:n][known],
             failed + unusable,
+            self._not_finite,
         )
 
 

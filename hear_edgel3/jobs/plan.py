@@ -19,7 +19,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from hear_edgel3.dataset.dataset import Description, require_pyarrow
+from hear_edgel3.dataset.dataset import Description
+from hear_edgel3.dataset.parquet import require_pyarrow
 from hear_edgel3.errors import DatasetError, InvalidOption, OutputError
 from hear_edgel3.jobs.manifest import Item, absolute, is_packed
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hear_edgel3._version import __version__
-from hear_edgel3.dataset.dataset import Description, require_pyarrow
+from hear_edgel3.dataset.dataset import Description
+from hear_edgel3.dataset.parquet import require_pyarrow
 from hear_edgel3.disk.atomic import make_folder
 from hear_edgel3.disk.digest import sha256_of
 from hear_edgel3.errors import AudioFileError, HearEdgeL3Error, InvalidOption, OutputError

@@ -12,7 +12,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from hear_edgel3.dataset.dataset import Description, require_pyarrow
+from hear_edgel3.dataset.dataset import Description
+from hear_edgel3.dataset.parquet import require_pyarrow
 from hear_edgel3.disk.atomic import atomic_write
 from hear_edgel3.disk.paths import text_of_path
 from hear_edgel3.errors import DatasetError
