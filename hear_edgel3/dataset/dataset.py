@@ -24,13 +24,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hear_edgel3.dataset.parquet import (
-    check_values,
-    differing_columns,
-    one_line,
-    opened_parquet,
-    require_pyarrow,
-)
+from hear_edgel3.dataset.parquet import check_values, differing_columns, one_line, opened_parquet, require_pyarrow
 from hear_edgel3.errors import DatasetError
 
 if TYPE_CHECKING:

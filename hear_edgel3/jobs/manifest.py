@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from hear_edgel3.audio.find import AUDIO_SUFFIXES, files_below
-from hear_edgel3.dataset.dataset import require_pyarrow
+from hear_edgel3.dataset.parquet import require_pyarrow
 from hear_edgel3.disk.paths import path_of_text, text_of_path
 from hear_edgel3.errors import AudioFileError, HearEdgeL3Error
 

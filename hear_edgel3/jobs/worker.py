@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from hear_edgel3.extractor.extractor import Extractor
     from hear_edgel3.jobs.manifest import Item
+    from hear_edgel3.jobs.sources_seen import Seen
 
 _MOST_DEATHS = 3
 _REPORT_EVERY_S = 0.2
@@ -162,6 +163,11 @@ def model_of(job: Job, resources: Resources) -> Extractor:
     return _loaded(resources.config, resources.weights, job.description.weights_sha256, job.engine, resources.device)
 
 
+def forget_model() -> None:
+    """Lets go of the extractor that :func:`model_of` has loaded."""
+    _loaded.cache_clear()
+
+
 @lru_cache(maxsize=1)
 def _loaded(config: str, weights: str, sha256: str, engine: str, device: str) -> Extractor:
     # Another machine of a cluster may have its weights elsewhere.
@@ -187,6 +193,7 @@ class _File:
         total: The (D,) float64 sum of their embeddings, for scenes.
         ended: Whether all windows have been cut, or an error was met.
         error: The error that was met, if any.
+        seen: What the file was like before it was read; None if it was not there.
     """
 
     item: Item
@@ -197,6 +204,7 @@ class _File:
     total: np.ndarray | None = None
     ended: bool = False
     error: Exception | None = None
+    seen: Seen | None = None
 
     @property
     def settled(self) -> bool:
@@ -244,7 +252,7 @@ class _Embedding:
         if isinstance(event, FileOpened):
             file.duration, file.sample_rate = event.duration, event.sample_rate
         elif isinstance(event, FileEnded):
-            file.ended = True
+            file.ended, file.seen = True, event.seen
             file.error = file.error or event.error
             self._finish_settled()
         elif file.error is None:
@@ -291,6 +299,7 @@ class _Embedding:
                 self._begin_rows()
             if self._writer is None:
                 continue
+            self._writer.add_seen(file.seen)
             if file.error is not None:
                 self._writer.fail_file(file.item.file, file.error, file.duration, file.sample_rate)
             elif file.total is not None:
