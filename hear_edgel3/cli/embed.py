@@ -15,9 +15,10 @@ from hear_edgel3.cli.common import Failures, on_device
 from hear_edgel3.cli.sources import audio_sources
 from hear_edgel3.disk.atomic import check_writable, make_folder
 from hear_edgel3.disk.digest import sha256_of
+from hear_edgel3.disk.state import file_state
 from hear_edgel3.errors import HearEdgeL3Error, InvalidOption, OutputError
 from hear_edgel3.extractor.framings import file_framing
-from hear_edgel3.extractor.npz import conflict, plan_outputs, save_npz
+from hear_edgel3.extractor.npz import conflict, is_outdated, plan_outputs, save_npz
 from hear_edgel3.registry.names import BUILT_IN, resolve
 from hear_edgel3.weights.locate import check_given, locate
 
@@ -63,6 +64,7 @@ class _Tally:
 
     done: int = 0
     kept: int = 0
+    changed: int = 0
     failures: Failures = field(default_factory=Failures)
 
 
@@ -132,8 +134,10 @@ def _pending(
                     raise OutputError(
                         f"not replacing {target}: {reason}; use --overwrite, or another --suffix or --output"
                     )
-                tally.kept += 1
-                continue
+                if not is_outdated(target, source):
+                    tally.kept += 1
+                    continue
+                tally.changed += 1
             check_writable(target)
         except HearEdgeL3Error as error:
             tally.failures.add(str(source), error)
@@ -155,8 +159,9 @@ def _embed_all(
 
     for source, target in _with_progress(jobs, arguments.quiet):
         with tally.failures.of(str(source)):
+            state = file_state(source)
             clip = embed_file(source, extractor, hop_size=arguments.hop, center=not arguments.no_centering)
-            save_npz(target, clip, source)
+            save_npz(target, clip, source, state)
             tally.done += 1
             if len(jobs) == 1 and not arguments.quiet:
                 frames, size = clip.embedding.shape
@@ -174,6 +179,8 @@ def _with_progress(jobs: list[tuple[Path, Path]], quiet: bool) -> Iterable[tuple
 
 def _summarise(tally: _Tally, quiet: bool) -> None:
     total = tally.done + tally.kept + len(tally.failures)
+    if not quiet and tally.changed:
+        print(f"{tally.changed} had changed since they were embedded, and are done anew", file=sys.stderr)
     if not quiet and (total > 1 or tally.kept):
         kept = f", {tally.kept} kept as they were (--overwrite replaces them)" if tally.kept else ""
         failed = f", {len(tally.failures)} failed" if tally.failures else ""

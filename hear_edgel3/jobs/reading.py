@@ -22,11 +22,12 @@ import torch
 from hear_edgel3.audio.file import AudioFile, naming
 from hear_edgel3.audio.rates import check_rate
 from hear_edgel3.disk.paths import path_of_text
+from hear_edgel3.disk.state import FileState
 from hear_edgel3.errors import AudioFileError, OutputError
 from hear_edgel3.extractor.extractor import Extractor
 from hear_edgel3.framing.rules import WindowRule
 from hear_edgel3.jobs.manifest import Item, is_packed, open_tar
-from hear_edgel3.jobs.sources_seen import Seen, look
+from hear_edgel3.jobs.sources_seen import look
 
 # Files that are read, or have been read and wait for the net; and groups of windows of each.
 _FILES_AHEAD = 8
@@ -77,7 +78,7 @@ class FileEnded:
     """
 
     error: Exception | None
-    seen: Seen | None = None
+    seen: FileState | None = None
 
 
 # What happens to a file while it is read, in this order; of windows there may be none or many.

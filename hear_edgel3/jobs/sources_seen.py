@@ -6,28 +6,16 @@ import json
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
 
 from hear_edgel3.disk.paths import path_of_text
+from hear_edgel3.disk.state import FileState, file_state
 from hear_edgel3.errors import DatasetError
 from hear_edgel3.jobs.manifest import Item
 
 _AT_ONCE = 1000
 
 
-class Seen(NamedTuple):
-    """The state of a file, or of the shard that an item is in.
-
-    Attributes:
-        size: How many bytes it had.
-        modified: When it was last changed, in nanoseconds.
-    """
-
-    size: int
-    modified: int
-
-
-def look(item: Item, folder: str) -> Seen | None:
+def look(item: Item, folder: str) -> FileState | None:
     """What an item's file is like now; None if it is not there.
 
     Args:
@@ -37,15 +25,11 @@ def look(item: Item, folder: str) -> Seen | None:
     return _look_at(item.file if item.shard is None else item.shard, folder)
 
 
-def _look_at(file: str, folder: str) -> Seen | None:
-    try:
-        status = os.stat(path_of_text(os.path.join(folder, file)))
-    except (OSError, ValueError):  # a NUL in its name
-        return None
-    return Seen(status.st_size, status.st_mtime_ns)
+def _look_at(file: str, folder: str) -> FileState | None:
+    return file_state(path_of_text(os.path.join(folder, file)))
 
 
-def changed_items(items: Sequence[Item], then: Sequence[Seen | None], folder: str) -> list[Item]:
+def changed_items(items: Sequence[Item], then: Sequence[FileState | None], folder: str) -> list[Item]:
     """The items whose file is another one than when their rows were made. One that is gone keeps its rows.
 
     Args:
@@ -62,12 +46,12 @@ def changed_items(items: Sequence[Item], then: Sequence[Seen | None], folder: st
     return [item for item, old, new in zip(items, then, latest, strict=True) if new is not None and new != old]
 
 
-def to_text(seen: Sequence[Seen | None]) -> str:
+def to_text(seen: Sequence[FileState | None]) -> str:
     """As JSON, for the metadata of a part."""
     return json.dumps(seen, separators=(",", ":"))
 
 
-def from_text(text: bytes, count: int) -> list[Seen | None]:
+def from_text(text: bytes, count: int) -> list[FileState | None]:
     """What :func:`to_text` wrote.
 
     Args:
@@ -83,7 +67,7 @@ def from_text(text: bytes, count: int) -> list[Seen | None]:
         raise DatasetError("what it says of its sources is no JSON") from error
     if not isinstance(values, list) or len(values) != count or not all(map(_is_seen, values)):
         raise DatasetError(f"what it says of its sources is not of {count} files")
-    return [None if value is None else Seen(*value) for value in values]
+    return [None if value is None else FileState(*value) for value in values]
 
 
 def _is_seen(value: object) -> bool:

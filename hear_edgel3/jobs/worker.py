@@ -25,9 +25,9 @@ from hear_edgel3.jobs.writer import PartWriter, error_text, part_writer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from hear_edgel3.disk.state import FileState
     from hear_edgel3.extractor.extractor import Extractor
     from hear_edgel3.jobs.manifest import Item
-    from hear_edgel3.jobs.sources_seen import Seen
 
 _MOST_DEATHS = 3
 _REPORT_EVERY_S = 0.2
@@ -204,7 +204,7 @@ class _File:
     total: np.ndarray | None = None
     ended: bool = False
     error: Exception | None = None
-    seen: Seen | None = None
+    seen: FileState | None = None
 
     @property
     def settled(self) -> bool:

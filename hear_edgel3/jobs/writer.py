@@ -17,8 +17,9 @@ from hear_edgel3.dataset.dataset import Description
 from hear_edgel3.dataset.parquet import opened_parquet, require_pyarrow
 from hear_edgel3.disk.atomic import atomic_write
 from hear_edgel3.disk.paths import text_of_path
+from hear_edgel3.disk.state import FileState
 from hear_edgel3.errors import DatasetError
-from hear_edgel3.jobs.sources_seen import Seen, from_text, to_text
+from hear_edgel3.jobs.sources_seen import from_text, to_text
 
 # Embeddings that are held before they are written as one row group.
 _GROUP_BYTES = 8 << 20
@@ -70,7 +71,7 @@ class PartWriter:
         self._held = 0
         self._written = 0
         self._rows_before_file = 0
-        self._seen: list[Seen | None] = []
+        self._seen: list[FileState | None] = []
         self._pa = pa
         self._writer = self._open()
 
@@ -121,7 +122,7 @@ class PartWriter:
             self._columns[name] += column
         self._held += n
 
-    def add_seen(self, seen: Seen | None) -> None:
+    def add_seen(self, seen: FileState | None) -> None:
         """Keeps what the source of the next item was like, to be written into the footer."""
         self._seen.append(seen)
 
@@ -221,7 +222,7 @@ class FinishedPart:
     """
 
     failed: int
-    seen: list[Seen | None] | None
+    seen: list[FileState | None] | None
 
 
 def read_finished(path: Path, description: Description, n_items: int) -> FinishedPart:
