@@ -32,7 +32,7 @@ from hear_edgel3.jobs.sources_seen import look
 # Files that are read, or have been read and wait for the net; and groups of windows of each.
 _FILES_AHEAD = 8
 _GROUPS_AHEAD = 4
-_PATIENCE_S = 1.0  # with threads that are to end
+_PATIENCE_S = 0.5  # with threads that are to end
 _IN_MEMORY = 32 << 20
 _COPIED_AT_ONCE = 1 << 20
 
