@@ -197,6 +197,8 @@ def _say(summary: Summary, quiet: bool) -> None:
         )
     if quiet:
         return
+    if summary.changed:
+        print(f"{summary.changed} files had changed since they were embedded, and were done anew", file=sys.stderr)
     kept = f", {summary.parts_kept} parts were finished before" if summary.parts_kept else ""
     left = f", {summary.parts_left} parts are for other partitions to do" if summary.parts_left else ""
     rate = summary.seconds / max(summary.wall_seconds, 1e-9)

@@ -29,6 +29,11 @@ class AudioSources:
     failures: list[tuple[str, HearEdgeL3Error]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
+    def file_of(self, path: Path) -> Path:
+        """The file on the disk that an audio file is, or that it is in."""
+        item = self.in_shards.get(path)
+        return path if item is None or item.shard is None else path_of_text(item.shard)
+
 
 def audio_sources(sources: Sequence[str]) -> AudioSources:
     """The audio files that sources mean.

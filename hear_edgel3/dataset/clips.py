@@ -13,7 +13,7 @@ end_s          float64, null for a whole file   where the clip ends, in seconds 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,10 +27,11 @@ _USUAL = ("file", "timestamp_ms", "embedding", "error", "duration_s", "sample_ra
 _METADATA = b"hear_edgel3.clips"
 
 
-def clip_columns(names: Iterable[str]) -> list[str]:
-    """The columns for starts and ends of clips, of those that a dataset has."""
-    there = set(names)
-    return [START, END] if {START, END} <= there else []
+def has_clips(schema: pa.Schema) -> bool:
+    """Whether a file of a dataset has columns for starts and ends of clips."""
+    import pyarrow as pa
+
+    return all(name in schema.names and schema.field(name).type == pa.float64() for name in (START, END))
 
 
 def place_name(file: str, start: float | None, end: float | None) -> str:

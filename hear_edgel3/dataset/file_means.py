@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hear_edgel3.dataset.clips import clip_columns, place_name
+from hear_edgel3.dataset.clips import place_name
 from hear_edgel3.dataset.dataset import Dataset, embeddings_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+_log = logging.getLogger(__name__)
 
 
 # Where a clip begins and ends, in seconds of its file; None for the file's end.
@@ -32,6 +37,7 @@ class FileMeans:
         sample_rates: (n,) int64, the sample rate in Hz; 0 where it is unknown.
         failed: The files without an embedding, each with the reason.
         spans: Where each clip begins and ends, in seconds of its file (None: the file's end); None for a whole file.
+        not_finite: How many embeddings are not finite, and do not count.
     """
 
     files: list[str]
@@ -41,6 +47,7 @@ class FileMeans:
     sample_rates: np.ndarray
     failed: list[tuple[str, str]]
     spans: list[Span | None]
+    not_finite: int = 0
 
     @property
     def names(self) -> list[str]:
@@ -56,22 +63,29 @@ def read_file_means(dataset: Dataset) -> FileMeans:
     Raises:
         DatasetError: it is damaged.
     """
-    sums = _Sums(dataset.description.size)
+    sums = _Sums(dataset.description.size, dataset.clip_columns)
     failed: list[tuple[str, str]] = []
     for batch in dataset.batches():
         has_embedding = _column(batch, "embedding").is_valid()
         sums.add(batch.filter(has_embedding))
         without = batch.filter(_import_compute().invert(has_embedding))
-        for (file, span), error in zip(_places(without), _column(without, "error").to_pylist(), strict=True):
+        for (file, span), error in zip(
+            _places(without, dataset.clip_columns), _column(without, "error").to_pylist(), strict=True
+        ):
             failed.append((place_name(file, *(span or (None, None))), error or "it has no embedding"))
-    return sums.means(failed)
+    means = sums.means(failed)
+    if means.not_finite:
+        _log.warning("%s: %d embeddings are not finite, and do not count", dataset.folder, means.not_finite)
+    return means
 
 
 class _Sums:
     """Running sums of embeddings per file; the arrays double as files come."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, clip_columns: Sequence[str]) -> None:
+        self._clip_columns = clip_columns
         self._numbers: dict[Place, int] = {}
+        self._not_finite = 0
         self._sums = np.zeros((1024, size))
         self._rows = np.zeros(1024, np.int64)
         self._seconds = np.full(1024, np.nan)
@@ -84,7 +98,8 @@ class _Sums:
         vectors = embeddings_of(batch).astype(np.float64)
         finite = np.asarray(np.isfinite(vectors).all(axis=1))
         vectors[~finite] = 0
-        places, codes = _coded_places(batch)
+        self._not_finite += len(finite) - int(finite.sum())
+        places, codes = _coded_places(batch, self._clip_columns)
         order = np.argsort(codes, kind="stable")
         starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
         to = np.array([self._number(place) for place in places])[codes[order[starts]]]
@@ -120,28 +135,32 @@ class _Sums:
             self._rates[:n][known],
             failed + unusable,
             [places[i][1] for i in np.flatnonzero(known)],
+            self._not_finite,
         )
 
 
-def _places(batch: pa.RecordBatch) -> list[Place]:
+def _places(batch: pa.RecordBatch, clip_columns: Sequence[str]) -> list[Place]:
     """The file of each row, and the span of its clip."""
     files = _column(batch, "file").to_pylist()
-    names = clip_columns(batch.schema.names)
-    if not names:
+    if not clip_columns:
         return [(file, None) for file in files]
-    starts, ends = (_column(batch, name).to_pylist() for name in names)
-    return [
-        (file, None if start is None else (start, end)) for file, start, end in zip(files, starts, ends, strict=True)
-    ]
+    spans = zip(*(_column(batch, name).to_pylist() for name in clip_columns), strict=True)
+    return [(file, _span(start, end)) for file, (start, end) in zip(files, spans, strict=True)]
 
 
-def _coded_places(batch: pa.RecordBatch) -> tuple[list[Place], np.ndarray]:
+def _span(start: float | None, end: float | None) -> Span | None:
+    if start is None or not 0 <= start < math.inf:
+        return None
+    return start, end if end is not None and start < end < math.inf else None
+
+
+def _coded_places(batch: pa.RecordBatch, clip_columns: Sequence[str]) -> tuple[list[Place], np.ndarray]:
     """The places that rows are of, each once, and (n,) the number of the one that each row is of."""
-    if not clip_columns(batch.schema.names):
+    if not clip_columns:
         names = _column(batch, "file").dictionary_encode()
         return [(file, None) for file in names.dictionary.to_pylist()], names.indices.to_numpy()
     known: dict[Place, int] = {}
-    codes = np.array([known.setdefault(place, len(known)) for place in _places(batch)])
+    codes = np.array([known.setdefault(place, len(known)) for place in _places(batch, clip_columns)])
     return list(known), codes
 
 

@@ -110,7 +110,7 @@ def items_schema() -> pa.Schema:
             pa.field("header", pa.int64()),
             pa.field("start", pa.float64()),
             pa.field("end", pa.float64()),
-            pa.field("kept", pa.list_(pa.string())),
+            pa.field("kept", pa.list_(pa.field("element", pa.string()))),
             pa.field("error", pa.string()),
         ]
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import queue
 import tarfile
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TypeVar
@@ -16,9 +16,11 @@ import torch
 
 from hear_edgel3.audio.file import naming
 from hear_edgel3.audio.rates import check_rate
+from hear_edgel3.disk.state import FileState
 from hear_edgel3.errors import OutputError
 from hear_edgel3.extractor.extractor import Extractor
 from hear_edgel3.framing.rules import WindowRule
+from hear_edgel3.jobs.sources_seen import look
 from hear_edgel3.sources.item import Item
 from hear_edgel3.sources.opening import ItemOpener, blocks_of
 from hear_edgel3.sources.shards import is_packed
@@ -26,6 +28,7 @@ from hear_edgel3.sources.shards import is_packed
 # Files that are read, or have been read and wait for the net; and groups of windows of each.
 _FILES_AHEAD = 8
 _GROUPS_AHEAD = 4
+_PATIENCE_S = 0.5  # with threads that are to end
 
 # A header that knows no length says something enormous.
 _LONGEST_KNOWN_S = 1e9
@@ -65,9 +68,11 @@ class FileEnded:
 
     Attributes:
         error: Why, if it is a bad one; None at its end.
+        seen: What it was like just before it was opened; None if it was not there.
     """
 
     error: Exception | None
+    seen: FileState | None = None
 
 
 # What happens to a file while it is read, in this order; of windows there may be none or many.
@@ -88,6 +93,7 @@ class ItemReader:
         self._model = model
         self._rule = rule
         self._threads = threads
+        self._folder = folder
         self._files = ItemOpener(folder)
         # Asked here, because in the threads that read, torch has another number of threads.
         self._group = model.windows_at_once(rule.window)
@@ -106,16 +112,14 @@ class ItemReader:
 
         def events(i: int) -> Generator[ReadEvent, None, None]:
             if i in bad:
-                yield FileEnded(bad[i])
+                yield FileEnded(bad[i], look(items[i], self._folder))
             else:
                 yield from self._read_one(items[i])
 
-        try:
-            yield from in_order(events, len(items), 1 if packed else self._threads)
-        finally:
-            self._files.close()
+        yield from in_order(events, len(items), 1 if packed else self._threads, self._files.close)
 
     def _read_one(self, item: Item) -> Generator[ReadEvent, None, None]:
+        seen = look(item, self._folder)
         try:
             with self._files.open(item) as file, naming(item.name):
                 rate = check_rate(file.sample_rate, "the file's sample rate")
@@ -130,20 +134,29 @@ class ItemReader:
         except OutputError:
             raise  # not the file's fault
         except (OSError, ValueError, RuntimeError, MemoryError, EOFError, tarfile.TarError) as error:
-            yield FileEnded(error)
+            yield FileEnded(error, seen)
         else:
-            yield FileEnded(None)
+            yield FileEnded(None, seen)
 
 
-def in_order(pieces: Callable[[int], Generator[_T, None, None]], count: int, threads: int) -> Iterator[tuple[int, _T]]:
+def in_order(
+    pieces: Callable[[int], Generator[_T, None, None]],
+    count: int,
+    threads: int,
+    at_end: Callable[[], object] = lambda: None,
+) -> Iterator[tuple[int, _T]]:
     """What ``pieces(0)``, ``pieces(1)``, ... yield, one after the other, computed by threads that are a little ahead.
 
     Args:
         pieces: Makes a generator for each number.
         count: How many generators there are.
         threads: How many threads run them.
+        at_end: Is called when all threads have ended, whatever ended them; not if one is stuck in a read that does not
+            come back (a disk or a network that does not answer), which nothing can end. It is left behind then, so that
+            an interruption is not waited for.
     """
     stopped = threading.Event()
+    begun: queue.SimpleQueue[tuple[int, queue.Queue[_T | _End]] | None] = queue.SimpleQueue()
 
     def put(out: queue.Queue[_T | _End], piece: _T | _End) -> bool:
         while not stopped.is_set():
@@ -165,16 +178,23 @@ def in_order(pieces: Callable[[int], Generator[_T, None, None]], count: int, thr
             error = raised
         put(out, _End(error))
 
+    def work() -> None:
+        while (task := begun.get()) is not None and not stopped.is_set():
+            run(*task)
+
     # A thread takes the earliest file that none has started, so the one that is waited for is always being read.
     waiting: deque[tuple[int, queue.Queue[_T | _End]]] = deque()
-    pool = ThreadPoolExecutor(threads, "hear-edgel3-read")
+    # Not those of concurrent.futures, which the interpreter waits for at its end.
+    readers = [threading.Thread(target=work, name=f"hear-edgel3-read-{n}", daemon=True) for n in range(threads)]
     started = 0
     try:
+        for reader in readers:
+            reader.start()
         while started < count or waiting:
             while started < count and len(waiting) < max(_FILES_AHEAD, threads):
                 out: queue.Queue[_T | _End] = queue.Queue(_GROUPS_AHEAD)
                 waiting.append((started, out))
-                pool.submit(run, started, out)
+                begun.put((started, out))
                 started += 1
             i, out = waiting.popleft()
             while not isinstance(piece := out.get(), _End):
@@ -183,7 +203,14 @@ def in_order(pieces: Callable[[int], Generator[_T, None, None]], count: int, thr
                 raise piece.error
     finally:
         stopped.set()
-        pool.shutdown(cancel_futures=True)
+        for _ in readers:
+            begun.put(None)
+        deadline = time.monotonic() + _PATIENCE_S
+        for reader in readers:
+            if reader.ident is not None:
+                reader.join(max(0.0, deadline - time.monotonic()))
+        if not any(reader.is_alive() for reader in readers):
+            at_end()
 
 
 @dataclass(frozen=True)

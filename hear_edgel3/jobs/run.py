@@ -6,6 +6,7 @@ done: reading (decode, resample, cut; threads) -> batching (windows of many file
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Generator, Sequence
@@ -16,17 +17,20 @@ from typing import TYPE_CHECKING
 
 from hear_edgel3._version import __version__
 from hear_edgel3.dataset.clips import TableColumns
-from hear_edgel3.dataset.dataset import Description, require_pyarrow
+from hear_edgel3.dataset.dataset import Description
+from hear_edgel3.dataset.parquet import require_pyarrow
 from hear_edgel3.disk.atomic import make_folder
 from hear_edgel3.disk.digest import sha256_of
 from hear_edgel3.errors import AudioFileError, InvalidOption, OutputError
 from hear_edgel3.framing.rules import check_hop_ms
 from hear_edgel3.jobs import partition as partitions
 from hear_edgel3.jobs import plan
+from hear_edgel3.jobs.cpus import usable_cpus
 from hear_edgel3.jobs.manifest import Listing, list_items, new_items
 from hear_edgel3.jobs.options import Options, runner_and_engine
 from hear_edgel3.jobs.plan import Job, Part
-from hear_edgel3.jobs.writer import failed_rows, remove_leftovers
+from hear_edgel3.jobs.sources_seen import changed_items
+from hear_edgel3.jobs.writer import FinishedPart, read_finished, remove_leftovers
 from hear_edgel3.registry.names import BUILT_IN, resolve
 from hear_edgel3.sources.tables import TableOptions
 from hear_edgel3.weights.locate import locate
@@ -34,6 +38,8 @@ from hear_edgel3.weights.locate import locate
 if TYPE_CHECKING:
     from hear_edgel3.jobs.progress import JobProgress
     from hear_edgel3.jobs.worker import PartCounts, Resources
+
+_log = logging.getLogger(__name__)
 
 # Threads that decode, per worker. On the CPU the net takes nearly all of the time, and the threads compete with it: one
 # reads the file that is embedded and one the next. A GPU is faster than one thread decodes.
@@ -60,6 +66,7 @@ class Summary:
         errors: The first files that failed in this run, and why.
         sources: The sources that gave no files, and why.
         notes: What else there is to know of the sources: which kinds of files were left out, for example.
+        changed: How many files had changed since they were embedded. The parts that they are in were done again.
     """
 
     output: str
@@ -75,6 +82,7 @@ class Summary:
     parts_left: int
     errors: list[tuple[str, str]] = field(default_factory=list)
     sources: list[tuple[str, str]] = field(default_factory=list)
+    changed: int = 0
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -111,8 +119,9 @@ def extract(
     """Embeds many files into a dataset; goes on with one that was begun before.
 
     Work is cut into parts, fixed in the output folder at the first start; each is one Parquet file, which appears when
-    it is complete. A part that is there is not done again, whatever ended the run before. Files that are new in the
-    sources become new parts. A file that cannot be embedded becomes a row with an ``error``.
+    it is complete. A part that is there is not done again, whatever ended the run before, unless a file of it has
+    changed since: its size, or the time of its last change. Files that are new in the sources become new parts. A file
+    that cannot be embedded becomes a row with an ``error``.
 
     Several worker processes are started afresh (``spawn``), so a script that calls this needs the usual
     ``if __name__ == "__main__":``.
@@ -198,9 +207,11 @@ def _run(sources: list[str], output: str, options: Options) -> Summary:
     there = {name for name in os.listdir(folder) if name.endswith(".parquet")}
     kept = [part for part in mine if part.filename in there]
     remove_leftovers(folder, {part.filename for part in mine})
-    failed = {part: failed_rows(folder / part.filename) for part in kept}
+    finished = {part: read_finished(folder / part.filename, job.description, part.n_items) for part in kept}
     if options.retry_failed:
-        kept = [part for part in kept if not failed[part]]
+        kept = [part for part in kept if not finished[part].failed]
+    changed = {part: _changed(job, part, finished[part]) for part in kept}
+    kept = [part for part in kept if not changed[part]]
     done = set(kept)
     to_do = [part for part in mine if part not in done]
 
@@ -209,8 +220,8 @@ def _run(sources: list[str], output: str, options: Options) -> Summary:
     with JobProgress(sum(part.n_items for part in to_do), options.quiet or not to_do) as progress:
         if to_do:
             try:
-                with closing(_distribute(job, resources, to_do, options, progress)) as finished:
-                    for counts in finished:
+                with closing(_distribute(job, resources, to_do, options, progress)) as all_counts:
+                    for counts in all_counts:
                         progress.finished(counts)
             except OutputError as error:
                 raise OutputError(
@@ -222,7 +233,7 @@ def _run(sources: list[str], output: str, options: Options) -> Summary:
         output=job.output,
         files=progress.files,
         failed=progress.failed,
-        failed_before=sum(failed[part] for part in kept),
+        failed_before=sum(finished[part].failed for part in kept),
         rows=progress.rows,
         seconds=progress.seconds,
         wall_seconds=time.monotonic() - started_at,
@@ -232,8 +243,19 @@ def _run(sources: list[str], output: str, options: Options) -> Summary:
         parts_left=len(parts) - len(mine),
         errors=progress.errors,
         sources=[(name, str(error)) for name, error in listing.failures],
+        changed=sum(changed.values()),
         notes=listing.notes,
     )
+
+
+def _changed(job: Job, part: Part, finished: FinishedPart) -> int:
+    """How many sources of a finished part have changed since it was made."""
+    if finished.seen is None:
+        return 0
+    found = changed_items(plan.items_of(job, part), finished.seen, job.folder)
+    for item in found:
+        _log.info("%s has changed since it was embedded: %s is made anew", item.file, part.filename)
+    return len(found)
 
 
 def _as_list(sources: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[str]:
@@ -319,12 +341,4 @@ def _distribute(
     workers = min(workers, len(parts))
     if workers == 1:
         return local.run_here(job, resources, to_attempt, progress.report)
-    return local.Processes(job, resources, workers, progress.report).run(to_attempt)
-
-
-def usable_cpus() -> int:
-    """CPUs that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on every system
-        return os.cpu_count() or 1
+    return local.run_in_processes(job, resources, to_attempt, workers, progress.report)

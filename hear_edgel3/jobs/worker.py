@@ -25,6 +25,7 @@ from hear_edgel3.jobs.writer import PartWriter, error_text, part_writer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from hear_edgel3.disk.state import FileState
     from hear_edgel3.extractor.extractor import Extractor
     from hear_edgel3.sources.item import Item
 
@@ -162,6 +163,11 @@ def model_of(job: Job, resources: Resources) -> Extractor:
     return _loaded(resources.config, resources.weights, job.description.weights_sha256, job.engine, resources.device)
 
 
+def forget_model() -> None:
+    """Lets go of the extractor that :func:`model_of` has loaded."""
+    _loaded.cache_clear()
+
+
 @lru_cache(maxsize=1)
 def _loaded(config: str, weights: str, sha256: str, engine: str, device: str) -> Extractor:
     # Another machine of a cluster may have its weights elsewhere.
@@ -187,6 +193,7 @@ class _File:
         total: The (D,) float64 sum of their embeddings, for scenes.
         ended: Whether all windows have been cut, or an error was met.
         error: The error that was met, if any.
+        seen: What the file was like before it was read; None if it was not there.
     """
 
     item: Item
@@ -197,6 +204,7 @@ class _File:
     total: np.ndarray | None = None
     ended: bool = False
     error: Exception | None = None
+    seen: FileState | None = None
 
     @property
     def settled(self) -> bool:
@@ -245,7 +253,7 @@ class _Embedding:
         if isinstance(event, FileOpened):
             file.duration, file.sample_rate = event.duration, event.sample_rate
         elif isinstance(event, FileEnded):
-            file.ended = True
+            file.ended, file.seen = True, event.seen
             file.error = file.error or event.error
             self._finish_settled()
         elif file.error is None:
@@ -294,6 +302,7 @@ class _Embedding:
                 self._begin_rows()
             if self._writer is None:
                 continue
+            self._writer.add_seen(file.seen)
             more = self._of_tables(file.item)
             if file.error is not None:
                 self._writer.fail_file(file.item.file, file.error, file.duration, file.sample_rate, more)

@@ -7,21 +7,26 @@ import shutil
 import uuid
 from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from hear_edgel3.dataset.clips import NO_COLUMNS, TableColumns
-from hear_edgel3.dataset.dataset import Description, require_pyarrow
+from hear_edgel3.dataset.dataset import Description
+from hear_edgel3.dataset.parquet import opened_parquet, require_pyarrow
 from hear_edgel3.disk.atomic import atomic_write
 from hear_edgel3.disk.paths import text_of_path
+from hear_edgel3.disk.state import FileState
 from hear_edgel3.errors import DatasetError
+from hear_edgel3.jobs.sources_seen import from_text, to_text
 
 # Embeddings that are held before they are written as one row group.
 _GROUP_BYTES = 8 << 20
 _GROUP_ROWS = 1 << 16
 _TEMPORARY = ".tmp"
+_SEEN = "hear_edgel3.sources"  # in the footer of a part
 
 
 @contextmanager
@@ -69,6 +74,7 @@ class PartWriter:
         self._held = 0
         self._written = 0
         self._rows_before_file = 0
+        self._seen: list[FileState | None] = []
         self._pa = pa
         self._writer = self._open()
 
@@ -142,9 +148,15 @@ class PartWriter:
             self._columns[name] += [value] * n
         self._held += n
 
+    def add_seen(self, seen: FileState | None) -> None:
+        """Keeps what the source of the next item was like, to be written into the footer."""
+        self._seen.append(seen)
+
     def close(self) -> None:
         """Writes what is held, and the footer."""
         self._write_group()
+        if self._seen:
+            self._writer.add_key_value_metadata({_SEEN: to_text(self._seen)})
         self._writer.close()
 
     def abandon(self) -> None:
@@ -225,22 +237,59 @@ def error_text(error: Exception) -> str:
     return text_of_path(f"{type(error).__name__}: {error}")
 
 
-def failed_rows(path: Path) -> int:
-    """Error rows of a finished part, from its footer.
+@dataclass(frozen=True)
+class FinishedPart:
+    """What a finished part says of itself.
+
+    Attributes:
+        failed: How many error rows it has.
+        seen: What the sources of its items were like when they were embedded; None if it is of an older version, which
+            did not say.
+    """
+
+    failed: int
+    seen: list[FileState | None] | None
+
+
+def read_finished(path: Path, description: Description, n_items: int) -> FinishedPart:
+    """Reads what a finished part says of itself, from its footer.
+
+    Args:
+        path: The part.
+        description: What makes the embeddings of its job.
+        n_items: How many items it has.
 
     Raises:
-        DatasetError: it is damaged.
+        DatasetError: it is damaged, or of another job.
     """
-    require_pyarrow()
-    import pyarrow.parquet as pq
+    advice = "delete it, and the same command makes it again"
+    with opened_parquet(path, advice) as opened:
+        try:
+            made = Description.of_schema(opened.schema_arrow)
+            text = (opened.metadata.metadata or {}).get(_SEEN.encode())
+            seen = None if text is None else from_text(text, n_items)
+            if not opened.metadata.num_rows:
+                raise DatasetError("it has no rows")
+            if made != description:
+                raise DatasetError("it is not of this job")
+        except DatasetError as error:
+            raise DatasetError(f"{path} is damaged: {error}; {advice}") from error
+        return FinishedPart(_failed_rows(opened), seen)
 
-    try:
-        metadata = pq.read_metadata(path)
-    except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
-        raise DatasetError(f"{path} is damaged ({error}); delete it, and the same command makes it again") from error
-    column = metadata.schema.names.index("error")
-    groups = (metadata.row_group(i) for i in range(metadata.num_row_groups))
-    return sum(group.num_rows - group.column(column).statistics.null_count for group in groups)
+
+def _failed_rows(opened: Any) -> int:
+    """Error rows, from the footer, or the column itself where that does not count them."""
+    layout = opened.metadata
+    column = layout.schema.names.index("error")
+    count = 0
+    for number in range(layout.num_row_groups):
+        group = layout.row_group(number)
+        statistics = group.column(column).statistics
+        if statistics is not None and statistics.has_null_count:
+            count += group.num_rows - statistics.null_count
+        else:
+            count += group.num_rows - opened.read_row_group(number, columns=["error"]).column(0).null_count
+    return count
 
 
 def remove_leftovers(folder: Path, parts: Set[str]) -> None:
