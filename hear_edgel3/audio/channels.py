@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import warnings
-
-import torch
+from typing import TYPE_CHECKING
 
 from hear_edgel3.errors import AudioWarning, InvalidOption
+
+if TYPE_CHECKING:
+    import torch
 
 MEAN = "mean"
 
@@ -73,8 +75,10 @@ class Mixer:
                 raise InvalidOption(f"{self._name} has {has}; there is no channel {self._channel}")
             mixed = samples[self._channel]
         else:
-            mixed = samples.mean(dim=0)
+            mixed = samples.mean(dim=0) if len(samples) > 1 else samples[0]
         if samples.numel():
+            import torch
+
             low, high = torch.aminmax(samples)
             self._peak = max(self._peak, -float(low), float(high))
             if self._channel == MEAN and len(samples) > 1:
@@ -105,6 +109,8 @@ class Mixer:
         self._peak = -math.inf if self._peak > _LARGEST_PEAK else self._peak
 
     def _add(self, samples: torch.Tensor, mixed: torch.Tensor) -> None:
+        import torch
+
         every = torch.cat([samples.detach(), mixed.detach()[None]]).to("cpu", torch.float64)
         sums = torch.stack([every.sum(dim=1), every.square().sum(dim=1)])
         # A stream may change its channels; what was before says nothing then.

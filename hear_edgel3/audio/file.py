@@ -34,6 +34,7 @@ class AudioFile:
     Attributes:
         path: where it is.
         sample_rate: in Hz.
+        channel: what of its channels blocks are.
 
     Raises:
         AudioFileError: missing, a folder, empty, or not audio, or only with the extra ``media``.
@@ -44,7 +45,7 @@ class AudioFile:
         import soundfile
 
         self.path = Path(path)
-        self._channel = check_channel(channel)
+        self.channel = check_channel(channel)
         self._media: MediaFile | None = None
         try:
             if opened is not None:
@@ -110,25 +111,27 @@ class AudioFile:
         if samples.shape[1] == 0:
             raise AudioFileError(f"{self.path} has no samples at {start:.2f} s")
         check_finite(samples, str(self.path), first, "channel")
-        return Mixer(str(self.path), self._channel).mix(samples)
+        return Mixer(str(self.path), self.channel).mix(samples)
 
-    def blocks(self) -> Iterator[torch.Tensor]:
+    def blocks(self, watch: bool = True) -> Iterator[torch.Tensor]:
         """Yields the file as (n,) float64 blocks of a few seconds: the mean over channels, as edgel3 mixes, or one.
 
-        Warns at the end, once, of channels that cancel each other and of samples far beyond full scale.
+        Args:
+            watch: whether to warn at the end of channels that cancel each other and of samples far beyond full scale.
 
         Raises:
             AudioFileError: the file has no samples, is damaged, or ends before its header says.
             InvalidAudio: a sample is not finite.
             InvalidOption: it has no such channel.
         """
-        mixer = Mixer(str(self.path), self._channel)
+        mixer = Mixer(str(self.path), self.channel)
         read = 0
         for samples in self._channels():
             check_finite(samples, str(self.path), read, "channel")
             read += samples.shape[1]
             yield mixer.mix(samples)
-        mixer.finish()
+        if watch:
+            mixer.finish()
 
     def _channels(self) -> Iterator[torch.Tensor]:
         """Yields the file as (channels, n) float64 blocks, not checked for what is not finite."""

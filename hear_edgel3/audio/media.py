@@ -89,6 +89,29 @@ def may_be_media(path: Path, opened: BinaryIO | None = None) -> bool | None:
     return None if head.startswith(_SHARED_MAGIC) else False
 
 
+class _Pass:
+    """Where a pass over the frames of a file is.
+
+    Attributes:
+        frames: what gives them.
+        frame: the present one, (channels, n).
+        start: how many samples were before it.
+    """
+
+    def __init__(self, frames: Generator[np.ndarray, None, None]) -> None:
+        self.frames = frames
+        self.frame = next(frames)
+        self.start = 0
+
+    def advance(self) -> bool:
+        """Goes to the next frame, if there is one."""
+        n = self.frame.shape[1]
+        following = next(self.frames, None)
+        self.start += n
+        self.frame = self.frame[:, n:] if following is None else following
+        return following is not None
+
+
 class MediaFile:
     """The sound track of a file, decoded from its start in memory independent of its length.
 
@@ -114,6 +137,7 @@ class MediaFile:
         self._opened = opened
         self._length: float | None = None
         self._counted: float | None = None
+        self._going_on: _Pass | None = None
         self._pass: Generator[np.ndarray, None, None] | None = self._decoded()
         self.sample_rate = 0
         self.channels = 0
@@ -161,20 +185,23 @@ class MediaFile:
     def stretch(self, first: int, count: int) -> np.ndarray:
         """(channels, n) float32 samples from number ``first`` on; fewer than ``count`` where the file ends before.
 
-        Everything before them is decoded too, because a decoder that starts in the middle gives other samples.
+        Everything before them is decoded too, because a decoder that starts in the middle gives other samples; of
+        stretches in their order, once.
         """
         import numpy as np
 
+        going_on = self._going_on
+        if going_on is None or going_on.start > first:
+            self.close()
+            going_on = self._going_on = _Pass(self._decoded())
         parts: list[np.ndarray] = []
-        at = 0
-        with closing(self._from_start()) as frames:
-            for frame in frames:
-                part = frame[:, max(0, first - at) : max(0, first + count - at)]
-                at += frame.shape[1]
-                if part.shape[1]:
-                    parts.append(part)
-                if at >= first + count:
-                    break
+        while going_on.start < first + count:
+            part = going_on.frame[:, max(0, first - going_on.start) : first + count - going_on.start]
+            if part.shape[1]:
+                parts.append(part)
+            # A frame that goes on behind the stretch may be wanted for the next.
+            if going_on.start + going_on.frame.shape[1] > first + count or not going_on.advance():
+                break
         return np.concatenate(parts, axis=1) if parts else np.zeros((self.channels, 0), np.float32)
 
     def close(self) -> None:
@@ -182,6 +209,9 @@ class MediaFile:
         if self._pass is not None:
             self._pass.close()
             self._pass = None
+        if self._going_on is not None:
+            self._going_on.frames.close()
+            self._going_on = None
 
     def _from_start(self) -> Generator[np.ndarray, None, None]:
         """All frames; the first goes on where the constructor stopped."""
@@ -206,6 +236,16 @@ class MediaFile:
                 f"{read / self.sample_rate:.2f} s could be decoded"
             )
 
+    def _check_pictures(self, container: Any, reached: float) -> None:
+        """Where the header has one length for sound and pictures, one of them must reach it."""
+        if self._length is not None or container.duration is None or not _has_length(container):
+            return
+        whole, start = container.duration / 1_000_000, (container.start_time or 0) / 1_000_000
+        if whole - (reached - start) > max(0.25, 0.01 * whole):
+            raise AudioFileError(
+                f"{self._path} is truncated: its header says {whole:.2f} s, and it ends at {max(0, reached):.2f} s"
+            )
+
     def _decoded(self) -> Generator[np.ndarray, None, None]:
         """Yields the track frame by frame, each (channels, n) float32."""
         av = self._av
@@ -216,8 +256,13 @@ class MediaFile:
             end: int | None = None
             mp4 = "mp4" in container.format.name.split(",")
             read = 0
+            reached = Fraction(0)
             try:
-                for packet in container.demux(track):
+                for packet in container.demux(container.streams.audio + container.streams.video):
+                    if packet.pts is not None:
+                        reached = max(reached, (packet.pts + (packet.duration or 0)) * packet.time_base)
+                    if packet.stream is not track:
+                        continue
                     if mp4 and packet.pts is not None and packet.duration and not packet.is_discard:
                         end = max(packet.pts + packet.duration, packet.pts if end is None else end)
                     for frame in _frames_of(packet, av):
@@ -230,6 +275,7 @@ class MediaFile:
                 raise AudioFileError(
                     f"{self._path} is damaged after {read} samples ({read / rate:.2f} s): {error.strerror}"
                 ) from error
+            self._check_pictures(container, float(reached))
             if held is not None:
                 samples = self._samples(held)
                 padding = _padding(held, track, end) if mp4 else 0
@@ -279,9 +325,13 @@ def _track(container: Any, path: Path) -> Any:
     return max(tracks, key=lambda track: (bool(track.disposition.value & 1), track.channels, -track.index))
 
 
+def _has_length(container: Any) -> bool:
+    return not _WITH_LENGTH.isdisjoint(container.format.name.split(","))
+
+
 def _length(container: Any, track: Any) -> float | None:
     """Seconds of the track as the header says."""
-    if not _WITH_LENGTH & set(container.format.name.split(",")):
+    if not _has_length(container):
         return None
     if track.duration is not None:
         return float(track.duration * track.time_base)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from hear_edgel3.audio.channels import MEAN, Mixer, warn_of_scale
 from hear_edgel3.errors import InvalidAudio
 
 _MAX_CHANNELS = 64
@@ -146,38 +147,52 @@ def hear_batch(audio: Any) -> torch.Tensor:
             f"wanted; use audio.T, or audio.mean(1)[None] for one mono clip"
         )
     check_finite(samples, "audio")
+    if samples.numel():
+        low, high = torch.aminmax(samples)
+        warn_of_scale(max(-float(low), float(high)), "audio", stacklevel=4)
     return samples
 
 
-def mono(audio: Any) -> torch.Tensor:
+def mono(audio: Any, channel: int | str = MEAN, watch: bool = True) -> torch.Tensor:
     """Checks the input of the edgel3 functions, (n_samples,) or (n_samples, channels), and mixes it down.
 
+    Args:
+        audio: the samples.
+        channel: "mean" of the channels, or the number of one, from 0.
+        watch: whether to warn of channels that cancel each other, and of samples far beyond full scale.
+
     Returns:
-        (n_samples,) float32 or float64: the mean over channels.
+        (n_samples,) float32 or float64: the mean over channels, or one of them.
 
     Raises:
         InvalidAudio: as :func:`to_samples`, or not one- or two-dimensional, or empty, or transposed.
+        InvalidOption: there is no such channel.
     """
     samples = _numbers(audio, "audio")
     if samples.numel() == 0 and samples.ndim in (1, 2):
         raise InvalidAudio(f"audio of shape {tuple(samples.shape)} is empty")
-    return _mixed_down(samples)
+    mixer = Mixer("audio", channel)
+    mixed = _mixed_down(samples, mixer)
+    if watch:
+        mixer.finish()
+    return mixed
 
 
-def mono_block(block: Any, first_sample: int) -> torch.Tensor:
+def mono_block(block: Any, first_sample: int, mixer: Mixer) -> torch.Tensor:
     """As :func:`mono`, of the next block of a stream; it may be empty.
 
     Args:
         block: (n,) or (n, channels).
         first_sample: samples that the stream has had before, for errors.
+        mixer: the stream's.
     """
     samples = _numbers(block, "audio")
     if samples.numel() == 0 and samples.ndim in (1, 2):
         return samples.new_zeros(0)
-    return _mixed_down(samples, first_sample)
+    return _mixed_down(samples, mixer, first_sample)
 
 
-def _mixed_down(samples: torch.Tensor, first_sample: int = 0) -> torch.Tensor:
+def _mixed_down(samples: torch.Tensor, mixer: Mixer, first_sample: int = 0) -> torch.Tensor:
     if samples.ndim not in (1, 2):
         raise InvalidAudio(
             f"audio must have shape (n_samples,) or (n_samples, channels), got {samples.ndim} dimensions "
@@ -188,8 +203,9 @@ def _mixed_down(samples: torch.Tensor, first_sample: int = 0) -> torch.Tensor:
             f"audio of shape {tuple(samples.shape)} looks like (channels, n_samples), but (n_samples, channels) is "
             f"wanted; use audio.T"
         )
-    check_finite(samples.T if samples.ndim == 2 else samples, "audio", first_sample, "channel")
-    return samples.mean(dim=1) if samples.ndim == 2 else samples
+    rows = samples.T if samples.ndim == 2 else samples
+    check_finite(rows, "audio", first_sample, "channel")
+    return mixer.mix(rows if samples.ndim == 2 else rows[None])
 
 
 def pieces(samples: torch.Tensor) -> Iterable[torch.Tensor]:
