@@ -43,10 +43,6 @@ class AudioFileError(HearEdgeL3Error, OSError):
     """A file could not be read as audio."""
 
 
-class AudioWarning(UserWarning):
-    """Audio can be used, but is probably not what it should be; each warning names the clip and says what to do."""
-
-
 class ComputationError(HearEdgeL3Error, RuntimeError):
     """The device could not do the work (out of memory, for example)."""
 
@@ -73,6 +69,10 @@ class WeightsCorrupt(HearEdgeL3Error, ValueError):
 
 class DownloadError(HearEdgeL3Error, OSError):
     """A file could not be fetched."""
+
+
+class AudioWarning(UserWarning):
+    """Audio can be read, but hardly be what was meant: channels that cancel each other, samples far beyond [-1, 1]."""
 
 
 def how_to_install(extra: str) -> str:

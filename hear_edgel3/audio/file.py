@@ -1,78 +1,103 @@
-"""Sound files of any kind, decoded in blocks."""
+"""Audio files, decoded in blocks."""
 
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-import numpy as np
 import torch
 
-from hear_edgel3.audio import kinds, magic
-from hear_edgel3.audio.decoder import Decoder, DecodingError
-from hear_edgel3.audio.levels import Levels, peak_of, warn_of
-from hear_edgel3.audio.samples import check_channel, check_finite
-from hear_edgel3.audio.sndfile import SndfileDecoder
+from hear_edgel3.audio.channels import MEAN, Mixer, check_channel
+from hear_edgel3.audio.media import MediaFile, may_be_media
+from hear_edgel3.audio.samples import check_finite
+from hear_edgel3.audio.sndfile import DecodingError, SndfileDecoder
 from hear_edgel3.audio.source import SoundSource, Source, name_of
-from hear_edgel3.errors import AudioFileError, InvalidAudio, InvalidOption, how_to_install
+from hear_edgel3.errors import AudioFileError, AudioWarning, InvalidAudio, InvalidOption, MissingExtra
 
 _BLOCK_SECONDS = 4
-_LARGEST = float(torch.finfo(torch.float32).max)
 
 
 class AudioFile:
-    """A sound file opened for reading in blocks, mixed down to mono or one channel of it.
+    """An audio file opened for reading in blocks, mixed down to mono.
 
-    Use it as a context manager. What libsndfile reads (wav, flac, ogg, mp3, aiff, ...) is read in any installation;
-    what FFmpeg reads beside it (m4a, wma, webm, the sound of videos, ...) with the extra ``media``.
+    Use it as a context manager.
 
     Args:
-        source: a path, the bytes of a file, or a binary file object, which is read from its beginning and is not
-            closed.
-        opened: a binary file object to read instead; then ``source`` is only what it is called in errors.
-        channel: which channel to read, counted from 0, or ``mean`` for the mean of all.
+        path: a file in any format libsndfile reads (wav, flac, ogg, mp3, aiff, ...), or, with the extra ``media``, in
+            most that FFmpeg reads (m4a, wma, webm, the sound of videos, ...); or the bytes of one, or a binary file
+            object, which is read from its beginning and is not closed.
+        opened: a binary file object to read instead; then the path is only what it is called in errors.
+        channel: what of its channels: "mean" of all, or the number of one, from 0.
 
     Attributes:
         path: where it is, or what it is called.
         sample_rate: in Hz.
-        channels: how many channels it has.
-        notes: what its user should know of it, each a clause that begins with "its" or "it". Complete when the last
-            block has been read.
+        channel: what of its channels blocks are.
+        notes: what its user should know of it, each a clause that begins with "it" or "its".
 
     Raises:
-        AudioFileError: missing, a folder, a pipe or device, empty, not audio, or a kind for which the extra is missing.
-        InvalidOption: there is no such channel.
+        AudioFileError: missing, a folder, a pipe or device, empty, or not audio, or only with the extra ``media``.
+        InvalidOption: ``channel`` is neither.
     """
 
-    def __init__(self, source: SoundSource, opened: BinaryIO | None = None, channel: int | str = "mean") -> None:
-        check_channel(channel)
-        name = name_of(source)
-        self.path = Path(name)
-        self._name = os.fspath(self.path)
-        self._source = Source(source if opened is None else opened, self._name)
+    def __init__(self, path: SoundSource, opened: BinaryIO | None = None, channel: int | str = MEAN) -> None:
+        self.path = Path(name_of(path))
+        self.channel = check_channel(channel)
+        self.notes: list[str] = []
+        name = os.fspath(self.path)
+        self._sound: SndfileDecoder | None = None
+        self._media: MediaFile | None = None
+        self._source = Source(path if opened is None else opened, name)
         try:
-            self._decoder = _decoder(self._source)
-            self.sample_rate = self._decoder.sample_rate
-            self.channels = self._decoder.channels
-            self._channel = _known_channel(channel, self.channels, self._name)
+            self._open(opened)
         except BaseException:
-            self._close()
+            self._source.close()
             raise
-        self.notes = list(self._decoder.notes)
+
+    def _open(self, opened: BinaryIO | None) -> None:
+        try:
+            self._sound = SndfileDecoder(self._source)
+            self.sample_rate = self._sound.sample_rate
+            self.notes += self._sound.notes
+        except DecodingError as error:
+            if opened is None and self._source.path is None:
+                opened = self._source.view()
+            self._media = _media_file(self.path, opened)
+            if self._media is None:
+                raise AudioFileError(f"{self.path} cannot be read as audio: {error}") from error
+            self.sample_rate = self._media.sample_rate
 
     @property
-    def duration(self) -> float | None:
-        """Seconds, as its header says or its frames were counted; None if only decoding it would tell."""
-        return None if self._decoder.frames is None else self._decoder.frames / self.sample_rate
+    def duration(self) -> float:
+        """Seconds, as the header says, where it is right; else counted, by decoding all if need be."""
+        if self._media is not None:
+            return self._media.duration
+        assert self._sound is not None
+        if self._sound.frames is None:
+            self._sound.frames = self._counted()
+        return self._sound.frames / self.sample_rate
+
+    def _counted(self) -> int:
+        decoder = SndfileDecoder(self._source)
+        total = 0
+        try:
+            while n := len(decoder.read(_BLOCK_SECONDS * self.sample_rate, "float32")):
+                total += n
+        except DecodingError:  # said when it is read
+            pass
+        finally:
+            decoder.close()
+        return total
 
     def stretch(self, start: float, seconds: float) -> torch.Tensor:
-        """Part of the file, mixed down: the very samples that :meth:`blocks` gives there.
+        """Part of the file, mixed down: the very samples that :meth:`blocks` has there.
 
-        In some formats (Ogg Vorbis, GSM, and what FFmpeg reads) all before it must be decoded to find it.
+        In some formats (Ogg Vorbis, GSM, those of the extra ``media``) all that is before must be decoded to find it.
 
         Args:
             start: seconds from its beginning.
@@ -86,77 +111,79 @@ class AudioFile:
             InvalidAudio: a sample is not finite.
         """
         first = round(start * self.sample_rate)
-        try:
-            self._decoder.seek(first)
-            block = self._decoder.read(round(seconds * self.sample_rate), "float32")
-        except DecodingError as error:
-            raise AudioFileError(f"{self._name} is damaged at {start:.2f} s: {error}") from error
-        if len(block) == 0:
-            raise AudioFileError(f"{self._name} has no samples at {start:.2f} s")
-        return self._mixed(block, first)[0]
+        count = round(seconds * self.sample_rate)
+        if self._media is not None:
+            samples = torch.from_numpy(self._media.stretch(first, count))
+        else:
+            assert self._sound is not None
+            try:
+                self._sound.seek(first)
+                samples = torch.from_numpy(self._sound.read(count, "float32")).T
+            except DecodingError as error:
+                raise AudioFileError(f"{self.path} is damaged at {start:.2f} s: {error}") from error
+        if samples.shape[1] == 0:
+            raise AudioFileError(f"{self.path} has no samples at {start:.2f} s")
+        check_finite(samples, str(self.path), first, "channel")
+        return Mixer(str(self.path), self.channel).mix(samples)
 
-    def blocks(self) -> Iterator[torch.Tensor]:
+    def blocks(self, watch: bool = True) -> Iterator[torch.Tensor]:
         """Yields the file as (n,) float64 blocks of a few seconds: the mean over channels, as edgel3 mixes, or one.
+
+        Args:
+            watch: whether to warn at the end of what the notes say, of channels that cancel each other, and of samples
+                far beyond full scale.
 
         Raises:
             AudioFileError: the file has no samples, is damaged, or ends before its header says.
             InvalidAudio: a sample is not finite.
+            InvalidOption: it has no such channel.
         """
-        decoder = self._decoder
-        levels = Levels()
-        size = _BLOCK_SECONDS * self.sample_rate
+        mixer = Mixer(str(self.path), self.channel)
+        read = 0
+        for samples in self._channels():
+            check_finite(samples, str(self.path), read, "channel")
+            read += samples.shape[1]
+            yield mixer.mix(samples)
+        if watch:
+            for note in self.notes:
+                warnings.warn(f"{self.path}: {note}", AudioWarning, stacklevel=2)
+            mixer.finish()
+
+    def _channels(self) -> Iterator[torch.Tensor]:
+        """Yields the file as (channels, n) float64 blocks, not checked for what is not finite."""
+        if self._media is not None:
+            for decoded in self._media.blocks():
+                yield torch.from_numpy(decoded).double()
+            return
+        assert self._sound is not None
         read = 0
         while True:
             try:
-                block = decoder.read(size, "float64")
+                block = self._sound.read(_BLOCK_SECONDS * self.sample_rate, "float64")
             except DecodingError as error:
                 raise AudioFileError(
-                    f"{self._name} is damaged after {read} samples ({read / self.sample_rate:.2f} s): {error}"
+                    f"{self.path} is damaged after {read} samples ({read / self.sample_rate:.2f} s): {error}"
                 ) from error
             if len(block) == 0:
                 break
-            mixed, peak = self._mixed(block, read)
-            levels.add_peak(peak)
-            if self.channels > 1 and self._channel is None:
-                levels.add_mix(torch.from_numpy(block), mixed)
             read += len(block)
-            yield mixed
-        self._check_end(read)
-        if read == 0:
-            raise AudioFileError(f"{self._name} has no samples")
-        self.notes = [*decoder.notes, *self._of_its_end(read), *levels.notes()]
+            yield torch.from_numpy(block).T
+        self._check_end(read, self._sound.counted, self._sound.slack)
 
-    def _mixed(self, block: np.ndarray, first: int) -> tuple[torch.Tensor, float]:
-        """(n,) samples of (n, channels), and the largest absolute value of all channels."""
-        samples = torch.from_numpy(block)
-        peak = peak_of(samples.reshape(-1))
-        samples = samples.T
-        if not peak <= _LARGEST:
-            check_finite(samples, self._name, first, "channel")
-        return samples.mean(dim=0) if self._channel is None else samples[self._channel].contiguous(), peak
-
-    def _check_end(self, read: int) -> None:
-        # A count may be off by a frame or so; a file cut short is off by far more.
-        counted = self._decoder.counted
-        if counted is not None and read < min(0.99 * counted, counted - self._decoder.slack):
-            raise AudioFileError(
-                f"{self._name} is truncated: its header says {counted / self.sample_rate:.2f} s, "
-                f"{read / self.sample_rate:.2f} s could be decoded"
+    def _check_end(self, read: int, counted: int | None, slack: int) -> None:
+        """Compares what has been read with what the header counts, if it counts."""
+        said = ""
+        if counted is not None and read < counted - slack:
+            said = (
+                f"its header says {counted / self.sample_rate:.2f} s, {read / self.sample_rate:.2f} s could be decoded"
             )
-
-    def _of_its_end(self, read: int) -> list[str]:
-        counted = self._decoder.counted
-        if counted is None or read >= counted - self._decoder.slack:
-            return []
-        return [
-            f"its end is missing: its header says {counted / self.sample_rate:.2f} s, "
-            f"{read / self.sample_rate:.2f} s could be decoded"
-        ]
-
-    def _close(self) -> None:
-        if (decoder := getattr(self, "_decoder", None)) is not None:
-            decoder.close()
-        self._source.close()
+        # A count may be off by a frame or so; a file cut short is off by far more.
+        if said and counted is not None and read < 0.99 * counted:
+            raise AudioFileError(f"{self.path} is truncated: {said}")
+        if read == 0:
+            raise AudioFileError(f"{self.path} has no samples")
+        if said:
+            self.notes.append(f"its end is missing: {said}")
 
     def __enter__(self) -> AudioFile:
         return self
@@ -164,20 +191,10 @@ class AudioFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._close()
-
-
-@contextmanager
-def reading(source: SoundSource, channel: int | str = "mean") -> Iterator[AudioFile]:
-    """Opens a sound file, names it in errors, and warns at the end of what its user should know.
-
-    Args:
-        source: as for :class:`AudioFile`.
-        channel: as for :class:`AudioFile`.
-    """
-    with naming(name_of(source)), AudioFile(source, channel=channel) as file:
-        yield file
-        warn_of(file.notes, os.fspath(file.path))
+        for decoder in (self._sound, self._media):
+            if decoder is not None:
+                decoder.close()
+        self._source.close()
 
 
 @contextmanager
@@ -190,54 +207,18 @@ def naming(path: str | os.PathLike[str]) -> Iterator[None]:
         raise type(error)(text if str(path) in text else f"{path}: {text}") from error
 
 
-def _decoder(source: Source) -> Decoder:
-    """What reads this source.
-
-    Raises:
-        AudioFileError: nothing does.
-    """
-    try:
-        return SndfileDecoder(source)
-    except DecodingError as error:
-        refused = error
-    kind = _media_kind(source, str(refused))
-    if kind is None:
-        raise AudioFileError(f"{source.name} cannot be read as audio: {refused}") from refused
-    if not kinds.has_media():
-        raise AudioFileError(
-            f"{source.name} is {kind}: to read it, install the extra {kinds.MEDIA_EXTRA}, which brings FFmpeg: "
-            f"{how_to_install(kinds.MEDIA_EXTRA)}"
-        ) from refused
-    from hear_edgel3.audio.media import MediaDecoder
-
-    try:
-        return MediaDecoder(source)
-    except DecodingError as error:
-        raise AudioFileError(f"{source.name} cannot be read as audio: {error}") from error
-
-
-def _media_kind(source: Source, refused: str) -> str | None:
-    """What a file is that libsndfile has refused and that FFmpeg may read; None if there is no reason to think so.
-
-    Args:
-        source: the file.
-        refused: why libsndfile has.
-    """
-    head = source.read_at(0, magic.HEAD)
-    kind = magic.beyond_basic(head)
-    if kind is None and "unimplemented" in refused:
-        kind = magic.kind_of(head)
-    ending = Path(source.name).suffix.lower()
-    if kind is None and ending in kinds.MEDIA_SUFFIXES and magic.kind_of(head) is None:
-        kind = f"a {ending} file"
-    return kind
-
-
-def _known_channel(channel: int | str, channels: int, name: str) -> int | None:
-    """The channel's number; None for the mean of all."""
-    if not isinstance(channel, int):
+def _media_file(path: Path, opened: BinaryIO | None) -> MediaFile | None:
+    """A file that libsndfile does not read, opened by FFmpeg; None if that is not likely to read it either."""
+    likely = may_be_media(path, opened)
+    if likely is False:
         return None
-    if channel >= channels:
-        has = "has only channel 0" if channels == 1 else f"has channels 0 to {channels - 1}"
-        raise InvalidOption(f"{name} has no channel {channel}: it {has}")
-    return channel
+    try:
+        return MediaFile(path, opened)
+    except MissingExtra as error:
+        if likely is None:
+            return None
+        raise AudioFileError(str(error)) from error
+    except AudioFileError:
+        if likely is None:
+            return None
+        raise

@@ -9,16 +9,15 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 import torch
 
-from hear_edgel3.errors import InvalidAudio, InvalidOption
+from hear_edgel3.audio.channels import MEAN, Mixer, warn_of_scale
+from hear_edgel3.errors import InvalidAudio
 
 _MAX_CHANNELS = 64
-_MAX_CHANNELS_OF_FILES = 65536
 _PIECE = 1 << 18
 _CHECKED_AT_ONCE = 1 << 22
 
@@ -108,6 +107,11 @@ def check_finite(samples: torch.Tensor, name: str, first_sample: int = 0, what: 
         for i in range(0, samples.shape[-1], step):
             check_finite(samples[..., i : i + step], name, first_sample + i, what)
         return
+    if samples.numel() == 0:
+        return
+    lowest, highest = torch.aminmax(samples)
+    if bool((lowest >= -limit) & (highest <= limit)):  # false for NaN
+        return
     bad = ~(samples.abs() <= limit)  # also true for NaN
     if not bool(bad.any()):
         return
@@ -148,38 +152,52 @@ def hear_batch(audio: Any) -> torch.Tensor:
             f"wanted; use audio.T, or audio.mean(1)[None] for one mono clip"
         )
     check_finite(samples, "audio")
+    if samples.numel():
+        low, high = torch.aminmax(samples)
+        warn_of_scale(max(-float(low), float(high)), "audio", stacklevel=4)
     return samples
 
 
-def mono(audio: Any) -> torch.Tensor:
+def mono(audio: Any, channel: int | str = MEAN, watch: bool = True) -> torch.Tensor:
     """Checks the input of the edgel3 functions, (n_samples,) or (n_samples, channels), and mixes it down.
 
+    Args:
+        audio: the samples.
+        channel: "mean" of the channels, or the number of one, from 0.
+        watch: whether to warn of channels that cancel each other, and of samples far beyond full scale.
+
     Returns:
-        (n_samples,) float32 or float64: the mean over channels.
+        (n_samples,) float32 or float64: the mean over channels, or one of them.
 
     Raises:
         InvalidAudio: as :func:`to_samples`, or not one- or two-dimensional, or empty, or transposed.
+        InvalidOption: there is no such channel.
     """
     samples = _numbers(audio, "audio")
     if samples.numel() == 0 and samples.ndim in (1, 2):
         raise InvalidAudio(f"audio of shape {tuple(samples.shape)} is empty")
-    return _mixed_down(samples)
+    mixer = Mixer("audio", channel)
+    mixed = _mixed_down(samples, mixer)
+    if watch:
+        mixer.finish()
+    return mixed
 
 
-def mono_block(block: Any, first_sample: int) -> torch.Tensor:
+def mono_block(block: Any, first_sample: int, mixer: Mixer) -> torch.Tensor:
     """As :func:`mono`, of the next block of a stream; it may be empty.
 
     Args:
         block: (n,) or (n, channels).
         first_sample: samples that the stream has had before, for errors.
+        mixer: the stream's.
     """
     samples = _numbers(block, "audio")
     if samples.numel() == 0 and samples.ndim in (1, 2):
         return samples.new_zeros(0)
-    return _mixed_down(samples, first_sample)
+    return _mixed_down(samples, mixer, first_sample)
 
 
-def _mixed_down(samples: torch.Tensor, first_sample: int = 0) -> torch.Tensor:
+def _mixed_down(samples: torch.Tensor, mixer: Mixer, first_sample: int = 0) -> torch.Tensor:
     if samples.ndim not in (1, 2):
         raise InvalidAudio(
             f"audio must have shape (n_samples,) or (n_samples, channels), got {samples.ndim} dimensions "
@@ -190,31 +208,11 @@ def _mixed_down(samples: torch.Tensor, first_sample: int = 0) -> torch.Tensor:
             f"audio of shape {tuple(samples.shape)} looks like (channels, n_samples), but (n_samples, channels) is "
             f"wanted; use audio.T"
         )
-    check_finite(samples.T if samples.ndim == 2 else samples, "audio", first_sample, "channel")
-    return samples.mean(dim=1) if samples.ndim == 2 else samples
+    rows = samples.T if samples.ndim == 2 else samples
+    check_finite(rows, "audio", first_sample, "channel")
+    return mixer.mix(rows if samples.ndim == 2 else rows[None])
 
 
 def pieces(samples: torch.Tensor) -> Iterable[torch.Tensor]:
     """Cuts (n,) samples into blocks, so that arrays can take the way of files."""
     return torch.split(samples, _PIECE)
-
-
-def check_channel(channel: Any, each: bool = False) -> int | str:
-    """Checks which channel is asked for.
-
-    Args:
-        channel: a number from 0, ``mean``, or ``each`` where that is allowed.
-        each: whether it is.
-
-    Returns:
-        An int, or the word.
-
-    Raises:
-        InvalidOption: it is none of these.
-    """
-    words = ("mean", "each") if each else ("mean",)
-    if isinstance(channel, str) and channel in words:
-        return channel
-    if isinstance(channel, Integral) and not isinstance(channel, bool) and 0 <= int(channel) < _MAX_CHANNELS_OF_FILES:
-        return int(channel)
-    raise InvalidOption(f"channel must be a number from 0 on, {' or '.join(words)}, got {channel!r}")

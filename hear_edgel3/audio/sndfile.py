@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from hear_edgel3.audio import flac, headers, mpeg, ogg
 from hear_edgel3.audio.contents import Contents, Part
-from hear_edgel3.audio.decoder import DecodingError, SampleType
 from hear_edgel3.audio.source import Piece, Source
+
+SampleType = Literal["float32", "float64"]
 
 _CHUNKED = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "NIST")
 # Where libsndfile goes to the very sample that it is asked for. In Ogg Vorbis it is off by some hundred samples, and
@@ -24,11 +25,23 @@ _SKIPPED_AT_ONCE = 1 << 20
 _NO_LENGTH = 1 << 62
 
 
+class DecodingError(Exception):
+    """What is wrong with a file, without the file's name."""
+
+
 class SndfileDecoder:
-    """A :class:`~hear_edgel3.audio.decoder.Decoder` for what libsndfile reads, and for what it should.
+    """An open file, read from its beginning to its end.
 
     Args:
         source: what to read.
+
+    Attributes:
+        sample_rate: Its rate in Hz.
+        channels: How many channels it has.
+        frames: How many samples per channel it has; None if that is not known before it has been decoded.
+        counted: How many samples per channel a count in its header says; None if there is no such count.
+        slack: By how many samples the count may be off without anything being lost.
+        notes: What its user should know, each a clause without the file's name.
 
     Raises:
         DecodingError: it is nothing that libsndfile reads.
@@ -63,7 +76,18 @@ class SndfileDecoder:
         self._begin_part(0)
 
     def read(self, count: int, dtype: SampleType) -> np.ndarray:
-        """As in the interface."""
+        """The next samples.
+
+        Args:
+            count: how many per channel.
+            dtype: of what type.
+
+        Returns:
+            (n, channels); fewer than ``count`` at the end only, and none behind it.
+
+        Raises:
+            DecodingError: they are damaged.
+        """
         block = self._read(count, dtype)
         while len(block) < count and self._at_part + 1 < len(self._parts):
             self._open_part(self._at_part + 1)
@@ -72,7 +96,11 @@ class SndfileDecoder:
         return block
 
     def seek(self, frame: int) -> None:
-        """As in the interface."""
+        """Goes to a sample, so that what is read then is what would be read there from the beginning on.
+
+        Raises:
+            DecodingError: what lies before is damaged.
+        """
         if frame == self._at:
             return
         start = None
@@ -95,7 +123,7 @@ class SndfileDecoder:
                 break
 
     def close(self) -> None:
-        """As in the interface."""
+        """Closes the file."""
         self._file.close()
 
     def _read(self, count: int, dtype: SampleType) -> np.ndarray:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 import os
 import shutil
-import stat
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from hear_edgel3.audio.find import check_ordinary
 from hear_edgel3.errors import AudioFileError
 
 SoundSource = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
@@ -104,8 +104,7 @@ def _opened(path: Path) -> BinaryIO:
             raise AudioFileError(f"{path} is a folder, not an audio file")
         if not path.exists():
             raise AudioFileError(f"{path} does not exist")
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise AudioFileError(f"{path} is a pipe or a device, not an ordinary file")
+        check_ordinary(path)
         return cast(BinaryIO, path.open("rb", buffering=0))
     except OSError as error:
         if isinstance(error, AudioFileError):

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from hear_edgel3._version import __version__
 from hear_edgel3.cli import options
+from hear_edgel3.cli.common import plain_warnings
 from hear_edgel3.errors import HearEdgeL3Error, InvalidOption, UnknownConfiguration
 
 # In the order in which `hear-edgel3 --help` shows them.
@@ -44,7 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if getattr(arguments, "verbose", False):
         logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
     try:
-        return int(arguments.run(arguments))
+        with plain_warnings():
+            return int(arguments.run(arguments))
     except HearEdgeL3Error as error:
         print(f"hear-edgel3: {error}", file=sys.stderr)
         return 2 if isinstance(error, (InvalidOption, UnknownConfiguration)) else 1

@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import signal
 import sys
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TextIO, TypeVar
 
-from hear_edgel3.errors import INPUT_ERRORS, ComputationError, HearEdgeL3Error, InvalidOption
+from hear_edgel3.errors import INPUT_ERRORS, AudioWarning, ComputationError, HearEdgeL3Error, InvalidOption
 
 _REPEATED = 1000
 
@@ -41,6 +42,13 @@ def accept_any_name() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
+def say_notes(notes: Iterable[str], quiet: bool) -> None:
+    """Prints what there is to know of the sources besides what failed, a line each, to stderr."""
+    if not quiet:
+        for note in notes:
+            print(f"hear-edgel3: {note}", file=sys.stderr)
+
+
 def interrupt_on_sigterm() -> None:
     """Has SIGTERM, which batch systems send, stop the command as Ctrl-C does."""
     signal.signal(signal.SIGTERM, _interrupt)
@@ -48,6 +56,38 @@ def interrupt_on_sigterm() -> None:
 
 def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
     raise KeyboardInterrupt
+
+
+def _tell(line: str) -> None:
+    """Prints a line on stderr, without tearing a progress bar."""
+    bars = sys.modules.get("tqdm")  # without it there is no bar, and importing it takes longer than all else here
+    if bars is None:
+        print(line, file=sys.stderr)
+    else:
+        bars.tqdm.write(line, file=sys.stderr)
+
+
+@contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Has warnings about audio printed as a line each: a command's user has no use for a line of code."""
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            if issubclass(category, AudioWarning):
+                _tell(f"warning: {message}")
+            else:
+                usual(message, category, filename, lineno, file, line)
+
+        warnings.showwarning = show
+        yield
 
 
 class Failures:
@@ -74,12 +114,7 @@ class Failures:
         self._count += 1
         if len(self._first) < _REPEATED:
             self._first.append(_with_name(name, str(known).splitlines()[0]))
-        line = f"error: {_with_name(name, str(known))}"
-        bars = sys.modules.get("tqdm")  # without it there is no bar, and importing it takes longer than all else here
-        if bars is None:
-            print(line, file=sys.stderr)
-        else:
-            bars.tqdm.write(line, file=sys.stderr)
+        _tell(f"error: {_with_name(name, str(known))}")
 
     @contextmanager
     def of(self, name: str) -> Iterator[None]:

@@ -51,9 +51,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--rate", type=int, metavar="HZ", help="sample rate (default: what the net is fed, 48000 mostly)"
     )
-    parser.add_argument(
-        "--channels", type=int, default=1, metavar="N", help="interleaved; they are averaged (default 1)"
-    )
+    parser.add_argument("--channels", type=int, default=1, metavar="N", help="interleaved (default 1)")
+    options.add_channel(parser)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--tags", action="store_true", help="print classes (default, if the net has a classifier)")
     what.add_argument("--embeddings", action="store_true", help="print embeddings")
@@ -78,6 +77,10 @@ def run(arguments: argparse.Namespace) -> int:
     options.check_engine(arguments.engine)
     tags = _wants_tags(arguments, configuration)
     check_given(configuration.checkpoint, arguments.weights)
+    if arguments.channel != "mean" and arguments.channel >= arguments.channels:
+        raise InvalidOption(
+            f"there is no channel {arguments.channel}: --channels says there are {arguments.channels}, counted from 0"
+        )
     decoder = PcmDecoder(arguments.format, arguments.channels)
     source = StandardInput(_HINT)
     stream = _tag_stream(arguments) if tags else _embedding_stream(arguments)
@@ -107,7 +110,7 @@ def _tag_stream(arguments: argparse.Namespace) -> AudioStream[Any]:
 
     tagger = on_device(Tagger(arguments.config, arguments.weights, arguments.engine), arguments.device)
     window = _TAG_WINDOW if arguments.window is None else arguments.window
-    return tagger.stream(sample_rate=arguments.rate, window=window, hop=arguments.hop)
+    return tagger.stream(sample_rate=arguments.rate, window=window, hop=arguments.hop, channel=arguments.channel)
 
 
 def _embedding_stream(arguments: argparse.Namespace) -> AudioStream[Any]:
@@ -115,7 +118,7 @@ def _embedding_stream(arguments: argparse.Namespace) -> AudioStream[Any]:
 
     extractor = on_device(load(arguments.config, arguments.weights, engine=arguments.engine), arguments.device)
     hop_ms = None if arguments.hop is None else milliseconds(arguments.hop)
-    return extractor.stream(sample_rate=arguments.rate, hop_ms=hop_ms)
+    return extractor.stream(sample_rate=arguments.rate, hop_ms=hop_ms, channel=arguments.channel)
 
 
 def _announce(arguments: argparse.Namespace, configuration: Configuration, stream: AudioStream[Any]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from hear_edgel3.audio.channels import MEAN, check_channel
 from hear_edgel3.audio.file import AudioFile, naming
 from hear_edgel3.audio.rates import check_rate
 from hear_edgel3.audio.samples import mono, pieces
@@ -40,6 +41,7 @@ class ClipEmbedding:
         center: Whether timestamps are the middles of the windows.
         duration: How many seconds of audio there were.
         silent: Whether every sample was zero.
+        channel: What of the audio's channels: "mean" of all, or the number of one, from 0.
     """
 
     embedding: np.ndarray
@@ -51,6 +53,7 @@ class ClipEmbedding:
     center: bool
     duration: float
     silent: bool
+    channel: int | str = MEAN
 
 
 def embed_file(
@@ -60,6 +63,7 @@ def embed_file(
     weights: str | os.PathLike[str] | None = None,
     hop_size: float | None = None,
     center: bool = True,
+    channel: int | str = MEAN,
 ) -> ClipEmbedding:
     """Decodes, mixes down, resamples and embeds a file, in memory independent of its length.
 
@@ -69,6 +73,7 @@ def embed_file(
         weights: for a name: as in :func:`hear_edgel3.load`.
         hop_size: seconds between windows; None for the configuration's (0.1 for the L3 family, 0.05 for MobileNetV3).
         center: whether timestamps are the middles of the windows (else their starts, for the L3 family only).
+        channel: what of its channels: "mean" of all, or the number of one, from 0.
 
     Returns:
         The embeddings; for the L3 family the same arrays as edgel3's ``process_file``, for MobileNetV3 those of
@@ -77,7 +82,7 @@ def embed_file(
     Raises:
         AudioFileError: the file is missing, damaged or not audio.
         InvalidAudio: a sample is not finite, or the clip is too short.
-        InvalidOption: the hop is not a positive number of seconds.
+        InvalidOption: the hop is not a positive number of seconds, or the file has no such channel.
     """
     if isinstance(extractor, (str, os.PathLike)):
         model = load(extractor, weights=weights)
@@ -86,13 +91,40 @@ def embed_file(
     else:
         wrong = f"got {type(extractor).__name__}" if weights is None else "and `weights` goes with a name only"
         raise InvalidOption(f"extractor must be a configuration's name or a loaded extractor, {wrong}")
-    framing = file_framing(model.configuration, hop_size, center)
-    with naming(path), AudioFile(path) as file:
-        return _clip(model, file.blocks(), check_rate(file.sample_rate, "the file's sample rate"), framing)
+    file_framing(model.configuration, hop_size, center)  # what is wrong with options is said first
+    with AudioFile(path, channel=check_channel(channel)) as file:
+        return embed_opened(file, model, hop_size=hop_size, center=center)
+
+
+def embed_opened(
+    file: AudioFile, extractor: Extractor, *, hop_size: float | None = None, center: bool = True
+) -> ClipEmbedding:
+    """Embeds an audio file that is open, wherever it is, as :func:`embed_file` does.
+
+    Args:
+        file: the file, at its beginning.
+        extractor: a loaded extractor.
+        hop_size: as for :func:`embed_file`.
+        center: as for :func:`embed_file`.
+
+    Raises:
+        AudioFileError, InvalidAudio, InvalidOption: as :func:`embed_file`.
+    """
+    framing = file_framing(extractor.configuration, hop_size, center)
+    with naming(file.path):
+        return _clip(
+            extractor, file.blocks(), check_rate(file.sample_rate, "the file's sample rate"), framing, file.channel
+        )
 
 
 def embed_samples(
-    audio: Any, sample_rate: int, extractor: Extractor, *, hop_size: float | None = None, center: bool = True
+    audio: Any,
+    sample_rate: int,
+    extractor: Extractor,
+    *,
+    hop_size: float | None = None,
+    center: bool = True,
+    channel: int | str = MEAN,
 ) -> ClipEmbedding:
     """Embeds one clip given as an array.
 
@@ -102,17 +134,23 @@ def embed_samples(
         extractor: a loaded extractor.
         hop_size: as for :func:`embed_file`.
         center: as for :func:`embed_file`.
+        channel: as for :func:`embed_file`.
 
     Raises:
         InvalidAudio: wrong shape or type, not finite, or too short.
-        InvalidOption: the rate or the hop cannot be used.
+        InvalidOption: the rate, the hop or the channel cannot be used.
     """
     framing = file_framing(extractor.configuration, hop_size, center)
-    return _clip(extractor, pieces(mono(audio)), check_rate(sample_rate), framing)
+    channel = check_channel(channel)
+    return _clip(extractor, pieces(mono(audio, channel)), check_rate(sample_rate), framing, channel)
 
 
 def _clip(
-    model: Extractor, blocks: Iterable[torch.Tensor], sample_rate: int, framing: CoveringFraming | CentredFraming
+    model: Extractor,
+    blocks: Iterable[torch.Tensor],
+    sample_rate: int,
+    framing: CoveringFraming | CentredFraming,
+    channel: int | str,
 ) -> ClipEmbedding:
     silent = True
 
@@ -134,4 +172,5 @@ def _clip(
         framing.center,
         float(path.duration),
         silent,
+        channel,
     )

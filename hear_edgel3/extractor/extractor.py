@@ -11,6 +11,7 @@ from typing import Any, overload
 import torch
 from torch import nn
 
+from hear_edgel3.audio.channels import MEAN
 from hear_edgel3.audio.samples import hear_batch
 from hear_edgel3.engine import runner as engines
 from hear_edgel3.extractor.contract import TimestampContract, contract_of, rate_fed
@@ -136,16 +137,31 @@ class Extractor(nn.Module):
 
     @overload
     def stream(
-        self, blocks: None = None, *, sample_rate: int | None = None, hop_ms: float | None = None
+        self,
+        blocks: None = None,
+        *,
+        sample_rate: int | None = None,
+        hop_ms: float | None = None,
+        channel: int | str = MEAN,
     ) -> EmbeddingStream: ...
 
     @overload
     def stream(
-        self, blocks: Iterable[Any], *, sample_rate: int | None = None, hop_ms: float | None = None
+        self,
+        blocks: Iterable[Any],
+        *,
+        sample_rate: int | None = None,
+        hop_ms: float | None = None,
+        channel: int | str = MEAN,
     ) -> Iterator[Moment]: ...
 
     def stream(
-        self, blocks: Iterable[Any] | None = None, *, sample_rate: int | None = None, hop_ms: float | None = None
+        self,
+        blocks: Iterable[Any] | None = None,
+        *,
+        sample_rate: int | None = None,
+        hop_ms: float | None = None,
+        channel: int | str = MEAN,
     ) -> EmbeddingStream | Iterator[Moment]:
         """The timestamp embeddings of audio that arrives block by block, each as soon as its window is complete.
 
@@ -154,17 +170,18 @@ class Extractor(nn.Module):
                 to feed them one by one.
             sample_rate: their rate in Hz, 1000 to 768000; default ``self.sample_rate``.
             hop_ms: as for :meth:`timestamp_embeddings`.
+            channel: what of the channels: "mean" of all, or the number of one, from 0.
 
         Returns:
             Of blocks, an iterator of (timestamp_ms, embedding); else an object with ``feed(block)`` and ``finish()``.
 
         Raises:
-            InvalidOption: the rate or the hop cannot be used.
+            InvalidOption: the rate, the hop or the channel cannot be used.
             InvalidAudio: (while iterating) a block has the wrong shape or type or is not finite, or all blocks together
                 are too short.
         """
         framing = timestamp_framing(self.configuration, self.hop_ms if hop_ms is None else hop_ms)
-        stream = EmbeddingStream(self, sample_rate, framing)
+        stream = EmbeddingStream(self, sample_rate, framing, channel)
         return stream if blocks is None else stream.follow(blocks)
 
     def scene_embeddings(self, audio: Any) -> torch.Tensor:
