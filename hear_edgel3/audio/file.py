@@ -123,8 +123,8 @@ class AudioFile:
                 raise AudioFileError(f"{self.path} is damaged at {start:.2f} s: {error}") from error
         if samples.shape[1] == 0:
             raise AudioFileError(f"{self.path} has no samples at {start:.2f} s")
-        check_finite(samples, str(self.path), first, "channel")
-        return Mixer(str(self.path), self.channel).mix(samples)
+        peak = check_finite(samples, str(self.path), first, "channel")
+        return Mixer(str(self.path), self.channel).mix(samples, peak)
 
     def blocks(self, watch: bool = True) -> Iterator[torch.Tensor]:
         """Yields the file as (n,) float64 blocks of a few seconds: the mean over channels, as edgel3 mixes, or one.
@@ -141,9 +141,9 @@ class AudioFile:
         mixer = Mixer(str(self.path), self.channel)
         read = 0
         for samples in self._channels():
-            check_finite(samples, str(self.path), read, "channel")
+            peak = check_finite(samples, str(self.path), read, "channel")
             read += samples.shape[1]
-            yield mixer.mix(samples)
+            yield mixer.mix(samples, peak)
         if watch:
             for note in self.notes:
                 warnings.warn(f"{self.path}: {note}", AudioWarning, stacklevel=2)

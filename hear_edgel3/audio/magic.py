@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes."""
+"""What comes in as samples, and is none: files, by their first bytes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import math
 
 from hear_edgel3.audio.mpeg import frame_length
 
-HEAD = 1 << 13
-"""How many bytes tell all that can be told."""
+_HEAD = 1 << 13  # more bytes tell no more
+_SURE = 12
 
 # Four bytes or more, which samples have by chance in one case of four thousand million. That they are rather improbable
 # as the beginning of a recording makes it rarer still.
@@ -38,17 +38,43 @@ _MARKS = (
     (b"\x7f\xfe\x80\x01", "a DTS file"),
     (b"\x00\x00\x01\xba", "an MPEG video"),
 )
-_BASIC_MARKS = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"riff", b"FORM", b"fLaC", b"OggS", b".snd", b"NIST_1A", b"ID3")
-# Numbers of the codings that libsndfile reads in WAV files: PCM, Microsoft's ADPCM, floats, A-law, mu-law, IMA ADPCM,
-# GSM, NMS, G.721, MP3, and "see below".
-_BASIC_CODINGS = (0x01, 0x02, 0x03, 0x06, 0x07, 0x11, 0x31, 0x38, 0x40, 0x45, 0x55, 0xFFFE)
-_IN_OGG = {b"Speex   ": "Speex", b"\x7fFLAC": "FLAC", b"\x80theora": "Theora video", b"fishead": "Skeleton"}
 _BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"styp", b"moof")
 _TS_PACKET = 188
 _ALIKE = 3
 # Bits of entropy that random bytes may seem to lack. Noise at full scale lacks 0.7 in its upper bytes.
 _MOST_MISSING = -0.3
 _LEAST_TOLD = 2048
+
+
+class Beginning:
+    """The first bytes of what should be raw samples, looked at until it is clear what they are."""
+
+    def __init__(self) -> None:
+        self._head = b""
+        self._clear = False
+
+    def take(self, data: bytes, last: bool = False) -> str | None:
+        """Looks at the next bytes.
+
+        Args:
+            data: the bytes.
+            last: whether no more will come.
+
+        Returns:
+            What file they are the beginning of, with an article; None as long as they may be samples.
+        """
+        if self._clear:
+            return None
+        self._head += data[: _HEAD - len(self._head)]
+        if len(self._head) < _SURE and not last:
+            return None
+        kind = kind_of(self._head)
+        if kind is None and begins_like_frames(self._head):
+            kind = frames_of(self._head)
+            self._clear = len(self._head) == _HEAD
+        else:
+            self._clear = True
+        return kind
 
 
 def kind_of(head: bytes) -> str | None:
@@ -70,28 +96,6 @@ def kind_of(head: bytes) -> str | None:
     return None
 
 
-def beyond_basic(head: bytes) -> str | None:
-    """What a file is that libsndfile may well refuse, and FFmpeg read; None if there is no reason to think so.
-
-    FFmpeg finds sound in much that is none, so it is not to be asked about files that are merely damaged.
-
-    Args:
-        head: its first bytes, ``HEAD`` of them if there are so many.
-
-    Returns:
-        A name with its article, or None.
-    """
-    if head[8:12] == b"AVI " and head[:4] == b"RIFF":
-        return "an AVI file"
-    if head[8:12] == b"WAVE" and head[:4] in (b"RIFF", b"RF64") and 0 < (at := head.find(b"fmt ")) < len(head) - 10:
-        coding = int.from_bytes(head[at + 8 : at + 10], "little")
-        return None if coding in _BASIC_CODINGS else f"a WAV file whose sound is coded in way {coding:#x}"
-    if head[:4] == b"OggS":
-        found = next((name for mark, name in _IN_OGG.items() if head[28:].startswith(mark)), None)
-        return None if found is None else f"an Ogg file with {found}"
-    return None if head.startswith(_BASIC_MARKS) else kind_of(head) or frames_of(head)
-
-
 def begins_like_frames(head: bytes) -> bool:
     """Whether the first four bytes may be those of a frame of MP3, MP2, AAC, AC-3 or a transport stream.
 
@@ -107,7 +111,7 @@ def frames_of(head: bytes) -> str | None:
     frequent, as compressed sound has them and samples do not: their upper bytes are far from that.
 
     Args:
-        head: its first bytes, ``HEAD`` of them if there are so many.
+        head: its first bytes, 8 KiB of them if there are so many.
 
     Returns:
         A name with its article, or None.

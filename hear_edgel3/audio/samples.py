@@ -92,7 +92,7 @@ def _from_array(audio: Any, name: str) -> torch.Tensor:
     return torch.from_numpy(plain)
 
 
-def check_finite(samples: torch.Tensor, name: str, first_sample: int = 0, what: str = "clip") -> None:
+def check_finite(samples: torch.Tensor, name: str, first_sample: int = 0, what: str = "clip") -> float:
     """Raises InvalidAudio naming the first sample that is NaN, infinite, or too large for float32.
 
     Args:
@@ -100,21 +100,23 @@ def check_finite(samples: torch.Tensor, name: str, first_sample: int = 0, what: 
         name: how to call it in the error.
         first_sample: position of ``samples[..., 0]`` in the whole.
         what: what a row is called.
+
+    Returns:
+        The largest absolute value; 0 if there are no samples.
     """
+    if samples.numel() == 0:
+        return 0.0
     limit = torch.finfo(torch.float32).max
     step = max(1, _CHECKED_AT_ONCE * samples.shape[-1] // max(1, samples.numel())) if samples.ndim > 0 else 1
     if samples.ndim > 0 and step < samples.shape[-1]:  # so that the check of a long clip stays small
-        for i in range(0, samples.shape[-1], step):
-            check_finite(samples[..., i : i + step], name, first_sample + i, what)
-        return
-    if samples.numel() == 0:
-        return
-    lowest, highest = torch.aminmax(samples)
-    if bool((lowest >= -limit) & (highest <= limit)):  # false for NaN
-        return
+        starts = range(0, samples.shape[-1], step)
+        return max(check_finite(samples[..., i : i + step], name, first_sample + i, what) for i in starts)
+    # In the order of memory, whatever that is, it takes a fifth of the time.
+    flat = samples.mT if samples.ndim == 2 and samples.mT.is_contiguous() else samples
+    lowest, highest = (float(value) for value in torch.aminmax(flat.detach().reshape(-1)))
+    if lowest >= -limit and highest <= limit:  # neither is true of NaN
+        return max(-lowest, highest)
     bad = ~(samples.abs() <= limit)  # also true for NaN
-    if not bool(bad.any()):
-        return
     place = torch.nonzero(bad)[0].tolist()
     value = float(samples[tuple(place)])
     if math.isfinite(value):
@@ -151,10 +153,7 @@ def hear_batch(audio: Any) -> torch.Tensor:
             f"audio of shape {tuple(samples.shape)} looks like (n_samples, channels), but (n_sounds, n_samples) is "
             f"wanted; use audio.T, or audio.mean(1)[None] for one mono clip"
         )
-    check_finite(samples, "audio")
-    if samples.numel():
-        low, high = torch.aminmax(samples)
-        warn_of_scale(max(-float(low), float(high)), "audio", stacklevel=4)
+    warn_of_scale(check_finite(samples, "audio"), "audio", stacklevel=4)
     return samples
 
 
@@ -183,18 +182,18 @@ def mono(audio: Any, channel: int | str = MEAN, watch: bool = True) -> torch.Ten
     return mixed
 
 
-def mono_block(block: Any, first_sample: int, mixer: Mixer) -> torch.Tensor:
+def mono_block(block: Any, first_sample: int, mixer: Mixer | None = None) -> torch.Tensor:
     """As :func:`mono`, of the next block of a stream; it may be empty.
 
     Args:
         block: (n,) or (n, channels).
         first_sample: samples that the stream has had before, for errors.
-        mixer: the stream's.
+        mixer: the stream's; None to take the mean, and to warn of nothing.
     """
     samples = _numbers(block, "audio")
     if samples.numel() == 0 and samples.ndim in (1, 2):
         return samples.new_zeros(0)
-    return _mixed_down(samples, mixer, first_sample)
+    return _mixed_down(samples, Mixer("audio") if mixer is None else mixer, first_sample)
 
 
 def _mixed_down(samples: torch.Tensor, mixer: Mixer, first_sample: int = 0) -> torch.Tensor:
@@ -209,8 +208,8 @@ def _mixed_down(samples: torch.Tensor, mixer: Mixer, first_sample: int = 0) -> t
             f"wanted; use audio.T"
         )
     rows = samples.T if samples.ndim == 2 else samples
-    check_finite(rows, "audio", first_sample, "channel")
-    return mixer.mix(rows if samples.ndim == 2 else rows[None])
+    peak = check_finite(rows, "audio", first_sample, "channel")
+    return mixer.mix(rows if samples.ndim == 2 else rows[None], peak)
 
 
 def pieces(samples: torch.Tensor) -> Iterable[torch.Tensor]:

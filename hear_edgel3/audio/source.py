@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -100,12 +101,12 @@ class Source:
 
 def _opened(path: Path) -> BinaryIO:
     try:
-        if path.is_dir():
+        if stat.S_ISDIR(os.stat(path).st_mode):
             raise AudioFileError(f"{path} is a folder, not an audio file")
-        if not path.exists():
-            raise AudioFileError(f"{path} does not exist")
         check_ordinary(path)
         return cast(BinaryIO, path.open("rb", buffering=0))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise AudioFileError(f"{path} does not exist") from error
     except OSError as error:
         if isinstance(error, AudioFileError):
             raise

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from hear_edgel3.audio.magic import Beginning
 from hear_edgel3.audio.pcm import PCM_FORMATS, PcmDecoder
 from hear_edgel3.cli import options
 from hear_edgel3.cli.common import on_device
@@ -32,8 +33,6 @@ _EPILOG = """examples:
 
 _HINT = "pipe raw audio in, for example: arecord -q -t raw -f S16_LE -r 48000 -c 1 | hear-edgel3 listen"
 _TAG_WINDOW, _TAG_HOP, _TOP = 1.0, 0.25, 3
-# What files of known formats begin with: read as samples they would give results, but wrong ones.
-_HEADERS = (b"RIFF", b"RF64", b"RIFX", b"FORM", b"fLaC", b"OggS", b".snd", b"caff", b"ID3")
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -138,14 +137,22 @@ def _found(source: StandardInput, decoder: PcmDecoder, stream: AudioStream[Any])
     """
     from hear_edgel3.audio.file import naming
 
+    beginning = Beginning()
     with naming("standard input"):
         for data in source:
-            if not stream.fed and data.startswith(_HEADERS):
-                raise InvalidAudio(
-                    "this is a file with a header, not raw samples; use `arecord -t raw`, or `ffmpeg ... -f s16le -`"
-                )
+            _refuse_files(beginning.take(data))
             yield from stream.feed(decoder.decode(data))
+        _refuse_files(beginning.take(b"", last=True))
         yield from stream.finish()
+
+
+def _refuse_files(kind: str | None) -> None:
+    """Raises InvalidAudio for what is no raw audio: read as samples it would give results, but wrong ones."""
+    if kind is not None:
+        raise InvalidAudio(
+            f"this is a file with a header, not raw samples; use `arecord -t raw`, or `ffmpeg ... -f s16le -` (it seems "
+            f"to be {kind})"
+        )
 
 
 def _tags_line(found: Any, top: int) -> dict[str, object]:

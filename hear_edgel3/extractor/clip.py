@@ -18,6 +18,7 @@ from hear_edgel3.audio.channels import MEAN, check_channel
 from hear_edgel3.audio.file import AudioFile, naming
 from hear_edgel3.audio.rates import check_rate
 from hear_edgel3.audio.samples import mono, pieces
+from hear_edgel3.audio.source import SoundSource
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.extractor.extractor import Extractor
 from hear_edgel3.extractor.framings import file_framing
@@ -57,7 +58,7 @@ class ClipEmbedding:
 
 
 def embed_file(
-    path: str | os.PathLike[str],
+    path: SoundSource,
     extractor: Extractor | str | os.PathLike[str] = BUILT_IN,
     *,
     weights: str | os.PathLike[str] | None = None,
@@ -68,7 +69,8 @@ def embed_file(
     """Decodes, mixes down, resamples and embeds a file, in memory independent of its length.
 
     Args:
-        path: a file in any format libsndfile reads, at any rate, with any number of channels.
+        path: a file in any format libsndfile reads (and FFmpeg, with the extra ``media``), at any rate, with any number
+            of channels; or the bytes of one, or a binary file object.
         extractor: a configuration's name (or folder), or an extractor loaded before (cheaper for many files).
         weights: for a name: as in :func:`hear_edgel3.load`.
         hop_size: seconds between windows; None for the configuration's (0.1 for the L3 family, 0.05 for MobileNetV3).

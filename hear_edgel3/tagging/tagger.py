@@ -14,6 +14,7 @@ from hear_edgel3.audio.channels import MEAN
 from hear_edgel3.audio.file import AudioFile, naming
 from hear_edgel3.audio.rates import check_rate, resampled_length
 from hear_edgel3.audio.samples import mono, pieces
+from hear_edgel3.audio.source import SoundSource
 from hear_edgel3.extractor.loading import load
 from hear_edgel3.extractor.window_net import embed_blocks, mean_embedding
 from hear_edgel3.families.schema import Local
@@ -74,7 +75,7 @@ class Tagger:
 
     def tag_file(
         self,
-        path: str | os.PathLike[str],
+        path: SoundSource,
         window: float | None = None,
         hop: float | None = None,
         *,
@@ -83,7 +84,8 @@ class Tagger:
         """Tags a file, in memory independent of its length.
 
         Args:
-            path: a file in any format libsndfile reads, at any rate, with any number of channels.
+            path: a file in any format libsndfile reads (and FFmpeg, with the extra ``media``), at any rate, with any
+                number of channels; or the bytes of one, or a binary file object.
             window: seconds per window; None for the clip as a whole: one pass up to a minute, else the mean of the
                 logits of windows of 10 s every 2.5 s.
             hop: seconds between windows; None for a quarter of ``window``.
@@ -229,7 +231,7 @@ class Tagger:
 
 
 def tag(
-    path: str | os.PathLike[str],
+    path: SoundSource,
     configurations: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = BUILT_IN,
     *,
     weights: str | os.PathLike[str] | Sequence[str | os.PathLike[str] | None] | None = None,
@@ -240,7 +242,7 @@ def tag(
     """Tags a file: which of the classes are heard in it. For many files make a :class:`Tagger` once.
 
     Args:
-        path: a file in any format libsndfile reads, at any rate, with any number of channels.
+        path: as for :meth:`Tagger.tag_file`.
         configurations: as for :class:`Tagger`; the logits of several are averaged.
         weights: as for :class:`Tagger`.
         window: as for :meth:`Tagger.tag_file`.

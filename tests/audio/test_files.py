@@ -219,11 +219,11 @@ def test_the_file_is_closed_after_an_error(tmp_path: Path, sea: Extractor, monke
     opened: list[AudioFile] = []
     start = AudioFile.__init__
 
-    def remember(self: AudioFile, *arguments: Any) -> None:
-        start(self, *arguments)
+    def remember(self: AudioFile, *arguments: Any, **options: Any) -> None:
+        start(self, *arguments, **options)
         opened.append(self)
 
     monkeypatch.setattr(AudioFile, "__init__", remember)
     with pytest.raises(HearEdgeL3Error):
         hear_edgel3.embed_file(path, sea)
-    assert [file._decoder._file.closed for file in opened] == [True]
+    assert [file._sound._file.closed for file in opened] == [True]
