@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, overload
@@ -14,8 +13,10 @@ from torch import nn
 from hear_edgel3.audio.samples import hear_batch
 from hear_edgel3.engine import runner as engines
 from hear_edgel3.extractor.contract import TimestampContract, contract_of, rate_fed
+from hear_edgel3.extractor.finite import check_embeddings
 from hear_edgel3.extractor.framings import scene_framing, timestamp_framing
 from hear_edgel3.extractor.streaming import EmbeddingStream, Moment
+from hear_edgel3.extractor.window_net import mean_of_windows
 from hear_edgel3.families.schema import Configuration
 from hear_edgel3.framing.path import NetInput, WindowPath, windows_of_clips
 from hear_edgel3.framing.rules import WindowRule, check_hop_ms
@@ -40,12 +41,13 @@ class WeightsInfo:
 class Extractor(nn.Module):
     """Embeds audio; made by :func:`hear_edgel3.load`.
 
-    ``frontend`` and ``net`` can be used alone, and gradients flow through :meth:`forward`. The embedding methods run in
-    eval mode without gradients, in small groups of windows, so that memory does not grow with the clip. The model never
-    moves itself to a device: call ``.to(...)``. To other rooms of the package it is a
+    ``frontend`` and ``net`` can be used alone, and gradients flow through :meth:`forward`. The embedding methods
+    compute as in eval mode, without gradients, in small groups of windows, so that memory does not grow with the clip.
+    The model never moves itself to a device: call ``.to(...)``. To other rooms of the package it is a
     :class:`~hear_edgel3.extractor.window_net.WindowNet`.
 
-    A model in train mode is for one thread at a time: the embedding methods switch it to eval mode and back.
+    The embedding methods neither mind nor change whether the model is in train mode, nor torch's autocast and default
+    type; they can be called from several threads.
 
     Attributes:
         configuration: The configuration it was built from.
@@ -179,7 +181,7 @@ class Extractor(nn.Module):
         Raises:
             InvalidAudio: wrong shape or type, not finite, or too short.
         """
-        return self._embed_clips(hear_batch(audio), scene_framing(self.configuration)).mean(dim=1)
+        return mean_of_windows(self._embed_clips(hear_batch(audio), scene_framing(self.configuration)))
 
     @property
     def _parameter(self) -> torch.Tensor:
@@ -197,7 +199,11 @@ class Extractor(nn.Module):
         result = torch.empty((n_clips * count, size), dtype=torch.float32, device=samples.device)
         row = 0
         for group in groups:
-            result[row : row + len(group)] = self.embed_windows(group)
+
+            def clip_of(number: int, first: int = row) -> str:
+                return f"clip {(first + number) // count} of audio" if n_clips > 1 else "audio"
+
+            result[row : row + len(group)] = self._embed(group, clip_of)
             row += len(group)
         return result.reshape(n_clips, count, size)
 
@@ -246,26 +252,24 @@ class Extractor(nn.Module):
             windows: (n, window) float32 samples at ``net_sample_rate``; :meth:`windows_at_once` of them at most.
 
         Returns:
-            (n, D) float32 on the device of ``windows``.
+            (n, D) float32 on the device of ``windows``, all finite.
+
+        Raises:
+            InvalidAudio: The samples are so large that the embeddings would not be finite.
+            ComputationError: The embeddings are not finite for another reason.
         """
-        with self._evaluating():
-            return self._embed(windows.to(self._parameter.device)).to(windows.device)
+        return self._embed(windows)
 
-    def _embed(self, windows: torch.Tensor) -> torch.Tensor:
-        return self._runner.embed(self.net, self.frontend, windows).float()
+    def forget_compiled(self) -> None:
+        """Has the net prepared anew for its engine when it embeds next.
 
-    @contextmanager
-    def _evaluating(self) -> Iterator[None]:
-        """Eval mode without gradients; the caller's mode comes back afterwards.
-
-        Another thread that computes meanwhile, on a net in train mode, is switched too: it is not safe for several.
+        Call it after parameters were changed through ``.data``, which cannot be noticed. All other changes are:
+        optimizer steps, ``load_state_dict``, ``.to(...)``, and writing to parameters under ``torch.no_grad()``.
         """
-        training = [module for module in engines.modules_of(self) if module.training]
-        if training:
-            self.eval()
-        try:
-            with torch.no_grad():
-                yield
-        finally:
-            for module in training:
-                module.training = True
+        self._runner.forget()
+
+    def _embed(self, windows: torch.Tensor, clip_of: Callable[[int], str] | None = None) -> torch.Tensor:
+        with torch.no_grad():
+            found = self._runner.embed(self.net, self.frontend, windows.to(self._parameter.device))
+            check_embeddings(found, windows, self.configuration.name, clip_of)
+            return found.float().to(windows.device)
