@@ -17,9 +17,10 @@ from hear_edgel3.extractor.finite import check_embeddings
 from hear_edgel3.extractor.framings import scene_framing, timestamp_framing
 from hear_edgel3.extractor.streaming import EmbeddingStream, Moment
 from hear_edgel3.extractor.window_net import mean_of_windows
-from hear_edgel3.families.schema import Configuration
+from hear_edgel3.families.schema import Checkpoint, Configuration
 from hear_edgel3.framing.path import NetInput, WindowPath, windows_of_clips
 from hear_edgel3.framing.rules import WindowRule, check_hop_ms
+from hear_edgel3.registry.labels import Label, labels
 
 # On a GPU; 64 windows of one second at 48 kHz.
 _SAMPLES_PER_BATCH_GPU = 64 * 48000
@@ -36,6 +37,18 @@ class WeightsInfo:
 
     path: str
     sha256: str
+
+
+def check_options(row: Checkpoint, sample_rate: int | None, engine: str, hop_ms: float | None) -> None:
+    """Checks what an extractor can be made with.
+
+    Raises:
+        InvalidOption: An option has a value that cannot be used.
+        MissingExtra: What the engine needs is not installed.
+    """
+    rate_fed(row, sample_rate)
+    check_hop_ms(row.hop_ms if hop_ms is None else hop_ms, row.net_sample_rate)
+    engines.check_engine(engine)
 
 
 class Extractor(nn.Module):
@@ -69,6 +82,7 @@ class Extractor(nn.Module):
         engine: str = "auto",
         hop_ms: float | None = None,
         weights: WeightsInfo | None = None,
+        own_labels: tuple[Label, ...] | None = None,
     ) -> None:
         super().__init__()
         row = configuration.checkpoint
@@ -80,7 +94,17 @@ class Extractor(nn.Module):
         self.window = configuration.window
         self.hop_ms = check_hop_ms(row.hop_ms if hop_ms is None else hop_ms, self.net_sample_rate)
         self.weights = weights
+        self._own_labels = own_labels
         self._runner = engines.Runner(engine)
+
+    @property
+    def labels(self) -> tuple[Label, ...] | None:
+        """The classes that the net's logits are of, or None if it has no classifier, or nobody has named its classes.
+
+        They are the configuration's, or those in the weights file, where the net was trained further on others.
+        """
+        name = self.configuration.checkpoint.labels
+        return self._own_labels if self._own_labels is not None or name is None else labels(name)
 
     @property
     def scene_embedding_size(self) -> int:

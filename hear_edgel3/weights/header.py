@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 METADATA_KEY = "hear_edgel3"
 # The format's own limit; a longer one is not a header.
 _LONGEST = 100_000_000
+_DEEPEST = 32
 
 
 def provenance(file: BinaryIO) -> dict[str, Any]:
@@ -54,4 +55,16 @@ def _json(text: bytes | str) -> dict[str, Any]:
         found = json.loads(text)
     except (ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return found if isinstance(found, dict) and not _is_deep(found) else {}
+
+
+def _is_deep(values: object) -> bool:
+    """Whether something is nested more deeply than whoever goes down level by level can follow."""
+    level = [values]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer if isinstance(outer, list) else ())
+        ]
+    return bool(level)

@@ -109,8 +109,8 @@ OTHER_NETS: list[tuple[str, str, Callable[[], State], str]] = [
     (
         "prefixed names",
         "mn01_as",
-        lambda: {f"module.{k}": v for k, v in state("mn01_as").items()},
-        rf"{WIDTH}, found 294 that are not a MobileNetV3's \(module\.classifier",
+        lambda: {f"student.{k}": v for k, v in state("mn01_as").items()},
+        rf"{WIDTH}, found 294 that are not a MobileNetV3's \(student\.classifier",
     ),
     ("another net", "mn01_as", lambda: {"conv.weight": torch.zeros(3)}, f"{WIDTH}, found 1 that are not .*conv.weight"),
 ]
