@@ -7,7 +7,6 @@ The shape of the net stands in it as the arguments of its family's ``architectur
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 from pathlib import Path
@@ -43,14 +42,16 @@ def read_folder(folder: str | os.PathLike[str]) -> Local:
     """
     path = Path(folder) / FILENAME
     try:
-        values = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+        values = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"{path} is damaged: it is not JSON ({error})") from error
     try:
         _check_plain(values)
-        return make_row(values, Path(folder))
+        row = make_row(values, Path(folder))
+        json.dumps(values, allow_nan=False)  # so that whoever prints them prints JSON
+        return row
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         what = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
         raise ConfigurationError(
@@ -58,22 +59,16 @@ def read_folder(folder: str | os.PathLike[str]) -> Local:
         ) from error
 
 
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number in JSON")
-
-
 def _check_plain(values: object, depth: int = 0) -> None:
     """Checks that values from a file can be written again, and shown.
 
     Raises:
-        ValueError: they are nested too deeply, or hold a number or a text that cannot be.
+        ValueError: they are nested too deeply, or hold a text that cannot be.
     """
     if depth > _DEEPEST:
         raise ValueError(f"it is nested more than {_DEEPEST} levels deep")
     if isinstance(values, str):
         values.encode()  # half of a surrogate pair is no text
-    elif isinstance(values, float) and not math.isfinite(values):
-        raise ValueError("a number is too large")
     elif isinstance(values, dict):
         for key, value in values.items():
             key.encode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from hear_edgel3.registry.labels import Label
 from hear_edgel3.registry.names import by_name, checkpoints, with_classes
 from hear_edgel3.weights.cache import cache_folder
 from hear_edgel3.weights.file import check_tensors, encode
+from hear_edgel3.weights.header import provenance as provenance_of
 from hear_edgel3.weights.upstream import Checksums, checksums, download, is_published
 
 
@@ -78,6 +80,9 @@ def convert(row: Published, source: Path | None = None, own_labels: tuple[Label,
         if not source.is_file():
             raise WeightsNotFound(f"the source file {source} does not exist")
         data, filename = source.read_bytes(), source.name
+    made_for = provenance_of(io.BytesIO(data)).get("configuration")
+    if made_for is not None:
+        raise WeightsMismatch(f"{filename} is a converted file already, of {made_for}; give the file it was made from")
     found = checksums(data)
     published = is_published(row, found) if own_labels is None else False
     if not published:

@@ -69,7 +69,7 @@ _SHA256 = {"mn04_as": "899a8c6217063f6941793102a2780b3dd788ab11fce468d9cf5f0577c
 
 _NET_RATE = 32000
 # Of nets that a folder describes: more than there are bins, and a hop longer than a window, make no sense.
-_MOST_MELS, _LONGEST_HOP_MS = 512, 100
+_MOST_MELS, _LONGEST_HOP_MS, _WIDEST = 512, 100, 100
 _TEN_SECONDS = 10 * _NET_RATE
 
 
@@ -174,6 +174,10 @@ def with_classes(row: Checkpoint, n_classes: int) -> dict[str, Any]:
     return architecture(**shape, n_classes=n_classes, hop_ms=hop_ms, n_teacher=net.get("n_teacher"))
 
 
+def _is_width(value: object) -> bool:
+    return is_factor(value) and isinstance(value, (int, float)) and value <= _WIDEST
+
+
 def check_architecture(shape: Mapping[str, Any]) -> None:
     """Checks the arguments of :func:`architecture` as they stand in a file, which that function takes as they are.
 
@@ -181,7 +185,7 @@ def check_architecture(shape: Mapping[str, Any]) -> None:
         ValueError: One of them cannot be.
     """
     rules = {
-        "width_mult": is_factor,
+        "width_mult": _is_width,
         "head": one_of(layouts.HEADS),
         "n_mels": is_count_to(_MOST_MELS),
         "hop_ms": is_count_to(_LONGEST_HOP_MS),
