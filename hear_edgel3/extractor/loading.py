@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from hear_edgel3.extractor.extractor import Extractor, WeightsInfo, check_options
@@ -80,8 +81,12 @@ class NoInitialValues(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Leaves out what fills tensors at random."""
-        return args[0] if func in _RANDOM else func(*args, **(kwargs or {}))
+        """Leaves out what fills tensors at random, alone or for torch.nn.init."""
+        given = kwargs or {}
+        if func in _RANDOM or (getattr(func, "__module__", None) == nn.init.__name__ and func not in _CONSTANT):
+            return args[0] if args else given["tensor"]
+        return func(*args, **given)
 
 
 _RANDOM = (torch.Tensor.normal_, torch.Tensor.uniform_)
+_CONSTANT = (nn.init.constant_, nn.init.zeros_, nn.init.ones_)
