@@ -12,7 +12,8 @@ from torch.overrides import TorchFunctionMode
 
 from hear_edgel3.extractor.extractor import Extractor, WeightsInfo, check_options
 from hear_edgel3.registry.names import BUILT_IN, resolve, with_classes, with_features
-from hear_edgel3.weights.file import labels_in, put_into, read_for
+from hear_edgel3.weights.file import put_into, read_for
+from hear_edgel3.weights.header import own_labels
 from hear_edgel3.weights.locate import find
 
 
@@ -58,24 +59,26 @@ def load(
     check_options(row, sample_rate, engine, hop_ms)  # before anything is fetched
     found = find(row, weights)
     file = read_for(row, found.path, found.sha256)
-    own_labels = labels_in(file, str(found.path))
-    if own_labels is not None:
-        configuration = with_classes(configuration, len(own_labels))
+    classes = own_labels(file.provenance, str(found.path))
+    if classes is not None:
+        configuration = with_classes(configuration, len(classes))
         row = configuration.checkpoint
     # An ordinary model on the CPU, whatever mode, default device or default type the caller has set.
     with torch.inference_mode(False), torch.device("cpu"):
         with NoInitialValues():
-            net = configuration.net.build().float()
+            net = configuration.net.build()
+        if torch.get_default_dtype() != torch.float32:
+            net.float()
         put_into(net, row, file, found.path)
         info = WeightsInfo(str(found.path), file.sha256)
-        extractor = Extractor(configuration, row.frontend.build(), net, sample_rate, engine, hop_ms, info, own_labels)
+        extractor = Extractor(configuration, row.frontend.build(), net, sample_rate, engine, hop_ms, info, classes)
     return extractor.eval()
 
 
 class NoInitialValues(TorchFunctionMode):
     """Nets that are made within have any values at first: theirs come from a file.
 
-    That takes half of the time, and draws nothing from the caller's generator of random numbers.
+    So nothing is drawn from the caller's generator of random numbers.
     """
 
     def __torch_function__(

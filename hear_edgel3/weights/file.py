@@ -19,7 +19,6 @@ from torch import nn
 from hear_edgel3.errors import WeightsCorrupt, WeightsMismatch
 from hear_edgel3.families.formats.names import without_prefixes
 from hear_edgel3.families.schema import Checkpoint, Local, Published
-from hear_edgel3.registry.labels import Label, check_labels
 from hear_edgel3.weights.header import METADATA_KEY, provenance
 
 # The types of weights that there are; others hold codes, not values.
@@ -153,25 +152,6 @@ def read_for(row: Checkpoint, path: Path, sha256: str | None = None) -> WeightsF
             f"{path} has {values} values, and {row.folder} describes a net of {row.n_parameters} parameters"
         )
     return file
-
-
-def labels_in(file: WeightsFile, source: str) -> tuple[Label, ...] | None:
-    """The classes that a converted file names, because its net was trained further on classes of somebody's own.
-
-    Args:
-        file: what was read.
-        source: what to call it in errors.
-
-    Raises:
-        WeightsCorrupt: they are not a list of names.
-    """
-    found = file.provenance.get("labels")
-    if found is None:
-        return None
-    try:
-        return check_labels([Label(str(name), str(mid)) for name, mid in found], f"{source}, labels")
-    except (TypeError, ValueError) as error:
-        raise WeightsCorrupt(f"{source} has a damaged list of classes: {error}") from error
 
 
 def put_into(net: nn.Module, row: Checkpoint, file: WeightsFile, path: Path) -> None:
