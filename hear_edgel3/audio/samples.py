@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -140,7 +141,7 @@ def hear_batch(audio: Any) -> torch.Tensor:
         The samples, float32 or float64.
 
     Raises:
-        InvalidAudio: as :func:`to_samples`, or not two-dimensional, or without samples, or transposed.
+        InvalidAudio: as :func:`to_samples`, or not two-dimensional, or without samples.
     """
     samples = _numbers(audio, "audio")
     if samples.ndim != 2:
@@ -149,9 +150,10 @@ def hear_batch(audio: Any) -> torch.Tensor:
     if samples.shape[1] == 0:
         raise InvalidAudio(f"audio of shape {tuple(samples.shape)} has no samples")
     if samples.shape[1] <= 32 and samples.shape[0] >= 100 * samples.shape[1]:
-        raise InvalidAudio(
-            f"audio of shape {tuple(samples.shape)} looks like (n_samples, channels), but (n_sounds, n_samples) is "
-            f"wanted; use audio.T, or audio.mean(1)[None] for one mono clip"
+        warnings.warn(
+            f"audio of shape {tuple(samples.shape)} looks like (n_samples, channels), and is taken for (n_sounds, "
+            f"n_samples); use audio.T for channels as sounds, or audio.mean(1)[None] for one mono clip",
+            stacklevel=3,
         )
     warn_of_scale(check_finite(samples, "audio"), "audio", stacklevel=4)
     return samples

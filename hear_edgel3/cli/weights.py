@@ -33,6 +33,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     _add_names(convert, every=True)
     convert.add_argument("--source", type=Path, help="the upstream file, or a folder of them (default: download them)")
     options.add_output(convert, "PATH", f"file to write, or folder for several; default: {_CACHE}")
+    text = "classes of your own net, trained further on them: one a line, or CSV with a heading"
+    convert.add_argument("--labels", type=Path, metavar="FILE", help=text)
     _add_reference(convert, "--verify")
 
     verify = _command(
@@ -104,7 +106,7 @@ def _check_names(arguments: argparse.Namespace) -> None:
         raise InvalidOption("give the names of checkpoints, or --all")
     for name in arguments.names:
         published(name)
-    for option in ("source", "weights", "reference"):
+    for option in ("source", "weights", "reference", "labels"):
         path = getattr(arguments, option, None)
         if path is not None and not Path(path).exists():
             raise WeightsNotFound(f"--{option} {path} does not exist")
@@ -126,7 +128,7 @@ def _convert(arguments: argparse.Namespace) -> int:
     rows = commands.rows_of(arguments.names, arguments.all)
     tolerance = arguments.tolerance or commands.TOLERANCE
     failed = commands.convert_all(
-        rows, arguments.source, arguments.output, arguments.reference, tolerance, arguments.all
+        rows, arguments.source, arguments.output, arguments.reference, tolerance, arguments.all, arguments.labels
     )
     return 1 if failed else 0
 

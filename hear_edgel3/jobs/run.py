@@ -31,8 +31,9 @@ from hear_edgel3.jobs.options import Options, runner_and_engine
 from hear_edgel3.jobs.plan import Job, Part
 from hear_edgel3.jobs.sources_seen import changed_items
 from hear_edgel3.jobs.writer import FinishedPart, read_finished, remove_leftovers
-from hear_edgel3.registry.names import BUILT_IN, resolve
+from hear_edgel3.registry.names import BUILT_IN, resolve, with_classes
 from hear_edgel3.sources.tables import TableOptions
+from hear_edgel3.weights.header import own_labels, provenance
 from hear_edgel3.weights.locate import locate
 
 if TYPE_CHECKING:
@@ -277,6 +278,10 @@ def _job_and_resources(output: str, options: Options) -> tuple[Job, Resources]:
     hop = check_hop_ms(row.hop_ms if options.hop_ms is None else options.hop_ms, row.net_sample_rate)
     check_engine(options.engine)
     path = os.path.abspath(locate(row, options.weights))
+    with open(path, "rb") as file:
+        classes = own_labels(provenance(file), path)
+    if classes is not None:  # of a net that was trained further, which may have more or fewer
+        configuration = with_classes(configuration, len(classes))
     description = Description(
         configuration=configuration.name,
         weights_sha256=sha256_of(path),

@@ -15,11 +15,13 @@ from hear_edgel3.audio.file import AudioFile, naming
 from hear_edgel3.audio.rates import check_rate, resampled_length
 from hear_edgel3.audio.samples import mono, pieces
 from hear_edgel3.audio.source import SoundSource
+from hear_edgel3.errors import InvalidOption
+from hear_edgel3.extractor.extractor import Extractor
 from hear_edgel3.extractor.loading import load
 from hear_edgel3.extractor.window_net import embed_blocks, mean_embedding
 from hear_edgel3.families.schema import Local
 from hear_edgel3.framing.rules import CentredFraming, CoveringFraming, SceneFraming
-from hear_edgel3.registry.labels import labels
+from hear_edgel3.registry.labels import Label
 from hear_edgel3.registry.names import BUILT_IN
 from hear_edgel3.tagging.request import LONGEST_WHOLE_S, check_windows, one_each, tagging_rows
 from hear_edgel3.tagging.stream import TagStream
@@ -56,11 +58,11 @@ class Tagger:
     ) -> None:
         rows = tagging_rows(configurations)
         files = one_each(rows, weights)
-        self.labels = labels(str(rows[0].labels))
         nets = [row.folder if isinstance(row, Local) else row.name for row in rows]
         self.extractors = [
             load(net, file, features=["logits"], engine=engine) for net, file in zip(nets, files, strict=True)
         ]
+        self.labels = common_labels(self.extractors)
 
     @property
     def configurations(self) -> tuple[str, ...]:
@@ -228,6 +230,23 @@ class Tagger:
         rate = row.net_sample_rate
         windows = CentredFraming(_MEAN_WINDOW_S * rate, rate, 1000 * _MEAN_HOP_S, row.padding == "reflection")
         return SceneFraming(windows, LONGEST_WHOLE_S * rate)
+
+
+def common_labels(extractors: Sequence[Extractor]) -> tuple[Label, ...]:
+    """The classes that nets tag together, which may be those of their weights files.
+
+    Raises:
+        InvalidOption: They are not the same, or nobody has named them.
+    """
+    found = [extractor.labels for extractor in extractors]
+    if found[0] is None:
+        raise InvalidOption(f"nobody has named the classes of {extractors[0].configuration.name}, so it cannot tag")
+    if any(labels != found[0] for labels in found):
+        which = ", ".join(f"{e.configuration.checkpoint.name} {len(e.labels or ())}" for e in extractors)
+        raise InvalidOption(
+            f"an ensemble needs nets with the same classes, but theirs differ ({which}); tag one by one"
+        )
+    return found[0]
 
 
 def tag(
