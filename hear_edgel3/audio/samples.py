@@ -134,29 +134,53 @@ def check_finite(samples: torch.Tensor, name: str, first_sample: int = 0, what: 
     raise InvalidAudio(f"{name}: {where} is {kind}{more}; remove or replace such samples first")
 
 
-def hear_batch(audio: Any) -> torch.Tensor:
+def hear_batch(audio: Any, name: str = "audio") -> torch.Tensor:
     """Checks the input of the HEAR functions: (n_sounds, n_samples).
+
+    Args:
+        audio: the samples.
+        name: how to call them in errors.
 
     Returns:
         The samples, float32 or float64.
 
     Raises:
-        InvalidAudio: as :func:`to_samples`, or not two-dimensional, or without samples.
+        InvalidAudio: as :func:`to_samples`, or not two-dimensional, or without samples, or of different lengths.
     """
-    samples = _numbers(audio, "audio")
+    if (clips := clips_of_different_lengths(audio)) is not None:
+        shortest, longest = min(map(len, clips)), max(map(len, clips))
+        raise InvalidAudio(
+            f"{name} is {len(clips)} clips of different lengths ({shortest} to {longest} samples), which have "
+            f"different numbers of timestamps: give them one by one, each as clip[None]; filled up to one length with "
+            f"zeros they would get other embeddings"
+        )
+    samples = _numbers(audio, name)
     if samples.ndim != 2:
         hint = "; for one clip use audio[None]" if samples.ndim == 1 else ""
-        raise InvalidAudio(f"audio must have shape (n_sounds, n_samples), got {tuple(samples.shape)}{hint}")
+        raise InvalidAudio(f"{name} must have shape (n_sounds, n_samples), got {tuple(samples.shape)}{hint}")
     if samples.shape[1] == 0:
-        raise InvalidAudio(f"audio of shape {tuple(samples.shape)} has no samples")
+        raise InvalidAudio(f"{name} of shape {tuple(samples.shape)} has no samples")
     if samples.shape[1] <= 32 and samples.shape[0] >= 100 * samples.shape[1]:
         warnings.warn(
             f"audio of shape {tuple(samples.shape)} looks like (n_samples, channels), and is taken for (n_sounds, "
             f"n_samples); use audio.T for channels as sounds, or audio.mean(1)[None] for one mono clip",
             stacklevel=3,
         )
-    warn_of_scale(check_finite(samples, "audio"), "audio", stacklevel=4)
+    warn_of_scale(check_finite(samples, name), name, stacklevel=4)
     return samples
+
+
+def clips_of_different_lengths(audio: Any) -> list[Any] | None:
+    """The clips of a list that cannot be one array, because they are not equally long; None for anything else."""
+    if not isinstance(audio, (list, tuple)) or len(audio) < 2:
+        return None
+    for clip in audio:
+        if isinstance(clip, (np.ndarray, torch.Tensor)):
+            if clip.ndim != 1:
+                return None
+        elif not isinstance(clip, (list, tuple)) or any(np.ndim(sample) for sample in clip[:1]):
+            return None
+    return list(audio) if len({len(clip) for clip in audio}) > 1 else None
 
 
 def mono(audio: Any, channel: int | str = MEAN, watch: bool = True) -> torch.Tensor:

@@ -150,8 +150,8 @@ def _refuse_files(kind: str | None) -> None:
     """Raises InvalidAudio for what is no raw audio: read as samples it would give results, but wrong ones."""
     if kind is not None:
         raise InvalidAudio(
-            f"this is a file with a header, not raw samples; use `arecord -t raw`, or `ffmpeg ... -f s16le -` (it seems "
-            f"to be {kind})"
+            f"this is a file with a header, not raw samples; use `arecord -t raw`, or `ffmpeg ... -f s16le -` "
+            f"(it seems to be {kind})"
         )
 
 

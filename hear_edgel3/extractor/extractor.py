@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from hear_edgel3.audio.channels import MEAN
-from hear_edgel3.audio.samples import hear_batch
+from hear_edgel3.audio.samples import clips_of_different_lengths, hear_batch
 from hear_edgel3.engine import runner as engines
 from hear_edgel3.extractor.contract import TimestampContract, contract_of, rate_fed
 from hear_edgel3.extractor.finite import check_embeddings
@@ -214,7 +214,8 @@ class Extractor(nn.Module):
         """One embedding per clip, by the rule in ``contract.scene``: a mean over windows, or one pass over all of it.
 
         Args:
-            audio: as for :meth:`timestamp_embeddings`.
+            audio: as for :meth:`timestamp_embeddings`; or a list of (samples,) clips of any lengths, of which each is
+                embedded as it would be alone. (Filled up with zeros to one length, they would get other embeddings.)
 
         Returns:
             (n, D) float32 on the device of ``audio``.
@@ -222,7 +223,15 @@ class Extractor(nn.Module):
         Raises:
             InvalidAudio: wrong shape or type, not finite, or too short.
         """
-        return mean_of_windows(self._embed_clips(hear_batch(audio), scene_framing(self.configuration)))
+        framing = scene_framing(self.configuration)
+        clips = clips_of_different_lengths(audio)
+        if clips is None:
+            return mean_of_windows(self._embed_clips(hear_batch(audio), framing))
+        batches = [
+            hear_batch([clip] if isinstance(clip, (list, tuple)) else clip[None], f"clip {i} of audio")
+            for i, clip in enumerate(clips)
+        ]
+        return torch.cat([mean_of_windows(self._embed_clips(batch, framing)) for batch in batches])
 
     @property
     def _parameter(self) -> torch.Tensor:
