@@ -46,29 +46,30 @@ def inspect(read_at: ReadAt, size: int, rate: int) -> Contents:
     block = int.from_bytes(info[2:4], "big")
     largest_frame = int.from_bytes(info[7:10], "big")
     last, end = _last_frame(read_at, size, block, largest_frame, said)
-    there = None if last is None else last.first + last.samples
-    if end < size and last is not None:
-        # The rest is left out: the decoder takes it for damage, and what it had before is lost.
-        notes = () if said or end == size - _labels(read_at, size) else (_NO_END,)
-        return Contents((Part(((0, end),), frames=there),), counted=said or None, frames=there, notes=notes)
+    if last is None:
+        return Contents(counted=said or None, frames=said or None)
+    there = last.first + last.samples
     if there == said:
         return Contents(counted=said, frames=said)
-    if last is None or there is None:
-        return Contents(counted=said or None, frames=said or None)
+    # What is behind the last whole frame is left out: the decoder takes it for damage, and what it had before is lost.
+    pieces: tuple[Piece, ...] | None = None if end == size else ((0, end),)
+    if end < size - _labels(read_at, size):
+        notes = () if said else (_NO_END,)
+        return Contents((Part(pieces, frames=there),), counted=said or None, frames=there, notes=notes)
     if said == 0:
-        return Contents(frames=there)
+        return Contents((Part(pieces, frames=there),), frames=there)
     note = f"its header says {said / rate:.2f} s, but it has {there / rate:.2f} s: all that there is was read"
     if there > said:
         mended = bytearray(read_at(0, start + 8 + _STREAMINFO))
         at = start + 8 + 13
         mended[at : at + 5] = (int.from_bytes(mended[at : at + 5], "big") - said + there).to_bytes(5, "big")
-        pieces: tuple[Piece, ...] = (bytes(mended), (len(mended), size - len(mended)))
-        return Contents((Part(pieces),), counted=there, frames=there, notes=(note,))
+        pieces = (bytes(mended), (len(mended), end - len(mended)))
+        return Contents((Part(pieces, frames=there),), counted=there, frames=there, notes=(note,))
     # Of a file that was cut, the last frame is as long as the others; an encoder that came to its end makes a shorter
     # one. A header that says twice as much counts the samples of both channels.
     if said % there == 0 or (last.fixed and last.samples < block):
-        return Contents(frames=there, notes=(note,))
-    return Contents(counted=said, frames=there)
+        return Contents((Part(pieces, frames=there),), frames=there, notes=(note,))
+    return Contents((Part(pieces, frames=there),), counted=said, frames=there)
 
 
 def _start(read_at: ReadAt) -> int:

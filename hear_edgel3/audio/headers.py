@@ -23,6 +23,7 @@ _W64_RIFF = bytes.fromhex("726966662e91cf11a5d628db04c10000")
 _W64_DATA = bytes.fromhex("64617461f3acd3118cd100c04f8edb8a")
 # Writers that cannot go back put in such lengths: all ones, or about 2 GiB (sox, arecord).
 _NEAR = 1 << 16
+_NO_LENGTH = "its header gives no length, as when a recorder loses its power: all that follows it was read as sound"
 
 
 @dataclass(frozen=True)
@@ -101,10 +102,8 @@ def inspect(read_at: ReadAt, size: int, decoded: int) -> Contents:
             return Contents(counted=counted, frames=decoded)
     if found.said is None and decoded > 0:  # the decoder has taken all that is there
         return Contents(frames=decoded)
-    note = (
-        "its header gives no length, as when a recorder loses its power: all that follows the header was read as sound"
-    )
-    return Contents((Part(mended(read_at, size, found)),), notes=(note,))
+    notes = () if found.said is None else (_NO_LENGTH,)  # zero is what is there until the length is put in
+    return Contents((Part(mended(read_at, size, found)),), notes=notes)
 
 
 def mended(read_at: ReadAt, size: int, found: DataField) -> tuple[Piece, ...]:

@@ -31,6 +31,7 @@ _BIT_RATES = {  # kbit/s by version (1, or 2 for 2 and 2.5) and layer
     (2, 3): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
 _COUNTED, _SIZED = 1, 2
+_NO_END = "it ends in the middle of a frame: its end is missing"
 
 
 @dataclass
@@ -84,7 +85,11 @@ def inspect(read_at: ReadAt, start: int, size: int, decoded: int) -> Contents:
             return Contents((Part(whole),), decoded, whole is not None, decoded, slack)
         frames = None if first.frames is None else first.frames * first.samples
         guessed_short = frames is None or decoded < frames
-        return Contents((Part(whole, endless=guessed_short, frames=frames),), frames=frames)
+        notes: tuple[str, ...] = ()
+        if first.end < size and frame_length(read_at(first.end, 4))[0]:
+            # The decoder takes a part of a frame for damage, and what it had before is lost.
+            whole, notes = ((start, first.end - start),), (_NO_END,)
+        return Contents((Part(whole, guessed_short, frames),), frames=frames, notes=notes)
     bounds = [*(stream.start for stream in streams), size]
     parts = tuple(
         Part(

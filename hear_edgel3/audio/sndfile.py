@@ -66,6 +66,7 @@ class SndfileDecoder:
         self.sample_rate = int(self._file.samplerate)
         self.channels = int(self._file.channels)
         self.notes = list(contents.notes)
+        self._failed: DecodingError | None = None
         self.slack = contents.slack
         self.counted, self.frames = contents.counted, contents.frames
         self._at = self._at_part = self._part_at = self._part_frames = 0
@@ -83,14 +84,22 @@ class SndfileDecoder:
             dtype: of what type.
 
         Returns:
-            (n, channels); fewer than ``count`` at the end only, and none behind it.
+            (n, channels); fewer than ``count`` at the end or before what is damaged, and none behind the end.
 
         Raises:
             DecodingError: they are damaged.
         """
+        if self._failed is not None:
+            raise self._failed
         block = self._read(count, dtype)
         while len(block) < count and self._at_part + 1 < len(self._parts):
-            self._open_part(self._at_part + 1)
+            try:
+                self._open_part(self._at_part + 1)
+            except DecodingError as error:  # what was before it is good
+                if len(block) == 0:
+                    raise
+                self._failed = error
+                break
             block = np.concatenate([block, self._read(count - len(block), dtype)])
         self._at += len(block)
         return block
@@ -118,6 +127,7 @@ class SndfileDecoder:
         elif frame < self._at:
             self._open_part(0)
             self._at = 0
+            self._failed = None
         while self._at < frame:
             if len(self.read(min(_SKIPPED_AT_ONCE, frame - self._at), "float32")) == 0:
                 break
@@ -139,7 +149,8 @@ class SndfileDecoder:
     def _begin_part(self, number: int) -> None:
         self._at_part = number
         self._part_at = 0
-        self._part_frames = int(self._file.frames)
+        known = self._parts[number].frames
+        self._part_frames = known if known is not None and self._file.format == "FLAC" else int(self._file.frames)
 
     def _open_part(self, number: int) -> None:
         self._file.close()
