@@ -183,7 +183,7 @@ class AudioFile:
         if read == 0:
             raise AudioFileError(f"{self.path} has no samples")
         if said:
-            self.notes.append(f"its end is missing: {said}")
+            self.notes.append(f"its end or another part is missing: {said}")
 
     def __enter__(self) -> AudioFile:
         return self
