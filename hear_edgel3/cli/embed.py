@@ -46,7 +46,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         action="store_true",
         help="timestamps are the starts of the windows, not their middles (L3 family only)",
     )
-    options.add_channel(parser)
+    options.add_channel(parser, each=True)
     parser.add_argument("--overwrite", action="store_true", help="replace results that exist (else they are kept)")
     options.add_recursive(parser)
     options.add_engine(parser)
@@ -187,8 +187,9 @@ def _embed_all(
                 save_npz(target, clip, source, state)
                 tally.done += 1
                 if len(jobs) == 1 and not arguments.quiet:
-                    frames, size = clip.embedding.shape
-                    print(f"{source} -> {target} ({frames} embeddings of size {size})", file=sys.stderr)
+                    *channels, frames, size = clip.embedding.shape
+                    of_each = f" of each of {channels[0]} channels" if channels else ""
+                    print(f"{source} -> {target} ({frames} embeddings of size {size}{of_each})", file=sys.stderr)
 
 
 def _with_progress(jobs: list[tuple[Path, Path]], quiet: bool) -> Iterable[tuple[Path, Path]]:
