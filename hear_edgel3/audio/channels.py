@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 from hear_edgel3.errors import AudioWarning, InvalidOption
@@ -37,8 +38,8 @@ def check_channel(channel: object, each: bool = False) -> int | str:
         return channel
     if isinstance(channel, str) and channel.isascii() and channel.isdecimal() and len(channel) < 10:
         return int(channel)
-    if isinstance(channel, int) and not isinstance(channel, bool) and channel >= 0:
-        return channel
+    if isinstance(channel, Integral) and not isinstance(channel, bool) and int(channel) >= 0:
+        return int(channel)
     words = "'mean', 'each'" if each else "'mean'"
     raise InvalidOption(f"channel must be {words} or the number of a channel, counted from 0; got {channel!r}")
 
@@ -55,6 +56,7 @@ class Mixer:
         self._name = name
         self._channel = check_channel(channel)
         self._peak = 0.0
+        self._told = False  # that the peak is too large
         self._n = 0
         self._sums: torch.Tensor | None = None  # of each channel
         self._squares = self._mean_squares = 0.0  # sums of all channels' squares, and of those of their mean
@@ -107,8 +109,9 @@ class Mixer:
 
     def warn_of_scale(self) -> None:
         """Warns if samples so far are far beyond full scale; once."""
-        warn_of_scale(self._peak, self._name, stacklevel=4)
-        self._peak = -math.inf if self._peak > _LARGEST_PEAK else self._peak
+        if not self._told:
+            warn_of_scale(self._peak, self._name, stacklevel=4)
+            self._told = self._peak > _LARGEST_PEAK
 
     def _add(self, samples: torch.Tensor, mixed: torch.Tensor) -> None:
         import torch
