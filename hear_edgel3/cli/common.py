@@ -6,7 +6,7 @@ import io
 import signal
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Protocol, TextIO, TypeVar
@@ -71,23 +71,36 @@ def _tell(line: str) -> None:
 def plain_warnings() -> Iterator[None]:
     """Has warnings about audio printed as a line each: a command's user has no use for a line of code."""
     with warnings.catch_warnings():
-        usual = warnings.showwarning
-
-        def show(
-            message: Warning | str,
-            category: type[Warning],
-            filename: str,
-            lineno: int,
-            file: TextIO | None = None,
-            line: str | None = None,
-        ) -> None:
-            if issubclass(category, AudioWarning):
-                _tell(f"warning: {message}")
-            else:
-                usual(message, category, filename, lineno, file, line)
-
-        warnings.showwarning = show
+        print_warnings_plainly(_tell)
         yield
+
+
+def _print(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def print_warnings_plainly(tell: Callable[[str], None] = _print) -> None:
+    """As :func:`plain_warnings`, in this process from now on.
+
+    Args:
+        tell: prints a line; the usual one is for where there is no progress bar, as in worker processes.
+    """
+    usual = warnings.showwarning
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if issubclass(category, AudioWarning):
+            tell(f"warning: {message}")
+        else:
+            usual(message, category, filename, lineno, file, line)
+
+    warnings.showwarning = show
 
 
 class Failures:
