@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 import torch
 
+from hear_edgel3.audio.find import check_ordinary
 from hear_edgel3.audio.samples import check_finite
 from hear_edgel3.errors import AudioFileError, InvalidAudio, InvalidOption
 
@@ -47,6 +48,7 @@ class AudioFile:
                 raise AudioFileError(f"{self.path} is a folder, not an audio file")
             if not self.path.exists():
                 raise AudioFileError(f"{self.path} does not exist")
+            check_ordinary(self.path)
             if self.path.is_file() and self.path.stat().st_size == 0:
                 raise AudioFileError(f"{self.path} is empty (0 bytes)")
             with self.path.open("rb"):

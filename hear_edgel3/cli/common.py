@@ -41,6 +41,13 @@ def accept_any_name() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
+def say_notes(notes: Iterable[str], quiet: bool) -> None:
+    """Prints what there is to know of the sources besides what failed, a line each, to stderr."""
+    if not quiet:
+        for note in notes:
+            print(f"hear-edgel3: {note}", file=sys.stderr)
+
+
 def interrupt_on_sigterm() -> None:
     """Has SIGTERM, which batch systems send, stop the command as Ctrl-C does."""
     signal.signal(signal.SIGTERM, _interrupt)

@@ -32,6 +32,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(arguments: argparse.Namespace) -> int:
     """Prints the groups."""
     options.check_dataset(arguments.dataset)
+    from hear_edgel3.dataset.clips import place_name
     from hear_edgel3.search.duplicates import THRESHOLD, find_duplicates
 
     threshold = THRESHOLD if arguments.threshold is None else arguments.threshold
@@ -40,9 +41,12 @@ def run(arguments: argparse.Namespace) -> int:
     for number, group in enumerate(groups):
         if arguments.json:
             line = {"similarity": round(group.similarity, 6), "files": group.files}
+            if any(group.spans):
+                line["spans_s"] = group.spans
             print(json.dumps(line, ensure_ascii=False))
         else:
-            print(("\n" if number else "") + "\n".join(group.files))
+            names = [place_name(f, *(s or (None, None))) for f, s in zip(group.files, group.spans, strict=True)]
+            print(("\n" if number else "") + "\n".join(names))
     if not arguments.quiet:
         n_files = sum(len(group.files) for group in groups)
         print(f"groups: {len(groups)}, files in them: {n_files} (similarity {threshold:g} or more)", file=sys.stderr)

@@ -6,18 +6,20 @@ import argparse
 import os
 import sys
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hear_edgel3.cli import options
-from hear_edgel3.cli.common import Failures, on_device
-from hear_edgel3.cli.sources import audio_sources
+from hear_edgel3.cli.common import Failures, on_device, say_notes
+from hear_edgel3.cli.sources import AudioSources, audio_sources
 from hear_edgel3.disk.atomic import check_writable, make_folder
 from hear_edgel3.disk.digest import sha256_of
+from hear_edgel3.disk.state import file_state
 from hear_edgel3.errors import HearEdgeL3Error, InvalidOption, OutputError
 from hear_edgel3.extractor.framings import file_framing
-from hear_edgel3.extractor.npz import conflict, plan_outputs, save_npz
+from hear_edgel3.extractor.npz import conflict, is_outdated, plan_outputs, save_npz
 from hear_edgel3.registry.names import BUILT_IN, resolve
 from hear_edgel3.weights.locate import check_given, locate
 
@@ -45,7 +47,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="timestamps are the starts of the windows, not their middles (L3 family only)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace results that exist (else they are kept)")
-    parser.add_argument("--recursive", action="store_true", help="look into the folders inside folders")
+    options.add_recursive(parser)
     options.add_engine(parser)
     options.add_device(parser)
     options.add_quiet(parser, "print nothing but errors")
@@ -63,6 +65,7 @@ class _Tally:
 
     done: int = 0
     kept: int = 0
+    changed: int = 0
     failures: Failures = field(default_factory=Failures)
 
 
@@ -76,16 +79,20 @@ def run(arguments: argparse.Namespace) -> int:
     options.check_engine(arguments.engine)
     framing = file_framing(resolve(name), arguments.hop, not arguments.no_centering)
     check_given(resolve(name).checkpoint, arguments.weights)
-    files, missing = audio_sources(arguments.sources, arguments.recursive)
-    tally = _Tally(failures=Failures(missing))
+    found = audio_sources(arguments.sources)
+    files = found.files
+    if found.in_shards and arguments.output is None:
+        raise InvalidOption(f"{next(iter(found.in_shards))} is in a tar file: give --output, where results go")
+    tally = _Tally(failures=Failures(found.failures))
+    say_notes(found.notes, arguments.quiet)
     if files:
         if arguments.output is not None:
             make_folder(arguments.output)
         jobs = list(zip(files, plan_outputs(files, arguments.suffix, arguments.output), strict=True))
-        jobs = _pending(jobs, name, framing.hop_size, arguments, tally)
+        jobs = _pending(jobs, name, framing.hop_size, arguments, tally, found)
         if jobs:
             extractor = _load(name, arguments)
-            _embed_all(jobs, extractor, arguments, tally)
+            _embed_all(jobs, extractor, arguments, tally, found)
     _summarise(tally, arguments.quiet)
     return 1 if tally.failures else 0
 
@@ -112,7 +119,12 @@ def _configuration(arguments: argparse.Namespace) -> str:
 
 
 def _pending(
-    jobs: list[tuple[Path, Path]], name: str, hop_size: float, arguments: argparse.Namespace, tally: _Tally
+    jobs: list[tuple[Path, Path]],
+    name: str,
+    hop_size: float,
+    arguments: argparse.Namespace,
+    tally: _Tally,
+    found: AudioSources,
 ) -> list[tuple[Path, Path]]:
     """The jobs still to do: without those whose result exists or could not be written."""
     wanted: dict[str, object] = {
@@ -132,8 +144,10 @@ def _pending(
                     raise OutputError(
                         f"not replacing {target}: {reason}; use --overwrite, or another --suffix or --output"
                     )
-                tally.kept += 1
-                continue
+                if not is_outdated(target, found.file_of(source)):
+                    tally.kept += 1
+                    continue
+                tally.changed += 1
             check_writable(target)
         except HearEdgeL3Error as error:
             tally.failures.add(str(source), error)
@@ -149,18 +163,30 @@ def _load(name: str, arguments: argparse.Namespace) -> Extractor:
 
 
 def _embed_all(
-    jobs: list[tuple[Path, Path]], extractor: Extractor, arguments: argparse.Namespace, tally: _Tally
+    jobs: list[tuple[Path, Path]],
+    extractor: Extractor,
+    arguments: argparse.Namespace,
+    tally: _Tally,
+    found: AudioSources,
 ) -> None:
-    from hear_edgel3.extractor.clip import embed_file
+    from hear_edgel3.extractor.clip import embed_file, embed_opened
+    from hear_edgel3.sources.opening import ItemOpener
 
-    for source, target in _with_progress(jobs, arguments.quiet):
-        with tally.failures.of(str(source)):
-            clip = embed_file(source, extractor, hop_size=arguments.hop, center=not arguments.no_centering)
-            save_npz(target, clip, source)
-            tally.done += 1
-            if len(jobs) == 1 and not arguments.quiet:
-                frames, size = clip.embedding.shape
-                print(f"{source} -> {target} ({frames} embeddings of size {size})", file=sys.stderr)
+    how = {"hop_size": arguments.hop, "center": not arguments.no_centering}
+    with closing(ItemOpener(os.getcwd())) as opener:
+        for source, target in _with_progress(jobs, arguments.quiet):
+            with tally.failures.of(str(source)):
+                state = file_state(found.file_of(source))
+                if (item := found.in_shards.get(source)) is None:
+                    clip = embed_file(source, extractor, **how)
+                else:
+                    with opener.open(item) as file:
+                        clip = embed_opened(file, extractor, **how)
+                save_npz(target, clip, source, state)
+                tally.done += 1
+                if len(jobs) == 1 and not arguments.quiet:
+                    frames, size = clip.embedding.shape
+                    print(f"{source} -> {target} ({frames} embeddings of size {size})", file=sys.stderr)
 
 
 def _with_progress(jobs: list[tuple[Path, Path]], quiet: bool) -> Iterable[tuple[Path, Path]]:
@@ -174,6 +200,8 @@ def _with_progress(jobs: list[tuple[Path, Path]], quiet: bool) -> Iterable[tuple
 
 def _summarise(tally: _Tally, quiet: bool) -> None:
     total = tally.done + tally.kept + len(tally.failures)
+    if not quiet and tally.changed:
+        print(f"{tally.changed} had changed since they were embedded, and are done anew", file=sys.stderr)
     if not quiet and (total > 1 or tally.kept):
         kept = f", {tally.kept} kept as they were (--overwrite replaces them)" if tally.kept else ""
         failed = f", {len(tally.failures)} failed" if tally.failures else ""

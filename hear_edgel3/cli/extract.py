@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from hear_edgel3.cli import options
-from hear_edgel3.cli.common import interrupt_on_sigterm
+from hear_edgel3.cli.common import interrupt_on_sigterm, say_notes
 from hear_edgel3.cli.sources import is_missing
 from hear_edgel3.disk.paths import text_of
 from hear_edgel3.errors import AudioFileError, InvalidOption
@@ -28,8 +28,10 @@ after an interruption, and adds what is new in SOURCES."""
 _RUNNERS = ("local", "ray")
 
 _EPILOG = """SOURCES are audio files, folders (with those inside), globs, tar shards of audio files (.tar, .tar.gz), and
-lists of these: .csv and .tsv with a column named file or path, .parquet with such a column, .txt with a path per line,
-or - for such a text on stdin. Paths in a list are relative to the list. Without SOURCES it goes on with what was begun.
+lists of these: .csv, .tsv and .parquet with a column that names files (file, path, filename, ...), .txt with a path per
+line, or - for such a text on stdin. A table with starts and ends in seconds (start, end; onset, offset; the selection
+tables of Raven, the labels of Audacity, the results of BirdNET, ...) gives a row per clip. Paths in a list are relative
+to the list. Without SOURCES it goes on with what was begun.
 
 Exit status: 0 all well, 1 some files failed, 2 wrong usage, 130 interrupted.
 
@@ -57,6 +59,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     options.add_hop(parser, "between timestamps (default: the configuration's, 0.05)")
     parser.add_argument("--dtype", choices=("float32", "float16"), default="float32", help="of the embeddings")
     parser.add_argument("--retry-failed", action="store_true", help="do parts again that have files that failed")
+    tables = parser.add_argument_group("tables and lists")
+    tables.add_argument(
+        "--keep", metavar="COLUMNS|all", help="columns of tables that the dataset gets too, with commas between"
+    )
+    tables.add_argument("--audio", metavar="DIR", help="where relative paths begin (default: the list's own folder)")
+    tables.add_argument(
+        "--whole-files", action="store_true", help="embed whole files, whatever starts and ends a table has"
+    )
     options.add_quiet(parser, "print nothing but errors")
     options.add_json(parser, "print a summary as JSON to stdout")
     work = parser.add_argument_group("who does the work")
@@ -135,11 +145,28 @@ def run(arguments: argparse.Namespace) -> int:
         files_per_part=arguments.files_per_part,
         retry_failed=arguments.retry_failed,
         quiet=arguments.quiet,
+        keep=_columns(arguments.keep),
+        audio=arguments.audio,
+        whole_files=arguments.whole_files,
     )
     _say(summary, arguments.quiet)
     if arguments.json:
         print(json.dumps({**asdict(summary), "all_well": summary.all_well}, indent=1))
     return 0 if summary.all_well else 1
+
+
+def _columns(text: str | None) -> str | list[str]:
+    """The names of ``--keep``, or ``all``.
+
+    Raises:
+        InvalidOption: one is empty.
+    """
+    if text is None or text == "all":
+        return text or []
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise InvalidOption(f"--keep takes names of columns with commas between, or all, got {text!r}")
+    return names
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -154,6 +181,7 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _say(summary: Summary, quiet: bool) -> None:
+    say_notes(map(text_of, summary.notes), quiet)
     lines = [text if name in text else f"{name}: {text}" for name, text in [*summary.sources, *summary.errors]]
     if lines:
         print("failures:", file=sys.stderr)
@@ -169,6 +197,8 @@ def _say(summary: Summary, quiet: bool) -> None:
         )
     if quiet:
         return
+    if summary.changed:
+        print(f"{summary.changed} files had changed since they were embedded, and were done anew", file=sys.stderr)
     kept = f", {summary.parts_kept} parts were finished before" if summary.parts_kept else ""
     left = f", {summary.parts_left} parts are for other partitions to do" if summary.parts_left else ""
     rate = summary.seconds / max(summary.wall_seconds, 1e-9)

@@ -18,7 +18,10 @@ from hear_edgel3.registry.names import BUILT_IN
 # A parser, or a group of options in one.
 Options = argparse._ActionsContainer
 
-SOURCES = "audio files, folders of them, globs, or lists of these (.csv, .tsv, .txt, or - for a list on stdin)"
+SOURCES = (
+    "audio files, folders of them (with those inside), globs, tar files of them, or lists of these (.csv, .tsv, "
+    ".parquet, .txt, or - for a list on stdin)"
+)
 
 
 def add(parser: Options, *names: str, old: Sequence[str] = (), **settings: Any) -> None:
@@ -74,6 +77,12 @@ def add_window(parser: Options, text: str) -> None:
 def add_output(parser: Options, metavar: str, text: str, old: Sequence[str] = (), required: bool = False) -> None:
     """``--output``: where results go."""
     add(parser, "--output", "-o", old=old, metavar=metavar, help=text, required=required)
+
+
+def add_recursive(parser: Options) -> None:
+    """``--recursive``, which does nothing any more: folders mean the same in every command."""
+    text = "the folders inside folders are looked into anyway; accepted as it once was needed"
+    parser.add_argument("--recursive", action="store_true", help=text)
 
 
 def add_engine(parser: Options) -> None:

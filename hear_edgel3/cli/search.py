@@ -80,16 +80,19 @@ def _matches(search: SoundSearch, query: str, arguments: argparse.Namespace) -> 
 
 
 def _write(query: str, matches: list[Match], as_json: bool) -> None:
+    from hear_edgel3.dataset.clips import place_name
     from hear_edgel3.disk.paths import text_of_path
 
     name = text_of_path(query)
     if as_json:
         for rank, match in enumerate(matches, 1):
             found = {"file": match.file, "timestamp_ms": match.timestamp_ms, "row": match.row}
+            if match.start_s is not None:
+                found |= {"start_s": match.start_s, "end_s": match.end_s}
             line = {"query": name, "rank": rank, "similarity": round(match.similarity, 6), **found}
             print(json.dumps(line, ensure_ascii=False))
         return
     print(name)
     for match in matches:
         moment = "" if match.timestamp_ms is None else f"  at {match.timestamp_ms / 1000:.2f} s"
-        print(f"  {match.similarity:6.3f}  {match.file}{moment}")
+        print(f"  {match.similarity:6.3f}  {place_name(match.file, match.start_s, match.end_s)}{moment}")

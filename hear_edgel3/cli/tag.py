@@ -5,15 +5,15 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hear_edgel3.cli import options
-from hear_edgel3.cli.common import Failures, accept_any_name, interrupt_on_sigterm, on_device
-from hear_edgel3.cli.sources import audio_sources
+from hear_edgel3.cli.common import Failures, accept_any_name, interrupt_on_sigterm, on_device, say_notes
+from hear_edgel3.cli.sources import AudioSources, audio_sources
 from hear_edgel3.disk.atomic import check_writable
 from hear_edgel3.disk.digest import sha256_of
 from hear_edgel3.disk.paths import text_of
@@ -28,6 +28,7 @@ from hear_edgel3.weights.locate import check_given, find
 if TYPE_CHECKING:
     from tqdm import tqdm
 
+    from hear_edgel3.sources.item import Item
     from hear_edgel3.tagging.tagger import Tagger
 
 _DESCRIPTION = """Tags audio files: which of the 527 AudioSet classes are heard, each with a probability from 0 to 1.
@@ -65,7 +66,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--plot", metavar="PICTURE", help="draw one file's tags under its spectrogram (.png, .pdf, .svg)"
     )
-    parser.add_argument("--recursive", action="store_true", help="look into the folders inside folders")
+    options.add_recursive(parser)
     options.add_engine(parser)
     options.add_device(parser)
     options.add_workers(parser, "processes (default 1: this one)", default=1)
@@ -88,15 +89,17 @@ def run(arguments: argparse.Namespace) -> int:
     for row, path in zip(rows, weights, strict=True):
         check_given(row, path)
     _check_output(arguments)
-    files, missing = audio_sources(arguments.sources, arguments.recursive)
+    found = audio_sources(arguments.sources)
+    n_inputs = len(found.files) + len(found.failures)
     if arguments.plot is not None:
-        _check_plot(arguments.plot, len(files) + len(missing))
-    failures = Failures(missing)
-    if files and arguments.output is not None:
-        _tag_into(files, rows, weights, arguments, failures)
-    elif files:
-        _print_all(files, rows, weights, arguments, failures)
-    failures.summarise(len(files) + len(missing))
+        _check_plot(arguments.plot, n_inputs, found)
+    failures = Failures(found.failures)
+    say_notes(found.notes, arguments.quiet)
+    if found.files and arguments.output is not None:
+        _tag_into(found, rows, weights, arguments, failures)
+    elif found.files:
+        _print_all(found, rows, weights, arguments, failures)
+    failures.summarise(n_inputs)
     return 1 if failures else 0
 
 
@@ -114,20 +117,23 @@ def _check_output(arguments: argparse.Namespace) -> None:
     check_writable(Path(arguments.output))
 
 
-def _check_plot(picture: str, n_inputs: int) -> None:
+def _check_plot(picture: str, n_inputs: int, found: AudioSources) -> None:
     from hear_edgel3.tagging.plot import check_plot
 
     if n_inputs != 1:
         raise InvalidOption(f"--plot draws one file; {n_inputs} were given")
+    if found.in_shards:
+        raise InvalidOption(f"--plot draws a file of its own, and {found.files[0]} is in a tar file: unpack it first")
     check_plot(picture)
     check_writable(Path(picture))
 
 
 def _print_all(
-    files: list[Path], rows: list[Checkpoint], weights: _Weights, arguments: argparse.Namespace, failures: Failures
+    sources: AudioSources, rows: list[Checkpoint], weights: _Weights, arguments: argparse.Namespace, failures: Failures
 ) -> None:
     """Tags files and prints what is heard, in their order."""
     accept_any_name()
+    files = sources.files
     form: Callable[[Record], str] = as_json if arguments.json else as_csv if arguments.csv else as_text
     workers = min(arguments.workers, len(files))
     if workers > 1:
@@ -136,7 +142,7 @@ def _print_all(
         weights = [None] * len(rows)
     # Where results go to the terminal, a progress bar would be between them.
     with (
-        closing(_tagged(files, rows, weights, arguments, workers)) as tagged,
+        closing(_tagged(files, sources, rows, weights, arguments, workers)) as tagged,
         _progress(len(files), arguments.quiet or sys.stdout.isatty() or not sys.stderr.isatty()) as progress,
     ):
         waiting: dict[int, Record | None] = {}
@@ -157,9 +163,10 @@ def _print_all(
 
 
 def _tag_into(
-    files: list[Path], rows: list[Checkpoint], weights: _Weights, arguments: argparse.Namespace, failures: Failures
+    sources: AudioSources, rows: list[Checkpoint], weights: _Weights, arguments: argparse.Namespace, failures: Failures
 ) -> None:
     """Tags files into ``--output``."""
+    files = sources.files
     located = [_located(row, path) for row, path in zip(rows, weights, strict=True)]
     made_with = {
         "config": [row.name for row in rows],
@@ -177,7 +184,7 @@ def _tag_into(
         done = 0
         if pending:
             workers = min(arguments.workers, len(pending))
-            tagged = _tagged(pending, rows, [path for path, _ in located], arguments, workers)
+            tagged = _tagged(pending, sources, rows, [path for path, _ in located], arguments, workers)
             quiet = arguments.quiet or len(pending) == 1
             try:
                 with closing(tagged), _progress(len(pending), quiet) as progress:
@@ -213,18 +220,22 @@ def _progress(total: int, quiet: bool) -> tqdm[Any]:
 
 
 def _tagged(
-    files: Iterable[Path], rows: list[Checkpoint], weights: _Weights, arguments: argparse.Namespace, workers: int
+    files: Iterable[Path],
+    sources: AudioSources,
+    rows: list[Checkpoint],
+    weights: _Weights,
+    arguments: argparse.Namespace,
+    workers: int,
 ) -> _Tagged:
     """Tags files, in this process or in several, and yields each when it is done."""
     from hear_edgel3.jobs.pool import Pool, attempt
 
     nets = [row.folder if isinstance(row, Local) else row.name for row in rows]
-    make = partial(_Work, nets, weights, arguments)
+    make = partial(_Work, nets, weights, arguments, sources.in_shards)
     if workers > 1:
         yield from Pool(partial(_in_worker, make, arguments.threads or 1), workers).run(files)
         return
-    with _threads(arguments.threads):
-        work = make()
+    with _threads(arguments.threads), closing(make()) as work:
         for number, file in enumerate(files):
             yield number, attempt(work, file)
 
@@ -255,16 +266,34 @@ def _threads(count: int | None) -> Iterator[None]:
 class _Work:
     """Tags one file after the other, in this process."""
 
-    def __init__(self, nets: Sequence[str | Path], weights: _Weights, arguments: argparse.Namespace) -> None:
+    def __init__(
+        self,
+        nets: Sequence[str | Path],
+        weights: _Weights,
+        arguments: argparse.Namespace,
+        in_shards: Mapping[Path, Item],
+    ) -> None:
+        from hear_edgel3.sources.opening import ItemOpener
         from hear_edgel3.tagging.tagger import Tagger
 
         self._arguments = arguments
+        self._in_shards = in_shards
+        self._opener = ItemOpener(os.getcwd())
         self._tagger: Tagger = on_device(Tagger(nets, weights, arguments.engine), arguments.device)
+
+    def close(self) -> None:
+        """Closes what is open."""
+        self._opener.close()
 
     def __call__(self, source: Path) -> Record:
         """What is heard in a file."""
         arguments = self._arguments
-        tags = self._tagger.tag_file(source, arguments.window, arguments.hop)
+        item = self._in_shards.get(source)
+        if item is None:
+            tags = self._tagger.tag_file(source, arguments.window, arguments.hop)
+        else:
+            with self._opener.open(item) as file:
+                tags = self._tagger.tag_opened(file, arguments.window, arguments.hop)
         if arguments.plot is not None:
             from hear_edgel3.tagging.plot import draw_tags
 

@@ -19,12 +19,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from hear_edgel3._extras import require
+from hear_edgel3.dataset.clips import END, START, has_clips
+from hear_edgel3.dataset.parquet import check_values, differing_columns, one_line, opened_parquet, require_pyarrow
 from hear_edgel3.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -33,7 +34,36 @@ if TYPE_CHECKING:
 
 _METADATA = b"hear_edgel3"
 _BATCH_ROWS = 16384
-_PURPOSE, _EXTRA = "a dataset of embeddings", "extract"  # what pyarrow is for, and what brings it
+_DTYPES = ("float32", "float16")
+_LARGEST_SIZE = 1 << 20
+_ADVICE = "delete it and run extract again"
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_size(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _LARGEST_SIZE
+
+
+def _is_hop(value: object) -> bool:
+    return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < 1e12)
+
+
+_RIGHT: dict[str, Callable[[object], bool]] = {
+    "configuration": _is_text,
+    "weights_sha256": _is_text,
+    "embedding_version": _is_whole,
+    "size": _is_size,
+    "hop_ms": _is_hop,
+    "dtype": lambda value: isinstance(value, str) and value in _DTYPES,
+    "package_version": _is_text,
+}
 
 
 @dataclass(frozen=True)
@@ -47,7 +77,8 @@ class Description:
         size: How many values an embedding has (D).
         hop_ms: The distance of timestamps in milliseconds; None for scene embeddings.
         dtype: The type of the values, ``float32`` or ``float16``.
-        package_version: The version of hear_edgel3.
+        package_version: The version of hear_edgel3. It does not count in comparisons: ``embedding_version`` is what
+            changes with the numbers.
     """
 
     configuration: str
@@ -56,7 +87,7 @@ class Description:
     size: int
     hop_ms: float | None
     dtype: str
-    package_version: str
+    package_version: str = field(compare=False)
 
     def schema(self) -> pa.Schema:
         """The Arrow schema of the dataset's files."""
@@ -76,11 +107,48 @@ class Description:
 
     @classmethod
     def of_schema(cls, schema: pa.Schema) -> Description | None:
-        """What a schema's metadata say, or None if they are not ours."""
-        try:
-            return cls(**json.loads((schema.metadata or {})[_METADATA]))
-        except (KeyError, ValueError, TypeError):
+        """What a schema's metadata say, or None if they are not ours.
+
+        Raises:
+            DatasetError: they are ours, but no description, or not of these columns; without the name of the file.
+        """
+        text = (schema.metadata or {}).get(_METADATA)
+        if text is None:
             return None
+        try:
+            values = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise DatasetError(f"its description is no JSON ({one_line(error)})") from error
+        made = cls.of_values(values)
+        wrong = differing_columns(schema, made.schema())
+        if wrong:
+            raise DatasetError(f"its columns are not those of a dataset: {'; '.join(wrong)}")
+        return made
+
+    @classmethod
+    def of_values(cls, values: object) -> Description:
+        """A description from what JSON gave.
+
+        Raises:
+            DatasetError: these are no description, without the name of the file that has them.
+        """
+        if not isinstance(values, dict):
+            raise DatasetError(f"its description is no object, but a {type(values).__name__}")
+        names = [known.name for known in fields(cls)]
+        lacking = [name for name in names if name not in values]
+        unknown = [name for name in values if name not in names]
+        if lacking or unknown:
+            said = [f"lacks {', '.join(lacking)}"] * bool(lacking) + [f"has an unknown {unknown[:1]}"] * bool(unknown)
+            raise DatasetError(f"its description {' and '.join(said)}")
+        for name, is_right in _RIGHT.items():
+            if not is_right(values[name]):
+                raise DatasetError(f"its description says {name} {one_line(ValueError(repr(values[name])))}")
+        return cls(**values)
+
+    def differing(self, other: Description) -> list[str]:
+        """The names of what differs, of what counts."""
+        mine, others = asdict(self), asdict(other)
+        return [known.name for known in fields(self) if known.compare and mine[known.name] != others[known.name]]
 
 
 class Dataset:
@@ -93,6 +161,7 @@ class Dataset:
         folder: The folder that was given.
         parts: Its Parquet files, sorted by name.
         description: What made it.
+        clip_columns: Its columns for starts and ends of clips; none if its rows are of whole files.
 
     Raises:
         DatasetError: the folder has no such files, or files of different makings.
@@ -100,34 +169,36 @@ class Dataset:
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        pq = _require_parquet()
+        require_pyarrow()
         self.folder = Path(folder)
-        if not self.folder.is_dir():
-            raise DatasetError(f"{self.folder} is not a folder; give one that `hear-edgel3 extract` wrote")
-        self.parts = sorted(p for p in self.folder.glob("*.parquet") if p.name[0] not in "._")
+        try:
+            if not self.folder.is_dir():
+                raise DatasetError(f"{self.folder} is not a folder; give one that `hear-edgel3 extract` wrote")
+            self.parts = sorted(p for p in self.folder.glob("*.parquet") if p.name[0] not in "._")
+        except OSError as error:
+            raise DatasetError(f"{self.folder} cannot be opened: {error.strerror or error}") from error
         if not self.parts:
             raise DatasetError(f"{self.folder} has no Parquet files; give a folder that `hear-edgel3 extract` wrote")
         found: dict[Description, Path] = {}
+        self.clip_columns = [START, END]
         self._rows = 0
         for part in self.parts:
-            try:
-                opened = pq.ParquetFile(part)
-            except Exception as error:  # pyarrow's errors have no common base
-                raise DatasetError(
-                    f"{part} cannot be read as Parquet ({error}); delete it and run extract again"
-                ) from error
-            with opened:
-                description = Description.of_schema(opened.schema_arrow)
+            with opened_parquet(part, _ADVICE) as opened:
+                try:
+                    description = Description.of_schema(opened.schema_arrow)
+                except DatasetError as error:
+                    raise DatasetError(f"{part} is damaged: {error}; {_ADVICE}") from error
+                if not has_clips(opened.schema_arrow):
+                    self.clip_columns = []
                 self._rows += opened.metadata.num_rows
             if description is None:
                 raise DatasetError(f"{part} was not written by `hear-edgel3 extract`: it does not say what made it")
             found.setdefault(description, part)
         if len(found) > 1:
             (one, first), (other, second) = list(found.items())[:2]
-            differing = [k for k, v in asdict(one).items() if v != asdict(other)[k]]
             raise DatasetError(
                 f"{self.folder} holds embeddings that cannot be compared: {first.name} and {second.name} differ in "
-                f"{', '.join(differing)}"
+                f"{', '.join(one.differing(other))}"
             )
         self.description = next(iter(found))
 
@@ -148,13 +219,32 @@ class Dataset:
         Raises:
             DatasetError: a file is damaged.
         """
-        pq = _require_parquet()
         for part in self.parts if parts is None else parts:
-            try:
-                with pq.ParquetFile(part) as opened:
-                    yield from opened.iter_batches(rows, columns=None if columns is None else list(columns))
-            except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
-                raise DatasetError(f"{part} is damaged ({error}); delete it and run extract again") from error
+            with opened_parquet(part, _ADVICE) as opened:
+                for batch in opened.iter_batches(rows, columns=None if columns is None else list(columns)):
+                    check_values(batch)
+                    yield batch
+
+    def row_group(self, part: Path, number: int, columns: Sequence[str]) -> pa.Table:
+        """Some columns of one row group of a part.
+
+        Raises:
+            DatasetError: the file is damaged.
+        """
+        with opened_parquet(part, _ADVICE) as opened:
+            table = opened.read_row_group(number, columns=list(columns))
+            check_values(table)
+            return table
+
+    def group_lengths(self, part: Path) -> list[int]:
+        """How many rows each row group of a part has.
+
+        Raises:
+            DatasetError: the file is damaged.
+        """
+        with opened_parquet(part, _ADVICE) as opened:
+            layout = opened.metadata
+            return [layout.row_group(i).num_rows for i in range(layout.num_row_groups)]
 
 
 def embeddings_of(batch: pa.RecordBatch) -> np.ndarray:
@@ -164,16 +254,3 @@ def embeddings_of(batch: pa.RecordBatch) -> np.ndarray:
     column = batch.column(batch.schema.get_field_index("embedding")).drop_null()
     flat = column.flatten().to_numpy(zero_copy_only=False)
     return np.asarray(flat).reshape(len(column), column.type.list_size)
-
-
-def require_pyarrow() -> Any:
-    """The pyarrow module.
-
-    Raises:
-        MissingExtra: it is not installed.
-    """
-    return require("pyarrow", _PURPOSE, _EXTRA)
-
-
-def _require_parquet() -> Any:
-    return require("pyarrow.parquet", _PURPOSE, _EXTRA)

@@ -1,16 +1,27 @@
-"""From the rows of a dataset to one vector per file: the mean of its embeddings, however many it has."""
+"""From the rows of a dataset to one vector per file or clip: the mean of its embeddings, however many it has."""
 
 from __future__ import annotations
 
+import logging
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hear_edgel3.dataset.clips import place_name
 from hear_edgel3.dataset.dataset import Dataset, embeddings_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+_log = logging.getLogger(__name__)
+
+
+# Where a clip begins and ends, in seconds of its file; None for the file's end.
+Span = tuple[float, float | None]
+Place = tuple[str, Span | None]
 
 
 @dataclass(frozen=True)
@@ -18,12 +29,15 @@ class FileMeans:
     """What a dataset says of its audio files, with the mean embedding of each.
 
     Attributes:
-        files: The n names, as the ``file`` column has them, in the order in which they first appear.
-        vectors: (n, D) float32, the mean of each file's embeddings.
+        files: The n names, as the ``file`` column has them, in the order in which they first appear. A file that
+            several clips are of is there once for each.
+        vectors: (n, D) float32, the mean of each file's embeddings, or each clip's.
         rows: (n,) int64, how many embeddings that is the mean of; those that are not finite do not count.
         seconds: (n,) float64, the length of the audio; NaN where it is unknown.
         sample_rates: (n,) int64, the sample rate in Hz; 0 where it is unknown.
         failed: The files without an embedding, each with the reason.
+        spans: Where each clip begins and ends, in seconds of its file (None: the file's end); None for a whole file.
+        not_finite: How many embeddings are not finite, and do not count.
     """
 
     files: list[str]
@@ -32,6 +46,13 @@ class FileMeans:
     seconds: np.ndarray
     sample_rates: np.ndarray
     failed: list[tuple[str, str]]
+    spans: list[Span | None]
+    not_finite: int = 0
+
+    @property
+    def names(self) -> list[str]:
+        """What to call each: the file's name, and the seconds of a clip."""
+        return [place_name(file, *(span or (None, None))) for file, span in zip(self.files, self.spans, strict=True)]
 
 
 def read_file_means(dataset: Dataset) -> FileMeans:
@@ -42,22 +63,29 @@ def read_file_means(dataset: Dataset) -> FileMeans:
     Raises:
         DatasetError: it is damaged.
     """
-    sums = _Sums(dataset.description.size)
+    sums = _Sums(dataset.description.size, dataset.clip_columns)
     failed: list[tuple[str, str]] = []
     for batch in dataset.batches():
         has_embedding = _column(batch, "embedding").is_valid()
         sums.add(batch.filter(has_embedding))
         without = batch.filter(_import_compute().invert(has_embedding))
-        for file, error in zip(*(_column(without, name).to_pylist() for name in ("file", "error")), strict=True):
-            failed.append((file, error or "it has no embedding"))
-    return sums.means(failed)
+        for (file, span), error in zip(
+            _places(without, dataset.clip_columns), _column(without, "error").to_pylist(), strict=True
+        ):
+            failed.append((place_name(file, *(span or (None, None))), error or "it has no embedding"))
+    means = sums.means(failed)
+    if means.not_finite:
+        _log.warning("%s: %d embeddings are not finite, and do not count", dataset.folder, means.not_finite)
+    return means
 
 
 class _Sums:
     """Running sums of embeddings per file; the arrays double as files come."""
 
-    def __init__(self, size: int) -> None:
-        self._numbers: dict[str, int] = {}
+    def __init__(self, size: int, clip_columns: Sequence[str]) -> None:
+        self._clip_columns = clip_columns
+        self._numbers: dict[Place, int] = {}
+        self._not_finite = 0
         self._sums = np.zeros((1024, size))
         self._rows = np.zeros(1024, np.int64)
         self._seconds = np.full(1024, np.nan)
@@ -70,19 +98,19 @@ class _Sums:
         vectors = embeddings_of(batch).astype(np.float64)
         finite = np.asarray(np.isfinite(vectors).all(axis=1))
         vectors[~finite] = 0
-        names = _column(batch, "file").dictionary_encode()
-        codes = names.indices.to_numpy()
+        self._not_finite += len(finite) - int(finite.sum())
+        places, codes = _coded_places(batch, self._clip_columns)
         order = np.argsort(codes, kind="stable")
         starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
-        to = np.array([self._number(name) for name in names.dictionary.to_pylist()])[codes[order[starts]]]
+        to = np.array([self._number(place) for place in places])[codes[order[starts]]]
         self._sums[to] += np.add.reduceat(vectors[order], starts)
         self._rows[to] += np.add.reduceat(finite[order].astype(np.int64), starts)
         first = order[starts]
         self._seconds[to] = _column(batch, "duration_s").to_numpy(zero_copy_only=False)[first]
         self._rates[to] = _column(batch, "sample_rate").fill_null(0).to_numpy()[first]
 
-    def _number(self, name: str) -> int:
-        number = self._numbers.setdefault(name, len(self._numbers))
+    def _number(self, place: Place) -> int:
+        number = self._numbers.setdefault(place, len(self._numbers))
         if number == len(self._rows):
             for field in ("_sums", "_rows", "_seconds", "_rates"):
                 held = getattr(self, field)
@@ -93,17 +121,47 @@ class _Sums:
         """The means; files with no embedding that is finite (16-bit floats overflow) are counted as failed."""
         n = len(self._numbers)
         known = self._rows[:n] > 0
-        files = list(self._numbers)
-        unusable = [(files[i], "its embedding is not finite") for i in np.flatnonzero(~known)]
+        places = list(self._numbers)
+        unusable = []
+        for i in np.flatnonzero(~known):
+            file, span = places[i]
+            unusable.append((place_name(file, *(span or (None, None))), "its embedding is not finite"))
         rows = self._rows[:n][known]
         return FileMeans(
-            [files[i] for i in np.flatnonzero(known)],
+            [places[i][0] for i in np.flatnonzero(known)],
             (self._sums[:n][known] / rows[:, None]).astype(np.float32),
             rows,
             self._seconds[:n][known],
             self._rates[:n][known],
             failed + unusable,
+            [places[i][1] for i in np.flatnonzero(known)],
+            self._not_finite,
         )
+
+
+def _places(batch: pa.RecordBatch, clip_columns: Sequence[str]) -> list[Place]:
+    """The file of each row, and the span of its clip."""
+    files = _column(batch, "file").to_pylist()
+    if not clip_columns:
+        return [(file, None) for file in files]
+    spans = zip(*(_column(batch, name).to_pylist() for name in clip_columns), strict=True)
+    return [(file, _span(start, end)) for file, (start, end) in zip(files, spans, strict=True)]
+
+
+def _span(start: float | None, end: float | None) -> Span | None:
+    if start is None or not 0 <= start < math.inf:
+        return None
+    return start, end if end is not None and start < end < math.inf else None
+
+
+def _coded_places(batch: pa.RecordBatch, clip_columns: Sequence[str]) -> tuple[list[Place], np.ndarray]:
+    """The places that rows are of, each once, and (n,) the number of the one that each row is of."""
+    if not clip_columns:
+        names = _column(batch, "file").dictionary_encode()
+        return [(file, None) for file in names.dictionary.to_pylist()], names.indices.to_numpy()
+    known: dict[Place, int] = {}
+    codes = np.array([known.setdefault(place, len(known)) for place in _places(batch, clip_columns)])
+    return list(known), codes
 
 
 def _column(batch: pa.RecordBatch, name: str) -> Any:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from hear_edgel3.disk.durable import sync_folder
 from hear_edgel3.errors import HearEdgeL3Error, OutputError
 
 
@@ -38,6 +39,7 @@ def atomic_write(path: str | os.PathLike[str], temporary_name: str | None = None
             os.fsync(file.fileno())
         os.replace(temporary, target)
         temporary = None
+        sync_folder(target.parent)
     except OSError as error:
         if isinstance(error, HearEdgeL3Error):
             raise
@@ -55,8 +57,12 @@ def make_folder(folder: str | os.PathLike[str]) -> None:
     Raises:
         OutputError: it cannot be made.
     """
+    path = Path(folder)
     try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
+        missing = [place for place in (path, *path.parents) if not place.exists()]
+        path.mkdir(parents=True, exist_ok=True)
+        for place in missing:
+            sync_folder(place.parent)
     except OSError as error:
         raise OutputError(f"cannot make the output folder {folder}: {error.strerror or error}") from error
 

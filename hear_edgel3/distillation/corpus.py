@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hear_edgel3.audio.file import AudioFile, naming
-from hear_edgel3.audio.find import audio_files
 from hear_edgel3.audio.rates import check_rate
-from hear_edgel3.disk.paths import text_of
+from hear_edgel3.disk.paths import path_of_text, text_of
 from hear_edgel3.distillation.recipe import Recipe
 from hear_edgel3.errors import AudioFileError, InvalidAudio, InvalidOption
+from hear_edgel3.sources.item import Identities
+from hear_edgel3.sources.lister import list_items
 
 # Less says nothing about how sounds differ; it is far too little for a good net, too.
 MINIMUM_SECONDS = 60.0
@@ -62,11 +64,8 @@ def find_corpus(inputs: Sequence[str], recipe: Recipe) -> Corpus:
         AudioFileError: an input does not exist or has no audio at all.
         InvalidAudio: there is too little of it.
     """
-    files, failures = audio_files(inputs, recursive=True)
-    if failures:
-        raise failures[0][1]
     durations: dict[Path, float] = {}
-    for path in sorted(files, key=text_of):
+    for path in sorted(_files(inputs), key=text_of):
         try:
             with naming(path), AudioFile(path) as file:
                 check_rate(file.sample_rate, "the file's sample rate")
@@ -90,6 +89,30 @@ def find_corpus(inputs: Sequence[str], recipe: Recipe) -> Corpus:
     train = _flat(clips[path] for path in usable[held_out:])
     rng.shuffle(train)
     return Corpus(tuple(train), tuple(validation), len(usable), total)
+
+
+def _files(inputs: Sequence[str]) -> list[Path]:
+    """The audio files of sources, each once.
+
+    Raises:
+        AudioFileError: a source gives none, or gives what nothing can be learnt from here: files in a tar file, clips.
+    """
+    listing = list_items(inputs)
+    if listing.failures:
+        raise listing.failures[0][1]
+    for note in listing.notes:
+        print(f"hear-edgel3: {note}", file=sys.stderr)
+    same = Identities(os.getcwd())
+    files: dict[Hashable, Path] = {}
+    for item in listing.items:
+        if item.error is not None:
+            raise AudioFileError(item.error)
+        if item.shard is not None:
+            raise AudioFileError(f"{item.shard} is a tar file, which distill does not read: unpack it first")
+        if item.is_clip:
+            raise AudioFileError(f"{item.name}: distill chooses clips by itself; give a list that names each file once")
+        files.setdefault(same.of_target(item), path_of_text(item.file))
+    return list(files.values())
 
 
 def _clips_of(path: Path, duration: float, recipe: Recipe) -> list[Clip]:

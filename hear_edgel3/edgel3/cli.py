@@ -172,6 +172,7 @@ def _embed(
     jobs: Sequence[tuple[Path, Path]], model: Any, hop_size: float, center: bool, verbose: bool
 ) -> list[tuple[str, EdgeL3Error]]:
     """Embeds files; returns those that failed, each with its error."""
+    from hear_edgel3.disk.state import file_state
     from hear_edgel3.extractor.clip import embed_file
 
     failed: list[tuple[str, EdgeL3Error]] = []
@@ -179,8 +180,9 @@ def _embed(
         if verbose:
             print(f"Edgel3: Processing: {text_of(source)}", flush=True)
         try:
+            state = file_state(source)
             clip = embed_file(source, model, hop_size=hop_size, center=center)
-            save_npz(target, clip, source)
+            save_npz(target, clip, source, state)
         except EdgeL3Error as error:
             failed.append((str(source), error))
         except (RuntimeError, MemoryError) as error:  # torch says so that memory is full; the next file may fit

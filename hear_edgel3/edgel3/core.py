@@ -113,14 +113,16 @@ def process_file(
     check_names(output_dir, suffix)
     target = output_path(filepath, suffix, output_dir)
     check_writable(target)
+    from hear_edgel3.disk.state import file_state
     from hear_edgel3.errors import check_positive
     from hear_edgel3.extractor.clip import embed_file
 
     check_positive(hop_size, "hop_size", "seconds")
     if model is None:
         model = load_embedding_model(model_type, emb_dim, retrain_type, sparsity, weights)
+    state = file_state(filepath)
     result = embed_file(filepath, model, hop_size=hop_size, center=center)
-    save_npz(target, result, filepath)
+    save_npz(target, result, filepath, state)
     for text in remarks(result, model):
         warnings.warn(text, EdgeL3Warning, stacklevel=2)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from hear_edgel3.dataset.dataset import Dataset
 from hear_edgel3.dataset.file_means import read_file_means
 from hear_edgel3.disk.atomic import check_writable
+from hear_edgel3.disk.paths import text_of
 from hear_edgel3.errors import DatasetError
 from hear_edgel3.explore.contents import ClipMap, page_contents
 from hear_edgel3.explore.page import write_page
@@ -92,7 +93,7 @@ def explore(
     places, method = project(means.vectors, projection, seed)
     whitened = Whitening.fit([means.vectors], dataset.description.size, len(means.files)).apply(means.vectors)
     clip_map = ClipMap(places, method, *nearest(whitened, _NEIGHBOURS))
-    name = title or dataset.folder.resolve().name or "embeddings"
+    name = text_of(title or dataset.folder.resolve().name or "embeddings")
     survey = Survey(means, page, audio, source, embed_audio, quiet)
     write_page(
         page,
@@ -100,5 +101,6 @@ def explore(
         survey.blocks(),
         lambda: page_contents(name, dataset.description, means, clip_map, survey, source, embed_audio),
     )
-    notes = {means.files[i]: note for i, note in survey.notes.items()}
+    names = means.names
+    notes = {names[i]: note for i, note in survey.notes.items()}
     return PageSummary(len(means.files), method, len(means.failed), notes)

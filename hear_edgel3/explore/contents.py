@@ -68,7 +68,9 @@ def page_contents(
         "version": description.package_version,
         "projection": clip_map.projection,
         "root": root,
-        "names": [os.path.basename(file) for file in means.files],
+        "names": [
+            name[len(os.path.dirname(f)) :].lstrip("/") for f, name in zip(means.files, means.names, strict=True)
+        ],
         "folders": list(known),
         "folder_of": _table([known[folder] for folder in folders], "<u4"),
         "links": survey.links,

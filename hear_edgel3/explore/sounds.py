@@ -36,6 +36,14 @@ def link(path: Path, page: Path) -> str:
     return quote(os.fsencode(relative.replace(os.sep, "/")))
 
 
+def fragment(span: tuple[float, float | None] | None) -> str:
+    """What an address ends in for a clip to be played, and not its whole file (W3C, Media Fragments URI 1.0)."""
+    if span is None:
+        return ""
+    start, end = span
+    return f"#t={start:.6g}" if end is None else f"#t={start:.6g},{end:.6g}"
+
+
 def is_playable(path: Path) -> bool:
     """Whether browsers play files with this ending."""
     return path.suffix.lower() in _PLAYABLE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -84,7 +85,8 @@ class Survey:
         """(n,) samples of the clip's beginning, at the spectrograms' rate; None if it cannot be read."""
         try:
             with AudioFile(path) as file:
-                part = file.stretch(0, spectrograms.SECONDS)
+                start, end = self._means.spans[i] or (0.0, None)
+                part = file.stretch(start, min(spectrograms.SECONDS, (end or math.inf) - start))
                 samples = spectrograms.at_rate(part, file.sample_rate)
         except INPUT_ERRORS as error:
             self._note(i, str(error))
@@ -93,7 +95,7 @@ class Survey:
         if self._embed:
             return samples
         if sounds.is_playable(path):
-            self.links[i] = sounds.link(path, self._page)
+            self.links[i] = sounds.link(path, self._page) + sounds.fragment(self._means.spans[i])
         else:
             ending = path.suffix or "such"
             self._note(i, f"Browsers do not play {ending} files; a page made with --embed-audio does.")
@@ -101,7 +103,7 @@ class Survey:
 
     def _tag(self, i: int, path: Path, source: TagSource) -> None:
         try:
-            tags = source.of_clip(path, self._means.vectors[i])
+            tags = source.of_clip(path, self._means.spans[i], self._means.vectors[i])
         except INPUT_ERRORS as error:
             self._note(i, f"No tags: {error}")
             return

@@ -7,12 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from hear_edgel3.audio.file import AudioFile
 from hear_edgel3.dataset.dataset import Description
+from hear_edgel3.dataset.file_means import Span
 from hear_edgel3.errors import HearEdgeL3Error
 from hear_edgel3.registry.labels import labels
 from hear_edgel3.registry.names import resolve
+from hear_edgel3.sources.opening import clip_blocks
 from hear_edgel3.tagging.tagger import Tagger
+from hear_edgel3.tagging.tags import ClipTags
 
 TOP = 5
 
@@ -38,13 +43,14 @@ class TagSource:
         name: The name of the configuration.
         labels: The names of its classes.
         listens: Whether the clip's file is read for it.
-        of_clip: Makes tags of a clip's file and its embedding. It raises what :meth:`Tagger.tag_file` raises.
+        of_clip: Makes tags of a clip's file, where it is in there (None: all of it), and its embedding. It raises what
+            :meth:`Tagger.tag_file` raises.
     """
 
     name: str
     labels: list[str]
     listens: bool
-    of_clip: Callable[[Path, np.ndarray], TopTags]
+    of_clip: Callable[[Path, Span | None, np.ndarray], TopTags]
 
 
 def tag_source(configuration: str | None, description: Description, built_in: str) -> TagSource:
@@ -60,14 +66,22 @@ def tag_source(configuration: str | None, description: Description, built_in: st
     """
     own = _labels_of_logits(description) if configuration is None else None
     if own is not None:
-        return TagSource(description.configuration, own, False, lambda _, embedding: _top(embedding))
+        return TagSource(description.configuration, own, False, lambda _path, _span, embedding: _top(embedding))
     tagger = Tagger(built_in if configuration is None else configuration)
     return TagSource(
         tagger.configurations[0],
         [label.name for label in tagger.labels],
         True,
-        lambda path, _: _top(tagger.tag_file(path).logits[0]),
+        lambda path, span, _: _top(_tags_of(tagger, path, span).logits[0]),
     )
+
+
+def _tags_of(tagger: Tagger, path: Path, span: Span | None) -> ClipTags:
+    if span is None:
+        return tagger.tag_file(path)
+    with AudioFile(path) as file:
+        blocks = list(clip_blocks(file, *span))
+        return tagger.tag_samples(torch.cat(blocks), file.sample_rate)
 
 
 def _labels_of_logits(description: Description) -> list[str] | None:

@@ -86,9 +86,28 @@ def embed_file(
     else:
         wrong = f"got {type(extractor).__name__}" if weights is None else "and `weights` goes with a name only"
         raise InvalidOption(f"extractor must be a configuration's name or a loaded extractor, {wrong}")
-    framing = file_framing(model.configuration, hop_size, center)
-    with naming(path), AudioFile(path) as file:
-        return _clip(model, file.blocks(), check_rate(file.sample_rate, "the file's sample rate"), framing)
+    file_framing(model.configuration, hop_size, center)  # what is wrong with options is said first
+    with AudioFile(path) as file:
+        return embed_opened(file, model, hop_size=hop_size, center=center)
+
+
+def embed_opened(
+    file: AudioFile, extractor: Extractor, *, hop_size: float | None = None, center: bool = True
+) -> ClipEmbedding:
+    """Embeds an audio file that is open, wherever it is, as :func:`embed_file` does.
+
+    Args:
+        file: the file, at its beginning.
+        extractor: a loaded extractor.
+        hop_size: as for :func:`embed_file`.
+        center: as for :func:`embed_file`.
+
+    Raises:
+        AudioFileError, InvalidAudio, InvalidOption: as :func:`embed_file`.
+    """
+    framing = file_framing(extractor.configuration, hop_size, center)
+    with naming(file.path):
+        return _clip(extractor, file.blocks(), check_rate(file.sample_rate, "the file's sample rate"), framing)
 
 
 def embed_samples(

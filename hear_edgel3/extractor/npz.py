@@ -6,16 +6,18 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hear_edgel3.disk.atomic import atomic_write
 from hear_edgel3.disk.paths import text_of
+from hear_edgel3.disk.state import FileState, file_state
 from hear_edgel3.errors import InvalidOption
 
 if TYPE_CHECKING:
     from hear_edgel3.extractor.clip import ClipEmbedding
 
 _EXTENSION = ".npz"
+_SIZE, _MODIFIED = "source_size", "source_modified"
 
 
 def output_path(
@@ -101,19 +103,21 @@ def _longer_stem(source: Path, level: int) -> str:
     return "_".join(parts)
 
 
-def save_npz(path: Path, clip: ClipEmbedding, source: str | os.PathLike[str]) -> None:
+def save_npz(path: Path, clip: ClipEmbedding, source: str | os.PathLike[str], state: FileState | None = None) -> None:
     """Writes the two arrays, and what made them: configuration, embedding_version, weights_sha256, options and source.
 
     Args:
         path: where to.
         clip: the embeddings.
         source: the audio file.
+        state: what it was like before it was read, by which :func:`is_outdated` notices that it has changed since.
 
     Raises:
         OutputError: it cannot be written; no part of a file is left.
     """
     import numpy as np
 
+    seen: dict[str, Any] = {} if state is None else {_SIZE: np.array(state.size), _MODIFIED: np.array(state.modified)}
     with atomic_write(path) as file:
         np.savez(
             file,
@@ -125,6 +129,7 @@ def save_npz(path: Path, clip: ClipEmbedding, source: str | os.PathLike[str]) ->
             hop_size=np.array(clip.hop_size),
             center=np.array(clip.center),
             source=np.array(text_of(os.path.abspath(source))),  # npz strings must be text
+            **seen,
         )
 
 
@@ -155,3 +160,23 @@ def conflict(path: Path, source: Path, wanted: Mapping[str, object]) -> str | No
     if made_from is not None and made_from != os.path.abspath(source) and os.path.exists(made_from):
         return f"it exists and was made from {made_from}"
     return None
+
+
+def is_outdated(path: Path, source: Path) -> bool:
+    """Whether a source has changed since an output was made from it. One that does not say is not.
+
+    Args:
+        path: the existing output, which :func:`conflict` has nothing against.
+        source: the audio file.
+    """
+    import numpy as np
+
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            if _SIZE not in file or _MODIFIED not in file:
+                return False
+            made_from = FileState(file[_SIZE].item(), file[_MODIFIED].item())
+    except Exception:  # zipfile.BadZipFile and zlib.error have no common base
+        return True  # what cannot be read is made anew
+    now = file_state(source)
+    return now is not None and now != made_from

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.jobs import partition as partitions
 from hear_edgel3.registry.names import BUILT_IN
+from hear_edgel3.sources.tables import AS_THEY_ARE, TableOptions
 
 RUNNERS = ("local", "ray")
 DTYPES = ("float32", "float16")
@@ -34,6 +35,7 @@ class Options:
         files_per_part: How many files a part has at most; None to choose.
         retry_failed: Whether to do those parts again that have error rows.
         quiet: Whether to show no progress.
+        tables: How tables among the sources are read.
 
     Raises:
         InvalidOption: One of them has a value that cannot be used, whatever the configuration.
@@ -55,6 +57,7 @@ class Options:
     files_per_part: int | None = None
     retry_failed: bool = False
     quiet: bool = True
+    tables: TableOptions = AS_THEY_ARE
 
     def __post_init__(self) -> None:
         _check_word("dtype", self.dtype, DTYPES)

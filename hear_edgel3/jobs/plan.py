@@ -1,9 +1,11 @@
 """What a job is: its options and its parts, fixed in the output folder when it starts.
 
-``_job/00000`` in the output folder has ``job.json``, what makes the embeddings, and ``items.parquet``, all items, with
-one row group per part. Later runs that find new files add ``_job/00001`` and so on. Such a folder is written under
-another name and then renamed, which fails if there is one already: of several processes that start at once, one fixes
-the job and the others take it from there.
+``_job/00000`` in the output folder has ``job.json``, what makes the embeddings, and ``items.table``, all items, with
+one row group per part. That is a Parquet file, but its name does not say so: readers that are given the bare folder
+take all that ends in ``.parquet`` for data. (It was ``items.parquet`` once; such jobs go on.) Later runs that find new
+files add ``_job/00001`` and so on. Such a folder is written and flushed under another name and then renamed, which
+fails if there is one already: of several processes that start at once, one fixes the job and the others take it from
+there.
 """
 
 from __future__ import annotations
@@ -13,19 +15,26 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from hear_edgel3.dataset.dataset import Description, require_pyarrow
-from hear_edgel3.errors import DatasetError, InvalidOption, OutputError
-from hear_edgel3.jobs.manifest import Item, absolute, is_packed
+from hear_edgel3.dataset.clips import NO_COLUMNS, TableColumns
+from hear_edgel3.dataset.dataset import Description
+from hear_edgel3.dataset.parquet import check_values, differing_columns, one_line, require_pyarrow
+from hear_edgel3.disk.durable import sync_file, sync_folder
+from hear_edgel3.errors import DatasetError, HearEdgeL3Error, InvalidOption, OutputError
+from hear_edgel3.jobs.manifest import identities, items_from, items_schema
+from hear_edgel3.sources.item import Item
+from hear_edgel3.sources.shards import is_packed
 
 _FORMAT = 1
 _FOLDER = "_job"
-_JOB, _ITEMS = "job.json", "items.parquet"
+_JOB, _ITEMS, _OLD_ITEMS = "job.json", "items.table", "items.parquet"
+_ALWAYS = ("file", "size", "shard", "offset")
 # A part is what one worker does at a time, what is lost when it is stopped, and one Parquet file. The larger the job,
 # the larger its parts, up to about a minute of work.
 _PARTS = 128
@@ -63,12 +72,14 @@ class Job:
         folder: The folder that relative paths of items are relative to.
         description: What makes the embeddings.
         engine: What runs the net; ``net_engine`` in ``job.json``.
+        table_columns: What its rows have of tables.
     """
 
     output: str
     folder: str
     description: Description
     engine: str
+    table_columns: TableColumns = NO_COLUMNS
 
     def check_same(self, other: Job) -> None:
         """Compares what was asked for now with this job, which was started before.
@@ -77,6 +88,7 @@ class Job:
             InvalidOption: they differ.
         """
         mine, others = ({**asdict(job.description), "engine": job.engine, "rows": _rows(job)} for job in (self, other))
+        mine.pop("package_version")  # a release that changes numbers has another embedding_version
         if mine["rows"] != others["rows"]:
             mine.pop("hop_ms")  # follows from it
         differing = [key for key in mine if mine[key] != others[key]]
@@ -84,6 +96,22 @@ class Job:
             said = "; ".join(f"{key} {mine[key]}, and now {others[key]}" for key in differing)
             raise InvalidOption(
                 f"{self.output} was begun with {said}. Give the same options to go on with it, or another --output"
+            )
+
+    def check_columns(self, wanted: TableColumns) -> None:
+        """Checks that rows of more items fit into the dataset.
+
+        Raises:
+            InvalidOption: they would have columns that it has not.
+        """
+        if wanted.clips and not self.table_columns.clips:
+            raise InvalidOption(
+                f"{self.output} was begun with whole files, so it has no columns for clips; give another --output"
+            )
+        if new := [name for name in wanted.kept if name not in self.table_columns.kept]:
+            raise InvalidOption(
+                f"{self.output} was begun without the columns {', '.join(new)}; give another --output, or keep only "
+                f"{', '.join(self.table_columns.kept) or 'none'}"
             )
 
 
@@ -101,18 +129,36 @@ def find_job(wanted: Job) -> Job | None:
     path = Path(wanted.output) / _FOLDER / _generation(0) / _JOB
     if not path.parent.exists():
         return None
+    advice = f"move {wanted.output} away and begin anew, or give another --output"
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"{path} cannot be read ({error}); give another --output") from error
-    if values.get("format") != _FORMAT:
-        raise DatasetError(
-            f"{path} has format {values.get('format')!r}, and this version of hear-edgel3 writes {_FORMAT}; go on with "
-            f"the version that began it, or give another --output"
-        )
-    found = Job(wanted.output, values["folder"], Description(**values["description"]), values["net_engine"])
+        if not isinstance(values, dict):
+            raise ValueError(f"it is no object, but a {type(values).__name__}")
+        if values.get("format") != _FORMAT:
+            said = one_line(ValueError(repr(values.get("format"))))
+            raise DatasetError(
+                f"{path} has format {said}, and this version of hear-edgel3 "
+                f"writes {_FORMAT}; go on with the version that began it, or give another --output"
+            )
+        found = _job_of(values, wanted)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        if isinstance(error, DatasetError) and str(path) in str(error):
+            raise
+        raise DatasetError(f"{path} cannot be read ({one_line(error)}); {advice}") from error
     found.check_same(wanted)
     return found
+
+
+def _job_of(values: dict[str, Any], wanted: Job) -> Job:
+    """The job that ``job.json`` tells of. Parts that are still to come are of the version that makes them."""
+    for name in ("folder", "net_engine"):
+        if not isinstance(values[name], str):
+            raise TypeError(f"{name} is no text")
+    made = replace(Description.of_values(values["description"]), package_version=wanted.description.package_version)
+    clips, kept = values.get("clips", False), values.get("kept_columns", [])
+    if not isinstance(clips, bool) or not isinstance(kept, list) or not all(isinstance(name, str) for name in kept):
+        raise TypeError("clips or kept_columns are not what they should be")
+    return Job(wanted.output, values["folder"], made, values["net_engine"], TableColumns(clips, tuple(kept)))
 
 
 def publish(job: Job, generation: int, items: Sequence[Item], files_per_part: int | None) -> bool:
@@ -129,30 +175,31 @@ def publish(job: Job, generation: int, items: Sequence[Item], files_per_part: in
 
     folder = Path(job.output) / _FOLDER
     temporary = folder / f".{uuid.uuid4().hex}"
-    schema = pa.schema(
-        [
-            pa.field("file", pa.string(), nullable=False),
-            pa.field("size", pa.int64(), nullable=False),
-            pa.field("shard", pa.string()),
-            pa.field("offset", pa.int64()),
-        ]
-    )
+    schema = items_schema()
     try:
         temporary.mkdir(parents=True)
-        with pq.ParquetWriter(temporary / _ITEMS, schema, compression="zstd") as writer:
+        # Python opens it, because pyarrow takes names of UTF-8 only.
+        with (temporary / _ITEMS).open("xb") as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
             for part in cut_into_parts(items, files_per_part):
                 columns = [pa.array(column, f.type) for column, f in zip(zip(*part, strict=True), schema, strict=True)]
                 writer.write_table(pa.Table.from_arrays(columns, schema=schema), row_group_size=len(part))
         if generation == 0:
             values: dict[str, Any] = {"format": _FORMAT, "description": asdict(job.description)}
             values |= {"folder": job.folder, "net_engine": job.engine}
+            if job.table_columns != NO_COLUMNS:
+                values |= {"clips": job.table_columns.clips, "kept_columns": job.table_columns.kept}
             (temporary / _JOB).write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+            sync_file(temporary / _JOB)
+        sync_file(temporary / _ITEMS)
+        sync_folder(temporary)
         try:
             os.rename(temporary, folder / _generation(generation))  # fails where there is a folder that is not empty
         except OSError:
-            if not (folder / _generation(generation) / _ITEMS).exists():
+            if not _items_path(job.output, generation).exists():
                 raise
             return False
+        sync_folder(folder)
+        sync_folder(job.output)
         return True
     except OSError as error:
         raise OutputError(f"cannot write into {folder}: {error.strerror or error}") from error
@@ -198,8 +245,9 @@ def parts_of(job: Job) -> list[Part]:
     """All parts of a job, in order; the position of a part in it never changes."""
     parts: list[Part] = []
     for generation in range(n_generations(job)):
-        metadata = _items_file(job.output, generation).metadata
-        sizes = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
+        with _list_of(job.output, generation) as opened:
+            layout = opened.metadata
+            sizes = [layout.row_group(i).num_rows for i in range(layout.num_row_groups)]
         parts += [Part(generation, i, n) for i, n in enumerate(sizes)]
     return parts
 
@@ -207,17 +255,21 @@ def parts_of(job: Job) -> list[Part]:
 def n_generations(job: Job) -> int:
     """How many times items have been fixed."""
     n = 0
-    while (Path(job.output) / _FOLDER / _generation(n) / _ITEMS).exists():
+    while _items_path(job.output, n).exists():
         n += 1
+    if n == 0:
+        raise _damaged(_items_path(job.output, 0), "it is missing", job.output)
     return n
 
 
-def known_items(job: Job) -> set[str]:
-    """The absolute paths of all items, as :func:`~hear_edgel3.jobs.manifest.absolute` makes them."""
-    known: set[str] = set()
+def known_items(job: Job) -> set[Hashable]:
+    """What tells its items from all others, as :func:`~hear_edgel3.jobs.manifest.identities` gives it."""
+    known: set[Hashable] = set()
     for generation in range(n_generations(job)):
-        for batch in _items_file(job.output, generation).iter_batches(columns=["file"]):
-            known.update(absolute(file, job.folder) for file in batch.column(0).to_pylist())
+        with _list_of(job.output, generation) as opened:
+            for batch in opened.iter_batches():
+                check_values(batch)
+                known.update(identities(items_from(batch), job.folder))
     return known
 
 
@@ -227,27 +279,61 @@ def items_of(job: Job, part: Part) -> list[Item]:
     Raises:
         DatasetError: the job's list is damaged.
     """
-    try:
-        rows = _items_file(job.output, part.generation).read_row_group(part.number)
-    except (OSError, ValueError) as error:
-        path = Path(job.output) / _FOLDER
-        raise DatasetError(f"{path} is damaged ({error}); delete it, and all of {job.output} with it") from error
-    return [Item(*values) for values in zip(*(column.to_pylist() for column in rows.columns), strict=True)]
+    with _list_of(job.output, part.generation) as opened:
+        rows = opened.read_row_group(part.number)
+        check_values(rows)
+        return items_from(rows)
 
 
-def _items_file(output: str, generation: int) -> Any:
-    path = Path(output) / _FOLDER / _generation(generation) / _ITEMS
-    status = path.stat()
-    return _open_list(path, (status.st_dev, status.st_ino, status.st_mtime_ns))
+def _items_path(output: str, generation: int) -> Path:
+    """Where the items of a generation are; where they would be, if they are nowhere."""
+    folder = Path(output) / _FOLDER / _generation(generation)
+    old = folder / _OLD_ITEMS
+    return old if old.exists() else folder / _ITEMS
 
 
-@lru_cache(maxsize=4)
-def _open_list(path: Path, identity: tuple[int, ...]) -> Any:  # noqa: ARG001
-    """Kept open, because its footer grows with the job."""
+@contextmanager
+def _list_of(output: str, generation: int) -> Iterator[Any]:
+    """The items of a generation, as an open ``pyarrow.parquet.ParquetFile``.
+
+    Raises:
+        DatasetError: they are damaged; also where the block finds that out.
+    """
+    path = _items_path(output, generation)
     require_pyarrow()
     import pyarrow.parquet as pq
 
-    return pq.ParquetFile(path)
+    try:
+        with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            footer = _footer(path, (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size))
+            with pq.ParquetFile(file, metadata=footer) as opened:
+                yield opened
+    except HearEdgeL3Error:
+        raise
+    except Exception as error:  # pyarrow's errors have no common base
+        raise _damaged(path, one_line(error), output) from error
+
+
+def _damaged(path: Path, reason: str, output: str) -> DatasetError:
+    return DatasetError(
+        f"{path}, the list of what there is to embed, is damaged ({reason}); move {output} away and begin anew, or "
+        f"give another --output. The embeddings that are there can still be read"
+    )
+
+
+@lru_cache(maxsize=4)
+def _footer(path: Path, identity: tuple[int, ...]) -> Any:  # noqa: ARG001
+    """Kept, because it grows with the job."""
+    import pyarrow.parquet as pq
+
+    with path.open("rb") as file, pq.ParquetFile(file) as opened:
+        found = opened.schema_arrow
+        # Jobs of earlier versions lack columns.
+        wrong = differing_columns(found, [f for f in items_schema() if f.name in found.names or f.name in _ALWAYS])
+        if wrong:
+            raise ValueError("; ".join(wrong))
+        return opened.metadata
 
 
 def _generation(number: int) -> str:

@@ -30,7 +30,7 @@ def run(
 
     Raises:
         MissingExtra: ray is not installed.
-        HearEdgeL3Error: as :meth:`hear_edgel3.jobs.local.Processes.run`.
+        HearEdgeL3Error: as :func:`hear_edgel3.jobs.local.run_in_processes`.
     """
     ray: Any = require("ray", 'runner="ray"', "ray")  # its types differ from version to version
     mine = not ray.is_initialized()

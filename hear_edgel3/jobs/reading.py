@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-import errno
-import io
-import os
 import queue
-import shutil
 import tarfile
-import tempfile
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
-from typing import BinaryIO, TypeVar, cast
+from typing import TypeVar
 
 import torch
 
-from hear_edgel3.audio.file import AudioFile, naming
+from hear_edgel3.audio.file import naming
 from hear_edgel3.audio.rates import check_rate
-from hear_edgel3.disk.paths import path_of_text
-from hear_edgel3.errors import AudioFileError, OutputError
+from hear_edgel3.disk.state import FileState
+from hear_edgel3.errors import OutputError
 from hear_edgel3.extractor.extractor import Extractor
 from hear_edgel3.framing.rules import WindowRule
-from hear_edgel3.jobs.manifest import Item, is_packed, open_tar
+from hear_edgel3.jobs.sources_seen import look
+from hear_edgel3.sources.item import Item
+from hear_edgel3.sources.opening import ItemOpener, blocks_of
+from hear_edgel3.sources.shards import is_packed
 
 # Files that are read, or have been read and wait for the net; and groups of windows of each.
 _FILES_AHEAD = 8
 _GROUPS_AHEAD = 4
-_IN_MEMORY = 32 << 20
-_COPIED_AT_ONCE = 1 << 20
+_PATIENCE_S = 0.5  # with threads that are to end
 
 # A header that knows no length says something enormous.
 _LONGEST_KNOWN_S = 1e9
@@ -71,9 +68,11 @@ class FileEnded:
 
     Attributes:
         error: Why, if it is a bad one; None at its end.
+        seen: What it was like just before it was opened; None if it was not there.
     """
 
     error: Exception | None
+    seen: FileState | None = None
 
 
 # What happens to a file while it is read, in this order; of windows there may be none or many.
@@ -94,7 +93,8 @@ class ItemReader:
         self._model = model
         self._rule = rule
         self._threads = threads
-        self._files = _Opener(folder)
+        self._folder = folder
+        self._files = ItemOpener(folder)
         # Asked here, because in the threads that read, torch has another number of threads.
         self._group = model.windows_at_once(rule.window)
 
@@ -112,145 +112,51 @@ class ItemReader:
 
         def events(i: int) -> Generator[ReadEvent, None, None]:
             if i in bad:
-                yield FileEnded(bad[i])
+                yield FileEnded(bad[i], look(items[i], self._folder))
             else:
                 yield from self._read_one(items[i])
 
-        try:
-            yield from in_order(events, len(items), 1 if packed else self._threads)
-        finally:
-            self._files.close()
+        yield from in_order(events, len(items), 1 if packed else self._threads, self._files.close)
 
     def _read_one(self, item: Item) -> Generator[ReadEvent, None, None]:
+        seen = look(item, self._folder)
         try:
-            with self._files.open(item) as file, naming(item.file):
+            with self._files.open(item) as file, naming(item.name):
                 rate = check_rate(file.sample_rate, "the file's sample rate")
                 duration = file.duration
                 yield FileOpened(duration if duration < _LONGEST_KNOWN_S else None, rate)
 
                 path = self._model.window_path(self._rule, rate, lambda _window: self._group)
                 told = 0
-                for windows in path.groups(file.blocks()):
+                for windows in path.groups(blocks_of(item, file)):
                     yield FileWindows(windows, (path.fed - told) / rate)
                     told = path.fed
         except OutputError:
             raise  # not the file's fault
         except (OSError, ValueError, RuntimeError, MemoryError, EOFError, tarfile.TarError) as error:
-            yield FileEnded(error)
+            yield FileEnded(error, seen)
         else:
-            yield FileEnded(None)
+            yield FileEnded(None, seen)
 
 
-class _Opener:
-    """Opens items, also those inside tar files.
-
-    Args:
-        folder: The folder that relative paths are relative to.
-    """
-
-    def __init__(self, folder: str) -> None:
-        self._folder = folder
-        self._packed: tuple[str, tarfile.TarFile] | None = None
-
-    @contextmanager
-    def open(self, item: Item) -> Iterator[AudioFile]:
-        if item.shard is None:
-            with AudioFile(self._path(item.file)) as file:
-                yield file
-            return
-        try:
-            opened = self._unpacked(item) if is_packed(item.shard) else self._slice(item)
-        except (AudioFileError, OutputError):
-            raise
-        except (tarfile.TarError, EOFError, OSError) as error:
-            raise AudioFileError(f"{item.file} cannot be read from its tar file: {error}") from error
-        with opened, AudioFile(item.file, opened) as file:
-            yield file
-
-    def close(self) -> None:
-        """Closes the shard that is open, if there is one."""
-        if self._packed is not None:
-            self._packed[1].close()
-            self._packed = None
-
-    def _path(self, text: str) -> str:
-        return os.fspath(path_of_text(os.path.join(self._folder, text)))
-
-    def _slice(self, item: Item) -> BinaryIO:
-        assert item.shard is not None
-        assert item.offset is not None
-        raw = _Slice(self._path(item.shard), item.offset, item.size)
-        return cast(BinaryIO, io.BufferedReader(raw, _COPIED_AT_ONCE if item.size > _COPIED_AT_ONCE else 1 << 16))
-
-    def _unpacked(self, item: Item) -> BinaryIO:
-        """A copy of a member, because a packed tar file cannot be read backwards, as audio must be."""
-        assert item.shard is not None
-        assert item.offset is not None
-        if self._packed is None or self._packed[0] != item.shard or self._packed[1].offset > item.offset:
-            self.close()
-            self._packed = (item.shard, open_tar(self._path(item.shard)))
-        tar = self._packed[1]
-        while (member := tar.next()) is not None:
-            tar.members.clear()  # type: ignore[attr-defined]
-            if member.offset_data == item.offset and member.size == item.size:
-                break
-        else:
-            raise AudioFileError(f"{item.shard} has changed since the job was begun: {item.file} is not where it was")
-        source = tar.extractfile(member)
-        assert source is not None
-        copy = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115
-        try:
-            shutil.copyfileobj(source, copy, _COPIED_AT_ONCE)
-            copy.seek(0)
-        except BaseException as error:
-            copy.close()
-            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise OutputError(f"no room in {tempfile.gettempdir()} to unpack {item.file} (see TMPDIR)") from error
-            raise
-        return cast(BinaryIO, copy)
-
-
-class _Slice(io.RawIOBase):
-    """A stretch of a file, as a file."""
-
-    def __init__(self, path: str, offset: int, size: int) -> None:
-        self._file = open(path, "rb", buffering=0)  # noqa: SIM115
-        self._offset = offset
-        self._size = size
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
-        self._position = max(0, start + offset)
-        return self._position
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        wanted = min(len(buffer), max(0, self._size - self._position))
-        self._file.seek(self._offset + self._position)
-        n = self._file.readinto(memoryview(buffer)[:wanted])
-        self._position += n
-        return n
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
-
-
-def in_order(pieces: Callable[[int], Generator[_T, None, None]], count: int, threads: int) -> Iterator[tuple[int, _T]]:
+def in_order(
+    pieces: Callable[[int], Generator[_T, None, None]],
+    count: int,
+    threads: int,
+    at_end: Callable[[], object] = lambda: None,
+) -> Iterator[tuple[int, _T]]:
     """What ``pieces(0)``, ``pieces(1)``, ... yield, one after the other, computed by threads that are a little ahead.
 
     Args:
         pieces: Makes a generator for each number.
         count: How many generators there are.
         threads: How many threads run them.
+        at_end: Is called when all threads have ended, whatever ended them; not if one is stuck in a read that does not
+            come back (a disk or a network that does not answer), which nothing can end. It is left behind then, so that
+            an interruption is not waited for.
     """
     stopped = threading.Event()
+    begun: queue.SimpleQueue[tuple[int, queue.Queue[_T | _End]] | None] = queue.SimpleQueue()
 
     def put(out: queue.Queue[_T | _End], piece: _T | _End) -> bool:
         while not stopped.is_set():
@@ -272,16 +178,23 @@ def in_order(pieces: Callable[[int], Generator[_T, None, None]], count: int, thr
             error = raised
         put(out, _End(error))
 
+    def work() -> None:
+        while (task := begun.get()) is not None and not stopped.is_set():
+            run(*task)
+
     # A thread takes the earliest file that none has started, so the one that is waited for is always being read.
     waiting: deque[tuple[int, queue.Queue[_T | _End]]] = deque()
-    pool = ThreadPoolExecutor(threads, "hear-edgel3-read")
+    # Not those of concurrent.futures, which the interpreter waits for at its end.
+    readers = [threading.Thread(target=work, name=f"hear-edgel3-read-{n}", daemon=True) for n in range(threads)]
     started = 0
     try:
+        for reader in readers:
+            reader.start()
         while started < count or waiting:
             while started < count and len(waiting) < max(_FILES_AHEAD, threads):
                 out: queue.Queue[_T | _End] = queue.Queue(_GROUPS_AHEAD)
                 waiting.append((started, out))
-                pool.submit(run, started, out)
+                begun.put((started, out))
                 started += 1
             i, out = waiting.popleft()
             while not isinstance(piece := out.get(), _End):
@@ -290,7 +203,14 @@ def in_order(pieces: Callable[[int], Generator[_T, None, None]], count: int, thr
                 raise piece.error
     finally:
         stopped.set()
-        pool.shutdown(cancel_futures=True)
+        for _ in readers:
+            begun.put(None)
+        deadline = time.monotonic() + _PATIENCE_S
+        for reader in readers:
+            if reader.ident is not None:
+                reader.join(max(0.0, deadline - time.monotonic()))
+        if not any(reader.is_alive() for reader in readers):
+            at_end()
 
 
 @dataclass(frozen=True)

@@ -6,33 +6,41 @@ done: reading (decode, resample, cut; threads) -> batching (windows of many file
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hear_edgel3._version import __version__
-from hear_edgel3.dataset.dataset import Description, require_pyarrow
+from hear_edgel3.dataset.clips import TableColumns
+from hear_edgel3.dataset.dataset import Description
+from hear_edgel3.dataset.parquet import require_pyarrow
 from hear_edgel3.disk.atomic import make_folder
 from hear_edgel3.disk.digest import sha256_of
-from hear_edgel3.errors import AudioFileError, HearEdgeL3Error, InvalidOption, OutputError
+from hear_edgel3.errors import AudioFileError, InvalidOption, OutputError
 from hear_edgel3.framing.rules import check_hop_ms
 from hear_edgel3.jobs import partition as partitions
 from hear_edgel3.jobs import plan
-from hear_edgel3.jobs.manifest import list_items, new_items
+from hear_edgel3.jobs.cpus import usable_cpus
+from hear_edgel3.jobs.manifest import Listing, list_items, new_items
 from hear_edgel3.jobs.options import Options, runner_and_engine
 from hear_edgel3.jobs.plan import Job, Part
-from hear_edgel3.jobs.writer import failed_rows, remove_leftovers
+from hear_edgel3.jobs.sources_seen import changed_items
+from hear_edgel3.jobs.writer import FinishedPart, read_finished, remove_leftovers
 from hear_edgel3.registry.names import BUILT_IN, resolve, with_classes
+from hear_edgel3.sources.tables import TableOptions
 from hear_edgel3.weights.header import own_labels, provenance
 from hear_edgel3.weights.locate import locate
 
 if TYPE_CHECKING:
     from hear_edgel3.jobs.progress import JobProgress
     from hear_edgel3.jobs.worker import PartCounts, Resources
+
+_log = logging.getLogger(__name__)
 
 # Threads that decode, per worker. On the CPU the net takes nearly all of the time, and the threads compete with it: one
 # reads the file that is embedded and one the next. A GPU is faster than one thread decodes.
@@ -58,6 +66,8 @@ class Summary:
         parts_left: How many parts are for other partitions to do.
         errors: The first files that failed in this run, and why.
         sources: The sources that gave no files, and why.
+        notes: What else there is to know of the sources: which kinds of files were left out, for example.
+        changed: How many files had changed since they were embedded. The parts that they are in were done again.
     """
 
     output: str
@@ -73,6 +83,8 @@ class Summary:
     parts_left: int
     errors: list[tuple[str, str]] = field(default_factory=list)
     sources: list[tuple[str, str]] = field(default_factory=list)
+    changed: int = 0
+    notes: list[str] = field(default_factory=list)
 
     @property
     def all_well(self) -> bool:
@@ -101,19 +113,23 @@ def extract(
     retry_failed: bool = False,
     quiet: bool = True,
     net_engine: str | None = None,
+    keep: str | Sequence[str] = (),
+    audio: str | os.PathLike[str] | None = None,
+    whole_files: bool = False,
 ) -> Summary:
     """Embeds many files into a dataset; goes on with one that was begun before.
 
     Work is cut into parts, fixed in the output folder at the first start; each is one Parquet file, which appears when
-    it is complete. A part that is there is not done again, whatever ended the run before. Files that are new in the
-    sources become new parts. A file that cannot be embedded becomes a row with an ``error``.
+    it is complete. A part that is there is not done again, whatever ended the run before, unless a file of it has
+    changed since: its size, or the time of its last change. Files that are new in the sources become new parts. A file
+    that cannot be embedded becomes a row with an ``error``.
 
     Several worker processes are started afresh (``spawn``), so a script that calls this needs the usual
     ``if __name__ == "__main__":``.
 
     Args:
         sources: Audio files, folders, globs, lists of files, tar shards; see
-            :func:`hear_edgel3.jobs.manifest.list_items`. None at all goes on with what was begun.
+            :func:`hear_edgel3.sources.lister.list_items`. None at all goes on with what was begun.
         output: The folder of the dataset.
         config: A configuration's name, or a folder made by ``distill``.
         weights: The weights, as for :func:`hear_edgel3.load`.
@@ -136,6 +152,9 @@ def extract(
         retry_failed: Whether to do those parts again that have error rows.
         quiet: Whether to show no progress on stderr.
         net_engine: The old name of ``engine``.
+        keep: The columns of tables that the dataset gets too, as text; ``"all"`` for all of them.
+        audio: The folder that relative paths in lists and tables are relative to; None for the list's own folder.
+        whole_files: Whether to embed whole files, whatever starts and ends of clips a table has.
 
     Returns:
         What became of it.
@@ -166,6 +185,11 @@ def extract(
         files_per_part=files_per_part,
         retry_failed=retry_failed,
         quiet=quiet,
+        tables=TableOptions(
+            None if keep == "all" else (keep,) if isinstance(keep, str) else tuple(keep),
+            None if audio is None else os.fspath(audio),
+            whole_files,
+        ),
     )
     return _run(_as_list(sources), os.path.abspath(output), options)
 
@@ -176,7 +200,7 @@ def _run(sources: list[str], output: str, options: Options) -> Summary:
     if partition is None:
         partition = (0, 1) if options.runner == "ray" else partitions.of_environment(os.environ)
     wanted, resources = _job_and_resources(output, options)
-    job, failures = _begin_or_go_on(wanted, sources, options.files_per_part)
+    job, listing = _begin_or_go_on(wanted, sources, options)
 
     parts = plan.parts_of(job)
     mine = parts[partition[0] :: partition[1]]
@@ -184,9 +208,11 @@ def _run(sources: list[str], output: str, options: Options) -> Summary:
     there = {name for name in os.listdir(folder) if name.endswith(".parquet")}
     kept = [part for part in mine if part.filename in there]
     remove_leftovers(folder, {part.filename for part in mine})
-    failed = {part: failed_rows(folder / part.filename) for part in kept}
+    finished = {part: read_finished(folder / part.filename, job.description, part.n_items) for part in kept}
     if options.retry_failed:
-        kept = [part for part in kept if not failed[part]]
+        kept = [part for part in kept if not finished[part].failed]
+    changed = {part: _changed(job, part, finished[part]) for part in kept}
+    kept = [part for part in kept if not changed[part]]
     done = set(kept)
     to_do = [part for part in mine if part not in done]
 
@@ -195,8 +221,8 @@ def _run(sources: list[str], output: str, options: Options) -> Summary:
     with JobProgress(sum(part.n_items for part in to_do), options.quiet or not to_do) as progress:
         if to_do:
             try:
-                with closing(_distribute(job, resources, to_do, options, progress)) as finished:
-                    for counts in finished:
+                with closing(_distribute(job, resources, to_do, options, progress)) as all_counts:
+                    for counts in all_counts:
                         progress.finished(counts)
             except OutputError as error:
                 raise OutputError(
@@ -208,7 +234,7 @@ def _run(sources: list[str], output: str, options: Options) -> Summary:
         output=job.output,
         files=progress.files,
         failed=progress.failed,
-        failed_before=sum(failed[part] for part in kept),
+        failed_before=sum(finished[part].failed for part in kept),
         rows=progress.rows,
         seconds=progress.seconds,
         wall_seconds=time.monotonic() - started_at,
@@ -217,8 +243,20 @@ def _run(sources: list[str], output: str, options: Options) -> Summary:
         parts_kept=len(kept),
         parts_left=len(parts) - len(mine),
         errors=progress.errors,
-        sources=[(name, str(error)) for name, error in failures],
+        sources=[(name, str(error)) for name, error in listing.failures],
+        changed=sum(changed.values()),
+        notes=listing.notes,
     )
+
+
+def _changed(job: Job, part: Part, finished: FinishedPart) -> int:
+    """How many sources of a finished part have changed since it was made."""
+    if finished.seen is None:
+        return 0
+    found = changed_items(plan.items_of(job, part), finished.seen, job.folder)
+    for item in found:
+        _log.info("%s has changed since it was embedded: %s is made anew", item.file, part.filename)
+    return len(found)
 
 
 def _as_list(sources: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[str]:
@@ -257,30 +295,35 @@ def _job_and_resources(output: str, options: Options) -> tuple[Job, Resources]:
     return job, Resources(str(name), path, options.device, options.threads, readers)
 
 
-def _begin_or_go_on(
-    wanted: Job, sources: list[str], files_per_part: int | None
-) -> tuple[Job, list[tuple[str, HearEdgeL3Error]]]:
+def _begin_or_go_on(wanted: Job, sources: list[str], options: Options) -> tuple[Job, Listing]:
     """Begins a job, or goes on with the one that is there, with what is new in the sources.
 
     Returns:
-        The job as it was begun, and the sources that gave no files, with the reasons.
+        The job as it was begun, and what the sources mean.
     """
     job = plan.find_job(wanted)
     if job is None and not sources:
         raise InvalidOption(f"nothing was begun in {wanted.output}: give files or folders to embed")
-    listing = list_items(sources)
+    listing = list_items(sources, options.tables, () if job is None else job.table_columns.kept)
+    if options.tables.keep != () and sources and not listing.has_tables:
+        raise InvalidOption("columns are kept of tables (.csv, .tsv, .parquet), and there is none among the sources")
+    listed = TableColumns(any(item.is_clip for item in listing.items), tuple(listing.columns))
     while True:
         # Counted before the items are read: if another process adds some in between, what is published here fails.
         generation = 0 if job is None else plan.n_generations(job)
         known = set() if job is None or not sources else plan.known_items(job)
         items = new_items(listing.items, wanted.folder, (job or wanted).folder, known)
         if job is not None and not items:
-            return job, listing.failures
+            return job, listing
         if not items:
             raise listing.failures[0][1] if listing.failures else AudioFileError("the sources have no audio files")
+        if job is None:
+            wanted = replace(wanted, table_columns=listed)
+        else:
+            job.check_columns(listed)
         make_folder(wanted.output)
         # Another process may be faster; then there is less, or nothing, left to add.
-        plan.publish(job or wanted, generation, items, files_per_part)
+        plan.publish(job or wanted, generation, items, options.files_per_part)
         job = plan.find_job(wanted)
 
 
@@ -303,12 +346,4 @@ def _distribute(
     workers = min(workers, len(parts))
     if workers == 1:
         return local.run_here(job, resources, to_attempt, progress.report)
-    return local.Processes(job, resources, workers, progress.report).run(to_attempt)
-
-
-def usable_cpus() -> int:
-    """CPUs that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on every system
-        return os.cpu_count() or 1
+    return local.run_in_processes(job, resources, to_attempt, workers, progress.report)

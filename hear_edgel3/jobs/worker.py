@@ -25,8 +25,9 @@ from hear_edgel3.jobs.writer import PartWriter, error_text, part_writer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from hear_edgel3.disk.state import FileState
     from hear_edgel3.extractor.extractor import Extractor
-    from hear_edgel3.jobs.manifest import Item
+    from hear_edgel3.sources.item import Item
 
 _MOST_DEATHS = 3
 _REPORT_EVERY_S = 0.2
@@ -116,7 +117,7 @@ def attempts(job: Job, part: Part) -> Attempts:
         for i, item in enumerate(items_of(job, part)):
             if i not in bad and (yield Task(part, only=i)) is None:
                 bad[i] = ComputationError(
-                    f"{item.file} killed the process that embedded it, twice; leave it out or convert it"
+                    f"{item.name} killed the process that embedded it, twice; leave it out or convert it"
                 )
                 deaths = 0
 
@@ -139,7 +140,7 @@ def run_task(task: Task, job: Job, resources: Resources, report: Report) -> Part
         if task.only is not None:
             _Embedding(model, job, resources.readers, None, lambda _: None).run([items[task.only]], {})
             return PartCounts()
-        with part_writer(Path(job.output) / task.part.filename, job.description) as writer:
+        with part_writer(Path(job.output) / task.part.filename, job.description, job.table_columns) as writer:
             return _Embedding(model, job, resources.readers, writer, report).run(items, task.bad)
 
 
@@ -160,6 +161,11 @@ def model_of(job: Job, resources: Resources) -> Extractor:
         WeightsMismatch: the weights are not those that the job was begun with.
     """
     return _loaded(resources.config, resources.weights, job.description.weights_sha256, job.engine, resources.device)
+
+
+def forget_model() -> None:
+    """Lets go of the extractor that :func:`model_of` has loaded."""
+    _loaded.cache_clear()
 
 
 @lru_cache(maxsize=1)
@@ -187,6 +193,7 @@ class _File:
         total: The (D,) float64 sum of their embeddings, for scenes.
         ended: Whether all windows have been cut, or an error was met.
         error: The error that was met, if any.
+        seen: What the file was like before it was read; None if it was not there.
     """
 
     item: Item
@@ -197,6 +204,7 @@ class _File:
     total: np.ndarray | None = None
     ended: bool = False
     error: Exception | None = None
+    seen: FileState | None = None
 
     @property
     def settled(self) -> bool:
@@ -216,6 +224,7 @@ class _Embedding:
 
     def __init__(self, model: Extractor, job: Job, readers: int, writer: PartWriter | None, report: Report) -> None:
         self._hop_ms = job.description.hop_ms
+        self._columns = job.table_columns
         scenes = self._hop_ms is None
         configuration = model.configuration
         rule = scene_framing(configuration) if scenes else timestamp_framing(configuration, self._hop_ms)
@@ -244,7 +253,7 @@ class _Embedding:
         if isinstance(event, FileOpened):
             file.duration, file.sample_rate = event.duration, event.sample_rate
         elif isinstance(event, FileEnded):
-            file.ended = True
+            file.ended, file.seen = True, event.seen
             file.error = file.error or event.error
             self._finish_settled()
         elif file.error is None:
@@ -259,7 +268,7 @@ class _Embedding:
         if file is None or file.error is not None:
             return  # it failed after these had been cut
         if isinstance(found, Exception):
-            file.error = ComputationError(f"{file.item.file}: {found}")
+            file.error = ComputationError(f"{file.item.name}: {found}")
         elif self._hop_ms is None:
             total = found.sum(axis=0, dtype=np.float64)
             file.total = total if file.total is None else file.total + total
@@ -270,7 +279,9 @@ class _Embedding:
                 self._begin_rows()
             if self._writer is not None:
                 times = np.arange(file.embedded, file.embedded + len(found)) * self._hop_ms
-                self._writer.add_embeddings(file.item.file, times, found, file.duration, file.sample_rate)
+                times = times + 1000 * (file.item.start or 0.0)  # of the file, also in a clip
+                more = self._of_tables(file.item)
+                self._writer.add_embeddings(file.item.file, times, found, file.duration, file.sample_rate, more)
         file.embedded += 0 if isinstance(found, Exception) else len(found)
         self._finish_settled()
 
@@ -286,19 +297,24 @@ class _Embedding:
             del self._open_files[key]
             self._files += 1
             if file.error is not None:
-                self._failed.append((file.item.file, error_text(file.error)))
+                self._failed.append((file.item.name, error_text(file.error)))
             if file.embedded == 0 or self._hop_ms is None:
                 self._begin_rows()
             if self._writer is None:
                 continue
+            self._writer.add_seen(file.seen)
+            more = self._of_tables(file.item)
             if file.error is not None:
-                self._writer.fail_file(file.item.file, file.error, file.duration, file.sample_rate)
+                self._writer.fail_file(file.item.file, file.error, file.duration, file.sample_rate, more)
             elif file.total is not None:
                 mean = (file.total / file.embedded).astype(np.float32)[None]
-                self._writer.add_embeddings(file.item.file, None, mean, file.duration, file.sample_rate)
+                self._writer.add_embeddings(file.item.file, None, mean, file.duration, file.sample_rate, more)
         if time.monotonic() - self._reported > _REPORT_EVERY_S:
             self._reported = time.monotonic()
             self._report(self._counts())
+
+    def _of_tables(self, item: Item) -> tuple[object, ...]:
+        return self._columns.values(item.start, item.end, item.kept)
 
     def _counts(self) -> PartCounts:
         rows = 0 if self._writer is None else self._writer.rows

@@ -5,26 +5,32 @@ from __future__ import annotations
 import mmap
 import shutil
 import uuid
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from hear_edgel3.dataset.dataset import Description, require_pyarrow
+from hear_edgel3.dataset.clips import NO_COLUMNS, TableColumns
+from hear_edgel3.dataset.dataset import Description
+from hear_edgel3.dataset.parquet import opened_parquet, require_pyarrow
 from hear_edgel3.disk.atomic import atomic_write
 from hear_edgel3.disk.paths import text_of_path
+from hear_edgel3.disk.state import FileState
 from hear_edgel3.errors import DatasetError
+from hear_edgel3.jobs.sources_seen import from_text, to_text
 
 # Embeddings that are held before they are written as one row group.
 _GROUP_BYTES = 8 << 20
 _GROUP_ROWS = 1 << 16
 _TEMPORARY = ".tmp"
+_SEEN = "hear_edgel3.sources"  # in the footer of a part
 
 
 @contextmanager
-def part_writer(path: Path, description: Description) -> Iterator[PartWriter]:
+def part_writer(path: Path, description: Description, table_columns: TableColumns = NO_COLUMNS) -> Iterator[PartWriter]:
     """A writer of a part, which appears when the block ends well.
 
     Raises:
@@ -32,7 +38,7 @@ def part_writer(path: Path, description: Description) -> Iterator[PartWriter]:
     """
     with atomic_write(path, _temporary_name(path)) as file:
         _lock(file)
-        writer = PartWriter(file, path, description)
+        writer = PartWriter(file, path, description, table_columns)
         try:
             yield writer
             writer.close()
@@ -48,13 +54,15 @@ class PartWriter:
         file: The open file to write into; :func:`part_writer` makes it.
         path: What it will be called when it is complete.
         description: What makes the embeddings of the dataset.
+        table_columns: What its rows have of tables.
     """
 
-    def __init__(self, file: BinaryIO, path: Path, description: Description) -> None:
+    def __init__(self, file: BinaryIO, path: Path, description: Description, table_columns: TableColumns) -> None:
         pa = require_pyarrow()
         self._file = file
         self._path = path
-        self._schema = description.schema()
+        self._schema = table_columns.added_to(description.schema())
+        self._of_tables = table_columns.names
         self._value = self._schema.field("embedding").type.value_type
         self._size = description.size
         rows = max(1, min(_GROUP_ROWS, _GROUP_BYTES // (4 * self._size)))
@@ -66,6 +74,7 @@ class PartWriter:
         self._held = 0
         self._written = 0
         self._rows_before_file = 0
+        self._seen: list[FileState | None] = []
         self._pa = pa
         self._writer = self._open()
 
@@ -79,7 +88,13 @@ class PartWriter:
         self._rows_before_file = self.rows
 
     def add_embeddings(
-        self, file: str, times: np.ndarray | None, embeddings: np.ndarray, duration: float | None, rate: int | None
+        self,
+        file: str,
+        times: np.ndarray | None,
+        embeddings: np.ndarray,
+        duration: float | None,
+        rate: int | None,
+        more: Sequence[object] = (),
     ) -> None:
         """Adds embeddings of the current file.
 
@@ -89,6 +104,7 @@ class PartWriter:
             embeddings: (n, D) floating point.
             duration: The length of the file in seconds; None where it is unknown.
             rate: The sample rate of the file in Hz; None where it is unknown.
+            more: What the rows have in the columns of tables.
         """
         done = 0
         while done < len(embeddings):
@@ -97,28 +113,50 @@ class PartWriter:
             n = min(len(embeddings) - done, len(self._embeddings) - self._held)
             self._embeddings[self._held : self._held + n] = embeddings[done : done + n]
             stamps = [None] * n if times is None else times[done : done + n].tolist()
-            self._add_columns(n, file, stamps, [None] * n, duration, rate)
+            self._add_columns(n, file, stamps, [None] * n, duration, rate, more)
             done += n
 
-    def fail_file(self, file: str, error: Exception, duration: float | None, rate: int | None) -> None:
+    def fail_file(
+        self,
+        file: str,
+        error: Exception,
+        duration: float | None,
+        rate: int | None,
+        more: Sequence[object] = (),
+    ) -> None:
         """Puts an error row in the place of whatever rows the current file has."""
         self._drop_current_file()
         if self._held == len(self._embeddings):
             self._write_group()
         self._embeddings[self._held] = 0  # under a null
-        self._add_columns(1, file, [None], [error_text(error)], duration, rate)
+        self._add_columns(1, file, [None], [error_text(error)], duration, rate, more)
 
     def _add_columns(
-        self, n: int, file: str, times: list[Any], errors: list[str | None], duration: float | None, rate: int | None
+        self,
+        n: int,
+        file: str,
+        times: list[Any],
+        errors: list[str | None],
+        duration: float | None,
+        rate: int | None,
+        more: Sequence[object],
     ) -> None:
         values = {"file": [file] * n, "timestamp_ms": times, "error": errors}
         for name, column in {**values, "duration_s": [duration] * n, "sample_rate": [rate] * n}.items():
             self._columns[name] += column
+        for name, value in zip(self._of_tables, more, strict=True):
+            self._columns[name] += [value] * n
         self._held += n
+
+    def add_seen(self, seen: FileState | None) -> None:
+        """Keeps what the source of the next item was like, to be written into the footer."""
+        self._seen.append(seen)
 
     def close(self) -> None:
         """Writes what is held, and the footer."""
         self._write_group()
+        if self._seen:
+            self._writer.add_key_value_metadata({_SEEN: to_text(self._seen)})
         self._writer.close()
 
     def abandon(self) -> None:
@@ -134,8 +172,8 @@ class PartWriter:
             self._file,
             self._schema,
             compression="zstd",
-            use_dictionary=["file", "error"],
-            write_statistics=["file", "timestamp_ms", "error", "duration_s", "sample_rate"],
+            use_dictionary=["file", "error", *self._of_tables],
+            write_statistics=["file", "timestamp_ms", "error", "duration_s", "sample_rate", *self._of_tables],
         )
 
     def _write_group(self) -> None:
@@ -199,22 +237,59 @@ def error_text(error: Exception) -> str:
     return text_of_path(f"{type(error).__name__}: {error}")
 
 
-def failed_rows(path: Path) -> int:
-    """Error rows of a finished part, from its footer.
+@dataclass(frozen=True)
+class FinishedPart:
+    """What a finished part says of itself.
+
+    Attributes:
+        failed: How many error rows it has.
+        seen: What the sources of its items were like when they were embedded; None if it is of an older version, which
+            did not say.
+    """
+
+    failed: int
+    seen: list[FileState | None] | None
+
+
+def read_finished(path: Path, description: Description, n_items: int) -> FinishedPart:
+    """Reads what a finished part says of itself, from its footer.
+
+    Args:
+        path: The part.
+        description: What makes the embeddings of its job.
+        n_items: How many items it has.
 
     Raises:
-        DatasetError: it is damaged.
+        DatasetError: it is damaged, or of another job.
     """
-    require_pyarrow()
-    import pyarrow.parquet as pq
+    advice = "delete it, and the same command makes it again"
+    with opened_parquet(path, advice) as opened:
+        try:
+            made = Description.of_schema(opened.schema_arrow)
+            text = (opened.metadata.metadata or {}).get(_SEEN.encode())
+            seen = None if text is None else from_text(text, n_items)
+            if not opened.metadata.num_rows:
+                raise DatasetError("it has no rows")
+            if made != description:
+                raise DatasetError("it is not of this job")
+        except DatasetError as error:
+            raise DatasetError(f"{path} is damaged: {error}; {advice}") from error
+        return FinishedPart(_failed_rows(opened), seen)
 
-    try:
-        metadata = pq.read_metadata(path)
-    except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
-        raise DatasetError(f"{path} is damaged ({error}); delete it, and the same command makes it again") from error
-    column = metadata.schema.names.index("error")
-    groups = (metadata.row_group(i) for i in range(metadata.num_row_groups))
-    return sum(group.num_rows - group.column(column).statistics.null_count for group in groups)
+
+def _failed_rows(opened: Any) -> int:
+    """Error rows, from the footer, or the column itself where that does not count them."""
+    layout = opened.metadata
+    column = layout.schema.names.index("error")
+    count = 0
+    for number in range(layout.num_row_groups):
+        group = layout.row_group(number)
+        statistics = group.column(column).statistics
+        if statistics is not None and statistics.has_null_count:
+            count += group.num_rows - statistics.null_count
+        else:
+            count += group.num_rows - opened.read_row_group(number, columns=["error"]).column(0).null_count
+    return count
 
 
 def remove_leftovers(folder: Path, parts: Set[str]) -> None:

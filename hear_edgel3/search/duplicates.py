@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hear_edgel3.dataset.dataset import Dataset
-from hear_edgel3.dataset.file_means import read_file_means
+from hear_edgel3.dataset.file_means import Span, read_file_means
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.search import hnsw
 from hear_edgel3.search.neighbours import blocks, nearest
@@ -30,10 +30,12 @@ class DuplicateGroup:
     Attributes:
         files: Their names, as the dataset has them, in its order.
         similarity: For each file there is a similarity to the one most like it; this is the least of these.
+        spans: Where the clips begin and end, in seconds of their files (None: the file's end); None for whole files.
     """
 
     files: tuple[str, ...]
     similarity: float
+    spans: tuple[Span | None, ...] = ()
 
 
 def find_duplicates(
@@ -42,7 +44,7 @@ def find_duplicates(
     """Files of a dataset that sound the same, in groups.
 
     Two files are in one group if a chain of files joins them, of which each is like the next. A file of a dataset of
-    timestamps counts as the mean over its timestamps.
+    timestamps counts as the mean over its timestamps. In a dataset of clips each counts for itself.
 
     Args:
         folder: The dataset that ``hear-edgel3 extract`` wrote.
@@ -72,7 +74,10 @@ def find_duplicates(
     pairs = _all_pairs(rows, threshold) if exact else _near_pairs(rows, threshold, threads)
     for one, other, similarities in pairs:
         groups.join(first[one], first[other], similarities)
-    return [DuplicateGroup(tuple(files[i] for i in members), similarity) for members, similarity in groups.members()]
+    return [
+        DuplicateGroup(tuple(files[i] for i in members), similarity, tuple(means.spans[i] for i in members))
+        for members, similarity in groups.members()
+    ]
 
 
 class _Groups:

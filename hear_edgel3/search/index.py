@@ -1,8 +1,9 @@
 """The index of a dataset, stored in its folder as one file.
 
 It is what usearch writes, and behind that a zip archive that says what it was made from, so that an index that is not
-of this dataset any more is noticed. The file is written beside and renamed: readers see the old one or the new one,
-whole, and of two that build at the same time the later wins.
+of this dataset any more is noticed; and the sha256 of what usearch wrote, since usearch trusts its bytes and crashes
+if they are damaged. The file is written beside and renamed: readers see the old one or the new one, whole, and of two
+that build at the same time the later wins.
 """
 
 from __future__ import annotations
@@ -10,15 +11,18 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import mmap
+import os
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
 from hear_edgel3.dataset.dataset import Dataset, Description
+from hear_edgel3.dataset.parquet import one_line
 from hear_edgel3.disk.atomic import atomic_write
 from hear_edgel3.errors import DatasetError, OutputError
 from hear_edgel3.search import hnsw
@@ -26,7 +30,8 @@ from hear_edgel3.search.rows import Rows
 from hear_edgel3.search.whitening import Whitening
 
 FILE = "_index.usearch"
-_FORMAT = 1
+_FORMAT = 2  # 1 had no sha256
+_LARGEST_ABOUT = 1 << 28
 # An index grows in the whitening of its first rows; when there are more than so many times as many, it is built anew.
 _MOST_GROWTH = 2.0
 
@@ -39,11 +44,13 @@ class IndexInfo:
         description: What made the embeddings of the dataset.
         fitted_rows: How many rows the dataset had when the whitening was fitted.
         parts: The name, fingerprint and number of rows of each part, in the order in which they were added.
+        not_finite: How many of these rows have embeddings that are not finite, and are not in it.
     """
 
     description: Description
     fitted_rows: int
     parts: tuple[tuple[str, str, int], ...]
+    not_finite: int = 0
 
 
 @dataclass
@@ -61,6 +68,7 @@ class StoredIndex:
     missing_parts: list[Path]
     _index: Any
     _rows: Rows
+    _bytes: memoryview | None = None  # what the index views
 
     def __len__(self) -> int:
         """Embeddings in it."""
@@ -76,8 +84,13 @@ class StoredIndex:
         Returns:
             (q, up to k) int64 numbers of rows of the dataset and float32 similarities, good to about 0.001, best
             first; -1 and NaN where there are no more.
+
+        Raises:
+            DatasetError: it names rows that the dataset does not have.
         """
         keys, similarities = hnsw.search(self._index, vectors, min(k, max(1, len(self._index))))
+        if keys.max(initial=-1) >= sum(n for _, _, n in self.info.parts):
+            raise _damaged(_path(self._rows.dataset), "it names rows that the dataset does not have")
         starts = _starts(self.info.parts)
         shifts = np.array([self._rows.starts[name] for name, _, _ in self.info.parts], np.int64) - starts
         part = np.maximum(np.searchsorted(starts, keys, side="right") - 1, 0)
@@ -91,7 +104,7 @@ def open_index(rows: Rows) -> StoredIndex | None:
         DatasetError: it is damaged, or was made from other parts than the dataset has now.
         MissingExtra: usearch is not installed.
     """
-    return _open(rows, lambda index, path: index.view(path))
+    return _open(rows, lambda index, data: index.view(data))
 
 
 def build_index(
@@ -129,7 +142,9 @@ def build_index(
             if progress is not None:
                 progress(len(numbers))
         known.append(entry)
-    made = StoredIndex(replace(old.info, parts=tuple(known)), old.whitening, [], old._index, rows)
+    not_finite = old.info.not_finite + sum(rows.not_finite[part.name] for part in old.missing_parts)
+    info = replace(old.info, parts=tuple(known), not_finite=not_finite)
+    made = StoredIndex(info, old.whitening, [], old._index, rows)
     if len(made) == 0:
         raise DatasetError(f"{rows.dataset.folder} has no embeddings to be indexed: its files all failed")
     _save(made, _path(rows.dataset))
@@ -178,7 +193,7 @@ def _empty(rows: Rows) -> StoredIndex:
 def _to_extend(rows: Rows) -> StoredIndex | None:
     """The stored index, in memory, if what it lacks can be added to it."""
     try:
-        found = _open(rows, lambda index, path: index.load(path))
+        found = _open(rows, lambda index, data: index.load(data))
     except DatasetError:
         return None
     if found is None or len(rows) > _MOST_GROWTH * found.info.fitted_rows:
@@ -186,59 +201,106 @@ def _to_extend(rows: Rows) -> StoredIndex | None:
     return found
 
 
-def _open(rows: Rows, read: Callable[[Any, str], None]) -> StoredIndex | None:
+def _open(rows: Rows, read: Callable[[Any, memoryview], None]) -> StoredIndex | None:
     path = _path(rows.dataset)
     if not path.exists():
         return None
     try:
-        info, whitening = _read_info(path)
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise DatasetError(f"the index {path} is damaged or of another version ({error})") from error
+        with path.open("rb") as file:
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            about, arrays = _read_about(file)
+        info, whitening = _checked(about, arrays)
+        n_bytes, sha256 = about["bytes"], about["sha256"]
+    except Exception as error:  # zipfile's, zlib's and numpy's errors have no common base
+        raise _damaged(path, one_line(error)) from error
     if info.description != rows.dataset.description:
         raise DatasetError(f"the index {path} was made from embeddings of another making")
     present = {part.name: part for part in rows.dataset.parts}
-    for name, found, _ in info.parts:
-        if name not in present or fingerprint(present[name]) != found:
+    for name, found, n in info.parts:
+        if name not in present or fingerprint(present[name]) != found or rows.lengths[name] != n:
             raise DatasetError(f"the index {path} is out of date: {name} was changed or deleted since")
         del present[name]
+    stored = memoryview(data)[:n_bytes]
+    if len(stored) != n_bytes or hashlib.sha256(stored).hexdigest() != sha256:
+        raise _damaged(path, "its bytes are not those that were written")
     index = hnsw.new(info.description.size, half=True)
     try:
-        read(index, str(path))
-    except RuntimeError as error:
-        raise DatasetError(f"the index {path} is damaged ({error})") from error
-    return StoredIndex(info, whitening, list(present.values()), index, rows)
+        read(index, stored)  # usearch keeps what it views; of the memory map itself it knows nothing
+    except (RuntimeError, ValueError) as error:
+        raise _damaged(path, one_line(error)) from error
+    if index.ndim != info.description.size:
+        raise _damaged(path, f"its vectors have {index.ndim} values, not {info.description.size}")
+    return StoredIndex(info, whitening, list(present.values()), index, rows, stored)
 
 
-def _read_info(path: Path) -> tuple[IndexInfo, Whitening]:
-    with zipfile.ZipFile(path) as archive:
+def _damaged(path: Path, reason: str) -> DatasetError:
+    return DatasetError(f"the index {path} is damaged or of another version ({reason})")
+
+
+def _read_about(file: BinaryIO) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What is behind the bytes of usearch, not yet checked."""
+    with zipfile.ZipFile(file) as archive:
+        for entry in archive.infolist():
+            if entry.compress_type != zipfile.ZIP_STORED or entry.file_size > _LARGEST_ABOUT:
+                raise ValueError(f"{entry.filename} is packed or too large")
         about = json.loads(archive.read("made_from.json"))
-        if about["format"] != _FORMAT:
-            raise ValueError(f"its format is {about['format']}, not {_FORMAT}")
+        if not isinstance(about, dict) or about.get("format") != _FORMAT:
+            raise ValueError(f"its format is not {_FORMAT}")
         arrays = {
             name: np.lib.format.read_array(io.BytesIO(archive.read(f"{name}.npy")), allow_pickle=False)
             for name in ("centre", "axes")
         }
-    parts = tuple((str(name), str(found), int(n)) for name, found, n in about["parts"])
-    info = IndexInfo(Description(**about["description"]), int(about["fitted_rows"]), parts)
-    return info, Whitening(arrays["centre"], arrays["axes"], int(about["space_rows"]))
+    return about, arrays
+
+
+def _checked(about: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[IndexInfo, Whitening]:
+    description = Description.of_values(about["description"])
+    counts = [about[name] for name in ("fitted_rows", "space_rows", "not_finite", "bytes")]
+    parts = [tuple(part) for part in about["parts"]]
+    counts += [n for _, _, n in parts]
+    if not all(type(n) is int and n >= 0 for n in counts):
+        raise ValueError("a number of rows is no number")
+    if not all(type(text) is str for name, found, _ in parts for text in (name, found)):
+        raise ValueError("the name of a part is no text")
+    size = description.size
+    for name, shape in (("centre", (size,)), ("axes", (size, size))):
+        array = arrays[name]
+        if array.shape != shape or array.dtype != np.float32 or not np.isfinite(array).all():
+            raise ValueError(f"{name} is {array.dtype} of shape {array.shape}, or not finite")
+    info = IndexInfo(description, about["fitted_rows"], cast(Any, tuple(parts)), about["not_finite"])
+    return info, Whitening(arrays["centre"], arrays["axes"], about["space_rows"])
 
 
 def _save(made: StoredIndex, path: Path) -> None:
-    about = {
-        "format": _FORMAT,
-        "description": asdict(made.info.description),
-        "parts": made.info.parts,
-        "fitted_rows": made.info.fitted_rows,
-        "space_rows": made.whitening.rows,
-    }
     with atomic_write(path) as file:
         try:
-            made._index.save(file.name)
+            made._index.save(_name_for_usearch(file))
         except RuntimeError as error:
             raise OutputError(f"cannot write {path}: {error}") from error
-        file.seek(0, io.SEEK_END)
+        with open(file.name, "rb") as written:
+            sha256 = hashlib.file_digest(written, "sha256").hexdigest()
+        about = {
+            "format": _FORMAT,
+            "description": asdict(made.info.description),
+            "parts": made.info.parts,
+            "fitted_rows": made.info.fitted_rows,
+            "not_finite": made.info.not_finite,
+            "space_rows": made.whitening.rows,
+            "sha256": sha256,
+            "bytes": file.seek(0, io.SEEK_END),
+        }
         with zipfile.ZipFile(file, "w") as archive:
             archive.writestr("made_from.json", json.dumps(about, sort_keys=True))
             for name, array in (("centre", made.whitening.centre), ("axes", made.whitening.axes)):
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
                     np.lib.format.write_array(entry, array, allow_pickle=False)
+
+
+def _name_for_usearch(file: BinaryIO) -> str:
+    """The name of an open file, which usearch takes in UTF-8 only."""
+    name = os.fsdecode(file.name)
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return f"/dev/fd/{file.fileno()}"
+    return name

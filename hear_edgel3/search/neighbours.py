@@ -81,6 +81,11 @@ def top(similarities: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     if kept == 0:
         return numbers, found
     best = np.argpartition(values, n - kept, axis=1)[:, n - kept :]
+    least = np.take_along_axis(values, best, axis=1).min(axis=1)
+    # A partition takes any of several equals at the cut, not the first.
+    for row in np.flatnonzero(np.isfinite(least) & ((values >= least[:, None]).sum(axis=1) > kept)):
+        candidates = np.flatnonzero(values[row] >= least[row])
+        best[row] = candidates[np.argsort(-values[row, candidates], kind="stable")[:kept]]
     best.sort(axis=1)
     chosen = np.take_along_axis(values, best, axis=1)
     order = np.argsort(-chosen, axis=1, kind="stable")

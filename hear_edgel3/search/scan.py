@@ -29,6 +29,11 @@ class Scan:
         self._parts = parts
         self._kept: list[tuple[np.ndarray, np.ndarray]] | None = None
 
+    def read(self) -> None:
+        """Goes through the rows once, so that :attr:`Rows.not_finite` knows of them."""
+        for _ in self._batches():
+            pass
+
     def search(self, vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """The nearest rows.
 
@@ -44,12 +49,12 @@ class Scan:
         for batch_numbers, batch in self._batches():
             for some in blocks(len(vectors), len(batch)):
                 found = np.clip(vectors[some] @ batch.T, -1, 1)
-                best = merged(
-                    (numbers[some], similarities[some]),
-                    (np.broadcast_to(batch_numbers, found.shape), found),
+                # What was found before has the lower numbers.
+                numbers[some], similarities[some] = best_of(
+                    np.concatenate([numbers[some], np.broadcast_to(batch_numbers, found.shape)], axis=1),
+                    np.concatenate([similarities[some], found], axis=1),
                     k,
                 )
-                numbers[some], similarities[some] = best
         return numbers, similarities
 
     def _batches(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -70,10 +75,16 @@ class Scan:
             self._kept = kept
 
 
-def merged(
-    one: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray], k: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """The best of two answers: numbers and similarities (q, any), NaN where there is nothing, to (q, k) each."""
-    numbers = np.concatenate([one[0], other[0]], axis=1)
-    columns, similarities = top(np.concatenate([one[1], other[1]], axis=1), k)
-    return np.where(columns < 0, -1, np.take_along_axis(numbers, np.maximum(columns, 0), axis=1)), similarities
+def best_of(numbers: np.ndarray, similarities: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The best of what was found, the first among equals.
+
+    Args:
+        numbers: (q, any) int64; -1 where there is nothing.
+        similarities: (q, any) float32; NaN where there is nothing.
+        k: How many to keep.
+
+    Returns:
+        (q, k) of each, best first.
+    """
+    columns, best = top(similarities, k)
+    return np.where(columns < 0, -1, np.take_along_axis(numbers, np.maximum(columns, 0), axis=1)), best

@@ -15,7 +15,7 @@ from hear_edgel3.errors import DatasetError, InvalidOption, MissingExtra
 from hear_edgel3.search.index import StoredIndex, fit_whitening, open_index
 from hear_edgel3.search.query import QueryEmbedder
 from hear_edgel3.search.rows import Rows
-from hear_edgel3.search.scan import Scan, merged
+from hear_edgel3.search.scan import Scan, best_of
 
 # Up to so many embeddings a search is fast without an index.
 FEW_ROWS = 100_000
@@ -31,12 +31,16 @@ class Match:
         file: The file's name, as the dataset has it.
         timestamp_ms: The moment in it, or None in a dataset of scene embeddings.
         row: The number of its row in the dataset.
+        start_s: Where its clip begins, in seconds of the file; None for a whole file.
+        end_s: Where its clip ends; None for a whole file, or the file's end.
     """
 
     similarity: float
     file: str
     timestamp_ms: float | None
     row: int
+    start_s: float | None = None
+    end_s: float | None = None
 
 
 class SoundSearch:
@@ -51,7 +55,7 @@ class SoundSearch:
     Attributes:
         dataset: The dataset that is searched.
         indexed: Whether there is an index that is used.
-        note: What the user should know about the index, or None.
+        note: What the user should know about the index, and about rows that cannot be compared, or None.
 
     Raises:
         DatasetError: the folder is no dataset, is damaged, or has no embeddings.
@@ -77,6 +81,15 @@ class SoundSearch:
         self._whitening = whitening
         self._scan = Scan(self._rows, whitening, None if self._index is None else self._index.missing_parts)
         self.indexed = self._index is not None
+        self._say_what_is_not_finite()
+
+    def _say_what_is_not_finite(self) -> None:
+        if self._index is not None and self._index.missing_parts:
+            self._scan.read()
+        count = sum(self._rows.not_finite.values()) + (0 if self._index is None else self._index.info.not_finite)
+        if count:
+            said = f"{count} rows have embeddings that are not finite, and are never found"
+            self.note = said if self.note is None else f"{self.note}; {said}"
 
     def _usable_index(self) -> StoredIndex | None:
         folder = self.dataset.folder
@@ -190,10 +203,15 @@ class SoundSearch:
         size = self.dataset.description.size
         if top < 1:
             raise InvalidOption(f"top must be at least 1, got {top}")
-        if vector.shape != (size,) or vector.dtype.kind != "f" or not np.isfinite(vector).all():
+        if vector.shape != (size,) or vector.dtype.kind != "f":
             raise InvalidOption(
                 f"a query must be an embedding of {size} finite floats, a path, or a clip with its sample_rate; got "
                 f"{vector.dtype} of shape {vector.shape}"
+            )
+        if not np.isfinite(vector).all():
+            bad = int((~np.isfinite(vector)).sum())
+            raise InvalidOption(
+                f"a query must be an embedding of {size} finite floats, and {bad} of this one's values are not finite"
             )
         whitened = self._whitening.apply(vector[None])
         several = self.dataset.description.hop_ms is not None and not all_moments
@@ -209,7 +227,12 @@ class SoundSearch:
     def _near(self, whitened: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         found = self._scan.search(whitened, k)
         if self._index is not None:
-            found = merged(self._index.search(whitened, k), found, k)
+            indexed = self._index.search(whitened, k)
+            # An index gives equals in any order, and the rows that it lacks may have any numbers.
+            numbers, similarities = (np.concatenate(pair, axis=1) for pair in zip(indexed, found, strict=True))
+            order = np.argsort(numbers, axis=1)
+            numbers, similarities = (np.take_along_axis(values, order, axis=1) for values in (numbers, similarities))
+            found = best_of(numbers, similarities, k)
         return found[0][0], found[1][0]
 
     def _wanted_matches(
@@ -220,22 +243,26 @@ class SoundSearch:
         without: Sequence[str | os.PathLike[str]],
         own_row: int | None,
     ) -> list[Match]:
-        """Matches, without those that are not wanted, and the best one only of each file that has several."""
+        """Matches, without those that are not wanted, and the best one only of each file or clip that has several."""
         left_out = {_identity(path) for path in without}
-        seen: set[str] = set()
+        seen: set[tuple[str, float | None, float | None]] = set()
         matches = []
         for number, similarity, moment in zip(
             numbers.tolist(), similarities.tolist(), self._rows.moments(numbers), strict=True
         ):
-            if number == own_row or (several and moment.file in seen):
+            place = (moment.file, moment.start_s, moment.end_s)
+            if number == own_row or (several and place in seen):
                 continue
-            seen.add(moment.file)
+            seen.add(place)
             if left_out and _identity(path_of_text(moment.file)) in left_out:
                 continue
-            matches.append(Match(similarity, moment.file, moment.timestamp_ms, number))
+            matches.append(Match(similarity, moment.file, moment.timestamp_ms, number, moment.start_s, moment.end_s))
         return matches
 
 
 def _identity(path: str | os.PathLike[str]) -> str:
     """Equal for names of the same file."""
-    return os.fsdecode(os.path.realpath(path))
+    try:
+        return os.fsdecode(os.path.realpath(path))
+    except ValueError:  # a NUL, which no file's name has
+        return os.fsdecode(path)

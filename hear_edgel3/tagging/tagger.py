@@ -88,7 +88,22 @@ class Tagger:
             InvalidOption: ``window`` or ``hop`` cannot be used.
         """
         check_windows(window, hop)
-        with naming(path), AudioFile(path) as file:
+        with AudioFile(path) as file:
+            return self.tag_opened(file, window, hop)
+
+    def tag_opened(self, file: AudioFile, window: float | None = None, hop: float | None = None) -> ClipTags:
+        """Tags an audio file that is open, wherever it is, as :meth:`tag_file` does.
+
+        Args:
+            file: the file, at its beginning.
+            window: as for :meth:`tag_file`.
+            hop: as for :meth:`tag_file`.
+
+        Raises:
+            AudioFileError, InvalidAudio, InvalidOption: as :meth:`tag_file`.
+        """
+        check_windows(window, hop)
+        with naming(file.path):
             return self._tag(file.blocks(), check_rate(file.sample_rate, "the file's sample rate"), window, hop)
 
     def tag_samples(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -75,20 +76,38 @@ def test_folders(capsys: Captured) -> None:
     Path("d/notes.txt").write_text("no audio")
     Path("d/old.npz").write_bytes(b"no audio either")
     assert run_embed("d") == 0
-    assert results("d") == ["a.npz", "b.npz", "old.npz"]
-    assert "2 embedded\n" in capsys.readouterr().err
-    assert run_embed("d", "--recursive") == 0
     assert results("d") == ["a.npz", "b.npz", "deeper/c.npz", "old.npz"]
-    assert "1 embedded, 2 kept" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "left out of folders, since they are of no kind that is read there: 1 .txt. " in err
+    assert "3 embedded\n" in err
+    assert run_embed("d", "--recursive") == 0  # folders inside are looked into in any case
+    assert "0 embedded, 3 kept" in capsys.readouterr().err
 
 
 def test_empty_folders_fail(capsys: Captured) -> None:
-    write_clip("d/deeper/c.wav")
+    Path("d/deeper").mkdir(parents=True)
     assert run_embed("d") == 1
-    assert "the folder d has no audio files (--recursive looks into the folders inside)" in capsys.readouterr().err
-    Path("e").mkdir()
-    assert run_embed("e", "--recursive") == 1
-    assert "the folder e has no audio files\n" in capsys.readouterr().err
+    assert "the folder d has no audio files\n" in capsys.readouterr().err
+
+
+def test_tar_files(capsys: Captured) -> None:
+    content = {name: write_clip(name, seed=seed).read_bytes() for seed, name in enumerate(("x/a.wav", "x/b.wav"))}
+    for name, mode in {"s.tar": "w", "t.tgz": "w:gz"}.items():
+        with tarfile.open(name, mode) as tar:
+            for member in content:
+                tar.add(member)
+    Path("x").rename("y")
+    assert run_embed("s.tar") == 2
+    assert "s.tar/x/a.wav is in a tar file: give --output" in capsys.readouterr().err
+    assert run_embed("s.tar", "t.tgz", "y", "-o", "out") == 0
+    found = {name: contents(Path("out") / name)["embedding"] for name in results("out")}
+    assert len(found) == 6
+    for letter in "ab":
+        [own, *others] = [found[name] for name in found if Path(name).stem.endswith(f"_{letter}")]
+        assert len(others) == 2
+        for other in others:
+            np.testing.assert_array_equal(other, own)
+    assert not np.array_equal(found[next(iter(found))], found[list(found)[1]])
 
 
 def test_a_file_named_twice_is_embedded_once(capsys: Captured) -> None:

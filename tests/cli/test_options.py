@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import tarfile
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 
@@ -179,14 +182,27 @@ def test_sources_mean_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     Path("d/notes.md").write_text("no audio")
     Path("d/list.txt").write_text("a.wav\ndeeper/c.wav\n")
     Path("list.csv").write_text("path,kind\nd/b.flac,x\n")
-    Path("d/shard.tar").write_bytes(b"")
-    found, failed = audio_sources(["d/*", "list.csv", "d/list.txt"])
-    assert [file.as_posix() for file in found] == ["d/a.wav", "d/b.flac", "d/deeper/c.wav"]
-    assert failed == []
-    found, failed = audio_sources(["x/*.wav", "d/shard.tar", "nowhere.txt", "d/*.wav"])
-    assert [file.as_posix() for file in found] == ["d/a.wav"]
-    assert [str(error) for _, error in failed] == [
+    pq.write_table(pa.table({"file": ["d/deeper/c.wav"]}), "list.parquet")
+    with tarfile.open("shard.tar", "w") as tar:
+        tar.add("d/a.wav", "in/a.wav")
+    found = audio_sources(["d/*.wav", "list.csv", "d/list.txt", "list.parquet", "d", "shard.tar"])
+    assert [file.as_posix() for file in found.files] == [
+        "d/a.wav",
+        "d/b.flac",
+        "d/deeper/c.wav",
+        "shard.tar/in/a.wav",
+    ]
+    assert list(found.in_shards) == [Path("shard.tar/in/a.wav")]
+    assert found.failures == []
+    assert len(found.notes) == 1
+    assert "1 .md, 1 .txt" in found.notes[0]
+    Path("clips.csv").write_text("file,start,end\nd/a.wav,0,1\n")
+    Path("bad.tar").write_bytes(b"x")
+    found = audio_sources(["x/*.wav", "bad.tar", "nowhere.txt", "clips.csv", "d/*.wav"])
+    assert [file.as_posix() for file in found.files] == ["d/a.wav"]
+    assert [str(error) for _, error in found.failures] == [
         "nothing matches x/*.wav",
-        "d/shard.tar is a tar file: `hear-edgel3 extract` reads those",
+        "bad.tar cannot be read as a tar file: truncated header",
         "nowhere.txt does not exist",
+        "d/a.wav (0-1 s): a table of clips is for `hear-edgel3 extract`, which embeds each of them",
     ]

@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -176,21 +177,42 @@ def test_folders(capsys: Captured) -> None:
     def found(*arguments: str) -> list[str]:
         assert run_tag("d", *arguments, "--json", "--top", "1") == 0
         out, err = capsys.readouterr()
-        assert err == ""
+        assert err.count("\n") == 1
+        assert "of no kind that is read there: 1 .txt." in err
         return [Path(json.loads(line)["file"]).as_posix() for line in out.splitlines()]
 
-    assert found() == ["d/a.FLAC", "d/b.wav"]
-    assert found("--recursive") == ["d/a.FLAC", "d/b.wav", "d/deeper/c.ogg"]
-    assert found("d/b.wav", str(Path("d/a.FLAC").absolute())) == ["d/a.FLAC", "d/b.wav"]  # each once
+    everything = ["d/a.FLAC", "d/b.wav", "d/deeper/c.ogg"]
+    assert found() == everything
+    assert found("--recursive") == everything
+    assert found("d/b.wav", str(Path("d/a.FLAC").absolute())) == everything  # each once
+
+
+def test_tar_files(capsys: Captured) -> None:
+    for seed, name in enumerate(("a.wav", "b.wav")):
+        write_loud_clip(name, seed=seed)
+    with tarfile.open("s.tgz", "w:gz") as tar:
+        tar.add("a.wav")
+        tar.add("b.wav")
+
+    def found(*arguments: str) -> list[dict[str, Any]]:
+        assert run_tag(*arguments, "--json") == 0
+        return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    own = found("a.wav", "b.wav")
+    for more in ([], ["--workers", "2"]):
+        shard = found("s.tgz", *more)
+        assert [line.pop("file") for line in shard] == ["s.tgz/a.wav", "s.tgz/b.wav"]
+        assert shard == [{key: value for key, value in line.items() if key != "file"} for line in own]
+    assert run_tag("s.tgz", "--plot", "x.png") == 2
 
 
 def test_an_empty_folder(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
     no_work(monkeypatch)
-    write_loud_clip("d/deeper/c.wav")
+    Path("d/deeper").mkdir(parents=True)
     assert run_tag("d") == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert err == "error: the folder d has no audio files (--recursive looks into the folders inside)\n"
+    assert err == "error: the folder d has no audio files\n"
 
 
 @pytest.mark.parametrize("form", ["", "--json", "--csv"])
@@ -232,7 +254,7 @@ def test_one_bad_file_is_said_once(capsys: Captured, monkeypatch: pytest.MonkeyP
     assert run_tag("nowhere.wav", "--json") == 1
     assert capsys.readouterr() == ("", "error: nowhere.wav does not exist\n")
     assert run_tag("") == 1
-    assert "an input is empty" in capsys.readouterr().err
+    assert "a source is empty" in capsys.readouterr().err
 
 
 def test_a_device_without_memory_does_not_end_the_run(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:

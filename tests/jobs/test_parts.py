@@ -12,7 +12,7 @@ import pytest
 import hear_edgel3
 from hear_edgel3.cli import main
 from hear_edgel3.dataset.dataset import Dataset
-from hear_edgel3.errors import DatasetError, InvalidOption, OutputError, WeightsMismatch
+from hear_edgel3.errors import DatasetError, InvalidOption, WeightsMismatch
 from hear_edgel3.jobs import manifest, partition, plan, worker, writer
 from hear_edgel3.jobs.manifest import Item
 from support.files import write_clip
@@ -134,11 +134,11 @@ def test_a_job_that_is_damaged(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"job\.json cannot be read"):
         hear_edgel3.extract("a.wav", "out")
     path.write_text(good)
-    items = path.with_name("items.parquet")
-    items.rename("items.parquet")
-    with pytest.raises(OutputError, match="_job"):
+    items = path.with_name("items.table")
+    items.rename("items.table")
+    with pytest.raises(DatasetError, match=r"items\.table, the list of what there is to embed, is damaged"):
         hear_edgel3.extract("a.wav", "out")
-    Path("items.parquet").rename(items)
+    Path("items.table").rename(items)
     Path("out/part-000-000000.parquet").write_bytes(b"torn")
     with pytest.raises(DatasetError, match=r"is damaged .* delete it, and the same command makes it again"):
         hear_edgel3.extract("a.wav", "out")

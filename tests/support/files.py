@@ -10,7 +10,10 @@ import soundfile
 from support import signals
 
 # What an .npz of embeddings holds, in the order of the alphabet.
-RESULT = "center configuration embedding embedding_version hop_size source timestamps weights_sha256".split()
+RESULT = (
+    "center configuration embedding embedding_version hop_size source source_modified source_size timestamps "
+    "weights_sha256"
+).split()
 
 
 def files_under(folder: Path) -> list[str]:

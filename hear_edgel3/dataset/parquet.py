@@ -1,0 +1,103 @@
+"""Parquet files that may be damaged, or have any name: one place that opens them and says what is wrong."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from hear_edgel3._extras import require
+from hear_edgel3.errors import DatasetError, HearEdgeL3Error
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_PURPOSE, _EXTRA = "a dataset of embeddings", "extract"  # what pyarrow is for, and what brings it
+
+
+def require_pyarrow() -> Any:
+    """The pyarrow module.
+
+    Raises:
+        MissingExtra: it is not installed.
+    """
+    return require("pyarrow", _PURPOSE, _EXTRA)
+
+
+@contextmanager
+def opened_parquet(path: str | os.PathLike[str], advice: str) -> Iterator[Any]:
+    """A Parquet file, open as a ``pyarrow.parquet.ParquetFile``.
+
+    Python opens it, because pyarrow takes names of UTF-8 only.
+
+    Args:
+        path: The file.
+        advice: What to do about it where it is damaged; ends the message.
+
+    Raises:
+        DatasetError: it cannot be read, or is damaged; also where the block finds that out.
+        MissingExtra: pyarrow is not installed.
+    """
+    pq = require("pyarrow.parquet", _PURPOSE, _EXTRA)
+    name = os.fspath(path)
+    if os.path.exists(name) and not os.path.isfile(name):
+        raise DatasetError(f"{name} cannot be read: it is no ordinary file")
+    try:
+        file = open(name, "rb")  # noqa: SIM115  # closed below
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{name} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    with file:
+        try:
+            opened = pq.ParquetFile(file)
+        except Exception as error:  # pyarrow's errors have no common base
+            raise DatasetError(
+                f"{name} cannot be read as Parquet, it is damaged ({one_line(error)}); {advice}"
+            ) from error
+        try:
+            with opened:
+                yield opened
+        except HearEdgeL3Error:
+            raise
+        except Exception as error:
+            raise DatasetError(f"{name} is damaged ({one_line(error)}); {advice}") from error
+
+
+def one_line(error: Exception) -> str:
+    """What an error says, on one line of sensible length."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 200 else text[:200] + "..."
+
+
+def differing_columns(found: pa.Schema, wanted: pa.Schema) -> list[str]:
+    """How a file's columns differ from those that it should have: one is missing, or has another type.
+
+    Further columns do not count.
+    """
+    wrong = []
+    for field in wanted:
+        places = found.get_all_field_indices(field.name)
+        if len(places) != 1:
+            wrong.append(f"{field.name} is there {len(places)} times" if places else f"{field.name} is missing")
+        elif not _same(found.field(places[0]).type, field.type):
+            wrong.append(f"{field.name} is {found.field(places[0]).type}, not {field.type}")
+    return wrong
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two types are equal but for the names inside."""
+    pa = require_pyarrow()
+    if pa.types.is_fixed_size_list(one) and pa.types.is_fixed_size_list(other):
+        return bool(one.list_size == other.list_size and one.value_type == other.value_type)
+    return bool(one == other)
+
+
+def check_values(rows: pa.RecordBatch | pa.Table) -> None:
+    """Checks what was read: texts are UTF-8, and every row names a file.
+
+    Raises:
+        ValueError: they are not (pyarrow's ArrowInvalid is one).
+    """
+    rows.validate(full=True)
+    if "file" in rows.schema.names and rows.column("file").null_count:
+        raise ValueError("a row names no file")

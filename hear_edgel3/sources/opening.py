@@ -1,0 +1,268 @@
+"""From items to open audio files, also inside tar files, and to the samples of clips."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, cast
+
+import torch
+
+from hear_edgel3.audio.file import AudioFile
+from hear_edgel3.audio.find import is_audio
+from hear_edgel3.disk.paths import path_of_text
+from hear_edgel3.errors import AudioFileError, OutputError
+from hear_edgel3.sources.item import Item
+from hear_edgel3.sources.shards import TAR_ERRORS, is_packed, is_same, is_there, items_in, open_tar
+
+_IN_MEMORY = 32 << 20
+_COPIED_AT_ONCE = 1 << 20
+# A clip longer than this is read in pieces.
+_PIECE_SECONDS = 60
+
+
+def blocks_of(item: Item, file: AudioFile) -> Iterator[torch.Tensor]:
+    """The samples of an item, as (n,) blocks: all of its file, or those of its clip.
+
+    Args:
+        item: The item.
+        file: Its file, opened.
+
+    Raises:
+        AudioFileError, InvalidAudio: as :func:`clip_blocks`.
+    """
+    if not item.is_clip:
+        return file.blocks()
+    return clip_blocks(file, item.start or 0.0, item.end, item.name)
+
+
+def clip_blocks(
+    file: AudioFile, start: float, end: float | None = None, name: str | None = None
+) -> Iterator[torch.Tensor]:
+    """The samples of a clip, as (n,) float32 blocks.
+
+    Its first sample is the one nearest to its start, and it ends before the one nearest to its end. A clip that goes on
+    behind the end of the file ends there.
+
+    Args:
+        file: The file.
+        start: Where it begins, in seconds of the file.
+        end: Where it ends; None for the file's end.
+        name: What to call it in errors; None for its file's name.
+
+    Raises:
+        AudioFileError: it begins at or behind the end of the file, has no sample, or that part is damaged.
+        InvalidAudio: a sample is not finite.
+    """
+    called, rate = name or str(file.path), file.sample_rate
+    n_samples = round(file.duration * rate)
+    if start >= file.duration or round(start * rate) >= n_samples:
+        raise AudioFileError(
+            f"{called}: the clip begins at {start:g} s, and the file ends at {file.duration:g} s; if files are cut "
+            f"already, embed them whole (--whole-files)"
+        )
+    first = round(start * rate)
+    last = n_samples if end is None or end >= file.duration else round(end * rate)
+    if last <= first:
+        raise AudioFileError(f"{called}: the clip is shorter than a sample at {rate} Hz")
+    while first < last:
+        length = min(last - first, _PIECE_SECONDS * rate)
+        block = file.stretch(first / rate, length / rate)
+        yield block
+        if len(block) < length:
+            # As for whole files: compressed headers may be off by a frame or so.
+            if first + len(block) < 0.99 * n_samples:
+                ends = (first + len(block)) / rate
+                raise AudioFileError(f"{called}: the file is truncated, it ends at {ends:g} s, inside the clip")
+            return
+        first += length
+
+
+class ItemOpener:
+    """Opens items, also those inside tar files.
+
+    Args:
+        folder: The folder that relative paths are relative to.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._packed: tuple[str, tarfile.TarFile] | None = None
+        self._copied: tuple[str, int | None, BinaryIO] | None = None  # the last member of a packed shard
+        self._now: tuple[tuple[str, int, int], dict[str, Item]] | None = None  # what a shard has now
+        self._changed: set[str] = set()  # packed shards that are not as they were
+
+    @contextmanager
+    def open(self, item: Item) -> Iterator[AudioFile]:
+        """Opens an item.
+
+        Raises:
+            AudioFileError: it cannot be read, or its shard has changed and does not have it any more.
+            OutputError: there is no room to unpack it.
+        """
+        if item.error is not None:
+            raise AudioFileError(item.error)
+        if item.shard is None:
+            with AudioFile(self._path(item.file)) as file:
+                yield file
+            return
+        try:
+            opened = self._unpacked(item) if is_packed(item.shard) else self._slice(item)
+        except (AudioFileError, OutputError):
+            raise
+        except TAR_ERRORS as error:
+            raise AudioFileError(f"{item.file} cannot be read from its tar file: {error}") from error
+        with opened, AudioFile(item.file, opened) as file:
+            yield file
+
+    def close(self) -> None:
+        """Closes the shard that is open, if there is one."""
+        if self._packed is not None:
+            self._packed[1].close()
+            self._packed = None
+        if self._copied is not None:
+            self._copied[2].close()
+            self._copied = None
+
+    def _path(self, text: str) -> str:
+        return os.fspath(path_of_text(os.path.join(self._folder, text)))
+
+    def _as_now(self, item: Item) -> Item:
+        """Where a member is in its shard as that is now.
+
+        Raises:
+            AudioFileError: it is not there, or cannot be read.
+        """
+        assert item.shard is not None
+        path = self._path(item.shard)
+        status = os.stat(path)
+        version = (item.shard, status.st_mtime_ns, status.st_size)
+        if self._now is None or self._now[0] != version:
+            self._now = (version, {one.member: one for one in items_in(path, is_audio)})
+        now = self._now[1].get(item.member)
+        if now is None:
+            raise AudioFileError(f"{item.shard} has changed since the job was begun: it has no {item.member} any more")
+        if now.error is not None:
+            raise AudioFileError(now.error)
+        return now._replace(file=item.file, shard=item.shard)  # as the job names it, whatever the folder is
+
+    def _slice(self, item: Item) -> BinaryIO:
+        assert item.shard is not None
+        path = self._path(item.shard)
+        if not is_there(path, item):
+            item = self._as_now(item)
+        assert item.offset is not None
+        raw = _Slice(path, item.offset, item.size)
+        return cast(BinaryIO, io.BufferedReader(raw, _COPIED_AT_ONCE if item.size > _COPIED_AT_ONCE else 1 << 16))
+
+    def _unpacked(self, item: Item) -> BinaryIO:
+        """A copy of a member, because a packed tar file cannot be read backwards, as audio must be."""
+        shard = item.shard
+        assert shard is not None
+        known = item.header is not None and shard not in self._changed
+        if not known:
+            item = self._as_now(item)
+        if self._copied is not None and self._copied[:2] == (shard, item.offset) and item.header is None:
+            return cast(BinaryIO, _Borrowed(self._copied[2]))  # a link right behind its member
+        member = self._advance(item)
+        if member is None and known:  # it is not where it was
+            self._changed.add(shard)
+            item = self._as_now(item)
+            member = self._advance(item)
+        if member is None or self._packed is None:
+            raise AudioFileError(f"{shard} is changing while it is read: {item.file} is not where it was")
+        source = self._packed[1].extractfile(member)
+        assert source is not None
+        copy = cast(BinaryIO, tempfile.SpooledTemporaryFile(_IN_MEMORY))  # noqa: SIM115
+        try:
+            shutil.copyfileobj(source, copy, _COPIED_AT_ONCE)
+        except BaseException as error:
+            copy.close()
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise OutputError(f"no room in {tempfile.gettempdir()} to unpack {item.file} (see TMPDIR)") from error
+            raise
+        if self._copied is not None:
+            self._copied[2].close()
+        self._copied = (shard, item.offset, copy)
+        return cast(BinaryIO, _Borrowed(copy))
+
+    def _advance(self, item: Item) -> tarfile.TarInfo | None:
+        """Goes to a member of a packed shard; None if another one is in its place."""
+        assert item.shard is not None
+        assert item.offset is not None
+        if self._packed is None or self._packed[0] != item.shard or self._packed[1].offset > item.offset:
+            if self._packed is not None:
+                self._packed[1].close()
+            self._packed = (item.shard, open_tar(self._path(item.shard)))
+        tar = self._packed[1]
+        while (member := tar.next()) is not None:
+            tar.members.clear()  # type: ignore[attr-defined]
+            if member.offset_data >= item.offset:
+                break
+        if member is None or not member.isreg() or (member.offset_data, member.size) != (item.offset, item.size):
+            return None
+        return member if item.header is None or is_same(member, item) else None
+
+
+class _Borrowed(io.RawIOBase):
+    """A file that stays open when this is closed; it is read from its beginning."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        file.seek(0)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._file.seek(offset, whence)
+        return self._file.tell()
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        data = self._file.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+class _Slice(io.RawIOBase):
+    """A stretch of a file, as a file."""
+
+    def __init__(self, path: str, offset: int, size: int) -> None:
+        self._file = open(path, "rb", buffering=0)  # noqa: SIM115
+        self._offset = offset
+        self._size = size
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        self._position = max(0, start + offset)
+        return self._position
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        wanted = min(len(buffer), max(0, self._size - self._position))
+        self._file.seek(self._offset + self._position)
+        n = self._file.readinto(memoryview(buffer)[:wanted])
+        self._position += n
+        return n
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
