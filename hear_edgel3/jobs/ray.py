@@ -11,6 +11,8 @@ from hear_edgel3._extras import require
 from hear_edgel3.jobs.plan import Job
 from hear_edgel3.jobs.worker import Attempts, PartCounts, Resources, Task, run_task
 
+_log = logging.getLogger(__name__)
+
 
 def run(
     job: Job, resources: Resources, parts: Iterable[Attempts], concurrency: int | None, num_gpus: float
@@ -34,10 +36,11 @@ def run(
     """
     ray: Any = require("ray", 'runner="ray"', "ray")  # its types differ from version to version
     mine = not ray.is_initialized()
+    # RAY_ADDRESS names a cluster; `ray job submit` sets it.
+    alone = {} if "RAY_ADDRESS" in os.environ else {"include_dashboard": False}
     if mine:
-        # RAY_ADDRESS names a cluster; `ray job submit` sets it.
-        alone = {} if "RAY_ADDRESS" in os.environ else {"include_dashboard": False}
         ray.init(log_to_driver=False, logging_level=logging.ERROR, **alone)
+    running: dict[Any, Attempts] = {}
     try:
         # A task whose node went away is given to another one; after that, `attempts` looks for the file to blame.
         task = ray.remote(num_cpus=resources.threads, num_gpus=num_gpus, max_retries=1)(_run_task)
@@ -46,7 +49,6 @@ def run(
             has = ray.cluster_resources()
             concurrency = int(has.get("GPU", 0) // num_gpus if num_gpus else has.get("CPU", 1) // resources.threads)
         new = iter(parts)
-        running: dict[Any, Attempts] = {}
         while True:
             while len(running) < max(concurrency, 1) and (part := next(new, None)) is not None:
                 running[task.remote(shared, next(part))] = part
@@ -57,16 +59,27 @@ def run(
             try:
                 result: PartCounts | None = ray.get(done)
             except ray.exceptions.RayTaskError as error:
+                _log.debug("a Ray task failed:\n%s", error)
                 raise error.cause from error
-            except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError):
+            except (
+                ray.exceptions.WorkerCrashedError,
+                ray.exceptions.OutOfMemoryError,
+                ray.exceptions.NodeDiedError,
+                ray.exceptions.ObjectLostError,
+            ):
                 result = None
             try:
                 running[task.remote(shared, part.send(result))] = part
             except StopIteration as finished:
                 yield finished.value
     finally:
-        if mine:
+        if mine and alone:
             ray.shutdown()
+        else:
+            for task in running:  # on a cluster that goes on without us
+                ray.cancel(task, force=True)
+            if mine:
+                ray.shutdown()
 
 
 def _run_task(shared: tuple[Job, Resources], task: Task) -> PartCounts:

@@ -48,7 +48,6 @@ def search(index: Any, vectors: np.ndarray, k: int, threads: int = 0) -> tuple[n
     Returns:
         (q, k) int64 numbers and (q, k) float32 similarities, best first; -1 and NaN where there are no more.
     """
-    index.expansion_search = max(EXPANSION_SEARCH, k)
     numbers = np.full((len(vectors), k), -1, np.int64)
     similarities = np.full((len(vectors), k), np.nan, np.float32)
     if len(index) == 0 or len(vectors) == 0:

@@ -14,6 +14,7 @@ from hear_edgel3.explore import projection
 from hear_edgel3.explore.build import explore
 from hear_edgel3.explore.folders import below, common_folder
 from hear_edgel3.explore.projection import project
+from hear_edgel3.search.neighbours import unit
 from support.datasets import description, write_rows
 from support.pages import SIZE, vectors, write_dataset
 
@@ -110,6 +111,19 @@ def test_principal_components_are_those_of_the_unit_vectors() -> None:
     assert np.abs(places).max() == pytest.approx(1)
     assert np.ptp(places, axis=0)[0] > np.ptp(places, axis=0)[1]
     assert np.array_equal(places, project(values, "pca")[0])
+
+
+def test_the_map_is_not_mirrored_by_chance() -> None:
+    """The sign of a principal axis is arbitrary: here the largest weight of each is positive."""
+    for seed in range(6):
+        random = np.random.RandomState(seed)
+        values = (random.randn(40, 5) * [1, 7, 1, 3, 1] + 20).astype(np.float32)
+        places, _ = project(values, "pca")
+        directions = unit(values) - unit(values).mean(axis=0)
+        for column in range(2):
+            # The weights of an axis, by how the coordinate goes with each value.
+            weights = np.linalg.lstsq(directions, places[:, column] - places[:, column].mean(), rcond=None)[0]
+            assert weights[np.abs(weights).argmax()] > 0
 
 
 @pytest.mark.parametrize("values", [np.ones((1, 4)), np.ones((2, 4)), np.zeros((3, 4)), np.ones((3, 1)), vectors(15)])

@@ -220,6 +220,20 @@ def test_deaths_that_no_file_is_to_blame_for_end_the_job() -> None:
     assert [task.only for task in asked] == [None, 0, 1, 2, None, 0, 1, 2, None]
 
 
+def test_any_number_of_deadly_files_in_one_part() -> None:
+    """Each time that one is found, deaths are explained, and counted anew; here a file kills only once in a while."""
+    tasks = worker.attempts(*part_of(5))
+    task = next(tasks)
+    for deadly in range(4):
+        assert (task.only, sorted(task.bad)) == (None, list(range(deadly)))
+        task = tasks.send(None)
+        while task.only is not None:
+            task = tasks.send(None if task.only == deadly else worker.PartCounts())
+    assert sorted(task.bad) == [0, 1, 2, 3]
+    with pytest.raises(StopIteration):
+        tasks.send(worker.PartCounts(files=5))
+
+
 def test_a_chance_death_costs_nothing() -> None:
     tasks = worker.attempts(*part_of(2))
     assert next(tasks).only is None

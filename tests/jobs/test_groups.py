@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -88,3 +90,41 @@ def test_pieces_come_in_order_and_faults_come_through() -> None:
     next(some)
     some.close()  # type: ignore[attr-defined]
     assert 1 <= len(closed) <= 3
+
+
+def test_what_waits_is_bounded() -> None:
+    """Of lengths that are all different no group is ever full, and nothing would be run before the end."""
+    model = hear_edgel3.load("sea_64")
+    model.embed_windows = lambda windows: torch.zeros(len(windows), 64)  # type: ignore[method-assign, assignment]
+    batcher = Batcher(model)
+    bound = 8 * model.windows_at_once(1)
+    delivered: list[int] = []
+    most = 0
+    for key in range(200):
+        delivered += [owner for owner, _ in batcher.add(key, torch.zeros(1, 16000 + key))]
+        most = max(most, sum(w.numel() for bucket in batcher._waiting.values() for _, w in bucket))
+    assert 2 * bound < 200 * 16000  # or this would show nothing
+    assert bound / 2 < most <= bound
+    assert delivered == sorted(delivered)  # the oldest first
+    delivered += [owner for owner, _ in batcher.flush()]
+    assert delivered == list(range(200))
+
+
+def test_threads_that_are_stuck_are_not_waited_for() -> None:
+    """And what they read from is not closed under them."""
+    free = threading.Event()
+    closed = []
+
+    def pieces(i: int) -> Iterator[int]:
+        yield i
+        free.wait(60)
+
+    some = reading.in_order(pieces, 5, 2, lambda: closed.append(True))  # type: ignore[arg-type]
+    assert next(some) == (0, 0)
+    begun = time.monotonic()
+    some.close()  # type: ignore[attr-defined]
+    assert time.monotonic() - begun < 2
+    assert closed == []
+    free.set()
+    assert list(reading.in_order(pieces, 5, 2, lambda: closed.append(True))) == [(i, i) for i in range(5)]  # type: ignore[arg-type]
+    assert closed == [True]

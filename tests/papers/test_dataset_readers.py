@@ -158,6 +158,34 @@ class TestReaders:
         assert all(line.endswith(f".flac {DIMENSION}") for line in lines)
 
 
+# Their own warnings are not ours to mend.
+@pytest.mark.filterwarnings("default")
+class TestBareFolders:
+    """What is in a dataset's folder beside the data is not taken for data."""
+
+    def test_duckdb(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        duckdb = pytest.importorskip("duckdb", reason="DuckDB is not installed")
+        monkeypatch.chdir(folder)
+        for files in ("embeddings", "embeddings/**/*.parquet"):
+            assert duckdb.sql(f"select count(*) from read_parquet('{files}')").fetchall() == [(6,)]
+
+    def test_polars(self, folder: Path) -> None:
+        polars = pytest.importorskip("polars", reason="Polars is not installed")
+        assert len(polars.read_parquet(folder / "embeddings" / "**" / "*.parquet")) == 6
+
+    def test_hugging_face(self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HF_HOME", str(tmp_path))
+        datasets = pytest.importorskip("datasets", reason="Hugging Face datasets is not installed")
+        assert len(datasets.load_dataset(str(folder / "embeddings"), cache_dir=str(tmp_path))["train"]) == 6
+
+    @pytest.mark.parametrize("reader", ["pandas", "pyarrow"])
+    def test_those_that_skip_underscores(self, reader: str, folder: Path) -> None:
+        if reader == "pandas":
+            assert len(pytest.importorskip("pandas").read_parquet(folder / "embeddings")) == 6
+        else:
+            assert pytest.importorskip("pyarrow.dataset").dataset(folder / "embeddings").count_rows() == 6
+
+
 def test_every_reader_has_a_test() -> None:
     """A section without one would be a promise that nobody keeps."""
     sections = [b for b in BLOCKS if b.language in ("python", "javascript")]
