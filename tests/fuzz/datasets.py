@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from .kind import Attempt, Kind, Sound
-from .sources import _clip
+from .sources import clip_bytes
 
 
 def _extracted(place: Path, hop_ms: float | None = None) -> Path:
@@ -19,7 +19,7 @@ def _extracted(place: Path, hop_ms: float | None = None) -> Path:
     if not clips.exists():
         clips.mkdir()
         for i in range(4):
-            (clips / f"{i}.wav").write_bytes(_clip(i))
+            (clips / f"{i}.wav").write_bytes(clip_bytes(i))
         (clips / "4.wav").write_bytes(b"no audio")
     out = place / ("scenes" if hop_ms is None else "moments")
     if not out.exists():

@@ -11,7 +11,7 @@ import numpy as np
 from .kind import Attempt, Kind, Sound
 
 
-def _clip(number: int, rate: int = 8000) -> bytes:
+def clip_bytes(number: int, rate: int = 8000) -> bytes:
     import soundfile
 
     buffer = io.BytesIO()
@@ -26,7 +26,7 @@ def _lists(place: Path) -> list[Sound]:
 
     names = [f"{i}.wav" for i in range(4)]
     for i, name in enumerate(names):
-        (place / name).write_bytes(_clip(i))
+        (place / name).write_bytes(clip_bytes(i))
     buffer = io.BytesIO()
     pq.write_table(pa.table({"path": names, "label": ["a", "b", "a", "b"]}), buffer)
     return [
@@ -48,7 +48,7 @@ def _shards(_: Path) -> list[Sound]:
         with tarfile.open(fileobj=buffer, mode="w:gz" if ending == "tar.gz" else "w", format=form) as tar:
             for i in range(3):
                 member = tarfile.TarInfo(f"{'folder/' * (1 + 20 * (i == 2))}{i}.wav")
-                data = _clip(i)
+                data = clip_bytes(i)
                 member.size = len(data)
                 tar.addfile(member, io.BytesIO(data))
         sounds.append(Sound(f"shard.{ending}", buffer.getvalue()))
