@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hear_edgel3.cli import options
+from hear_edgel3.cli.say import put
 from hear_edgel3.errors import AudioFileError, InvalidOption
 from hear_edgel3.families.table import students
 from hear_edgel3.registry.names import resolve
@@ -122,5 +123,5 @@ def run(arguments: argparse.Namespace) -> int:
         **chosen,
     )
     if os.environ.get("RANK", "0") == "0":  # of several processes, started by torchrun, the first one speaks
-        print(folder)
+        put(str(folder))
     return 0

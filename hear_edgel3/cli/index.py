@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from hear_edgel3.cli import options
+from hear_edgel3.cli.say import put, say
 
 _DESCRIPTION = """Builds a vector index over a dataset of embeddings that `hear-edgel3 extract` wrote, and keeps it in
 the dataset's folder. When the dataset has grown since, what is new is added. Small datasets need none."""
@@ -35,10 +36,9 @@ def run(arguments: argparse.Namespace) -> int:
     path = rows.dataset.folder / FILE
     if len(rows) <= FEW_ROWS and not path.exists() and not arguments.force:
         if not arguments.quiet:
-            print(
+            say(
                 f"{rows.dataset.folder} has {len(rows)} rows, and up to {FEW_ROWS} are searched fast without an index "
-                f"(--force builds one)",
-                file=sys.stderr,
+                f"(--force builds one)"
             )
         return 0
     with tqdm(unit="embedding", file=sys.stderr, dynamic_ncols=True, disable=arguments.quiet) as bar:
@@ -46,6 +46,6 @@ def run(arguments: argparse.Namespace) -> int:
         added = bar.n
     if not arguments.quiet:
         news = f"{added} added" if added else "nothing to add"
-        print(f"{len(index)} embeddings in the index, {news}", file=sys.stderr)
-    print(path)
+        say(f"{len(index)} embeddings in the index, {news}")
+    put(str(path))
     return 0

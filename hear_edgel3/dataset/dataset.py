@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hear_edgel3._extras import require
+from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Description:
                 pa.field("duration_s", pa.float64()),
                 pa.field("sample_rate", pa.int32()),
             ],
-            metadata={_METADATA: json.dumps(asdict(self), sort_keys=True).encode()},
+            metadata={_METADATA: json_text(asdict(self), sort_keys=True).encode()},
         )
 
     @classmethod

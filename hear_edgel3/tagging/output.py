@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 from hear_edgel3.disk.atomic import atomic_write, check_writable
+from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.disk.paths import text_of_path
 from hear_edgel3.errors import InvalidOption, OutputError
 from hear_edgel3.tagging.records import COLUMNS, Record, as_csv, as_json
@@ -59,7 +60,7 @@ class TagsFile:
         self._replaces = overwrite  # what stands there counts for nothing, and stays until all is ready to replace it
         self._journal: IO[bytes] = self._opened(overwrite)
         try:
-            self._options = json.loads(json.dumps(options))  # tuples become lists, as they will be read
+            self._options = json.loads(json_text(options))  # tuples become lists, as they will be read
             if overwrite or not self._begun():
                 self._write_options()
             else:
@@ -96,7 +97,7 @@ class TagsFile:
         Raises:
             OutputError: the disk is full, for example. What was kept before stays.
         """
-        line = (json.dumps(record, ensure_ascii=False) + "\n").encode()
+        line = (json_text(record, ensure_ascii=False) + "\n").encode()
         try:
             start = self._journal.seek(0, os.SEEK_END)
             self._journal.write(line)
@@ -177,7 +178,7 @@ class TagsFile:
     def _write_options(self) -> None:
         made = {"folder": self._folder, "replaces": self._replaces, "options": self._options}
         with atomic_write(self._options_path) as file:
-            file.write(json.dumps(made, indent=1).encode())
+            file.write(json_text(made, indent=1).encode())
 
     def _check_options(self) -> None:
         """That the options are those it was begun with; finds out in which folder that was."""
