@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     for key, value in {**facts, "complexity": _readable(facts)}.items():
         if isinstance(value, dict):
             put(f"{key.replace('_', ' ')}:")
-            width = max(19, *map(len, value))
+            width = max([19, *map(len, value)])
             for inner, inner_value in value.items():
                 put(f"  {inner.replace('_', ' '):<{width}}  {inner_value}")
         elif value is not None:

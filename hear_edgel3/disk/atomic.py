@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import BinaryIO
 
+from hear_edgel3.disk.ordinary import what_else
+from hear_edgel3.disk.paths import shortened
 from hear_edgel3.errors import HearEdgeL3Error, OutputError
+
+# Bytes in the name of a file, on the usual file systems.
+_LONGEST = 255
 
 
 @contextmanager
 def atomic_write(path: str | os.PathLike[str], temporary_name: str | None = None) -> Iterator[BinaryIO]:
     """Opens a temporary file beside ``path`` and renames it to ``path`` when the block ends well.
 
-    If the block raises, nothing is left behind and an existing file stays as it was.
+    If the block raises, nothing is left behind and an existing file stays as it was. A link stays too: the file that it
+    names is written. What is no ordinary file (a pipe, a device) is not replaced by one, but gets the bytes when the
+    block has ended well.
 
     Args:
         path: where the file shall appear; its folder must exist.
@@ -30,23 +40,47 @@ def atomic_write(path: str | os.PathLike[str], temporary_name: str | None = None
     try:
         if target.is_dir():
             raise OutputError(f"cannot write {target}: it is a folder")
-        beside = target.parent / (temporary_name or f".{uuid.uuid4().hex}.part")
+        if is_special(target):
+            with TemporaryFile() as whole:
+                yield whole
+                whole.seek(0)
+                with target.open("wb") as special:
+                    shutil.copyfileobj(whole, special)
+            return
+        real = Path(os.path.realpath(target))
+        if real.is_symlink():
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        beside = real.parent / (temporary_name or f".{uuid.uuid4().hex}.part")
         with beside.open("xb") as file:
             temporary = beside
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, target)
+        os.replace(temporary, real)
         temporary = None
     except OSError as error:
         if isinstance(error, HearEdgeL3Error):
             raise
-        if not target.parent.is_dir():
-            raise OutputError(f"cannot write {target}: the folder {target.parent} does not exist") from error
-        raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
+        folder = Path(os.path.realpath(target)).parent
+        if not os.path.isdir(folder) and error.errno != errno.ENAMETOOLONG:
+            raise OutputError(f"cannot write {target}: the folder {_named(target, folder)} does not exist") from error
+        raise OutputError(f"cannot write {shortened(str(target))}: {error.strerror or error}") from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def is_special(path: str | os.PathLike[str]) -> bool:
+    """Whether something is there, or behind a link that is there, that is neither a file nor a folder."""
+    try:
+        return what_else(path) is not None
+    except OSError:
+        return False
+
+
+def _named(target: Path, folder: Path) -> Path:
+    """The folder as it was given, unless a link leads to another one."""
+    return folder if target.is_symlink() else target.parent
 
 
 def make_folder(folder: str | os.PathLike[str]) -> None:
@@ -70,11 +104,20 @@ def check_writable(path: Path) -> None:
     try:
         if path.is_dir():
             raise OutputError(f"cannot write {path}: it is a folder")
-        if not path.parent.is_dir():
-            raise OutputError(f"cannot write {path}: the folder {path.parent} does not exist")
+        if is_special(path):
+            if not os.access(path, os.W_OK):
+                raise OutputError(f"cannot write {path}: no permission to write into it")
+            return
+        real = Path(os.path.realpath(path))
+        if len(os.fsencode(real.name)) > _LONGEST:
+            raise OutputError(f"cannot write {shortened(str(path))}: the name is too long")
+        folder = real.parent
+        if not folder.is_dir():
+            raise OutputError(f"cannot write {path}: the folder {_named(path, folder)} does not exist")
     except OSError as error:
         if isinstance(error, OutputError):
             raise
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error  # a name too long
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise OutputError(f"cannot write {path}: no permission to write into {path.parent}")
+        reason = error.strerror or error
+        raise OutputError(f"cannot write {shortened(str(path))}: {reason}") from error  # a name too long
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"cannot write {path}: no permission to write into {_named(path, folder)}")

@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
-from hear_edgel3.disk.atomic import atomic_write, check_writable
+from hear_edgel3.disk.atomic import atomic_write, check_writable, is_special
 from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.disk.paths import text_of_path
 from hear_edgel3.errors import InvalidOption, OutputError
@@ -53,6 +53,7 @@ class TagsFile:
         self.path = Path(path)
         check_writable(self.path)
         self._format = FORMATS[self.path.suffix.lower()]
+        self._is_special = is_special(self.path)  # a pipe: nothing can be read back from it
         self._journal_path = self.path.with_name(self.path.name + ".part")
         self._options_path = self.path.with_name(self.path.name + ".options.json")
         self._here = text_of_path(os.getcwd())
@@ -66,7 +67,7 @@ class TagsFile:
             else:
                 self._check_options()
             # Where the lines of each file are: in the file itself, and in what was computed since.
-            self._there = {} if self._replaces or not self.path.exists() else self._indexed(self.path)
+            self._there = {} if self._replaces or not self._exists() else self._indexed(self.path)
             self._new = self._indexed_journal()
         except BaseException:
             self._leave()
@@ -123,10 +124,13 @@ class TagsFile:
         order = [*(key for key in known if key not in given), *order]
         with atomic_write(self.path) as target:
             self._write(target, order)
+        self._journal.truncate(0)
+        if self._is_special:
+            self._new = {}
+            return
         if self._replaces:
             self._replaces = False
             self._write_options()
-        self._journal.truncate(0)
         self._there, self._new = self._indexed(self.path), {}
 
     def _write(self, target: BinaryIO, order: Iterable[str]) -> None:
@@ -170,7 +174,10 @@ class TagsFile:
         return journal
 
     def _begun(self) -> bool:
-        return self.path.exists() or self._journal_size() > 0
+        return self._exists() or self._journal_size() > 0
+
+    def _exists(self) -> bool:
+        return not self._is_special and self.path.exists()
 
     def _journal_size(self) -> int:
         return self._journal.seek(0, os.SEEK_END)
