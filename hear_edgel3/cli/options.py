@@ -8,10 +8,12 @@ from __future__ import annotations
 import argparse
 import math
 import re
+import sys
 from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from hear_edgel3.cli.say import put
 from hear_edgel3.disk.paths import printable, shortened
 from hear_edgel3.engine import table as engines
 from hear_edgel3.errors import DatasetError, InvalidOption
@@ -27,6 +29,13 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, *given: Any, **settings: Any) -> None:
         super().__init__(*given, **{"allow_abbrev": False, **settings})
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Prints help to stdout as results are printed: if it cannot be, that is said."""
+        if message and (file is None or file is sys.stdout):  # None where stdout is closed
+            put(message, end="")
+        else:
+            super()._print_message(message, file)
 
     def error(self, message: str) -> NoReturn:
         """Says what is wrong with the words of the command, and ends it."""

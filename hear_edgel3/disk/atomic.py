@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ from hear_edgel3.errors import HearEdgeL3Error, OutputError
 
 # Bytes in the name of a file, on the usual file systems.
 _LONGEST = 255
+# Characters of a path in an error: all of it, unless it is one that no system takes.
+_SHOWN = 500
 
 
 @contextmanager
@@ -64,7 +67,7 @@ def atomic_write(path: str | os.PathLike[str], temporary_name: str | None = None
         folder = Path(os.path.realpath(target)).parent
         if not os.path.isdir(folder) and error.errno != errno.ENAMETOOLONG:
             raise OutputError(f"cannot write {target}: the folder {_named(target, folder)} does not exist") from error
-        raise OutputError(f"cannot write {shortened(str(target))}: {error.strerror or error}") from error
+        raise OutputError(f"cannot write {shortened(str(target), _SHOWN)}: {error.strerror or error}") from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
@@ -95,6 +98,24 @@ def make_folder(folder: str | os.PathLike[str]) -> None:
         raise OutputError(f"cannot make the output folder {folder}: {error.strerror or error}") from error
 
 
+def check_folder_name(folder: str | os.PathLike[str]) -> None:
+    """Finds out whether a folder can be called so.
+
+    Raises:
+        OutputError: the name is too long, for example, or there is a file.
+    """
+    try:
+        if not stat.S_ISDIR(os.stat(folder).st_mode):
+            raise OutputError(f"cannot make the output folder {folder}: there is a file of that name")
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
+        if isinstance(error, OutputError):
+            raise
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"cannot make the output folder {shortened(str(folder), _SHOWN)}: {reason}") from error
+
+
 def check_writable(path: Path) -> None:
     """Finds out before the work that a result could not be written.
 
@@ -110,7 +131,7 @@ def check_writable(path: Path) -> None:
             return
         real = Path(os.path.realpath(path))
         if len(os.fsencode(real.name)) > _LONGEST:
-            raise OutputError(f"cannot write {shortened(str(path))}: the name is too long")
+            raise OutputError(f"cannot write {shortened(str(path), _SHOWN)}: the name is too long")
         folder = real.parent
         if not folder.is_dir():
             raise OutputError(f"cannot write {path}: the folder {_named(path, folder)} does not exist")
@@ -118,6 +139,6 @@ def check_writable(path: Path) -> None:
         if isinstance(error, OutputError):
             raise
         reason = error.strerror or error
-        raise OutputError(f"cannot write {shortened(str(path))}: {reason}") from error  # a name too long
+        raise OutputError(f"cannot write {shortened(str(path), _SHOWN)}: {reason}") from error  # a name too long
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"cannot write {path}: no permission to write into {_named(path, folder)}")

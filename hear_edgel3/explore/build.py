@@ -93,6 +93,7 @@ def explore(
     whitened = Whitening.fit([means.vectors], dataset.description.size, len(means.files)).apply(means.vectors)
     clip_map = ClipMap(places, method, *nearest(whitened, _NEIGHBOURS))
     name = title or dataset.folder.resolve().name or "embeddings"
+    name = name.encode("utf-8", "backslashreplace").decode()  # names of folders may be no text
     survey = Survey(means, page, audio, source, embed_audio, quiet)
     write_page(
         page,
