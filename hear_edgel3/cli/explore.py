@@ -31,7 +31,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("--seed", type=options.seed, metavar="N", help="of UMAP (default 0)")
     tags = parser.add_mutually_exclusive_group()
-    tags.add_argument("--tags", metavar="NAME", help=f"the configuration that says what is heard (default {BUILT_IN})")
+    text = f"the configuration that says what is heard (default {BUILT_IN})"
+    tags.add_argument("--tagger", metavar="NAME", help=text)
+    tags.add_argument("--tags", dest="tagger", default=argparse.SUPPRESS, help=argparse.SUPPRESS)  # its old name
     tags.add_argument("--no-tags", action="store_true", help="do not tag: much faster")
     parser.add_argument(
         "--audio", metavar="DIR", help="what relative file names are relative to (default: the current folder)"
@@ -49,8 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
     Returns:
         0, also when some clips have no sound, spectrogram or tags: stderr and the page say which.
     """
-    if arguments.tags is not None:
-        resolve(arguments.tags)
+    if arguments.tagger is not None:
+        resolve(arguments.tagger)
     if arguments.seed is not None and arguments.projection == "pca":
         raise InvalidOption("--seed is for UMAP, and --projection pca needs none; leave it out")
     options.check_dataset(arguments.folder)
@@ -64,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
         projection=arguments.projection,
         seed=arguments.seed or 0,
         tags=not arguments.no_tags,
-        tagger=arguments.tags,
+        tagger=arguments.tagger,
         audio=arguments.audio,
         embed_audio=arguments.embed_audio,
         quiet=arguments.quiet,

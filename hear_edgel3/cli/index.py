@@ -16,7 +16,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Adds the subcommand."""
     parser = commands.add_parser("index", help="make searches in a large dataset fast", description=_DESCRIPTION)
     parser.add_argument("dataset", metavar="DIR", help="what `hear-edgel3 extract` wrote")
-    parser.add_argument("--force", action="store_true", help="build it from nothing, even if it is there or not needed")
+    text = "build it from nothing, even if it is there or not needed"
+    options.add(parser, "--overwrite", old=["--force"], action="store_true", help=text)
     options.add_threads(parser, "default: all cores", default=0)
     options.add_quiet(parser)
     parser.set_defaults(run=run)
@@ -34,15 +35,15 @@ def run(arguments: argparse.Namespace) -> int:
 
     rows = Rows(Dataset(arguments.dataset))
     path = rows.dataset.folder / FILE
-    if len(rows) <= FEW_ROWS and not path.exists() and not arguments.force:
+    if len(rows) <= FEW_ROWS and not path.exists() and not arguments.overwrite:
         if not arguments.quiet:
             say(
                 f"{rows.dataset.folder} has {len(rows)} rows, and up to {FEW_ROWS} are searched fast without an index "
-                f"(--force builds one)"
+                f"(--overwrite builds one)"
             )
         return 0
     with tqdm(unit="embedding", file=sys.stderr, dynamic_ncols=True, disable=arguments.quiet) as bar:
-        index = build_index(rows, arguments.threads, arguments.force, bar.update)
+        index = build_index(rows, arguments.threads, arguments.overwrite, bar.update)
         added = bar.n
     if not arguments.quiet:
         news = f"{added} added" if added else "nothing to add"

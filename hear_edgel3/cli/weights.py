@@ -27,7 +27,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
     fetch = _command(inner, "fetch", _fetch, "download weights into the cache", "Fetches the weights of checkpoints.")
     _add_names(fetch, every=True)
-    fetch.add_argument("--again", action="store_true", help="download and convert also what is there")
+    text = "download and convert also what is there"
+    options.add(fetch, "--overwrite", old=["--again"], action="store_true", help=text)
 
     convert = _command(
         inner, "convert", _convert, "convert the authors' files", "Converts the authors' checkpoints to safetensors."
@@ -118,7 +119,7 @@ def _fetch(arguments: argparse.Namespace) -> int:
     _check_names(arguments)
     from weights_convert import commands
 
-    return 1 if commands.fetch_all(commands.rows_of(arguments.names, arguments.all), arguments.again) else 0
+    return 1 if commands.fetch_all(commands.rows_of(arguments.names, arguments.all), arguments.overwrite) else 0
 
 
 def _convert(arguments: argparse.Namespace) -> int:
