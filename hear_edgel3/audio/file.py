@@ -38,6 +38,8 @@ class AudioFile:
     def __init__(self, path: str | os.PathLike[str], opened: BinaryIO | None = None) -> None:
         import soundfile
 
+        if not isinstance(path, (str, os.PathLike)):
+            raise AudioFileError(f"the path of an audio file must be a str or a Path, got {path!r}")
         self.path = Path(path)
         try:
             if opened is not None:
