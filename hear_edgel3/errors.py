@@ -71,6 +71,10 @@ class DownloadError(HearEdgeL3Error, OSError):
     """A file could not be fetched."""
 
 
+class AudioWarning(UserWarning):
+    """Audio can be read, but hardly be what was meant: channels that cancel each other, samples far beyond [-1, 1]."""
+
+
 def how_to_install(extra: str) -> str:
     """The command that installs an extra of this package. It works from a clone: there is no release yet."""
     return f'pip install ".[{extra}]" in the folder of the clone'

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+from functools import cache
 
+from hear_edgel3.audio.media import MEDIA_SUFFIXES
 from hear_edgel3.disk.ordinary import what_else
 from hear_edgel3.errors import AudioFileError
 
@@ -15,8 +18,15 @@ AUDIO_SUFFIXES = frozenset(f".{ending}" for ending in _ENDINGS.split())
 
 
 def is_audio(path: str) -> bool:
-    """Whether a path's ending is that of an audio file."""
-    return os.path.splitext(path)[1].lower() in AUDIO_SUFFIXES
+    """Whether a path's ending is that of an audio file; also of one for the extra ``media``, where that is there."""
+    suffix = os.path.splitext(path)[1].lower()
+    return suffix in AUDIO_SUFFIXES or (suffix in MEDIA_SUFFIXES and reads_media())
+
+
+@cache
+def reads_media() -> bool:
+    """Whether the extra ``media`` is installed."""
+    return importlib.util.find_spec("av") is not None
 
 
 def check_ordinary(path: str | os.PathLike[str]) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from hear_edgel3._version import __version__
 from hear_edgel3.cli import options
-from hear_edgel3.cli.common import interrupted_by_sigterm
+from hear_edgel3.cli.common import interrupted_by_sigterm, plain_warnings
 from hear_edgel3.cli.options import Parser
 from hear_edgel3.cli.say import flush, prepare, say
 from hear_edgel3.errors import HearEdgeL3Error, InvalidOption, UnknownConfiguration
@@ -68,7 +68,8 @@ def _run(given: list[str]) -> int:
     if getattr(arguments, "verbose", False):
         logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
     try:
-        return int(arguments.run(arguments))
+        with plain_warnings():
+            return int(arguments.run(arguments))
     except InvalidOption as error:
         known = commands.choices[arguments.command]._option_string_actions
         raise InvalidOption(options.in_flags(str(error), known)) from error

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import signal
 import threading
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TextIO, TypeVar
 
 from hear_edgel3.cli.say import say
-from hear_edgel3.errors import INPUT_ERRORS, ComputationError, HearEdgeL3Error, InvalidOption
+from hear_edgel3.errors import INPUT_ERRORS, AudioWarning, ComputationError, HearEdgeL3Error, InvalidOption
 
 _REPEATED = 1000
 
@@ -59,6 +60,29 @@ def interrupted_by_sigterm() -> Iterator[None]:
 
 def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
     raise KeyboardInterrupt
+
+
+@contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Has warnings about audio printed as a line each: a command's user has no use for a line of code."""
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            if issubclass(category, AudioWarning):
+                say(f"warning: {message}")
+            else:
+                usual(message, category, filename, lineno, file, line)
+
+        warnings.showwarning = show
+        yield
 
 
 class Failures:

@@ -47,6 +47,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         action="store_true",
         help="timestamps are the starts of the windows, not their middles (L3 family only)",
     )
+    options.add_channel(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace results that exist (else they are kept)")
     options.add_recursive(parser)
     options.add_engine(parser)
@@ -133,6 +134,7 @@ def _pending(
         "embedding_version": resolve(name).checkpoint.embedding_version,
         "hop_size": hop_size,
         "center": not arguments.no_centering,
+        "channel": str(arguments.channel),
     }
     if arguments.weights is not None:
         wanted["weights_sha256"] = sha256_of(locate(resolve(name).checkpoint, arguments.weights))
@@ -174,12 +176,12 @@ def _embed_all(
     from hear_edgel3.sources.opening import ItemOpener
 
     how = {"hop_size": arguments.hop, "center": not arguments.no_centering}
-    with closing(ItemOpener(os.getcwd())) as opener:
+    with closing(ItemOpener(os.getcwd(), arguments.channel)) as opener:
         for source, target in _with_progress(jobs, arguments.quiet):
             with tally.failures.of(str(source)):
                 state = file_state(found.file_of(source))
                 if (item := found.in_shards.get(source)) is None:
-                    clip = embed_file(source, extractor, **how)
+                    clip = embed_file(source, extractor, **how, channel=arguments.channel)
                 else:
                     with opener.open(item) as file:
                         clip = embed_opened(file, extractor, **how)

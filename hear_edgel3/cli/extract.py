@@ -59,6 +59,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     options.add_hop(parser, "between timestamps (default: the configuration's, 0.05)")
     parser.add_argument("--dtype", choices=("float32", "float16"), default="float32", help="of the embeddings")
     parser.add_argument("--retry-failed", action="store_true", help="do parts again that have files that failed")
+    options.add_channel(parser)
     tables = parser.add_argument_group("tables and lists")
     tables.add_argument(
         "--keep", metavar="COLUMNS|all", help="columns of tables that the dataset gets too, with commas between"
@@ -128,6 +129,7 @@ def run(arguments: argparse.Namespace) -> int:
         timestamps=arguments.timestamps,
         hop_ms=None if arguments.hop is None else milliseconds(arguments.hop),
         dtype=arguments.dtype,
+        channel=arguments.channel,
         runner=runner,
         engine=engine,
         device=arguments.device,

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from hear_edgel3.audio.magic import Beginning
 from hear_edgel3.audio.pcm import PCM_FORMATS, PcmDecoder
 from hear_edgel3.cli import options
 from hear_edgel3.cli.common import on_device
@@ -32,8 +33,6 @@ _EPILOG = """examples:
 
 _HINT = "pipe raw audio in, for example: arecord -q -t raw -f S16_LE -r 48000 -c 1 | hear-edgel3 listen"
 _TAG_WINDOW, _TAG_HOP, _TOP = 1.0, 0.25, 3
-# What files of known formats begin with: read as samples they would give results, but wrong ones.
-_HEADERS = (b"RIFF", b"RF64", b"RIFX", b"FORM", b"fLaC", b"OggS", b".snd", b"caff", b"ID3")
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -51,9 +50,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--rate", type=options.whole, metavar="HZ", help="sample rate (default: what the net is fed, 48000 mostly)"
     )
-    parser.add_argument(
-        "--channels", type=options.whole, default=1, metavar="N", help="interleaved; they are averaged (default 1)"
-    )
+    parser.add_argument("--channels", type=options.whole, default=1, metavar="N", help="interleaved (default 1)")
+    options.add_channel(parser)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--tags", action="store_true", help="print classes (default, if the net has a classifier)")
     what.add_argument("--embeddings", action="store_true", help="print embeddings")
@@ -80,6 +78,10 @@ def run(arguments: argparse.Namespace) -> int:
     check_given(configuration.checkpoint, arguments.weights)
     if arguments.hop is not None and not tags:
         options.check_hop(arguments.hop, configuration.checkpoint.net_sample_rate)
+    if arguments.channel != "mean" and arguments.channel >= arguments.channels:
+        raise InvalidOption(
+            f"there is no channel {arguments.channel}: --channels says there are {arguments.channels}, counted from 0"
+        )
     decoder = PcmDecoder(arguments.format, arguments.channels)
     source = StandardInput(_HINT)
     stream = _tag_stream(arguments) if tags else _embedding_stream(arguments)
@@ -109,7 +111,7 @@ def _tag_stream(arguments: argparse.Namespace) -> AudioStream[Any]:
 
     tagger = on_device(Tagger(arguments.config, arguments.weights, arguments.engine), arguments.device)
     window = _TAG_WINDOW if arguments.window is None else arguments.window
-    return tagger.stream(sample_rate=arguments.rate, window=window, hop=arguments.hop)
+    return tagger.stream(sample_rate=arguments.rate, window=window, hop=arguments.hop, channel=arguments.channel)
 
 
 def _embedding_stream(arguments: argparse.Namespace) -> AudioStream[Any]:
@@ -117,7 +119,7 @@ def _embedding_stream(arguments: argparse.Namespace) -> AudioStream[Any]:
 
     extractor = on_device(load(arguments.config, arguments.weights, engine=arguments.engine), arguments.device)
     hop_ms = None if arguments.hop is None else milliseconds(arguments.hop)
-    return extractor.stream(sample_rate=arguments.rate, hop_ms=hop_ms)
+    return extractor.stream(sample_rate=arguments.rate, hop_ms=hop_ms, channel=arguments.channel)
 
 
 def _announce(arguments: argparse.Namespace, configuration: Configuration, stream: AudioStream[Any]) -> None:
@@ -136,14 +138,22 @@ def _found(source: StandardInput, decoder: PcmDecoder, stream: AudioStream[Any])
     """
     from hear_edgel3.audio.file import naming
 
+    beginning = Beginning()
     with naming("standard input"):
         for data in source:
-            if not stream.fed and data.startswith(_HEADERS):
-                raise InvalidAudio(
-                    "this is a file with a header, not raw samples; use `arecord -t raw`, or `ffmpeg ... -f s16le -`"
-                )
+            _refuse_files(beginning.take(data))
             yield from stream.feed(decoder.decode(data))
+        _refuse_files(beginning.take(b"", last=True))
         yield from stream.finish()
+
+
+def _refuse_files(kind: str | None) -> None:
+    """Raises InvalidAudio for what is no raw audio: read as samples it would give results, but wrong ones."""
+    if kind is not None:
+        raise InvalidAudio(
+            f"this is a file with a header, not raw samples; use `arecord -t raw`, or `ffmpeg ... -f s16le -` "
+            f"(it seems to be {kind})"
+        )
 
 
 def _tags_line(found: Any, top: int) -> dict[str, object]:

@@ -110,6 +110,18 @@ def add_output(parser: Options, metavar: str, text: str, old: Sequence[str] = ()
     add(parser, "--output", "-o", old=old, metavar=metavar, help=text, required=required)
 
 
+def add_channel(parser: Options) -> None:
+    """``--channel``: what of the channels."""
+    text = "the number of one, counted from 0, or their mean (default)"
+    parser.add_argument("--channel", type=_channel, default="mean", metavar="N|mean", help=text)
+
+
+def _channel(text: str) -> int | str:
+    if text == "mean" or _is_whole(text):
+        return text if text == "mean" else int(text)
+    raise argparse.ArgumentTypeError(f"must be the number of a channel, counted from 0, or mean; got {text}")
+
+
 def add_recursive(parser: Options) -> None:
     """``--recursive``, which does nothing any more: folders mean the same in every command."""
     text = "the folders inside folders are looked into anyway; accepted as it once was needed"

@@ -59,6 +59,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     options.add_top(parser, "classes per window (default 10)", default=10)
     options.add_window(parser, "tag windows of this length (10, for example)")
     options.add_hop(parser, "between windows (default a quarter of a window)")
+    options.add_channel(parser)
     form = parser.add_mutually_exclusive_group()
     options.add_json(form, "print one JSON object per file")
     form.add_argument("--csv", action="store_true", help="print CSV")
@@ -176,6 +177,7 @@ def _tag_into(
         "top": arguments.top,
         "engine": arguments.engine,
         "device": arguments.device,
+        **({} if arguments.channel == "mean" else {"channel": arguments.channel}),
     }
     with TagsFile(arguments.output, made_with, arguments.overwrite) as output:
         pending = output.pending(files)
@@ -276,7 +278,7 @@ class _Work:
 
         self._arguments = arguments
         self._in_shards = in_shards
-        self._opener = ItemOpener(os.getcwd())
+        self._opener = ItemOpener(os.getcwd(), arguments.channel)
         self._tagger: Tagger = on_device(Tagger(nets, weights, arguments.engine), arguments.device)
 
     def close(self) -> None:
@@ -288,12 +290,12 @@ class _Work:
         arguments = self._arguments
         item = self._in_shards.get(source)
         if item is None:
-            tags = self._tagger.tag_file(source, arguments.window, arguments.hop)
+            tags = self._tagger.tag_file(source, arguments.window, arguments.hop, channel=arguments.channel)
         else:
             with self._opener.open(item) as file:
                 tags = self._tagger.tag_opened(file, arguments.window, arguments.hop)
         if arguments.plot is not None:
             from hear_edgel3.tagging.plot import draw_tags
 
-            draw_tags(source, tags, self._tagger.extractors[0], arguments.plot, arguments.top)
+            draw_tags(source, tags, self._tagger.extractors[0], arguments.plot, arguments.top, arguments.channel)
         return record_of(str(source), tags, arguments.top)

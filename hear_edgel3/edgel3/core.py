@@ -62,11 +62,11 @@ def get_embedding(
     from hear_edgel3.extractor.clip import embed_samples
 
     check_positive(hop_size, "hop_size", "seconds")
-    samples = mono(audio)
+    mono(audio, watch=False)  # what is wrong with it is said first; the warnings come below
     rate = check_rate(sr, "sr")
     if model is None:
         model = load_embedding_model(model_type, emb_dim, retrain_type, sparsity, weights)
-    result = embed_samples(samples, rate, model, hop_size=hop_size, center=center)
+    result = embed_samples(audio, rate, model, hop_size=hop_size, center=center)
     for text in remarks(result, model):
         warnings.warn(text, EdgeL3Warning, stacklevel=2)
     return result.embedding, result.timestamps

@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from hear_edgel3.audio.channels import MEAN, check_channel
 from hear_edgel3.audio.file import AudioFile, naming
 from hear_edgel3.audio.rates import check_rate
 from hear_edgel3.audio.samples import mono, pieces
+from hear_edgel3.audio.source import SoundSource
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.extractor.extractor import Extractor
 from hear_edgel3.extractor.framings import file_framing
@@ -40,6 +42,7 @@ class ClipEmbedding:
         center: Whether timestamps are the middles of the windows.
         duration: How many seconds of audio there were.
         silent: Whether every sample was zero.
+        channel: What of the audio's channels: "mean" of all, or the number of one, from 0.
     """
 
     embedding: np.ndarray
@@ -51,24 +54,28 @@ class ClipEmbedding:
     center: bool
     duration: float
     silent: bool
+    channel: int | str = MEAN
 
 
 def embed_file(
-    path: str | os.PathLike[str],
+    path: SoundSource,
     extractor: Extractor | str | os.PathLike[str] = BUILT_IN,
     *,
     weights: str | os.PathLike[str] | None = None,
     hop_size: float | None = None,
     center: bool = True,
+    channel: int | str = MEAN,
 ) -> ClipEmbedding:
     """Decodes, mixes down, resamples and embeds a file, in memory independent of its length.
 
     Args:
-        path: a file in any format libsndfile reads, at any rate, with any number of channels.
+        path: a file in any format libsndfile reads (and FFmpeg, with the extra ``media``), at any rate, with any number
+            of channels; or the bytes of one, or a binary file object.
         extractor: a configuration's name (or folder), or an extractor loaded before (cheaper for many files).
         weights: for a name: as in :func:`hear_edgel3.load`.
         hop_size: seconds between windows; None for the configuration's (0.1 for the L3 family, 0.05 for MobileNetV3).
         center: whether timestamps are the middles of the windows (else their starts, for the L3 family only).
+        channel: what of its channels: "mean" of all, or the number of one, from 0.
 
     Returns:
         The embeddings; for the L3 family the same arrays as edgel3's ``process_file``, for MobileNetV3 those of
@@ -77,7 +84,7 @@ def embed_file(
     Raises:
         AudioFileError: the file is missing, damaged or not audio.
         InvalidAudio: a sample is not finite, or the clip is too short.
-        InvalidOption: the hop is not a positive number of seconds.
+        InvalidOption: the hop is not a positive number of seconds, or the file has no such channel.
     """
     if isinstance(extractor, (str, os.PathLike)):
         model = load(extractor, weights=weights)
@@ -87,7 +94,7 @@ def embed_file(
         wrong = f"got {type(extractor).__name__}" if weights is None else "and `weights` goes with a name only"
         raise InvalidOption(f"extractor must be a configuration's name or a loaded extractor, {wrong}")
     file_framing(model.configuration, hop_size, center)  # what is wrong with options is said first
-    with AudioFile(path) as file:
+    with AudioFile(path, channel=check_channel(channel)) as file:
         return embed_opened(file, model, hop_size=hop_size, center=center)
 
 
@@ -107,11 +114,19 @@ def embed_opened(
     """
     framing = file_framing(extractor.configuration, hop_size, center)
     with naming(file.path):
-        return _clip(extractor, file.blocks(), check_rate(file.sample_rate, "the file's sample rate"), framing)
+        return _clip(
+            extractor, file.blocks(), check_rate(file.sample_rate, "the file's sample rate"), framing, file.channel
+        )
 
 
 def embed_samples(
-    audio: Any, sample_rate: int, extractor: Extractor, *, hop_size: float | None = None, center: bool = True
+    audio: Any,
+    sample_rate: int,
+    extractor: Extractor,
+    *,
+    hop_size: float | None = None,
+    center: bool = True,
+    channel: int | str = MEAN,
 ) -> ClipEmbedding:
     """Embeds one clip given as an array.
 
@@ -121,17 +136,23 @@ def embed_samples(
         extractor: a loaded extractor.
         hop_size: as for :func:`embed_file`.
         center: as for :func:`embed_file`.
+        channel: as for :func:`embed_file`.
 
     Raises:
         InvalidAudio: wrong shape or type, not finite, or too short.
-        InvalidOption: the rate or the hop cannot be used.
+        InvalidOption: the rate, the hop or the channel cannot be used.
     """
     framing = file_framing(extractor.configuration, hop_size, center)
-    return _clip(extractor, pieces(mono(audio)), check_rate(sample_rate), framing)
+    channel = check_channel(channel)
+    return _clip(extractor, pieces(mono(audio, channel)), check_rate(sample_rate), framing, channel)
 
 
 def _clip(
-    model: Extractor, blocks: Iterable[torch.Tensor], sample_rate: int, framing: CoveringFraming | CentredFraming
+    model: Extractor,
+    blocks: Iterable[torch.Tensor],
+    sample_rate: int,
+    framing: CoveringFraming | CentredFraming,
+    channel: int | str,
 ) -> ClipEmbedding:
     silent = True
 
@@ -153,4 +174,5 @@ def _clip(
         framing.center,
         float(path.duration),
         silent,
+        channel,
     )

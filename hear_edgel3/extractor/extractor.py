@@ -10,7 +10,8 @@ from typing import Any, overload
 import torch
 from torch import nn
 
-from hear_edgel3.audio.samples import hear_batch
+from hear_edgel3.audio.channels import MEAN
+from hear_edgel3.audio.samples import clips_of_different_lengths, hear_batch
 from hear_edgel3.engine import runner as engines
 from hear_edgel3.extractor.contract import TimestampContract, contract_of, rate_fed
 from hear_edgel3.extractor.finite import check_embeddings
@@ -162,16 +163,31 @@ class Extractor(nn.Module):
 
     @overload
     def stream(
-        self, blocks: None = None, *, sample_rate: int | None = None, hop_ms: float | None = None
+        self,
+        blocks: None = None,
+        *,
+        sample_rate: int | None = None,
+        hop_ms: float | None = None,
+        channel: int | str = MEAN,
     ) -> EmbeddingStream: ...
 
     @overload
     def stream(
-        self, blocks: Iterable[Any], *, sample_rate: int | None = None, hop_ms: float | None = None
+        self,
+        blocks: Iterable[Any],
+        *,
+        sample_rate: int | None = None,
+        hop_ms: float | None = None,
+        channel: int | str = MEAN,
     ) -> Iterator[Moment]: ...
 
     def stream(
-        self, blocks: Iterable[Any] | None = None, *, sample_rate: int | None = None, hop_ms: float | None = None
+        self,
+        blocks: Iterable[Any] | None = None,
+        *,
+        sample_rate: int | None = None,
+        hop_ms: float | None = None,
+        channel: int | str = MEAN,
     ) -> EmbeddingStream | Iterator[Moment]:
         """The timestamp embeddings of audio that arrives block by block, each as soon as its window is complete.
 
@@ -180,24 +196,26 @@ class Extractor(nn.Module):
                 to feed them one by one.
             sample_rate: their rate in Hz, 1000 to 768000; default ``self.sample_rate``.
             hop_ms: as for :meth:`timestamp_embeddings`.
+            channel: what of the channels: "mean" of all, or the number of one, from 0.
 
         Returns:
             Of blocks, an iterator of (timestamp_ms, embedding); else an object with ``feed(block)`` and ``finish()``.
 
         Raises:
-            InvalidOption: the rate or the hop cannot be used.
+            InvalidOption: the rate, the hop or the channel cannot be used.
             InvalidAudio: (while iterating) a block has the wrong shape or type or is not finite, or all blocks together
                 are too short.
         """
         framing = timestamp_framing(self.configuration, self.hop_ms if hop_ms is None else hop_ms)
-        stream = EmbeddingStream(self, sample_rate, framing)
+        stream = EmbeddingStream(self, sample_rate, framing, channel)
         return stream if blocks is None else stream.follow(blocks)
 
     def scene_embeddings(self, audio: Any) -> torch.Tensor:
         """One embedding per clip, by the rule in ``contract.scene``: a mean over windows, or one pass over all of it.
 
         Args:
-            audio: as for :meth:`timestamp_embeddings`.
+            audio: as for :meth:`timestamp_embeddings`; or a list of (samples,) clips of any lengths, of which each is
+                embedded as it would be alone. (Filled up with zeros to one length, they would get other embeddings.)
 
         Returns:
             (n, D) float32 on the device of ``audio``.
@@ -205,7 +223,15 @@ class Extractor(nn.Module):
         Raises:
             InvalidAudio: wrong shape or type, not finite, or too short.
         """
-        return mean_of_windows(self._embed_clips(hear_batch(audio), scene_framing(self.configuration)))
+        framing = scene_framing(self.configuration)
+        clips = clips_of_different_lengths(audio)
+        if clips is None:
+            return mean_of_windows(self._embed_clips(hear_batch(audio), framing))
+        batches = [
+            hear_batch([clip] if isinstance(clip, (list, tuple)) else clip[None], f"clip {i} of audio")
+            for i, clip in enumerate(clips)
+        ]
+        return torch.cat([mean_of_windows(self._embed_clips(batch, framing)) for batch in batches])
 
     @property
     def _parameter(self) -> torch.Tensor:

@@ -103,6 +103,10 @@ def _longer_stem(source: Path, level: int) -> str:
     return "_".join(parts)
 
 
+# What every result without a word on it was made of.
+_CHANNEL_BEFORE = "mean"
+
+
 def save_npz(path: Path, clip: ClipEmbedding, source: str | os.PathLike[str], state: FileState | None = None) -> None:
     """Writes the two arrays, and what made them: configuration, embedding_version, weights_sha256, options and source.
 
@@ -117,7 +121,9 @@ def save_npz(path: Path, clip: ClipEmbedding, source: str | os.PathLike[str], st
     """
     import numpy as np
 
-    seen: dict[str, Any] = {} if state is None else {_SIZE: np.array(state.size), _MODIFIED: np.array(state.modified)}
+    more: dict[str, Any] = {} if state is None else {_SIZE: np.array(state.size), _MODIFIED: np.array(state.modified)}
+    if clip.channel != _CHANNEL_BEFORE:
+        more["channel"] = np.array(str(clip.channel))
     with atomic_write(path) as file:
         np.savez(
             file,
@@ -129,7 +135,7 @@ def save_npz(path: Path, clip: ClipEmbedding, source: str | os.PathLike[str], st
             hop_size=np.array(clip.hop_size),
             center=np.array(clip.center),
             source=np.array(text_of(os.path.abspath(source))),  # npz strings must be text
-            **seen,
+            **more,
         )
 
 
@@ -149,12 +155,13 @@ def conflict(path: Path, source: Path, wanted: Mapping[str, object]) -> str | No
             made_from = str(file["source"]) if "source" in file else None
             # what the old edgel3 wrote has none of these
             found = {key: file[key].item() for key in wanted if key in file}
+            found.setdefault("channel", _CHANNEL_BEFORE)
     except (OSError, ValueError, KeyError, EOFError):
         return "it exists, but cannot be read"
     except Exception as error:  # zipfile.BadZipFile and zlib.error have no common base
         return f"it exists, but is damaged ({error})"
     for key, value in found.items():
-        if value != wanted[key]:
+        if value != wanted.get(key, value):
             return f"it exists and was made with {key} {value}, not {wanted[key]}"
     # A source that is gone has probably moved here; one that is still there is another file.
     if made_from is not None and made_from != os.path.abspath(source) and os.path.exists(made_from):

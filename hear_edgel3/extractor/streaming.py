@@ -18,6 +18,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 
+from hear_edgel3.audio.channels import MEAN, Mixer
 from hear_edgel3.audio.rates import check_rate
 from hear_edgel3.audio.samples import mono_block, pieces
 from hear_edgel3.errors import StreamFinished
@@ -48,15 +49,17 @@ class AudioStream(ABC, Generic[_Found]):
         net: What the windows are cut for.
         sample_rate: The rate in Hz of the blocks; None for the net's default.
         framing: Where the windows lie, at the net's rate.
+        channel: What of the channels: "mean" of all, or the number of one, from 0.
 
     Attributes:
         sample_rate: The rate in Hz of the blocks.
 
     Raises:
-        InvalidOption: The rate cannot be used.
+        InvalidOption: The rate or the channel cannot be used.
     """
 
-    def __init__(self, net: WindowNet, sample_rate: int | None, framing: Framing) -> None:
+    def __init__(self, net: WindowNet, sample_rate: int | None, framing: Framing, channel: int | str = MEAN) -> None:
+        self._mixer = Mixer("audio", channel)
         self.sample_rate = check_rate(net.sample_rate if sample_rate is None else sample_rate)
         self._net = net
         self._net_rate = net.net_sample_rate
@@ -97,8 +100,8 @@ class AudioStream(ABC, Generic[_Found]):
         block will do to try again.
 
         Args:
-            block: (n,) or (n, channels), of any length, floats in [-1, 1] or integers at their full scale. Channels are
-                averaged.
+            block: (n,) or (n, channels), of any length, floats in [-1, 1] or integers at their full scale. Of
+                channels their mean is taken, or the one that the stream was made for.
 
         Returns:
             What has been found in the windows that are complete now, in order of time.
@@ -144,13 +147,16 @@ class AudioStream(ABC, Generic[_Found]):
     def _accept(self, block: Any) -> None:
         if self._finished:
             raise self._ended_before()
-        samples = mono_block(block, self.fed).cpu()
+        samples = mono_block(block, self.fed, self._mixer).cpu()
+        self._mixer.warn_of_scale()
         if len(samples) > 0:
             self._untaken.extend(pieces(samples))
 
     def _finish(self) -> None:
         if self._finished and not self._is_left():
             raise self._ended_before()
+        if not self._finished:
+            self._mixer.finish()
         self._finished = True
 
     @staticmethod
@@ -229,13 +235,16 @@ class EmbeddingStream(AudioStream[Moment]):
         net: What embeds. Moving it to another device in between is fine.
         sample_rate: The rate in Hz of the blocks; None for the net's default.
         framing: Where the windows lie.
+        channel: What of the channels: "mean" of all, or the number of one, from 0.
 
     Raises:
-        InvalidOption: The rate cannot be used.
+        InvalidOption: The rate or the channel cannot be used.
     """
 
-    def __init__(self, net: WindowNet, sample_rate: int | None, framing: CentredFraming) -> None:
-        super().__init__(net, sample_rate, framing)
+    def __init__(
+        self, net: WindowNet, sample_rate: int | None, framing: CentredFraming, channel: int | str = MEAN
+    ) -> None:
+        super().__init__(net, sample_rate, framing, channel)
         self._hop_ms = Fraction(framing.hop_ms)
 
     @property

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from hear_edgel3.audio.channels import MEAN, check_channel
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.jobs import partition as partitions
 from hear_edgel3.registry.names import BUILT_IN
@@ -36,6 +37,7 @@ class Options:
         files_per_part: How many files a part has at most; None to choose.
         retry_failed: Whether to do those parts again that have error rows.
         quiet: Whether to show no progress.
+        channel: What of the files' channels: "mean" of all, or the number of one, from 0.
         tables: How tables among the sources are read.
 
     Raises:
@@ -59,10 +61,12 @@ class Options:
     retry_failed: bool = False
     quiet: bool = True
     tables: TableOptions = AS_THEY_ARE
+    channel: int | str = MEAN
 
     def __post_init__(self) -> None:
         _check_word("dtype", self.dtype, DTYPES)
         _check_word("runner", self.runner, RUNNERS)
+        check_channel(self.channel)
         _check_count("threads", self.threads)
         for name in ("workers", "files_per_part", "concurrency"):
             if getattr(self, name) is not None:

@@ -22,6 +22,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from hear_edgel3.audio.channels import MEAN, check_channel
 from hear_edgel3.dataset.clips import NO_COLUMNS, TableColumns
 from hear_edgel3.dataset.dataset import Description
 from hear_edgel3.dataset.parquet import check_values, differing_columns, one_line, require_pyarrow
@@ -74,6 +75,7 @@ class Job:
         description: What makes the embeddings.
         engine: What runs the net; ``net_engine`` in ``job.json``.
         table_columns: What its rows have of tables.
+        channel: What of the files' channels: "mean" of all, or the number of one, from 0.
     """
 
     output: str
@@ -81,6 +83,7 @@ class Job:
     description: Description
     engine: str
     table_columns: TableColumns = NO_COLUMNS
+    channel: int | str = MEAN
 
     def check_same(self, other: Job) -> None:
         """Compares what was asked for now with this job, which was started before.
@@ -88,7 +91,10 @@ class Job:
         Raises:
             InvalidOption: they differ.
         """
-        mine, others = ({**asdict(job.description), "engine": job.engine, "rows": _rows(job)} for job in (self, other))
+        mine, others = (
+            {**asdict(job.description), "engine": job.engine, "channel": job.channel, "rows": _rows(job)}
+            for job in (self, other)
+        )
         mine.pop("package_version")  # a release that changes numbers has another embedding_version
         if mine["rows"] != others["rows"]:
             mine.pop("hop_ms")  # follows from it
@@ -159,7 +165,14 @@ def _job_of(values: dict[str, Any], wanted: Job) -> Job:
     clips, kept = values.get("clips", False), values.get("kept_columns", [])
     if not isinstance(clips, bool) or not isinstance(kept, list) or not all(isinstance(name, str) for name in kept):
         raise TypeError("clips or kept_columns are not what they should be")
-    return Job(wanted.output, values["folder"], made, values["net_engine"], TableColumns(clips, tuple(kept)))
+    return Job(
+        wanted.output,
+        values["folder"],
+        made,
+        values["net_engine"],
+        TableColumns(clips, tuple(kept)),
+        check_channel(values.get("channel", MEAN)),
+    )
 
 
 def publish(job: Job, generation: int, items: Sequence[Item], files_per_part: int | None) -> bool:
@@ -187,6 +200,8 @@ def publish(job: Job, generation: int, items: Sequence[Item], files_per_part: in
         if generation == 0:
             values: dict[str, Any] = {"format": _FORMAT, "description": asdict(job.description)}
             values |= {"folder": job.folder, "net_engine": job.engine}
+            if job.channel != MEAN:
+                values["channel"] = job.channel
             if job.table_columns != NO_COLUMNS:
                 values |= {"clips": job.table_columns.clips, "kept_columns": job.table_columns.kept}
             (temporary / _JOB).write_text(json_text(values, indent=1) + "\n", encoding="utf-8")

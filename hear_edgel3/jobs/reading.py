@@ -87,14 +87,15 @@ class ItemReader:
         rule: The rule that says where the windows lie.
         folder: The folder that relative paths are relative to.
         threads: How many threads read. Packed shards, which can only be read in order, are read by one.
+        channel: What of the files' channels: "mean" of all, or the number of one, from 0.
     """
 
-    def __init__(self, model: Extractor, rule: WindowRule, folder: str, threads: int) -> None:
+    def __init__(self, model: Extractor, rule: WindowRule, folder: str, threads: int, channel: int | str) -> None:
         self._model = model
         self._rule = rule
         self._threads = threads
         self._folder = folder
-        self._files = ItemOpener(folder)
+        self._files = ItemOpener(folder, channel)
         # Asked here, because in the threads that read, torch has another number of threads.
         self._group = model.windows_at_once(rule.window)
 

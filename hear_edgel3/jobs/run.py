@@ -117,6 +117,7 @@ def extract(
     keep: str | Sequence[str] = (),
     audio: str | os.PathLike[str] | None = None,
     whole_files: bool = False,
+    channel: int | str = "mean",
 ) -> Summary:
     """Embeds many files into a dataset; goes on with one that was begun before.
 
@@ -156,6 +157,7 @@ def extract(
         keep: The columns of tables that the dataset gets too, as text; ``"all"`` for all of them.
         audio: The folder that relative paths in lists and tables are relative to; None for the list's own folder.
         whole_files: Whether to embed whole files, whatever starts and ends of clips a table has.
+        channel: What of the files' channels: "mean" of all, or the number of one, from 0.
 
     Returns:
         What became of it.
@@ -191,6 +193,7 @@ def extract(
             None if audio is None else os.fspath(audio),
             whole_files,
         ),
+        channel=channel,
     )
     folder = os.path.abspath(output)
     check_folder_name(folder)
@@ -299,7 +302,7 @@ def _job_and_resources(output: str, options: Options) -> tuple[Job, Resources]:
     config = options.config
     name = os.path.abspath(config) if isinstance(config, os.PathLike) or os.path.isdir(config) else config
     readers = _READERS_BESIDE_CPU if options.device == "cpu" else min(_READERS_BESIDE_GPU, usable_cpus())
-    job = Job(output, os.getcwd(), description, options.engine)
+    job = Job(output, os.getcwd(), description, options.engine, channel=options.channel)
     return job, Resources(str(name), path, options.device, options.threads, readers)
 
 

@@ -228,7 +228,7 @@ class _Embedding:
         scenes = self._hop_ms is None
         configuration = model.configuration
         rule = scene_framing(configuration) if scenes else timestamp_framing(configuration, self._hop_ms)
-        self._reader = ItemReader(model, rule, job.folder, readers)
+        self._reader = ItemReader(model, rule, job.folder, readers, job.channel)
         self._batcher = Batcher(model)
         self._writer = writer
         self._report = report

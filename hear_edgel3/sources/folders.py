@@ -7,7 +7,12 @@ import stat
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 
+from hear_edgel3.audio.find import reads_media
+from hear_edgel3.audio.media import MEDIA_SUFFIXES
+from hear_edgel3.errors import how_to_install
+
 _NOT_ORDINARY = "pipes, sockets or devices"
+
 _KINDS_SHOWN = 8
 # `embed` puts its results beside the audio, where they are not news.
 _WRITTEN_BESIDE = ".npz"
@@ -21,6 +26,12 @@ class LeftOut:
         self._folders: set[tuple[int, int]] = set()
         self._links: dict[str, None] = {}
         self._matches: dict[str, None] = {}
+
+    @staticmethod
+    def _extra(kinds: Counter[str]) -> str:
+        if reads_media() or not any(kind in MEDIA_SUFFIXES for kind in kinds):
+            return ""
+        return f", or read with the extra media ({how_to_install('media')})"
 
     def add_folder(self, folder: tuple[int, int], kinds: Counter[str]) -> None:
         """Counts the files of a folder, unless that was gone through before.
@@ -59,8 +70,8 @@ class LeftOut:
             words.append(f"{others} others")
         return (
             f"left out of folders, since they are of no kind that is read there: {', '.join(words)}. Sound among them "
-            f"can be converted first (`ffmpeg -i FILE FILE.flac`); lists, and files of any ending, can be named "
-            f"themselves"
+            f"can be converted first (`ffmpeg -i FILE FILE.flac`){self._extra(kinds)}; lists, and files of any "
+            f"ending, can be named themselves"
         )
 
 

@@ -14,6 +14,7 @@ from typing import BinaryIO, cast
 
 import torch
 
+from hear_edgel3.audio.channels import MEAN
 from hear_edgel3.audio.file import AudioFile
 from hear_edgel3.audio.find import is_audio
 from hear_edgel3.disk.paths import path_of_text
@@ -89,10 +90,12 @@ class ItemOpener:
 
     Args:
         folder: The folder that relative paths are relative to.
+        channel: What of their channels: "mean" of all, or the number of one, from 0.
     """
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, channel: int | str = MEAN) -> None:
         self._folder = folder
+        self._channel = channel
         self._packed: tuple[str, tarfile.TarFile] | None = None
         self._copied: tuple[str, int | None, BinaryIO] | None = None  # the last member of a packed shard
         self._now: tuple[tuple[str, int, int], dict[str, Item]] | None = None  # what a shard has now
@@ -109,7 +112,7 @@ class ItemOpener:
         if item.error is not None:
             raise AudioFileError(item.error)
         if item.shard is None:
-            with AudioFile(self._path(item.file)) as file:
+            with AudioFile(self._path(item.file), channel=self._channel) as file:
                 yield file
             return
         try:
@@ -118,7 +121,7 @@ class ItemOpener:
             raise
         except TAR_ERRORS as error:
             raise AudioFileError(f"{item.file} cannot be read from its tar file: {error}") from error
-        with opened, AudioFile(item.file, opened) as file:
+        with opened, AudioFile(item.file, opened, self._channel) as file:
             yield file
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from hear_edgel3._extras import require
+from hear_edgel3.audio.channels import MEAN
 from hear_edgel3.audio.file import AudioFile
 from hear_edgel3.audio.rates import check_rate
 from hear_edgel3.audio.resample import resample_blocks
@@ -48,7 +49,12 @@ def check_plot(path: str | os.PathLike[str]) -> None:
 
 
 def draw_tags(
-    source: str | os.PathLike[str], tags: ClipTags, extractor: Extractor, target: str | os.PathLike[str], top: int = 10
+    source: str | os.PathLike[str],
+    tags: ClipTags,
+    extractor: Extractor,
+    target: str | os.PathLike[str],
+    top: int = 10,
+    channel: int | str = MEAN,
 ) -> None:
     """Draws the spectrogram of a file and, under it, the probabilities of its most probable classes over time.
 
@@ -58,6 +64,7 @@ def draw_tags(
         extractor: the net whose front end makes the spectrogram.
         target: .png, .pdf or .svg file.
         top: how many classes, by their highest probability in any window.
+        channel: what of the file's channels: "mean" of all, or the number of one, from 0.
 
     Raises:
         InvalidOption: the format is not known.
@@ -66,7 +73,7 @@ def draw_tags(
         OutputError: the target cannot be written; no part of a file is left.
     """
     check_plot(target)
-    spectrogram = _spectrogram(source, extractor, tags.duration)
+    spectrogram = _spectrogram(source, extractor, tags.duration, channel)
     classes = np.argsort(-tags.logits.max(axis=0), kind="stable")[:top]
     figure = require_matplotlib().Figure(figsize=(10, 3 + 0.28 * len(classes)), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2.4, 0.28 * len(classes) + 0.4))
@@ -114,7 +121,9 @@ def _timeline(tags: ClipTags, classes: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return edges, table
 
 
-def _spectrogram(source: str | os.PathLike[str], extractor: Extractor, duration: float) -> np.ndarray:
+def _spectrogram(
+    source: str | os.PathLike[str], extractor: Extractor, duration: float, channel: int | str
+) -> np.ndarray:
     """(n_mels, some 1600 columns at most) of the front end, made in stretches: memory does not grow with the file."""
     frontend: Any = extractor.frontend
     rate = extractor.net_sample_rate
@@ -122,7 +131,7 @@ def _spectrogram(source: str | os.PathLike[str], extractor: Extractor, duration:
     per_column = max(1, round(duration * rate / frontend.hop_length / _COLUMNS))
     columns: list[np.ndarray] = []
     frames = np.zeros((0, 0), np.float32)
-    for stretch in _stretches(source, rate):
+    for stretch in _stretches(source, rate, channel):
         with torch.no_grad():
             new = frontend(stretch[None].to(device))[0].cpu().numpy()
         frames = new if not frames.size else np.concatenate([frames, new], axis=1)
@@ -135,10 +144,10 @@ def _spectrogram(source: str | os.PathLike[str], extractor: Extractor, duration:
     return np.concatenate(columns, axis=1)
 
 
-def _stretches(source: str | os.PathLike[str], rate: int) -> Any:
+def _stretches(source: str | os.PathLike[str], rate: int, channel: int | str) -> Any:
     held, out = torch.zeros(0), False
-    with AudioFile(source) as file:
-        for block in resample_blocks(file.blocks(), check_rate(file.sample_rate), rate):
+    with AudioFile(source, channel=channel) as file:
+        for block in resample_blocks(file.blocks(watch=False), check_rate(file.sample_rate), rate):
             held = torch.cat([held, block.float()])
             while len(held) >= _STRETCH_S * rate:
                 out = True

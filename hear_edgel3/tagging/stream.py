@@ -8,6 +8,7 @@ from fractions import Fraction
 import numpy as np
 import torch
 
+from hear_edgel3.audio.channels import MEAN
 from hear_edgel3.extractor.streaming import AudioStream
 from hear_edgel3.extractor.window_net import WindowNet
 from hear_edgel3.framing.rules import CoveringFraming
@@ -25,15 +26,21 @@ class TagStream(AudioStream[WindowTags]):
         labels: The nets' classes.
         sample_rate: The rate in Hz of the blocks; None for what the first net is fed.
         framing: Where the windows lie.
+        channel: What of the channels: "mean" of all, or the number of one, from 0.
 
     Raises:
-        InvalidOption: The rate cannot be used.
+        InvalidOption: The rate or the channel cannot be used.
     """
 
     def __init__(
-        self, nets: Sequence[WindowNet], labels: tuple[Label, ...], sample_rate: int | None, framing: CoveringFraming
+        self,
+        nets: Sequence[WindowNet],
+        labels: tuple[Label, ...],
+        sample_rate: int | None,
+        framing: CoveringFraming,
+        channel: int | str = MEAN,
     ) -> None:
-        super().__init__(nets[0], sample_rate, framing)
+        super().__init__(nets[0], sample_rate, framing, channel)
         self._nets = nets
         self._labels = labels
 

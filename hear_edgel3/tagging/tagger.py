@@ -10,9 +10,11 @@ from typing import Any, overload
 import numpy as np
 import torch
 
+from hear_edgel3.audio.channels import MEAN
 from hear_edgel3.audio.file import AudioFile, naming
 from hear_edgel3.audio.rates import check_rate, resampled_length
 from hear_edgel3.audio.samples import mono, pieces
+from hear_edgel3.audio.source import SoundSource
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.extractor.extractor import Extractor
 from hear_edgel3.extractor.loading import load
@@ -73,22 +75,31 @@ class Tagger:
             extractor.to(device)
         return self
 
-    def tag_file(self, path: str | os.PathLike[str], window: float | None = None, hop: float | None = None) -> ClipTags:
+    def tag_file(
+        self,
+        path: SoundSource,
+        window: float | None = None,
+        hop: float | None = None,
+        *,
+        channel: int | str = MEAN,
+    ) -> ClipTags:
         """Tags a file, in memory independent of its length.
 
         Args:
-            path: a file in any format libsndfile reads, at any rate, with any number of channels.
+            path: a file in any format libsndfile reads (and FFmpeg, with the extra ``media``), at any rate, with any
+                number of channels; or the bytes of one, or a binary file object.
             window: seconds per window; None for the clip as a whole: one pass up to a minute, else the mean of the
                 logits of windows of 10 s every 2.5 s.
             hop: seconds between windows; None for a quarter of ``window``.
+            channel: what of its channels: "mean" of all, or the number of one, from 0.
 
         Raises:
             AudioFileError: the file is missing, damaged or not audio.
             InvalidAudio: a sample is not finite.
-            InvalidOption: ``window`` or ``hop`` cannot be used.
+            InvalidOption: ``window`` or ``hop`` cannot be used, or the file has no such channel.
         """
         check_windows(window, hop)
-        with AudioFile(path) as file:
+        with AudioFile(path, channel=channel) as file:
             return self.tag_opened(file, window, hop)
 
     def tag_opened(self, file: AudioFile, window: float | None = None, hop: float | None = None) -> ClipTags:
@@ -107,7 +118,13 @@ class Tagger:
             return self._tag(file.blocks(), check_rate(file.sample_rate, "the file's sample rate"), window, hop)
 
     def tag_samples(
-        self, audio: Any, sample_rate: int, window: float | None = None, hop: float | None = None
+        self,
+        audio: Any,
+        sample_rate: int,
+        window: float | None = None,
+        hop: float | None = None,
+        *,
+        channel: int | str = MEAN,
     ) -> ClipTags:
         """Tags one clip given as an array.
 
@@ -116,22 +133,35 @@ class Tagger:
             sample_rate: its rate in Hz.
             window: as for :meth:`tag_file`.
             hop: as for :meth:`tag_file`.
+            channel: as for :meth:`tag_file`.
 
         Raises:
             InvalidAudio: wrong shape or type, or not finite.
-            InvalidOption: the rate, ``window`` or ``hop`` cannot be used.
+            InvalidOption: the rate, ``window``, ``hop`` or the channel cannot be used.
         """
         check_windows(window, hop)
-        return self._tag(pieces(mono(audio)), check_rate(sample_rate), window, hop)
+        return self._tag(pieces(mono(audio, channel)), check_rate(sample_rate), window, hop)
 
     @overload
     def stream(
-        self, blocks: None = None, *, sample_rate: int | None = None, window: float = 1.0, hop: float | None = None
+        self,
+        blocks: None = None,
+        *,
+        sample_rate: int | None = None,
+        window: float = 1.0,
+        hop: float | None = None,
+        channel: int | str = MEAN,
     ) -> TagStream: ...
 
     @overload
     def stream(
-        self, blocks: Iterable[Any], *, sample_rate: int | None = None, window: float = 1.0, hop: float | None = None
+        self,
+        blocks: Iterable[Any],
+        *,
+        sample_rate: int | None = None,
+        window: float = 1.0,
+        hop: float | None = None,
+        channel: int | str = MEAN,
     ) -> Iterator[WindowTags]: ...
 
     def stream(
@@ -141,6 +171,7 @@ class Tagger:
         sample_rate: int | None = None,
         window: float = 1.0,
         hop: float | None = None,
+        channel: int | str = MEAN,
     ) -> TagStream | Iterator[WindowTags]:
         """Tags audio that arrives block by block, each window as soon as it is complete.
 
@@ -149,16 +180,17 @@ class Tagger:
             sample_rate: their rate in Hz, 1000 to 768000; None for what the first net is fed (48000).
             window: seconds per window.
             hop: seconds between windows; None for a quarter of ``window``.
+            channel: what of the channels: "mean" of all, or the number of one, from 0.
 
         Returns:
             Of blocks, an iterator of tags; else an object with ``feed(block)`` and ``finish()``.
 
         Raises:
-            InvalidOption: the rate, ``window`` or ``hop`` cannot be used.
+            InvalidOption: the rate, ``window``, ``hop`` or the channel cannot be used.
             InvalidAudio: (while iterating) a block has the wrong shape or type or is not finite.
         """
         check_windows(window, hop)
-        stream = TagStream(self.extractors, self.labels, sample_rate, self._window_framing(window, hop))
+        stream = TagStream(self.extractors, self.labels, sample_rate, self._window_framing(window, hop), channel)
         return stream if blocks is None else stream.follow(blocks)
 
     def _tag(
@@ -218,21 +250,23 @@ def common_labels(extractors: Sequence[Extractor]) -> tuple[Label, ...]:
 
 
 def tag(
-    path: str | os.PathLike[str],
+    path: SoundSource,
     configurations: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = BUILT_IN,
     *,
     weights: str | os.PathLike[str] | Sequence[str | os.PathLike[str] | None] | None = None,
     window: float | None = None,
     hop: float | None = None,
+    channel: int | str = MEAN,
 ) -> ClipTags:
     """Tags a file: which of the classes are heard in it. For many files make a :class:`Tagger` once.
 
     Args:
-        path: a file in any format libsndfile reads, at any rate, with any number of channels.
+        path: as for :meth:`Tagger.tag_file`.
         configurations: as for :class:`Tagger`; the logits of several are averaged.
         weights: as for :class:`Tagger`.
         window: as for :meth:`Tagger.tag_file`.
         hop: as for :meth:`Tagger.tag_file`.
+        channel: as for :meth:`Tagger.tag_file`.
 
     Returns:
         The tags; ``.top(10)`` has the most probable ones with label, MID and probability.
@@ -241,4 +275,4 @@ def tag(
         As :class:`Tagger` and :meth:`Tagger.tag_file`.
     """
     check_windows(window, hop)
-    return Tagger(configurations, weights).tag_file(path, window, hop)
+    return Tagger(configurations, weights).tag_file(path, window, hop, channel=channel)
