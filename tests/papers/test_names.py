@@ -1,4 +1,4 @@
-"""Every ``hear_edgel3.x.y`` that a page names is there."""
+"""Every ``hear_edgel3.x.y``, and every test, that a page names is there."""
 
 from __future__ import annotations
 
@@ -48,3 +48,25 @@ def test_this_can_fail() -> None:
     assert is_there("hear_edgel3.disk.paths.path_of_text")
     assert find("sea_64") is not None
     assert is_there("hear_edgel3.sea_64.load_model")
+
+
+def missing_tests(text: str) -> list[str]:
+    """Of the tests that are named, those that are not there."""
+    missing = []
+    for path, _, name in re.findall(r"`(tests/[\w/]+\.py)(::(\w+))?`", text):
+        file = ROOT / path
+        if not file.is_file() or (name and f"def {name}(" not in file.read_text(encoding="utf-8")):
+            missing.append(f"{path}::{name}")
+    return missing
+
+
+def test_the_tests_that_show_what_is_promised() -> None:
+    text = (ROOT / "docs" / "promises.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) > 20
+    assert all("`tests/" in row for row in rows)
+    assert missing_tests(text) == []
+    assert missing_tests("`tests/papers/test_names.py::test_none` `tests/none.py`") == [
+        "tests/papers/test_names.py::test_none",
+        "tests/none.py::",
+    ]
