@@ -14,6 +14,8 @@ from papers.commands import ROOT, pages
 _OTHERS = {
     "hear_edgel3.typo": "an example of a mistake",
     "hear_edgel3.NAME": "stands for any configuration",
+    "hear_edgel3.clips": "a key of a dataset's metadata",
+    "hear_edgel3.sources": "a key of a part's metadata, and a room",
 }
 
 
