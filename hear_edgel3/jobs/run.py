@@ -21,7 +21,6 @@ from hear_edgel3.dataset.dataset import Description
 from hear_edgel3.dataset.parquet import require_pyarrow
 from hear_edgel3.disk.atomic import check_folder_name, make_folder
 from hear_edgel3.disk.digest import sha256_of
-from hear_edgel3.disk.paths import text_of, text_of_path
 from hear_edgel3.errors import AudioFileError, InvalidOption, OutputError
 from hear_edgel3.framing.rules import check_hop_ms
 from hear_edgel3.jobs import partition as partitions
@@ -197,11 +196,6 @@ def extract(
     )
     folder = os.path.abspath(output)
     check_folder_name(folder)
-    if text_of(folder) != folder:
-        raise OutputError(
-            f"cannot make the dataset {text_of_path(folder)}: its name has bytes that are no text, and pyarrow takes "
-            f"text only; use another name"
-        )
     return _run(_as_list(sources), folder, options)
 
 
