@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import torch
 
 MEAN = "mean"
+EACH = "each"
 
 # Nothing meant for [-1, 1] is 24 dB above it, and 16-bit numbers that were not divided are mostly far beyond.
 _LARGEST_PEAK = 16.0
@@ -22,22 +23,24 @@ _AUDIBLE = 1e-10  # mean square, -100 dB
 _TELLING = 1000  # so few samples may be opposite by chance
 
 
-def check_channel(channel: object) -> int | str:
+def check_channel(channel: object, each: bool = False) -> int | str:
     """Checks what was asked for as channel.
 
     Args:
         channel: "mean", or a number from 0 (also as text).
+        each: whether it may also be "each".
 
     Raises:
         InvalidOption: it is neither.
     """
-    if channel == MEAN:
-        return MEAN
+    if isinstance(channel, str) and (channel == MEAN or (each and channel == EACH)):
+        return channel
     if isinstance(channel, str) and channel.isascii() and channel.isdecimal() and len(channel) < 10:
         return int(channel)
     if isinstance(channel, int) and not isinstance(channel, bool) and channel >= 0:
         return channel
-    raise InvalidOption(f"channel must be 'mean' or the number of a channel, counted from 0; got {channel!r}")
+    words = "'mean', 'each'" if each else "'mean'"
+    raise InvalidOption(f"channel must be {words} or the number of a channel, counted from 0; got {channel!r}")
 
 
 class Mixer:

@@ -31,7 +31,7 @@ class Contents:
         counted: How many samples per channel a count in the header says there are; None where there is no such count,
             so that nothing is known to be missing.
         counts_parts: Whether that count is the sum of what the decoder says of each part.
-        frames: How many there are, as far as that can be known without decoding.
+        frames: How many there are, or were before the end was lost; None if nothing has said so yet.
         slack: By how many samples the count may be off without anything being lost.
         notes: What its user should know, each a clause without the file's name.
     """

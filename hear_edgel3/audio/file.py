@@ -32,11 +32,12 @@ class AudioFile:
             most that FFmpeg reads (m4a, wma, webm, the sound of videos, ...); or the bytes of one, or a binary file
             object, which is read from its beginning and is not closed.
         opened: a binary file object to read instead; then the path is only what it is called in errors.
-        channel: what of its channels: "mean" of all, or the number of one, from 0.
+        channel: what of its channels: "mean" of all, or the number of one, from 0; or "each", for :meth:`each` alone.
 
     Attributes:
         path: where it is, or what it is called.
         sample_rate: in Hz.
+        channels: how many it has.
         channel: what of its channels blocks are.
         notes: what its user should know of it, each a clause that begins with "it" or "its".
 
@@ -47,7 +48,7 @@ class AudioFile:
 
     def __init__(self, path: SoundSource, opened: BinaryIO | None = None, channel: int | str = MEAN) -> None:
         self.path = Path(name_of(path))
-        self.channel = check_channel(channel)
+        self.channel = check_channel(channel, each=True)
         self.notes: list[str] = []
         name = os.fspath(self.path)
         self._sound: SndfileDecoder | None = None
@@ -62,7 +63,7 @@ class AudioFile:
     def _open(self, opened: BinaryIO | None) -> None:
         try:
             self._sound = SndfileDecoder(self._source)
-            self.sample_rate = self._sound.sample_rate
+            self.sample_rate, self.channels = self._sound.sample_rate, self._sound.channels
             self.notes += self._sound.notes
         except DecodingError as error:
             if opened is None and self._source.path is None:
@@ -70,7 +71,7 @@ class AudioFile:
             self._media = _media_file(self.path, opened)
             if self._media is None:
                 raise AudioFileError(f"{self.path} cannot be read as audio: {error}") from error
-            self.sample_rate = self._media.sample_rate
+            self.sample_rate, self.channels = self._media.sample_rate, self._media.channels
 
     @property
     def duration(self) -> float:
@@ -149,6 +150,13 @@ class AudioFile:
                 warnings.warn(f"{self.path}: {note}", AudioWarning, stacklevel=2)
             mixer.finish()
 
+    def each(self) -> Iterator[AudioFile]:
+        """The file once for each of its channels, opened anew; each is closed when the next is asked for."""
+        for channel in range(self.channels):
+            path = self._source.path
+            with AudioFile(path or self.path, None if path else self._source.view(), channel) as file:
+                yield file
+
     def _channels(self) -> Iterator[torch.Tensor]:
         """Yields the file as (channels, n) float64 blocks, not checked for what is not finite."""
         if self._media is not None:
@@ -183,7 +191,7 @@ class AudioFile:
         if read == 0:
             raise AudioFileError(f"{self.path} has no samples")
         if said:
-            self.notes.append(f"its end is missing: {said}")
+            self.notes.append(f"its end or another part is missing: {said}")
 
     def __enter__(self) -> AudioFile:
         return self

@@ -55,7 +55,7 @@ def inspect(read_at: ReadAt, size: int, rate: int) -> Contents:
     pieces: tuple[Piece, ...] | None = None if end == size else ((0, end),)
     if end < size - _labels(read_at, size):
         notes = () if said else (_NO_END,)
-        return Contents((Part(pieces, frames=there),), counted=said or None, frames=there, notes=notes)
+        return Contents((Part(pieces, frames=there),), counted=said or None, frames=said or there, notes=notes)
     if said == 0:
         return Contents((Part(pieces, frames=there),), frames=there)
     note = f"its header says {said / rate:.2f} s, but it has {there / rate:.2f} s: all that there is was read"
@@ -69,7 +69,7 @@ def inspect(read_at: ReadAt, size: int, rate: int) -> Contents:
     # one. A header that says twice as much counts the samples of both channels.
     if said % there == 0 or (last.fixed and last.samples < block):
         return Contents((Part(pieces, frames=there),), frames=there, notes=(note,))
-    return Contents((Part(pieces, frames=there),), counted=said, frames=there)
+    return Contents((Part(pieces, frames=there),), counted=said, frames=said)
 
 
 def _start(read_at: ReadAt) -> int:

@@ -23,6 +23,8 @@ _W64_RIFF = bytes.fromhex("726966662e91cf11a5d628db04c10000")
 _W64_DATA = bytes.fromhex("64617461f3acd3118cd100c04f8edb8a")
 # Writers that cannot go back put in such lengths: all ones, or about 2 GiB (sox, arecord).
 _NEAR = 1 << 16
+# Fewer bytes behind the sound are some program's labels.
+_MUCH = 1 << 13
 _NO_LENGTH = "its header gives no length, as when a recorder loses its power: all that follows it was read as sound"
 
 
@@ -75,31 +77,39 @@ def data_field(read_at: ReadAt, size: int) -> DataField | None:
         return None
     if found is None or found.start > size:
         return None
-    if found.said == 0 and _is_followed_by_chunks(read, found, size):
+    if found.said == 0 and size > found.start + 8 and _are_chunks(read, found, found.start, size):
         return None  # a file without samples, and labels behind them
     return found
 
 
-def inspect(read_at: ReadAt, size: int, decoded: int) -> Contents:
+def inspect(read_at: ReadAt, size: int, decoded: int, rate: int) -> Contents:
     """Compares a header with its file.
 
     Args:
         read_at: reads the file.
         size: how many bytes it has.
         decoded: how many samples per channel the decoder sees.
+        rate: samples per second.
     """
     if read_at(0, 4) == b"NIST":
-        return Contents(counted=max(decoded, _nist_count(read_at)), frames=decoded)
+        counted = max(decoded, _nist_count(read_at))
+        return Contents(counted=counted, frames=counted)
     found = data_field(read_at, size)
     there = 0 if found is None else size - found.start
     if found is None or there == 0:
         return Contents(counted=decoded, frames=decoded)
     if found.said:
         if found.said <= there:
-            return Contents(counted=decoded, frames=decoded)
+            rest = there - found.said
+            if rest < _MUCH or _are_chunks(read_at, found, found.start + found.said, size):
+                return Contents(counted=decoded, frames=decoded)
+            seconds = rest / found.said * decoded / rate
+            note = f"its header gives {decoded / rate:.2f} s, and {rest} bytes more follow that are no part of it: "
+            note += f"if they are sound, {seconds:.2f} s were left out"
+            return Contents(counted=decoded, frames=decoded, notes=(note,))
         if decoded > 0:
             counted = round(decoded * found.said / there)
-            return Contents(counted=counted, frames=decoded)
+            return Contents(counted=counted, frames=counted)
     if found.said is None and decoded > 0:  # the decoder has taken all that is there
         return Contents(frames=decoded)
     notes = () if found.said is None else (_NO_LENGTH,)  # zero is what is there until the length is put in
@@ -215,13 +225,12 @@ def _caf(read: ReadAt, size: int) -> DataField | None:
     return None
 
 
-def _is_followed_by_chunks(read: ReadAt, found: DataField, size: int) -> bool:
-    """Whether what follows an empty chunk of samples is other chunks, up to the end of the file."""
-    order = found.form[0]
-    wide = found.form[1] == "Q" and found.others > 0  # W64 and CAF, whose chunks have long lengths
-    at = found.start
-    if wide or size - at < 8:
-        return False
+def _are_chunks(read: ReadAt, found: DataField, at: int, size: int) -> bool:
+    """Whether what is there from a place on, up to the end of the file, are other chunks than that of the samples."""
+    order, wide = found.form[0], found.form[1] == "Q"
+    if wide:  # W64, RF64 and CAF are not looked into
+        return found.said != 0
+    at += (at - found.start) % 2
     for _ in range(_MOST_CHUNKS):
         if at >= size - 1:
             return True

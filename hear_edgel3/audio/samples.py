@@ -212,6 +212,12 @@ def mono(audio: Any, channel: int | str = MEAN, watch: bool = True) -> torch.Ten
     return mixed
 
 
+def channels_of(audio: Any) -> int:
+    """How many channels (n_samples,) or (n_samples, channels) have; what is wrong with them :func:`mono` says."""
+    shape = audio.shape if isinstance(audio, (np.ndarray, torch.Tensor)) else np.shape(audio)
+    return int(shape[1]) if len(shape) == 2 and shape[1] > 0 else 1
+
+
 def mono_block(block: Any, first_sample: int, mixer: Mixer | None = None) -> torch.Tensor:
     """As :func:`mono`, of the next block of a stream; it may be empty.
 

@@ -38,7 +38,7 @@ class SndfileDecoder:
     Attributes:
         sample_rate: Its rate in Hz.
         channels: How many channels it has.
-        frames: How many samples per channel it has; None if that is not known before it has been decoded.
+        frames: How many samples per channel it has, or had before its end was lost; None if only decoding tells.
         counted: How many samples per channel a count in its header says; None if there is no such count.
         slack: By how many samples the count may be off without anything being lost.
         notes: What its user should know, each a clause without the file's name.
@@ -70,10 +70,10 @@ class SndfileDecoder:
         self.slack = contents.slack
         self.counted, self.frames = contents.counted, contents.frames
         self._at = self._at_part = self._part_at = self._part_frames = 0
-        if contents.parts != (Part(),):
+        if contents.counts_parts or self.frames is None:
             self.frames = self._count()
-            if contents.counts_parts:
-                self.counted = self.frames
+        if contents.counts_parts:
+            self.counted = self.frames
         self._begin_part(0)
 
     def read(self, count: int, dtype: SampleType) -> np.ndarray:
@@ -193,7 +193,7 @@ def _contents(source: Source, file: Any) -> Contents:
             start, end = field.start, min(end, field.start + field.said) if field.said else end
         return mpeg.inspect(source.read_at, start, end, decoded)
     if file.format in _CHUNKED:
-        return headers.inspect(source.read_at, source.size, decoded)
+        return headers.inspect(source.read_at, source.size, decoded, int(file.samplerate))
     if file.format == "FLAC":
         return flac.inspect(source.read_at, source.size, int(file.samplerate))
     if file.format == "OGG":

@@ -47,7 +47,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         action="store_true",
         help="timestamps are the starts of the windows, not their middles (L3 family only)",
     )
-    options.add_channel(parser)
+    options.add_channel(parser, each=True)
     parser.add_argument("--overwrite", action="store_true", help="replace results that exist (else they are kept)")
     options.add_recursive(parser)
     options.add_engine(parser)
@@ -188,8 +188,9 @@ def _embed_all(
                 save_npz(target, clip, source, state)
                 tally.done += 1
                 if len(jobs) == 1 and not arguments.quiet:
-                    frames, size = clip.embedding.shape
-                    say(f"{source} -> {target} ({frames} embeddings of size {size})")
+                    *channels, frames, size = clip.embedding.shape
+                    of_each = f" of each of {channels[0]} channels" if channels else ""
+                    say(f"{source} -> {target} ({frames} embeddings of size {size}{of_each})")
 
 
 def _with_progress(jobs: list[tuple[Path, Path]], quiet: bool) -> Iterable[tuple[Path, Path]]:

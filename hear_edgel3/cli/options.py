@@ -10,6 +10,7 @@ import math
 import re
 import sys
 from collections.abc import Callable, Container, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -110,16 +111,26 @@ def add_output(parser: Options, metavar: str, text: str, old: Sequence[str] = ()
     add(parser, "--output", "-o", old=old, metavar=metavar, help=text, required=required)
 
 
-def add_channel(parser: Options) -> None:
-    """``--channel``: what of the channels."""
-    text = "the number of one, counted from 0, or their mean (default)"
-    parser.add_argument("--channel", type=_channel, default="mean", metavar="N|mean", help=text)
+def add_channel(parser: Options, each: bool = False) -> None:
+    """``--channel``: what of the channels.
+
+    Args:
+        parser: where to.
+        each: whether it may also be each of them by itself.
+    """
+    more = ", or each of them by itself" if each else ""
+    text = f"the number of one, counted from 0, or their mean (default){more}"
+    metavar = "N|mean|each" if each else "N|mean"
+    parser.add_argument("--channel", type=partial(_channel, each=each), default="mean", metavar=metavar, help=text)
 
 
-def _channel(text: str) -> int | str:
-    if text == "mean" or _is_whole(text):
-        return text if text == "mean" else int(text)
-    raise argparse.ArgumentTypeError(f"must be the number of a channel, counted from 0, or mean; got {text}")
+def _channel(text: str, each: bool) -> int | str:
+    if text == "mean" or (each and text == "each"):
+        return text
+    if _is_whole(text):
+        return int(text)
+    words = "mean, or each" if each else "or mean"
+    raise argparse.ArgumentTypeError(f"must be the number of a channel, counted from 0, {words}; got {text}")
 
 
 def add_recursive(parser: Options) -> None:

@@ -22,7 +22,7 @@ from hear_edgel3.errors import InvalidOption
 from hear_edgel3.families.schema import Checkpoint, Local
 from hear_edgel3.registry.names import BUILT_IN
 from hear_edgel3.tagging.output import TagsFile, check_name
-from hear_edgel3.tagging.records import COLUMNS, Record, as_csv, as_json, as_text, record_of
+from hear_edgel3.tagging.records import COLUMNS, COLUMNS_OF_EACH, Record, as_csv, as_json, as_text, record_of
 from hear_edgel3.tagging.request import check_windows, one_each, tagging_rows
 from hear_edgel3.weights.locate import check_given, find
 
@@ -59,7 +59,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     options.add_top(parser, "classes per window (default 10)", default=10)
     options.add_window(parser, "tag windows of this length (10, for example)")
     options.add_hop(parser, "between windows (default a quarter of a window)")
-    options.add_channel(parser)
+    options.add_channel(parser, each=True)
     form = parser.add_mutually_exclusive_group()
     options.add_json(form, "print one JSON object per file")
     form.add_argument("--csv", action="store_true", help="print CSV")
@@ -95,6 +95,8 @@ def run(arguments: argparse.Namespace) -> int:
     n_inputs = len(found.files) + len(found.failures)
     if arguments.plot is not None:
         _check_plot(arguments.plot, n_inputs, found)
+        if arguments.channel == "each":
+            raise InvalidOption("--plot draws one channel: give --channel N, or mean")
     failures = Failures(found.failures)
     say_notes(found.notes, arguments.quiet)
     if found.files and arguments.output is not None:
@@ -151,7 +153,7 @@ def _print_all(
         for n_done, (number, found) in enumerate(tagged):
             progress.update()
             if n_done == 0 and arguments.csv:
-                put(",".join(COLUMNS))
+                put(",".join(COLUMNS_OF_EACH if arguments.channel == "each" else COLUMNS))
             if isinstance(found, Exception):
                 failures.add(str(files[number]), found)
             waiting[number] = None if isinstance(found, Exception) else {**found, "file": text_of(files[number])}
@@ -293,7 +295,9 @@ class _Work:
             tags = self._tagger.tag_file(source, arguments.window, arguments.hop, channel=arguments.channel)
         else:
             with self._opener.open(item) as file:
-                tags = self._tagger.tag_opened(file, arguments.window, arguments.hop)
+                each = file.each() if arguments.channel == "each" else [file]
+                found = [self._tagger.tag_opened(one, arguments.window, arguments.hop) for one in each]
+                tags = found if arguments.channel == "each" else found[0]
         if arguments.plot is not None:
             from hear_edgel3.tagging.plot import draw_tags
 

@@ -21,10 +21,9 @@ from hear_edgel3.disk.atomic import atomic_write, check_writable, is_special
 from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.disk.paths import text_of_path
 from hear_edgel3.errors import InvalidOption, OutputError
-from hear_edgel3.tagging.records import COLUMNS, Record, as_csv, as_json
+from hear_edgel3.tagging.records import COLUMNS, COLUMNS_OF_EACH, Record, as_csv, as_json
 
 FORMATS = {".csv": as_csv, ".jsonl": as_json}
-_HEADER = (",".join(COLUMNS) + "\n").encode()
 
 
 def check_name(path: str) -> None:
@@ -54,6 +53,7 @@ class TagsFile:
         check_writable(self.path)
         self._format = FORMATS[self.path.suffix.lower()]
         self._is_special = is_special(self.path)  # a pipe: nothing can be read back from it
+        self._columns = COLUMNS_OF_EACH if options.get("channel") == "each" else COLUMNS
         self._journal_path = self.path.with_name(self.path.name + ".part")
         self._options_path = self.path.with_name(self.path.name + ".options.json")
         self._here = text_of_path(os.getcwd())
@@ -135,7 +135,7 @@ class TagsFile:
 
     def _write(self, target: BinaryIO, order: Iterable[str]) -> None:
         if self._format is as_csv:
-            target.write(_HEADER)
+            target.write((",".join(self._columns) + "\n").encode())
         old = self.path.open("rb") if self._there else io.BytesIO()
         with old:
             for key in order:
@@ -226,7 +226,7 @@ class TagsFile:
         """Where the lines of each file are in a finished file."""
         try:
             with path.open("rb") as file:
-                starts = dict(_first_lines(file, self._format is as_csv))
+                starts = dict(_first_lines(file, self._columns if self._format is as_csv else None))
         except (OSError, ValueError, LookupError, TypeError, csv.Error, RecursionError) as error:
             raise OutputError(
                 f"not replacing {path}: it exists, and is not what `hear-edgel3 tag` wrote ({error}); use --overwrite, "
@@ -240,8 +240,13 @@ class TagsFile:
         return os.path.normpath(os.path.join(self._folder, name))
 
 
-def _first_lines(file: BinaryIO, is_csv: bool) -> Iterator[tuple[str, int]]:
-    """The names of the files in a finished file, and where the first line of each begins."""
+def _first_lines(file: BinaryIO, columns: Sequence[str] | None) -> Iterator[tuple[str, int]]:
+    """The names of the files in a finished file, and where the first line of each begins.
+
+    Args:
+        file: the file.
+        columns: of CSV; None for JSON.
+    """
     position = 0
 
     def lines() -> Iterator[str]:
@@ -250,12 +255,12 @@ def _first_lines(file: BinaryIO, is_csv: bool) -> Iterator[tuple[str, int]]:
             position += len(line)
             yield line.decode()
 
-    if not is_csv:
+    if columns is None:
         for line in lines():  # the position is behind it by now
             yield str(json.loads(line)["file"]), position - len(line.encode())
         return
     rows = csv.reader(lines())
-    if next(rows, None) != list(COLUMNS):
+    if next(rows, None) != list(columns):
         raise ValueError("its first line is another")
     start, last = position, None
     for row in rows:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
 
-from hear_edgel3.audio.channels import MEAN
+from hear_edgel3.audio.channels import EACH, MEAN, check_channel
 from hear_edgel3.audio.file import AudioFile, naming
 from hear_edgel3.audio.rates import check_rate, resampled_length
-from hear_edgel3.audio.samples import mono, pieces
+from hear_edgel3.audio.samples import channels_of, mono, pieces
 from hear_edgel3.audio.source import SoundSource
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.extractor.extractor import Extractor
@@ -75,6 +75,17 @@ class Tagger:
             extractor.to(device)
         return self
 
+    @overload
+    def tag_file(  # type: ignore[overload-overlap]
+        self,
+        path: SoundSource,
+        window: float | None = None,
+        hop: float | None = None,
+        *,
+        channel: Literal["each"],
+    ) -> list[ClipTags]: ...
+
+    @overload
     def tag_file(
         self,
         path: SoundSource,
@@ -82,7 +93,16 @@ class Tagger:
         hop: float | None = None,
         *,
         channel: int | str = MEAN,
-    ) -> ClipTags:
+    ) -> ClipTags: ...
+
+    def tag_file(
+        self,
+        path: SoundSource,
+        window: float | None = None,
+        hop: float | None = None,
+        *,
+        channel: int | str = MEAN,
+    ) -> ClipTags | list[ClipTags]:
         """Tags a file, in memory independent of its length.
 
         Args:
@@ -91,7 +111,10 @@ class Tagger:
             window: seconds per window; None for the clip as a whole: one pass up to a minute, else the mean of the
                 logits of windows of 10 s every 2.5 s.
             hop: seconds between windows; None for a quarter of ``window``.
-            channel: what of its channels: "mean" of all, or the number of one, from 0.
+            channel: what of its channels: "mean" of all, the number of one, from 0, or "each" of them by itself.
+
+        Returns:
+            The tags; of each channel, a list of them.
 
         Raises:
             AudioFileError: the file is missing, damaged or not audio.
@@ -99,7 +122,9 @@ class Tagger:
             InvalidOption: ``window`` or ``hop`` cannot be used, or the file has no such channel.
         """
         check_windows(window, hop)
-        with AudioFile(path, channel=channel) as file:
+        with AudioFile(path, channel=check_channel(channel, each=True)) as file:
+            if file.channel == EACH:
+                return [self.tag_opened(one, window, hop) for one in file.each()]
             return self.tag_opened(file, window, hop)
 
     def tag_opened(self, file: AudioFile, window: float | None = None, hop: float | None = None) -> ClipTags:
@@ -117,6 +142,18 @@ class Tagger:
         with naming(file.path):
             return self._tag(file.blocks(), check_rate(file.sample_rate, "the file's sample rate"), window, hop)
 
+    @overload
+    def tag_samples(
+        self,
+        audio: Any,
+        sample_rate: int,
+        window: float | None = None,
+        hop: float | None = None,
+        *,
+        channel: Literal["each"],
+    ) -> list[ClipTags]: ...
+
+    @overload
     def tag_samples(
         self,
         audio: Any,
@@ -125,7 +162,17 @@ class Tagger:
         hop: float | None = None,
         *,
         channel: int | str = MEAN,
-    ) -> ClipTags:
+    ) -> ClipTags: ...
+
+    def tag_samples(
+        self,
+        audio: Any,
+        sample_rate: int,
+        window: float | None = None,
+        hop: float | None = None,
+        *,
+        channel: int | str = MEAN,
+    ) -> ClipTags | list[ClipTags]:
         """Tags one clip given as an array.
 
         Args:
@@ -135,11 +182,17 @@ class Tagger:
             hop: as for :meth:`tag_file`.
             channel: as for :meth:`tag_file`.
 
+        Returns:
+            The tags; of each channel, a list of them.
+
         Raises:
             InvalidAudio: wrong shape or type, or not finite.
             InvalidOption: the rate, ``window``, ``hop`` or the channel cannot be used.
         """
         check_windows(window, hop)
+        if check_channel(channel, each=True) == EACH:
+            every = range(channels_of(audio))
+            return [self.tag_samples(audio, sample_rate, window, hop, channel=one) for one in every]
         return self._tag(pieces(mono(audio, channel)), check_rate(sample_rate), window, hop)
 
     @overload
@@ -249,6 +302,19 @@ def common_labels(extractors: Sequence[Extractor]) -> tuple[Label, ...]:
     return found[0]
 
 
+@overload
+def tag(  # type: ignore[overload-overlap]
+    path: SoundSource,
+    configurations: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = BUILT_IN,
+    *,
+    weights: str | os.PathLike[str] | Sequence[str | os.PathLike[str] | None] | None = None,
+    window: float | None = None,
+    hop: float | None = None,
+    channel: Literal["each"],
+) -> list[ClipTags]: ...
+
+
+@overload
 def tag(
     path: SoundSource,
     configurations: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = BUILT_IN,
@@ -257,7 +323,18 @@ def tag(
     window: float | None = None,
     hop: float | None = None,
     channel: int | str = MEAN,
-) -> ClipTags:
+) -> ClipTags: ...
+
+
+def tag(
+    path: SoundSource,
+    configurations: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = BUILT_IN,
+    *,
+    weights: str | os.PathLike[str] | Sequence[str | os.PathLike[str] | None] | None = None,
+    window: float | None = None,
+    hop: float | None = None,
+    channel: int | str = MEAN,
+) -> ClipTags | list[ClipTags]:
     """Tags a file: which of the classes are heard in it. For many files make a :class:`Tagger` once.
 
     Args:
@@ -269,7 +346,8 @@ def tag(
         channel: as for :meth:`Tagger.tag_file`.
 
     Returns:
-        The tags; ``.top(10)`` has the most probable ones with label, MID and probability.
+        The tags; ``.top(10)`` has the most probable ones with label, MID and probability. Of each channel, a list of
+        them.
 
     Raises:
         As :class:`Tagger` and :meth:`Tagger.tag_file`.

@@ -188,8 +188,8 @@ def test_a_little_that_is_missing_is_said(tmp_path: Path, form: str, sea: Extrac
     path = write(tmp_path, "short", data[: len(data) - 4 * 800])
     found, _, notes = read(path)
     assert len(found) == _N - 800
-    assert notes == ["its end is missing: its header says 9.30 s, 9.25 s could be decoded"]
-    with pytest.warns(AudioWarning, match="short: its end is missing"):
+    assert notes == ["its end or another part is missing: its header says 9.30 s, 9.25 s could be decoded"]
+    with pytest.warns(AudioWarning, match="short: its end or another part is missing"):
         hear_edgel3.embed_file(path, sea)
 
 
@@ -198,3 +198,29 @@ def test_bw64(tmp_path: Path) -> None:
     found, duration, notes = read(write(tmp_path, "new.wav", b"BW64" + data[4:]))
     np.testing.assert_array_equal(found, read(write(tmp_path, "old.wav", data))[0])
     assert (duration, notes) == (_N / _RATE, [])
+
+
+@pytest.mark.parametrize("form", ["WAV", "AU", "AIFF"])
+def test_sound_behind_the_length_is_said(tmp_path: Path, form: str) -> None:
+    """A recorder that writes the length now and then, and loses its power: or a file with another one behind it."""
+    data = encoded(tmp_path, "x", format=form, subtype="PCM_16")
+    if form == "AIFF":
+        changed = bytearray(data)
+        struct.pack_into(">I", changed, data.find(b"SSND") + 4, 4 * 40000 + 8)
+        struct.pack_into(">I", changed, data.find(b"COMM") + 10, 40000)
+        data = bytes(changed)
+    else:
+        data = sizes(form, data, None, 4 * 40000)
+    found, _, notes = read(write(tmp_path, "stale", data))
+    assert len(found) == 40000
+    [note] = notes
+    rest = 4 * (_N - 40000)
+    assert note.startswith(f"its header gives 2.50 s, and {rest} bytes more follow that are no part of it: if they are")
+    assert f"{(_N - 40000) / _RATE:.2f} s were left out" in note
+
+
+@pytest.mark.parametrize("size", [10, 20001])
+def test_chunks_behind_the_samples_are_not(tmp_path: Path, size: int) -> None:
+    data = encoded(tmp_path, "wav")
+    label = b"LIST" + struct.pack("<I", size) + bytes(size + size % 2)
+    assert read(write(tmp_path, "a.wav", data + label + label))[2] == []
