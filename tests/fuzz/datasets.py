@@ -63,13 +63,15 @@ def _prepare_datasets(place: Path) -> Attempt:
 
 
 def _indexes(place: Path) -> list[Sound]:
+    from hear_edgel3.dataset.dataset import Dataset
     from hear_edgel3.search import build_index
+    from hear_edgel3.search.rows import Rows
 
     sounds = []
     for out in (_extracted(place), _extracted(place, 50.0)):
         path = out / "_index.usearch"
         if not path.exists():
-            build_index(out)
+            build_index(Rows(Dataset(out)))
         sounds.append(Sound(f"{out.name}/{path.name}", path.read_bytes()))
     return sounds
 

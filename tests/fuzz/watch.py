@@ -159,8 +159,12 @@ def _work(name: str, numbers: range, position: int, seed: int, at: Any, reports:
     counts: dict[str, int] = {}
     with tempfile.TemporaryDirectory() as place:
         os.chdir(place)
-        files = kind.files(Path(place))
-        attempt = kind.prepare(Path(place))
+        try:
+            files = kind.files(Path(place))
+            attempt = kind.prepare(Path(place))
+        except Exception:
+            reports.put(("fault", (numbers[position], "nothing was tried: " + traceback.format_exc())))
+            numbers = numbers[:0]
         for i in range(position, len(numbers)):
             at.value = i
             try:
