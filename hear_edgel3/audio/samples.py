@@ -47,6 +47,10 @@ def to_samples(audio: Any, name: str = "audio") -> torch.Tensor:
 def _numbers(audio: Any, name: str) -> torch.Tensor:
     """What :func:`to_samples` does, without the check that samples are finite."""
     tensor = audio.detach() if isinstance(audio, torch.Tensor) else _from_array(audio, name)
+    if tensor.is_nested:
+        raise InvalidAudio(
+            f"{name} is a nested tensor; give clips one by one, or padded: torch.nested.to_padded_tensor({name}, 0.0)"
+        )
     if tensor.layout is not torch.strided or tensor.is_meta:
         raise InvalidAudio(f"{name} is a {'meta' if tensor.is_meta else 'sparse'} tensor; give a dense one, with data")
     if tensor.dtype in _FULL_SCALE:

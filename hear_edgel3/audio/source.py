@@ -105,7 +105,7 @@ def _opened(path: Path) -> BinaryIO:
             raise AudioFileError(f"{path} is a folder, not an audio file")
         check_ordinary(path)
         return cast(BinaryIO, path.open("rb", buffering=0))
-    except (FileNotFoundError, NotADirectoryError) as error:
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # ValueError: of a name with a NUL in it
         raise AudioFileError(f"{path} does not exist") from error
     except OSError as error:
         if isinstance(error, AudioFileError):

@@ -12,14 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hear_edgel3.cli import options
-from hear_edgel3.cli.common import (
-    Failures,
-    accept_any_name,
-    interrupt_on_sigterm,
-    on_device,
-    print_warnings_plainly,
-    say_notes,
-)
+from hear_edgel3.cli.common import Failures, on_device, print_warnings_plainly, say_notes
+from hear_edgel3.cli.say import put, say
 from hear_edgel3.cli.sources import AudioSources, audio_sources
 from hear_edgel3.disk.atomic import check_writable
 from hear_edgel3.disk.digest import sha256_of
@@ -142,7 +136,6 @@ def _print_all(
     sources: AudioSources, rows: list[Checkpoint], weights: _Weights, arguments: argparse.Namespace, failures: Failures
 ) -> None:
     """Tags files and prints what is heard, in their order."""
-    accept_any_name()
     files = sources.files
     form: Callable[[Record], str] = as_json if arguments.json else as_csv if arguments.csv else as_text
     workers = min(arguments.workers, len(files))
@@ -160,7 +153,7 @@ def _print_all(
         for n_done, (number, found) in enumerate(tagged):
             progress.update()
             if n_done == 0 and arguments.csv:
-                print(",".join(COLUMNS_OF_EACH if arguments.channel == "each" else COLUMNS))
+                put(",".join(COLUMNS_OF_EACH if arguments.channel == "each" else COLUMNS))
             if isinstance(found, Exception):
                 failures.add(str(files[number]), found)
             waiting[number] = None if isinstance(found, Exception) else {**found, "file": text_of(files[number])}
@@ -168,8 +161,7 @@ def _print_all(
                 record = waiting.pop(turn)
                 turn += 1
                 if record is not None:
-                    print(form(record), end="")
-                    sys.stdout.flush()  # what has been computed is out, whatever happens to the next file
+                    put(form(record), end="", exact=arguments.csv)
 
 
 def _tag_into(
@@ -189,7 +181,6 @@ def _tag_into(
         "device": arguments.device,
         **({} if arguments.channel == "mean" else {"channel": arguments.channel}),
     }
-    interrupt_on_sigterm()
     with TagsFile(arguments.output, made_with, arguments.overwrite) as output:
         pending = output.pending(files)
         done = 0
@@ -207,14 +198,14 @@ def _tag_into(
                             output.add({**found, "file": output.name_of(pending[number])})
                             done += 1
             except KeyboardInterrupt:
-                print(f"hear-edgel3: {len(output)} files are tagged; the same command goes on", file=sys.stderr)
+                say(f"hear-edgel3: {len(output)} files are tagged; the same command goes on")
                 raise
             output.finish(files)
         if not arguments.quiet:
             kept = len(files) - len(pending)
             before = f", {kept} were there" if kept else ""
             failed = f", {len(failures)} failed" if failures else ""
-            print(f"{done} files tagged{before}{failed}: {arguments.output}", file=sys.stderr)
+            say(f"{done} files tagged{before}{failed}: {arguments.output}")
 
 
 def _located(row: Checkpoint, given: str | os.PathLike[str] | None) -> tuple[Path | None, str]:

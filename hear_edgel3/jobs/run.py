@@ -19,7 +19,7 @@ from hear_edgel3._version import __version__
 from hear_edgel3.dataset.clips import TableColumns
 from hear_edgel3.dataset.dataset import Description
 from hear_edgel3.dataset.parquet import require_pyarrow
-from hear_edgel3.disk.atomic import make_folder
+from hear_edgel3.disk.atomic import check_folder_name, make_folder
 from hear_edgel3.disk.digest import sha256_of
 from hear_edgel3.errors import AudioFileError, InvalidOption, OutputError
 from hear_edgel3.framing.rules import check_hop_ms
@@ -194,7 +194,9 @@ def extract(
         ),
         channel=channel,
     )
-    return _run(_as_list(sources), os.path.abspath(output), options)
+    folder = os.path.abspath(output)
+    check_folder_name(folder)
+    return _run(_as_list(sources), folder, options)
 
 
 def _run(sources: list[str], output: str, options: Options) -> Summary:

@@ -17,7 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
-from hear_edgel3.disk.atomic import atomic_write, check_writable
+from hear_edgel3.disk.atomic import atomic_write, check_writable, is_special
+from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.disk.paths import text_of_path
 from hear_edgel3.errors import InvalidOption, OutputError
 from hear_edgel3.tagging.records import COLUMNS, COLUMNS_OF_EACH, Record, as_csv, as_json
@@ -51,6 +52,7 @@ class TagsFile:
         self.path = Path(path)
         check_writable(self.path)
         self._format = FORMATS[self.path.suffix.lower()]
+        self._is_special = is_special(self.path)  # a pipe: nothing can be read back from it
         self._columns = COLUMNS_OF_EACH if options.get("channel") == "each" else COLUMNS
         self._journal_path = self.path.with_name(self.path.name + ".part")
         self._options_path = self.path.with_name(self.path.name + ".options.json")
@@ -59,13 +61,13 @@ class TagsFile:
         self._replaces = overwrite  # what stands there counts for nothing, and stays until all is ready to replace it
         self._journal: IO[bytes] = self._opened(overwrite)
         try:
-            self._options = json.loads(json.dumps(options))  # tuples become lists, as they will be read
+            self._options = json.loads(json_text(options))  # tuples become lists, as they will be read
             if overwrite or not self._begun():
                 self._write_options()
             else:
                 self._check_options()
             # Where the lines of each file are: in the file itself, and in what was computed since.
-            self._there = {} if self._replaces or not self.path.exists() else self._indexed(self.path)
+            self._there = {} if self._replaces or not self._exists() else self._indexed(self.path)
             self._new = self._indexed_journal()
         except BaseException:
             self._leave()
@@ -96,7 +98,7 @@ class TagsFile:
         Raises:
             OutputError: the disk is full, for example. What was kept before stays.
         """
-        line = (json.dumps(record, ensure_ascii=False) + "\n").encode()
+        line = (json_text(record, ensure_ascii=False) + "\n").encode()
         try:
             start = self._journal.seek(0, os.SEEK_END)
             self._journal.write(line)
@@ -122,10 +124,13 @@ class TagsFile:
         order = [*(key for key in known if key not in given), *order]
         with atomic_write(self.path) as target:
             self._write(target, order)
+        self._journal.truncate(0)
+        if self._is_special:
+            self._new = {}
+            return
         if self._replaces:
             self._replaces = False
             self._write_options()
-        self._journal.truncate(0)
         self._there, self._new = self._indexed(self.path), {}
 
     def _write(self, target: BinaryIO, order: Iterable[str]) -> None:
@@ -169,7 +174,10 @@ class TagsFile:
         return journal
 
     def _begun(self) -> bool:
-        return self.path.exists() or self._journal_size() > 0
+        return self._exists() or self._journal_size() > 0
+
+    def _exists(self) -> bool:
+        return not self._is_special and self.path.exists()
 
     def _journal_size(self) -> int:
         return self._journal.seek(0, os.SEEK_END)
@@ -177,7 +185,7 @@ class TagsFile:
     def _write_options(self) -> None:
         made = {"folder": self._folder, "replaces": self._replaces, "options": self._options}
         with atomic_write(self._options_path) as file:
-            file.write(json.dumps(made, indent=1).encode())
+            file.write(json_text(made, indent=1).encode())
 
     def _check_options(self) -> None:
         """That the options are those it was begun with; finds out in which folder that was."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+from hear_edgel3.disk.jsons import json_text
+from hear_edgel3.disk.paths import printable
 
 if TYPE_CHECKING:
     from hear_edgel3.tagging.tags import ClipTags
@@ -54,7 +56,7 @@ def as_json(record: Record) -> str:
         {**window, "tags": [{**tag, "probability": round(tag["probability"], 6)} for tag in window["tags"]]}
         for window in record["windows"]
     ]
-    return json.dumps({**record, "windows": windows}, ensure_ascii=False) + "\n"
+    return json_text({**record, "windows": windows}, ensure_ascii=False) + "\n"
 
 
 def as_csv(record: Record) -> str:
@@ -86,7 +88,7 @@ def as_text(record: Record) -> str:
     lines = []
     for window in record["windows"]:
         channel = f"  channel {window['channel']}" if "channel" in window else ""
-        lines.append(f"{record['file']}{channel}  {window['start']:.2f} - {window['end']:.2f} s\n")
+        lines.append(f"{printable(record['file'])}{channel}  {window['start']:.2f} - {window['end']:.2f} s\n")
         lines += [f"  {tag['probability']:.3f}  {tag['label']}\n" for tag in window["tags"]]
     return "".join(lines)
 

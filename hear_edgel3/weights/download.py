@@ -81,7 +81,7 @@ def fetch(url: str, partial: Path | None = None) -> bytes:
                 time.sleep(_PAUSE_S)
             else:
                 break
-        if partial is not None:
+        if partial is not None and file is not None:
             partial.unlink(missing_ok=True)
     return bytes(begun.data)
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.errors import WeightsCorrupt, WeightsMismatch
 from hear_edgel3.families.formats.names import without_prefixes
 from hear_edgel3.families.schema import Checkpoint, Local, Published
@@ -50,7 +50,7 @@ def encode(tensors: dict[str, torch.Tensor], provenance: Mapping[str, Any]) -> b
     """
     from safetensors.torch import save
 
-    text = json.dumps({**provenance, "tensors_sha256": _digest(tensors)}, sort_keys=True)
+    text = json_text({**provenance, "tensors_sha256": _digest(tensors)}, sort_keys=True)
     return save(tensors, {METADATA_KEY: text})
 
 

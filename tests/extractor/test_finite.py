@@ -17,6 +17,9 @@ from hear_edgel3.extractor.extractor import Extractor
 from support import signals
 from support.engines import ENGINES, SMALL, make_net
 
+# That they are loud is said, too; what is looked at here is what is done with them.
+pytestmark = pytest.mark.filterwarnings("ignore::hear_edgel3.errors.AudioWarning")
+
 RATE = 48000
 TOO_LOUD = r"is too loud for tiny.* \(a sample of [\d.]+e\+1[78]\).*floats are meant to be in \[-1, 1\]"
 

@@ -132,6 +132,25 @@ def test_arrays_that_are_too_large_together(monkeypatch: pytest.MonkeyPatch) -> 
         keras.read_layers(h5_of(fill), "x")
 
 
+def test_layers_that_are_too_large_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same array in each of them, which a file needs but once."""
+    h5py = pytest.importorskip("h5py")
+    monkeypatch.setattr(keras, "_MAX_ELEMENTS", 1000)
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        file.create_group("a")["w"] = np.zeros(400, "f4")
+        file["a"].attrs["weight_names"] = [b"w"]
+        for name in "bc":
+            file[name] = file["a"]
+        file.attrs["layer_names"] = [b"a", b"b"]
+        assert file["c"] == file["a"]
+    assert len(keras.read_layers(buffer.getvalue(), "x")) == 2
+    with h5py.File(buffer, "r+") as file:
+        file.attrs["layer_names"] = [b"a", b"b", b"c"]
+    with pytest.raises(WeightsCorrupt, match="x has arrays of more than 1000 values, more than any checkpoint"):
+        keras.read_layers(buffer.getvalue(), "x")
+
+
 def test_data_of_other_files_is_not_read(tmp_path: Path) -> None:
     """HDF5 can point to any file of the machine."""
     h5py = pytest.importorskip("h5py")
