@@ -19,6 +19,8 @@ from hear_edgel3.audio.source import SoundSource, Source, name_of
 from hear_edgel3.errors import AudioFileError, InvalidAudio, InvalidOption, MissingExtra
 
 _BLOCK_SECONDS = 4
+# A header that says more than three years is damaged.
+_LONGEST_S = 1e8
 
 
 class AudioFile:
@@ -78,9 +80,10 @@ class AudioFile:
         if self._media is not None:
             return self._media.duration
         assert self._sound is not None
-        if self._sound.frames is None:
-            self._sound.frames = self._counted()
-        return self._sound.frames / self.sample_rate
+        frames = self._sound.frames
+        if frames is None or frames > _LONGEST_S * self.sample_rate:
+            frames = self._sound.frames = self._counted()
+        return frames / self.sample_rate
 
     def _counted(self) -> int:
         decoder = SndfileDecoder(self._source)

@@ -319,9 +319,10 @@ def _frames_of(packet: Any, av: Any) -> list[Any]:
 
 
 def _track(container: Any, path: Path) -> Any:
-    tracks = container.streams.audio
+    # PyAV gives tracks that it has no decoder for no number of channels.
+    tracks = [track for track in container.streams.audio if getattr(track, "channels", 0)]
     if not tracks:
-        raise AudioFileError(f"{path} has no sound track")
+        raise AudioFileError(f"{path} has no sound track that FFmpeg decodes")
     return max(tracks, key=lambda track: (bool(track.disposition.value & 1), track.channels, -track.index))
 
 
