@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import sys
 import warnings
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 from hear_edgel3.errors import AudioWarning, InvalidOption
@@ -11,6 +13,7 @@ from hear_edgel3.errors import AudioWarning, InvalidOption
 if TYPE_CHECKING:
     import torch
 
+_PACKAGE = __name__.partition(".")[0]
 MEAN = "mean"
 EACH = "each"
 
@@ -37,8 +40,8 @@ def check_channel(channel: object, each: bool = False) -> int | str:
         return channel
     if isinstance(channel, str) and channel.isascii() and channel.isdecimal() and len(channel) < 10:
         return int(channel)
-    if isinstance(channel, int) and not isinstance(channel, bool) and channel >= 0:
-        return channel
+    if isinstance(channel, Integral) and not isinstance(channel, bool) and int(channel) >= 0:
+        return int(channel)
     words = "'mean', 'each'" if each else "'mean'"
     raise InvalidOption(f"channel must be {words} or the number of a channel, counted from 0; got {channel!r}")
 
@@ -55,7 +58,7 @@ class Mixer:
         self._name = name
         self._channel = check_channel(channel)
         self._peak = 0.0
-        self._told = False
+        self._told = False  # that the peak is too large
         self._n = 0
         self._sums: torch.Tensor | None = None  # of each channel
         self._squares = self._mean_squares = 0.0  # sums of all channels' squares, and of those of their mean
@@ -99,17 +102,15 @@ class Mixer:
         of_mean = self._mean_squares / self._n - float(means.mean()) ** 2
         if of_channels > _AUDIBLE and of_mean < _CANCELLED * of_channels / channels:
             below = f"{10 * math.log10(of_channels / of_mean):.0f} dB below them" if of_mean > 0 else "silence"
-            warnings.warn(
+            warn(
                 f"{self._name}: its {channels} channels cancel each other: their mean, which is used, is {below}; "
-                f"take one of them: --channel 0, in Python channel=0",
-                AudioWarning,
-                stacklevel=3,
+                f"take one of them: --channel 0, in Python channel=0"
             )
 
     def warn_of_scale(self) -> None:
         """Warns if samples so far are far beyond full scale; once."""
         if not self._told:
-            warn_of_scale(self._peak, self._name, stacklevel=4)
+            warn_of_scale(self._peak, self._name)
             self._told = self._peak > _LARGEST_PEAK
 
     def _add(self, samples: torch.Tensor, mixed: torch.Tensor) -> None:
@@ -133,18 +134,23 @@ def _mean(samples: torch.Tensor) -> torch.Tensor:
     return (samples[0] + samples[1]) / 2 if len(samples) == 2 else samples.mean(dim=0)
 
 
-def warn_of_scale(peak: float, name: str, stacklevel: int = 3) -> None:
+def warn_of_scale(peak: float, name: str) -> None:
     """Warns if audio goes far beyond the range of floating-point samples.
 
     Args:
         peak: its largest absolute value.
         name: how to call it.
-        stacklevel: as for :func:`warnings.warn`.
     """
     if peak > _LARGEST_PEAK:
-        warnings.warn(
+        warn(
             f"{name} has a peak of {peak:.6g}, but full scale of floating-point samples is 1; 16-bit numbers must be "
-            f"divided by 32768 first, or given as integers",
-            AudioWarning,
-            stacklevel=stacklevel,
+            f"divided by 32768 first, or given as integers"
         )
+
+
+def warn(text: str) -> None:
+    """Warns of audio that is hardly what was meant, at the line of the caller of this package."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == _PACKAGE:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, AudioWarning, stacklevel=level)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,12 +11,12 @@ from typing import BinaryIO
 
 import torch
 
-from hear_edgel3.audio.channels import MEAN, Mixer, check_channel
+from hear_edgel3.audio.channels import MEAN, Mixer, check_channel, warn
 from hear_edgel3.audio.media import MediaFile, may_be_media
 from hear_edgel3.audio.samples import check_finite
 from hear_edgel3.audio.sndfile import DecodingError, SndfileDecoder
 from hear_edgel3.audio.source import SoundSource, Source, name_of
-from hear_edgel3.errors import AudioFileError, AudioWarning, InvalidAudio, InvalidOption, MissingExtra
+from hear_edgel3.errors import AudioFileError, InvalidAudio, InvalidOption, MissingExtra
 
 _BLOCK_SECONDS = 4
 # A header that says more than three years is damaged.
@@ -150,7 +149,7 @@ class AudioFile:
             yield mixer.mix(samples, peak)
         if watch:
             for note in self.notes:
-                warnings.warn(f"{self.path}: {note}", AudioWarning, stacklevel=2)
+                warn(f"{self.path}: {note}")
             mixer.finish()
 
     def each(self) -> Iterator[AudioFile]:

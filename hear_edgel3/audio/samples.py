@@ -170,7 +170,7 @@ def hear_batch(audio: Any, name: str = "audio") -> torch.Tensor:
             f"n_samples); use audio.T for channels as sounds, or audio.mean(1)[None] for one mono clip",
             stacklevel=3,
         )
-    warn_of_scale(check_finite(samples, name), name, stacklevel=4)
+    warn_of_scale(check_finite(samples, name), name)
     return samples
 
 

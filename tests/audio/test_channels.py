@@ -52,8 +52,8 @@ def test_a_channel_that_is_not_there(tmp_path: Path) -> None:
         _all(path, 2)
     with pytest.raises(InvalidOption, match=r"audio has 1 channel, number 0; there is no channel 1"):
         mono(_A, 1)
-    for wrong in (-1, "left", 0.5, None, True):
-        with pytest.raises(InvalidOption, match="channel must be 'mean' or the number of a channel"):
+    for wrong in (-1, "left", "Each", 0.5, None, True, np.zeros(2)):
+        with pytest.raises(InvalidOption, match="channel must be 'mean', 'each' or the number of a channel"):
             AudioFile(path, channel=wrong)  # type: ignore[arg-type]
 
 

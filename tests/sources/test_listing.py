@@ -41,7 +41,29 @@ def test_names_that_begin_with_a_dot_are_no_data() -> None:
     assert names("card/._R1.WAV", "card/.Trash-1000") == ["card/._R1.WAV", "card/.Trash-1000/files/x.wav"]
 
 
-def test_other_kinds_are_counted() -> None:
+def with_media(monkeypatch: pytest.MonkeyPatch, there: bool) -> None:
+    """Whether the extra is installed does not matter to what is tested."""
+    for room in ("audio.find", "sources.folders"):
+        monkeypatch.setattr(f"hear_edgel3.{room}.reads_media", lambda: there)
+
+
+def test_what_the_extra_media_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    empty("d/a.wav", "d/b.m4a", "d/e/c.WEBM", "d/x.ts")
+    with_media(monkeypatch, True)
+    found = listed("d")
+    assert sorted(item.file for item in found.items) == ["d/a.wav", "d/b.m4a", "d/e/c.WEBM"]
+    [note] = found.notes
+    assert ": 1 .ts. " in note
+    with_media(monkeypatch, False)
+    found = listed("d")
+    assert [item.file for item in found.items] == ["d/a.wav"]
+    [note] = found.notes
+    assert ": 1 .m4a, 1 .ts, 1 .webm. " in note
+    assert 'or read with the extra media (pip install ".[media]"' in note
+
+
+def test_other_kinds_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_media(monkeypatch, False)
     empty("d/a.wav", "d/b.m4a", "d/e/c.M4A", "d/e/list.csv", "d/e/README", "d/x.npz")
     os.mkfifo("d/e/pipe.wav")
     os.symlink("b.m4a", "d/link.m4a")
