@@ -15,6 +15,8 @@ _FIRST_PAGE = b"OggS\x00\x02"
 _HEADER = 27
 _LARGEST_PAGE = 65307
 _LAST = 4
+# The first page of a stream has nothing but its first header, of less than a hundred bytes in Vorbis, Opus and FLAC.
+_LONGEST_FIRST_PAGE = 4096
 
 
 def inspect(read_at: ReadAt, size: int, decoded: int) -> Contents:
@@ -47,11 +49,11 @@ def _starts(read_at: ReadAt, size: int) -> list[int]:
         found = data.find(_FIRST_PAGE)
         while found >= 0:
             place = at + found
-            page = read_at(place, _HEADER + 255 + 255 * 255) if place > 0 else b""
+            page = read_at(place, _LONGEST_FIRST_PAGE) if place > 0 else b""
             length = _page_length(page)
             if place == 0:
                 behind = _page_length(read_at(0, _HEADER + 255))
-            elif length and _is_sound(page[:length]):
+            elif 0 < length <= len(page) and _is_sound(page[:length]):
                 if place != behind:
                     starts.append(place)
                 behind = place + length

@@ -11,8 +11,10 @@ import soundfile
 import torch
 
 import hear_edgel3
+from hear_edgel3.audio.contents import Part
 from hear_edgel3.audio.file import AudioFile
 from hear_edgel3.audio.mpeg import frame_length
+from hear_edgel3.audio.ogg import inspect
 from hear_edgel3.errors import AudioFileError, AudioWarning
 from hear_edgel3.extractor.extractor import Extractor
 
@@ -174,3 +176,21 @@ def test_an_ogg_without_its_end_says_so(tmp_path: Path, subtype: str) -> None:
     assert len(found) > 0
     assert notes == ["it has no mark of its end, which may be missing"]
     assert read(write(tmp_path, "whole.ogg", data))[2] == []
+
+
+def test_many_false_beginnings_take_no_time(tmp_path: Path) -> None:
+    # What looks like the first page of a stream, over and over: none of them has the right checksum.
+    path = tmp_path / "a.ogg"
+    samples = np.random.default_rng(0).uniform(-0.5, 0.5, 8000)
+    soundfile.write(path, samples, 8000, format="OGG", subtype="VORBIS")
+    data = path.read_bytes()
+    false = b"OggS\x00\x02" + bytes(20) + b"\xff" + b"\xff" * 255
+    read = [0]
+
+    def read_at(offset: int, size: int) -> bytes:
+        read[0] += min(size, 1 << 16)
+        return (data + false * 400)[offset : offset + size]
+
+    contents = inspect(read_at, len(data) + 400 * len(false), 8000)
+    assert contents.parts == (Part(),)
+    assert read[0] < 400 * 4200 + (1 << 18)
