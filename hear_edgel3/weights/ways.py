@@ -17,7 +17,7 @@ def ways_to_get(row: Checkpoint) -> str:
     return (
         "ways to get its weights:\n"
         f"  with a network:              hear-edgel3 weights fetch {row.name}\n"
-        f"                               (or, in a clone: python -m weights_convert {row.name})\n"
+        f"  the same, in a clone:        python -m weights_convert {row.name}\n"
         f"  from the authors' file:      python -m weights_convert {row.name} --source {row.upstream.filename} "
         f"--output {row.filename}\n"
         f"                               (published at {row.upstream.url})\n"
