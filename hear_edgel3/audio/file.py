@@ -19,6 +19,8 @@ from hear_edgel3.audio.source import SoundSource, Source, name_of
 from hear_edgel3.errors import AudioFileError, InvalidAudio, InvalidOption, MissingExtra
 
 _BLOCK_SECONDS = 4
+# Bytes that may have been meant as the name of a file.
+_LONGEST_NAME = 4096
 # A header that says more than three years is damaged.
 _LONGEST_S = 1e8
 
@@ -71,7 +73,9 @@ class AudioFile:
                 opened = self._source.view()
             self._media = _media_file(self.path, opened)
             if self._media is None:
-                raise AudioFileError(f"{self.path} cannot be read as audio: {error}") from error
+                short = self._source.path is None and self._source.size <= _LONGEST_NAME
+                hint = " (bytes are taken for those of a file; give a path as a str or a Path)" if short else ""
+                raise AudioFileError(f"{self.path} cannot be read as audio: {error}{hint}") from error
             self.sample_rate, self.channels = self._media.sample_rate, self._media.channels
 
     @property

@@ -117,8 +117,8 @@ def _seekable(source: BinaryIO, name: str) -> tuple[BinaryIO, bool]:
     """The object itself, or a copy of what is left in it, and whether it is ours to close."""
     if not callable(getattr(source, "read", None)):
         raise AudioFileError(
-            f"{name} cannot be read as audio: a path, bytes or a binary file object is wanted, "
-            f"got {type(source).__name__}"
+            f"{name} cannot be read as audio: it must be a str or a Path, or bytes or a binary file object, "
+            f"got {source!r}"
         )
     if isinstance(source, io.TextIOBase):
         raise AudioFileError(f"{name} was opened as text; open it with mode 'rb'")

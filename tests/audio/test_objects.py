@@ -88,8 +88,12 @@ def test_what_has_no_name_is_called_by_what_it_is(path: Path, sea: Extractor) ->
         (io.BytesIO(garbage), "^<BytesIO> cannot be read as audio: Format"),
         (b"", r"^<0 bytes> is empty \(0 bytes\)"),
         (io.BytesIO(), r"^<BytesIO> is empty \(0 bytes\)"),
+        (
+            b"a.wav",
+            r"^<5 bytes> cannot be read as audio: .* \(bytes are taken for those of a file; give a path as a str",
+        ),
         (io.StringIO("RIFF"), "^<StringIO> was opened as text; open it with mode 'rb'"),
-        (7, r"^<int> cannot be read as audio: a path, bytes or a binary file object is wanted, got int"),
+        (7, "^<int> cannot be read as audio: it must be a str or a Path, or bytes or a binary file object, got 7"),
         (path.read_bytes()[: 5 * 16000], "^<80000 bytes> is truncated: its header says 5.30 s, 1.25 s"),
     ]
     for source, message in cases:
