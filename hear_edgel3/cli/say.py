@@ -68,7 +68,8 @@ def _forget_stdout() -> None:
 
 def say(text: str) -> None:
     """Prints a line, or several, to stderr, without tearing a progress bar."""
-    line = printable(text, _LAYOUT)
+    # Names may hold bytes that are no text.
+    line = printable(text, _LAYOUT).encode("utf-8", "backslashreplace").decode()
     bars = sys.modules.get("tqdm")  # without it there is no bar, and importing it takes longer than all else here
     with suppress(OSError):  # nowhere is left to say that
         if bars is None or not getattr(bars.tqdm, "_instances", None):

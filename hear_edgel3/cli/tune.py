@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from hear_edgel3.cli import options
-from hear_edgel3.cli.say import put
+from hear_edgel3.cli.say import put, say
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     from hear_edgel3.engine.kernels.tuning import tune
     from hear_edgel3.errors import OutputError
 
-    def say(line: str) -> None:
+    def tell(line: str) -> None:
         if not arguments.quiet:
             say(line)
 
@@ -42,12 +42,12 @@ def run(arguments: argparse.Namespace) -> int:
             settings_file().unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(f"cannot delete {settings_file()}: {error.strerror or error}") from error
-        say(f"the defaults are used again: {Settings.usual()}")
+        tell(f"the defaults are used again: {Settings.usual()}")
         return 0
-    found = tune(Settings.here(), say)
+    found = tune(Settings.here(), tell)
     for kind, before in found.before.items():
         after = found.after[kind]
         put(f"{kind}: {before:.2f} -> {after:.2f} ms per window, {before / after:.2f} times as fast")
     if not arguments.dry_run:
-        say(f"kept in {found.settings.keep()}")
+        tell(f"kept in {found.settings.keep()}")
     return 0
