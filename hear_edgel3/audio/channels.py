@@ -51,6 +51,7 @@ class Mixer:
         self._name = name
         self._channel = check_channel(channel)
         self._peak = 0.0
+        self._told = False
         self._n = 0
         self._sums: torch.Tensor | None = None  # of each channel and of the mean, and of their squares
 
@@ -105,8 +106,9 @@ class Mixer:
 
     def warn_of_scale(self) -> None:
         """Warns if samples so far are far beyond full scale; once."""
-        warn_of_scale(self._peak, self._name, stacklevel=4)
-        self._peak = -math.inf if self._peak > _LARGEST_PEAK else self._peak
+        if not self._told:
+            warn_of_scale(self._peak, self._name, stacklevel=4)
+            self._told = self._peak > _LARGEST_PEAK
 
     def _add(self, samples: torch.Tensor, mixed: torch.Tensor) -> None:
         import torch

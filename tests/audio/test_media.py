@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from support.media import encode, shift_of, sounds
 
 from hear_edgel3.audio.file import AudioFile
 from hear_edgel3.audio.find import is_audio
 from hear_edgel3.errors import AudioFileError
+from support.media import encode, shift_of, sounds
 
 pytest.importorskip("av", reason="needs the extra media")
 

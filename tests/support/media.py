@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-
 # Where the first that a codec has is not of 16 bits.
 _FORMATS = {"tta": "s16", "wavpack": "s16p"}
 
