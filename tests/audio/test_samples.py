@@ -166,7 +166,7 @@ def test_views_equal_their_contiguous_copy(view: str, dtype: Any, noise: np.ndar
     found = to_samples(given)
     assert np.abs(found.numpy()).max() > 0.05
     np.testing.assert_array_equal(found.numpy(), expected.astype(np.float64) / scale)
-    assert torch.equal(mono(given), mono(expected))
+    assert torch.equal(mono(given, watch=False), mono(expected, watch=False))  # some views cancel each other
 
 
 def test_views_of_tensors(noise: np.ndarray) -> None:
