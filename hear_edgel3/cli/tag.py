@@ -292,7 +292,7 @@ class _Work:
         arguments = self._arguments
         item = self._in_shards.get(source)
         if item is None:
-            tags = self._tagger.tag_file(source, arguments.window, arguments.hop, channel=arguments.channel)
+            tags = self._tagger.tag_file(source, arguments.window, arguments.hop, arguments.channel)
         else:
             with self._opener.open(item) as file:
                 tags = self._tagger.tag_opened(file, arguments.window, arguments.hop)

@@ -77,7 +77,6 @@ class Tagger:
         path: str | os.PathLike[str],
         window: float | None = None,
         hop: float | None = None,
-        *,
         channel: int | str = MEAN,
     ) -> ClipTags:
         """Tags a file, in memory independent of its length.

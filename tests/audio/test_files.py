@@ -216,8 +216,8 @@ def test_the_file_is_closed_after_an_error(tmp_path: Path, sea: Extractor, monke
     opened: list[AudioFile] = []
     start = AudioFile.__init__
 
-    def remember(self: AudioFile, *arguments: Any) -> None:
-        start(self, *arguments)
+    def remember(self: AudioFile, *arguments: Any, **named: Any) -> None:
+        start(self, *arguments, **named)
         opened.append(self)
 
     monkeypatch.setattr(AudioFile, "__init__", remember)
