@@ -28,6 +28,9 @@ _LAZY = {
     "HearEdgeL3Error": "hear_edgel3.errors",
 }
 
+# Modules for users, which are imported when somebody asks for them.
+_ROOMS = ("custom", "dataset", "edgel3", "errors", "explore", "search")
+
 __all__ = [
     "Extractor",
     "HearEdgeL3Error",
@@ -48,7 +51,7 @@ _install_finder()
 def __getattr__(name: str) -> object:
     if name in _LAZY:
         return getattr(_importlib.import_module(_LAZY[name]), name)
-    if name not in ("custom", "edgel3"):
+    if name not in _ROOMS:
         try:
             _by_name(name)
         except _UnknownConfiguration as error:
@@ -58,4 +61,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "custom", "edgel3", "errors", *list_configurations()])
+    return sorted([*__all__, *_ROOMS, *list_configurations()])

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from hear_edgel3.errors import UnknownConfiguration
+from hear_edgel3.errors import InvalidOption, UnknownConfiguration
 from hear_edgel3.registry import names as registry
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def get_timestamp_embeddings(
 
     Args:
         audio: (n_sounds, n_samples) at ``model.sample_rate``, in [-1, 1].
-        model: from ``load_model``.
+        model: from ``load_model``, of whichever of these modules: this function is the same in all of them.
         hop_ms: milliseconds between timestamps; default the model's (50).
 
     Returns:
@@ -117,8 +117,9 @@ def get_timestamp_embeddings(
 
     Raises:
         InvalidAudio: wrong shape or type, not finite, or too short.
+        InvalidOption: the model is of another kind.
     """
-    return model.timestamp_embeddings(audio, hop_ms)
+    return _checked(model).timestamp_embeddings(audio, hop_ms)
 
 
 def get_scene_embeddings(audio: torch.Tensor, model: Extractor) -> torch.Tensor:
@@ -126,12 +127,22 @@ def get_scene_embeddings(audio: torch.Tensor, model: Extractor) -> torch.Tensor:
 
     Args:
         audio: (n_sounds, n_samples) at ``model.sample_rate``, in [-1, 1].
-        model: from ``load_model``.
+        model: from ``load_model``, of whichever of these modules: this function is the same in all of them.
 
     Returns:
         (n_sounds, scene_embedding_size) float32 on the device of ``audio``.
 
     Raises:
         InvalidAudio: wrong shape or type, not finite, or too short.
+        InvalidOption: the model is of another kind.
     """
-    return model.scene_embeddings(audio)
+    return _checked(model).scene_embeddings(audio)
+
+
+def _checked(model: object) -> Extractor:
+    """Returns a model, or raises InvalidOption if ``load_model`` has not given it."""
+    from hear_edgel3.extractor.extractor import Extractor
+
+    if not isinstance(model, Extractor):
+        raise InvalidOption(f"model must be what load_model() gave, got an object of type {type(model).__name__}")
+    return model

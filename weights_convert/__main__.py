@@ -58,6 +58,9 @@ def _convert(argv: list[str]) -> int:
         "--output", help="file to write, or folder for several; default: the cache that load() looks into"
     )
     parser.add_argument(
+        "--labels", type=Path, metavar="FILE", help="classes of your own net, trained further: one a line, or CSV"
+    )
+    parser.add_argument(
         "--verify", type=Path, metavar="NPZ", help="reference embeddings (pcm__X windows, emb__X) that must be met"
     )
     parser.add_argument(
@@ -70,7 +73,7 @@ def _convert(argv: list[str]) -> int:
         parser.error("--source takes a folder when there are several checkpoints")
     rows = commands.rows_of(arguments.names, arguments.all)
     failed = commands.convert_all(
-        rows, arguments.source, arguments.output, arguments.verify, arguments.tolerance, arguments.all
+        rows, arguments.source, arguments.output, arguments.verify, arguments.tolerance, arguments.all, arguments.labels
     )
     return 1 if failed else 0
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from hear_edgel3.disk.digest import sha256_of
 from hear_edgel3.errors import HearEdgeL3Error, InvalidOption, OutputError, WeightsMismatch
 from hear_edgel3.families.schema import Published
+from hear_edgel3.registry.labels import Label, read_labels
 from hear_edgel3.registry.names import checkpoints, published
 from hear_edgel3.weights.cache import cache_folder
 from hear_edgel3.weights.convert import convert, install
@@ -68,6 +69,7 @@ def convert_all(
     reference: Path | None = None,
     tolerance: float = TOLERANCE,
     every: bool = False,
+    own_labels: Path | None = None,
 ) -> int:
     """Converts the authors' files; prints the names of the converted ones with their sha256.
 
@@ -78,14 +80,21 @@ def convert_all(
         reference: embeddings of the original that must be met first; see :func:`weights_convert.verify.verify`.
         tolerance: how far they may be off.
         every: leave out checkpoints whose file the source folder does not have.
+        own_labels: the list of the classes of a net that was trained further on them; see
+            :func:`hear_edgel3.registry.labels.read_labels`.
 
     Returns:
         How many failed.
 
     Raises:
-        InvalidOption: the source is one file for several checkpoints, or has none of them.
+        InvalidOption: the source is one file for several checkpoints, or has none of them; or the list cannot be read,
+            or is not for one file with an output of its own.
         OutputError: the output folder cannot be made.
     """
+    classes = None if own_labels is None else read_labels(own_labels)
+    if classes is not None and (len(rows) != 1 or source is None or source.is_dir() or output is None):
+        # In the cache it would stand for the authors' net.
+        raise InvalidOption("labels are for one net of your own: give its name, its file (--source) and an --output")
     sources = [(row, _source(row, source)) for row in rows]
     if every and source is not None:
         sources = [(row, file) for row, file in sources if file is not None and file.is_file()]
@@ -94,7 +103,7 @@ def convert_all(
     files = {row.name: file for row, file in sources}
 
     def one(row: Published) -> None:
-        _one(row, files[row.name], _target(row, output, len(sources) > 1), reference, tolerance)
+        _one(row, files[row.name], _target(row, output, len(sources) > 1), reference, tolerance, classes)
 
     return _each([row for row, _ in sources], one, "converted")
 
@@ -183,8 +192,15 @@ def _where_from(row: Published, provenance: dict[str, object]) -> str:
     )
 
 
-def _one(row: Published, source: Path | None, target: Path, reference: Path | None, tolerance: float) -> None:
-    converted = convert(row, source)
+def _one(
+    row: Published,
+    source: Path | None,
+    target: Path,
+    reference: Path | None,
+    tolerance: float,
+    classes: tuple[Label, ...] | None,
+) -> None:
+    converted = convert(row, source, classes)
     source_file = converted.provenance["source_file"]
     if converted.published is False:
         print(

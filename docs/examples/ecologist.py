@@ -1,6 +1,8 @@
 """For an ecologist with a folder of recordings: embed all, find those like a given call, and copies.
 
 python docs/examples/ecologist.py RECORDINGS CALL
+
+RECORDINGS is your folder, or one that docs/examples/make_recordings.py has made; CALL is a file with a call.
 """
 
 import sys

@@ -19,7 +19,7 @@ class StreamBuffer:
     def __init__(self) -> None:
         self.start = 0
         self.received = 0
-        self._buffer = torch.zeros(0)
+        self._buffer = torch.zeros(0, dtype=torch.float32, device="cpu")
         self._first = 0  # what is kept is self._buffer[self._first : self._end]
         self._end = 0
 

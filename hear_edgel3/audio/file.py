@@ -11,13 +11,16 @@ from typing import BinaryIO
 
 import torch
 
-from hear_edgel3.audio.channels import MEAN, Mixer, check_channel
-from hear_edgel3.audio.find import check_ordinary
+from hear_edgel3.audio.channels import MEAN, Mixer, check_channel, warn
 from hear_edgel3.audio.media import MediaFile, may_be_media
 from hear_edgel3.audio.samples import check_finite
+from hear_edgel3.audio.sndfile import DecodingError, SndfileDecoder
+from hear_edgel3.audio.source import SoundSource, Source, name_of
 from hear_edgel3.errors import AudioFileError, InvalidAudio, InvalidOption, MissingExtra
 
 _BLOCK_SECONDS = 4
+# A header that says more than three years is damaged.
+_LONGEST_S = 1e8
 
 
 class AudioFile:
@@ -27,63 +30,77 @@ class AudioFile:
 
     Args:
         path: a file in any format libsndfile reads (wav, flac, ogg, mp3, aiff, ...), or, with the extra ``media``, in
-            most that FFmpeg reads (m4a, wma, webm, the sound of videos, ...).
-        opened: a seekable binary file to read instead; then the path is only what it is called in errors.
-        channel: what of its channels: "mean" of all, or the number of one, from 0.
+            most that FFmpeg reads (m4a, wma, webm, the sound of videos, ...); or the bytes of one, or a binary file
+            object, which is read from its beginning and is not closed.
+        opened: a binary file object to read instead; then the path is only what it is called in errors.
+        channel: what of its channels: "mean" of all, or the number of one, from 0; or "each", for :meth:`each` alone.
 
     Attributes:
-        path: where it is.
+        path: where it is, or what it is called.
         sample_rate: in Hz.
+        channels: how many it has.
         channel: what of its channels blocks are.
+        notes: what its user should know of it, each a clause that begins with "it" or "its".
 
     Raises:
-        AudioFileError: missing, a folder, empty, or not audio, or only with the extra ``media``.
+        AudioFileError: missing, a folder, a pipe or device, empty, or not audio, or only with the extra ``media``.
         InvalidOption: ``channel`` is neither.
     """
 
-    def __init__(self, path: str | os.PathLike[str], opened: BinaryIO | None = None, channel: int | str = MEAN) -> None:
-        import soundfile
-
-        self.path = Path(path)
-        self.channel = check_channel(channel)
+    def __init__(self, path: SoundSource, opened: BinaryIO | None = None, channel: int | str = MEAN) -> None:
+        self.path = Path(name_of(path))
+        self.channel = check_channel(channel, each=True)
+        self.notes: list[str] = []
+        name = os.fspath(self.path)
+        self._sound: SndfileDecoder | None = None
         self._media: MediaFile | None = None
+        self._source = Source(path if opened is None else opened, name)
         try:
-            if opened is not None:
-                self._file = soundfile.SoundFile(opened)
-                self.sample_rate = int(self._file.samplerate)
-                return
-            if self.path.is_dir():
-                raise AudioFileError(f"{self.path} is a folder, not an audio file")
-            if not self.path.exists():
-                raise AudioFileError(f"{self.path} does not exist")
-            check_ordinary(self.path)
-            if self.path.is_file() and self.path.stat().st_size == 0:
-                raise AudioFileError(f"{self.path} is empty (0 bytes)")
-            with self.path.open("rb"):
-                pass  # for the system's own words on permissions, which libsndfile does not pass on
-            # bytes, because names on POSIX need not be text
-            self._file = soundfile.SoundFile(str(self.path) if os.name == "nt" else os.fsencode(self.path))
-        except (soundfile.SoundFileError, TypeError) as error:  # TypeError: a headerless .raw file
-            if (media := _media_file(self.path, opened)) is not None:
-                self._media = media
-                self.sample_rate = media.sample_rate
-                return
-            raise AudioFileError(f"{self.path} cannot be read as audio: {_reason(error)}") from error
-        except OSError as error:
-            if isinstance(error, AudioFileError):
-                raise
-            raise AudioFileError(f"{self.path} cannot be opened: {error.strerror or error}") from error
-        self.sample_rate = int(self._file.samplerate)
+            self._open(opened)
+        except BaseException:
+            self._source.close()
+            raise
+
+    def _open(self, opened: BinaryIO | None) -> None:
+        try:
+            self._sound = SndfileDecoder(self._source)
+            self.sample_rate, self.channels = self._sound.sample_rate, self._sound.channels
+            self.notes += self._sound.notes
+        except DecodingError as error:
+            if opened is None and self._source.path is None:
+                opened = self._source.view()
+            self._media = _media_file(self.path, opened)
+            if self._media is None:
+                raise AudioFileError(f"{self.path} cannot be read as audio: {error}") from error
+            self.sample_rate, self.channels = self._media.sample_rate, self._media.channels
 
     @property
     def duration(self) -> float:
-        """Seconds, as the header says; counted where it does not say."""
+        """Seconds, as the header says, where it is right; else counted, by decoding all if need be."""
         if self._media is not None:
             return self._media.duration
-        return float(self._file.frames / self.sample_rate)
+        assert self._sound is not None
+        frames = self._sound.frames
+        if frames is None or frames > _LONGEST_S * self.sample_rate:
+            frames = self._sound.frames = self._counted()
+        return frames / self.sample_rate
+
+    def _counted(self) -> int:
+        decoder = SndfileDecoder(self._source)
+        total = 0
+        try:
+            while n := len(decoder.read(_BLOCK_SECONDS * self.sample_rate, "float32")):
+                total += n
+        except DecodingError:  # said when it is read
+            pass
+        finally:
+            decoder.close()
+        return total
 
     def stretch(self, start: float, seconds: float) -> torch.Tensor:
-        """Part of the file, mixed down.
+        """Part of the file, mixed down: the very samples that :meth:`blocks` has there.
+
+        In some formats (Ogg Vorbis, GSM, those of the extra ``media``) all that is before must be decoded to find it.
 
         Args:
             start: seconds from its beginning.
@@ -96,28 +113,28 @@ class AudioFile:
             AudioFileError: that part is damaged or lies behind the end.
             InvalidAudio: a sample is not finite.
         """
-        import soundfile
-
         first = round(start * self.sample_rate)
         count = round(seconds * self.sample_rate)
         if self._media is not None:
             samples = torch.from_numpy(self._media.stretch(first, count))
         else:
+            assert self._sound is not None
             try:
-                self._file.seek(min(first, self._file.frames))
-                samples = torch.from_numpy(self._file.read(count, dtype="float32", always_2d=True)).T
-            except soundfile.SoundFileError as error:
-                raise AudioFileError(f"{self.path} is damaged at {start:.2f} s: {_reason(error)}") from error
+                self._sound.seek(first)
+                samples = torch.from_numpy(self._sound.read(count, "float32")).T
+            except DecodingError as error:
+                raise AudioFileError(f"{self.path} is damaged at {start:.2f} s: {error}") from error
         if samples.shape[1] == 0:
             raise AudioFileError(f"{self.path} has no samples at {start:.2f} s")
-        check_finite(samples, str(self.path), first, "channel")
-        return Mixer(str(self.path), self.channel).mix(samples)
+        peak = check_finite(samples, str(self.path), first, "channel")
+        return Mixer(str(self.path), self.channel).mix(samples, peak)
 
     def blocks(self, watch: bool = True) -> Iterator[torch.Tensor]:
         """Yields the file as (n,) float64 blocks of a few seconds: the mean over channels, as edgel3 mixes, or one.
 
         Args:
-            watch: whether to warn at the end of channels that cancel each other and of samples far beyond full scale.
+            watch: whether to warn at the end of what the notes say, of channels that cancel each other, and of samples
+                far beyond full scale.
 
         Raises:
             AudioFileError: the file has no samples, is damaged, or ends before its header says.
@@ -127,42 +144,56 @@ class AudioFile:
         mixer = Mixer(str(self.path), self.channel)
         read = 0
         for samples in self._channels():
-            check_finite(samples, str(self.path), read, "channel")
+            peak = check_finite(samples, str(self.path), read, "channel")
             read += samples.shape[1]
-            yield mixer.mix(samples)
+            yield mixer.mix(samples, peak)
         if watch:
+            for note in self.notes:
+                warn(f"{self.path}: {note}")
             mixer.finish()
+
+    def each(self) -> Iterator[AudioFile]:
+        """The file once for each of its channels, opened anew; each is closed when the next is asked for."""
+        for channel in range(self.channels):
+            path = self._source.path
+            with AudioFile(path or self.path, None if path else self._source.view(), channel) as file:
+                yield file
 
     def _channels(self) -> Iterator[torch.Tensor]:
         """Yields the file as (channels, n) float64 blocks, not checked for what is not finite."""
-        import soundfile
-
         if self._media is not None:
             for decoded in self._media.blocks():
                 yield torch.from_numpy(decoded).double()
             return
+        assert self._sound is not None
         read = 0
-        expected = self._file.frames
         while True:
             try:
-                block = self._file.read(_BLOCK_SECONDS * self.sample_rate, dtype="float64", always_2d=True)
-            except soundfile.SoundFileError as error:
+                block = self._sound.read(_BLOCK_SECONDS * self.sample_rate, "float64")
+            except DecodingError as error:
                 raise AudioFileError(
-                    f"{self.path} is damaged after {read} samples ({read / self.sample_rate:.2f} s): {_reason(error)}"
+                    f"{self.path} is damaged after {read} samples ({read / self.sample_rate:.2f} s): {error}"
                 ) from error
             if len(block) == 0:
                 break
-            samples = torch.from_numpy(block).T
-            read += samples.shape[1]
-            yield samples
+            read += len(block)
+            yield torch.from_numpy(block).T
+        self._check_end(read, self._sound.counted, self._sound.slack)
+
+    def _check_end(self, read: int, counted: int | None, slack: int) -> None:
+        """Compares what has been read with what the header counts, if it counts."""
+        said = ""
+        if counted is not None and read < counted - slack:
+            said = (
+                f"its header says {counted / self.sample_rate:.2f} s, {read / self.sample_rate:.2f} s could be decoded"
+            )
+        # A count may be off by a frame or so; a file cut short is off by far more.
+        if said and counted is not None and read < 0.99 * counted:
+            raise AudioFileError(f"{self.path} is truncated: {said}")
         if read == 0:
             raise AudioFileError(f"{self.path} has no samples")
-        # Compressed headers may be off by a frame or so; a file cut short is off by far more.
-        if read < 0.99 * expected:
-            raise AudioFileError(
-                f"{self.path} is truncated: its header says {expected / self.sample_rate:.2f} s, "
-                f"{read / self.sample_rate:.2f} s could be decoded"
-            )
+        if said:
+            self.notes.append(f"its end or another part is missing: {said}")
 
     def __enter__(self) -> AudioFile:
         return self
@@ -170,10 +201,10 @@ class AudioFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._media is not None:
-            self._media.close()
-        else:
-            self._file.close()
+        for decoder in (self._sound, self._media):
+            if decoder is not None:
+                decoder.close()
+        self._source.close()
 
 
 @contextmanager
@@ -201,11 +232,3 @@ def _media_file(path: Path, opened: BinaryIO | None) -> MediaFile | None:
         if likely is None:
             return None
         raise
-
-
-def _reason(error: Exception) -> str:
-    """Libsndfile's own words, without the path it repeats."""
-    text: str = getattr(error, "error_string", None) or str(error)
-    if "does not exist or is not a regular file" in text:  # said of every .mp3 that is none; existence was checked
-        return "Format not recognised"
-    return text.removeprefix("Error : ").strip().rstrip(".")

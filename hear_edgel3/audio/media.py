@@ -69,6 +69,12 @@ _MAGIC = (
 _SHARED_MAGIC = (b"RIFF", b"RF64", b"FORM", b"OggS", b"caff", b"riff", b".snd", b"fLaC", b"ID3")
 
 
+_HEAD = 4096
+# In WAV: PCM, Microsoft's ADPCM, floats, A-law, mu-law, IMA ADPCM, GSM, NMS, G.721, MP3, and "see below".
+_CODECS_OF_WAV = (0x01, 0x02, 0x03, 0x06, 0x07, 0x11, 0x31, 0x38, 0x40, 0x45, 0x55, 0xFFFE)
+_IN_OGG = (b"Speex   ", b"\x7fFLAC", b"\x80theora", b"fishead")
+
+
 def may_be_media(path: Path, opened: BinaryIO | None = None) -> bool | None:
     """Whether a file that libsndfile does not read is one for this module, by its first bytes or its ending.
 
@@ -78,15 +84,27 @@ def may_be_media(path: Path, opened: BinaryIO | None = None) -> bool | None:
     try:
         if opened is not None:
             opened.seek(0)
-            head = opened.read(16)
+            head = opened.read(_HEAD)
         else:
             with path.open("rb") as file:
-                head = file.read(16)
+                head = file.read(_HEAD)
     except OSError:
         return False
     if path.suffix.lower() in MEDIA_SUFFIXES | {".ts"} or any(head[at:].startswith(magic) for at, magic in _MAGIC):
         return True
+    if _has_another_codec(head):
+        return True
     return None if head.startswith(_SHARED_MAGIC) else False
+
+
+def _has_another_codec(head: bytes) -> bool:
+    """Whether a file is of a container that libsndfile reads, and its sound of a codec that it does not."""
+    if head[:4] == b"OggS":
+        return head[28:].startswith(_IN_OGG)
+    at = head.find(b"fmt ")
+    if head[:4] not in (b"RIFF", b"RF64") or head[8:12] != b"WAVE" or not 0 < at < len(head) - 10:
+        return False
+    return int.from_bytes(head[at + 8 : at + 10], "little") not in _CODECS_OF_WAV
 
 
 class _Pass:
@@ -319,9 +337,10 @@ def _frames_of(packet: Any, av: Any) -> list[Any]:
 
 
 def _track(container: Any, path: Path) -> Any:
-    tracks = container.streams.audio
+    # PyAV gives tracks that it has no decoder for no number of channels.
+    tracks = [track for track in container.streams.audio if getattr(track, "channels", 0)]
     if not tracks:
-        raise AudioFileError(f"{path} has no sound track")
+        raise AudioFileError(f"{path} has no sound track that FFmpeg decodes")
     return max(tracks, key=lambda track: (bool(track.disposition.value & 1), track.channels, -track.index))
 
 

@@ -26,7 +26,10 @@ def check_rate(sample_rate: object, name: str = "sample_rate", lowest: int = MIN
     # NumPy's numbers count as real ones, its truth values do not.
     if isinstance(sample_rate, bool) or not isinstance(sample_rate, Real):
         raise InvalidOption(f"{name} must be a whole number of Hz, got {sample_rate!r}")
-    value = float(sample_rate)
+    try:
+        value = float(sample_rate)
+    except OverflowError:
+        raise InvalidOption(f"{name} must be between {lowest} and {highest} Hz; it is far more") from None
     if not math.isfinite(value) or value != int(value):
         raise InvalidOption(f"{name} must be a whole number of Hz, got {sample_rate!r}")
     if not lowest <= value <= highest:

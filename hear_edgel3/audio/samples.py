@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -46,6 +47,10 @@ def to_samples(audio: Any, name: str = "audio") -> torch.Tensor:
 def _numbers(audio: Any, name: str) -> torch.Tensor:
     """What :func:`to_samples` does, without the check that samples are finite."""
     tensor = audio.detach() if isinstance(audio, torch.Tensor) else _from_array(audio, name)
+    if tensor.is_nested:
+        raise InvalidAudio(
+            f"{name} is a nested tensor; give clips one by one, or padded: torch.nested.to_padded_tensor({name}, 0.0)"
+        )
     if tensor.layout is not torch.strided or tensor.is_meta:
         raise InvalidAudio(f"{name} is a {'meta' if tensor.is_meta else 'sparse'} tensor; give a dense one, with data")
     if tensor.dtype in _FULL_SCALE:
@@ -92,7 +97,7 @@ def _from_array(audio: Any, name: str) -> torch.Tensor:
     return torch.from_numpy(plain)
 
 
-def check_finite(samples: torch.Tensor, name: str, first_sample: int = 0, what: str = "clip") -> None:
+def check_finite(samples: torch.Tensor, name: str, first_sample: int = 0, what: str = "clip") -> float:
     """Raises InvalidAudio naming the first sample that is NaN, infinite, or too large for float32.
 
     Args:
@@ -100,16 +105,23 @@ def check_finite(samples: torch.Tensor, name: str, first_sample: int = 0, what: 
         name: how to call it in the error.
         first_sample: position of ``samples[..., 0]`` in the whole.
         what: what a row is called.
+
+    Returns:
+        The largest absolute value; 0 if there are no samples.
     """
+    if samples.numel() == 0:
+        return 0.0
     limit = torch.finfo(torch.float32).max
     step = max(1, _CHECKED_AT_ONCE * samples.shape[-1] // max(1, samples.numel())) if samples.ndim > 0 else 1
     if samples.ndim > 0 and step < samples.shape[-1]:  # so that the check of a long clip stays small
-        for i in range(0, samples.shape[-1], step):
-            check_finite(samples[..., i : i + step], name, first_sample + i, what)
-        return
+        starts = range(0, samples.shape[-1], step)
+        return max(check_finite(samples[..., i : i + step], name, first_sample + i, what) for i in starts)
+    # In the order of memory, whatever that is, it takes a fifth of the time.
+    flat = samples.mT if samples.ndim == 2 and samples.mT.is_contiguous() else samples
+    lowest, highest = (float(value) for value in torch.aminmax(flat.detach().reshape(-1)))
+    if lowest >= -limit and highest <= limit:  # neither is true of NaN
+        return max(-lowest, highest)
     bad = ~(samples.abs() <= limit)  # also true for NaN
-    if not bool(bad.any()):
-        return
     place = torch.nonzero(bad)[0].tolist()
     value = float(samples[tuple(place)])
     if math.isfinite(value):
@@ -126,31 +138,53 @@ def check_finite(samples: torch.Tensor, name: str, first_sample: int = 0, what: 
     raise InvalidAudio(f"{name}: {where} is {kind}{more}; remove or replace such samples first")
 
 
-def hear_batch(audio: Any) -> torch.Tensor:
+def hear_batch(audio: Any, name: str = "audio") -> torch.Tensor:
     """Checks the input of the HEAR functions: (n_sounds, n_samples).
+
+    Args:
+        audio: the samples.
+        name: how to call them in errors.
 
     Returns:
         The samples, float32 or float64.
 
     Raises:
-        InvalidAudio: as :func:`to_samples`, or not two-dimensional, or without samples, or transposed.
+        InvalidAudio: as :func:`to_samples`, or not two-dimensional, or without samples, or of different lengths.
     """
-    samples = _numbers(audio, "audio")
+    if (clips := clips_of_different_lengths(audio)) is not None:
+        shortest, longest = min(map(len, clips)), max(map(len, clips))
+        raise InvalidAudio(
+            f"{name} is {len(clips)} clips of different lengths ({shortest} to {longest} samples), which have "
+            f"different numbers of timestamps: give them one by one, each as clip[None]; filled up to one length with "
+            f"zeros they would get other embeddings"
+        )
+    samples = _numbers(audio, name)
     if samples.ndim != 2:
         hint = "; for one clip use audio[None]" if samples.ndim == 1 else ""
-        raise InvalidAudio(f"audio must have shape (n_sounds, n_samples), got {tuple(samples.shape)}{hint}")
+        raise InvalidAudio(f"{name} must have shape (n_sounds, n_samples), got {tuple(samples.shape)}{hint}")
     if samples.shape[1] == 0:
-        raise InvalidAudio(f"audio of shape {tuple(samples.shape)} has no samples")
+        raise InvalidAudio(f"{name} of shape {tuple(samples.shape)} has no samples")
     if samples.shape[1] <= 32 and samples.shape[0] >= 100 * samples.shape[1]:
-        raise InvalidAudio(
-            f"audio of shape {tuple(samples.shape)} looks like (n_samples, channels), but (n_sounds, n_samples) is "
-            f"wanted; use audio.T, or audio.mean(1)[None] for one mono clip"
+        warnings.warn(
+            f"audio of shape {tuple(samples.shape)} looks like (n_samples, channels), and is taken for (n_sounds, "
+            f"n_samples); use audio.T for channels as sounds, or audio.mean(1)[None] for one mono clip",
+            stacklevel=3,
         )
-    check_finite(samples, "audio")
-    if samples.numel():
-        low, high = torch.aminmax(samples)
-        warn_of_scale(max(-float(low), float(high)), "audio", stacklevel=4)
+    warn_of_scale(check_finite(samples, name), name)
     return samples
+
+
+def clips_of_different_lengths(audio: Any) -> list[Any] | None:
+    """The clips of a list that cannot be one array, because they are not equally long; None for anything else."""
+    if not isinstance(audio, (list, tuple)) or len(audio) < 2:
+        return None
+    for clip in audio:
+        if isinstance(clip, (np.ndarray, torch.Tensor)):
+            if clip.ndim != 1:
+                return None
+        elif not isinstance(clip, (list, tuple)) or any(np.ndim(sample) for sample in clip[:1]):
+            return None
+    return list(audio) if len({len(clip) for clip in audio}) > 1 else None
 
 
 def mono(audio: Any, channel: int | str = MEAN, watch: bool = True) -> torch.Tensor:
@@ -178,18 +212,24 @@ def mono(audio: Any, channel: int | str = MEAN, watch: bool = True) -> torch.Ten
     return mixed
 
 
-def mono_block(block: Any, first_sample: int, mixer: Mixer) -> torch.Tensor:
+def channels_of(audio: Any) -> int:
+    """How many channels (n_samples,) or (n_samples, channels) have; what is wrong with them :func:`mono` says."""
+    shape = audio.shape if isinstance(audio, (np.ndarray, torch.Tensor)) else np.shape(audio)
+    return int(shape[1]) if len(shape) == 2 and shape[1] > 0 else 1
+
+
+def mono_block(block: Any, first_sample: int, mixer: Mixer | None = None) -> torch.Tensor:
     """As :func:`mono`, of the next block of a stream; it may be empty.
 
     Args:
         block: (n,) or (n, channels).
         first_sample: samples that the stream has had before, for errors.
-        mixer: the stream's.
+        mixer: the stream's; None to take the mean, and to warn of nothing.
     """
     samples = _numbers(block, "audio")
     if samples.numel() == 0 and samples.ndim in (1, 2):
         return samples.new_zeros(0)
-    return _mixed_down(samples, mixer, first_sample)
+    return _mixed_down(samples, Mixer("audio") if mixer is None else mixer, first_sample)
 
 
 def _mixed_down(samples: torch.Tensor, mixer: Mixer, first_sample: int = 0) -> torch.Tensor:
@@ -204,8 +244,8 @@ def _mixed_down(samples: torch.Tensor, mixer: Mixer, first_sample: int = 0) -> t
             f"wanted; use audio.T"
         )
     rows = samples.T if samples.ndim == 2 else samples
-    check_finite(rows, "audio", first_sample, "channel")
-    return mixer.mix(rows if samples.ndim == 2 else rows[None])
+    peak = check_finite(rows, "audio", first_sample, "channel")
+    return mixer.mix(rows if samples.ndim == 2 else rows[None], peak)
 
 
 def pieces(samples: torch.Tensor) -> Iterable[torch.Tensor]:

@@ -1,16 +1,16 @@
-"""What several commands do: inputs that failed are counted and told, models are moved, stdout takes any file name."""
+"""What several commands do: inputs that failed are counted and told, models are moved, signals end them."""
 
 from __future__ import annotations
 
-import io
 import signal
-import sys
+import threading
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Protocol, TextIO, TypeVar
 
+from hear_edgel3.cli.say import say
 from hear_edgel3.errors import INPUT_ERRORS, AudioWarning, ComputationError, HearEdgeL3Error, InvalidOption
 
 _REPEATED = 1000
@@ -36,58 +36,58 @@ def on_device(model: _Model, device: str) -> _Model:
     return model
 
 
-def accept_any_name() -> None:
-    """Lets stdout print names of files: a terminal may know fewer characters than they have."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
-
-
 def say_notes(notes: Iterable[str], quiet: bool) -> None:
     """Prints what there is to know of the sources besides what failed, a line each, to stderr."""
     if not quiet:
         for note in notes:
-            print(f"hear-edgel3: {note}", file=sys.stderr)
+            say(f"hear-edgel3: {note}")
 
 
-def interrupt_on_sigterm() -> None:
-    """Has SIGTERM, which batch systems send, stop the command as Ctrl-C does."""
+@contextmanager
+def interrupted_by_sigterm() -> Iterator[None]:
+    """Has SIGTERM, which batch systems send, stop a command as Ctrl-C does, so that it tidies up."""
+    usual = signal.getsignal(signal.SIGTERM)
+    # Only the main thread can, and a signal that is ignored, or that another program handles, stays so.
+    if usual is not signal.SIG_DFL or threading.current_thread() is not threading.main_thread():
+        yield
+        return
     signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, usual)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
     raise KeyboardInterrupt
 
 
-def _tell(line: str) -> None:
-    """Prints a line on stderr, without tearing a progress bar."""
-    bars = sys.modules.get("tqdm")  # without it there is no bar, and importing it takes longer than all else here
-    if bars is None:
-        print(line, file=sys.stderr)
-    else:
-        bars.tqdm.write(line, file=sys.stderr)
-
-
 @contextmanager
 def plain_warnings() -> Iterator[None]:
     """Has warnings about audio printed as a line each: a command's user has no use for a line of code."""
     with warnings.catch_warnings():
-        usual = warnings.showwarning
-
-        def show(
-            message: Warning | str,
-            category: type[Warning],
-            filename: str,
-            lineno: int,
-            file: TextIO | None = None,
-            line: str | None = None,
-        ) -> None:
-            if issubclass(category, AudioWarning):
-                _tell(f"warning: {message}")
-            else:
-                usual(message, category, filename, lineno, file, line)
-
-        warnings.showwarning = show
+        print_warnings_plainly()
         yield
+
+
+def print_warnings_plainly() -> None:
+    """As :func:`plain_warnings`, in this process from now on."""
+    usual = warnings.showwarning
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if issubclass(category, AudioWarning):
+            say(f"warning: {message}")
+        else:
+            usual(message, category, filename, lineno, file, line)
+
+    warnings.showwarning = show
 
 
 class Failures:
@@ -114,7 +114,7 @@ class Failures:
         self._count += 1
         if len(self._first) < _REPEATED:
             self._first.append(_with_name(name, str(known).splitlines()[0]))
-        _tell(f"error: {_with_name(name, str(known))}")
+        say(f"error: {_with_name(name, str(known))}")
 
     @contextmanager
     def of(self, name: str) -> Iterator[None]:
@@ -131,11 +131,11 @@ class Failures:
             total: how many inputs there were.
         """
         if self._count and total > 1:
-            print("failures:", file=sys.stderr)
+            say("failures:")
             for line in self._first:
-                print(f"  {line}", file=sys.stderr)
+                say(f"  {line}")
             if self._count > len(self._first):
-                print(f"  and {self._count - len(self._first)} more", file=sys.stderr)
+                say(f"  and {self._count - len(self._first)} more")
 
 
 def _with_name(name: str, text: str) -> str:

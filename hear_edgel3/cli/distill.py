@@ -6,10 +6,11 @@ import argparse
 import os
 import shlex
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 from hear_edgel3.cli import options
+from hear_edgel3.cli.say import put
+from hear_edgel3.disk.atomic import check_folder_name
 from hear_edgel3.errors import AudioFileError, InvalidOption
 from hear_edgel3.families.table import students
 from hear_edgel3.registry.names import resolve
@@ -107,8 +108,9 @@ def run(arguments: argparse.Namespace) -> int:
         value = getattr(arguments, flag.lstrip("-").replace("-", "_"))
         if value is not None:
             chosen[field.name] = tuple(value) if field.name == "lengths" else value
-    if Path(arguments.output).is_file():
+    if os.path.isfile(arguments.output):
         raise InvalidOption(f"--output {arguments.output} is a file; give a folder")
+    check_folder_name(arguments.output)
     folder = distill(
         arguments.teacher,
         arguments.audio,
@@ -122,5 +124,5 @@ def run(arguments: argparse.Namespace) -> int:
         **chosen,
     )
     if os.environ.get("RANK", "0") == "0":  # of several processes, started by torchrun, the first one speaks
-        print(folder)
+        put(str(folder))
     return 0

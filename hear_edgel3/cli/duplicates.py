@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 
 from hear_edgel3.cli import options
-from hear_edgel3.cli.common import accept_any_name
+from hear_edgel3.cli.say import put, say
+from hear_edgel3.disk.jsons import json_text
+from hear_edgel3.disk.paths import printable
 
 _DESCRIPTION = """Finds the files of a dataset, which `hear-edgel3 extract` wrote, that sound the same: copies that were
 encoded anew, made louder, or cut a little. Groups go to stdout as text, with an empty line between them, or as --json
@@ -37,17 +37,16 @@ def run(arguments: argparse.Namespace) -> int:
 
     threshold = THRESHOLD if arguments.threshold is None else arguments.threshold
     groups = find_duplicates(arguments.dataset, threshold)
-    accept_any_name()
     for number, group in enumerate(groups):
         if arguments.json:
             line = {"similarity": round(group.similarity, 6), "files": group.files}
             if any(group.spans):
                 line["spans_s"] = group.spans
-            print(json.dumps(line, ensure_ascii=False))
+            put(json_text(line, ensure_ascii=False))
         else:
             names = [place_name(f, *(s or (None, None))) for f, s in zip(group.files, group.spans, strict=True)]
-            print(("\n" if number else "") + "\n".join(names))
+            put(("\n" if number else "") + "\n".join(map(printable, names)))
     if not arguments.quiet:
         n_files = sum(len(group.files) for group in groups)
-        print(f"groups: {len(groups)}, files in them: {n_files} (similarity {threshold:g} or more)", file=sys.stderr)
+        say(f"groups: {len(groups)}, files in them: {n_files} (similarity {threshold:g} or more)")
     return 0

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from hear_edgel3.cli import options
 from hear_edgel3.cli.common import Failures, on_device, say_notes
+from hear_edgel3.cli.say import say
 from hear_edgel3.cli.sources import AudioSources, audio_sources
 from hear_edgel3.disk.atomic import check_writable, make_folder
 from hear_edgel3.disk.digest import sha256_of
@@ -46,7 +47,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         action="store_true",
         help="timestamps are the starts of the windows, not their middles (L3 family only)",
     )
-    options.add_channel(parser)
+    options.add_channel(parser, each=True)
     parser.add_argument("--overwrite", action="store_true", help="replace results that exist (else they are kept)")
     options.add_recursive(parser)
     options.add_engine(parser)
@@ -187,8 +188,9 @@ def _embed_all(
                 save_npz(target, clip, source, state)
                 tally.done += 1
                 if len(jobs) == 1 and not arguments.quiet:
-                    frames, size = clip.embedding.shape
-                    print(f"{source} -> {target} ({frames} embeddings of size {size})", file=sys.stderr)
+                    *channels, frames, size = clip.embedding.shape
+                    of_each = f" of each of {channels[0]} channels" if channels else ""
+                    say(f"{source} -> {target} ({frames} embeddings of size {size}{of_each})")
 
 
 def _with_progress(jobs: list[tuple[Path, Path]], quiet: bool) -> Iterable[tuple[Path, Path]]:
@@ -203,9 +205,9 @@ def _with_progress(jobs: list[tuple[Path, Path]], quiet: bool) -> Iterable[tuple
 def _summarise(tally: _Tally, quiet: bool) -> None:
     total = tally.done + tally.kept + len(tally.failures)
     if not quiet and tally.changed:
-        print(f"{tally.changed} had changed since they were embedded, and are done anew", file=sys.stderr)
+        say(f"{tally.changed} had changed since they were embedded, and are done anew")
     if not quiet and (total > 1 or tally.kept):
         kept = f", {tally.kept} kept as they were (--overwrite replaces them)" if tally.kept else ""
         failed = f", {len(tally.failures)} failed" if tally.failures else ""
-        print(f"{tally.done} embedded{kept}{failed}", file=sys.stderr)
+        say(f"{tally.done} embedded{kept}{failed}")
     tally.failures.summarise(total)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from hear_edgel3.cli import options
+from hear_edgel3.cli.say import put, say
+from hear_edgel3.errors import InvalidOption
 from hear_edgel3.registry.names import BUILT_IN, resolve
 
 _DESCRIPTION = """Makes one HTML page of a folder of embeddings that `hear-edgel3 extract` wrote: its clips as a map,
@@ -28,9 +29,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         default="auto",
         help="lay the map out by principal components or UMAP (default auto: UMAP where umap-learn is installed)",
     )
-    parser.add_argument("--seed", type=options.seed, default=0, metavar="N", help="of UMAP (default 0)")
+    parser.add_argument("--seed", type=options.seed, metavar="N", help="of UMAP (default 0)")
     tags = parser.add_mutually_exclusive_group()
-    tags.add_argument("--tags", metavar="NAME", help=f"the configuration that says what is heard (default {BUILT_IN})")
+    text = f"the configuration that says what is heard (default {BUILT_IN})"
+    tags.add_argument("--tagger", metavar="NAME", help=text)
+    tags.add_argument("--tags", dest="tagger", default=argparse.SUPPRESS, help=argparse.SUPPRESS)  # its old name
     tags.add_argument("--no-tags", action="store_true", help="do not tag: much faster")
     parser.add_argument(
         "--audio", metavar="DIR", help="what relative file names are relative to (default: the current folder)"
@@ -48,8 +51,10 @@ def run(arguments: argparse.Namespace) -> int:
     Returns:
         0, also when some clips have no sound, spectrogram or tags: stderr and the page say which.
     """
-    if arguments.tags is not None:
-        resolve(arguments.tags)
+    if arguments.tagger is not None:
+        resolve(arguments.tagger)
+    if arguments.seed is not None and arguments.projection == "pca":
+        raise InvalidOption("--seed is for UMAP, and --projection pca needs none; leave it out")
     options.check_dataset(arguments.folder)
     from hear_edgel3.explore.build import explore
 
@@ -59,9 +64,9 @@ def run(arguments: argparse.Namespace) -> int:
         output,
         title=arguments.title,
         projection=arguments.projection,
-        seed=arguments.seed,
+        seed=arguments.seed or 0,
         tags=not arguments.no_tags,
-        tagger=arguments.tags,
+        tagger=arguments.tagger,
         audio=arguments.audio,
         embed_audio=arguments.embed_audio,
         quiet=arguments.quiet,
@@ -69,16 +74,16 @@ def run(arguments: argparse.Namespace) -> int:
     _report_notes(built.notes, built.n_clips)
     if not arguments.quiet:
         failed = f"; {built.n_failed} files have no embedding" if built.n_failed else ""
-        print(f"{built.n_clips} clips, laid out by {built.projection.upper()}{failed}", file=sys.stderr)
-    print(output)
+        say(f"{built.n_clips} clips, laid out by {built.projection.upper()}{failed}")
+    put(str(output))
     return 0
 
 
 def _report_notes(notes: dict[str, str], n_clips: int) -> None:
     if not notes:
         return
-    print(f"{len(notes)} of {n_clips} clips lack sound, spectrogram or tags:", file=sys.stderr)
+    say(f"{len(notes)} of {n_clips} clips lack sound, spectrogram or tags:")
     for name, note in list(notes.items())[:_NOTES_SHOWN]:
-        print(f"  {note if name in note else f'{name}: {note}'}", file=sys.stderr)
+        say(f"  {note if name in note else f'{name}: {note}'}")
     if len(notes) > _NOTES_SHOWN:
-        print(f"  and {len(notes) - _NOTES_SHOWN} more, which the page shows", file=sys.stderr)
+        say(f"  and {len(notes) - _NOTES_SHOWN} more, which the page shows")

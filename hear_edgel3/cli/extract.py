@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from hear_edgel3.cli import options
-from hear_edgel3.cli.common import interrupt_on_sigterm, say_notes
+from hear_edgel3.cli.common import say_notes
+from hear_edgel3.cli.say import put, say
 from hear_edgel3.cli.sources import is_missing
+from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.disk.paths import text_of
 from hear_edgel3.errors import AudioFileError, InvalidOption
-from hear_edgel3.framing.rules import check_hop_ms, milliseconds
+from hear_edgel3.framing.rules import milliseconds
 from hear_edgel3.registry.names import resolve
 from hear_edgel3.weights.locate import check_given
 
@@ -71,19 +71,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     options.add_quiet(parser, "print nothing but errors")
     options.add_json(parser, "print a summary as JSON to stdout")
     work = parser.add_argument_group("who does the work")
-    work.add_argument("--runner", choices=_RUNNERS, default="local", help="processes on this machine (default), or Ray")
+    work.add_argument("--runner", choices=_RUNNERS, help="processes on this machine (default), or Ray")
     options.add_workers(work, "local processes (default: one per usable CPU)")
     options.add_threads(work, "of the net, per worker (default 1)", default=1)
     options.add_device(work)
-    options.add(
-        work,
-        "--engine",
-        old=["--net-engine"],
-        action=_Engine,
-        default="auto",
-        metavar="NAME",
-        help=options.engine_help(),
-    )
+    options.add(work, "--engine", old=["--net-engine"], action=_Engine, metavar="NAME", help=options.engine_help())
     work.add_argument(
         "--concurrency", type=options.count, metavar="N", help="Ray tasks at once (default: what there is room for)"
     )
@@ -96,7 +88,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     work.add_argument(
         "--files-per-part", type=options.count, metavar="N", help="at most (default: 256 to 2048); for a new job only"
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, engine_as_runner=None)
 
 
 class _Engine(argparse.Action):
@@ -111,7 +103,7 @@ class _Engine(argparse.Action):
     ) -> None:
         """Keeps the value."""
         names_runner = option_string == "--engine" and values in _RUNNERS
-        setattr(namespace, "runner" if names_runner else "engine", values)
+        setattr(namespace, "engine_as_runner" if names_runner else "engine", values)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -122,11 +114,13 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if arguments.hop is not None and not arguments.timestamps:
         raise InvalidOption("--hop is for embeddings at regular times: give --timestamps too")
-    _check(arguments)
+    runner, engine = _runner_and_engine(arguments)
     from hear_edgel3.jobs import partition
+
+    part = None if arguments.partition is None else partition.parse(arguments.partition)
+    _check(arguments, engine)
     from hear_edgel3.jobs.run import extract
 
-    interrupt_on_sigterm()
     summary = extract(
         arguments.sources,
         arguments.output,
@@ -136,14 +130,14 @@ def run(arguments: argparse.Namespace) -> int:
         hop_ms=None if arguments.hop is None else milliseconds(arguments.hop),
         dtype=arguments.dtype,
         channel=arguments.channel,
-        runner=arguments.runner,
-        engine=arguments.engine,
+        runner=runner,
+        engine=engine,
         device=arguments.device,
         workers=arguments.workers,
         threads=arguments.threads,
         concurrency=arguments.concurrency,
         num_gpus=arguments.num_gpus,
-        partition=None if arguments.partition is None else partition.parse(arguments.partition),
+        partition=part,
         files_per_part=arguments.files_per_part,
         retry_failed=arguments.retry_failed,
         quiet=arguments.quiet,
@@ -153,7 +147,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     _say(summary, arguments.quiet)
     if arguments.json:
-        print(json.dumps({**asdict(summary), "all_well": summary.all_well}, indent=1))
+        put(json_text({**asdict(summary), "all_well": summary.all_well}, indent=1))
     return 0 if summary.all_well else 1
 
 
@@ -171,12 +165,31 @@ def _columns(text: str | None) -> str | list[str]:
     return names
 
 
-def _check(arguments: argparse.Namespace) -> None:
+def _runner_and_engine(arguments: argparse.Namespace) -> tuple[str, str]:
+    """Who does the parts, and what runs the net.
+
+    Raises:
+        InvalidOption: options contradict each other.
+    """
+    from hear_edgel3.jobs.options import check_for_runner, runner_and_engine
+
+    old = arguments.engine_as_runner
+    if old is not None and arguments.runner not in (None, old):
+        raise InvalidOption(
+            f"--runner {arguments.runner} and --engine {old} both say who does the work; give --runner alone"
+        )
+    runner, _ = runner_and_engine(arguments.runner, old, None)
+    _, engine = runner_and_engine(None, None, arguments.engine)
+    check_for_runner(runner, arguments.workers, arguments.concurrency, arguments.num_gpus, options.flag)
+    return runner, engine
+
+
+def _check(arguments: argparse.Namespace, engine: str) -> None:
     """Finds out what cannot be used before anything heavy is imported."""
     row = resolve(arguments.config).checkpoint
-    options.check_engine(arguments.engine)
+    options.check_engine(engine)
     if arguments.hop is not None:
-        check_hop_ms(milliseconds(arguments.hop), row.net_sample_rate)
+        options.check_hop(arguments.hop, row.net_sample_rate)
     check_given(row, arguments.weights)
     if arguments.sources and not os.path.exists(arguments.output) and all(map(is_missing, arguments.sources)):
         raise AudioFileError(f"{arguments.sources[0]} does not exist")
@@ -186,26 +199,22 @@ def _say(summary: Summary, quiet: bool) -> None:
     say_notes(map(text_of, summary.notes), quiet)
     lines = [text if name in text else f"{name}: {text}" for name, text in [*summary.sources, *summary.errors]]
     if lines:
-        print("failures:", file=sys.stderr)
+        say("failures:")
         for line in lines:
-            print(f"  {text_of(line)}", file=sys.stderr)
+            say(f"  {text_of(line)}")
     more = summary.failed - len(summary.errors)
     if more or summary.failed_before:
         before = f"{summary.failed_before} in earlier runs" if summary.failed_before else ""
         also = " and ".join(filter(None, [f"{more} more now" if more else "", before]))
-        print(
-            f"  {also}; all are the rows of {summary.output} that have an error (--retry-failed tries them again)",
-            file=sys.stderr,
-        )
+        say(f"  {also}; all are the rows of {summary.output} that have an error (--retry-failed tries them again)")
     if quiet:
         return
     if summary.changed:
-        print(f"{summary.changed} files had changed since they were embedded, and were done anew", file=sys.stderr)
+        say(f"{summary.changed} files had changed since they were embedded, and were done anew")
     kept = f", {summary.parts_kept} parts were finished before" if summary.parts_kept else ""
     left = f", {summary.parts_left} parts are for other partitions to do" if summary.parts_left else ""
     rate = summary.seconds / max(summary.wall_seconds, 1e-9)
-    print(
+    say(
         f"{summary.files} files ({summary.seconds / 3600:.2f} h of audio, {rate:.0f} x real time), "
-        f"{summary.rows} rows, {summary.failed} failed{kept}{left}: {summary.output}",
-        file=sys.stderr,
+        f"{summary.rows} rows, {summary.failed} failed{kept}{left}: {summary.output}"
     )

@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from hear_edgel3.cli import options
+from hear_edgel3.cli.say import put, say
 
 _DESCRIPTION = """Builds a vector index over a dataset of embeddings that `hear-edgel3 extract` wrote, and keeps it in
 the dataset's folder. When the dataset has grown since, what is new is added. Small datasets need none."""
@@ -15,7 +16,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Adds the subcommand."""
     parser = commands.add_parser("index", help="make searches in a large dataset fast", description=_DESCRIPTION)
     parser.add_argument("dataset", metavar="DIR", help="what `hear-edgel3 extract` wrote")
-    parser.add_argument("--force", action="store_true", help="build it from nothing, even if it is there or not needed")
+    text = "build it from nothing, even if it is there or not needed"
+    options.add(parser, "--overwrite", old=["--force"], action="store_true", help=text)
     options.add_threads(parser, "default: all cores", default=0)
     options.add_quiet(parser)
     parser.set_defaults(run=run)
@@ -33,19 +35,18 @@ def run(arguments: argparse.Namespace) -> int:
 
     rows = Rows(Dataset(arguments.dataset))
     path = rows.dataset.folder / FILE
-    if len(rows) <= FEW_ROWS and not path.exists() and not arguments.force:
+    if len(rows) <= FEW_ROWS and not path.exists() and not arguments.overwrite:
         if not arguments.quiet:
-            print(
+            say(
                 f"{rows.dataset.folder} has {len(rows)} rows, and up to {FEW_ROWS} are searched fast without an index "
-                f"(--force builds one)",
-                file=sys.stderr,
+                f"(--overwrite builds one)"
             )
         return 0
     with tqdm(unit="embedding", file=sys.stderr, dynamic_ncols=True, disable=arguments.quiet) as bar:
-        index = build_index(rows, arguments.threads, arguments.force, bar.update)
+        index = build_index(rows, arguments.threads, arguments.overwrite, bar.update)
         added = bar.n
     if not arguments.quiet:
         news = f"{added} added" if added else "nothing to add"
-        print(f"{len(index)} embeddings in the index, {news}", file=sys.stderr)
-    print(path)
+        say(f"{len(index)} embeddings in the index, {news}")
+    put(str(path))
     return 0

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import Any
 
 from hear_edgel3.cli import options
+from hear_edgel3.cli.say import put
+from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.engine.expected import expected
 from hear_edgel3.extractor.complexity import complexity_of
 from hear_edgel3.extractor.contract import contract_of
@@ -35,16 +36,16 @@ def run(arguments: argparse.Namespace) -> int:
     """Prints the description."""
     facts = describe(arguments.name)
     if arguments.json:
-        print(json.dumps(facts, indent=1))
+        put(json_text(facts, indent=1))
         return 0
     for key, value in {**facts, "complexity": _readable(facts)}.items():
         if isinstance(value, dict):
-            print(f"{key.replace('_', ' ')}:")
-            width = max(19, *map(len, value))
+            put(f"{key.replace('_', ' ')}:")
+            width = max([19, *map(len, value)])
             for inner, inner_value in value.items():
-                print(f"  {inner.replace('_', ' '):<{width}}  {inner_value}")
+                put(f"  {inner.replace('_', ' '):<{width}}  {inner_value}")
         elif value is not None:
-            print(f"{key.replace('_', ' '):<22} {value}")
+            put(f"{key.replace('_', ' '):<22} {value}")
     return 0
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 
 from hear_edgel3.cli import options
+from hear_edgel3.cli.say import put
+from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.families.schema import Configuration
 from hear_edgel3.registry.names import families, list_configurations, resolve
 
@@ -22,7 +23,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Prints one line per configuration."""
     configurations = [resolve(name) for name in list_configurations(arguments.family)]
     if arguments.json:
-        print(json.dumps([_entry(configuration) for configuration in configurations], indent=1))
+        put(json_text([_entry(configuration) for configuration in configurations], indent=1))
         return 0
     table = [("name", "dim", "Hz", "params", "MACs, one pass over 10 s", "mAP", "description")]
     for configuration in configurations:
@@ -46,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
             *(c.rjust(w) for c, w in zip(line[1:-1], widths[1:-1], strict=True)),
             line[-1],
         ]
-        print("  ".join(cells))
+        put("  ".join(cells))
     return 0
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from hear_edgel3.audio.magic import Beginning
 from hear_edgel3.audio.pcm import PCM_FORMATS, PcmDecoder
 from hear_edgel3.cli import options
 from hear_edgel3.cli.common import on_device
+from hear_edgel3.cli.say import put, say
 from hear_edgel3.cli.stdin import StandardInput
+from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.errors import InvalidAudio, InvalidOption
 from hear_edgel3.families.schema import Configuration
 from hear_edgel3.framing.rules import milliseconds
@@ -32,8 +33,6 @@ _EPILOG = """examples:
 
 _HINT = "pipe raw audio in, for example: arecord -q -t raw -f S16_LE -r 48000 -c 1 | hear-edgel3 listen"
 _TAG_WINDOW, _TAG_HOP, _TOP = 1.0, 0.25, 3
-# What files of known formats begin with: read as samples they would give results, but wrong ones.
-_HEADERS = (b"RIFF", b"RF64", b"RIFX", b"FORM", b"fLaC", b"OggS", b".snd", b"caff", b"ID3")
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -49,9 +48,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     options.add_weights(parser)
     parser.add_argument("--format", choices=PCM_FORMATS, default="s16le", help="of the samples, default s16le")
     parser.add_argument(
-        "--rate", type=int, metavar="HZ", help="sample rate (default: what the net is fed, 48000 mostly)"
+        "--rate", type=options.whole, metavar="HZ", help="sample rate (default: what the net is fed, 48000 mostly)"
     )
-    parser.add_argument("--channels", type=int, default=1, metavar="N", help="interleaved (default 1)")
+    parser.add_argument("--channels", type=options.whole, default=1, metavar="N", help="interleaved (default 1)")
     options.add_channel(parser)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--tags", action="store_true", help="print classes (default, if the net has a classifier)")
@@ -77,6 +76,8 @@ def run(arguments: argparse.Namespace) -> int:
     options.check_engine(arguments.engine)
     tags = _wants_tags(arguments, configuration)
     check_given(configuration.checkpoint, arguments.weights)
+    if arguments.hop is not None and not tags:
+        options.check_hop(arguments.hop, configuration.checkpoint.net_sample_rate)
     if arguments.channel != "mean" and arguments.channel >= arguments.channels:
         raise InvalidOption(
             f"there is no channel {arguments.channel}: --channels says there are {arguments.channels}, counted from 0"
@@ -89,9 +90,9 @@ def run(arguments: argparse.Namespace) -> int:
         _announce(arguments, configuration, stream)
     with source:
         for found in _found(source, decoder, stream):
-            print(json.dumps(_tags_line(found, arguments.top or _TOP) if tags else _embedding_line(found)), flush=True)
+            put(json_text(_tags_line(found, arguments.top or _TOP) if tags else _embedding_line(found)))
     if decoder.pending:
-        print(f"hear-edgel3: the last {len(decoder.pending)} bytes are no whole sample: left out", file=sys.stderr)
+        say(f"hear-edgel3: the last {len(decoder.pending)} bytes are no whole sample: left out")
     if not stream.fed and not source.interrupted:
         raise InvalidAudio(f"standard input had no audio; {_HINT}")
     return 0
@@ -123,10 +124,9 @@ def _embedding_stream(arguments: argparse.Namespace) -> AudioStream[Any]:
 
 def _announce(arguments: argparse.Namespace, configuration: Configuration, stream: AudioStream[Any]) -> None:
     channels = "1 channel" if arguments.channels == 1 else f"{arguments.channels} channels"
-    print(
+    say(
         f"hear-edgel3: {configuration.name} listens to {arguments.format}, {stream.sample_rate} Hz, {channels}; each "
-        f"line comes {stream.latency_ms:.1f} ms of audio after its timestamp",
-        file=sys.stderr,
+        f"line comes {stream.latency_ms:.1f} ms of audio after its timestamp"
     )
 
 
@@ -138,14 +138,22 @@ def _found(source: StandardInput, decoder: PcmDecoder, stream: AudioStream[Any])
     """
     from hear_edgel3.audio.file import naming
 
+    beginning = Beginning()
     with naming("standard input"):
         for data in source:
-            if not stream.fed and data.startswith(_HEADERS):
-                raise InvalidAudio(
-                    "this is a file with a header, not raw samples; use `arecord -t raw`, or `ffmpeg ... -f s16le -`"
-                )
+            _refuse_files(beginning.take(data))
             yield from stream.feed(decoder.decode(data))
+        _refuse_files(beginning.take(b"", last=True))
         yield from stream.finish()
+
+
+def _refuse_files(kind: str | None) -> None:
+    """Raises InvalidAudio for what is no raw audio: read as samples it would give results, but wrong ones."""
+    if kind is not None:
+        raise InvalidAudio(
+            f"this is a file with a header, not raw samples; use `arecord -t raw`, or `ffmpeg ... -f s16le -` "
+            f"(it seems to be {kind})"
+        )
 
 
 def _tags_line(found: Any, top: int) -> dict[str, object]:

@@ -7,16 +7,44 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable, Sequence
+import re
+import sys
+from collections.abc import Callable, Container, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+from hear_edgel3.cli.say import put
+from hear_edgel3.disk.paths import printable, shortened
 from hear_edgel3.engine import table as engines
 from hear_edgel3.errors import DatasetError, InvalidOption
+from hear_edgel3.framing.rules import check_hop_ms, milliseconds
 from hear_edgel3.registry.names import BUILT_IN
 
 # A parser, or a group of options in one.
 Options = argparse._ActionsContainer
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose options are given in full, as a short form that works today may be ambiguous tomorrow."""
+
+    def __init__(self, *given: Any, **settings: Any) -> None:
+        super().__init__(*given, **{"allow_abbrev": False, **settings})
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Prints help to stdout as results are printed: if it cannot be, that is said."""
+        if message and (file is None or file is sys.stdout):  # None where stdout is closed
+            put(message, end="")
+        else:
+            super()._print_message(message, file)
+
+    def error(self, message: str) -> NoReturn:
+        """Says what is wrong with the words of the command, and ends it."""
+        super().error(printable(message))
+
+
+# What parameters of Python are called on the command line, where it is not the same.
+_FLAGS = {"hop_size": "hop", "sample_rate": "rate"}
 
 SOURCES = (
     "audio files, folders of them (with those inside), globs, tar files of them, or lists of these (.csv, .tsv, "
@@ -33,11 +61,15 @@ def add(parser: Options, *names: str, old: Sequence[str] = (), **settings: Any) 
         old: spellings that are accepted, but shown nowhere.
         settings: as for ``add_argument``.
     """
-    action = parser.add_argument(*names, **settings)
-    if old:
-        settings = {key: value for key, value in settings.items() if key not in ("required", "dest")}
-        hidden = {"dest": action.dest, "default": argparse.SUPPRESS, "help": argparse.SUPPRESS}
-        parser.add_argument(*old, **{**settings, **hidden})
+    if not old:
+        parser.add_argument(*names, **settings)
+        return
+    # Whoever gives both spellings is told: else the last one would win.
+    both = parser.add_mutually_exclusive_group(required=settings.pop("required", False))
+    action = both.add_argument(*names, **settings)
+    settings.pop("dest", None)
+    hidden = {"dest": action.dest, "default": argparse.SUPPRESS, "help": argparse.SUPPRESS}
+    both.add_argument(*old, **{**settings, **hidden})
 
 
 def add_config(
@@ -79,16 +111,26 @@ def add_output(parser: Options, metavar: str, text: str, old: Sequence[str] = ()
     add(parser, "--output", "-o", old=old, metavar=metavar, help=text, required=required)
 
 
-def add_channel(parser: Options) -> None:
-    """``--channel``: what of the channels."""
-    text = "the number of one, counted from 0, or their mean (default)"
-    parser.add_argument("--channel", type=_channel, default="mean", metavar="N|mean", help=text)
+def add_channel(parser: Options, each: bool = False) -> None:
+    """``--channel``: what of the channels.
+
+    Args:
+        parser: where to.
+        each: whether it may also be each of them by itself.
+    """
+    more = ", or each of them by itself" if each else ""
+    text = f"the number of one, counted from 0, or their mean (default){more}"
+    metavar = "N|mean|each" if each else "N|mean"
+    parser.add_argument("--channel", type=partial(_channel, each=each), default="mean", metavar=metavar, help=text)
 
 
-def _channel(text: str) -> int | str:
-    if text == "mean" or _is_whole(text):
-        return text if text == "mean" else int(text)
-    raise argparse.ArgumentTypeError(f"must be the number of a channel, counted from 0, or mean; got {text}")
+def _channel(text: str, each: bool) -> int | str:
+    if text == "mean" or (each and text == "each"):
+        return text
+    if _is_whole(text):
+        return int(text)
+    words = "mean, or each" if each else "or mean"
+    raise argparse.ArgumentTypeError(f"must be the number of a channel, counted from 0, {words}; got {text}")
 
 
 def add_recursive(parser: Options) -> None:
@@ -155,7 +197,7 @@ def positive(unit: str = "") -> Callable[[str], float]:
     def read(text: str) -> float:
         value = _number(text)
         if not math.isfinite(value) or value <= 0:
-            raise argparse.ArgumentTypeError(f"must be {what}, got {text}")
+            raise argparse.ArgumentTypeError(f"must be {what}, got {shortened(text)}")
         return value
 
     return read
@@ -165,7 +207,7 @@ def share(text: str) -> float:
     """Reads a number from 0."""
     value = _number(text)
     if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"must be a number from 0, got {text}")
+        raise argparse.ArgumentTypeError(f"must be a number from 0, got {shortened(text)}")
     return value
 
 
@@ -173,7 +215,7 @@ def fraction(text: str) -> float:
     """Reads a number above 0 and at most 1."""
     value = _number(text)
     if not 0 < value <= 1:
-        raise argparse.ArgumentTypeError(f"must be a number above 0 and at most 1, got {text}")
+        raise argparse.ArgumentTypeError(f"must be a number above 0 and at most 1, got {shortened(text)}")
     return value
 
 
@@ -181,14 +223,21 @@ def count(text: str) -> int:
     """Reads a whole number from 1."""
     value = int(text) if _is_whole(text) else 0
     if value < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1, got {text}")
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1, got {shortened(text)}")
     return value
+
+
+def whole(text: str) -> int:
+    """Reads a whole number, of whatever sign: whoever uses it says what it may be."""
+    if not _is_whole(text.removeprefix("-")):
+        raise argparse.ArgumentTypeError(f"must be a whole number, got {shortened(text)}")
+    return int(text)
 
 
 def seed(text: str) -> int:
     """Reads a whole number of 32 bits."""
     if not (_is_whole(text) and int(text) < 2**32):
-        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to {2**32 - 1}, got {text}")
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to {2**32 - 1}, got {shortened(text)}")
     return int(text)
 
 
@@ -212,6 +261,41 @@ def check_engine(name: str) -> None:
     """
     if name not in engines.NAMES:
         raise InvalidOption(f"engine must be one of {', '.join(engines.NAMES)}; got {name!r}")
+
+
+def flag(name: str) -> str:
+    """The option for a parameter of Python."""
+    return f"--{_FLAGS.get(name, name).replace('_', '-')}"
+
+
+def in_flags(text: str, known: Container[str]) -> str:
+    """The text of an error about a parameter of Python, with the option in its place.
+
+    Args:
+        text: It may begin with ``hop_size=0`` or ``engine must be``, for example.
+        known: The options that the command has.
+    """
+    found = re.match(r"([a-z_]+)(=| must be )", text)
+    if found is None or flag(found[1]) not in known:
+        return text
+    return flag(found[1]) + found[2].replace("=", " ") + text[found.end() :]
+
+
+def check_hop(seconds: float, sample_rate: int) -> None:
+    """Finds out before anything is loaded whether a hop is long enough.
+
+    Args:
+        seconds: As given.
+        sample_rate: The net's, in Hz.
+
+    Raises:
+        InvalidOption: It is less than one sample, or longer than anything.
+    """
+    try:
+        check_hop_ms(milliseconds(seconds), sample_rate)
+    except InvalidOption as error:
+        what = f"less than one sample at {sample_rate} Hz; use at least {1 / sample_rate:g}"
+        raise InvalidOption(f"--hop {seconds:g} is {what if seconds < 1 else 'too long; use a shorter one'}") from error
 
 
 def check_dataset(folder: str) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from typing import TYPE_CHECKING
 
 from hear_edgel3.cli import options
-from hear_edgel3.cli.common import Failures, accept_any_name
+from hear_edgel3.cli.common import Failures
+from hear_edgel3.cli.say import put, say
+from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.registry.names import resolve
 
@@ -57,10 +57,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     search = SoundSearch(arguments.dataset, arguments.config, arguments.weights, arguments.exact)
     if search.note is not None and not arguments.quiet:
-        print(f"hear-edgel3: {search.note}", file=sys.stderr)
+        say(f"hear-edgel3: {search.note}")
     if not arguments.stored:
         search.load_net()
-    accept_any_name()
     failures = Failures()
     for query in arguments.queries:
         matches = None
@@ -68,7 +67,6 @@ def run(arguments: argparse.Namespace) -> int:
             matches = _matches(search, query, arguments)
         if matches is not None:
             _write(query, matches, arguments.json)
-            sys.stdout.flush()  # what has been found is out, whatever happens to the next query
     failures.summarise(len(arguments.queries))
     return 1 if failures else 0
 
@@ -81,7 +79,7 @@ def _matches(search: SoundSearch, query: str, arguments: argparse.Namespace) -> 
 
 def _write(query: str, matches: list[Match], as_json: bool) -> None:
     from hear_edgel3.dataset.clips import place_name
-    from hear_edgel3.disk.paths import text_of_path
+    from hear_edgel3.disk.paths import printable, text_of_path
 
     name = text_of_path(query)
     if as_json:
@@ -90,9 +88,9 @@ def _write(query: str, matches: list[Match], as_json: bool) -> None:
             if match.start_s is not None:
                 found |= {"start_s": match.start_s, "end_s": match.end_s}
             line = {"query": name, "rank": rank, "similarity": round(match.similarity, 6), **found}
-            print(json.dumps(line, ensure_ascii=False))
+            put(json_text(line, ensure_ascii=False))
         return
-    print(name)
+    put(printable(name))
     for match in matches:
         moment = "" if match.timestamp_ms is None else f"  at {match.timestamp_ms / 1000:.2f} s"
-        print(f"  {match.similarity:6.3f}  {place_name(match.file, match.start_s, match.end_s)}{moment}")
+        put(f"  {match.similarity:6.3f}  {printable(place_name(match.file, match.start_s, match.end_s))}{moment}")

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hear_edgel3.cli import options
-from hear_edgel3.cli.common import Failures, accept_any_name, interrupt_on_sigterm, on_device, say_notes
+from hear_edgel3.cli.common import Failures, on_device, print_warnings_plainly, say_notes
+from hear_edgel3.cli.say import put, say
 from hear_edgel3.cli.sources import AudioSources, audio_sources
 from hear_edgel3.disk.atomic import check_writable
 from hear_edgel3.disk.digest import sha256_of
@@ -21,7 +22,7 @@ from hear_edgel3.errors import InvalidOption
 from hear_edgel3.families.schema import Checkpoint, Local
 from hear_edgel3.registry.names import BUILT_IN
 from hear_edgel3.tagging.output import TagsFile, check_name
-from hear_edgel3.tagging.records import COLUMNS, Record, as_csv, as_json, as_text, record_of
+from hear_edgel3.tagging.records import COLUMNS, COLUMNS_OF_EACH, Record, as_csv, as_json, as_text, record_of
 from hear_edgel3.tagging.request import check_windows, one_each, tagging_rows
 from hear_edgel3.weights.locate import check_given, find
 
@@ -58,7 +59,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     options.add_top(parser, "classes per window (default 10)", default=10)
     options.add_window(parser, "tag windows of this length (10, for example)")
     options.add_hop(parser, "between windows (default a quarter of a window)")
-    options.add_channel(parser)
+    options.add_channel(parser, each=True)
     form = parser.add_mutually_exclusive_group()
     options.add_json(form, "print one JSON object per file")
     form.add_argument("--csv", action="store_true", help="print CSV")
@@ -94,6 +95,8 @@ def run(arguments: argparse.Namespace) -> int:
     n_inputs = len(found.files) + len(found.failures)
     if arguments.plot is not None:
         _check_plot(arguments.plot, n_inputs, found)
+        if arguments.channel == "each":
+            raise InvalidOption("--plot draws one channel: give --channel N, or mean")
     failures = Failures(found.failures)
     say_notes(found.notes, arguments.quiet)
     if found.files and arguments.output is not None:
@@ -133,7 +136,6 @@ def _print_all(
     sources: AudioSources, rows: list[Checkpoint], weights: _Weights, arguments: argparse.Namespace, failures: Failures
 ) -> None:
     """Tags files and prints what is heard, in their order."""
-    accept_any_name()
     files = sources.files
     form: Callable[[Record], str] = as_json if arguments.json else as_csv if arguments.csv else as_text
     workers = min(arguments.workers, len(files))
@@ -151,7 +153,7 @@ def _print_all(
         for n_done, (number, found) in enumerate(tagged):
             progress.update()
             if n_done == 0 and arguments.csv:
-                print(",".join(COLUMNS))
+                put(",".join(COLUMNS_OF_EACH if arguments.channel == "each" else COLUMNS))
             if isinstance(found, Exception):
                 failures.add(str(files[number]), found)
             waiting[number] = None if isinstance(found, Exception) else {**found, "file": text_of(files[number])}
@@ -159,8 +161,7 @@ def _print_all(
                 record = waiting.pop(turn)
                 turn += 1
                 if record is not None:
-                    print(form(record), end="")
-                    sys.stdout.flush()  # what has been computed is out, whatever happens to the next file
+                    put(form(record), end="", exact=arguments.csv)
 
 
 def _tag_into(
@@ -180,7 +181,6 @@ def _tag_into(
         "device": arguments.device,
         **({} if arguments.channel == "mean" else {"channel": arguments.channel}),
     }
-    interrupt_on_sigterm()
     with TagsFile(arguments.output, made_with, arguments.overwrite) as output:
         pending = output.pending(files)
         done = 0
@@ -198,14 +198,14 @@ def _tag_into(
                             output.add({**found, "file": output.name_of(pending[number])})
                             done += 1
             except KeyboardInterrupt:
-                print(f"hear-edgel3: {len(output)} files are tagged; the same command goes on", file=sys.stderr)
+                say(f"hear-edgel3: {len(output)} files are tagged; the same command goes on")
                 raise
             output.finish(files)
         if not arguments.quiet:
             kept = len(files) - len(pending)
             before = f", {kept} were there" if kept else ""
             failed = f", {len(failures)} failed" if failures else ""
-            print(f"{done} files tagged{before}{failed}: {arguments.output}", file=sys.stderr)
+            say(f"{done} files tagged{before}{failed}: {arguments.output}")
 
 
 def _located(row: Checkpoint, given: str | os.PathLike[str] | None) -> tuple[Path | None, str]:
@@ -246,6 +246,7 @@ def _in_worker(make: Callable[[], _Work], threads: int) -> _Work:
     import torch
 
     torch.set_num_threads(threads)
+    print_warnings_plainly()
     return make()
 
 
@@ -292,10 +293,12 @@ class _Work:
         arguments = self._arguments
         item = self._in_shards.get(source)
         if item is None:
-            tags = self._tagger.tag_file(source, arguments.window, arguments.hop, arguments.channel)
+            tags = self._tagger.tag_file(source, arguments.window, arguments.hop, channel=arguments.channel)
         else:
             with self._opener.open(item) as file:
-                tags = self._tagger.tag_opened(file, arguments.window, arguments.hop)
+                each = file.each() if arguments.channel == "each" else [file]
+                found = [self._tagger.tag_opened(one, arguments.window, arguments.hop) for one in each]
+                tags = found if arguments.channel == "each" else found[0]
         if arguments.plot is not None:
             from hear_edgel3.tagging.plot import draw_tags
 

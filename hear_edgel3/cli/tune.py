@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from hear_edgel3.cli import options
+from hear_edgel3.cli.say import put
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -17,8 +17,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "engine on this machine, and keeps the fastest beside its compiled kernels. Takes a minute or two; run it "
         "while the machine has nothing else to do.",
     )
-    parser.add_argument("--reset", action="store_true", help="forget what was found, and use the defaults again")
-    parser.add_argument("--dry-run", action="store_true", help="measure, but keep nothing")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--reset", action="store_true", help="forget what was found, and use the defaults again")
+    what.add_argument("--dry-run", action="store_true", help="measure, but keep nothing")
     options.add_quiet(parser)
     parser.set_defaults(run=run)
 
@@ -34,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     def say(line: str) -> None:
         if not arguments.quiet:
-            print(line, file=sys.stderr)
+            say(line)
 
     if arguments.reset:
         try:
@@ -46,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     found = tune(Settings.here(), say)
     for kind, before in found.before.items():
         after = found.after[kind]
-        print(f"{kind}: {before:.2f} -> {after:.2f} ms per window, {before / after:.2f} times as fast")
+        put(f"{kind}: {before:.2f} -> {after:.2f} ms per window, {before / after:.2f} times as fast")
     if not arguments.dry_run:
         say(f"kept in {found.settings.keep()}")
     return 0

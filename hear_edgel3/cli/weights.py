@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hear_edgel3.cli import options
-from hear_edgel3.disk.paths import text_of_path
+from hear_edgel3.cli.say import put, say
+from hear_edgel3.disk.jsons import json_text
+from hear_edgel3.disk.paths import printable, text_of_path
 from hear_edgel3.errors import InvalidOption, WeightsNotFound
 from hear_edgel3.registry.names import published
 
 _DESCRIPTION = """Weights are fetched when they are needed first. These commands do it beforehand, convert files
-that you have, and show what is there."""
+that you have, check and publish them, and show what is there."""
 
 _CACHE = "the cache, where they are found"
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the subcommand and its own ones."""
-    parser = commands.add_parser("weights", help="fetch, convert, verify and list weights", description=_DESCRIPTION)
+    text = "fetch, convert, verify, publish and list weights"
+    parser = commands.add_parser("weights", help=text, description=_DESCRIPTION)
     inner = parser.add_subparsers(dest="weights_command", required=True, metavar="COMMAND")
 
     fetch = _command(inner, "fetch", _fetch, "download weights into the cache", "Fetches the weights of checkpoints.")
     _add_names(fetch, every=True)
-    fetch.add_argument("--again", action="store_true", help="download and convert also what is there")
+    text = "download and convert also what is there"
+    options.add(fetch, "--overwrite", old=["--again"], action="store_true", help=text)
 
     convert = _command(
         inner, "convert", _convert, "convert the authors' files", "Converts the authors' checkpoints to safetensors."
@@ -33,7 +36,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     _add_names(convert, every=True)
     convert.add_argument("--source", type=Path, help="the upstream file, or a folder of them (default: download them)")
     options.add_output(convert, "PATH", f"file to write, or folder for several; default: {_CACHE}")
-    _add_reference(convert, "--verify")
+    text = "classes of your own net, trained further on them: one a line, or CSV with a heading"
+    convert.add_argument("--labels", type=Path, metavar="FILE", help=text)
+    _add_reference(convert, old=["--verify"])
 
     verify = _command(
         inner,
@@ -44,7 +49,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     _add_names(verify, every=False)
     options.add_weights(verify, "the converted file, or a folder of them (default: where they are found)")
-    _add_reference(verify, "--reference")
+    _add_reference(verify)
 
     publish = _command(
         inner,
@@ -90,9 +95,9 @@ def _add_names(parser: argparse.ArgumentParser, every: bool) -> None:
         parser.add_argument("--all", action="store_true", help="every checkpoint")
 
 
-def _add_reference(parser: argparse.ArgumentParser, name: str) -> None:
+def _add_reference(parser: argparse.ArgumentParser, old: Sequence[str] = ()) -> None:
     text = "embeddings of the original (pcm__X windows, emb__X) that must be met"
-    parser.add_argument(name, dest="reference", type=Path, metavar="NPZ", help=text)
+    options.add(parser, "--reference", old=old, type=Path, metavar="NPZ", help=text)
     parser.add_argument(
         "--tolerance", type=options.positive(), default=None, metavar="X", help="largest error allowed (default 5e-4)"
     )
@@ -104,7 +109,9 @@ def _check_names(arguments: argparse.Namespace) -> None:
         raise InvalidOption("give the names of checkpoints, or --all")
     for name in arguments.names:
         published(name)
-    for option in ("source", "weights", "reference"):
+    if getattr(arguments, "tolerance", None) is not None and arguments.reference is None:
+        raise InvalidOption("--tolerance is for --reference, which is not given")
+    for option in ("source", "weights", "reference", "labels"):
         path = getattr(arguments, option, None)
         if path is not None and not Path(path).exists():
             raise WeightsNotFound(f"--{option} {path} does not exist")
@@ -114,7 +121,7 @@ def _fetch(arguments: argparse.Namespace) -> int:
     _check_names(arguments)
     from weights_convert import commands
 
-    return 1 if commands.fetch_all(commands.rows_of(arguments.names, arguments.all), arguments.again) else 0
+    return 1 if commands.fetch_all(commands.rows_of(arguments.names, arguments.all), arguments.overwrite) else 0
 
 
 def _convert(arguments: argparse.Namespace) -> int:
@@ -126,7 +133,7 @@ def _convert(arguments: argparse.Namespace) -> int:
     rows = commands.rows_of(arguments.names, arguments.all)
     tolerance = arguments.tolerance or commands.TOLERANCE
     failed = commands.convert_all(
-        rows, arguments.source, arguments.output, arguments.reference, tolerance, arguments.all
+        rows, arguments.source, arguments.output, arguments.reference, tolerance, arguments.all, arguments.labels
     )
     return 1 if failed else 0
 
@@ -153,13 +160,25 @@ def _publish(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _places() -> str:
+    from hear_edgel3.weights.locate import folders
+
+    places = [
+        f"{text_of_path(folder)} ({place}{'' if folder.is_dir() else '; there is no such folder'})"
+        for folder, place in folders()
+    ]
+    return ", or ".join(places)
+
+
 def _list(arguments: argparse.Namespace) -> int:
     from hear_edgel3.weights.inventory import stored_weights
 
     files = [*stored_weights()]
+    if not files:
+        say(f"hear-edgel3: no weights are stored on this machine; they would be in {_places()}")
     if arguments.json:
-        print(
-            json.dumps(
+        put(
+            json_text(
                 [
                     {
                         "configuration": file.configuration,
@@ -176,9 +195,9 @@ def _list(arguments: argparse.Namespace) -> int:
         )
         return 0
     for place in dict.fromkeys(file.place for file in files):
-        print(f"{place}:")
+        put(f"{place}:")
         for file in files:
             if file.place == place:
                 sha256 = file.sha256 or "?" * 64
-                print(f"  {file.size / 1e6:9.2f} MB  {sha256}  {text_of_path(file.path)}  ({file.state})")
+                put(f"  {file.size / 1e6:9.2f} MB  {sha256}  {printable(text_of_path(file.path))}  ({file.state})")
     return 0

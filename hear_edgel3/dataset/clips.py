@@ -12,11 +12,11 @@ end_s          float64, null for a whole file   where the clip ends, in seconds 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.errors import InvalidOption
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class TableColumns:
         if self.clips:
             said["start_s, end_s"] = ["seconds of the file"]
             said["timestamp_ms"] = ["milliseconds of the file, not of the clip"]
-        return schema.with_metadata({**(schema.metadata or {}), _METADATA: json.dumps(said, sort_keys=True).encode()})
+        return schema.with_metadata({**(schema.metadata or {}), _METADATA: json_text(said, sort_keys=True).encode()})
 
     def values(self, start: float | None, end: float | None, kept: Sequence[str | None]) -> tuple[object, ...]:
         """What a row has in these columns.

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 
 from hear_edgel3.dataset.clips import END, START, has_clips
 from hear_edgel3.dataset.parquet import check_values, differing_columns, one_line, opened_parquet, require_pyarrow
+from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class Description:
                 pa.field("duration_s", pa.float64()),
                 pa.field("sample_rate", pa.int32()),
             ],
-            metadata={_METADATA: json.dumps(asdict(self), sort_keys=True).encode()},
+            metadata={_METADATA: json_text(asdict(self), sort_keys=True).encode()},
         )
 
     @classmethod

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import BinaryIO
 
 from hear_edgel3.disk.durable import sync_folder
+from hear_edgel3.disk.ordinary import what_else
+from hear_edgel3.disk.paths import shortened
 from hear_edgel3.errors import HearEdgeL3Error, OutputError
+
+# Bytes in the name of a file, on the usual file systems.
+_LONGEST = 255
+# Characters of a path in an error: all of it, unless it is one that no system takes.
+_SHOWN = 500
 
 
 @contextmanager
 def atomic_write(path: str | os.PathLike[str], temporary_name: str | None = None) -> Iterator[BinaryIO]:
     """Opens a temporary file beside ``path`` and renames it to ``path`` when the block ends well.
 
-    If the block raises, nothing is left behind and an existing file stays as it was.
+    If the block raises, nothing is left behind and an existing file stays as it was. A link stays too: the file that it
+    names is written. What is no ordinary file (a pipe, a device) is not replaced by one, but gets the bytes when the
+    block has ended well.
 
     Args:
         path: where the file shall appear; its folder must exist.
@@ -31,24 +44,48 @@ def atomic_write(path: str | os.PathLike[str], temporary_name: str | None = None
     try:
         if target.is_dir():
             raise OutputError(f"cannot write {target}: it is a folder")
-        beside = target.parent / (temporary_name or f".{uuid.uuid4().hex}.part")
+        if is_special(target):
+            with TemporaryFile() as whole:
+                yield whole
+                whole.seek(0)
+                with target.open("wb") as special:
+                    shutil.copyfileobj(whole, special)
+            return
+        real = Path(os.path.realpath(target))
+        if real.is_symlink():
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        beside = real.parent / (temporary_name or f".{uuid.uuid4().hex}.part")
         with beside.open("xb") as file:
             temporary = beside
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, target)
+        os.replace(temporary, real)
         temporary = None
-        sync_folder(target.parent)
+        sync_folder(real.parent)
     except OSError as error:
         if isinstance(error, HearEdgeL3Error):
             raise
-        if not target.parent.is_dir():
-            raise OutputError(f"cannot write {target}: the folder {target.parent} does not exist") from error
-        raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
+        folder = Path(os.path.realpath(target)).parent
+        if not os.path.isdir(folder) and error.errno != errno.ENAMETOOLONG:
+            raise OutputError(f"cannot write {target}: the folder {_named(target, folder)} does not exist") from error
+        raise OutputError(f"cannot write {shortened(str(target), _SHOWN)}: {error.strerror or error}") from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def is_special(path: str | os.PathLike[str]) -> bool:
+    """Whether something is there, or behind a link that is there, that is neither a file nor a folder."""
+    try:
+        return what_else(path) is not None
+    except OSError:
+        return False
+
+
+def _named(target: Path, folder: Path) -> Path:
+    """The folder as it was given, unless a link leads to another one."""
+    return folder if target.is_symlink() else target.parent
 
 
 def make_folder(folder: str | os.PathLike[str]) -> None:
@@ -67,6 +104,24 @@ def make_folder(folder: str | os.PathLike[str]) -> None:
         raise OutputError(f"cannot make the output folder {folder}: {error.strerror or error}") from error
 
 
+def check_folder_name(folder: str | os.PathLike[str]) -> None:
+    """Finds out whether a folder can be called so.
+
+    Raises:
+        OutputError: the name is too long, for example, or there is a file.
+    """
+    try:
+        if not stat.S_ISDIR(os.stat(folder).st_mode):
+            raise OutputError(f"cannot make the output folder {folder}: there is a file of that name")
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
+        if isinstance(error, OutputError):
+            raise
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"cannot make the output folder {shortened(str(folder), _SHOWN)}: {reason}") from error
+
+
 def check_writable(path: Path) -> None:
     """Finds out before the work that a result could not be written.
 
@@ -76,11 +131,20 @@ def check_writable(path: Path) -> None:
     try:
         if path.is_dir():
             raise OutputError(f"cannot write {path}: it is a folder")
-        if not path.parent.is_dir():
-            raise OutputError(f"cannot write {path}: the folder {path.parent} does not exist")
+        if is_special(path):
+            if not os.access(path, os.W_OK):
+                raise OutputError(f"cannot write {path}: no permission to write into it")
+            return
+        real = Path(os.path.realpath(path))
+        if len(os.fsencode(real.name)) > _LONGEST:
+            raise OutputError(f"cannot write {shortened(str(path), _SHOWN)}: the name is too long")
+        folder = real.parent
+        if not folder.is_dir():
+            raise OutputError(f"cannot write {path}: the folder {_named(path, folder)} does not exist")
     except OSError as error:
         if isinstance(error, OutputError):
             raise
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error  # a name too long
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise OutputError(f"cannot write {path}: no permission to write into {path.parent}")
+        reason = error.strerror or error
+        raise OutputError(f"cannot write {shortened(str(path), _SHOWN)}: {reason}") from error  # a name too long
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"cannot write {path}: no permission to write into {_named(path, folder)}")

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    pass
+# What a terminal may obey instead of showing it: control characters, and those that turn the direction of text.
+_OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 def text_of_path(path: str | os.PathLike[str]) -> str:
@@ -29,3 +28,22 @@ def path_of_text(text: str) -> Path:
 def text_of(path: str | os.PathLike[str]) -> str:
     """A path as text: a file name may hold bytes that are none."""
     return os.fspath(path).encode("utf-8", "replace").decode("utf-8")
+
+
+def printable(text: str, keep: str = "") -> str:
+    r"""Text that a terminal shows as it is: of control characters and the like only ``\xNN`` or ``\uNNNN`` is left.
+
+    Args:
+        text: A file's name, for example.
+        keep: Such characters that are left as they are: ends of lines, for a text of several.
+    """
+    return _OBEYED.sub(lambda found: found[0] if found[0] in keep else _escaped(found[0]), text)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()
+
+
+def shortened(text: str, length: int = 80) -> str:
+    """Text that is too long for a line of an error, with its middle left out."""
+    return text if len(text) <= length else f"{text[: length // 2]}... ({len(text)} characters)"

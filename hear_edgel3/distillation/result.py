@@ -13,6 +13,7 @@ import torch
 
 from hear_edgel3._version import __version__
 from hear_edgel3.disk.atomic import atomic_write
+from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.errors import ConfigurationError
 from hear_edgel3.registry import folder as local
 from hear_edgel3.weights.file import encode
@@ -91,7 +92,7 @@ def write_result(
     }
     local.make_row(values, folder)  # that what is written can be read
     with atomic_write(folder / local.FILENAME) as file:
-        file.write((json.dumps(values, indent=1) + "\n").encode())
+        file.write((json_text(values, indent=1) + "\n").encode())
     if curves is not None:
         with atomic_write(folder / CURVES) as file:
             file.write(curves)
@@ -140,7 +141,7 @@ def card(description: Mapping[str, Any], sources: Sequence[Mapping[str, Any]], w
         f"{made['seconds'] / 60:.0f} minutes of training on {made['device']} ({_processes(made['processes'])}) with "
         f"torch {made['torch']}, after the teacher had been asked; options:",
         "",
-        f"    {json.dumps(made['recipe'])}",
+        f"    {json_text(made['recipe'])}",
         "",
         "## How near it comes to its teacher",
         "",

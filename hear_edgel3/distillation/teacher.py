@@ -47,6 +47,7 @@ class Teacher:
     def __init__(self, name: str, weights: str | os.PathLike[str] | None = None) -> None:
         row = resolve(name).checkpoint
         self.extractor: Extractor = load(name, weights, sample_rate=row.net_sample_rate)
+        row = self.extractor.configuration.checkpoint  # with the classes of its weights file, if that has its own
         self.sample_rate = row.net_sample_rate
         self.embedding_size = self.extractor.scene_embedding_size
         self.labels = row.labels

@@ -27,7 +27,7 @@ from hear_edgel3.distillation.examples import Batch, Example, Examples
 from hear_edgel3.distillation.recipe import Recipe, fingerprint
 from hear_edgel3.distillation.student import StudentNet
 from hear_edgel3.distillation.target_scale import TargetScale
-from hear_edgel3.errors import InvalidOption, OutputError
+from hear_edgel3.errors import ComputationError, InvalidAudio, InvalidOption, OutputError
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -110,6 +110,8 @@ def train(
 
     Raises:
         OutputError: nothing can be written there, or it holds another training.
+        ComputationError: the training diverged.
+        InvalidAudio, InvalidOption: there are too few clips of one length for a batch, or for one in each process.
     """
     identity = fingerprint(recipe.to_dict(), len(training.clips), len(validation.clips), target_scale.mean.sum().item())
     net: nn.Module = student.net
@@ -143,8 +145,8 @@ def train(
                 state = accelerator.unwrap_model(net).state_dict()
                 progress.best = {name: value.detach().cpu().clone() for name, value in state.items()}
             if not math.isfinite(row["train_loss"]):
-                raise InvalidOption(
-                    f"training diverged in epoch {progress.epoch} (loss {row['train_loss']}); use a lower lr"
+                raise ComputationError(
+                    f"training diverged in epoch {progress.epoch} (loss {row['train_loss']}); use a lower lr (--lr)"
                 )
             if accelerator.is_main_process:
                 _save_state(folder, identity, net, optimizer, accelerator, progress)
@@ -239,7 +241,7 @@ def _epoch(
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             total += torch.tensor([loss.item(), parts[0].mean().item(), parts[1].mean().item()])
-    total /= max(1, len(bar))
+    total /= len(bar)
     return {
         "lr": optimizer.param_groups[0]["lr"],
         "train_loss": total[0].item(),
@@ -272,7 +274,12 @@ def _batches(
 ) -> list[list[Example]]:
     """Batches of one length and about ``batch_seconds`` each, in random order.
 
-    Those of fewer than ``smallest`` are left out; there are a multiple of ``multiple`` of them, if there are so many.
+    Those of fewer than ``smallest`` are left out; there are a multiple of ``multiple`` of them. Where there would be
+    fewer than that, the largest are cut in two.
+
+    Raises:
+        InvalidAudio: There is no batch at all.
+        InvalidOption: There cannot be ``multiple`` batches.
     """
     shuffled = [examples[i] for i in torch.randperm(len(examples), generator=generator).tolist()]
     by_length: dict[float, list[Example]] = {}
@@ -286,8 +293,23 @@ def _batches(
             last = parts.pop()
             parts[-1] = parts[-1] + last
         batches += [part for part in parts if len(part) >= smallest]
+    if not batches:
+        raise InvalidAudio(
+            f"no {smallest} of the {len(examples)} clips to train with have the same length ("
+            f"{', '.join(f'{length:g} s' for length in sorted(by_length))}), and a batch needs as many; give more "
+            f"audio, or a single one of --lengths"
+        )
+    while len(batches) < multiple:
+        largest = max(batches, key=len)
+        if len(largest) < 2 * smallest:
+            raise InvalidOption(
+                f"{len(examples)} clips make {len(batches)} batches of at least {smallest}, fewer than the {multiple} "
+                f"processes; use fewer processes or more audio (a smaller --batch-seconds does not help)"
+            )
+        batches.remove(largest)
+        batches += [largest[: len(largest) // 2], largest[len(largest) // 2 :]]
     order = [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
-    return order[: len(order) // multiple * multiple] or order
+    return order[: len(order) // multiple * multiple]
 
 
 class _Reader:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from hear_edgel3.engine.eval_mode import in_eval_mode
+
 
 def check_installed() -> None:
     """Nothing is missing."""
@@ -23,5 +25,10 @@ def pays(net: nn.Module) -> str | None:  # noqa: ARG001
 
 
 def compile_net(net: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
-    """The net itself."""
-    return net
+    """The net itself, in eval mode whatever mode it is in when it runs."""
+
+    def run(x: torch.Tensor) -> torch.Tensor:
+        result: torch.Tensor = in_eval_mode(net)(x)
+        return result
+
+    return run

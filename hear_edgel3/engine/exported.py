@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from hear_edgel3.engine import folded
+from hear_edgel3.engine.eval_mode import in_eval_mode
 from hear_edgel3.errors import MissingExtra
 
 _OPSET = 17
@@ -47,8 +48,8 @@ def to_onnx(net: nn.Module) -> bytes:
     with _exporting, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that there is a newer exporter, which needs two more packages
         torch.onnx.export(
-            folded.folded_module(net),
-            (torch.zeros(2, n_mels, n_frames),),
+            in_eval_mode(folded.folded_module(net)),
+            (torch.zeros(2, n_mels, n_frames, dtype=torch.float32, device="cpu"),),
             file,  # type: ignore[arg-type]
             dynamo=False,
             opset_version=_OPSET,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from hear_edgel3.engine import eager
 from hear_edgel3.engine.expected import RUNS_EVERYWHERE
 
 
@@ -25,15 +26,18 @@ def pays(net: nn.Module) -> str:  # noqa: ARG001
 
 
 def folded_module(net: nn.Module) -> nn.Module:
-    """The net's own folded form, or the net if it has none."""
+    """The net's own folded form in eval mode, or the net itself if it has none."""
     fold = getattr(net, "folded", None)
-    result: nn.Module = net if fold is None else fold()
-    return result.eval() if result is not net else result
+    if fold is None:
+        return net
+    result: nn.Module = fold()
+    return result.eval()
 
 
 def compile_net(net: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
     """The folded form; agrees with the net itself to float32 rounding (3e-5 of an embedding's peak)."""
-    return folded_module(net)
+    folded = folded_module(net)
+    return eager.compile_net(net) if folded is net else folded
 
 
 def not_float32_on_cpu(net: nn.Module) -> str | None:

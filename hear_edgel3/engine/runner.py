@@ -1,6 +1,7 @@
 """Engines: ways to run a net for embeddings. Their table is :mod:`hear_edgel3.engine.table`.
 
-An engine takes a net in eval mode and returns a callable that gives the same numbers (to its stated tolerance).
+An engine takes a net and returns a callable that gives the numbers of its eval mode (to its stated tolerance). It
+neither switches the net to that mode, which other threads would notice, nor minds the caller's autocast.
 """
 
 from __future__ import annotations
@@ -9,16 +10,20 @@ import importlib
 import os
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol, cast
 
 import torch
 from torch import nn
 
+from hear_edgel3.engine.eval_mode import in_eval_mode, modules_of
 from hear_edgel3.engine.expected import Choice
 from hear_edgel3.engine.table import MODULES, NAMES
 from hear_edgel3.errors import InvalidOption
 
 Compiled = Callable[[torch.Tensor], torch.Tensor]
+# The devices whose autocast every supported torch knows how to switch off.
+_AUTOCAST = ("cpu", "cuda", "xpu")
 
 
 class Engine(Protocol):
@@ -37,7 +42,7 @@ class Engine(Protocol):
         """Why "auto" should take it for a net that it can run, or None."""
 
     def compile_net(self, net: nn.Module) -> Compiled:
-        """The net, in eval mode, as it runs it.
+        """The net as it runs it, which is as in eval mode, whatever mode the net is in now or later.
 
         If that has a method ``from_samples(frontend, windows)``, it embeds windows, or returns None if it cannot.
         """
@@ -55,15 +60,9 @@ def _engine(name: str) -> Engine:
     return cast(Engine, importlib.import_module(MODULES[name]))
 
 
-def modules_of(net: nn.Module) -> list[nn.Module]:
-    """A net and all modules in it; a module that is registered in two places comes twice.
-
-    ``net.modules()`` looks for such repeats, which takes far longer.
-    """
-    found = [net]
-    for module in found:  # which grows
-        found.extend([inner for inner in module._modules.values() if inner is not None])
-    return found
+def without_autocast(device: torch.device) -> AbstractContextManager[object]:
+    """What is computed within is not cast to another precision, whatever the caller has asked torch for."""
+    return torch.autocast(device.type, enabled=False) if device.type in _AUTOCAST else nullcontext()
 
 
 def check_engine(name: str) -> None:
@@ -82,7 +81,8 @@ def check_engine(name: str) -> None:
 class Runner:
     """Runs a net through an engine, compiling it again whenever its parameters have changed or moved.
 
-    Changes made behind autograd's back (through ``.data``) are the one kind that cannot be noticed.
+    Changes made behind autograd's back (through ``.data``) are the one kind that cannot be noticed; :meth:`forget` is
+    for these.
 
     Args:
         engine: one of :data:`~hear_edgel3.engine.table.NAMES`.
@@ -100,6 +100,10 @@ class Runner:
     def __getstate__(self) -> dict[str, object]:
         """What is pickled: not the compiled net, which can be made again."""
         return {**self.__dict__, "_compiled": None}
+
+    def forget(self) -> None:
+        """Has the net compiled again when it runs next."""
+        self._compiled = None
 
     def choose(self, net: nn.Module) -> Choice:
         """The engine for a net.
@@ -120,15 +124,19 @@ class Runner:
         raise AssertionError("torch runs every net")
 
     def __call__(self, net: nn.Module, x: torch.Tensor) -> torch.Tensor:
-        """Runs ``net``, which is in eval mode and keeps its parameters, on ``x``."""
-        return self._ready(net)[1](x)
+        """Runs ``net``, which keeps its parameters and mode, on ``x``: as in eval mode, in the net's own precision."""
+        with without_autocast(x.device):
+            return self._ready(net)[1](x)
 
     def embed(self, net: nn.Module, frontend: nn.Module, windows: torch.Tensor) -> torch.Tensor:
-        """Runs ``net`` on what ``frontend`` makes of windows; an engine may run both at once."""
-        run = self._ready(net)[1]
-        from_samples = getattr(run, "from_samples", None)
-        embedding = None if from_samples is None else from_samples(frontend, windows)
-        return run(frontend(windows)) if embedding is None else cast(torch.Tensor, embedding)
+        """Runs ``net`` on what ``frontend`` makes of windows, as :meth:`__call__`; an engine may run both at once."""
+        with without_autocast(windows.device):
+            run = self._ready(net)[1]
+            from_samples = getattr(run, "from_samples", None)
+            embedding = None if from_samples is None else from_samples(frontend, windows)
+            if embedding is None:
+                embedding = run(in_eval_mode(frontend)(windows))
+            return cast(torch.Tensor, embedding)
 
     def windows_at_once(self, net: nn.Module, usual: int) -> int:
         """How many windows to give it at once, for a net of which torch is best given ``usual`` ones."""
@@ -148,7 +156,14 @@ class Runner:
         )
         compiled = self._compiled
         if compiled is None or compiled[0] != state:
-            with _COMPILING, torch.inference_mode(False), torch.no_grad():
+            device = tensors[0].device if tensors else torch.device("cpu")
+            with (
+                _COMPILING,
+                torch.inference_mode(False),
+                torch.no_grad(),
+                without_autocast(device),
+                without_autocast(torch.device("cpu")),
+            ):
                 compiled = self._compiled
                 if compiled is None or compiled[0] != state:  # no other thread has done it meanwhile
                     engine = _engine(self.choose(net).name)

@@ -9,7 +9,6 @@ from pathlib import Path
 from hear_edgel3.dataset.dataset import Dataset
 from hear_edgel3.dataset.file_means import read_file_means
 from hear_edgel3.disk.atomic import check_writable
-from hear_edgel3.disk.paths import text_of
 from hear_edgel3.errors import DatasetError
 from hear_edgel3.explore.contents import ClipMap, page_contents
 from hear_edgel3.explore.page import write_page
@@ -93,7 +92,8 @@ def explore(
     places, method = project(means.vectors, projection, seed)
     whitened = Whitening.fit([means.vectors], dataset.description.size, len(means.files)).apply(means.vectors)
     clip_map = ClipMap(places, method, *nearest(whitened, _NEIGHBOURS))
-    name = text_of(title or dataset.folder.resolve().name or "embeddings")
+    name = title or dataset.folder.resolve().name or "embeddings"
+    name = name.encode("utf-8", "backslashreplace").decode()  # names of folders may be no text
     survey = Survey(means, page, audio, source, embed_audio, quiet)
     write_page(
         page,

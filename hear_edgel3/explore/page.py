@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
-import json
 import re
 from collections.abc import Callable, Iterable
 from importlib import resources
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hear_edgel3.disk.atomic import atomic_write
+from hear_edgel3.disk.jsons import json_text
 
 # In the order in which they run; each uses those before it.
 _SCRIPTS = ("data", "colours", "view", "drawing", "filter", "sound", "panel", "map", "main")
@@ -55,7 +55,7 @@ def write_page(
 
 def as_json(value: dict[str, Any]) -> str:
     """JSON that can stand in a script element: nothing in it ends the element or begins a comment."""
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    text = json_text(value, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 

@@ -64,13 +64,21 @@ def _pca(vectors: np.ndarray) -> np.ndarray:
 
 
 def _umap(vectors: np.ndarray, seed: int) -> np.ndarray:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of its dependencies' own deprecations, and that a seed means one thread
-        import umap
+    import torch
 
-        layout: np.ndarray = umap.UMAP(n_neighbors=_UMAP_NEIGHBOURS, random_state=seed, n_jobs=1).fit_transform(
-            unit(vectors)
-        )
+    threads = torch.get_num_threads()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of its dependencies' own deprecations, and that a seed means one thread
+            import umap
+
+            layout: np.ndarray = umap.UMAP(n_neighbors=_UMAP_NEIGHBOURS, random_state=seed, n_jobs=1).fit_transform(
+                unit(vectors)
+            )
+    finally:
+        # numba's threads raise it to the number of cores, through the OpenMP library that both use; nets whose
+        # threads outnumber what the caller has chosen are many times slower.
+        torch.set_num_threads(threads)
     return layout
 
 

@@ -91,6 +91,8 @@ def _labels_of_logits(description: Description) -> list[str] | None:
         return None
     if made_by.features.names != ("logits",) or made_by.checkpoint.labels is None:
         return None
+    if description.size != made_by.embedding_size:  # of a net that was trained further, on other classes
+        return None
     return [label.name for label in labels(made_by.checkpoint.labels)]
 
 

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from hear_edgel3.audio.channels import MEAN, check_channel
+from hear_edgel3.audio.channels import EACH, MEAN, check_channel
 from hear_edgel3.audio.file import AudioFile, naming
 from hear_edgel3.audio.rates import check_rate
-from hear_edgel3.audio.samples import mono, pieces
+from hear_edgel3.audio.samples import channels_of, mono, pieces
+from hear_edgel3.audio.source import SoundSource
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.extractor.extractor import Extractor
 from hear_edgel3.extractor.framings import file_framing
@@ -32,7 +33,7 @@ class ClipEmbedding:
     """Embeddings of one clip.
 
     Attributes:
-        embedding: The embeddings of its windows, (T, D) float32.
+        embedding: The embeddings of its windows, (T, D) float32; of each channel, (channels, T, D).
         timestamps: The middle of each window, or its start without centring, in seconds, (T,) float64.
         configuration: The configuration's name.
         embedding_version: The version of the configuration's numbers.
@@ -41,7 +42,7 @@ class ClipEmbedding:
         center: Whether timestamps are the middles of the windows.
         duration: How many seconds of audio there were.
         silent: Whether every sample was zero.
-        channel: What of the audio's channels: "mean" of all, or the number of one, from 0.
+        channel: What of the audio's channels: "mean" of all, the number of one, from 0, or "each".
     """
 
     embedding: np.ndarray
@@ -57,7 +58,7 @@ class ClipEmbedding:
 
 
 def embed_file(
-    path: str | os.PathLike[str],
+    path: SoundSource,
     extractor: Extractor | str | os.PathLike[str] = BUILT_IN,
     *,
     weights: str | os.PathLike[str] | None = None,
@@ -68,12 +69,13 @@ def embed_file(
     """Decodes, mixes down, resamples and embeds a file, in memory independent of its length.
 
     Args:
-        path: a file in any format libsndfile reads, at any rate, with any number of channels.
+        path: a file in any format libsndfile reads (and FFmpeg, with the extra ``media``), at any rate, with any number
+            of channels; or the bytes of one, or a binary file object.
         extractor: a configuration's name (or folder), or an extractor loaded before (cheaper for many files).
         weights: for a name: as in :func:`hear_edgel3.load`.
         hop_size: seconds between windows; None for the configuration's (0.1 for the L3 family, 0.05 for MobileNetV3).
         center: whether timestamps are the middles of the windows (else their starts, for the L3 family only).
-        channel: what of its channels: "mean" of all, or the number of one, from 0.
+        channel: what of its channels: "mean" of all, the number of one, from 0, or "each" of them by itself.
 
     Returns:
         The embeddings; for the L3 family the same arrays as edgel3's ``process_file``, for MobileNetV3 those of
@@ -92,7 +94,7 @@ def embed_file(
         wrong = f"got {type(extractor).__name__}" if weights is None else "and `weights` goes with a name only"
         raise InvalidOption(f"extractor must be a configuration's name or a loaded extractor, {wrong}")
     file_framing(model.configuration, hop_size, center)  # what is wrong with options is said first
-    with AudioFile(path, channel=check_channel(channel)) as file:
+    with AudioFile(path, channel=check_channel(channel, each=True)) as file:
         return embed_opened(file, model, hop_size=hop_size, center=center)
 
 
@@ -110,6 +112,8 @@ def embed_opened(
     Raises:
         AudioFileError, InvalidAudio, InvalidOption: as :func:`embed_file`.
     """
+    if file.channel == EACH:
+        return _together([embed_opened(one, extractor, hop_size=hop_size, center=center) for one in file.each()])
     framing = file_framing(extractor.configuration, hop_size, center)
     with naming(file.path):
         return _clip(
@@ -141,8 +145,18 @@ def embed_samples(
         InvalidOption: the rate, the hop or the channel cannot be used.
     """
     framing = file_framing(extractor.configuration, hop_size, center)
-    channel = check_channel(channel)
+    channel = check_channel(channel, each=True)
+    if channel == EACH:
+        how: dict[str, Any] = {"hop_size": hop_size, "center": center}
+        every = range(channels_of(audio))
+        return _together([embed_samples(audio, sample_rate, extractor, **how, channel=one) for one in every])
     return _clip(extractor, pieces(mono(audio, channel)), check_rate(sample_rate), framing, channel)
+
+
+def _together(channels: list[ClipEmbedding]) -> ClipEmbedding:
+    """What was found in each channel of a clip, as one."""
+    embedding, silent = np.stack([one.embedding for one in channels]), all(one.silent for one in channels)
+    return replace(channels[0], embedding=embedding, silent=silent, channel=EACH)
 
 
 def _clip(

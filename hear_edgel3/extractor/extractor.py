@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, overload
@@ -12,14 +11,17 @@ import torch
 from torch import nn
 
 from hear_edgel3.audio.channels import MEAN
-from hear_edgel3.audio.samples import hear_batch
+from hear_edgel3.audio.samples import clips_of_different_lengths, hear_batch
 from hear_edgel3.engine import runner as engines
 from hear_edgel3.extractor.contract import TimestampContract, contract_of, rate_fed
+from hear_edgel3.extractor.finite import check_embeddings
 from hear_edgel3.extractor.framings import scene_framing, timestamp_framing
 from hear_edgel3.extractor.streaming import EmbeddingStream, Moment
-from hear_edgel3.families.schema import Configuration
+from hear_edgel3.extractor.window_net import mean_of_windows
+from hear_edgel3.families.schema import Checkpoint, Configuration
 from hear_edgel3.framing.path import NetInput, WindowPath, windows_of_clips
 from hear_edgel3.framing.rules import WindowRule, check_hop_ms
+from hear_edgel3.registry.labels import Label, labels
 
 # On a GPU; 64 windows of one second at 48 kHz.
 _SAMPLES_PER_BATCH_GPU = 64 * 48000
@@ -38,15 +40,28 @@ class WeightsInfo:
     sha256: str
 
 
+def check_options(row: Checkpoint, sample_rate: int | None, engine: str, hop_ms: float | None) -> None:
+    """Checks what an extractor can be made with.
+
+    Raises:
+        InvalidOption: An option has a value that cannot be used.
+        MissingExtra: What the engine needs is not installed.
+    """
+    rate_fed(row, sample_rate)
+    check_hop_ms(row.hop_ms if hop_ms is None else hop_ms, row.net_sample_rate)
+    engines.check_engine(engine)
+
+
 class Extractor(nn.Module):
     """Embeds audio; made by :func:`hear_edgel3.load`.
 
-    ``frontend`` and ``net`` can be used alone, and gradients flow through :meth:`forward`. The embedding methods run in
-    eval mode without gradients, in small groups of windows, so that memory does not grow with the clip. The model never
-    moves itself to a device: call ``.to(...)``. To other rooms of the package it is a
+    ``frontend`` and ``net`` can be used alone, and gradients flow through :meth:`forward`. The embedding methods
+    compute as in eval mode, without gradients, in small groups of windows, so that memory does not grow with the clip.
+    The model never moves itself to a device: call ``.to(...)``. To other rooms of the package it is a
     :class:`~hear_edgel3.extractor.window_net.WindowNet`.
 
-    A model in train mode is for one thread at a time: the embedding methods switch it to eval mode and back.
+    The embedding methods neither mind nor change whether the model is in train mode, nor torch's autocast and default
+    type; they can be called from several threads.
 
     Attributes:
         configuration: The configuration it was built from.
@@ -68,6 +83,7 @@ class Extractor(nn.Module):
         engine: str = "auto",
         hop_ms: float | None = None,
         weights: WeightsInfo | None = None,
+        own_labels: tuple[Label, ...] | None = None,
     ) -> None:
         super().__init__()
         row = configuration.checkpoint
@@ -79,7 +95,17 @@ class Extractor(nn.Module):
         self.window = configuration.window
         self.hop_ms = check_hop_ms(row.hop_ms if hop_ms is None else hop_ms, self.net_sample_rate)
         self.weights = weights
+        self._own_labels = own_labels
         self._runner = engines.Runner(engine)
+
+    @property
+    def labels(self) -> tuple[Label, ...] | None:
+        """The classes that the net's logits are of, or None if it has no classifier, or nobody has named its classes.
+
+        They are the configuration's, or those in the weights file, where the net was trained further on others.
+        """
+        name = self.configuration.checkpoint.labels
+        return self._own_labels if self._own_labels is not None or name is None else labels(name)
 
     @property
     def scene_embedding_size(self) -> int:
@@ -188,7 +214,8 @@ class Extractor(nn.Module):
         """One embedding per clip, by the rule in ``contract.scene``: a mean over windows, or one pass over all of it.
 
         Args:
-            audio: as for :meth:`timestamp_embeddings`.
+            audio: as for :meth:`timestamp_embeddings`; or a list of (samples,) clips of any lengths, of which each is
+                embedded as it would be alone. (Filled up with zeros to one length, they would get other embeddings.)
 
         Returns:
             (n, D) float32 on the device of ``audio``.
@@ -196,7 +223,15 @@ class Extractor(nn.Module):
         Raises:
             InvalidAudio: wrong shape or type, not finite, or too short.
         """
-        return self._embed_clips(hear_batch(audio), scene_framing(self.configuration)).mean(dim=1)
+        framing = scene_framing(self.configuration)
+        clips = clips_of_different_lengths(audio)
+        if clips is None:
+            return mean_of_windows(self._embed_clips(hear_batch(audio), framing))
+        batches = [
+            hear_batch([clip] if isinstance(clip, (list, tuple)) else clip[None], f"clip {i} of audio")
+            for i, clip in enumerate(clips)
+        ]
+        return torch.cat([mean_of_windows(self._embed_clips(batch, framing)) for batch in batches])
 
     @property
     def _parameter(self) -> torch.Tensor:
@@ -214,7 +249,11 @@ class Extractor(nn.Module):
         result = torch.empty((n_clips * count, size), dtype=torch.float32, device=samples.device)
         row = 0
         for group in groups:
-            result[row : row + len(group)] = self.embed_windows(group)
+
+            def clip_of(number: int, first: int = row) -> str:
+                return f"clip {(first + number) // count} of audio" if n_clips > 1 else "audio"
+
+            result[row : row + len(group)] = self._embed(group, clip_of)
             row += len(group)
         return result.reshape(n_clips, count, size)
 
@@ -263,26 +302,24 @@ class Extractor(nn.Module):
             windows: (n, window) float32 samples at ``net_sample_rate``; :meth:`windows_at_once` of them at most.
 
         Returns:
-            (n, D) float32 on the device of ``windows``.
+            (n, D) float32 on the device of ``windows``, all finite.
+
+        Raises:
+            InvalidAudio: The samples are so large that the embeddings would not be finite.
+            ComputationError: The embeddings are not finite for another reason.
         """
-        with self._evaluating():
-            return self._embed(windows.to(self._parameter.device)).to(windows.device)
+        return self._embed(windows)
 
-    def _embed(self, windows: torch.Tensor) -> torch.Tensor:
-        return self._runner.embed(self.net, self.frontend, windows).float()
+    def forget_compiled(self) -> None:
+        """Has the net prepared anew for its engine when it embeds next.
 
-    @contextmanager
-    def _evaluating(self) -> Iterator[None]:
-        """Eval mode without gradients; the caller's mode comes back afterwards.
-
-        Another thread that computes meanwhile, on a net in train mode, is switched too: it is not safe for several.
+        Call it after parameters were changed through ``.data``, which cannot be noticed. All other changes are:
+        optimizer steps, ``load_state_dict``, ``.to(...)``, and writing to parameters under ``torch.no_grad()``.
         """
-        training = [module for module in engines.modules_of(self) if module.training]
-        if training:
-            self.eval()
-        try:
-            with torch.no_grad():
-                yield
-        finally:
-            for module in training:
-                module.training = True
+        self._runner.forget()
+
+    def _embed(self, windows: torch.Tensor, clip_of: Callable[[int], str] | None = None) -> torch.Tensor:
+        with torch.no_grad():
+            found = self._runner.embed(self.net, self.frontend, windows.to(self._parameter.device))
+            check_embeddings(found, windows, self.configuration.name, clip_of)
+            return found.float().to(windows.device)

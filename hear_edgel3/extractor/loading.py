@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
 
-from hear_edgel3.extractor.extractor import Extractor, WeightsInfo
-from hear_edgel3.registry.names import BUILT_IN, resolve, with_features
-from hear_edgel3.weights.file import load_into
+from hear_edgel3.extractor.extractor import Extractor, WeightsInfo, check_options
+from hear_edgel3.registry.names import BUILT_IN, resolve, with_classes, with_features
+from hear_edgel3.weights.file import put_into, read_for
+from hear_edgel3.weights.header import own_labels
 from hear_edgel3.weights.locate import find
 
 
@@ -26,7 +30,9 @@ def load(
     Args:
         name: a configuration's name; :func:`hear_edgel3.list_configurations` has them all. Or the path of a folder that
             ``hear-edgel3 distill`` has made. The default is the built-in one, which needs no download.
-        weights: a safetensors file, or a folder that has one; None to find or fetch it.
+        weights: a safetensors file, or a folder that has one; None to find or fetch it. Names that all begin with
+            ``module.``, ``model.``, ``net.`` or ``_orig_mod.`` are taken without that. A file of a net that was trained
+            further on other classes has their names in it, if ``hear-edgel3 weights convert --labels`` has made it.
         sample_rate: rate in Hz of the audio you will feed, 8000 to 192000 or the net's own; None for the
             configuration's default. Audio is converted to the net's rate inside.
         features: words for the features to extract, as they would follow the name (``["all_se", "clf1"]``), for
@@ -50,12 +56,40 @@ def load(
     if features is not None:
         configuration = with_features(configuration, features)
     row = configuration.checkpoint
-    # An ordinary model on the CPU, whatever mode or default device the caller has set.
+    check_options(row, sample_rate, engine, hop_ms)  # before anything is fetched
+    found = find(row, weights)
+    file = read_for(row, found.path, found.sha256)
+    classes = own_labels(file.provenance, str(found.path))
+    if classes is not None:
+        configuration = with_classes(configuration, len(classes))
+        row = configuration.checkpoint
+    # An ordinary model on the CPU, whatever mode, default device or default type the caller has set.
     with torch.inference_mode(False), torch.device("cpu"):
-        net = configuration.net.build()
-        # Options are checked before anything is fetched.
-        extractor = Extractor(configuration, row.frontend.build(), net, sample_rate, engine, hop_ms)
-        found = find(row, weights)
-        sha256 = load_into(net, row, found.path, found.sha256)
-    extractor.weights = WeightsInfo(str(found.path), sha256)
+        with NoInitialValues():
+            net = configuration.net.build()
+        if torch.get_default_dtype() != torch.float32:
+            net.float()
+        put_into(net, row, file, found.path)
+        info = WeightsInfo(str(found.path), file.sha256)
+        extractor = Extractor(configuration, row.frontend.build(), net, sample_rate, engine, hop_ms, info, classes)
     return extractor.eval()
+
+
+class NoInitialValues(TorchFunctionMode):
+    """Nets that are made within have any values at first: theirs come from a file.
+
+    So nothing is drawn from the caller's generator of random numbers.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Leaves out what fills tensors at random, alone or for torch.nn.init."""
+        given = kwargs or {}
+        if func in _RANDOM or (getattr(func, "__module__", None) == nn.init.__name__ and func not in _CONSTANT):
+            return args[0] if args else given["tensor"]
+        return func(*args, **given)
+
+
+_RANDOM = (torch.Tensor.normal_, torch.Tensor.uniform_)
+_CONSTANT = (nn.init.constant_, nn.init.zeros_, nn.init.ones_)

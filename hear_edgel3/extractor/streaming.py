@@ -142,7 +142,7 @@ class AudioStream(ABC, Generic[_Found]):
 
     def warm_up(self) -> None:
         """Runs a window of silence, so that the first one is not later than the rest: engines compile at first use."""
-        self._look_into(0, torch.zeros(1, self._framing.window))
+        self._look_into(0, torch.zeros(1, self._framing.window, dtype=torch.float32, device="cpu"))
 
     def _accept(self, block: Any) -> None:
         if self._finished:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 if TYPE_CHECKING:
     import torch
 
-    from hear_edgel3.families.schema import Published
+    from hear_edgel3.families.schema import Checkpoint, Published
 
 
 @runtime_checkable
@@ -189,6 +189,8 @@ class Family:
         read_upstream: Reads an authors' file, given its bytes, how to call it in errors, and the row that it is said
             to be, to the state dict of that row's net. Raises WeightsCorrupt or WeightsMismatch.
         student: Makes what knows how its nets are distilled; None if they cannot be.
+        with_classes: Makes the fields of a row that are other ones if its net was trained further on so many classes of
+            its own; None if nets of this family have no classifier.
     """
 
     name: str
@@ -198,3 +200,4 @@ class Family:
     read_upstream: Callable[[bytes, str, Published], dict[str, torch.Tensor]]
     canonical: Callable[[str], str] = _one_form
     student: Callable[[], Student] | None = None
+    with_classes: Callable[[Checkpoint, int], dict[str, Any]] | None = None

@@ -33,6 +33,11 @@ def is_count_or_none(value: object) -> bool:
     return value is None or is_count(value)
 
 
+def is_count_to(most: int) -> Callable[[object], bool]:
+    """What says whether a value is a whole number from 1 to `most`."""
+    return lambda value: is_count(value) and isinstance(value, int) and value <= most
+
+
 def is_flag(value: object) -> bool:
     """Whether a value is True or False."""
     return isinstance(value, bool)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from hear_edgel3.errors import INPUT_ERRORS
 from hear_edgel3.extractor.extractor import Extractor
 
 # A group of very short windows gains nothing from being larger.
@@ -75,7 +76,7 @@ class Batcher:
             self._waiting[length] = bucket  # behind the others
         try:
             embeddings = self._embed(taken[0][1] if len(taken) == 1 else torch.cat([windows for _, windows in taken]))
-        except (RuntimeError, MemoryError) as error:
+        except INPUT_ERRORS as error:
             yield from self._one_by_one(taken, error)
             return
         row = 0
@@ -90,7 +91,7 @@ class Batcher:
             if len(taken) > 1:
                 try:
                     found = self._embed(windows)
-                except (RuntimeError, MemoryError) as its_own:
+                except INPUT_ERRORS as its_own:
                     found = its_own
             yield key, found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from hear_edgel3.audio.channels import MEAN, check_channel
@@ -70,6 +71,7 @@ class Options:
         for name in ("workers", "files_per_part", "concurrency"):
             if getattr(self, name) is not None:
                 _check_count(name, getattr(self, name))
+        check_for_runner(self.runner, self.workers, self.concurrency, self.num_gpus)
         if self.partition is not None:
             partitions.check(self.partition)
         if self.hop_ms is not None and not self.timestamps:
@@ -97,6 +99,36 @@ def runner_and_engine(runner: str | None, engine: str | None, net_engine: str | 
             )
         engine = net_engine
     return runner or RUNNERS[0], "auto" if engine is None else engine
+
+
+def check_for_runner(
+    runner: str,
+    workers: int | None,
+    concurrency: int | None,
+    num_gpus: float,
+    called: Callable[[str], str] = str,
+) -> None:
+    """Checks that options which only one runner has are not given for the other one: they would do nothing.
+
+    Args:
+        runner: Who does the parts.
+        workers: As for :class:`Options`, like the others.
+        concurrency: How many Ray tasks there are at once.
+        num_gpus: How many GPUs each of them takes.
+        called: What an option of this name is called where it was given.
+
+    Raises:
+        InvalidOption: One of them is given for the wrong runner.
+    """
+    if runner == "ray" and workers is not None:
+        raise InvalidOption(
+            f"{called('workers')} is for processes on this machine, and Ray does the work: give "
+            f"{called('concurrency')}, or leave it out"
+        )
+    given = {"concurrency": concurrency is not None, "num_gpus": num_gpus != 0}
+    for name, there in given.items():
+        if there and runner != "ray":
+            raise InvalidOption(f"{called(name)} is for Ray tasks: give {called('runner')} ray too, or leave it out")
 
 
 def _check_word(name: str, value: object, allowed: tuple[str, ...]) -> None:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from hear_edgel3.disk.paths import shortened
 from hear_edgel3.errors import InvalidOption
+
+# No job has more parts.
+_DIGITS = 18
 
 
 def parse(text: str) -> tuple[int, int]:
@@ -15,7 +19,9 @@ def parse(text: str) -> tuple[int, int]:
     """
     first, _, second = text.partition("/")
     if not (first.isascii() and first.isdecimal() and second.isascii() and second.isdecimal()):
-        raise InvalidOption(f"partition must be I/N, for example 0/4, got {text!r}")
+        raise InvalidOption(f"partition must be I/N, for example 0/4, got {shortened(text)!r}")
+    if max(len(first), len(second)) > _DIGITS:
+        raise InvalidOption(f"partition {shortened(text)} has too large a number; of N they are 0/N to (N-1)/N")
     return check((int(first), int(second)))
 
 

@@ -27,6 +27,7 @@ from hear_edgel3.dataset.clips import NO_COLUMNS, TableColumns
 from hear_edgel3.dataset.dataset import Description
 from hear_edgel3.dataset.parquet import check_values, differing_columns, one_line, require_pyarrow
 from hear_edgel3.disk.durable import sync_file, sync_folder
+from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.errors import DatasetError, HearEdgeL3Error, InvalidOption, OutputError
 from hear_edgel3.jobs.manifest import identities, items_from, items_schema
 from hear_edgel3.sources.item import Item
@@ -203,7 +204,7 @@ def publish(job: Job, generation: int, items: Sequence[Item], files_per_part: in
                 values["channel"] = job.channel
             if job.table_columns != NO_COLUMNS:
                 values |= {"clips": job.table_columns.clips, "kept_columns": job.table_columns.kept}
-            (temporary / _JOB).write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+            (temporary / _JOB).write_text(json_text(values, indent=1) + "\n", encoding="utf-8")
             sync_file(temporary / _JOB)
         sync_file(temporary / _ITEMS)
         sync_folder(temporary)

@@ -19,7 +19,7 @@ from hear_edgel3._version import __version__
 from hear_edgel3.dataset.clips import TableColumns
 from hear_edgel3.dataset.dataset import Description
 from hear_edgel3.dataset.parquet import require_pyarrow
-from hear_edgel3.disk.atomic import make_folder
+from hear_edgel3.disk.atomic import check_folder_name, make_folder
 from hear_edgel3.disk.digest import sha256_of
 from hear_edgel3.errors import AudioFileError, InvalidOption, OutputError
 from hear_edgel3.framing.rules import check_hop_ms
@@ -31,8 +31,9 @@ from hear_edgel3.jobs.options import Options, runner_and_engine
 from hear_edgel3.jobs.plan import Job, Part
 from hear_edgel3.jobs.sources_seen import changed_items
 from hear_edgel3.jobs.writer import FinishedPart, read_finished, remove_leftovers
-from hear_edgel3.registry.names import BUILT_IN, resolve
+from hear_edgel3.registry.names import BUILT_IN, resolve, with_classes
 from hear_edgel3.sources.tables import TableOptions
+from hear_edgel3.weights.header import own_labels, provenance
 from hear_edgel3.weights.locate import locate
 
 if TYPE_CHECKING:
@@ -193,7 +194,9 @@ def extract(
         ),
         channel=channel,
     )
-    return _run(_as_list(sources), os.path.abspath(output), options)
+    folder = os.path.abspath(output)
+    check_folder_name(folder)
+    return _run(_as_list(sources), folder, options)
 
 
 def _run(sources: list[str], output: str, options: Options) -> Summary:
@@ -277,6 +280,10 @@ def _job_and_resources(output: str, options: Options) -> tuple[Job, Resources]:
     hop = check_hop_ms(row.hop_ms if options.hop_ms is None else options.hop_ms, row.net_sample_rate)
     check_engine(options.engine)
     path = os.path.abspath(locate(row, options.weights))
+    with open(path, "rb") as file:
+        classes = own_labels(provenance(file), path)
+    if classes is not None:  # of a net that was trained further, which may have more or fewer
+        configuration = with_classes(configuration, len(classes))
     description = Description(
         configuration=configuration.name,
         weights_sha256=sha256_of(path),

@@ -20,6 +20,9 @@ from hear_edgel3.families.values import is_count
 FILENAME = "configuration.json"
 FORMAT = 1
 _TEXTS = ("name", "family", "summary", "licence", "citation", "weights_file", "weights_sha256")
+_LONGEST_NAME = 255
+# What is written is five levels deep. Whoever prints it, or copies it, goes down level by level.
+_DEEPEST = 32
 _LABELS = Path(__file__).parent / "labels"
 
 
@@ -45,12 +48,34 @@ def read_folder(folder: str | os.PathLike[str]) -> Local:
     except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"{path} is damaged: it is not JSON ({error})") from error
     try:
-        return make_row(values, Path(folder))
+        _check_plain(values)
+        row = make_row(values, Path(folder))
+        json.dumps(values, allow_nan=False)  # so that whoever prints them prints JSON
+        return row
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         what = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
         raise ConfigurationError(
             f"{path} does not describe a configuration: {what}; `hear-edgel3 distill` writes such files"
         ) from error
+
+
+def _check_plain(values: object, depth: int = 0) -> None:
+    """Checks that values from a file can be written again, and shown.
+
+    Raises:
+        ValueError: they are nested too deeply, or hold a text that cannot be.
+    """
+    if depth > _DEEPEST:
+        raise ValueError(f"it is nested more than {_DEEPEST} levels deep")
+    if isinstance(values, str):
+        values.encode()  # half of a surrogate pair is no text
+    elif isinstance(values, dict):
+        for key, value in values.items():
+            key.encode()
+            _check_plain(value, depth + 1)
+    elif isinstance(values, list):
+        for value in values:
+            _check_plain(value, depth + 1)
 
 
 def make_row(values: Any, folder: Path) -> Local:
@@ -71,6 +96,8 @@ def make_row(values: Any, folder: Path) -> Local:
         raise ValueError(f"the name must be letters and digits and begin with a letter, got {values['name']!r}")
     if not re.fullmatch(r"[^/\\\0]*[^/\\\0.]", values["weights_file"]):
         raise ValueError(f"weights_file must be a file in the same folder, got {values['weights_file']!r}")
+    if len(os.fsencode(values["weights_file"])) > _LONGEST_NAME:
+        raise ValueError(f"weights_file must be a file name of at most {_LONGEST_NAME} bytes")
     if not re.fullmatch(r"[0-9a-f]{64}", values["weights_sha256"]):
         raise ValueError(f"weights_sha256 must be 64 hexadecimal digits, got {values['weights_sha256']!r}")
     words, version = values.get("default_features", ""), values.get("embedding_version", 1)
@@ -114,7 +141,7 @@ def _check_labels(name: object, n_classes: object) -> None:
         ValueError: there is none.
     """
     path = _LABELS / f"{name}.csv"
-    if not isinstance(name, str) or not re.fullmatch(r"\w+", name) or not path.is_file():
+    if not isinstance(name, str) or not re.fullmatch(r"\w{1,100}", name) or not path.is_file():
         raise ValueError(f"there is no list of labels {name!r}")
     count = path.read_bytes().count(b"\n") - 1  # without the heading
     if n_classes != count:

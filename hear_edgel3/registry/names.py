@@ -12,6 +12,7 @@ import difflib
 import functools
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from hear_edgel3.errors import InvalidOption, UnknownConfiguration, UnknownFeatures
@@ -30,6 +31,7 @@ __all__ = [
     "near_names",
     "published",
     "resolve",
+    "with_classes",
     "with_features",
 ]
 
@@ -148,6 +150,24 @@ def by_name(name: str) -> Configuration:
     near = near_names(str(name))
     hint = f"did you mean {' or '.join(near)}?" if near else "`hear-edgel3 list` shows them all"
     raise UnknownConfiguration(f"there is no configuration {name!r}; {hint}")
+
+
+def with_classes(configuration: Configuration, n_classes: int) -> Configuration:
+    """The same checkpoint, trained further on classes of somebody's own.
+
+    Args:
+        configuration: whose net it was.
+        n_classes: how many classes there are.
+
+    Raises:
+        InvalidOption: nets of this family have no classifier.
+    """
+    row = configuration.checkpoint
+    change = table.FAMILIES[row.family].with_classes
+    if change is None:
+        raise InvalidOption(f"{row.name} has no classifier, so there can be no labels of its classes")
+    changed = replace(row, **{**change(row, n_classes), "labels": None, "reported": {}})
+    return replace(configuration, checkpoint=changed, features=row.vocabulary.read(changed, configuration.words))
 
 
 def with_features(configuration: Configuration, features: Sequence[str]) -> Configuration:

@@ -24,6 +24,7 @@ import numpy as np
 from hear_edgel3.dataset.dataset import Dataset, Description
 from hear_edgel3.dataset.parquet import one_line
 from hear_edgel3.disk.atomic import atomic_write
+from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.errors import DatasetError, OutputError
 from hear_edgel3.search import hnsw
 from hear_edgel3.search.rows import Rows
@@ -290,7 +291,7 @@ def _save(made: StoredIndex, path: Path) -> None:
             "bytes": file.seek(0, io.SEEK_END),
         }
         with zipfile.ZipFile(file, "w") as archive:
-            archive.writestr("made_from.json", json.dumps(about, sort_keys=True))
+            archive.writestr("made_from.json", json_text(about, sort_keys=True))
             for name, array in (("centre", made.whitening.centre), ("axes", made.whitening.axes)):
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
                     np.lib.format.write_array(entry, array, allow_pickle=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import csv
-import json
 import math
 import os
 import re
@@ -17,6 +16,7 @@ from numbers import Real
 from typing import Any, TextIO
 
 from hear_edgel3._extras import require
+from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.sources.columns import Columns, find_columns
 
 _DELIMITERS = {".csv": (",", ";", "\t"), ".tsv": ("\t", ",", ";")}
@@ -377,4 +377,4 @@ def _text(cell: Any) -> str | None:
         return cell.decode("utf-8", "backslashreplace")
     if isinstance(cell, bool):
         return "true" if cell else "false"
-    return json.dumps(cell, ensure_ascii=False, default=str) if isinstance(cell, (list, dict)) else str(cell)
+    return json_text(cell, ensure_ascii=False, default=str) if isinstance(cell, (list, dict)) else str(cell)

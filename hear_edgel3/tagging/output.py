@@ -17,13 +17,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
-from hear_edgel3.disk.atomic import atomic_write, check_writable
+from hear_edgel3.disk.atomic import atomic_write, check_writable, is_special
+from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.disk.paths import text_of_path
 from hear_edgel3.errors import InvalidOption, OutputError
-from hear_edgel3.tagging.records import COLUMNS, Record, as_csv, as_json
+from hear_edgel3.tagging.records import COLUMNS, COLUMNS_OF_EACH, Record, as_csv, as_json
 
 FORMATS = {".csv": as_csv, ".jsonl": as_json}
-_HEADER = (",".join(COLUMNS) + "\n").encode()
 
 
 def check_name(path: str) -> None:
@@ -52,6 +52,8 @@ class TagsFile:
         self.path = Path(path)
         check_writable(self.path)
         self._format = FORMATS[self.path.suffix.lower()]
+        self._is_special = is_special(self.path)  # a pipe: nothing can be read back from it
+        self._columns = COLUMNS_OF_EACH if options.get("channel") == "each" else COLUMNS
         self._journal_path = self.path.with_name(self.path.name + ".part")
         self._options_path = self.path.with_name(self.path.name + ".options.json")
         self._here = text_of_path(os.getcwd())
@@ -59,13 +61,13 @@ class TagsFile:
         self._replaces = overwrite  # what stands there counts for nothing, and stays until all is ready to replace it
         self._journal: IO[bytes] = self._opened(overwrite)
         try:
-            self._options = json.loads(json.dumps(options))  # tuples become lists, as they will be read
+            self._options = json.loads(json_text(options))  # tuples become lists, as they will be read
             if overwrite or not self._begun():
                 self._write_options()
             else:
                 self._check_options()
             # Where the lines of each file are: in the file itself, and in what was computed since.
-            self._there = {} if self._replaces or not self.path.exists() else self._indexed(self.path)
+            self._there = {} if self._replaces or not self._exists() else self._indexed(self.path)
             self._new = self._indexed_journal()
         except BaseException:
             self._leave()
@@ -96,7 +98,7 @@ class TagsFile:
         Raises:
             OutputError: the disk is full, for example. What was kept before stays.
         """
-        line = (json.dumps(record, ensure_ascii=False) + "\n").encode()
+        line = (json_text(record, ensure_ascii=False) + "\n").encode()
         try:
             start = self._journal.seek(0, os.SEEK_END)
             self._journal.write(line)
@@ -122,15 +124,18 @@ class TagsFile:
         order = [*(key for key in known if key not in given), *order]
         with atomic_write(self.path) as target:
             self._write(target, order)
+        self._journal.truncate(0)
+        if self._is_special:
+            self._new = {}
+            return
         if self._replaces:
             self._replaces = False
             self._write_options()
-        self._journal.truncate(0)
         self._there, self._new = self._indexed(self.path), {}
 
     def _write(self, target: BinaryIO, order: Iterable[str]) -> None:
         if self._format is as_csv:
-            target.write(_HEADER)
+            target.write((",".join(self._columns) + "\n").encode())
         old = self.path.open("rb") if self._there else io.BytesIO()
         with old:
             for key in order:
@@ -169,7 +174,10 @@ class TagsFile:
         return journal
 
     def _begun(self) -> bool:
-        return self.path.exists() or self._journal_size() > 0
+        return self._exists() or self._journal_size() > 0
+
+    def _exists(self) -> bool:
+        return not self._is_special and self.path.exists()
 
     def _journal_size(self) -> int:
         return self._journal.seek(0, os.SEEK_END)
@@ -177,7 +185,7 @@ class TagsFile:
     def _write_options(self) -> None:
         made = {"folder": self._folder, "replaces": self._replaces, "options": self._options}
         with atomic_write(self._options_path) as file:
-            file.write(json.dumps(made, indent=1).encode())
+            file.write(json_text(made, indent=1).encode())
 
     def _check_options(self) -> None:
         """That the options are those it was begun with; finds out in which folder that was."""
@@ -218,7 +226,7 @@ class TagsFile:
         """Where the lines of each file are in a finished file."""
         try:
             with path.open("rb") as file:
-                starts = dict(_first_lines(file, self._format is as_csv))
+                starts = dict(_first_lines(file, self._columns if self._format is as_csv else None))
         except (OSError, ValueError, LookupError, TypeError, csv.Error, RecursionError) as error:
             raise OutputError(
                 f"not replacing {path}: it exists, and is not what `hear-edgel3 tag` wrote ({error}); use --overwrite, "
@@ -232,8 +240,13 @@ class TagsFile:
         return os.path.normpath(os.path.join(self._folder, name))
 
 
-def _first_lines(file: BinaryIO, is_csv: bool) -> Iterator[tuple[str, int]]:
-    """The names of the files in a finished file, and where the first line of each begins."""
+def _first_lines(file: BinaryIO, columns: Sequence[str] | None) -> Iterator[tuple[str, int]]:
+    """The names of the files in a finished file, and where the first line of each begins.
+
+    Args:
+        file: the file.
+        columns: of CSV; None for JSON.
+    """
     position = 0
 
     def lines() -> Iterator[str]:
@@ -242,12 +255,12 @@ def _first_lines(file: BinaryIO, is_csv: bool) -> Iterator[tuple[str, int]]:
             position += len(line)
             yield line.decode()
 
-    if not is_csv:
+    if columns is None:
         for line in lines():  # the position is behind it by now
             yield str(json.loads(line)["file"]), position - len(line.encode())
         return
     rows = csv.reader(lines())
-    if next(rows, None) != list(COLUMNS):
+    if next(rows, None) != list(columns):
         raise ValueError("its first line is another")
     start, last = position, None
     for row in rows:

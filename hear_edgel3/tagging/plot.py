@@ -122,7 +122,7 @@ def _timeline(tags: ClipTags, classes: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def _spectrogram(
-    source: str | os.PathLike[str], extractor: Extractor, duration: float, channel: int | str
+    source: str | os.PathLike[str], extractor: Extractor, duration: float, channel: int | str = MEAN
 ) -> np.ndarray:
     """(n_mels, some 1600 columns at most) of the front end, made in stretches: memory does not grow with the file."""
     frontend: Any = extractor.frontend
@@ -144,7 +144,7 @@ def _spectrogram(
     return np.concatenate(columns, axis=1)
 
 
-def _stretches(source: str | os.PathLike[str], rate: int, channel: int | str) -> Any:
+def _stretches(source: str | os.PathLike[str], rate: int, channel: int | str = MEAN) -> Any:
     held, out = torch.zeros(0), False
     with AudioFile(source, channel=channel) as file:
         for block in resample_blocks(file.blocks(watch=False), check_rate(file.sample_rate), rate):

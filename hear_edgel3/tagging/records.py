@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+from hear_edgel3.disk.jsons import json_text
+from hear_edgel3.disk.paths import printable
 
 if TYPE_CHECKING:
     from hear_edgel3.tagging.tags import ClipTags
@@ -14,16 +17,22 @@ if TYPE_CHECKING:
 # and its most probable "tags": "label", "mid" and "probability".
 Record = dict[str, Any]
 COLUMNS = ("file", "start", "end", "rank", "label", "mid", "probability")
+# Where each channel was tagged by itself, its windows have a "channel" too.
+COLUMNS_OF_EACH = ("file", "channel", *COLUMNS[1:])
 
 
-def record_of(name: str, tags: ClipTags, top: int) -> Record:
+def record_of(name: str, tags: ClipTags | Sequence[ClipTags], top: int) -> Record:
     """The most probable classes of each window.
 
     Args:
         name: what to call the file.
-        tags: what is heard in it.
+        tags: what is heard in it, or in each of its channels.
         top: how many classes of each window.
     """
+    if isinstance(tags, Sequence):
+        records = [record_of(name, one, top) for one in tags]
+        windows = [{"channel": i, **window} for i, record in enumerate(records) for window in record["windows"]]
+        return {**records[0], "windows": windows}
     return {
         "file": name,
         "configurations": list(tags.configurations),
@@ -47,11 +56,11 @@ def as_json(record: Record) -> str:
         {**window, "tags": [{**tag, "probability": round(tag["probability"], 6)} for tag in window["tags"]]}
         for window in record["windows"]
     ]
-    return json.dumps({**record, "windows": windows}, ensure_ascii=False) + "\n"
+    return json_text({**record, "windows": windows}, ensure_ascii=False) + "\n"
 
 
 def as_csv(record: Record) -> str:
-    """A line per class and window, in the order of :data:`COLUMNS`."""
+    """A line per class and window, in the order of :data:`COLUMNS`, or of :data:`COLUMNS_OF_EACH`."""
     lines = io.StringIO()
     # A carriage return is not quoted by itself, and no reader takes it then.
     written = csv.writer(
@@ -60,6 +69,7 @@ def as_csv(record: Record) -> str:
     written.writerows(
         [
             record["file"],
+            *([window["channel"]] if "channel" in window else ()),
             seconds(window["start"]),
             seconds(window["end"]),
             rank,
@@ -77,7 +87,8 @@ def as_text(record: Record) -> str:
     """For people: a line per window, and its classes below."""
     lines = []
     for window in record["windows"]:
-        lines.append(f"{record['file']}  {window['start']:.2f} - {window['end']:.2f} s\n")
+        channel = f"  channel {window['channel']}" if "channel" in window else ""
+        lines.append(f"{printable(record['file'])}{channel}  {window['start']:.2f} - {window['end']:.2f} s\n")
         lines += [f"  {tag['probability']:.3f}  {tag['label']}\n" for tag in window["tags"]]
     return "".join(lines)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from hear_edgel3.errors import InvalidOption, check_positive
 from hear_edgel3.families.schema import Checkpoint
@@ -26,7 +26,14 @@ def tagging_rows(configurations: Path | Sequence[Path]) -> list[Checkpoint]:
         UnknownConfiguration: no such name.
         InvalidOption: there is none, one has no classifier, or their classes, rates or paddings differ.
     """
-    names = [configurations] if isinstance(configurations, (str, os.PathLike)) else list(configurations)
+    if isinstance(configurations, (str, os.PathLike)):
+        names = [configurations]
+    elif isinstance(configurations, Iterable) and not isinstance(configurations, bytes):
+        names = list(configurations)
+    else:
+        raise InvalidOption(
+            f"configurations must be the name of a configuration, a folder, or a list of these; got {configurations!r}"
+        )
     if not names:
         raise InvalidOption("name at least one configuration to tag with")
     rows: list[Checkpoint] = []

@@ -5,20 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
 
-from hear_edgel3.audio.channels import MEAN
+from hear_edgel3.audio.channels import EACH, MEAN, check_channel
 from hear_edgel3.audio.file import AudioFile, naming
 from hear_edgel3.audio.rates import check_rate, resampled_length
-from hear_edgel3.audio.samples import mono, pieces
+from hear_edgel3.audio.samples import channels_of, mono, pieces
+from hear_edgel3.audio.source import SoundSource
+from hear_edgel3.errors import InvalidOption
+from hear_edgel3.extractor.extractor import Extractor
 from hear_edgel3.extractor.loading import load
 from hear_edgel3.extractor.window_net import embed_blocks, mean_embedding
 from hear_edgel3.families.schema import Local
 from hear_edgel3.framing.rules import CentredFraming, CoveringFraming, SceneFraming
-from hear_edgel3.registry.labels import labels
+from hear_edgel3.registry.labels import Label
 from hear_edgel3.registry.names import BUILT_IN
 from hear_edgel3.tagging.request import LONGEST_WHOLE_S, check_windows, one_each, tagging_rows
 from hear_edgel3.tagging.stream import TagStream
@@ -55,11 +58,11 @@ class Tagger:
     ) -> None:
         rows = tagging_rows(configurations)
         files = one_each(rows, weights)
-        self.labels = labels(str(rows[0].labels))
         nets = [row.folder if isinstance(row, Local) else row.name for row in rows]
         self.extractors = [
             load(net, file, features=["logits"], engine=engine) for net, file in zip(nets, files, strict=True)
         ]
+        self.labels = common_labels(self.extractors)
 
     @property
     def configurations(self) -> tuple[str, ...]:
@@ -72,21 +75,46 @@ class Tagger:
             extractor.to(device)
         return self
 
-    def tag_file(
+    @overload
+    def tag_file(  # type: ignore[overload-overlap]
         self,
-        path: str | os.PathLike[str],
+        path: SoundSource,
         window: float | None = None,
         hop: float | None = None,
+        *,
+        channel: Literal["each"],
+    ) -> list[ClipTags]: ...
+
+    @overload
+    def tag_file(
+        self,
+        path: SoundSource,
+        window: float | None = None,
+        hop: float | None = None,
+        *,
         channel: int | str = MEAN,
-    ) -> ClipTags:
+    ) -> ClipTags: ...
+
+    def tag_file(
+        self,
+        path: SoundSource,
+        window: float | None = None,
+        hop: float | None = None,
+        *,
+        channel: int | str = MEAN,
+    ) -> ClipTags | list[ClipTags]:
         """Tags a file, in memory independent of its length.
 
         Args:
-            path: a file in any format libsndfile reads, at any rate, with any number of channels.
+            path: a file in any format libsndfile reads (and FFmpeg, with the extra ``media``), at any rate, with any
+                number of channels; or the bytes of one, or a binary file object.
             window: seconds per window; None for the clip as a whole: one pass up to a minute, else the mean of the
                 logits of windows of 10 s every 2.5 s.
             hop: seconds between windows; None for a quarter of ``window``.
-            channel: what of its channels: "mean" of all, or the number of one, from 0.
+            channel: what of its channels: "mean" of all, the number of one, from 0, or "each" of them by itself.
+
+        Returns:
+            The tags; of each channel, a list of them.
 
         Raises:
             AudioFileError: the file is missing, damaged or not audio.
@@ -94,7 +122,9 @@ class Tagger:
             InvalidOption: ``window`` or ``hop`` cannot be used, or the file has no such channel.
         """
         check_windows(window, hop)
-        with AudioFile(path, channel=channel) as file:
+        with AudioFile(path, channel=check_channel(channel, each=True)) as file:
+            if file.channel == EACH:
+                return [self.tag_opened(one, window, hop) for one in file.each()]
             return self.tag_opened(file, window, hop)
 
     def tag_opened(self, file: AudioFile, window: float | None = None, hop: float | None = None) -> ClipTags:
@@ -112,6 +142,18 @@ class Tagger:
         with naming(file.path):
             return self._tag(file.blocks(), check_rate(file.sample_rate, "the file's sample rate"), window, hop)
 
+    @overload
+    def tag_samples(
+        self,
+        audio: Any,
+        sample_rate: int,
+        window: float | None = None,
+        hop: float | None = None,
+        *,
+        channel: Literal["each"],
+    ) -> list[ClipTags]: ...
+
+    @overload
     def tag_samples(
         self,
         audio: Any,
@@ -120,7 +162,17 @@ class Tagger:
         hop: float | None = None,
         *,
         channel: int | str = MEAN,
-    ) -> ClipTags:
+    ) -> ClipTags: ...
+
+    def tag_samples(
+        self,
+        audio: Any,
+        sample_rate: int,
+        window: float | None = None,
+        hop: float | None = None,
+        *,
+        channel: int | str = MEAN,
+    ) -> ClipTags | list[ClipTags]:
         """Tags one clip given as an array.
 
         Args:
@@ -130,11 +182,17 @@ class Tagger:
             hop: as for :meth:`tag_file`.
             channel: as for :meth:`tag_file`.
 
+        Returns:
+            The tags; of each channel, a list of them.
+
         Raises:
             InvalidAudio: wrong shape or type, or not finite.
             InvalidOption: the rate, ``window``, ``hop`` or the channel cannot be used.
         """
         check_windows(window, hop)
+        if check_channel(channel, each=True) == EACH:
+            every = range(channels_of(audio))
+            return [self.tag_samples(audio, sample_rate, window, hop, channel=one) for one in every]
         return self._tag(pieces(mono(audio, channel)), check_rate(sample_rate), window, hop)
 
     @overload
@@ -227,19 +285,60 @@ class Tagger:
         return SceneFraming(windows, LONGEST_WHOLE_S * rate)
 
 
+def common_labels(extractors: Sequence[Extractor]) -> tuple[Label, ...]:
+    """The classes that nets tag together, which may be those of their weights files.
+
+    Raises:
+        InvalidOption: They are not the same, or nobody has named them.
+    """
+    found = [extractor.labels for extractor in extractors]
+    if found[0] is None:
+        raise InvalidOption(f"nobody has named the classes of {extractors[0].configuration.name}, so it cannot tag")
+    if any(labels != found[0] for labels in found):
+        which = ", ".join(f"{e.configuration.checkpoint.name} {len(e.labels or ())}" for e in extractors)
+        raise InvalidOption(
+            f"an ensemble needs nets with the same classes, but theirs differ ({which}); tag one by one"
+        )
+    return found[0]
+
+
+@overload
+def tag(  # type: ignore[overload-overlap]
+    path: SoundSource,
+    configurations: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = BUILT_IN,
+    *,
+    weights: str | os.PathLike[str] | Sequence[str | os.PathLike[str] | None] | None = None,
+    window: float | None = None,
+    hop: float | None = None,
+    channel: Literal["each"],
+) -> list[ClipTags]: ...
+
+
+@overload
 def tag(
-    path: str | os.PathLike[str],
+    path: SoundSource,
     configurations: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = BUILT_IN,
     *,
     weights: str | os.PathLike[str] | Sequence[str | os.PathLike[str] | None] | None = None,
     window: float | None = None,
     hop: float | None = None,
     channel: int | str = MEAN,
-) -> ClipTags:
+) -> ClipTags: ...
+
+
+def tag(
+    path: SoundSource,
+    configurations: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = BUILT_IN,
+    *,
+    weights: str | os.PathLike[str] | Sequence[str | os.PathLike[str] | None] | None = None,
+    window: float | None = None,
+    hop: float | None = None,
+    channel: int | str = MEAN,
+) -> ClipTags | list[ClipTags]:
     """Tags a file: which of the classes are heard in it. For many files make a :class:`Tagger` once.
 
     Args:
-        path: a file in any format libsndfile reads, at any rate, with any number of channels.
+        path: as for :meth:`Tagger.tag_file`.
         configurations: as for :class:`Tagger`; the logits of several are averaged.
         weights: as for :class:`Tagger`.
         window: as for :meth:`Tagger.tag_file`.
@@ -247,7 +346,8 @@ def tag(
         channel: as for :meth:`Tagger.tag_file`.
 
     Returns:
-        The tags; ``.top(10)`` has the most probable ones with label, MID and probability.
+        The tags; ``.top(10)`` has the most probable ones with label, MID and probability. Of each channel, a list of
+        them.
 
     Raises:
         As :class:`Tagger` and :meth:`Tagger.tag_file`.

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 import torch
 
+from hear_edgel3.errors import InvalidOption
 from hear_edgel3.registry.labels import Label
 
 
@@ -56,8 +58,11 @@ class ClipTags:
         """The most probable classes of a window, the most probable first.
 
         Args:
-            n: how many.
+            n: how many, from 0.
             window: which.
+
+        Raises:
+            InvalidOption: ``n`` is no such number.
         """
         return most_probable(self.logits[window], self.labels, n)
 
@@ -68,11 +73,20 @@ def most_probable(logits: np.ndarray, labels: Sequence[Label], n: int) -> list[T
     Args:
         logits: (n_classes,) float32.
         labels: the classes.
-        n: how many.
+        n: how many, from 0.
+
+    Raises:
+        InvalidOption: ``n`` is no such number.
     """
+    if not _is_whole(n):
+        raise InvalidOption(f"n, how many classes, must be a whole number from 0, got {n!r}")
     probabilities = torch.sigmoid(torch.from_numpy(logits)).tolist()
-    order = np.argsort(-logits, kind="stable")[: max(n, 0)]
+    order = np.argsort(-logits, kind="stable")[:n]
     return [Tag(labels[i].name, labels[i].mid, probabilities[i]) for i in order]
+
+
+def _is_whole(number: object) -> bool:
+    return isinstance(number, Integral) and not isinstance(number, bool) and int(number) >= 0
 
 
 def mean_logits(answers: Sequence[np.ndarray]) -> np.ndarray:

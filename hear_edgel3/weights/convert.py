@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,15 @@ import torch
 
 from hear_edgel3._version import __version__
 from hear_edgel3.disk.atomic import atomic_write
-from hear_edgel3.errors import OutputError, WeightsMismatch, WeightsNotFound
+from hear_edgel3.errors import InvalidOption, OutputError, WeightsMismatch, WeightsNotFound
 from hear_edgel3.families.formats import KERAS_ENDINGS
 from hear_edgel3.families.schema import Published
 from hear_edgel3.families.table import FAMILIES
-from hear_edgel3.registry.names import checkpoints
+from hear_edgel3.registry.labels import Label
+from hear_edgel3.registry.names import by_name, checkpoints, with_classes
 from hear_edgel3.weights.cache import cache_folder
 from hear_edgel3.weights.file import check_tensors, encode
+from hear_edgel3.weights.header import provenance as provenance_of
 from hear_edgel3.weights.upstream import Checksums, checksums, download, is_published
 
 
@@ -49,12 +52,13 @@ class Converted:
         return hashlib.sha256(data).hexdigest()
 
 
-def convert(row: Published, source: Path | None = None) -> Converted:
+def convert(row: Published, source: Path | None = None, own_labels: tuple[Label, ...] | None = None) -> Converted:
     """Reads and checks an upstream file.
 
     Args:
         row: the checkpoint it is.
         source: the file; None to download the published one.
+        own_labels: the classes of a net that was trained further on them; None if they are the checkpoint's.
 
     Raises:
         WeightsNotFound: there is no such file.
@@ -62,19 +66,34 @@ def convert(row: Published, source: Path | None = None) -> Converted:
         WeightsMismatch: it is a checkpoint of something else.
         DownloadError: it could not be fetched.
         MissingExtra: a library that reads its format is missing.
+        InvalidOption: labels are given, and the published file is to be downloaded, or nets of this family have none.
     """
     _require_reader(row)
+    published_row = row
+    if own_labels is not None:
+        if source is None:
+            raise InvalidOption(f"labels are for a net of your own: say which file it is in (--source), not {row.name}")
+        row = _with_classes(row, len(own_labels))
     if source is None:
         data, filename = download(row), row.upstream.filename
     else:
         if not source.is_file():
             raise WeightsNotFound(f"the source file {source} does not exist")
         data, filename = source.read_bytes(), source.name
+    made_for = provenance_of(io.BytesIO(data)).get("configuration")
+    if made_for is not None:
+        raise WeightsMismatch(f"{filename} is a converted file already, of {made_for}; give the file it was made from")
     found = checksums(data)
-    published = is_published(row, found)
+    published = is_published(row, found) if own_labels is None else False
     if not published:
         _refuse_bytes_of_another(row, found, filename)
-    state = FAMILIES[row.family].read_upstream(data, filename, row)
+    try:
+        state = FAMILIES[row.family].read_upstream(data, filename, row)
+    except WeightsMismatch as error:
+        if own_labels is not None or FAMILIES[row.family].with_classes is None:
+            raise
+        hint = "if it is your own net, trained further on other classes, give their names: --labels FILE"
+        raise WeightsMismatch(f"{error}; {hint}") from error
     with torch.device("meta"):
         net = row.net.build()
     check_tensors(state, net, row.name, filename)
@@ -92,7 +111,15 @@ def convert(row: Published, source: Path | None = None) -> Converted:
         "citation": row.citation,
         "converter": f"hear_edgel3 {__version__}",
     }
-    return Converted(row, state, provenance, published)
+    if own_labels is not None:
+        provenance["labels"] = [[label.name, label.mid] for label in own_labels]
+    return Converted(published_row, state, provenance, published)
+
+
+def _with_classes(row: Published, n_classes: int) -> Published:
+    changed = with_classes(by_name(row.name), n_classes).checkpoint
+    assert isinstance(changed, Published)
+    return changed
 
 
 def _refuse_bytes_of_another(row: Published, found: Checksums, filename: str) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +15,15 @@ from typing import Any
 import torch
 from torch import nn
 
+from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.errors import WeightsCorrupt, WeightsMismatch
-from hear_edgel3.families.schema import Checkpoint, Published
+from hear_edgel3.families.formats.names import without_prefixes
+from hear_edgel3.families.schema import Checkpoint, Local, Published
 from hear_edgel3.weights.header import METADATA_KEY, provenance
+
+# The types of weights that there are; others hold codes, not values.
+_FLOATING = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+_WHOLE = (torch.int64, torch.int32)
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ def encode(tensors: dict[str, torch.Tensor], provenance: Mapping[str, Any]) -> b
     """
     from safetensors.torch import save
 
-    text = json.dumps({**provenance, "tensors_sha256": _digest(tensors)}, sort_keys=True)
+    text = json_text({**provenance, "tensors_sha256": _digest(tensors)}, sort_keys=True)
     return save(tensors, {METADATA_KEY: text})
 
 
@@ -119,21 +124,17 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     return file.tensors, file.provenance
 
 
-def load_into(net: nn.Module, row: Checkpoint, path: Path, sha256: str | None = None) -> str:
-    """Reads ``path`` and puts its tensors into ``net``, all or nothing.
+def read_for(row: Checkpoint, path: Path, sha256: str | None = None) -> WeightsFile:
+    """Reads a weights file that is to be a checkpoint's.
 
     Args:
-        net: what the weights are for.
-        row: its checkpoint.
+        row: the checkpoint.
         path: the weights file.
         sha256: what the file's must be; None if that is not known.
 
-    Returns:
-        The file's sha256.
-
     Raises:
-        WeightsCorrupt: not a sound weights file, or a value is not finite.
-        WeightsMismatch: made for another checkpoint, or names or shapes differ from the net's.
+        WeightsCorrupt: not a sound weights file.
+        WeightsMismatch: made for another checkpoint, or with fewer values than the checkpoint's net has.
     """
     try:
         file = read_weights(path, sha256)
@@ -144,20 +145,60 @@ def load_into(net: nn.Module, row: Checkpoint, path: Path, sha256: str | None = 
     made_for = file.provenance.get("configuration")
     if isinstance(made_for, str) and made_for != row.name:
         raise WeightsMismatch(f"{path} holds the weights of {made_for}, not of {row.name}")
-    check_tensors(file.tensors, net, row.name, str(path))
-    net.load_state_dict(file.tensors, strict=False)  # names were compared above; batch counters may be absent
+    values = sum(value.numel() for value in file.tensors.values())
+    # A folder may describe a net of any size; none is built that its own weights could not fill.
+    if isinstance(row, Local) and values < row.n_parameters:
+        raise WeightsMismatch(
+            f"{path} has {values} values, and {row.folder} describes a net of {row.n_parameters} parameters"
+        )
+    return file
+
+
+def put_into(net: nn.Module, row: Checkpoint, file: WeightsFile, path: Path) -> None:
+    """Puts a file's tensors into ``net``, all or nothing.
+
+    Args:
+        net: what the weights are for.
+        row: its checkpoint.
+        file: what was read.
+        path: what to call it in errors.
+
+    Raises:
+        WeightsCorrupt, WeightsMismatch: as :func:`check_tensors`.
+    """
+    tensors = without_prefixes(file.tensors)
+    check_tensors(tensors, net, row.name, str(path))
+    net.load_state_dict(tensors, strict=False)  # names were compared above; batch counters may be absent
+
+
+def load_into(net: nn.Module, row: Checkpoint, path: Path, sha256: str | None = None) -> str:
+    """Reads ``path`` and puts its tensors into ``net``, all or nothing; see :func:`read_for` and :func:`put_into`.
+
+    Returns:
+        The sha256 of the bytes that were read.
+    """
+    file = read_for(row, path, sha256)
+    put_into(net, row, file, path)
     return file.sha256
 
 
-def check_tensors(tensors: dict[str, torch.Tensor], net: nn.Module, name: str, source: str) -> None:
-    """Compares names and shapes with the net's, and refuses values that are not finite.
+def check_tensors(tensors: Mapping[str, torch.Tensor], net: nn.Module, name: str, source: str) -> None:
+    """Compares names, shapes and types with the net's, and refuses values that cannot be right once they are in it.
+
+    Args:
+        tensors: what is to be put into the net, in any precision.
+        net: where to; it may be on the device "meta".
+        name: of the checkpoint, for errors.
+        source: what to call the file in errors.
 
     Raises:
         WeightsMismatch: a name is missing or unknown, or a shape differs.
-        WeightsCorrupt: a value is NaN or infinite.
+        WeightsCorrupt: a type is not one that weights have, a value is NaN, infinite or beyond the net's own type, or a
+            variance is negative.
     """
-    expected = {k: v for k, v in net.state_dict().items() if not k.endswith("num_batches_tracked")}
-    found = {k: v for k, v in tensors.items() if not k.endswith("num_batches_tracked")}
+    own = net.state_dict()
+    expected = {k: v for k, v in own.items() if not _is_counter(k)}
+    found = {k: v for k, v in tensors.items() if not _is_counter(k)}
     missing, unknown = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
     problems = []
     if missing:
@@ -165,15 +206,32 @@ def check_tensors(tensors: dict[str, torch.Tensor], net: nn.Module, name: str, s
     if unknown:
         problems.append(f"{len(unknown)} are unknown ({_some(unknown)})")
     problems += [
-        f"{key} should have shape {tuple(expected[key].shape)} but has {tuple(found[key].shape)}"
-        for key in sorted(expected.keys() & found.keys())
-        if expected[key].shape != found[key].shape
+        f"{key} should have shape {tuple(own[key].shape)} but has {tuple(tensors[key].shape)}"
+        for key in sorted(own.keys() & tensors.keys())
+        if own[key].shape != tensors[key].shape
     ][:3]
     if problems:
         raise WeightsMismatch(f"{source} does not fit {name}: {'; '.join(problems)}")
-    for key, value in found.items():
-        if not bool(torch.isfinite(value).all()):
+    for key, value in tensors.items():
+        if _is_counter(key):
+            if value.dtype not in _WHOLE:
+                raise WeightsCorrupt(f"{source}: {key} should be a whole number, but is {value.dtype}")
+            continue
+        if value.dtype not in _FLOATING:
+            raise WeightsCorrupt(
+                f"{source}: {key} is of type {value.dtype}; weights are float32, float64, float16 or bfloat16"
+            )
+        # As it will be in the net: a float64 may be finite here, and infinite there.
+        inside = value.to(expected[key].dtype)
+        if not bool(torch.isfinite(inside).all()):
             raise WeightsCorrupt(f"{source}: {key} has values that are not finite")
+        if key.endswith("running_var") and bool((inside < 0).any()):
+            raise WeightsCorrupt(f"{source}: {key} has negative values, and is a variance")
+
+
+def _is_counter(name: str) -> bool:
+    """Whether a tensor is one of batch norm's counters, which some programs leave out."""
+    return name.endswith("num_batches_tracked")
 
 
 def _some(names: list[str]) -> str:

@@ -11,9 +11,13 @@ import json
 from collections.abc import Mapping
 from typing import Any, BinaryIO
 
+from hear_edgel3.errors import WeightsCorrupt
+from hear_edgel3.registry.labels import Label, check_labels
+
 METADATA_KEY = "hear_edgel3"
 # The format's own limit; a longer one is not a header.
 _LONGEST = 100_000_000
+_DEEPEST = 32
 
 
 def provenance(file: BinaryIO) -> dict[str, Any]:
@@ -32,6 +36,25 @@ def provenance(file: BinaryIO) -> dict[str, Any]:
     metadata = found.get("__metadata__")
     text = metadata.get(METADATA_KEY) if isinstance(metadata, Mapping) else None
     return _json(text) if isinstance(text, str) else {}
+
+
+def own_labels(origin: Mapping[str, Any], source: str) -> tuple[Label, ...] | None:
+    """The classes that a converted file names, because its net was trained further on classes of somebody's own.
+
+    Args:
+        origin: what the file says of itself.
+        source: what to call it in errors.
+
+    Raises:
+        WeightsCorrupt: they are not a list of names.
+    """
+    found = origin.get("labels")
+    if found is None:
+        return None
+    try:
+        return check_labels([Label(str(name), str(mid)) for name, mid in found], f"{source}, labels")
+    except (TypeError, ValueError) as error:
+        raise WeightsCorrupt(f"{source} has a damaged list of classes: {error}") from error
 
 
 def size_of_file(file: BinaryIO) -> int | None:
@@ -54,4 +77,16 @@ def _json(text: bytes | str) -> dict[str, Any]:
         found = json.loads(text)
     except (ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return found if isinstance(found, dict) and not _is_deep(found) else {}
+
+
+def _is_deep(values: object) -> bool:
+    """Whether something is nested more deeply than whoever goes down level by level can follow."""
+    level = [values]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer if isinstance(outer, list) else ())
+        ]
+    return bool(level)

@@ -95,7 +95,7 @@ def find(row: Checkpoint, weights: str | os.PathLike[str] | None = None) -> Foun
         return Found(path)
     if isinstance(row, Local):
         path = row.weights_path
-        if not path.is_file():
+        if not _is_file(path):
             raise WeightsNotFound(f"the folder {row.folder} has no {row.weights_file}, the weights of {row.name}")
         _log.info("weights of %s: %s (its folder)", row.name, path)
         return Found(path, row.weights_sha256)
@@ -108,7 +108,7 @@ def find(row: Checkpoint, weights: str | os.PathLike[str] | None = None) -> Foun
     if row.hub.revision is not None:
         path = from_hub(row)
         _log.info("weights of %s: %s (Hugging Face Hub, %s at %s)", row.name, path, row.hub.repo_id, row.hub.revision)
-        return Found(path)
+        return Found(path, row.hub.sha256)
     _log.info("weights of %s: not published on the Hub yet", row.name)
     return Found(_from_upstream(row))
 
@@ -135,7 +135,15 @@ def _looked_into(row: Published) -> Iterator[tuple[Path, str, bool]]:
     """Where the weights may be on this machine, what that place is, and whether they are there."""
     for folder, place in folders():
         path = folder / row.filename
-        yield path, place, path.is_file()
+        yield path, place, _is_file(path)
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is a file; of a path that no file can have, there is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _given(row: Checkpoint, path: Path) -> Path:

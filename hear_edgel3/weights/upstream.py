@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import http.client
 import logging
 import os
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 
-from hear_edgel3._version import __version__
 from hear_edgel3.errors import DownloadError, WeightsCorrupt
 from hear_edgel3.families.schema import Published
+from hear_edgel3.weights.cache import cache_folder
+from hear_edgel3.weights.download import fetch
 
 # A mirror that holds files of the upstream names; they are verified all the same.
 MIRROR_VARIABLE = "HEAR_EDGEL3_MIRROR"
-_TIMEOUT_S = 30
 
 _log = logging.getLogger(__name__)
 
@@ -69,25 +66,14 @@ def download(row: Published) -> bytes:
     """Downloads the upstream file of a checkpoint into memory and verifies it, where a checksum of it is known.
 
     Raises:
-        DownloadError: it could not be fetched.
+        DownloadError: it could not be fetched, is too large or came too slowly.
         WeightsCorrupt: what came is not the published file.
     """
     url = url_of(row)
     _log.info("downloading %s", url)
     if not url.startswith(("https://", "http://")):
         raise DownloadError(f"{url} is not an http address; check ${MIRROR_VARIABLE}")
-    request = urllib.request.Request(url, headers={"User-Agent": f"hear_edgel3/{__version__}"})  # noqa: S310
-    try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:  # noqa: S310
-            data: bytes = response.read()
-    except urllib.error.HTTPError as error:
-        error.close()  # it holds the connection
-        raise DownloadError(f"{url} answered {error.code} {error.reason}") from error
-    except http.client.IncompleteRead as error:
-        raise DownloadError(f"{url} broke off after {len(error.partial)} bytes; try again") from error
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        raise DownloadError(f"{url} could not be fetched: {reason}") from error
+    data = fetch(url, cache_folder() / f"{row.filename}.download.part")
     found = checksums(data)
     if is_published(row, found) is False:
         raise WeightsCorrupt(

@@ -16,7 +16,8 @@ def ways_to_get(row: Checkpoint) -> str:
         return f"its own weights are in {row.folder}" if isinstance(row, Local) else ""
     return (
         "ways to get its weights:\n"
-        f"  with a network:              python -m weights_convert {row.name}\n"
+        f"  with a network:              hear-edgel3 weights fetch {row.name}\n"
+        f"                               (or, in a clone: python -m weights_convert {row.name})\n"
         f"  from the authors' file:      python -m weights_convert {row.name} --source {row.upstream.filename} "
         f"--output {row.filename}\n"
         f"                               (published at {row.upstream.url})\n"

@@ -52,8 +52,8 @@ def test_a_channel_that_is_not_there(tmp_path: Path) -> None:
         _all(path, 2)
     with pytest.raises(InvalidOption, match=r"audio has 1 channel, number 0; there is no channel 1"):
         mono(_A, 1)
-    for wrong in (-1, "left", 0.5, None, True):
-        with pytest.raises(InvalidOption, match="channel must be 'mean' or the number of a channel"):
+    for wrong in (-1, "left", "Each", 0.5, None, True, np.zeros(2)):
+        with pytest.raises(InvalidOption, match="channel must be 'mean', 'each' or the number of a channel"):
             AudioFile(path, channel=wrong)  # type: ignore[arg-type]
 
 
@@ -92,7 +92,7 @@ def test_floats_at_another_scale_are_told_once(tmp_path: Path) -> None:
     loud = np.round(_A * 32767)
     peak = f"{np.abs(loud).max():.6g}"
     path = _write(tmp_path / "a.wav", loud)
-    extractor = hear_edgel3.load()
+    extractor = hear_edgel3.load("tiny")
     for found in (
         _messages(_all, path),
         _messages(mono, loud),
@@ -107,7 +107,7 @@ def test_floats_at_another_scale_are_told_once(tmp_path: Path) -> None:
 
 
 def test_a_stream_takes_a_channel_and_warns_once() -> None:
-    extractor = hear_edgel3.load()
+    extractor = hear_edgel3.load("tiny")
     both = np.stack([_A, _B], 1)
     found = list(extractor.stream([both[:20000], both[20000:]], sample_rate=32000, channel=1))
     alone = list(extractor.stream([_B], sample_rate=32000))
@@ -121,7 +121,7 @@ def test_a_stream_takes_a_channel_and_warns_once() -> None:
 
 def test_embed_and_tag_files_by_channel(tmp_path: Path) -> None:
     path, alone = _write(tmp_path / "a.wav", _A, _B), _write(tmp_path / "b.wav", _B)
-    extractor = hear_edgel3.load()
+    extractor = hear_edgel3.load("tiny")
     found = hear_edgel3.embed_file(path, extractor, channel=1)
     assert found.channel == 1
     np.testing.assert_array_equal(found.embedding, hear_edgel3.embed_file(alone, extractor).embedding)

@@ -182,3 +182,18 @@ def test_folders_give_them(tmp_path: Path) -> None:
     assert is_audio("x.M4A")
     assert is_audio("x.webm")
     assert not is_audio("x.ts")  # TypeScript
+
+
+@pytest.mark.parametrize(("name", "codec", "rate"), [("a.wav", "g722", 16000), ("a.oga", "flac", 44100)])
+def test_codecs_that_libsndfile_does_not_read_in_its_containers(
+    tmp_path: Path, name: str, codec: str, rate: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = sounds(_N, channels=1)
+    path = encode(tmp_path / name, codec, samples, rate)
+    found = _all(path)
+    assert abs(len(found) - _N) <= 1
+    place = shift_of(found, _mean(samples))
+    assert 0 <= place <= 22  # of G.722's filters
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(AudioFileError, match=rf"{name}.*'av'.*pip install"):
+        AudioFile(path)

@@ -188,7 +188,7 @@ def test_unknown_configurations(name: str, near: str, capsys: Captured) -> None:
         (["-sp", "40"], "invalid sparsity 40.0; it must be one of 53.5"),
         (["-sp", "nan"], "invalid sparsity nan"),
         (["-mtype", "sea", "-e", "50"], "invalid emb_dim 50; it must be one of 64, 128, 256, 512"),
-        (["-c", "sea_64", "-t", "0.00001"], "hop_size=1e-05 is less than one sample at 8000 Hz"),
+        (["-c", "sea_64", "-t", "0.00001"], "--hop 1e-05 is less than one sample at 8000 Hz"),
         (["-c", "sea_64", "--device", "toaster"], "device 'toaster' cannot be used"),
         (["-c", "sea_64", "-x", f"..{os.sep}up"], "a suffix is part of a file name"),
     ],

@@ -16,7 +16,7 @@ import hear_edgel3
 from hear_edgel3.cli import main
 from support import signals
 from support.embed_command import results, run_embed
-from support.files import contents, write_clip
+from support.files import contents, is_folder, write_clip
 from support.types import Captured
 
 pytestmark = pytest.mark.usefixtures("seeded_weights")
@@ -53,7 +53,7 @@ def test_one_bad_file_is_said_once(capsys: Captured) -> None:
     assert run_embed("nowhere.wav") == 1
     assert capsys.readouterr().err == "error: nowhere.wav does not exist\n"
     assert run_embed("") == 1
-    assert "an input is empty" in capsys.readouterr().err
+    assert "a source is empty" in capsys.readouterr().err
 
 
 def test_failures_are_said_even_when_quiet(capsys: Captured) -> None:
@@ -94,7 +94,8 @@ def test_a_full_disk(when: str, capsys: Captured, monkeypatch: pytest.MonkeyPatc
     if when == "writing":
         monkeypatch.setattr(np, "savez", fail_first(write))
     else:
-        monkeypatch.setattr(os, "fsync", fail_first(sync))
+        fail = fail_first(sync)
+        monkeypatch.setattr(os, "fsync", lambda handle: (sync if is_folder(handle) else fail)(handle))
     assert run_embed("a.wav", "b.wav", "-o", "out") == 1
     assert sorted(p.name for p in Path("out").iterdir()) == ["b.npz"]
     assert contents("out/b.npz")["embedding"].shape == (2, 64)

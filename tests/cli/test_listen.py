@@ -129,11 +129,27 @@ def test_what_came_before_a_bad_sample_is_printed(listen) -> None:
     assert len(lines) >= 10
 
 
-@pytest.mark.parametrize("header", [b"RIFF\x24\0\0\0WAVEfmt ", b"fLaC\0\0\0\x22", b"OggS\0\2"])
+@pytest.mark.parametrize(
+    "header",
+    [
+        *(b"RIFF\x24\0\0\0WAVEfmt ", b"fLaC\0\0\0\x22", b"OggS\0\2", b"ID3\4\0\0\0\0\2\1", bytes.fromhex("1a45dfa3")),
+        bytes.fromhex("000000206674797069736f6d"),
+    ],
+)
 def test_a_file_with_a_header(header: bytes, listen) -> None:
     code, lines, err = listen(header + pcm(1.0), "-q")
     assert (code, lines) == (1, [])
     assert "standard input: this is a file with a header, not raw samples; use `arecord -t raw`" in err
+
+
+@pytest.mark.parametrize("first", ["fffb90c0", "fff15080"])
+def test_frames_without_a_header_and_samples_that_begin_like_them(first: str, listen) -> None:
+    head = bytes.fromhex(first)
+    code, lines, err = listen(head + np.random.default_rng(0).bytes(300_000), "-q")
+    assert (code, lines) == (1, [])
+    assert "this is a file with a header, not raw samples" in err
+    code, lines, err = listen(head + pcm(1.0), "-q")
+    assert (code, len(lines), err) == (0, 2, "")
 
 
 def test_no_audio(listen) -> None:
@@ -155,9 +171,9 @@ def test_too_little_audio(listen, weights_folder: Path) -> None:
         (["sea_64", "--tags"], "sea_64 has no classifier"),
         (["sea_64", "--top", "3"], "--top goes with tags"),
         (["--embeddings", "--window", "1"], "--window goes with tags"),
-        (["--window", "99"], "window=99.0 is more than 60 s"),
-        (["--channels", "0"], "channels must be a whole number from 1"),
-        (["--rate", "0"], "sample_rate must be between 1000 and 768000 Hz, got 0"),
+        (["--window", "99"], "--window 99.0 is more than 60 s"),
+        (["--channels", "0"], "--channels must be a whole number from 1"),
+        (["--rate", "0"], "--rate must be between 1000 and 768000 Hz, got 0"),
         (["--device", "nowhere"], "device 'nowhere' cannot be used"),
         (["--engine", "steam"], "engine must be one of"),
         (["--embeddings", "--hop", "0.00001"], "less than one sample"),

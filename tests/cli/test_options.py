@@ -46,11 +46,7 @@ OLD = [
     ("embed a.wav -o out", "embed a.wav --output out"),
     ("embed a.wav --hop-size 0.5", "embed a.wav --hop 0.5"),
     ("embed a.wav -t 0.5", "embed a.wav --hop 0.5"),
-    ("extract in -o out --engine ray", "extract in --output out --runner ray"),
-    ("extract in -o out --engine local", "extract in --output out --runner local"),
     ("extract in -o out --net-engine eager", "extract in --output out --engine eager"),
-    ("extract in -o out --engine ray --net-engine eager", "extract in --output out --runner ray --engine eager"),
-    ("extract in -o out --engine ray --engine numba", "extract in --output out --runner ray --engine numba"),
     ("listen sea_64", "listen --config sea_64"),
     ("listen", "listen --config tiny"),
     ("info sea_64", "info --config sea_64"),
@@ -126,7 +122,7 @@ def test_an_unknown_engine_is_refused_everywhere(words: list[str], capsys: Captu
         words = [*words, "--engine", "steam"]
     assert main(words) == 2
     name = words[-1]
-    assert capsys.readouterr().err == f"hear-edgel3: engine must be one of {', '.join(table.NAMES)}; got '{name}'\n"
+    assert capsys.readouterr().err == f"hear-edgel3: --engine must be one of {', '.join(table.NAMES)}; got '{name}'\n"
 
 
 def test_a_configuration_cannot_be_named_twice(capsys: Captured) -> None:

@@ -218,7 +218,7 @@ def test_index(capsys: Captured, tmp_path: Path) -> None:
     out, err = capsys.readouterr()
     assert out == ""
     assert "8 rows" in err
-    assert "without an index (--force builds one)" in err
+    assert "without an index (--overwrite builds one)" in err
     assert not (folder / FILE).exists()
     assert main(["index", str(folder), "--force", "--threads", "1"]) == 0
     out, err = capsys.readouterr()

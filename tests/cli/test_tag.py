@@ -148,9 +148,11 @@ def test_what_is_done_is_out_before_the_next_file(monkeypatch: pytest.MonkeyPatc
         seen: list[bytes] = []
         tag_file = Tagger.tag_file
 
-        def watched(self: Tagger, *arguments: Any, raw: io.BytesIO = raw, seen: list[bytes] = seen) -> ClipTags:
+        def watched(
+            self: Tagger, *arguments: Any, raw: io.BytesIO = raw, seen: list[bytes] = seen, **more: Any
+        ) -> ClipTags:
             seen.append(raw.getvalue())
-            return tag_file(self, *arguments)  # noqa: B023
+            return tag_file(self, *arguments, **more)  # noqa: B023
 
         with monkeypatch.context() as patch:
             patch.setattr(Tagger, "tag_file", watched)
@@ -262,10 +264,10 @@ def test_a_device_without_memory_does_not_end_the_run(capsys: Captured, monkeypa
     write_loud_clip("b.wav")
     tag_file = Tagger.tag_file
 
-    def first_fails(self: Tagger, path: Path, *arguments: Any) -> ClipTags:
+    def first_fails(self: Tagger, path: Path, *arguments: Any, **more: Any) -> ClipTags:
         if path.name == "a.wav":
             raise RuntimeError("CUDA out of memory")
-        return tag_file(self, path, *arguments)
+        return tag_file(self, path, *arguments, **more)
 
     monkeypatch.setattr(Tagger, "tag_file", first_fails)
     assert run_tag("a.wav", "b.wav", "--json") == 1
@@ -277,7 +279,7 @@ def test_a_device_without_memory_does_not_end_the_run(capsys: Captured, monkeypa
 def test_ctrl_c(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
     write_loud_clip("a.wav")
 
-    def interrupted(*arguments: object) -> None:
+    def interrupted(*arguments: object, **more: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Tagger, "tag_file", interrupted)
@@ -339,7 +341,7 @@ def test_the_three_forms(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> N
     names = (Label("Speech", "/m/1"), Label('Roar, "loud"', "/m/2"))
     logits = np.log(np.array([[0.25 / 0.75, 1.0], [3.0, 1e-9]], np.float32))
     tags = ClipTags(("mn01_as",), names, np.array([0.0, 2.5]), np.array([10.0, 12.5]), logits, 12.0)
-    monkeypatch.setattr(Tagger, "tag_file", lambda *arguments: tags)
+    monkeypatch.setattr(Tagger, "tag_file", lambda *arguments, **more: tags)
     write_loud_clip("a.wav")
     assert run_tag("a.wav") == 0
     assert capsys.readouterr().out == (

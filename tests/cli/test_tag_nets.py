@@ -93,10 +93,10 @@ def test_weights_that_cannot_be_used(capsys: Captured, tagging_folder: Path, mon
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--hop", "1"], "hop=1.0 goes with a window; give `window` (--window) too"),
-        (["--window", "61"], "window=61.0 is more than 60 s"),
-        (["--window", "0.01"], "window=0.01 is less than 0.02 s"),
-        (["--window", "1", "--hop", "1e-4"], "hop=0.0001 is less than 0.001 s"),
+        (["--hop", "1"], "--hop 1.0 goes with a window; give `window` (--window) too"),
+        (["--window", "61"], "--window 61.0 is more than 60 s"),
+        (["--window", "0.01"], "--window 0.01 is less than 0.02 s"),
+        (["--window", "1", "--hop", "1e-4"], "--hop 0.0001 is less than 0.001 s"),
         (["--window", "1", "--hop", "1e10"], "hop must be at most"),
         (["-c", "sea_64"], "sea_64 has no classifier and cannot tag; these can: tiny, mn01_as, "),
         (["-c", "mn01_im"], "mn01_im has no classifier"),

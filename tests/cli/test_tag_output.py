@@ -48,9 +48,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
     tag_file = Tagger.tag_file
 
-    def watched(self: Tagger, path: Path, *arguments: Any) -> Any:
+    def watched(self: Tagger, path: Path, *arguments: Any, **more: Any) -> Any:
         seen.append(str(path))
-        return tag_file(self, path, *arguments)
+        return tag_file(self, path, *arguments, **more)
 
     monkeypatch.setattr(Tagger, "tag_file", watched)
     return seen
@@ -59,10 +59,10 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def stop_at(name: str, error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     tag_file = Tagger.tag_file
 
-    def stops(self: Tagger, path: Path, *arguments: Any) -> Any:
+    def stops(self: Tagger, path: Path, *arguments: Any, **more: Any) -> Any:
         if path.name == name:
             raise error
-        return tag_file(self, path, *arguments)
+        return tag_file(self, path, *arguments, **more)
 
     monkeypatch.setattr(Tagger, "tag_file", stops)
 

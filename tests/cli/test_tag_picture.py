@@ -37,8 +37,9 @@ def test_what_is_drawn(drawn: list[tuple[Any, ...]], capsys: Captured) -> None:
     write_loud_clip("d/a.wav", 1.0)
     Path("out.SVG").write_text("an older picture")
     assert run_tag("d", "--plot", "out.SVG", "--window", "0.5", "--top", "3", "--ensemble", "mn02_as") == 0
-    ((source, tags, extractor, target, top),) = drawn
+    ((source, tags, extractor, target, top, channel),) = drawn
     assert (Path(source), target, top) == (Path("d/a.wav"), "out.SVG", 3)
+    assert channel == "mean"
     assert tags.configurations == ("mn01_as", "mn02_as")
     assert len(tags.starts) == 5
     assert extractor.configuration.checkpoint.name == "mn01_as"

@@ -10,7 +10,7 @@ import torch
 
 from hear_edgel3.distillation.recipe import Recipe
 from hear_edgel3.distillation.student import StudentNet
-from hear_edgel3.errors import InvalidOption
+from hear_edgel3.errors import ComputationError
 from hear_edgel3.registry import folder as local
 from hear_edgel3.weights.file import read_tensors
 from support.distilling import INF, NAN, TWO_AND_TWO, Distill, losses, table, watched_states
@@ -119,6 +119,6 @@ def test_one_epoch(fix_norm: float, distill: Distill, tmp_path: Path) -> None:
 
 
 def test_a_training_that_diverges(distill: Distill, tmp_path: Path) -> None:
-    with pytest.raises(InvalidOption, match=r"training diverged in epoch \d \(loss nan\); use a lower lr"):
+    with pytest.raises(ComputationError, match=r"training diverged in epoch \d \(loss nan\); use a lower lr"):
         distill(tmp_path / "out", lr=1e38, batch_seconds=4.0)
     assert not (tmp_path / "out" / "model.safetensors").exists()

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 import hear_edgel3
-from hear_edgel3.engine.runner import Runner, modules_of
+from hear_edgel3.engine.eval_mode import modules_of
+from hear_edgel3.engine.runner import Runner
 from hear_edgel3.families.l3.net import L3Net
 from support import signals
 from support.engines import EXPORTED_TOLERANCE, check_embeddings, make_small, run_net

@@ -146,6 +146,31 @@ def test_umap_keeps_clusters_apart_and_repeats() -> None:
     assert np.array_equal(places, project(values, "umap", seed=3)[0])
 
 
+def test_umap_leaves_torchs_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where numba and torch share an OpenMP library it raises their number, and nets get many times slower."""
+    import sys
+    from types import SimpleNamespace
+
+    import torch
+
+    class Umap:
+        def __init__(self, **options: object) -> None:
+            pass
+
+        def fit_transform(self, values: np.ndarray) -> np.ndarray:
+            torch.set_num_threads(before + 3)
+            return values[:, :2]
+
+    before = torch.get_num_threads()
+    monkeypatch.setattr(projection, "_umap_is_there", lambda: True)
+    monkeypatch.setitem(sys.modules, "umap", SimpleNamespace(UMAP=Umap))  # type: ignore[arg-type]
+    try:
+        assert project(np.random.RandomState(0).randn(40, 8).astype(np.float32), "umap")[1] == "umap"
+        assert torch.get_num_threads() == before
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_without_umap(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(projection.importlib.util, "find_spec", lambda name: None)
     assert project(vectors(40), "auto")[1] == "pca"

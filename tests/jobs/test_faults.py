@@ -267,9 +267,10 @@ def test_files_that_change_while_they_are_read() -> None:
     Path("in/002.wav").mkdir()
     Path("in/003.wav").write_bytes(b"RIFF")
     summary = hear_edgel3.extract([], "out", workers=1)
-    assert (summary.files, summary.failed) == (4, 3)
+    assert (summary.files, summary.failed) == (4, 4)
     errors = [row["error"] for row in table().to_pylist()]
     assert "does not exist" in errors[0]
+    assert "is truncated" in errors[1]
     assert "is a folder" in errors[2]
     assert "cannot be read as audio" in errors[3]
     assert errors[4] is None

@@ -9,9 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hear_edgel3.audio import find
 from hear_edgel3.jobs.manifest import identities, new_items
-from hear_edgel3.sources import folders
 from hear_edgel3.sources.lister import Listing, list_items
 from support.files import write_clip
 
@@ -43,16 +41,35 @@ def test_names_that_begin_with_a_dot_are_no_data() -> None:
     assert names("card/._R1.WAV", "card/.Trash-1000") == ["card/._R1.WAV", "card/.Trash-1000/files/x.wav"]
 
 
+def with_media(monkeypatch: pytest.MonkeyPatch, there: bool) -> None:
+    """Whether the extra is installed does not matter to what is tested."""
+    for room in ("audio.find", "sources.folders"):
+        monkeypatch.setattr(f"hear_edgel3.{room}.reads_media", lambda: there)
+
+
+def test_what_the_extra_media_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    empty("d/a.wav", "d/b.m4a", "d/e/c.WEBM", "d/x.ts")
+    with_media(monkeypatch, True)
+    found = listed("d")
+    assert sorted(item.file for item in found.items) == ["d/a.wav", "d/b.m4a", "d/e/c.WEBM"]
+    [note] = found.notes
+    assert ": 1 .ts. " in note
+    with_media(monkeypatch, False)
+    found = listed("d")
+    assert [item.file for item in found.items] == ["d/a.wav"]
+    [note] = found.notes
+    assert ": 1 .m4a, 1 .ts, 1 .webm. " in note
+    assert 'or read with the extra media (pip install ".[media]"' in note
+
+
 def test_other_kinds_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (find, folders):  # as without the extra media
-        monkeypatch.setattr(module, "reads_media", lambda: False)
+    with_media(monkeypatch, False)
     empty("d/a.wav", "d/b.m4a", "d/e/c.M4A", "d/e/list.csv", "d/e/README", "d/x.npz")
     os.mkfifo("d/e/pipe.wav")
     os.symlink("b.m4a", "d/link.m4a")
     [note] = listed("d").notes
     assert ": 3 .m4a, 1 .csv, 1 pipes, sockets or devices, 1 without ending. " in note
     assert "ffmpeg" in note
-    assert 'the extra media (pip install ".[media]"' in note
     # Once, though they are met several times; and what a glob matches in folders that are not gone through.
     assert listed("d", "d/*", "d/**", "./d/e").notes == [note]
     [note] = listed("d/*.m4a", "d/*.wav").notes
@@ -63,15 +80,6 @@ def test_other_kinds_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     [note] = listed("many").notes
     assert note.count("1 .") == 8
     assert ", 4 others. " in note
-
-
-def test_the_extra_media_gives_its_kinds_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (find, folders):
-        monkeypatch.setattr(module, "reads_media", lambda: True)
-    empty("d/a.wav", "d/b.m4a", "d/c.webm", "d/d.ts")
-    listing = listed("d")
-    assert [item.file.rpartition("/")[2] for item in listing.items] == ["a.wav", "b.m4a", "c.webm"]
-    assert "1 .ts. " in listing.notes[0]
 
 
 def test_links_are_followed_once_and_after_what_is_really_there() -> None:

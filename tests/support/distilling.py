@@ -17,6 +17,7 @@ import soundfile
 import torch
 
 from hear_edgel3.distillation import training
+from support.files import is_folder
 
 RATE = 16000
 N_FILES, PER_FILE = 8, 8  # clips of one second
@@ -138,6 +139,8 @@ def full_disk(monkeypatch: pytest.MonkeyPatch, calls: int) -> None:
     fsync, counter = os.fsync, iter(range(10_000))
 
     def full(descriptor: int) -> None:
+        if is_folder(descriptor):
+            return
         if next(counter) >= calls:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         fsync(descriptor)

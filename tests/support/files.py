@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,11 @@ RESULT = (
     "center configuration embedding embedding_version hop_size source source_modified source_size timestamps "
     "weights_sha256"
 ).split()
+
+
+def is_folder(descriptor: int) -> bool:
+    """Whether what is open is a folder: these are flushed too."""
+    return stat.S_ISDIR(os.fstat(descriptor).st_mode)
 
 
 def files_under(folder: Path) -> list[str]:

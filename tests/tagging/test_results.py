@@ -89,7 +89,7 @@ def test_probabilities_are_the_logistic_function_of_the_logits(tagger: Tagger, s
     tags = tagger.tag_samples(sound, RATE, window=2.0)
     assert tags.probabilities.shape == tags.logits.shape == (7, 527)
     expected = 1 / (1 + np.exp(-tags.logits.astype(np.float64)))
-    np.testing.assert_allclose(tags.probabilities, expected, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(tags.probabilities, expected, rtol=3e-7)  # two steps of float32; observed 1.2e-7
     np.testing.assert_array_equal(made([-1e4, 0.0, 1e4]).probabilities, [[0, 0.5, 1]])
 
 

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from hear_edgel3.errors import WeightsMismatch
 from hear_edgel3.weights.cache import cache_folder
 from support import signals, synthetic
 from support.files import files_under
 from weights_convert.__main__ import main
+from weights_convert.verify import verify
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +113,21 @@ def test_a_reference_that_cannot_be_read(kind: str, references, sea_file: Path, 
     assert main(["sea_64", "--source", str(sea_file), "--verify", str(path)]) == 1
     assert f"error: sea_64: the reference {path} cannot be read" in capsys.readouterr().err
     assert files_under(cache_folder()) == []
+
+
+def test_embeddings_of_nothing_but_zeros(tmp_path: Path) -> None:
+    """They have no direction; what counts is how far the found ones are from them."""
+    row, state = synthetic.row("sea_64"), synthetic.state("sea_64")
+    state["norms.7.bias"] = torch.full((64,), -1e6)  # the last rectifier lets nothing through
+    windows = signals.windows(8000)[:2]
+    np.savez(tmp_path / "zeros.npz", pcm__a=windows, emb__a=np.zeros((2, 64)))
+    [result] = verify(row, state, tmp_path / "zeros.npz", 1e-6)
+    assert (result.max_error, result.min_cosine) == (0.0, 1.0)
+    state["norms.7.bias"] = torch.full((64,), 1e3)
+    with pytest.raises(WeightsMismatch, match="a by "):
+        verify(row, state, tmp_path / "zeros.npz", 1e-6)
+    # only one of them zero: a cosine of nothing
+    np.savez(tmp_path / "some.npz", pcm__a=windows, emb__a=np.full((2, 64), 1e-4))
+    state["norms.7.bias"] = torch.full((64,), -1e6)
+    with pytest.raises(WeightsMismatch, match=r"smallest cosine 0\.0"):
+        verify(row, state, tmp_path / "some.npz", 1e-3)

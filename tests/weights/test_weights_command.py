@@ -68,7 +68,10 @@ def test_the_list(good: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.M
 def test_nothing_there(cache: Path, capsys: Captured) -> None:
     cache.rmdir()
     assert main(["weights", "list"]) == 0
-    assert capsys.readouterr() == ("", "")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"hear-edgel3: no weights are stored on this machine; they would be in {cache} (cache of")
+    assert err.endswith("; there is no such folder)\n")
 
 
 def test_fetch_says_where_it_is(

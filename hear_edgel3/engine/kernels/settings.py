@@ -14,6 +14,7 @@ from pathlib import Path
 import llvmlite.binding
 
 from hear_edgel3.disk.atomic import atomic_write, make_folder
+from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.engine.kernels.jit import kernels_folder, many_registers, native_lanes
 from hear_edgel3.engine.kernels.shape import LayerShape
 from hear_edgel3.engine.kernels.winograd import GROUP
@@ -86,7 +87,7 @@ class Settings:
         path = settings_file()
         make_folder(path.parent)
         with atomic_write(path) as file:
-            file.write(json.dumps({"settings": asdict(self), "machine": _machine()}, indent=1).encode())
+            file.write(json_text({"settings": asdict(self), "machine": _machine()}, indent=1).encode())
         return path
 
     def tile(self, shape: LayerShape, density: float) -> tuple[int, int, int]:

@@ -105,6 +105,11 @@ def _larger(b: Any, x: Any, y: Any) -> Any:
     return b.select(b.fcmp_ordered(">", x, y), x, y)
 
 
+def _larger_or_nan(b: Any, x: Any, y: Any) -> Any:
+    # As _larger, but NaN wherever either is.
+    return b.select(b.fcmp_unordered("uno", x, x), x, _larger(b, x, y))
+
+
 def _parts(b: Any, tile: Any) -> list[Any]:
     return [b.extract_value(tile, i) for i in range(tile.type.count)]
 
@@ -214,8 +219,8 @@ def splat(like: Vector, scalar: Any) -> Any:
 
 @_primitive
 def larger(x: Vector, y: Vector) -> Any:
-    """The larger of two vectors, lane by lane."""
-    return x, lambda b, v, w: _larger(b, v, w)
+    """The larger of two vectors, lane by lane; NaN where either is."""
+    return x, lambda b, v, w: _larger_or_nan(b, v, w)
 
 
 @_primitive
@@ -348,7 +353,7 @@ def tile_plus_tile(tile: Tile, other: Tile) -> Any:
 
 @_primitive
 def pooled(tile: Tile) -> Any:
-    """The largest of each 2 by 2 vectors of a tile; an odd last column is left out."""
+    """The largest of each 2 by 2 vectors of a tile, lane by lane, or NaN; an odd last column is left out."""
     columns = tile.columns // 2
 
     def code(b: Any, t: Any) -> Any:
@@ -358,7 +363,8 @@ def pooled(tile: Tile) -> Any:
             for c in range(columns):
                 i = r * tile.columns + 2 * c
                 j = i + tile.columns
-                new.append(_larger(b, _larger(b, v[i], v[i + 1]), _larger(b, v[j], v[j + 1])))
+                above, below = _larger_or_nan(b, v[i], v[i + 1]), _larger_or_nan(b, v[j], v[j + 1])
+                new.append(_larger_or_nan(b, above, below))
         return _joined(b, new)
 
     return Tile(tile.rows // 2, columns, tile.vector), code
@@ -366,13 +372,13 @@ def pooled(tile: Tile) -> Any:
 
 @_primitive
 def largest(tile: Tile) -> Any:
-    """The largest of a tile's vectors, lane by lane."""
+    """The largest of a tile's vectors, lane by lane; NaN where one of them is."""
 
     def code(b: Any, t: Any) -> Any:
         vectors = _parts(b, t)
         while len(vectors) > 1:
             odd = vectors[len(vectors) // 2 * 2 :]
-            vectors = [_larger(b, vectors[i], vectors[i + 1]) for i in range(0, len(vectors) - 1, 2)] + odd
+            vectors = [_larger_or_nan(b, vectors[i], vectors[i + 1]) for i in range(0, len(vectors) - 1, 2)] + odd
         return vectors[0]
 
     return tile.vector, code

@@ -56,7 +56,8 @@ def transformed(weights: np.ndarray, rows: int, columns: int, group: int, block:
     both = np.kron(_BY_SIZE[rows], _BY_SIZE[columns])  # (positions, 9)
     found = np.empty((n_out // group, len(both), group // block, n_in, block), np.float32)
     for one, some in zip(found, weights.reshape(len(found), group // block, block, n_in, 9), strict=True):
-        one.reshape(len(both), -1)[:] = both @ some.transpose(3, 0, 2, 1).reshape(9, -1).astype(np.float64)
+        with np.errstate(over="ignore"):  # what becomes infinite shows in the embeddings, which are checked
+            one.reshape(len(both), -1)[:] = both @ some.transpose(3, 0, 2, 1).reshape(9, -1).astype(np.float64)
     return found
 
 

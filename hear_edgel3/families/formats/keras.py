@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _GZIP, _HDF5 = b"\x1f\x8b", b"\x89HDF\r\n\x1a\n"
 # The largest file of the systems we convert is 76 MB unpacked; a gzip bomb must not fill the memory.
 _MAX_BYTES = 1 << 30
-_MAX_ELEMENTS = 1 << 27
+_MAX_ELEMENTS = 1 << 27  # of all arrays together
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,10 @@ def read_layers(data: bytes, source: str) -> list[Layer]:
                     f"{source} is HDF5 but not a Keras model: expected layer groups under /model_weights or at the "
                     f"root, with the attribute layer_names; found {found}"
                 )
-            layers = [_layer(group, _text(name), source) for name in group.attrs["layer_names"]]
+            layers, room = [], _MAX_ELEMENTS
+            for name in group.attrs["layer_names"]:
+                layers.append(_layer(group, _text(name), source, room))
+                room -= sum(array.size for array in layers[-1].arrays)
     # TypeError, AttributeError: h5py's answers where an attribute or group is not of the kind Keras writes
     except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
         if isinstance(error, WeightsCorrupt):
@@ -95,12 +98,16 @@ def _unpack(data: bytes, source: str) -> bytes:
     return data
 
 
-def _layer(group: h5py.Group, name: str, source: str) -> Layer:
+def _layer(group: h5py.Group, name: str, source: str, room: int) -> Layer:
+    """A layer, of which all arrays together have at most ``room`` values."""
     layer = group[name]
     arrays = []
     for weight in layer.attrs.get("weight_names", ()):
         dataset = layer[_text(weight)]
-        if dataset.dtype.kind != "f" or dataset.size > _MAX_ELEMENTS or dataset.is_virtual or dataset.external:
+        room -= dataset.size
+        if room < 0:
+            raise WeightsCorrupt(f"{source} has arrays of more than {_MAX_ELEMENTS} values, more than any checkpoint")
+        if dataset.dtype.kind != "f" or dataset.is_virtual or dataset.external:
             raise WeightsCorrupt(
                 f"{source}: {name}/{_text(weight)} is not a plain array of numbers ({dataset.dtype}, {dataset.shape})"
             )

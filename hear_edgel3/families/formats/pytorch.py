@@ -5,14 +5,19 @@ from __future__ import annotations
 import io
 import pickle
 import warnings
+import zipfile
 from collections.abc import Mapping
 
 import torch
 
 from hear_edgel3.errors import WeightsCorrupt
+from hear_edgel3.families.formats.names import without_prefixes
 
 # A zip archive, as torch.save writes it since 1.6, or a pickle.
-_MAGIC = (b"PK", b"\x80")
+_ZIP = b"PK"
+_MAGIC = (_ZIP, b"\x80")
+# A safetensors file: eight bytes with the length of the header, which is JSON.
+_LENGTH, _HEADER = 8, b"{"
 # Where training programs put the parameters when they save more than them.
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 
@@ -22,16 +27,21 @@ def read_state_dict(data: bytes, source: str) -> dict[str, torch.Tensor]:
 
     Args:
         data: bytes of a .pt, .pth or .ckpt file: a state dict, or a dict that has one under "state_dict",
-            "model_state_dict" or "model".
+            "model_state_dict" or "model". Or of a .safetensors file. What all names begin with because the net was part
+            of something else is taken off.
         source: how to call it in errors.
 
     Raises:
         WeightsCorrupt: not such a file, truncated, or with anything in it but tensors and plain containers.
     """
+    if data[_LENGTH:].startswith(_HEADER):
+        return without_prefixes(_safetensors(data, source))
     if not data.startswith(_MAGIC):
         raise WeightsCorrupt(
             f"{source} is not a PyTorch checkpoint (.pt): {len(data)} bytes that start with {data[:8]!r}"
         )
+    if data.startswith(_ZIP):
+        _check_room(data, source)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on old pickles, and on bytes that are none
@@ -44,15 +54,46 @@ def read_state_dict(data: bytes, source: str) -> dict[str, torch.Tensor]:
         ) from error
     except Exception as error:  # what the unpickler says of damaged bytes has no common base
         raise WeightsCorrupt(f"{source} is a damaged or truncated PyTorch checkpoint ({len(data)} bytes)") from error
+    found = _plain(loaded)
     for key in _WRAPPERS:
-        if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
-            loaded = loaded[key]
+        if found is not None and isinstance(found.get(key), Mapping):
+            found = _plain(found[key])
             break
-    if not isinstance(loaded, Mapping) or not loaded:
+    if not found:
         raise WeightsCorrupt(f"{source} is not a state dict: expected named tensors, found {type(loaded).__name__}")
-    for name, value in loaded.items():
+    for name, value in found.items():
         if not isinstance(name, str) or not isinstance(value, torch.Tensor):
             raise WeightsCorrupt(f"{source} is not a state dict: {name!r} is {type(value).__name__}, not a tensor")
         if value.layout is not torch.strided or value.is_meta or value.is_quantized or value.is_complex():
             raise WeightsCorrupt(f"{source}: {name} is not a dense tensor of real numbers")
-    return dict(loaded)
+    return without_prefixes(found)
+
+
+def _plain(loaded: object) -> dict[str, torch.Tensor] | None:
+    """A plain dict of the same, or None; what is saved with an OrderedDict can hide its methods."""
+    return dict(dict.items(loaded)) if isinstance(loaded, dict) else None
+
+
+def _check_room(data: bytes, source: str) -> None:
+    """Refuses archives whose entries are larger together than the file: torch.save packs nothing."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            entries = archive.infolist()
+    except Exception as error:  # what it says of damaged bytes has no common base
+        raise WeightsCorrupt(f"{source} is a damaged or truncated PyTorch checkpoint ({len(data)} bytes)") from error
+    packed = [entry.filename for entry in entries if entry.compress_type != zipfile.ZIP_STORED]
+    if packed or sum(entry.file_size for entry in entries) > len(data):
+        raise WeightsCorrupt(
+            f"{source} was packed by another program than torch.save, and may unpack to any size; save it again with "
+            f"torch.save(net.state_dict(), ...)"
+        )
+
+
+def _safetensors(data: bytes, source: str) -> dict[str, torch.Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        return dict(load(data))
+    except (SafetensorError, ValueError, KeyError) as error:  # KeyError: of a type that torch does not have
+        raise WeightsCorrupt(f"{source} is a damaged safetensors file: {error}") from error

@@ -56,8 +56,10 @@ class L3MelSpectrogram(nn.Module):
         self.n_fft = n_fft
         self.hop_length = hop_length
         self.n_mels = n_mels
-        # Constants per device, not buffers: .half() or .float() on a model must not touch them.
+        # Constants per device, not buffers: .half() or .float() on a model must not touch them. Those of the CPU are
+        # made here, because torch.export, which may come before the first call, lets no module change.
         self._constants: dict[torch.device, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._on(torch.device("cpu"))
 
     def n_frames(self, n_samples: int) -> int:
         """Frames in a window of ``n_samples``: one per started hop ("same" padding)."""
@@ -79,9 +81,9 @@ class L3MelSpectrogram(nn.Module):
         """The DFT window (n_fft,) and the mel bank (n_mels, n_fft // 2 + 1) on ``device``, sparse on a CPU."""
         if device not in self._constants:
             dtype = torch.float32 if device.type == "mps" else torch.float64
-            hann, bank = self.constants()
             # Kept for later calls, which may want gradients: never as tensors of inference mode.
-            with torch.inference_mode(False):
+            with torch.inference_mode(False), torch.device("cpu"):
+                hann, bank = self.constants()
                 bank = bank.to(device, dtype).clone()
                 if device.type == "cpu":  # two values in three hundred are not zero: ten times as fast
                     bank = bank.to_sparse().coalesce()

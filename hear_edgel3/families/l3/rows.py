@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hear_edgel3.families.l3.layout import L3Layers
 from hear_edgel3.families.schema import Component, HubFile, OneKind, Published, SceneRule, Upstream
-from hear_edgel3.families.values import check_values, counts, is_count, is_flag
+from hear_edgel3.families.values import check_values, counts, is_count_to, is_flag
 
 if TYPE_CHECKING:
     from hear_edgel3.families.l3.frontend import L3MelSpectrogram
@@ -32,6 +32,8 @@ _SEA = (
 _PUBLISHED: dict[str, tuple[str, str, int]] = {}
 
 _WIDE = (64, 64, 128, 128, 256, 256, 512, 512)
+# Of front ends that a folder describes; what they take grows with these numbers, and no weights tell them.
+_MOST = {"sample_rate": 192_000, "n_fft": 16_384, "hop_length": 192_000, "n_mels": 1024}
 _SMALLEST_IMAGE = 8  # mel bands and frames, which three poolings halve
 
 # Overall sparsity in percent: git blob ids of the fine-tuned (ft) and the distilled (kd) file.
@@ -152,7 +154,7 @@ def check_architecture(shape: Mapping[str, Any]) -> None:
     Raises:
         TypeError, ValueError, KeyError: One of them cannot be, or is missing.
     """
-    sizes = dict.fromkeys(("sample_rate", "n_fft", "hop_length", "n_mels"), is_count)
+    sizes = {name: is_count_to(most) for name, most in _MOST.items()}
     check_values(shape, {**sizes, "final_norm": is_flag, "channels": counts(len(_WIDE))})
     if min(shape["n_mels"], -(-shape["sample_rate"] // shape["hop_length"])) < _SMALLEST_IMAGE:
         raise ValueError(f"its windows are less than {_SMALLEST_IMAGE} frames of {_SMALLEST_IMAGE} mel bands")

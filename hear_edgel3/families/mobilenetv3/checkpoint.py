@@ -14,6 +14,8 @@ from hear_edgel3.errors import WeightsCorrupt, WeightsMismatch
 from hear_edgel3.families.formats.pytorch import read_state_dict
 from hear_edgel3.families.schema import Published
 
+_FLOATING = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+_WHOLE = (torch.int64, torch.int32)
 # Tells all published widths apart.
 _LAST_NORM = "features.16.1.weight"
 _LAST_LAYER = ("classifier.5.weight", "classifier.5.bias")
@@ -47,7 +49,7 @@ def read_checkpoint(data: bytes, source: str, row: Published) -> dict[str, torch
     converted = {}
     for name in expected:
         value, counts = state[name], name.endswith("num_batches_tracked")
-        if value.is_floating_point() == counts:
+        if value.dtype not in (_WHOLE if counts else _FLOATING):
             wanted = "whole numbers" if counts else "floating-point numbers"
             raise WeightsCorrupt(f"{source}: {name} should be {wanted}, but is {value.dtype}")
         # cloned, because tensors in the file may share their memory

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hear_edgel3.families.mobilenetv3.rows import ROWS, architecture, canonical, check_architecture
+from hear_edgel3.families.mobilenetv3.rows import ROWS, architecture, canonical, check_architecture, with_classes
 from hear_edgel3.families.protocols import Family
 
 if TYPE_CHECKING:
@@ -34,4 +34,5 @@ MOBILENETV3 = Family(
     canonical=canonical,
     read_upstream=_read_upstream,
     student=_student,
+    with_classes=with_classes,
 )

@@ -83,8 +83,10 @@ class MobileNetV3MelSpectrogram(nn.Module):
         self.fmax_jitter = fmax_jitter
         self.freq_mask = freq_mask
         self.time_mask = time_mask
-        # Constants per device, not buffers: .half() or .float() on a model must not touch them.
+        # Constants per device, not buffers: .half() or .float() on a model must not touch them. Those of the CPU are
+        # made here, because torch.export, which may come before the first call, lets no module change.
         self._constants: dict[torch.device, tuple[torch.Tensor, list[_Bands]]] = {}
+        self._on(torch.device("cpu"))
 
     @property
     def minimum_samples(self) -> int:
@@ -99,7 +101,7 @@ class MobileNetV3MelSpectrogram(nn.Module):
         """The DFT window (win_length,) and the mel bank of eval mode on ``device``."""
         if device not in self._constants:
             # Kept for later calls, which may want gradients: never as tensors of inference mode.
-            with torch.inference_mode(False):
+            with torch.inference_mode(False), torch.device("cpu"):
                 hann = torch.hann_window(self.win_length, periodic=False, dtype=torch.float32)
                 bank = kaldi_mel_bank(self.n_mels, self.n_fft, self.sample_rate, self.fmin, self.fmax)
                 self._constants[device] = (hann.to(device), _in_bands(bank, device))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from hear_edgel3.families.mobilenetv3 import layout as layouts
 from hear_edgel3.families.mobilenetv3.features import MobileNetV3Features
-from hear_edgel3.families.schema import Component, HubFile, Published, SceneRule, Upstream
-from hear_edgel3.families.values import check_values, counts, is_count, is_count_or_none, is_factor, one_of
+from hear_edgel3.families.schema import Checkpoint, Component, HubFile, Published, SceneRule, Upstream
+from hear_edgel3.families.values import check_values, counts, is_count_or_none, is_count_to, is_factor, one_of
 
 if TYPE_CHECKING:
     from hear_edgel3.families.mobilenetv3.frontend import MobileNetV3MelSpectrogram
@@ -68,6 +68,8 @@ _GIT_BLOBS = {
 _SHA256 = {"mn04_as": "899a8c6217063f6941793102a2780b3dd788ab11fce468d9cf5f0577c453321c"}
 
 _NET_RATE = 32000
+# Of nets that a folder describes: more than there are bins, and a hop longer than a window, make no sense.
+_MOST_MELS, _LONGEST_HOP_MS, _WIDEST = 512, 100, 100
 _TEN_SECONDS = 10 * _NET_RATE
 
 
@@ -159,6 +161,23 @@ def architecture(
     }
 
 
+def with_classes(row: Checkpoint, n_classes: int) -> dict[str, Any]:
+    """The fields of a row that are other ones for a net of the same shape with other classes.
+
+    Args:
+        row: of this family.
+        n_classes: size of the logits.
+    """
+    net, frontend = row.net.arguments, row.frontend.arguments
+    hop_ms = 1000 * frontend["hop_length"] // _NET_RATE
+    shape = {key: net[key] for key in ("width_mult", "head", "n_mels", "strides")}
+    return architecture(**shape, n_classes=n_classes, hop_ms=hop_ms, n_teacher=net.get("n_teacher"))
+
+
+def _is_width(value: object) -> bool:
+    return is_factor(value) and isinstance(value, (int, float)) and value <= _WIDEST
+
+
 def check_architecture(shape: Mapping[str, Any]) -> None:
     """Checks the arguments of :func:`architecture` as they stand in a file, which that function takes as they are.
 
@@ -166,10 +185,10 @@ def check_architecture(shape: Mapping[str, Any]) -> None:
         ValueError: One of them cannot be.
     """
     rules = {
-        "width_mult": is_factor,
+        "width_mult": _is_width,
         "head": one_of(layouts.HEADS),
-        "n_mels": is_count,
-        "hop_ms": is_count,
+        "n_mels": is_count_to(_MOST_MELS),
+        "hop_ms": is_count_to(_LONGEST_HOP_MS),
         "strides": counts(4),
         "n_classes": is_count_or_none,
         "n_teacher": is_count_or_none,

@@ -7,9 +7,16 @@ identifiers of their ontology.
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from pathlib import Path
+
+from hear_edgel3.errors import InvalidOption
+
+# What the column of names is called in the lists that there are: ours, AudioSet's own, and others.
+_NAME_COLUMNS = ("label", "display_name", "name", "class", "category")
 
 
 @dataclass(frozen=True)
@@ -34,3 +41,48 @@ def labels(list_name: str) -> tuple[Label, ...]:
     """
     text = resources.files(__name__).joinpath(f"{list_name}.csv").read_text(encoding="utf-8")
     return tuple(Label(row["label"], row["mid"]) for row in csv.DictReader(text.splitlines()))
+
+
+def read_labels(path: Path) -> tuple[Label, ...]:
+    """The classes in a file of the user's, in the order of the logits.
+
+    Args:
+        path: One class a line; or a CSV with a heading, of which one column is called label, display_name, name, class
+            or category, and one may be called mid (AudioSet's class_labels_indices.csv, for example).
+
+    Raises:
+        InvalidOption: It cannot be read, or a class has no name.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        table = list(csv.reader(lines))
+    except OSError as error:
+        raise InvalidOption(f"the list of classes {path} cannot be read: {error.strerror or error}") from error
+    except (ValueError, csv.Error) as error:
+        raise InvalidOption(f"the list of classes {path} is not text, a class a line or CSV: {error}") from error
+    heading = [cell.strip().lower() for cell in table[0]] if table else []
+    column = next((heading.index(name) for name in _NAME_COLUMNS if name in heading), None)
+    if column is None:
+        found = [Label(line.strip(), "") for line in lines]
+    else:
+        mid = heading.index("mid") if "mid" in heading else len(heading)
+        found = [Label(_cell(row, column), _cell(row, mid)) for row in table[1:]]
+    return check_labels(found, f"the list of classes {path}")
+
+
+def check_labels(found: Sequence[Label], what: str) -> tuple[Label, ...]:
+    """Checks that there are classes, and that each has a name that can be shown.
+
+    Raises:
+        InvalidOption: There are none, or one has none.
+    """
+    for number, label in enumerate(found, 1):
+        if not label.name or not label.name.isprintable() or not (label.mid == "" or label.mid.isprintable()):
+            raise InvalidOption(f"{what}: class {number} has no name that can be shown, but {label.name!r}")
+    if not found:
+        raise InvalidOption(f"{what} has no classes")
+    return tuple(found)
+
+
+def _cell(row: Sequence[str], column: int) -> str:
+    return row[column].strip() if column < len(row) else ""

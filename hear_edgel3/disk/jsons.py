@@ -1,0 +1,35 @@
+"""JSON as this package writes it: any program can read it, and a terminal may show it."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any
+
+# Characters that JSON allows in strings, but that a terminal may obey, or that are no text (halves of pairs).
+_OBEYED = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def json_text(value: Any, **how: Any) -> str:
+    """A value as JSON.
+
+    Numbers that are not finite become null: JSON has none. Control characters, and what is no Unicode, are escaped.
+
+    Args:
+        value: As for ``json.dumps``.
+        how: As for ``json.dumps``, like ``indent``.
+    """
+    try:
+        text = json.dumps(value, allow_nan=False, **how)
+    except ValueError:
+        text = json.dumps(_finite(value), allow_nan=False, **how)
+    return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    return [_finite(inner) for inner in value] if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,157 @@
+"""Files that hold weights, and folders that hold configurations."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .kind import Attempt, Kind, Sound
+
+_ARCHITECTURES = {
+    "mobilenetv3": {"width_mult": 0.05, "n_classes": 527, "n_mels": 32, "n_teacher": 6},
+    "l3": {
+        "channels": [8, 8, 8, 8, 8, 8, 8, 5],
+        "final_norm": False,
+        "sample_rate": 8000,
+        "n_fft": 1024,
+        "hop_length": 160,
+        "n_mels": 32,
+    },
+}
+
+
+def _description(family: str) -> dict[str, object]:
+    return {
+        "format": 1,
+        "name": "small",
+        "family": family,
+        "summary": "a small net",
+        "architecture": _ARCHITECTURES[family],
+        "labels": "audioset" if family == "mobilenetv3" else None,
+        "default_features": "teacher" if family == "mobilenetv3" else "",
+        "weights_file": "net.safetensors",
+        "weights_sha256": "0" * 64,
+        "licence": "CC0",
+        "citation": "nobody",
+    }
+
+
+def _state(family: str) -> dict[str, torch.Tensor]:
+    from hear_edgel3.registry.folder import make_row
+
+    torch.manual_seed(0)
+    return make_row(_description(family), Path()).net.build().state_dict()
+
+
+def _make_folder(folder: Path, family: str) -> None:
+    from hear_edgel3.weights.file import encode
+
+    folder.mkdir()
+    data = encode(_state(family), {"configuration": "small"})
+    (folder / "net.safetensors").write_bytes(data)
+    values = {**_description(family), "weights_sha256": hashlib.sha256(data).hexdigest()}
+    (folder / "configuration.json").write_text(json.dumps(values, indent=1))
+
+
+def _weights(_: Path) -> list[Sound]:
+    from safetensors.torch import save
+
+    from hear_edgel3.weights.file import encode
+
+    sounds = []
+    for family in _ARCHITECTURES:
+        provenance = {"configuration": "small", "source": [1]}
+        sounds.append(Sound(f"{family}.safetensors", encode(_state(family), provenance)))
+        # Of another program: without the digest that gives changed values away.
+        sounds.append(Sound(f"{family}.safetensors", save(_state(family), {"hear_edgel3": json.dumps(provenance)})))
+    few = {f"layer.{i}.weight": torch.randn(3, 4, dtype=(torch.float32, torch.float16)[i % 2]) for i in range(5)}
+    for zipped in (True, False):
+        for value in (few, {"state_dict": few, "epoch": 3}):
+            buffer = io.BytesIO()
+            torch.save(value, buffer, _use_new_zipfile_serialization=zipped)
+            sounds.append(Sound("few.pt", buffer.getvalue()))
+    sounds.append(Sound("few.h5", _keras()))
+    return sounds
+
+
+def _keras() -> bytes:
+    import h5py
+
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        group = file.create_group("model_weights")
+        group.attrs["layer_names"] = ["conv2d_1", "batch_normalization_1"]
+        for layer in group.attrs["layer_names"]:
+            inner = group.create_group(layer)
+            inner.attrs["weight_names"] = [f"{layer}/kernel:0", f"{layer}/bias:0"]
+            inner.create_dataset(f"{layer}/kernel:0", data=np.ones((3, 3, 1, 8), np.float32))
+            inner.create_dataset(f"{layer}/bias:0", data=np.ones(8, np.float32))
+    return buffer.getvalue()
+
+
+def _prepare_weights(place: Path) -> Attempt:
+    import hear_edgel3
+    from hear_edgel3.families.formats.keras import read_layers
+    from hear_edgel3.families.formats.pytorch import read_state_dict
+
+    for family in _ARCHITECTURES:
+        _make_folder(place / family, family)
+    descriptions = {
+        family: json.loads((place / family / "configuration.json").read_text()) for family in _ARCHITECTURES
+    }
+    clip = torch.randn(1, 16000, generator=torch.Generator().manual_seed(0)) * 0.1
+
+    def attempt(name: str, data: bytes) -> None:
+        if name.endswith(".pt"):
+            read_state_dict(data, name)
+        elif name.endswith(".h5"):
+            read_layers(data, name)
+        else:
+            family = name.split(".", maxsplit=1)[0]
+            folder = place / family
+            (folder / "net.safetensors").write_bytes(data)
+            values = {**descriptions[family], "weights_sha256": hashlib.sha256(data).hexdigest()}
+            (folder / "configuration.json").write_text(json.dumps(values))
+            model = hear_edgel3.load(folder, engine="torch", sample_rate=None)
+            assert bool(torch.isfinite(model.scene_embeddings(clip[:, : model.sample_rate // 2])).all())
+
+    return attempt
+
+
+def _folders(place: Path) -> list[Sound]:
+    sounds = []
+    for family in _ARCHITECTURES:
+        _make_folder(place / f"made_{family}", family)
+        sounds.append(Sound(family, (place / f"made_{family}" / "configuration.json").read_bytes()))
+    return sounds
+
+
+def _prepare_folders(place: Path) -> Attempt:
+    import contextlib
+
+    import hear_edgel3
+    from hear_edgel3.cli import main
+
+    for family in _ARCHITECTURES:
+        shutil.copytree(place / f"made_{family}", place / family)
+    tried = 0
+
+    def attempt(name: str, data: bytes) -> None:
+        nonlocal tried
+        tried += 1
+        (place / name / "configuration.json").write_bytes(data)
+        if tried % 4 == 0:
+            with contextlib.redirect_stdout(io.StringIO()):
+                assert main(["info", str(place / name)]) in (0, 1, 2)
+        hear_edgel3.load(place / name, engine="torch")
+
+    return attempt
+
+
+KINDS = (Kind("weights", _weights, _prepare_weights), Kind("folders", _folders, _prepare_folders, text=True))

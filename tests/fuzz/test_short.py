@@ -1,0 +1,92 @@
+"""The beginning of every kind of fuzzing; `python -m tests.fuzz --count N` goes on with it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fuzz.kinds import KINDS
+from fuzz.mutate import mutate
+from fuzz.watch import Outcome, run
+
+_COUNT = 301
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_damage_is_read_or_refused(name: str) -> None:
+    found = run(KINDS[name], range(_COUNT), seed=0, workers=1, limit_s=60)
+    assert not found.faults, "\n".join(f"{name} {number}: {what}" for number, what in found.faults)
+    assert sum(found.counts.values()) == _COUNT
+    # The four unchanged ones at least, and some of what is damaged.
+    assert found.counts["read"] >= 4
+    assert found.counts["refused"] >= 20
+    assert found.memory_mb < 2000
+
+
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [("os.kill(os.getpid(), 9)", "died with status -9"), ("time.sleep(60)", "longer than"), ("1 / 0", "ZeroDivision")],
+)
+def test_what_should_not_be_is_noticed(end: str, said: str, tmp_path: Path) -> None:
+    # In a program of its own, whose kind does that with its third mutant.
+    (tmp_path / "try.py").write_text(
+        f"""
+import os, sys, time
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+from fuzz import kinds, watch
+from fuzz.kind import Kind, Sound
+
+def attempt(name, data):
+    global tried
+    tried += 1
+    if tried == 3:
+        {end}
+
+tried = 0
+kinds.KINDS["odd"] = Kind("odd", lambda place: [Sound("a", b"abc")], lambda place: attempt)
+if __name__ == "__main__":
+    found = watch.run(kinds.KINDS["odd"], range(8), 0, 1, 3)
+    assert found.n_faults >= 1, found
+    assert {said!r} in found.faults[0][1], found
+    assert found.faults[0][0] == 2, found
+"""
+    )
+    done = subprocess.run(
+        [sys.executable, "try.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_mutants_are_the_same_for_the_same_seed() -> None:
+    import random
+
+    data = bytes(range(256)) * 4
+    made = [[mutate(data, random.Random(i), [data], text) for i in range(50)] for text in (False, True) for _ in (0, 1)]
+    assert made[0] == made[1]
+    assert made[2] == made[3]
+    assert sum(mutant != data for mutant in made[0]) >= 45
+
+
+def test_faults_of_one_cause_are_shown_twice_and_all_counted() -> None:
+    outcome = Outcome()
+    for number in range(5):
+        outcome.fault(number, f'Traceback:\n  File "a.py", line 3, in f\nValueError: {number}')
+    assert outcome.n_faults == 5
+    assert [number for number, _ in outcome.faults] == [0, 1]
+
+
+def test_killed_commands_come_to_the_same_end() -> None:
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.fuzz.kills", "--kills", "10"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count(" equal") == 5

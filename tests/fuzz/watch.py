@@ -1,0 +1,186 @@
+"""Runs attempts in processes that may die or hang, and says which ones did."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import queue
+import random
+import resource
+import sys
+import tempfile
+import time
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .kind import Kind, Sound
+from .mutate import mutate
+
+_POLL_S = 0.1
+_KEPT_OF_EACH = 2
+_UNCHANGED_EVERY = 100
+
+
+@dataclass
+class Outcome:
+    """What came of the mutants of one kind.
+
+    Attributes:
+        counts: How many were "read", "refused" by an error of the package, and so on.
+        faults: What should not be: the number of the mutant, and what happened.
+        memory_mb: The largest memory of a process.
+        seconds: How long it took.
+    """
+
+    counts: dict[str, int] = field(default_factory=dict)
+    faults: list[tuple[int, str]] = field(default_factory=list)
+    n_faults: int = 0
+    memory_mb: float = 0.0
+    seconds: float = 0.0
+
+    def fault(self, number: int, what: str) -> None:
+        """Counts it, and keeps the first ones of each sort."""
+        self.n_faults += 1
+        sort = _sort(what)
+        if sum(_sort(kept) == sort for _, kept in self.faults) < _KEPT_OF_EACH:
+            self.faults.append((number, what))
+
+
+def _sort(what: str) -> str:
+    """What faults of one cause have in common: where they were raised, and what."""
+    lines = what.strip().splitlines()
+    places = [line for line in lines if line.startswith("  File")]
+    return f"{places[-1:]} {lines[-1].split(':')[0]}"
+
+
+def mutant(kind: Kind, files: list[Sound], seed: int, number: int) -> Sound:
+    """The one of that number; every hundredth is an unchanged file, which must be read."""
+    source = random.Random(f"{kind.name} {seed} {number}")
+    name, data = source.choice(files)
+    if number % _UNCHANGED_EVERY == 0:
+        return Sound(name, data)
+    return Sound(name, mutate(data, source, [other.data for other in files], kind.text))
+
+
+def run(kind: Kind, numbers: range, seed: int, workers: int, limit_s: float) -> Outcome:
+    """Tries the mutants of some numbers.
+
+    Args:
+        kind: What is damaged, and what reads it.
+        numbers: Which mutants.
+        seed: Of all of them.
+        workers: How many processes.
+        limit_s: How long one may take.
+    """
+    outcome, begun = Outcome(), time.monotonic()
+    crew = [_Watched(kind, numbers[i::workers], seed) for i in range(workers)]
+    while crew:
+        time.sleep(_POLL_S)
+        for one in list(crew):
+            if one.look(outcome, limit_s):
+                crew.remove(one)
+    outcome.seconds = time.monotonic() - begun
+    return outcome
+
+
+class _Watched:
+    """One process, started anew after each death, and the mutants that it goes through."""
+
+    def __init__(self, kind: Kind, numbers: range, seed: int) -> None:
+        self._kind, self._numbers, self._seed = kind, numbers, seed
+        self._context = multiprocessing.get_context("spawn")
+        self._at = self._context.Value("q", 0, lock=False)
+        self._start(0)
+
+    def _start(self, position: int) -> None:
+        self._at.value = position
+        self._seen, self._since = -1, time.monotonic() + 60  # it has a while to import things
+        self._reports: Any = self._context.Queue()
+        arguments = (self._kind.name, self._numbers, position, self._seed, self._at, self._reports)
+        self._process = self._context.Process(target=_work, args=arguments, daemon=True)
+        self._process.start()
+
+    def look(self, outcome: Outcome, limit_s: float) -> bool:
+        """Takes in what there is to hear, and says whether all is done."""
+        alive = self._process.is_alive()
+        done = self._hear(outcome)
+        if done:
+            self._process.join()
+            return True
+        position = self._at.value
+        if not alive:
+            outcome.fault(self._numbers[position], f"the process died with status {self._process.exitcode}")
+            return self._go_on(position + 1)
+        if position != self._seen:
+            self._seen, self._since = position, max(self._since if self._seen < 0 else 0, time.monotonic())
+        elif time.monotonic() - self._since > limit_s:
+            self._process.kill()
+            self._process.join()
+            self._hear(outcome)
+            outcome.fault(self._numbers[position], f"it took longer than {limit_s:g} s")
+            return self._go_on(position + 1)
+        return False
+
+    def _go_on(self, position: int) -> bool:
+        if position >= len(self._numbers):
+            return True
+        self._start(position)
+        return False
+
+    def _hear(self, outcome: Outcome) -> bool:
+        while True:
+            try:
+                what, value = self._reports.get(timeout=0 if self._process.is_alive() else 0.2)
+            except queue.Empty:
+                return False
+            if what == "fault":
+                outcome.fault(*value)
+            elif what == "counts":
+                for name, n in value.items():
+                    outcome.counts[name] = outcome.counts.get(name, 0) + n
+            else:
+                outcome.memory_mb = max(outcome.memory_mb, value)
+                return True
+
+
+def _work(name: str, numbers: range, position: int, seed: int, at: Any, reports: Any) -> None:
+    """What a process does: the mutants from a position on."""
+    from hear_edgel3.errors import HearEdgeL3Error
+
+    from .kinds import KINDS
+
+    kind = KINDS[name]
+    os.environ["TQDM_DISABLE"] = "1"
+    silence = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 2)  # what libraries in C say of damaged files
+    sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    counts: dict[str, int] = {}
+    with tempfile.TemporaryDirectory() as place:
+        os.chdir(place)
+        try:
+            files = kind.files(Path(place))
+            attempt = kind.prepare(Path(place))
+        except Exception:
+            reports.put(("fault", (numbers[position], "nothing was tried: " + traceback.format_exc())))
+            numbers = numbers[:0]
+        for i in range(position, len(numbers)):
+            at.value = i
+            try:
+                attempt(*mutant(kind, files, seed, numbers[i]))
+                said = "read"
+            except HearEdgeL3Error:
+                said = "refused"
+            except BaseException:
+                reports.put(("fault", (numbers[i], traceback.format_exc())))
+                said = "raised"
+            if said == "refused" and numbers[i] % _UNCHANGED_EVERY == 0:
+                reports.put(("fault", (numbers[i], "a sound file was refused")))
+            counts[said] = counts.get(said, 0) + 1
+            if sum(counts.values()) >= 100:
+                reports.put(("counts", counts))
+                counts = {}
+        os.chdir("/")
+    reports.put(("counts", counts))
+    reports.put(("memory", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
