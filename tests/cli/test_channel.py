@@ -1,0 +1,68 @@
+"""``--channel`` of the commands, and how they print warnings of audio."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from hear_edgel3.cli import main
+from support.embed_command import run_embed
+from support.jobs import rows, run_extract
+
+_A, _B = 0.2 * np.random.default_rng(0).standard_normal((2, 32000))
+
+
+@pytest.fixture(autouse=True)
+def _sounds(seeded_weights: Path) -> None:
+    for name, channels in {"both": (_A, _B), "b": (_B,), "opposite": (_A, -_A)}.items():
+        soundfile.write(f"{name}.wav", np.stack(channels, 1), 32000, subtype="DOUBLE")
+
+
+def test_embed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_embed("both.wav", "b.wav", "--channel", "0", "-q") == 0
+    assert run_embed("both.wav", "--channel", "1", "-x", "1", "-q") == 0
+    assert run_embed("b.wav", "-x", "mean", "-q") == 0
+    one, b = np.load("both_1.npz"), np.load("b_mean.npz")
+    np.testing.assert_array_equal(one["embedding"], b["embedding"])
+    assert str(one["channel"]) == "1"
+    assert "channel" not in b
+    # What was made of another channel is not taken for the same.
+    assert run_embed("both.wav", "-x", "1", "-q") == 1
+    assert "made with channel 1, not mean" in capsys.readouterr().err
+    assert run_embed("b.wav", "-x", "mean", "--channel", "0", "-q") == 1
+    assert run_embed("both.wav", "--channel", "1", "-x", "1", "-q") == 0
+
+
+def test_extract(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_extract("both.wav", "-c", "sea_64", "--channel", "1") == 0
+    [found] = rows()
+    assert main(["extract", "b.wav", "-c", "sea_64", "--output", "other", "--workers", "1", "--quiet"]) == 0
+    np.testing.assert_array_equal(found["embedding"], rows("other")[0]["embedding"])
+    assert run_extract("both.wav", "-c", "sea_64", "--channel", "1") == 0
+    with pytest.raises(SystemExit):
+        run_extract("both.wav", "--channel", "left")
+    assert run_extract("both.wav", "-c", "sea_64") == 2
+    assert "was begun with channel 1, and now mean" in capsys.readouterr().err
+
+
+def test_a_channel_that_a_file_has_not(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_embed("both.wav", "b.wav", "--channel", "1", "-q") == 1
+    assert "b.wav has 1 channel, number 0; there is no channel 1" in capsys.readouterr().err
+    assert Path("both.npz").exists()
+    assert run_extract("b.wav", "-c", "sea_64", "--channel", "1") == 1
+    assert "there is no channel 1" in rows()[0]["error"]
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_warning_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_embed("opposite.wav", "-q") == 0
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("warning: opposite.wav: its 2 channels cancel each other")
+
+
+def test_listen_has_to_have_the_channel(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["listen", "--channels", "2", "--channel", "2"]) == 2
+    assert "there is no channel 2: --channels says there are 2" in capsys.readouterr().err
