@@ -200,7 +200,8 @@ def _tag_into(
             except KeyboardInterrupt:
                 say(f"hear-edgel3: {len(output)} files are tagged; the same command goes on")
                 raise
-            output.finish(files)
+        # Also where nothing was pending: the run before may have ended when all was computed and nothing written.
+        output.finish(files)
         if not arguments.quiet:
             kept = len(files) - len(pending)
             before = f", {kept} were there" if kept else ""

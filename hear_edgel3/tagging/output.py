@@ -219,7 +219,8 @@ class TagsFile:
             if key not in self._there:
                 found[key] = (start, len(line))
             start += len(line)
-        self._journal.truncate(start)
+        # A run that ended between writing the file and emptying the journal has left what the file has, too.
+        self._journal.truncate(start if found else 0)
         return found
 
     def _indexed(self, path: Path) -> dict[str, tuple[int, int]]:

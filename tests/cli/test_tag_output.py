@@ -111,6 +111,32 @@ def test_an_interrupted_run_loses_nothing(target: str, monkeypatch: pytest.Monke
     assert not Path(f"{target}.part").exists()
 
 
+def test_a_run_that_ended_before_the_file_was_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert tag(*NAMES, "--output", "whole.csv") == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(TagsFile, "_write", lambda *arguments: signal.raise_signal(signal.SIGINT))
+        assert tag(*NAMES, "--output", "tags.csv") == 130
+    assert not Path("tags.csv").exists()
+    seen = counted(monkeypatch)
+    assert tag(*NAMES, "--output", "tags.csv") == 0
+    assert seen == []
+    assert Path("tags.csv").read_bytes() == Path("whole.csv").read_bytes()
+    assert not Path("tags.csv.part").exists()
+
+
+def test_a_run_that_ended_before_the_journal_was_emptied(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(TagsFile, "_write", lambda *arguments: signal.raise_signal(signal.SIGINT))
+        assert tag(*NAMES, "--output", "tags.csv") == 130
+    journal = Path("tags.csv.part").read_bytes()
+    assert tag(*NAMES, "--output", "tags.csv") == 0
+    written = Path("tags.csv").read_bytes()
+    Path("tags.csv.part").write_bytes(journal)
+    assert tag(*NAMES, "--output", "tags.csv") == 0
+    assert Path("tags.csv").read_bytes() == written
+    assert not Path("tags.csv.part").exists()
+
+
 def test_what_failed_is_tried_again_and_comes_in_its_place(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
     with monkeypatch.context() as patch:
         stop_at("b.wav", RuntimeError("out of memory"), patch)
