@@ -10,3 +10,8 @@ printed, and it fails if that is above ``--memory`` MB.
 
 A mutant is made from its kind, the seed and its number alone, so that ``--first N --count 1`` makes it again.
 """
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for `support`

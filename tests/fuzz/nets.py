@@ -10,67 +10,30 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save
+
+from support.folders import make_folder
 
 from .kind import Attempt, Kind, Sound
 
-_ARCHITECTURES = {
-    "mobilenetv3": {"width_mult": 0.05, "n_classes": 527, "n_mels": 32, "n_teacher": 6},
-    "l3": {
-        "channels": [8, 8, 8, 8, 8, 8, 8, 5],
-        "final_norm": False,
-        "sample_rate": 8000,
-        "n_fft": 1024,
-        "hop_length": 160,
-        "n_mels": 32,
-    },
-}
+_FAMILIES = ("mobilenetv3", "l3")
 
 
-def _description(family: str) -> dict[str, object]:
-    return {
-        "format": 1,
-        "name": "small",
-        "family": family,
-        "summary": "a small net",
-        "architecture": _ARCHITECTURES[family],
-        "labels": "audioset" if family == "mobilenetv3" else None,
-        "default_features": "teacher" if family == "mobilenetv3" else "",
-        "weights_file": "net.safetensors",
-        "weights_sha256": "0" * 64,
-        "licence": "CC0",
-        "citation": "nobody",
-    }
+def _state(place: Path, family: str) -> dict[str, torch.Tensor]:
+    return load_file(make_folder(place / f"state_{family}", family) / "net.safetensors")
 
 
-def _state(family: str) -> dict[str, torch.Tensor]:
-    from hear_edgel3.registry.folder import make_row
-
-    torch.manual_seed(0)
-    return make_row(_description(family), Path()).net.build().state_dict()
-
-
-def _make_folder(folder: Path, family: str) -> None:
-    from hear_edgel3.weights.file import encode
-
-    folder.mkdir()
-    data = encode(_state(family), {"configuration": "small"})
-    (folder / "net.safetensors").write_bytes(data)
-    values = {**_description(family), "weights_sha256": hashlib.sha256(data).hexdigest()}
-    (folder / "configuration.json").write_text(json.dumps(values, indent=1))
-
-
-def _weights(_: Path) -> list[Sound]:
-    from safetensors.torch import save
-
+def _weights(place: Path) -> list[Sound]:
     from hear_edgel3.weights.file import encode
 
     sounds = []
-    for family in _ARCHITECTURES:
-        provenance = {"configuration": "small", "source": [1]}
-        sounds.append(Sound(f"{family}.safetensors", encode(_state(family), provenance)))
+    for family in _FAMILIES:
+        state, provenance = _state(place, family), {"configuration": "small", "source": [1]}
+        sounds.append(Sound(f"{family}.safetensors", encode(state, provenance)))
         # Of another program: without the digest that gives changed values away.
-        sounds.append(Sound(f"{family}.safetensors", save(_state(family), {"hear_edgel3": json.dumps(provenance)})))
-    few = {f"layer.{i}.weight": torch.randn(3, 4, dtype=(torch.float32, torch.float16)[i % 2]) for i in range(5)}
+        sounds.append(Sound(f"{family}.safetensors", save(state, {"hear_edgel3": json.dumps(provenance)})))
+    values = torch.linspace(-1, 1, 12).reshape(3, 4)
+    few = {f"layer.{i}.weight": values.to((torch.float32, torch.float16)[i % 2]) for i in range(5)}
     for zipped in (True, False):
         for value in (few, {"state_dict": few, "epoch": 3}):
             buffer = io.BytesIO()
@@ -100,11 +63,9 @@ def _prepare_weights(place: Path) -> Attempt:
     from hear_edgel3.families.formats.keras import read_layers
     from hear_edgel3.families.formats.pytorch import read_state_dict
 
-    for family in _ARCHITECTURES:
-        _make_folder(place / family, family)
-    descriptions = {
-        family: json.loads((place / family / "configuration.json").read_text()) for family in _ARCHITECTURES
-    }
+    for family in _FAMILIES:
+        make_folder(place / family, family)
+    descriptions = {family: json.loads((place / family / "configuration.json").read_text()) for family in _FAMILIES}
     clip = torch.randn(1, 16000, generator=torch.Generator().manual_seed(0)) * 0.1
 
     def attempt(name: str, data: bytes) -> None:
@@ -126,9 +87,10 @@ def _prepare_weights(place: Path) -> Attempt:
 
 def _folders(place: Path) -> list[Sound]:
     sounds = []
-    for family in _ARCHITECTURES:
-        _make_folder(place / f"made_{family}", family)
-        sounds.append(Sound(family, (place / f"made_{family}" / "configuration.json").read_bytes()))
+    for family in _FAMILIES:
+        made = make_folder(place / f"made_{family}", family) / "configuration.json"
+        made.write_text(json.dumps(json.loads(made.read_text()), indent=1))  # lines are changed too
+        sounds.append(Sound(family, made.read_bytes()))
     return sounds
 
 
@@ -138,7 +100,7 @@ def _prepare_folders(place: Path) -> Attempt:
     import hear_edgel3
     from hear_edgel3.cli import main
 
-    for family in _ARCHITECTURES:
+    for family in _FAMILIES:
         shutil.copytree(place / f"made_{family}", place / family)
     tried = 0
 
