@@ -111,10 +111,14 @@ def test_an_interrupted_run_loses_nothing(target: str, monkeypatch: pytest.Monke
     assert not Path(f"{target}.part").exists()
 
 
+def interrupted(*arguments: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_a_run_that_ended_before_the_file_was_written(monkeypatch: pytest.MonkeyPatch) -> None:
     assert tag(*NAMES, "--output", "whole.csv") == 0
     with monkeypatch.context() as patch:
-        patch.setattr(TagsFile, "_write", lambda *arguments: signal.raise_signal(signal.SIGINT))
+        patch.setattr(TagsFile, "_write", interrupted)
         assert tag(*NAMES, "--output", "tags.csv") == 130
     assert not Path("tags.csv").exists()
     seen = counted(monkeypatch)
@@ -126,7 +130,7 @@ def test_a_run_that_ended_before_the_file_was_written(monkeypatch: pytest.Monkey
 
 def test_a_run_that_ended_before_the_journal_was_emptied(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(TagsFile, "_write", lambda *arguments: signal.raise_signal(signal.SIGINT))
+        patch.setattr(TagsFile, "_write", interrupted)
         assert tag(*NAMES, "--output", "tags.csv") == 130
     journal = Path("tags.csv.part").read_bytes()
     assert tag(*NAMES, "--output", "tags.csv") == 0
