@@ -222,7 +222,8 @@ class Dataset:
         """
         for part in self.parts if parts is None else parts:
             with opened_parquet(part, _ADVICE) as opened:
-                for batch in opened.iter_batches(rows, columns=None if columns is None else list(columns)):
+                wanted = None if columns is None else list(columns)
+                for batch in opened.iter_batches(rows, columns=wanted, use_threads=False):
                     check_values(batch)
                     yield batch
 
@@ -233,7 +234,7 @@ class Dataset:
             DatasetError: the file is damaged.
         """
         with opened_parquet(part, _ADVICE) as opened:
-            table = opened.read_row_group(number, columns=list(columns))
+            table = opened.read_row_group(number, columns=list(columns), use_threads=False)
             check_values(table)
             return table
 

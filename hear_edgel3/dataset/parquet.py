@@ -29,7 +29,9 @@ def require_pyarrow() -> Any:
 def opened_parquet(path: str | os.PathLike[str], advice: str) -> Iterator[Any]:
     """A Parquet file, open as a ``pyarrow.parquet.ParquetFile``.
 
-    Python opens it, because pyarrow takes names of UTF-8 only.
+    Python opens it, because pyarrow takes names of UTF-8 only. Who reads from it says ``use_threads=False``: now and
+    then Arrow's threads that read through Python hang or abort the process when it ends (apache/arrow#50482, #34314),
+    and one column holds nearly everything, which is what they could share.
 
     Args:
         path: The file.
@@ -49,7 +51,7 @@ def opened_parquet(path: str | os.PathLike[str], advice: str) -> Iterator[Any]:
         raise DatasetError(f"{name} cannot be read: {getattr(error, 'strerror', None) or error}") from error
     with file:
         try:
-            opened = pq.ParquetFile(file)
+            opened = pq.ParquetFile(file, pre_buffer=False)
         except Exception as error:  # pyarrow's errors have no common base
             raise DatasetError(
                 f"{name} cannot be read as Parquet, it is damaged ({one_line(error)}); {advice}"

@@ -283,7 +283,7 @@ def known_items(job: Job) -> set[Hashable]:
     known: set[Hashable] = set()
     for generation in range(n_generations(job)):
         with _list_of(job.output, generation) as opened:
-            for batch in opened.iter_batches():
+            for batch in opened.iter_batches(use_threads=False):
                 check_values(batch)
                 known.update(identities(items_from(batch), job.folder))
     return known
@@ -296,7 +296,7 @@ def items_of(job: Job, part: Part) -> list[Item]:
         DatasetError: the job's list is damaged.
     """
     with _list_of(job.output, part.generation) as opened:
-        rows = opened.read_row_group(part.number)
+        rows = opened.read_row_group(part.number, use_threads=False)
         check_values(rows)
         return items_from(rows)
 
@@ -323,7 +323,7 @@ def _list_of(output: str, generation: int) -> Iterator[Any]:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
             footer = _footer(path, (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size))
-            with pq.ParquetFile(file, metadata=footer) as opened:
+            with pq.ParquetFile(file, metadata=footer, pre_buffer=False) as opened:
                 yield opened
     except HearEdgeL3Error:
         raise
@@ -343,7 +343,7 @@ def _footer(path: Path, identity: tuple[int, ...]) -> Any:  # noqa: ARG001
     """Kept, because it grows with the job."""
     import pyarrow.parquet as pq
 
-    with path.open("rb") as file, pq.ParquetFile(file) as opened:
+    with path.open("rb") as file, pq.ParquetFile(file, pre_buffer=False) as opened:
         found = opened.schema_arrow
         # Jobs of earlier versions lack columns.
         wrong = differing_columns(found, [f for f in items_schema() if f.name in found.names or f.name in _ALWAYS])

@@ -218,8 +218,8 @@ class PartWriter:
             self._file.truncate()
             self._writer = self._open()
             left = self._rows_before_file
-            with pq.ParquetFile(copy) as before:
-                for batch in before.iter_batches(len(self._embeddings)):
+            with pq.ParquetFile(copy, pre_buffer=False) as before:
+                for batch in before.iter_batches(len(self._embeddings), use_threads=False):
                     if left > 0:
                         self._writer.write_batch(batch.slice(0, left))
                         left -= min(left, len(batch))
@@ -288,7 +288,8 @@ def _failed_rows(opened: Any) -> int:
         if statistics is not None and statistics.has_null_count:
             count += group.num_rows - statistics.null_count
         else:
-            count += group.num_rows - opened.read_row_group(number, columns=["error"]).column(0).null_count
+            errors = opened.read_row_group(number, columns=["error"], use_threads=False).column(0)
+            count += group.num_rows - errors.null_count
     return count
 
 

@@ -231,7 +231,7 @@ def _read_rows(rows: Any, names: Sequence[str], lines_before: int, options: Tabl
 @contextmanager
 def _open_parquet(path: str, options: TableOptions) -> Iterator[Table]:
     pq = require("pyarrow.parquet", "a list in Parquet", "extract")
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(path, pre_buffer=False) as file:
         names = file.schema_arrow.names
         columns = _columns(names, options)
         kept = _kept(names, columns, options)
@@ -241,7 +241,7 @@ def _open_parquet(path: str, options: TableOptions) -> Iterator[Table]:
 
         def read() -> Iterator[Row]:
             number = 0
-            for batch in file.iter_batches(columns=[names[place] for place in wanted]):
+            for batch in file.iter_batches(columns=[names[place] for place in wanted], use_threads=False):
                 for cells in zip(*(batch.column(names[place]).to_pylist() for place in wanted), strict=True):
                     number += 1
                     yield reader.row(number, cells)
