@@ -78,6 +78,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--masking", type=float, metavar="FACTOR", help="how much of spectrograms is masked, 0 to 1 (default 0.5)"
     )
     learning.add_argument("--validation", type=float, metavar="FRACTION", help="of the files, held out (default 0.1)")
+    learning.add_argument(
+        "--hold-out-sources",
+        type=_sources,
+        metavar="NAMES|FRACTION",
+        help="folders below the inputs that nothing is learnt from, as NAME[,NAME...] or a fraction of them, 0 for "
+        "none (default: a tenth of eight or more)",
+    )
     learning.add_argument("--epochs", type=int, metavar="N", help="default 30")
     learning.add_argument("--batch-seconds", type=float, metavar="SECONDS", help="of audio per step (default 160)")
     learning.add_argument("--lr", type=float, metavar="RATE", help="peak learning rate (default 0.003)")
@@ -91,6 +98,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     learning.add_argument("--seed", type=int, metavar="N", help="default 0")
     learning.add_argument("--precision", choices=("no", "bf16", "fp16"), help="mixed precision (default no)")
     parser.set_defaults(run=run)
+
+
+def _sources(text: str) -> float | tuple[str, ...]:
+    """A fraction, or names with commas between them."""
+    try:
+        return float(text)
+    except ValueError:
+        return tuple(text.split(","))
 
 
 def run(arguments: argparse.Namespace) -> int:

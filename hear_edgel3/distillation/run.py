@@ -7,7 +7,8 @@ al., "Efficient Large-Scale Audio Tagging Via Transformer-To-CNN Knowledge Disti
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,14 @@ from hear_edgel3.disk.atomic import make_folder
 from hear_edgel3.distillation.corpus import Corpus, find_corpus
 from hear_edgel3.distillation.curves import draw_curves
 from hear_edgel3.distillation.examples import Examples, make_examples
+from hear_edgel3.distillation.loss import DistillationLoss
+from hear_edgel3.distillation.measuring import BY_SOURCE, GUESS, measure, measure_guess, named
 from hear_edgel3.distillation.recipe import Recipe, fingerprint
 from hear_edgel3.distillation.result import Description, read_sources, write_result
 from hear_edgel3.distillation.student import StudentNet
 from hear_edgel3.distillation.target_scale import TargetScale, make_target_scale
 from hear_edgel3.distillation.teacher import Teacher
-from hear_edgel3.distillation.training import DistillationLoss, Progress, make_accelerator, measure, train
+from hear_edgel3.distillation.training import Progress, make_accelerator, train
 from hear_edgel3.errors import InvalidAudio, InvalidOption
 
 __all__ = ["Recipe", "distill"]
@@ -96,11 +99,19 @@ def distill(
         student = StudentNet(recipe, size, asked.n_classes)
     student.frontend.to(accelerator.device)
     corpus = find_corpus(inputs, recipe)
+    if corpus.note and not quiet and accelerator.is_main_process:
+        print(f"hear-edgel3: {corpus.note}", file=sys.stderr)
     make_folder(folder)
     kept = Path(cache) if cache is not None else folder / "cache"
     kept = kept / _identity(corpus, recipe, asked, student)
     parts: dict[str, Examples] = {}
-    for what, part, views, fewest in (("validation", corpus.validation, 1, 1), ("train", corpus.train, None, 2)):
+    for what, part, views, fewest in (
+        ("validation", corpus.validation, 1, 1),
+        ("sources", corpus.by_source, 1, 1),
+        ("train", corpus.train, None, 2),
+    ):
+        if what == "sources" and not part:
+            continue
         make_folder(kept / what)
         if accelerator.is_main_process:
             make_examples(
@@ -116,13 +127,29 @@ def distill(
                 f"above"
             )
     probabilities = parts["train"].mean_probabilities()
+    guesses: dict[str, float] = {}
+    held_out = {"": parts["validation"]} | ({BY_SOURCE: parts["sources"]} if "sources" in parts else {})
     if probabilities is not None:
         student.expect(probabilities)
+        for prefix, examples in held_out.items():
+            guess = measure_guess(probabilities, examples, recipe.batch_seconds, accelerator.device)
+            guesses |= named(prefix + GUESS, guess)
     target_scale = make_target_scale(parts["train"].embeddings(), recipe.embedding_size)
-    progress = train(recipe, student, target_scale, parts["train"], parts["validation"], folder, accelerator, quiet)
+    progress = train(
+        recipe,
+        student,
+        target_scale,
+        parts["train"],
+        parts["validation"],
+        folder,
+        accelerator,
+        quiet,
+        held_out.get(BY_SOURCE),
+        guesses,
+    )
     if accelerator.is_main_process:
         found = _Outcome(recipe, asked, student, target_scale, corpus, progress, accelerator.num_processes)
-        description, state = _finished(found, parts["validation"], licence, command)
+        description, state = _finished(found, held_out, guesses, licence, command)
         write_result(folder, description, state, sources, draw_curves(progress.metrics))
     accelerator.wait_for_everyone()
     return folder
@@ -141,12 +168,12 @@ def _size(recipe: Recipe, teacher: Teacher) -> int:
 
 def _identity(corpus: Corpus, recipe: Recipe, teacher: Teacher, student: StudentNet) -> str:
     """A digest of all that the teacher's answers depend on."""
-    both = (*corpus.train, *corpus.validation)
-    sizes = {path: path.stat().st_size for path in {clip.path for clip in both}}
+    clips = (*corpus.train, *corpus.validation, *corpus.by_source)
+    sizes = {path: path.stat().st_size for path in {clip.path for clip in clips}}
     deciding = ("lengths", "views", "gain_db", "mix", "seed")
     return fingerprint(
         # Not where the folder is, so that it can be moved.
-        [(clip.path.name, clip.start, clip.seconds, sizes[clip.path]) for clip in both],
+        [(clip.path.name, clip.start, clip.seconds, sizes[clip.path]) for clip in clips],
         {key: value for key, value in recipe.to_dict().items() if key in deciding},
         teacher.name,
         teacher.weights_sha256,
@@ -179,7 +206,11 @@ class _Outcome:
 
 
 def _finished(
-    outcome: _Outcome, validation: Examples, licence: str, command: str | None
+    outcome: _Outcome,
+    held_out: Mapping[str, Examples],
+    guesses: Mapping[str, float],
+    licence: str,
+    command: str | None,
 ) -> tuple[Description, dict[str, torch.Tensor]]:
     """The best student's description and state, measured as it is stored."""
     recipe, student, progress = outcome.recipe, outcome.student, outcome.progress
@@ -190,7 +221,10 @@ def _finished(
     device = next(student.net.parameters()).device
     has_logits = student.n_classes is not None
     loss_of = DistillationLoss(outcome.target_scale, has_logits, recipe.logits_weight, device)
-    scores = measure(student.net, loss_of, validation, recipe.batch_seconds, device)
+    scores: dict[str, float] = {}
+    for prefix, examples in held_out.items():
+        scores |= named(prefix, measure(student.net, loss_of, examples, recipe.batch_seconds, device))
+    scores |= guesses
     finished = student.finished(stored, outcome.target_scale, recipe.embedding == "own")
     state = {k: v.cpu().contiguous() for k, v in finished.items()}
     if recipe.half:
@@ -203,6 +237,8 @@ def _finished(
         "hours": round(hours, 3),
         "files": outcome.corpus.n_files,
         "validation_files_percent": 100 * recipe.validation,
+        "sources": outcome.corpus.n_sources,
+        "held_out_sources": list(outcome.corpus.held_out),
         "epochs": progress.epoch,
         "best_epoch": progress.best_epoch,
         "seconds": round(progress.seconds, 1),
