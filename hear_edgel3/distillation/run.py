@@ -6,29 +6,35 @@ al., "Efficient Large-Scale Audio Tagging Via Transformer-To-CNN Knowledge Disti
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+from hear_edgel3._extras import require
 from hear_edgel3._version import __version__
 from hear_edgel3.disk.atomic import make_folder
 from hear_edgel3.distillation.corpus import Corpus, find_corpus
 from hear_edgel3.distillation.curves import draw_curves
-from hear_edgel3.distillation.examples import Examples, make_examples
+from hear_edgel3.distillation.examples import Examples, make_examples, sample_rate
 from hear_edgel3.distillation.loss import DistillationLoss
 from hear_edgel3.distillation.measuring import BY_SOURCE, GUESS, measure, measure_guess, named
 from hear_edgel3.distillation.recipe import Recipe, fingerprint
 from hear_edgel3.distillation.result import Description, read_sources, write_result
+from hear_edgel3.distillation.sounds import Sounds, make_sounds
 from hear_edgel3.distillation.student import StudentNet
 from hear_edgel3.distillation.target_scale import TargetScale, make_target_scale
 from hear_edgel3.distillation.teacher import Teacher
 from hear_edgel3.distillation.training import Progress, make_accelerator, train
 from hear_edgel3.errors import InvalidAudio, InvalidOption
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 __all__ = ["Recipe", "distill"]
 
@@ -59,7 +65,8 @@ def distill(
         output: the folder to write.
         teacher_weights: as ``weights`` of :func:`hear_edgel3.load`.
         cache: folder for the teacher's answers, which other students can share; None for one in ``output``. They take
-            about 90 MB (uncompressed) per hour of clips and variant.
+            about 90 MB (uncompressed) per hour of clips and variant; broad augmentation needs 230 MB per hour of clips
+            besides, for the clips themselves at 32 kHz.
         device: "cpu" to compute there; None for the GPU where there is one.
         quiet: without progress bars.
         licence: what to say of the student's weights.
@@ -89,6 +96,8 @@ def distill(
         raise InvalidOption(f"licence must be a text, got {licence!r}")
     inputs = [os.fspath(path) for path in ([audio] if isinstance(audio, (str, os.PathLike)) else audio)]
     sources = read_sources(inputs)
+    if recipe.augmentation == "broad":
+        require("scipy", "broad augmentation", "distill")
     accelerator = make_accelerator(recipe, device)
     folder = Path(output)
     # New nets draw random numbers; the caller's generator stays as it is.
@@ -102,30 +111,9 @@ def distill(
     if corpus.note and not quiet and accelerator.is_main_process:
         print(f"hear-edgel3: {corpus.note}", file=sys.stderr)
     make_folder(folder)
-    kept = Path(cache) if cache is not None else folder / "cache"
-    kept = kept / _identity(corpus, recipe, asked, student)
-    parts: dict[str, Examples] = {}
-    for what, part, views, fewest in (
-        ("validation", corpus.validation, 1, 1),
-        ("sources", corpus.by_source, 1, 1),
-        ("train", corpus.train, None, 2),
-    ):
-        if what == "sources" and not part:
-            continue
-        make_folder(kept / what)
-        if accelerator.is_main_process:
-            make_examples(
-                part, kept / what, recipe, asked, student, accelerator.device, f"teacher, {what}", views, quiet
-            )
-        accelerator.wait_for_everyone()
-        parts[what] = make_examples(
-            part, kept / what, recipe, asked, student, accelerator.device, f"teacher, {what}", views, quiet=True
-        )
-        if len(parts[what].clips) < fewest:
-            raise InvalidAudio(
-                f"only {len(parts[what].clips)} of the {len(part)} clips for {what} could be read; see the messages "
-                f"above"
-            )
+    shared = Path(cache) if cache is not None else folder / "cache"
+    kept = shared / _identity(corpus, recipe, asked, student)
+    parts = _answers(corpus, recipe, asked, student, shared, kept, accelerator, quiet)
     probabilities = parts["train"].mean_probabilities()
     guesses: dict[str, float] = {}
     held_out = {"": parts["validation"]} | ({BY_SOURCE: parts["sources"]} if "sources" in parts else {})
@@ -155,6 +143,52 @@ def distill(
     return folder
 
 
+def _answers(
+    corpus: Corpus,
+    recipe: Recipe,
+    teacher: Teacher,
+    student: StudentNet,
+    shared: Path,
+    kept: Path,
+    accelerator: Accelerator,
+    quiet: bool,
+) -> dict[str, Examples]:
+    """What the teacher says of the clips to learn from, and of those of files and of sources that are held out.
+
+    The first process asks; the others wait, and read what it wrote.
+    """
+    sounds: Sounds | None = None
+    if recipe.augmentation == "broad":
+        rate = sample_rate(teacher, student)
+        if accelerator.is_main_process:
+            make_sounds(corpus.train, shared, rate, quiet=quiet)
+        accelerator.wait_for_everyone()
+        sounds = make_sounds(corpus.train, shared, rate, quiet=True)
+    parts: dict[str, Examples] = {}
+    for what, part, views, fewest in (
+        ("validation", corpus.validation, 1, 1),
+        ("sources", corpus.by_source, 1, 1),
+        ("train", corpus.train, None, 2),
+    ):
+        if what == "sources" and not part:
+            continue
+        make_folder(kept / what)
+        make = functools.partial(
+            make_examples, part, kept / what, recipe, teacher, student, accelerator.device, f"teacher, {what}", views
+        )
+        heard = sounds if what == "train" else None
+        if accelerator.is_main_process:
+            make(quiet, heard)
+        accelerator.wait_for_everyone()
+        parts[what] = make(True, heard)
+        if len(parts[what].clips) < fewest:
+            raise InvalidAudio(
+                f"only {len(parts[what].clips)} of the {len(part)} clips for {what} could be read; see the messages "
+                f"above"
+            )
+    return parts
+
+
 def _size(recipe: Recipe, teacher: Teacher) -> int:
     """Values of the student's approximation."""
     largest = teacher.embedding_size
@@ -170,7 +204,7 @@ def _identity(corpus: Corpus, recipe: Recipe, teacher: Teacher, student: Student
     """A digest of all that the teacher's answers depend on."""
     clips = (*corpus.train, *corpus.validation, *corpus.by_source)
     sizes = {path: path.stat().st_size for path in {clip.path for clip in clips}}
-    deciding = ("lengths", "views", "gain_db", "mix", "seed")
+    deciding = ("lengths", "views", "augmentation", "gain_db", "mix", "seed")
     return fingerprint(
         # Not where the folder is, so that it can be moved.
         [(clip.path.name, clip.start, clip.seconds, sizes[clip.path]) for clip in clips],
