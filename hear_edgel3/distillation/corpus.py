@@ -12,6 +12,7 @@ from pathlib import Path
 from hear_edgel3.audio.file import AudioFile, naming
 from hear_edgel3.audio.rates import check_rate
 from hear_edgel3.disk.paths import path_of_text, text_of
+from hear_edgel3.distillation.origins import sources_of
 from hear_edgel3.distillation.recipe import Recipe
 from hear_edgel3.errors import AudioFileError, InvalidAudio, InvalidOption
 from hear_edgel3.sources.item import Identities
@@ -31,11 +32,13 @@ class Clip:
         path: The file.
         start: The seconds of the file that lie before it.
         seconds: Its length.
+        source: The name of the file's source.
     """
 
     path: Path
     start: float
     seconds: float
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,8 @@ def find_corpus(inputs: Sequence[str], recipe: Recipe) -> Corpus:
                 durations[path] = file.duration
         except (AudioFileError, InvalidOption) as error:
             print(f"left out: {error}", file=sys.stderr)
-    clips = {path: _clips_of(path, seconds, recipe) for path, seconds in durations.items()}
+    sources = sources_of(list(durations), inputs)
+    clips = {path: _clips_of(path, seconds, recipe, sources[path]) for path, seconds in durations.items()}
     usable = [path for path, found in clips.items() if found]
     total = sum(clip.seconds for found in clips.values() for clip in found)
     heard = sum(durations.values())
@@ -115,16 +119,16 @@ def _files(inputs: Sequence[str]) -> list[Path]:
     return list(files.values())
 
 
-def _clips_of(path: Path, duration: float, recipe: Recipe) -> list[Clip]:
+def _clips_of(path: Path, duration: float, recipe: Recipe, source: str) -> list[Clip]:
     longest = recipe.lengths[-1]
     if duration < _SHORTEST_CLIP:
         return []
     if duration < 2 * longest:
         # One clip, from the middle of what is a little too long.
-        return [Clip(path, max(0.0, (duration - longest) / 2), min(duration, longest))]
+        return [Clip(path, max(0.0, (duration - longest) / 2), min(duration, longest), source)]
     count = min(recipe.clips_per_file, int(duration / longest))
     step = (duration - longest) / max(1, count - 1)
-    return [Clip(path, i * step, longest) for i in range(count)]
+    return [Clip(path, i * step, longest, source) for i in range(count)]
 
 
 def _flat(parts: Iterable[Sequence[Clip]]) -> list[Clip]:

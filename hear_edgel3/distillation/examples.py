@@ -21,7 +21,7 @@ from hear_edgel3.audio.resample import resample
 from hear_edgel3.disk.atomic import atomic_write
 from hear_edgel3.distillation.corpus import Clip
 from hear_edgel3.distillation.recipe import Recipe
-from hear_edgel3.distillation.student import StudentNet
+from hear_edgel3.distillation.student import Learner
 from hear_edgel3.distillation.teacher import Teacher
 from hear_edgel3.errors import AudioFileError, InvalidAudio
 
@@ -128,7 +128,7 @@ def make_examples(
     folder: Path,
     recipe: Recipe,
     teacher: Teacher,
-    student: StudentNet,
+    student: Learner,
     device: torch.device,
     what: str,
     views: int | None = None,
@@ -171,7 +171,7 @@ def make_examples(
 class _Maker:
     """Makes shards."""
 
-    def __init__(self, recipe: Recipe, teacher: Teacher, student: StudentNet, device: torch.device, views: int) -> None:
+    def __init__(self, recipe: Recipe, teacher: Teacher, student: Learner, device: torch.device, views: int) -> None:
         self._recipe = recipe
         self._teacher = teacher
         self._student = student

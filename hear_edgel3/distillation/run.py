@@ -16,18 +16,22 @@ import torch
 
 from hear_edgel3._version import __version__
 from hear_edgel3.disk.atomic import make_folder
-from hear_edgel3.distillation.corpus import Corpus, find_corpus
+from hear_edgel3.distillation.broad import BroadClips
+from hear_edgel3.distillation.corpus import Clip, Corpus, find_corpus
 from hear_edgel3.distillation.curves import draw_curves
 from hear_edgel3.distillation.examples import Examples, make_examples
-from hear_edgel3.distillation.recipe import Recipe, fingerprint
+from hear_edgel3.distillation.lessons import FreshLessons, Lessons, StoredLessons
+from hear_edgel3.distillation.pruned import PrunedNet
+from hear_edgel3.distillation.recipe import PrunedRecipe, Recipe, fingerprint, make_recipe
 from hear_edgel3.distillation.result import Description, read_sources, write_result
-from hear_edgel3.distillation.student import StudentNet
+from hear_edgel3.distillation.sounds import make_sounds
+from hear_edgel3.distillation.student import Learner, StudentNet
 from hear_edgel3.distillation.target_scale import TargetScale, make_target_scale
 from hear_edgel3.distillation.teacher import Teacher
 from hear_edgel3.distillation.training import DistillationLoss, Progress, make_accelerator, measure, train
 from hear_edgel3.errors import InvalidAudio, InvalidOption
 
-__all__ = ["Recipe", "distill"]
+__all__ = ["PrunedRecipe", "Recipe", "distill"]
 
 NO_LICENCE = "not stated; the teacher and the audio have theirs"
 
@@ -61,7 +65,8 @@ def distill(
         quiet: without progress bars.
         licence: what to say of the student's weights.
         command: what the card says was run.
-        **options: those of :class:`Recipe`.
+        **options: those of :class:`Recipe`; with ``student="pruned"``, which prunes the teacher's own net, those of
+            :class:`PrunedRecipe`.
 
     Returns:
         ``output``, with ``configuration.json``, ``model.safetensors``, ``README.md`` (the card), ``metrics.csv``,
@@ -76,12 +81,7 @@ def distill(
             another distillation.
         MissingExtra: accelerate is not installed.
     """
-    try:
-        recipe = Recipe(**options)
-    except TypeError as error:
-        raise InvalidOption(
-            f"{str(error).replace('Recipe.__init__() ', '')}; the options are those of Recipe"
-        ) from error
+    recipe = make_recipe(options)
     if not isinstance(licence, str) or not licence:
         raise InvalidOption(f"licence must be a text, got {licence!r}")
     inputs = [os.fspath(path) for path in ([audio] if isinstance(audio, (str, os.PathLike)) else audio)]
@@ -91,41 +91,78 @@ def distill(
     # New nets draw random numbers; the caller's generator stays as it is.
     with torch.random.fork_rng([]):
         asked = Teacher(teacher, teacher_weights).to(accelerator.device)
-        size = _size(recipe, asked)
         torch.manual_seed(recipe.seed)
-        student = StudentNet(recipe, size, asked.n_classes)
+        student: StudentNet | PrunedNet
+        if isinstance(recipe, PrunedRecipe):
+            student = PrunedNet(recipe, asked)
+        else:
+            student = StudentNet(recipe, _size(recipe, asked), asked.n_classes)
     student.frontend.to(accelerator.device)
     corpus = find_corpus(inputs, recipe)
     make_folder(folder)
     kept = Path(cache) if cache is not None else folder / "cache"
     kept = kept / _identity(corpus, recipe, asked, student)
-    parts: dict[str, Examples] = {}
-    for what, part, views, fewest in (("validation", corpus.validation, 1, 1), ("train", corpus.train, None, 2)):
-        make_folder(kept / what)
+    validation = _stored("validation", corpus.validation, 1, kept, recipe, asked, student, accelerator, quiet)
+    lessons: Lessons
+    if isinstance(student, PrunedNet):
+        assert isinstance(recipe, PrunedRecipe)
+        lessons = _fresh(corpus, kept, recipe, asked, accelerator, quiet)
         if accelerator.is_main_process:
-            make_examples(
-                part, kept / what, recipe, asked, student, accelerator.device, f"teacher, {what}", views, quiet
-            )
+            student.prune(lessons, kept, accelerator.device, make=True)
         accelerator.wait_for_everyone()
-        parts[what] = make_examples(
-            part, kept / what, recipe, asked, student, accelerator.device, f"teacher, {what}", views, quiet=True
-        )
-        if len(parts[what].clips) < fewest:
-            raise InvalidAudio(
-                f"only {len(parts[what].clips)} of the {len(part)} clips for {what} could be read; see the messages "
-                f"above"
-            )
-    probabilities = parts["train"].mean_probabilities()
-    if probabilities is not None:
-        student.expect(probabilities)
-    target_scale = make_target_scale(parts["train"].embeddings(), recipe.embedding_size)
-    progress = train(recipe, student, target_scale, parts["train"], parts["validation"], folder, accelerator, quiet)
+        target_scale = student.prune(lessons, kept, accelerator.device, make=False)
+    else:
+        examples = _stored("train", corpus.train, None, kept, recipe, asked, student, accelerator, quiet)
+        probabilities = examples.mean_probabilities()
+        if probabilities is not None:
+            student.expect(probabilities)
+        target_scale = make_target_scale(examples.embeddings(), recipe.embedding_size)
+        lessons = StoredLessons(recipe, examples)
+    progress = train(recipe, student, target_scale, lessons, validation, folder, accelerator, quiet)
     if accelerator.is_main_process:
         found = _Outcome(recipe, asked, student, target_scale, corpus, progress, accelerator.num_processes)
-        description, state = _finished(found, parts["validation"], licence, command)
+        description, state = _finished(found, validation, licence, command)
         write_result(folder, description, state, sources, draw_curves(progress.metrics))
     accelerator.wait_for_everyone()
     return folder
+
+
+def _stored(
+    what: str,
+    clips: Sequence[Clip],
+    views: int | None,
+    kept: Path,
+    recipe: Recipe,
+    teacher: Teacher,
+    student: Learner,
+    accelerator: Any,
+    quiet: bool,
+) -> Examples:
+    """Stored examples of some clips; the first process makes what is not there."""
+    arguments = (recipe, teacher, student, accelerator.device, f"teacher, {what}", views)
+    make_folder(kept / what)
+    if accelerator.is_main_process:
+        make_examples(clips, kept / what, *arguments, quiet)
+    accelerator.wait_for_everyone()
+    examples = make_examples(clips, kept / what, *arguments, quiet=True)
+    fewest = 2 if what == "train" else 1
+    if len(examples.clips) < fewest:
+        raise InvalidAudio(
+            f"only {len(examples.clips)} of the {len(clips)} clips for {what} could be read; see the messages above"
+        )
+    return examples
+
+
+def _fresh(
+    corpus: Corpus, kept: Path, recipe: PrunedRecipe, teacher: Teacher, accelerator: Any, quiet: bool
+) -> FreshLessons:
+    """Lessons of broad clips; the first process decodes the sounds that they are made of."""
+    if accelerator.is_main_process:
+        make_sounds(corpus.train, kept, teacher.sample_rate, quiet=quiet)
+    accelerator.wait_for_everyone()
+    sounds = make_sounds(corpus.train, kept, teacher.sample_rate, quiet=True)
+    clips = {seconds: BroadClips(sounds, teacher.sample_rate, seconds, recipe.seed) for seconds in recipe.lengths}
+    return FreshLessons(recipe, clips, teacher, recipe.batches)
 
 
 def _size(recipe: Recipe, teacher: Teacher) -> int:
@@ -139,7 +176,7 @@ def _size(recipe: Recipe, teacher: Teacher) -> int:
     return recipe.embedding_size or largest
 
 
-def _identity(corpus: Corpus, recipe: Recipe, teacher: Teacher, student: StudentNet) -> str:
+def _identity(corpus: Corpus, recipe: Recipe, teacher: Teacher, student: Learner) -> str:
     """A digest of all that the teacher's answers depend on."""
     both = (*corpus.train, *corpus.validation)
     sizes = {path: path.stat().st_size for path in {clip.path for clip in both}}
@@ -171,7 +208,7 @@ class _Outcome:
 
     recipe: Recipe
     teacher: Teacher
-    student: StudentNet
+    student: Learner
     target_scale: TargetScale
     corpus: Corpus
     progress: Progress

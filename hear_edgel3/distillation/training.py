@@ -11,7 +11,7 @@ import io
 import math
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -23,11 +23,13 @@ from torch import nn
 
 from hear_edgel3._extras import require
 from hear_edgel3.disk.atomic import atomic_write
-from hear_edgel3.distillation.examples import Batch, Example, Examples
+from hear_edgel3.distillation.batches import make_batches
+from hear_edgel3.distillation.examples import Batch, Examples
+from hear_edgel3.distillation.lessons import Lessons, Reader
 from hear_edgel3.distillation.recipe import Recipe, fingerprint
-from hear_edgel3.distillation.student import StudentNet
+from hear_edgel3.distillation.student import Learner
 from hear_edgel3.distillation.target_scale import TargetScale
-from hear_edgel3.errors import ComputationError, InvalidAudio, InvalidOption, OutputError
+from hear_edgel3.errors import ComputationError, InvalidOption, OutputError
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -95,9 +97,9 @@ def make_accelerator(recipe: Recipe, device: str | None) -> Accelerator:
 
 def train(
     recipe: Recipe,
-    student: StudentNet,
+    student: Learner,
     target_scale: TargetScale,
-    training: Examples,
+    lessons: Lessons,
     validation: Examples,
     folder: Path,
     accelerator: Accelerator,
@@ -113,7 +115,7 @@ def train(
         ComputationError: the training diverged.
         InvalidAudio, InvalidOption: there are too few clips of one length for a batch, or for one in each process.
     """
-    identity = fingerprint(recipe.to_dict(), len(training.clips), len(validation.clips), target_scale.mean.sum().item())
+    identity = fingerprint(recipe.to_dict(), *lessons.identity, len(validation.clips), target_scale.mean.sum().item())
     net: nn.Module = student.net
     if accelerator.device.type == "cpu":
         net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -129,7 +131,7 @@ def train(
     with _Curves(folder, progress.epoch) as curves:
         while progress.epoch < recipe.epochs and not _is_over(progress, recipe):
             begun = time.monotonic()
-            row = _epoch(progress.epoch, recipe, student, net, optimizer, training, loss_of, accelerator, quiet)
+            row = _epoch(progress.epoch, recipe, student, net, optimizer, lessons, loss_of, accelerator, quiet)
             row |= measure(accelerator.unwrap_model(net), loss_of, validation, recipe.batch_seconds, accelerator.device)
             progress.epoch += 1
             progress.seconds += time.monotonic() - begun
@@ -199,10 +201,10 @@ class DistillationLoss:
 def _epoch(
     epoch: int,
     recipe: Recipe,
-    student: StudentNet,
+    student: Learner,
     net: nn.Module,
     optimizer: torch.optim.Optimizer,
-    training: Examples,
+    lessons: Lessons,
     loss_of: DistillationLoss,
     accelerator: Accelerator,
     quiet: bool,
@@ -210,10 +212,7 @@ def _epoch(
     """One pass over one variant of every clip."""
     from tqdm import tqdm
 
-    generator = torch.Generator().manual_seed(hash((recipe.seed, epoch)) & 0x7FFFFFFF)
-    chosen = [clip[int(torch.randint(len(clip), (1,), generator=generator))] for clip in training.clips]
-    batches = _batches(chosen, recipe.batch_seconds, generator, 2, accelerator.num_processes)
-    loader = _Reader(training, batches[accelerator.process_index :: accelerator.num_processes], accelerator.device)
+    loader = lessons.epoch(epoch, accelerator.process_index, accelerator.num_processes, accelerator.device)
     student.train(measuring=epoch < recipe.measuring_epochs)
     total = torch.zeros(3, dtype=torch.float64)
     bar = tqdm(
@@ -250,8 +249,10 @@ def _epoch(
     }
 
 
-def _augmented(inputs: torch.Tensor, student: StudentNet, masking: float) -> torch.Tensor:
-    """Inputs turned in time, and masked where the front end knows how."""
+def _augmented(inputs: torch.Tensor, student: Learner, masking: float) -> torch.Tensor:
+    """Inputs turned in time, and masked where the front end knows how; as they are where just they were asked about."""
+    if student.hears_what_was_asked:
+        return inputs
     shift = int(torch.randint(inputs.shape[2], (1,)))
     inputs = inputs.roll(shift, dims=2)
     mask = getattr(student.frontend, "mask", None)
@@ -263,67 +264,6 @@ def _schedule(done: float, warmup: float) -> float:
     if done < warmup:
         return max(done / warmup, 1e-3)
     return 0.5 * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup))) + 1e-3
-
-
-def _batches(
-    examples: Sequence[Example],
-    batch_seconds: float,
-    generator: torch.Generator,
-    smallest: int = 1,
-    multiple: int = 1,
-) -> list[list[Example]]:
-    """Batches of one length and about ``batch_seconds`` each, in random order.
-
-    Those of fewer than ``smallest`` are left out; there are a multiple of ``multiple`` of them. Where there would be
-    fewer than that, the largest are cut in two.
-
-    Raises:
-        InvalidAudio: There is no batch at all.
-        InvalidOption: There cannot be ``multiple`` batches.
-    """
-    shuffled = [examples[i] for i in torch.randperm(len(examples), generator=generator).tolist()]
-    by_length: dict[float, list[Example]] = {}
-    for example in shuffled:
-        by_length.setdefault(example.length, []).append(example)
-    batches = []
-    for length, some in by_length.items():
-        size = max(2, int(batch_seconds / length))
-        parts = [some[i : i + size] for i in range(0, len(some), size)]
-        if len(parts) > 1 and len(parts[-1]) < max(2, size // 4):  # batch norm wants more than a few
-            last = parts.pop()
-            parts[-1] = parts[-1] + last
-        batches += [part for part in parts if len(part) >= smallest]
-    if not batches:
-        raise InvalidAudio(
-            f"no {smallest} of the {len(examples)} clips to train with have the same length ("
-            f"{', '.join(f'{length:g} s' for length in sorted(by_length))}), and a batch needs as many; give more "
-            f"audio, or a single one of --lengths"
-        )
-    while len(batches) < multiple:
-        largest = max(batches, key=len)
-        if len(largest) < 2 * smallest:
-            raise InvalidOption(
-                f"{len(examples)} clips make {len(batches)} batches of at least {smallest}, fewer than the {multiple} "
-                f"processes; use fewer processes or more audio (a smaller --batch-seconds does not help)"
-            )
-        batches.remove(largest)
-        batches += [largest[: len(largest) // 2], largest[len(largest) // 2 :]]
-    order = [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
-    return order[: len(order) // multiple * multiple]
-
-
-class _Reader:
-    """Batches from disk, one after the other."""
-
-    def __init__(self, examples: Examples, batches: list[list[Example]], device: torch.device) -> None:
-        self._examples, self._batches, self._device = examples, batches, device
-
-    def __len__(self) -> int:
-        return len(self._batches)
-
-    def __iter__(self) -> Iterator[Batch]:
-        for batch in self._batches:
-            yield self._examples.read(batch).to(self._device)
 
 
 @torch.no_grad()
@@ -347,12 +287,12 @@ def measure(
     """
     net.eval()
     generator = torch.Generator().manual_seed(0)
-    batches = _batches([clip[0] for clip in examples.clips], batch_seconds, generator)
+    batches = make_batches([clip[0] for clip in examples.clips], batch_seconds, generator)
     size = loss_of.target_scale.size
     found: dict[str, list[torch.Tensor]] = {
         key: [] for key in ("embedding", "logits", "cosine", "same", "ten", "wanted")
     }
-    for batch in _Reader(examples, batches, device):
+    for batch in Reader(examples, batches, device):
         outputs = net(batch.inputs).float()
         on_embedding, on_logits = loss_of.parts(outputs, batch)
         wanted = loss_of.target_scale.targets(batch.embedding)
