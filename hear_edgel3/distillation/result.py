@@ -164,7 +164,7 @@ def card(description: Mapping[str, Any], sources: Sequence[Mapping[str, Any]], w
 
 
 def _left_out(made: Mapping[str, Any]) -> str:
-    own = made["recipe"]["embedding"] == "own"
+    own = made["recipe"].get("embedding") == "own"
     return " (by the approximation that served in training and is left out of these weights)" if own else ""
 
 
