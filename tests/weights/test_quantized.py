@@ -37,13 +37,13 @@ def plainly_rounded(weight: torch.Tensor) -> torch.Tensor:
     return (weight / scale).round() * scale
 
 
-@pytest.mark.parametrize("shape", [(64, 32), (40, 1, 3, 3), (16, 8, 5, 5), (8, 300)])
+@pytest.mark.parametrize("shape", [(64, 32), (240, 1, 3, 3), (16, 8, 5, 5), (8, 300)])
 def test_no_channel_is_worse_than_by_plain_rounding(shape: tuple[int, ...]) -> None:
     weight = random(*shape) * torch.logspace(-1, 1, shape[0]).view(-1, *[1] * (len(shape) - 1))
     found, plain = squares(back(weight) - weight), squares(plainly_rounded(weight) - weight)
     # Where the scale of plain rounding is the best by chance, rounding that to float16 costs some of the luck.
-    assert (found <= plain * 1.01).all()
-    assert found.sum() < 0.99 * plain.sum()
+    assert (found <= plain * 1.02).all()
+    assert found.sum() < 0.98 * plain.sum()
 
 
 def test_what_is_stored() -> None:
@@ -51,9 +51,10 @@ def test_what_is_stored() -> None:
         {
             "conv.weight": random(64, 32, 3, 3),
             "conv.bias": random(64),
-            "few.weight": random(4, 5),
+            "few.weight": random(31, 66),
             "norm.num_batches_tracked": torch.tensor(7),
             "double": random(100).double(),
+            "short.weight": random(2048, 2),
         }
     )
     found = {name: (value.dtype, tuple(value.shape)) for name, value in stored.items()}
@@ -61,13 +62,14 @@ def test_what_is_stored() -> None:
         "conv.weight": (torch.int8, (64, 32, 3, 3)),
         "conv.weight.scale": (torch.float16, (64,)),
         "conv.bias": (torch.float16, (64,)),
-        "few.weight": (torch.float16, (4, 5)),
+        "few.weight": (torch.float16, (31, 66)),
         "double": (torch.float16, (100,)),
+        "short.weight": (torch.float16, (2048, 2)),
     }
     assert int(stored["conv.weight"].min()) >= -127
     state = dequantize_state(stored)
     assert {name: value.dtype for name, value in state.items()} == dict.fromkeys(
-        ["conv.weight", "conv.bias", "few.weight", "double"], torch.float32
+        ["conv.weight", "conv.bias", "few.weight", "double", "short.weight"], torch.float32
     )
 
 
@@ -81,14 +83,14 @@ def test_zeros_stay_zero() -> None:
 
 
 def test_a_dead_channel_costs_the_others_nothing() -> None:
-    weight = random(32, 64, size=0.05)
+    weight = random(64, 64, size=0.05)
     weight[3] *= 1e-9
     weight[4] *= 1e-40
     stored = quantize_state({"w": weight})
     assert stored["w.scale"].dtype == torch.float16
     found = dequantize_state(stored)["w"]
     assert (found - weight)[3:5].abs().max() <= 2.0**-25
-    alive = [channel for channel in range(32) if channel not in (3, 4)]
+    alive = [channel for channel in range(64) if channel not in (3, 4)]
     assert torch.equal(found[alive], back(weight[alive]))
 
 
