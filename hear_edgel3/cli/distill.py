@@ -72,8 +72,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     student.add_argument("--licence", metavar="TEXT", help="what to say of the weights' licence")
     student.add_argument("--half", action="store_true", default=None, help="store the weights as 16-bit floats")
+    student.add_argument("--quantize", choices=("int8", "none"), help="store the weights in eight bits (default none)")
     learning = parser.add_argument_group("learning")
-    learning.add_argument("--lengths", type=float, nargs="+", metavar="SECONDS", help="of clips (default 1 2 5 10; pruned: 2 5 10)")
+    learning.add_argument(
+        "--lengths", type=float, nargs="+", metavar="SECONDS", help="of clips (default 1 2 5 10; pruned: 2 5 10)"
+    )
     learning.add_argument("--clips-per-file", type=int, metavar="N", help="at most (default 6)")
     learning.add_argument("--views", type=int, metavar="N", help="variants of each clip (default 4)")
     learning.add_argument(

@@ -15,6 +15,7 @@ from hear_edgel3.families.protocols import Student
 from hear_edgel3.families.table import FAMILIES, students
 
 PRECISIONS = ("no", "bf16", "fp16")
+QUANTIZED = ("none", "int8")
 PRUNED = "pruned"  # the student that is a part of its teacher
 # What such a student has no use for.
 _OF_A_WIDTH = frozenset(
@@ -64,6 +65,7 @@ class Recipe:
         seed: The seed of everything random.
         precision: "no" (float32), "bf16" or "fp16" mixed precision.
         half: Whether the student's weights are stored as 16-bit floats.
+        quantize: "int8" to store its weights in eight bits, with a scale for each output channel; "none" for floats.
     """
 
     name: str = "custom"
@@ -91,6 +93,7 @@ class Recipe:
     seed: int = 0
     precision: str = "no"
     half: bool = False
+    quantize: str = "none"
 
     def __post_init__(self) -> None:
         """Checks.
@@ -129,6 +132,9 @@ class Recipe:
                 raise InvalidOption(f"{key} must not be negative, got {getattr(self, key)!r}")
         if not isinstance(self.half, bool):
             raise InvalidOption(f"half must be True or False, got {self.half!r}")
+        _one_of("quantize", self.quantize, QUANTIZED)
+        if self.half and self.quantize != "none":
+            raise InvalidOption(f"half and quantize={self.quantize!r} say two ways to store the weights; keep one")
 
     def _settle(self) -> None:
         """Checks the student, and sets what follows from it."""

@@ -30,6 +30,7 @@ from hear_edgel3.distillation.target_scale import TargetScale, make_target_scale
 from hear_edgel3.distillation.teacher import Teacher
 from hear_edgel3.distillation.training import DistillationLoss, Progress, make_accelerator, measure, train
 from hear_edgel3.errors import InvalidAudio, InvalidOption
+from hear_edgel3.weights.quantized import dequantize_state, quantize_state
 
 __all__ = ["PrunedRecipe", "Recipe", "distill"]
 
@@ -122,7 +123,7 @@ def distill(
     if accelerator.is_main_process:
         found = _Outcome(recipe, asked, student, target_scale, corpus, progress, accelerator.num_processes)
         description, state = _finished(found, validation, licence, command)
-        write_result(folder, description, state, sources, draw_curves(progress.metrics))
+        write_result(folder, description, state, sources, draw_curves(progress.metrics), recipe.quantize == "int8")
     accelerator.wait_for_everyone()
     return folder
 
@@ -223,6 +224,8 @@ def _finished(
     stored = progress.best
     if recipe.half:
         stored = {k: v.half().float() if v.is_floating_point() else v for k, v in stored.items()}
+    elif recipe.quantize == "int8":
+        stored = {**stored, **dequantize_state(quantize_state(stored))}
     student.net.load_state_dict(stored)
     device = next(student.net.parameters()).device
     has_logits = student.n_classes is not None
@@ -247,6 +250,7 @@ def _finished(
         "processes": outcome.n_processes,
         "torch": torch.__version__,
         "command": command,
+        "notice": student.notice,
         "recipe": recipe.to_dict(),
         "scores": {key: round(value, 5) for key, value in scores.items()},
     }

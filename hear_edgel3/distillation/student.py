@@ -67,6 +67,10 @@ class Learner(Protocol):
         """The size of the logits, or None."""
 
     @property
+    def notice(self) -> str:
+        """What its weights' origin wants to be said; none if they are all its own."""
+
+    @property
     def hears_what_was_asked(self) -> bool:
         """Whether it learns from the very images that the teacher was asked about."""
 
@@ -97,9 +101,11 @@ class StudentNet:
         n_classes: The size of the logits that it learns, or None.
         hears_what_was_asked: Whether it learns from the very images that the teacher was asked about; else parts of
             them are hidden from it, and they are turned in time.
+        notice: What its weights' origin wants to be said: nothing, since they are all its own.
     """
 
     hears_what_was_asked = False
+    notice = ""
 
     def __init__(self, recipe: Recipe, embedding_size: int, n_classes: int | None) -> None:
         self.family = recipe.student
