@@ -9,6 +9,7 @@ import soundfile
 import torch
 
 from hear_edgel3.distillation import corpus, examples, training
+from hear_edgel3.distillation.batches import make_batches
 from hear_edgel3.distillation.corpus import find_corpus
 from hear_edgel3.distillation.recipe import Recipe
 from hear_edgel3.distillation.target_scale import make_target_scale
@@ -107,21 +108,21 @@ def test_what_is_measured(tmp_path: Path) -> None:
 def test_batches(n: int, sizes: list[int]) -> None:
     """Of one length each, none of a single example; all examples once, in random order."""
     some = [examples.Example(length, Path("0"), row) for length in (1.0, 4.0) for row in range(n)]
-    found = training._batches(some, 8.0, torch.Generator().manual_seed(0), smallest=2)
+    found = make_batches(some, 8.0, torch.Generator().manual_seed(0), smallest=2)
     assert all(len({example.length for example in batch}) == 1 for batch in found)
     assert sorted(len(batch) for batch in found if batch[0].length == 1.0) == sizes
     if n > 1:
         assert sorted((e.length, e.row) for batch in found for e in batch) == [(e.length, e.row) for e in some]
-    assert found == training._batches(some, 8.0, torch.Generator().manual_seed(0), smallest=2)
+    assert found == make_batches(some, 8.0, torch.Generator().manual_seed(0), smallest=2)
     if n > 4:
-        assert found != training._batches(some, 8.0, torch.Generator().manual_seed(1), smallest=2)
+        assert found != make_batches(some, 8.0, torch.Generator().manual_seed(1), smallest=2)
 
 
 def test_a_length_of_which_there_is_one_clip_makes_no_batch() -> None:
     """An epoch that trains nothing would be said to have a loss of 0."""
     some = [examples.Example(length, Path("0"), 0) for length in (1.0, 4.0, 10.0)]
     with pytest.raises(InvalidAudio, match=r"no 2 of the 3 clips .* have the same length \(1 s, 4 s, 10 s\)"):
-        training._batches(some, 8.0, torch.Generator().manual_seed(0), smallest=2)
+        make_batches(some, 8.0, torch.Generator().manual_seed(0), smallest=2)
 
 
 @pytest.mark.parametrize("processes", [2, 3, 4, 8])
@@ -130,7 +131,7 @@ def test_every_process_has_as_many_batches(n: int, processes: int) -> None:
     """A process without one would leave, and the others wait for it for ever."""
     some = [examples.Example(1.0, Path("0"), row) for row in range(n)]
     for batch_seconds in (4.0, 160.0):
-        batches = training._batches(some, batch_seconds, torch.Generator().manual_seed(0), 2, processes)
+        batches = make_batches(some, batch_seconds, torch.Generator().manual_seed(0), 2, processes)
         shares = [len(batches[i::processes]) for i in range(processes)]
         assert len(set(shares)) == 1
         assert shares[0] > 0
@@ -141,9 +142,9 @@ def test_every_process_has_as_many_batches(n: int, processes: int) -> None:
 
 def test_more_processes_than_there_can_be_batches() -> None:
     some = [examples.Example(1.0, Path("0"), row) for row in range(7)]
-    assert len(training._batches(some, 160.0, torch.Generator().manual_seed(0), 2, 3)) == 3
+    assert len(make_batches(some, 160.0, torch.Generator().manual_seed(0), 2, 3)) == 3
     with pytest.raises(InvalidOption, match=r"7 clips make \d batches of at least 2, fewer than the 4 processes"):
-        training._batches(some, 160.0, torch.Generator().manual_seed(0), 2, 4)
+        make_batches(some, 160.0, torch.Generator().manual_seed(0), 2, 4)
 
 
 def test_the_learning_rate() -> None:
