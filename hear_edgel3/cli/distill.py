@@ -100,6 +100,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--batch-seconds", type=float, metavar="SECONDS", help="of audio per step (default 160; pruned: 80)"
     )
     learning.add_argument("--lr", type=float, metavar="RATE", help="peak learning rate (default 0.003; pruned: 0.0003)")
+    learning.add_argument(
+        "--hold-out-sources",
+        type=_sources,
+        metavar="NAMES|FRACTION",
+        help="folders below the inputs that nothing is learnt from, as NAME[,NAME...] or a fraction of them, 0 for "
+        "none (default: a tenth of eight or more)",
+    )
     learning.add_argument("--weight-decay", type=float, metavar="RATE", help="default 0.0001")
     learning.add_argument("--warmup", type=float, metavar="FRACTION", help="of the steps (default 0.1; pruned: 0.05)")
     learning.add_argument(
@@ -110,6 +117,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     learning.add_argument("--seed", type=int, metavar="N", help="default 0")
     learning.add_argument("--precision", choices=("no", "bf16", "fp16"), help="mixed precision (default no)")
     parser.set_defaults(run=run)
+
+
+def _sources(text: str) -> float | tuple[str, ...]:
+    """A fraction, or names with commas between them."""
+    try:
+        return float(text)
+    except ValueError:
+        return tuple(text.split(","))
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -25,6 +25,7 @@ _OF_A_WIDTH = frozenset(
     ]
 )
 _MOST_HOURS = 1000.0
+_MOST_SOURCES = 0.5
 _LARGEST_SEED = (1 << 63) - 1  # of torch
 
 
@@ -50,7 +51,11 @@ class Recipe:
         gain_db: The most by which variants are made louder or softer.
         mix: The probability that a variant is mixed with another clip.
         masking: How much is masked while the student learns: 1 for what its front end masks in train mode.
-        validation: The fraction of the files that is held out.
+        validation: The fraction of the files that is held out, of the sources that are not.
+        hold_out_sources: The sources of which nothing is learnt: their names, or the fraction of all sources, 0 for
+            none. None for a tenth of them, and at least two, where there are eight or more. A source is the folder
+            directly below an input that holds a file, or the input itself. The best epoch is chosen, and training
+            stops, by the loss on their clips, where there are any.
         epochs: The passes over all clips, with one variant of each.
         batch_seconds: The seconds of audio per step.
         lr: The peak learning rate of AdamW.
@@ -82,6 +87,7 @@ class Recipe:
     mix: float = 0.5
     masking: float = 0.5
     validation: float = 0.1
+    hold_out_sources: float | tuple[str, ...] | None = None
     epochs: int = 30
     batch_seconds: float = 160.0
     lr: float = 3e-3
@@ -127,6 +133,7 @@ class Recipe:
                 raise InvalidOption(f"{key} must be from 0 to {top:g}, got {value!r}")
         if not self.validation > 0:
             raise InvalidOption("validation must be more than 0: without held-out files nobody knows what was learnt")
+        object.__setattr__(self, "hold_out_sources", _checked_sources(self.hold_out_sources))
         for key in ("weight_decay", "logits_weight"):
             if not _is_number(getattr(self, key)) or getattr(self, key) < 0:
                 raise InvalidOption(f"{key} must not be negative, got {getattr(self, key)!r}")
@@ -159,7 +166,8 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """The attributes as plain values."""
-        return {**asdict(self), "lengths": list(self.lengths)}
+        values = asdict(self)
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
 
 @dataclass(frozen=True)
@@ -256,6 +264,20 @@ def _checked_lengths(lengths: object) -> tuple[float, ...]:
         if places == sorted(set(places)) and all(0.1 <= s <= 10 for s in seconds):
             return seconds
     raise InvalidOption(f"lengths must be ascending seconds, each from 0.1 to 10, got {lengths!r}")
+
+
+def _checked_sources(sources: object) -> float | tuple[str, ...] | None:
+    """A fraction, or different names."""
+    if sources is None or (_is_number(sources) and 0 <= float(sources) <= _MOST_SOURCES):  # type: ignore[arg-type]
+        return sources  # type: ignore[return-value]
+    if isinstance(sources, (list, tuple)) and sources and all(isinstance(name, str) and name for name in sources):
+        unique = tuple(dict.fromkeys(sources))
+        if len(unique) == len(sources):
+            return unique
+    raise InvalidOption(
+        f"hold_out_sources must be different names of sources, or a fraction of them from 0 to {_MOST_SOURCES:g}; got "
+        f"{sources!r}"
+    )
 
 
 def _is_number(value: object) -> bool:

@@ -36,7 +36,8 @@ def net() -> MobileNetV3:
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.weight, 0.5, 1.5)
             nn.init.uniform_(module.bias, -0.5, 0.5)
-            assert module.running_mean is not None and module.running_var is not None
+            assert module.running_mean is not None
+            assert module.running_var is not None
             nn.init.uniform_(module.running_mean, -0.1, 0.1)
             nn.init.uniform_(module.running_var, 0.5, 1.5)
         elif isinstance(module, nn.Linear):
@@ -209,7 +210,8 @@ def test_a_block_pruned_to_its_inputs_still_expands() -> None:
     widths = [b.expanded for b in layout.blocks]
     widths[6] = block.inputs
     pruned = layouts.make_layout(0.4, expanded=widths)
-    assert pruned.blocks[6].expanded == block.inputs and pruned.blocks[6].expands
+    assert pruned.blocks[6].expanded == block.inputs
+    assert pruned.blocks[6].expands
     assert pruned.blocks[6].squeeze == block.squeeze
     net = MobileNetV3(0.4, expanded=widths)
     assert sum(p.numel() for p in net.parameters()) == layouts.count_parameters(pruned)
