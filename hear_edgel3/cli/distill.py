@@ -80,6 +80,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     learning.add_argument("--clips-per-file", type=int, metavar="N", help="at most (default 6)")
     learning.add_argument("--views", type=int, metavar="N", help="variants of each clip (default 4)")
     learning.add_argument(
+        "--augmentation",
+        choices=("usual", "broad"),
+        help="what the variants after the first are: the clip at another place, length and level, mixed with another "
+        "(default usual), or mixes of several at other speeds, filtered, in rooms, repeated, in noise",
+    )
+    learning.add_argument(
         "--gain-db", type=float, metavar="DB", help="variants are louder or softer by up to this (default 10)"
     )
     learning.add_argument(

@@ -14,6 +14,7 @@ from hear_edgel3.errors import InvalidOption
 from hear_edgel3.families.protocols import Student
 from hear_edgel3.families.table import FAMILIES, students
 
+AUGMENTATIONS = ("usual", "broad")
 PRECISIONS = ("no", "bf16", "fp16")
 QUANTIZED = ("none", "int8")
 PRUNED = "pruned"  # the student that is a part of its teacher
@@ -21,7 +22,7 @@ PRUNED = "pruned"  # the student that is a part of its teacher
 _OF_A_WIDTH = frozenset(
     [
         *("width_mult", "sample_rate", "n_mels", "embedding", "embedding_size"),
-        *("views", "gain_db", "mix", "masking", "fix_norm"),
+        *("views", "gain_db", "mix", "masking", "fix_norm", "augmentation"),
     ]
 )
 _MOST_HOURS = 1000.0
@@ -46,10 +47,12 @@ class Recipe:
             leading principal components of the teacher's embeddings of the training audio.
         lengths: The lengths in seconds of the clips that the student sees, ascending; "l3" sees windows of one second.
         clips_per_file: The most clips that are taken from one file, evenly spread over it.
-        views: The variants of each clip for which the teacher is asked: the first is the clip as it is, the others are
-            cut to another length, shifted, louder or softer, and mixed with other clips.
-        gain_db: The most by which variants are made louder or softer.
-        mix: The probability that a variant is mixed with another clip.
+        views: The variants of each clip for which the teacher is asked: the first is the clip as it is.
+        augmentation: What the other variants are. "usual": the clip, cut to another length, shifted, louder or softer,
+            and mixed with other clips; "broad": mixes of one to four clips of any source, at other speeds, filtered, in
+            rooms, repeated, in grains, overdriven and in noise (:mod:`hear_edgel3.distillation.broad`).
+        gain_db: The most by which usual variants are made louder or softer.
+        mix: The probability that a usual variant is mixed with another clip.
         masking: How much is masked while the student learns: 1 for what its front end masks in train mode.
         validation: The fraction of the files that is held out, of the sources that are not.
         hold_out_sources: The sources of which nothing is learnt: their names, or the fraction of all sources, 0 for
@@ -83,6 +86,7 @@ class Recipe:
     lengths: tuple[float, ...] = (1.0, 2.0, 5.0, 10.0)
     clips_per_file: int = 6
     views: int = 4
+    augmentation: str = "usual"
     gain_db: float = 10.0
     mix: float = 0.5
     masking: float = 0.5
@@ -110,6 +114,7 @@ class Recipe:
         if not isinstance(self.name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9]*", self.name):
             raise InvalidOption(f"name must be letters and digits and begin with a letter, got {self.name!r}")
         _one_of("precision", self.precision, PRECISIONS)
+        _one_of("augmentation", self.augmentation, AUGMENTATIONS)
         _one_of("embedding", self.embedding, ("teacher", "own"))
         self._settle()
         object.__setattr__(self, "lengths", _checked_lengths(self.lengths))

@@ -6,34 +6,39 @@ al., "Efficient Large-Scale Audio Tagging Via Transformer-To-CNN Knowledge Disti
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+from hear_edgel3._extras import require
 from hear_edgel3._version import __version__
 from hear_edgel3.disk.atomic import make_folder
 from hear_edgel3.distillation.broad import BroadClips
 from hear_edgel3.distillation.corpus import Clip, Corpus, find_corpus
 from hear_edgel3.distillation.curves import draw_curves
-from hear_edgel3.distillation.examples import Examples, make_examples
+from hear_edgel3.distillation.examples import Examples, make_examples, sample_rate
 from hear_edgel3.distillation.lessons import FreshLessons, Lessons, StoredLessons
 from hear_edgel3.distillation.loss import DistillationLoss
 from hear_edgel3.distillation.measuring import BY_SOURCE, GUESS, measure, measure_guess, named
 from hear_edgel3.distillation.pruned import PrunedNet
 from hear_edgel3.distillation.recipe import PrunedRecipe, Recipe, fingerprint, make_recipe
 from hear_edgel3.distillation.result import Description, read_sources, write_result
-from hear_edgel3.distillation.sounds import make_sounds
+from hear_edgel3.distillation.sounds import Sounds, make_sounds
 from hear_edgel3.distillation.student import Learner, StudentNet
 from hear_edgel3.distillation.target_scale import TargetScale, make_target_scale
 from hear_edgel3.distillation.teacher import Teacher
 from hear_edgel3.distillation.training import Progress, make_accelerator, train
 from hear_edgel3.errors import InvalidAudio, InvalidOption
 from hear_edgel3.weights.quantized import dequantize_state, quantize_state
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 __all__ = ["PrunedRecipe", "Recipe", "distill"]
 
@@ -64,7 +69,8 @@ def distill(
         output: the folder to write.
         teacher_weights: as ``weights`` of :func:`hear_edgel3.load`.
         cache: folder for the teacher's answers, which other students can share; None for one in ``output``. They take
-            about 90 MB (uncompressed) per hour of clips and variant.
+            about 90 MB (uncompressed) per hour of clips and variant; broad augmentation needs 230 MB per hour of clips
+            besides, for the clips themselves at 32 kHz.
         device: "cpu" to compute there; None for the GPU where there is one.
         quiet: without progress bars.
         licence: what to say of the student's weights.
@@ -90,6 +96,8 @@ def distill(
         raise InvalidOption(f"licence must be a text, got {licence!r}")
     inputs = [os.fspath(path) for path in ([audio] if isinstance(audio, (str, os.PathLike)) else audio)]
     sources = read_sources(inputs)
+    if recipe.augmentation == "broad":
+        require("scipy", "broad augmentation", "distill")
     accelerator = make_accelerator(recipe, device)
     folder = Path(output)
     # New nets draw random numbers; the caller's generator stays as it is.
@@ -106,9 +114,9 @@ def distill(
     if corpus.note and not quiet and accelerator.is_main_process:
         print(f"hear-edgel3: {corpus.note}", file=sys.stderr)
     make_folder(folder)
-    kept = Path(cache) if cache is not None else folder / "cache"
-    kept = kept / _identity(corpus, recipe, asked, student)
-    asking = _Asking(kept, recipe, asked, student, accelerator, quiet)
+    shared = Path(cache) if cache is not None else folder / "cache"
+    kept = shared / _identity(corpus, recipe, asked, student)
+    asking = _Asking(shared, kept, recipe, asked, student, accelerator, quiet)
     held_out = {"": asking.stored("validation", corpus.validation, 1)}
     if corpus.by_source:
         held_out[BY_SOURCE] = asking.stored("sources", corpus.by_source, 1)
@@ -143,6 +151,7 @@ class _Asking:
     """Asks the teacher about clips; of several processes the first one does, and the others wait.
 
     Attributes:
+        shared: The folder of what all distillations from the same sounds can use.
         kept: The folder of what was answered.
         recipe: The options.
         teacher: Who is asked.
@@ -151,11 +160,12 @@ class _Asking:
         quiet: Without progress bars.
     """
 
+    shared: Path
     kept: Path
     recipe: Recipe
     teacher: Teacher
     student: Learner
-    accelerator: Any
+    accelerator: Accelerator
     quiet: bool
 
     def stored(self, what: str, clips: Sequence[Clip], views: int | None) -> Examples:
@@ -165,12 +175,15 @@ class _Asking:
             InvalidAudio: Too few of the clips could be read.
         """
         folder, device = self.kept / what, self.accelerator.device
+        heard = None
+        if what == "train" and self.recipe.augmentation == "broad":
+            heard = self.sounds(clips, sample_rate(self.teacher, self.student))
         arguments = (self.recipe, self.teacher, self.student, device, f"teacher, {what}", views)
         make_folder(folder)
         if self.accelerator.is_main_process:
-            make_examples(clips, folder, *arguments, self.quiet)
+            make_examples(clips, folder, *arguments, self.quiet, heard)
         self.accelerator.wait_for_everyone()
-        examples = make_examples(clips, folder, *arguments, quiet=True)
+        examples = make_examples(clips, folder, *arguments, True, heard)
         fewest = 2 if what == "train" else 1
         if len(examples.clips) < fewest:
             raise InvalidAudio(
@@ -199,13 +212,17 @@ class _Asking:
         scale = make_target_scale(examples.embeddings(), recipe.embedding_size)
         return StoredLessons(recipe, examples), scale, expected
 
+    def sounds(self, clips: Sequence[Clip], rate: int) -> Sounds:
+        """The clips, decoded."""
+        if self.accelerator.is_main_process:
+            make_sounds(clips, self.shared, rate, quiet=self.quiet)
+        self.accelerator.wait_for_everyone()
+        return make_sounds(clips, self.shared, rate, quiet=True)
+
     def fresh(self, clips: Sequence[Clip], recipe: PrunedRecipe) -> FreshLessons:
         """Lessons of broad clips, of sounds that are decoded once."""
         rate = self.teacher.sample_rate
-        if self.accelerator.is_main_process:
-            make_sounds(clips, self.kept, rate, quiet=self.quiet)
-        self.accelerator.wait_for_everyone()
-        sounds = make_sounds(clips, self.kept, rate, quiet=True)
+        sounds = self.sounds(clips, rate)
         broad = {seconds: BroadClips(sounds, rate, seconds, recipe.seed) for seconds in recipe.lengths}
         return FreshLessons(recipe, broad, self.teacher, recipe.batches)
 
@@ -225,7 +242,7 @@ def _identity(corpus: Corpus, recipe: Recipe, teacher: Teacher, student: Learner
     """A digest of all that the teacher's answers depend on."""
     clips = (*corpus.train, *corpus.validation, *corpus.by_source)
     sizes = {path: path.stat().st_size for path in {clip.path for clip in clips}}
-    deciding = ("lengths", "views", "gain_db", "mix", "seed")
+    deciding = ("lengths", "views", "augmentation", "gain_db", "mix", "seed")
     return fingerprint(
         # Not where the folder is, so that it can be moved.
         [(clip.path.name, clip.start, clip.seconds, sizes[clip.path]) for clip in clips],

@@ -217,6 +217,7 @@ def test_every_option_has_a_flag(monkeypatch: pytest.MonkeyPatch, capsys: Captur
     values: dict[str, Any] = {
         "name": "n",
         "student": "l3",
+        "augmentation": "broad",
         "embedding": "own",
         "precision": "bf16",
         "lengths": (0.5, 2.0),
