@@ -6,7 +6,6 @@ al., "Efficient Large-Scale Audio Tagging Via Transformer-To-CNN Knowledge Disti
 
 from __future__ import annotations
 
-import functools
 import os
 import sys
 from collections.abc import Mapping, Sequence

@@ -106,7 +106,7 @@ def test_other_arguments_that_cannot_be(distill: Distill, tmp_path: Path) -> Non
     for options, message in {
         "width": (
             {"width": 0.5},
-            "width is no option of a distillation; there are batch_seconds, clips_per_file, embedding",
+            "width is no option of a distillation; there are augmentation, batch_seconds, clips",
         ),
         "licence": ({"licence": ""}, "licence must be a text, got ''"),
         "device": ({"device": "tpu"}, "device must be \"cpu\", or None for the GPU where there is one; got 'tpu'"),
