@@ -30,7 +30,7 @@ from hear_edgel3.jobs.manifest import Listing, list_items, new_items
 from hear_edgel3.jobs.options import Options, runner_and_engine
 from hear_edgel3.jobs.plan import Job, Part
 from hear_edgel3.jobs.sources_seen import changed_items
-from hear_edgel3.jobs.writer import FinishedPart, read_finished, remove_leftovers
+from hear_edgel3.jobs.writer import FinishedPart, read_finished
 from hear_edgel3.registry.names import BUILT_IN, resolve, with_classes
 from hear_edgel3.sources.tables import TableOptions
 from hear_edgel3.weights.header import own_labels, provenance
@@ -212,7 +212,7 @@ def _run(sources: list[str], output: str, options: Options) -> Summary:
     folder = Path(job.output)
     there = {name for name in os.listdir(folder) if name.endswith(".parquet")}
     kept = [part for part in mine if part.filename in there]
-    remove_leftovers(folder, {part.filename for part in mine})
+    plan.sweep_job(job, mine)
     finished = {part: read_finished(folder / part.filename, job.description, part.n_items) for part in kept}
     if options.retry_failed:
         kept = [part for part in kept if not finished[part].failed]
@@ -234,7 +234,7 @@ def _run(sources: list[str], output: str, options: Options) -> Summary:
                     f"{error}. Finished parts are kept: make room, and the same command goes on"
                 ) from error
             finally:
-                remove_leftovers(folder, {part.filename for part in to_do})
+                plan.sweep_job(job, to_do)
     return Summary(
         output=job.output,
         files=progress.files,
