@@ -117,6 +117,7 @@ def extract(
     audio: str | os.PathLike[str] | None = None,
     whole_files: bool = False,
     channel: int | str = "mean",
+    file_timeout: float | None = None,
 ) -> Summary:
     """Embeds many files into a dataset; goes on with one that was begun before.
 
@@ -157,6 +158,8 @@ def extract(
         audio: The folder that relative paths in lists and tables are relative to; None for the list's own folder.
         whole_files: Whether to embed whole files, whatever starts and ends of clips a table has.
         channel: What of the files' channels: "mean" of all, or the number of one, from 0.
+        file_timeout: How many seconds a file may take, in local processes; None for any time. One that takes longer
+            becomes a row with an ``error``, and its process is ended, so there is always one, also with ``workers=1``.
 
     Returns:
         What became of it.
@@ -193,6 +196,7 @@ def extract(
             whole_files,
         ),
         channel=channel,
+        file_timeout=file_timeout,
     )
     folder = os.path.abspath(output)
     check_folder_name(folder)
@@ -349,6 +353,6 @@ def _distribute(
     if workers is None:
         workers = max(1, usable_cpus() // options.threads) if options.device == "cpu" else 1
     workers = min(workers, len(parts))
-    if workers == 1:
+    if workers == 1 and options.file_timeout is None:  # this process could not be ended
         return local.run_here(job, resources, to_attempt, progress.report)
-    return local.run_in_processes(job, resources, to_attempt, workers, progress.report)
+    return local.run_in_processes(job, resources, to_attempt, workers, progress.report, options.file_timeout)
