@@ -23,6 +23,7 @@ it writes is a configuration like any other: `hear-edgel3 embed --config FOLDER`
 
 _EPILOG = """examples:
   hear-edgel3 distill --teacher mn10_as --audio recordings/ --output birds --name birds
+  hear-edgel3 distill --teacher mn04_as --audio recordings/ --output small --student pruned --parameters 600000
   hear-edgel3 distill --teacher sea_512 --student l3 --width 0.25 --rate 16000 --embedding-size 64 \\
       --audio street/ --output street64 --name street64"""
 
@@ -50,7 +51,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     options.add_quiet(parser)
     student = parser.add_argument_group("the student")
     student.add_argument("--name", help="of the new configuration: letters and digits (default custom)")
-    student.add_argument("--student", choices=students(), help="default mobilenetv3")
+    student.add_argument(
+        "--student",
+        choices=(*students(), "pruned"),
+        help="a net of a family of its own width (default mobilenetv3), or pruned: the teacher's own net with channels "
+        "left out, which keeps most of what it knows",
+    )
+    student.add_argument("--parameters", type=int, metavar="N", help="the most that a pruned student may have")
+    student.add_argument("--macs", type=int, metavar="M", help="its most multiply-accumulates for ten seconds")
     student.add_argument("--width", type=float, metavar="FACTOR", help="of all channel counts (default 0.4)")
     student.add_argument("--rate", type=int, metavar="HZ", help="of an l3 student (default 8000)")
     student.add_argument("--n-mels", type=int, metavar="N", help="mel bands (default 128; l3: 64)")
@@ -64,8 +72,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     student.add_argument("--licence", metavar="TEXT", help="what to say of the weights' licence")
     student.add_argument("--half", action="store_true", default=None, help="store the weights as 16-bit floats")
+    student.add_argument("--quantize", choices=("int8", "none"), help="store the weights in eight bits (default none)")
     learning = parser.add_argument_group("learning")
-    learning.add_argument("--lengths", type=float, nargs="+", metavar="SECONDS", help="of clips (default 1 2 5 10)")
+    learning.add_argument(
+        "--lengths", type=float, nargs="+", metavar="SECONDS", help="of clips (default 1 2 5 10; pruned: 2 5 10)"
+    )
     learning.add_argument("--clips-per-file", type=int, metavar="N", help="at most (default 6)")
     learning.add_argument("--views", type=int, metavar="N", help="variants of each clip (default 4)")
     learning.add_argument(
@@ -84,6 +95,17 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--masking", type=float, metavar="FACTOR", help="how much of spectrograms is masked, 0 to 1 (default 0.5)"
     )
     learning.add_argument("--validation", type=float, metavar="FRACTION", help="of the files, held out (default 0.1)")
+    learning.add_argument("--epochs", type=int, metavar="N", help="default 30; pruned: 20")
+    learning.add_argument(
+        "--epoch-hours", type=float, metavar="HOURS", help="of clips per epoch, each heard once (pruned; default 2)"
+    )
+    learning.add_argument(
+        "--fit-clips", type=int, metavar="N", help="by which channels are chosen and fitted (pruned; default 960)"
+    )
+    learning.add_argument(
+        "--batch-seconds", type=float, metavar="SECONDS", help="of audio per step (default 160; pruned: 80)"
+    )
+    learning.add_argument("--lr", type=float, metavar="RATE", help="peak learning rate (default 0.003; pruned: 0.0003)")
     learning.add_argument(
         "--hold-out-sources",
         type=_sources,
@@ -91,11 +113,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="folders below the inputs that nothing is learnt from, as NAME[,NAME...] or a fraction of them, 0 for "
         "none (default: a tenth of eight or more)",
     )
-    learning.add_argument("--epochs", type=int, metavar="N", help="default 30")
-    learning.add_argument("--batch-seconds", type=float, metavar="SECONDS", help="of audio per step (default 160)")
-    learning.add_argument("--lr", type=float, metavar="RATE", help="peak learning rate (default 0.003)")
     learning.add_argument("--weight-decay", type=float, metavar="RATE", help="default 0.0001")
-    learning.add_argument("--warmup", type=float, metavar="FRACTION", help="of the steps (default 0.1)")
+    learning.add_argument("--warmup", type=float, metavar="FRACTION", help="of the steps (default 0.1; pruned: 0.05)")
     learning.add_argument(
         "--fix-norm", type=float, metavar="FRACTION", help="of the epochs, in which batch norm measures (default 0.4)"
     )
@@ -120,11 +139,11 @@ def run(arguments: argparse.Namespace) -> int:
     for source in arguments.audio:
         if not os.path.exists(source):
             raise AudioFileError(f"{source} does not exist")
-    from hear_edgel3.distillation.recipe import Recipe
+    from hear_edgel3.distillation.recipe import PrunedRecipe
     from hear_edgel3.distillation.run import NO_LICENCE, distill
 
     chosen: dict[str, Any] = {}
-    for field in fields(Recipe):
+    for field in fields(PrunedRecipe):  # has all options of other students too
         flag = _FLAGS.get(field.name, f"--{field.name.replace('_', '-')}")
         value = getattr(arguments, flag.lstrip("-").replace("-", "_"))
         if value is not None:

@@ -18,6 +18,7 @@ from hear_edgel3.cli.sources import AudioSources, audio_sources
 from hear_edgel3.disk.atomic import check_writable, make_folder
 from hear_edgel3.disk.digest import sha256_of
 from hear_edgel3.disk.state import file_state
+from hear_edgel3.disk.temporary import sweep
 from hear_edgel3.errors import HearEdgeL3Error, InvalidOption, OutputError
 from hear_edgel3.extractor.framings import file_framing
 from hear_edgel3.extractor.npz import conflict, is_outdated, plan_outputs, save_npz
@@ -91,6 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.output is not None:
             make_folder(arguments.output)
         jobs = list(zip(files, plan_outputs(files, arguments.suffix, arguments.output), strict=True))
+        sweep(target for _, target in jobs)
         jobs = _pending(jobs, name, framing.hop_size, arguments, tally, found)
         if jobs:
             extractor = _load(name, arguments)

@@ -74,6 +74,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     work.add_argument("--runner", choices=_RUNNERS, help="processes on this machine (default), or Ray")
     options.add_workers(work, "local processes (default: one per usable CPU)")
     options.add_threads(work, "of the net, per worker (default 1)", default=1)
+    options.add_file_timeout(work)
     options.add_device(work)
     options.add(work, "--engine", old=["--net-engine"], action=_Engine, metavar="NAME", help=options.engine_help())
     work.add_argument(
@@ -144,6 +145,7 @@ def run(arguments: argparse.Namespace) -> int:
         keep=_columns(arguments.keep),
         audio=arguments.audio,
         whole_files=arguments.whole_files,
+        file_timeout=arguments.file_timeout,
     )
     _say(summary, arguments.quiet)
     if arguments.json:
@@ -180,7 +182,9 @@ def _runner_and_engine(arguments: argparse.Namespace) -> tuple[str, str]:
         )
     runner, _ = runner_and_engine(arguments.runner, old, None)
     _, engine = runner_and_engine(None, None, arguments.engine)
-    check_for_runner(runner, arguments.workers, arguments.concurrency, arguments.num_gpus, options.flag)
+    check_for_runner(
+        runner, arguments.workers, arguments.concurrency, arguments.num_gpus, arguments.file_timeout, options.flag
+    )
     return runner, engine
 
 

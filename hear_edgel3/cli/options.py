@@ -165,6 +165,12 @@ def add_threads(parser: Options, text: str, default: int | None = None) -> None:
     parser.add_argument("--threads", type=count, default=default, metavar="N", help=text)
 
 
+def add_file_timeout(parser: Options) -> None:
+    """``--file-timeout``, in seconds."""
+    text = "that a file may take; longer, and it is given up (default: any time)"
+    parser.add_argument("--file-timeout", type=positive("seconds"), metavar="SECONDS", help=text)
+
+
 def add_top(parser: Options, text: str, default: int | None = None) -> None:
     """``--top``: how many of the best."""
     parser.add_argument("--top", type=count, default=default, metavar="N", help=text)

@@ -73,6 +73,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     options.add_device(parser)
     options.add_workers(parser, "processes (default 1: this one)", default=1)
     options.add_threads(parser, "of the net, per worker (default 1; with one worker what torch takes)")
+    options.add_file_timeout(parser)
     options.add_quiet(parser)
     parser.set_defaults(run=run)
 
@@ -139,7 +140,7 @@ def _print_all(
     files = sources.files
     form: Callable[[Record], str] = as_json if arguments.json else as_csv if arguments.csv else as_text
     workers = min(arguments.workers, len(files))
-    if workers > 1:
+    if workers > 1 or arguments.file_timeout is not None:
         weights = [_located(row, path)[0] for row, path in zip(rows, weights, strict=True)]
     elif arguments.weights is None:
         weights = [None] * len(rows)
@@ -235,8 +236,9 @@ def _tagged(
 
     nets = [row.folder if isinstance(row, Local) else row.name for row in rows]
     make = partial(_Work, nets, weights, arguments, sources.in_shards)
-    if workers > 1:
-        yield from Pool(partial(_in_worker, make, arguments.threads or 1), workers).run(files)
+    limit = arguments.file_timeout
+    if workers > 1 or limit is not None:  # what has a limit must be in a process that can be ended
+        yield from Pool(partial(_in_worker, make, arguments.threads or 1), workers, limit=limit).run(files)
         return
     with _threads(arguments.threads), closing(make()) as work:
         for number, file in enumerate(files):

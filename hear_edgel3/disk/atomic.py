@@ -6,7 +6,6 @@ import errno
 import os
 import shutil
 import stat
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import BinaryIO
 from hear_edgel3.disk.durable import sync_folder
 from hear_edgel3.disk.ordinary import what_else
 from hear_edgel3.disk.paths import shortened
+from hear_edgel3.disk.temporary import become, sweep, temporary_file
 from hear_edgel3.errors import HearEdgeL3Error, OutputError
 
 # Bytes in the name of a file, on the usual file systems.
@@ -25,22 +25,22 @@ _SHOWN = 500
 
 
 @contextmanager
-def atomic_write(path: str | os.PathLike[str], temporary_name: str | None = None) -> Iterator[BinaryIO]:
+def atomic_write(path: str | os.PathLike[str], swept: bool = False) -> Iterator[BinaryIO]:
     """Opens a temporary file beside ``path`` and renames it to ``path`` when the block ends well.
 
-    If the block raises, nothing is left behind and an existing file stays as it was. A link stays too: the file that it
-    names is written. What is no ordinary file (a pipe, a device) is not replaced by one, but gets the bytes when the
-    block has ended well.
+    If the block raises, nothing is left behind and an existing file stays as it was. What a process that was killed
+    has left of the same file is deleted. A link stays too: the file that it names is written. What is no ordinary file
+    (a pipe, a device) is not replaced by one, but gets the bytes when the block has ended well.
 
     Args:
         path: where the file shall appear; its folder must exist.
-        temporary_name: of the temporary file, which must not exist; None for one of no meaning.
+        swept: whether the caller has looked for what was left already, by
+            :func:`~hear_edgel3.disk.temporary.sweep`: for many files in one folder once is enough.
 
     Raises:
         OutputError: the folder does not exist or cannot be written, or the disk is full.
     """
     target = Path(path)
-    temporary: Path | None = None
     try:
         if target.is_dir():
             raise OutputError(f"cannot write {target}: it is a folder")
@@ -54,14 +54,13 @@ def atomic_write(path: str | os.PathLike[str], temporary_name: str | None = None
         real = Path(os.path.realpath(target))
         if real.is_symlink():
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-        beside = real.parent / (temporary_name or f".{uuid.uuid4().hex}.part")
-        with beside.open("xb") as file:
-            temporary = beside
+        if not swept:
+            sweep([real])
+        with temporary_file(real) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, real)
-        temporary = None
+            become(file, real)
         sync_folder(real.parent)
     except OSError as error:
         if isinstance(error, HearEdgeL3Error):
@@ -70,9 +69,6 @@ def atomic_write(path: str | os.PathLike[str], temporary_name: str | None = None
         if not os.path.isdir(folder) and error.errno != errno.ENAMETOOLONG:
             raise OutputError(f"cannot write {target}: the folder {_named(target, folder)} does not exist") from error
         raise OutputError(f"cannot write {shortened(str(target), _SHOWN)}: {error.strerror or error}") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 def is_special(path: str | os.PathLike[str]) -> bool:

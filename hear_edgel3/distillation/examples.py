@@ -23,7 +23,7 @@ from hear_edgel3.distillation.broad import BroadClips
 from hear_edgel3.distillation.corpus import Clip
 from hear_edgel3.distillation.recipe import Recipe
 from hear_edgel3.distillation.sounds import Sounds
-from hear_edgel3.distillation.student import StudentNet
+from hear_edgel3.distillation.student import Learner
 from hear_edgel3.distillation.teacher import Teacher
 from hear_edgel3.errors import AudioFileError, InvalidAudio
 
@@ -130,7 +130,7 @@ def make_examples(
     folder: Path,
     recipe: Recipe,
     teacher: Teacher,
-    student: StudentNet,
+    student: Learner,
     device: torch.device,
     what: str,
     views: int | None = None,
@@ -172,7 +172,7 @@ def make_examples(
     return Examples(shards)
 
 
-def sample_rate(teacher: Teacher, student: StudentNet) -> int:
+def sample_rate(teacher: Teacher, student: Learner) -> int:
     """The rate in Hz at which both's sounds are made; neither hears what its own rate cannot hold."""
     return max(teacher.sample_rate, student.sample_rate)
 
@@ -184,7 +184,7 @@ class _Maker:
         self,
         recipe: Recipe,
         teacher: Teacher,
-        student: StudentNet,
+        student: Learner,
         device: torch.device,
         views: int,
         sounds: Sounds | None,

@@ -6,8 +6,8 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from hear_edgel3.errors import InvalidOption
@@ -16,6 +16,16 @@ from hear_edgel3.families.table import FAMILIES, students
 
 AUGMENTATIONS = ("usual", "broad")
 PRECISIONS = ("no", "bf16", "fp16")
+QUANTIZED = ("none", "int8")
+PRUNED = "pruned"  # the student that is a part of its teacher
+# What such a student has no use for.
+_OF_A_WIDTH = frozenset(
+    [
+        *("width_mult", "sample_rate", "n_mels", "embedding", "embedding_size"),
+        *("views", "gain_db", "mix", "masking", "fix_norm", "augmentation"),
+    ]
+)
+_MOST_HOURS = 1000.0
 _MOST_SOURCES = 0.5
 _LARGEST_SEED = (1 << 63) - 1  # of torch
 
@@ -63,6 +73,7 @@ class Recipe:
         seed: The seed of everything random.
         precision: "no" (float32), "bf16" or "fp16" mixed precision.
         half: Whether the student's weights are stored as 16-bit floats.
+        quantize: "int8" to store its weights in eight bits, with a scale for each output channel; "none" for floats.
     """
 
     name: str = "custom"
@@ -92,6 +103,7 @@ class Recipe:
     seed: int = 0
     precision: str = "no"
     half: bool = False
+    quantize: str = "none"
 
     def __post_init__(self) -> None:
         """Checks.
@@ -101,15 +113,10 @@ class Recipe:
         """
         if not isinstance(self.name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9]*", self.name):
             raise InvalidOption(f"name must be letters and digits and begin with a letter, got {self.name!r}")
-        _one_of("student", self.student, students())
         _one_of("precision", self.precision, PRECISIONS)
         _one_of("augmentation", self.augmentation, AUGMENTATIONS)
         _one_of("embedding", self.embedding, ("teacher", "own"))
-        kind = student_of(self.student)
-        for key, value in kind.settle(self).items():
-            object.__setattr__(self, key, value)
-        if kind.window_ms is not None:
-            object.__setattr__(self, "lengths", (kind.window_ms / 1000,))
+        self._settle()
         object.__setattr__(self, "lengths", _checked_lengths(self.lengths))
         if not _is_number(self.width_mult) or not 0.05 <= self.width_mult <= 10:
             raise InvalidOption(f"width_mult must be a number from 0.05 to 10, got {self.width_mult!r}")
@@ -137,6 +144,20 @@ class Recipe:
                 raise InvalidOption(f"{key} must not be negative, got {getattr(self, key)!r}")
         if not isinstance(self.half, bool):
             raise InvalidOption(f"half must be True or False, got {self.half!r}")
+        _one_of("quantize", self.quantize, QUANTIZED)
+        if self.half and self.quantize != "none":
+            raise InvalidOption(f"half and quantize={self.quantize!r} say two ways to store the weights; keep one")
+
+    def _settle(self) -> None:
+        """Checks the student, and sets what follows from it."""
+        _one_of("student", self.student, (*students(), PRUNED))
+        if self.student == PRUNED:
+            raise InvalidOption(f"the student {PRUNED!r} has options of its own: use PrunedRecipe, or distill(...)")
+        kind = student_of(self.student)
+        for key, value in kind.settle(self).items():
+            object.__setattr__(self, key, value)
+        if kind.window_ms is not None:
+            object.__setattr__(self, "lengths", (kind.window_ms / 1000,))
 
     @property
     def measuring_epochs(self) -> int:
@@ -152,6 +173,75 @@ class Recipe:
         """The attributes as plain values."""
         values = asdict(self)
         return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+
+
+@dataclass(frozen=True)
+class PrunedRecipe(Recipe):
+    """How a student is made by pruning its teacher. The options of a student of a width of its own have no effect.
+
+    Attributes:
+        parameters: The most parameters that are left; None for no limit.
+        macs: The most multiply-accumulates for ten seconds; None for no limit.
+        epoch_hours: The hours of clips in an epoch, none of which is heard twice.
+        fit_clips: The clips by which channels are chosen, and layers fitted.
+    """
+
+    student: str = PRUNED
+    lengths: tuple[float, ...] = (2.0, 5.0, 10.0)
+    batch_seconds: float = 80.0
+    lr: float = 3e-4
+    warmup: float = 0.05
+    epochs: int = 20
+    parameters: int | None = None
+    macs: int | None = None
+    epoch_hours: float = 2.0
+    fit_clips: int = 960
+
+    def _settle(self) -> None:
+        for field in fields(Recipe):
+            if field.name in _OF_A_WIDTH and getattr(self, field.name) != field.default:
+                raise InvalidOption(f"{field.name} does nothing with the student {PRUNED!r}; leave it out")
+        _one_of("student", self.student, (PRUNED,))
+        if self.parameters is None and self.macs is None:
+            raise InvalidOption(f"the student {PRUNED!r} needs parameters or macs, which say how small it shall be")
+        for key in ("parameters", "macs"):
+            if getattr(self, key) is not None:
+                _at_least(key, getattr(self, key), 1)
+        _at_least("fit_clips", self.fit_clips, 16)
+        if not _is_number(self.epoch_hours) or not 0 < self.epoch_hours <= _MOST_HOURS:
+            raise InvalidOption(
+                f"epoch_hours must be more than 0 and at most {_MOST_HOURS:g}, got {self.epoch_hours!r}"
+            )
+
+    @property
+    def measuring_epochs(self) -> int:
+        """None: batch norm stays as it is."""
+        return 0
+
+    @property
+    def batches(self) -> int:
+        """The batches of an epoch."""
+        return max(1, round(3600 * self.epoch_hours / self.batch_seconds))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The attributes that have an effect, as plain values."""
+        return {key: value for key, value in super().to_dict().items() if key not in _OF_A_WIDTH}
+
+
+def make_recipe(options: Mapping[str, Any]) -> Recipe:
+    """The recipe of some options, of the kind that the student wants.
+
+    Raises:
+        InvalidOption: There is no such option, or it cannot have such a value.
+    """
+    kind: type[Recipe] = PrunedRecipe if options.get("student") == PRUNED else Recipe
+    known = {field.name for field in fields(kind)}
+    wrong = [name for name in options if name not in known]
+    if wrong:
+        only = {field.name for field in fields(PrunedRecipe)}
+        hint = f"; it is for the student {PRUNED!r}" if wrong[0] in only else ""
+        raise InvalidOption(f"{wrong[0]} is no option of a distillation{hint}; there are {', '.join(sorted(known))}")
+    return kind(**options)
 
 
 def student_of(family: str) -> Student:

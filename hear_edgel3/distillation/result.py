@@ -17,7 +17,7 @@ from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.distillation.measuring import BY_SOURCE, GUESS
 from hear_edgel3.errors import ConfigurationError
 from hear_edgel3.registry import folder as local
-from hear_edgel3.weights.file import encode
+from hear_edgel3.weights.file import encode, encode_quantized
 
 WEIGHTS = "model.safetensors"
 CARD = "README.md"
@@ -58,6 +58,7 @@ def write_result(
     state: dict[str, torch.Tensor],
     sources: Sequence[Mapping[str, Any]] = (),
     curves: bytes | None = None,
+    quantized: bool = False,
 ) -> None:
     """Writes the weights, then the description that names them, then the card.
 
@@ -67,12 +68,14 @@ def write_result(
         state: The net's tensors.
         sources: What the audio was, as plain values.
         curves: A picture of the training, PNG.
+        quantized: Whether to store weights in eight bits.
 
     Raises:
         OutputError: A file cannot be written.
     """
     name, made = description.name, description.made
-    data = encode(state, {"configuration": name, "teacher": made["teacher"], "made_by": f"hear_edgel3 {__version__}"})
+    origin = {"configuration": name, "teacher": made["teacher"], "made_by": f"hear_edgel3 {__version__}"}
+    data = encode_quantized(state, origin) if quantized else encode(state, origin)
     with atomic_write(folder / WEIGHTS) as file:
         file.write(data)
     values = {
@@ -128,6 +131,7 @@ def card(description: Mapping[str, Any], sources: Sequence[Mapping[str, Any]], w
         "",
         f"{description['summary']}. Licence of the weights: {description['licence']}.",
         "",
+        *([f"{made['notice']}.", ""] if made.get("notice") else []),
         f"Distilled by hear_edgel3 {made['version']} from `{made['teacher']}` (weights sha256 "
         f"`{made['teacher_sha256']}`) on {made['hours']:.2f} hours of unlabelled audio from {made['files']} files, of "
         f"which {made['validation_files_percent']:.0f} % were held out{_sources(made)}. It knows what the "
@@ -199,7 +203,7 @@ def _sources(made: Mapping[str, Any]) -> str:
 
 
 def _left_out(made: Mapping[str, Any]) -> str:
-    own = made["recipe"]["embedding"] == "own"
+    own = made["recipe"].get("embedding") == "own"
     return " (by the approximation that served in training and is left out of these weights)" if own else ""
 
 

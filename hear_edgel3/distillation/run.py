@@ -6,7 +6,6 @@ al., "Efficient Large-Scale Audio Tagging Via Transformer-To-CNN Knowledge Disti
 
 from __future__ import annotations
 
-import functools
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,24 +18,28 @@ import torch
 from hear_edgel3._extras import require
 from hear_edgel3._version import __version__
 from hear_edgel3.disk.atomic import make_folder
-from hear_edgel3.distillation.corpus import Corpus, find_corpus
+from hear_edgel3.distillation.broad import BroadClips
+from hear_edgel3.distillation.corpus import Clip, Corpus, find_corpus
 from hear_edgel3.distillation.curves import draw_curves
 from hear_edgel3.distillation.examples import Examples, make_examples, sample_rate
+from hear_edgel3.distillation.lessons import FreshLessons, Lessons, StoredLessons
 from hear_edgel3.distillation.loss import DistillationLoss
 from hear_edgel3.distillation.measuring import BY_SOURCE, GUESS, measure, measure_guess, named
-from hear_edgel3.distillation.recipe import Recipe, fingerprint
+from hear_edgel3.distillation.pruned import PrunedNet
+from hear_edgel3.distillation.recipe import PrunedRecipe, Recipe, fingerprint, make_recipe
 from hear_edgel3.distillation.result import Description, read_sources, write_result
 from hear_edgel3.distillation.sounds import Sounds, make_sounds
-from hear_edgel3.distillation.student import StudentNet
+from hear_edgel3.distillation.student import Learner, StudentNet
 from hear_edgel3.distillation.target_scale import TargetScale, make_target_scale
 from hear_edgel3.distillation.teacher import Teacher
 from hear_edgel3.distillation.training import Progress, make_accelerator, train
 from hear_edgel3.errors import InvalidAudio, InvalidOption
+from hear_edgel3.weights.quantized import dequantize_state, quantize_state
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-__all__ = ["Recipe", "distill"]
+__all__ = ["PrunedRecipe", "Recipe", "distill"]
 
 NO_LICENCE = "not stated; the teacher and the audio have theirs"
 
@@ -71,7 +74,8 @@ def distill(
         quiet: without progress bars.
         licence: what to say of the student's weights.
         command: what the card says was run.
-        **options: those of :class:`Recipe`.
+        **options: those of :class:`Recipe`; with ``student="pruned"``, which prunes the teacher's own net, those of
+            :class:`PrunedRecipe`.
 
     Returns:
         ``output``, with ``configuration.json``, ``model.safetensors``, ``README.md`` (the card), ``metrics.csv``,
@@ -86,12 +90,7 @@ def distill(
             another distillation.
         MissingExtra: accelerate is not installed.
     """
-    try:
-        recipe = Recipe(**options)
-    except TypeError as error:
-        raise InvalidOption(
-            f"{str(error).replace('Recipe.__init__() ', '')}; the options are those of Recipe"
-        ) from error
+    recipe = make_recipe(options)
     if not isinstance(licence, str) or not licence:
         raise InvalidOption(f"licence must be a text, got {licence!r}")
     inputs = [os.fspath(path) for path in ([audio] if isinstance(audio, (str, os.PathLike)) else audio)]
@@ -103,9 +102,12 @@ def distill(
     # New nets draw random numbers; the caller's generator stays as it is.
     with torch.random.fork_rng([]):
         asked = Teacher(teacher, teacher_weights).to(accelerator.device)
-        size = _size(recipe, asked)
         torch.manual_seed(recipe.seed)
-        student = StudentNet(recipe, size, asked.n_classes)
+        student: StudentNet | PrunedNet
+        if isinstance(recipe, PrunedRecipe):
+            student = PrunedNet(recipe, asked)
+        else:
+            student = StudentNet(recipe, _size(recipe, asked), asked.n_classes)
     student.frontend.to(accelerator.device)
     corpus = find_corpus(inputs, recipe)
     if corpus.note and not quiet and accelerator.is_main_process:
@@ -113,22 +115,22 @@ def distill(
     make_folder(folder)
     shared = Path(cache) if cache is not None else folder / "cache"
     kept = shared / _identity(corpus, recipe, asked, student)
-    parts = _answers(corpus, recipe, asked, student, shared, kept, accelerator, quiet)
-    probabilities = parts["train"].mean_probabilities()
+    asking = _Asking(shared, kept, recipe, asked, student, accelerator, quiet)
+    held_out = {"": asking.stored("validation", corpus.validation, 1)}
+    if corpus.by_source:
+        held_out[BY_SOURCE] = asking.stored("sources", corpus.by_source, 1)
+    lessons, target_scale, expected = asking.lessons(corpus)
     guesses: dict[str, float] = {}
-    held_out = {"": parts["validation"]} | ({BY_SOURCE: parts["sources"]} if "sources" in parts else {})
-    if probabilities is not None:
-        student.expect(probabilities)
-        for prefix, examples in held_out.items():
-            guess = measure_guess(probabilities, examples, recipe.batch_seconds, accelerator.device)
+    if expected is not None:
+        for prefix, part in held_out.items():
+            guess = measure_guess(expected, part, recipe.batch_seconds, accelerator.device)
             guesses |= named(prefix + GUESS, guess)
-    target_scale = make_target_scale(parts["train"].embeddings(), recipe.embedding_size)
     progress = train(
         recipe,
         student,
         target_scale,
-        parts["train"],
-        parts["validation"],
+        lessons,
+        held_out[""],
         folder,
         accelerator,
         quiet,
@@ -138,55 +140,90 @@ def distill(
     if accelerator.is_main_process:
         found = _Outcome(recipe, asked, student, target_scale, corpus, progress, accelerator.num_processes)
         description, state = _finished(found, held_out, guesses, licence, command)
-        write_result(folder, description, state, sources, draw_curves(progress.metrics))
+        write_result(folder, description, state, sources, draw_curves(progress.metrics), recipe.quantize == "int8")
     accelerator.wait_for_everyone()
     return folder
 
 
-def _answers(
-    corpus: Corpus,
-    recipe: Recipe,
-    teacher: Teacher,
-    student: StudentNet,
-    shared: Path,
-    kept: Path,
-    accelerator: Accelerator,
-    quiet: bool,
-) -> dict[str, Examples]:
-    """What the teacher says of the clips to learn from, and of those of files and of sources that are held out.
+@dataclass(frozen=True)
+class _Asking:
+    """Asks the teacher about clips; of several processes the first one does, and the others wait.
 
-    The first process asks; the others wait, and read what it wrote.
+    Attributes:
+        shared: The folder of what all distillations from the same sounds can use.
+        kept: The folder of what was answered.
+        recipe: The options.
+        teacher: Who is asked.
+        student: Who will learn it.
+        accelerator: What knows the processes.
+        quiet: Without progress bars.
     """
-    sounds: Sounds | None = None
-    if recipe.augmentation == "broad":
-        rate = sample_rate(teacher, student)
-        if accelerator.is_main_process:
-            make_sounds(corpus.train, shared, rate, quiet=quiet)
-        accelerator.wait_for_everyone()
-        sounds = make_sounds(corpus.train, shared, rate, quiet=True)
-    parts: dict[str, Examples] = {}
-    for what, part, views, fewest in (
-        ("validation", corpus.validation, 1, 1),
-        ("sources", corpus.by_source, 1, 1),
-        ("train", corpus.train, None, 2),
-    ):
-        if what == "sources" and not part:
-            continue
-        make_folder(kept / what)
-        make = functools.partial(
-            make_examples, part, kept / what, recipe, teacher, student, accelerator.device, f"teacher, {what}", views
-        )
-        heard = sounds if what == "train" else None
-        if accelerator.is_main_process:
-            make(quiet, heard)
-        accelerator.wait_for_everyone()
-        parts[what] = make(True, heard)
-        if len(parts[what].clips) < fewest:
+
+    shared: Path
+    kept: Path
+    recipe: Recipe
+    teacher: Teacher
+    student: Learner
+    accelerator: Accelerator
+    quiet: bool
+
+    def stored(self, what: str, clips: Sequence[Clip], views: int | None) -> Examples:
+        """Examples on disk: those that are there are not made again.
+
+        Raises:
+            InvalidAudio: Too few of the clips could be read.
+        """
+        folder, device = self.kept / what, self.accelerator.device
+        heard = None
+        if what == "train" and self.recipe.augmentation == "broad":
+            heard = self.sounds(clips, sample_rate(self.teacher, self.student))
+        arguments = (self.recipe, self.teacher, self.student, device, f"teacher, {what}", views)
+        make_folder(folder)
+        if self.accelerator.is_main_process:
+            make_examples(clips, folder, *arguments, self.quiet, heard)
+        self.accelerator.wait_for_everyone()
+        examples = make_examples(clips, folder, *arguments, True, heard)
+        fewest = 2 if what == "train" else 1
+        if len(examples.clips) < fewest:
             raise InvalidAudio(
-                f"only {len(parts[what].clips)} of the {len(part)} clips for {what} could be read; see the messages "
-                f"above"
+                f"only {len(examples.clips)} of the {len(clips)} clips for {what} could be read; see the messages above"
             )
-    return parts
+        return examples
+
+    def lessons(self, corpus: Corpus) -> tuple[Lessons, TargetScale, torch.Tensor | None]:
+        """What the student is taught, in which scale, and the mean probabilities (n_classes,) of it; None without tags.
+
+        The student becomes the net that is taught.
+        """
+        student, recipe, device = self.student, self.recipe, self.accelerator.device
+        if isinstance(student, PrunedNet):
+            assert isinstance(recipe, PrunedRecipe)
+            fresh = self.fresh(corpus.train, recipe)
+            if self.accelerator.is_main_process:
+                student.prune(fresh, self.kept, device, make=True)
+            self.accelerator.wait_for_everyone()
+            return fresh, *student.prune(fresh, self.kept, device, make=False)
+        assert isinstance(student, StudentNet)
+        examples = self.stored("train", corpus.train, None)
+        expected = examples.mean_probabilities()
+        if expected is not None:
+            student.expect(expected)
+        scale = make_target_scale(examples.embeddings(), recipe.embedding_size)
+        return StoredLessons(recipe, examples), scale, expected
+
+    def sounds(self, clips: Sequence[Clip], rate: int) -> Sounds:
+        """The clips, decoded."""
+        if self.accelerator.is_main_process:
+            make_sounds(clips, self.shared, rate, quiet=self.quiet)
+        self.accelerator.wait_for_everyone()
+        return make_sounds(clips, self.shared, rate, quiet=True)
+
+    def fresh(self, clips: Sequence[Clip], recipe: PrunedRecipe) -> FreshLessons:
+        """Lessons of broad clips, of sounds that are decoded once."""
+        rate = self.teacher.sample_rate
+        sounds = self.sounds(clips, rate)
+        broad = {seconds: BroadClips(sounds, rate, seconds, recipe.seed) for seconds in recipe.lengths}
+        return FreshLessons(recipe, broad, self.teacher, recipe.batches)
 
 
 def _size(recipe: Recipe, teacher: Teacher) -> int:
@@ -200,7 +237,7 @@ def _size(recipe: Recipe, teacher: Teacher) -> int:
     return recipe.embedding_size or largest
 
 
-def _identity(corpus: Corpus, recipe: Recipe, teacher: Teacher, student: StudentNet) -> str:
+def _identity(corpus: Corpus, recipe: Recipe, teacher: Teacher, student: Learner) -> str:
     """A digest of all that the teacher's answers depend on."""
     clips = (*corpus.train, *corpus.validation, *corpus.by_source)
     sizes = {path: path.stat().st_size for path in {clip.path for clip in clips}}
@@ -232,7 +269,7 @@ class _Outcome:
 
     recipe: Recipe
     teacher: Teacher
-    student: StudentNet
+    student: Learner
     target_scale: TargetScale
     corpus: Corpus
     progress: Progress
@@ -251,6 +288,8 @@ def _finished(
     stored = progress.best
     if recipe.half:
         stored = {k: v.half().float() if v.is_floating_point() else v for k, v in stored.items()}
+    elif recipe.quantize == "int8":
+        stored = {**stored, **dequantize_state(quantize_state(stored))}
     student.net.load_state_dict(stored)
     device = next(student.net.parameters()).device
     has_logits = student.n_classes is not None
@@ -280,6 +319,7 @@ def _finished(
         "processes": outcome.n_processes,
         "torch": torch.__version__,
         "command": command,
+        "notice": student.notice,
         "recipe": recipe.to_dict(),
         "scores": {key: round(value, 5) for key, value in scores.items()},
     }

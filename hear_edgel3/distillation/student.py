@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -12,8 +13,76 @@ from hear_edgel3.distillation.target_scale import TargetScale
 from hear_edgel3.families.table import FAMILIES
 
 
+class Kind(Protocol):
+    """What is asked of a student's kind when it is taught and written down."""
+
+    @property
+    def title(self) -> str:
+        """What such a net is called."""
+
+    @property
+    def window_ms(self) -> float | None:
+        """The only length of its clips, or None."""
+
+    def default_features(self, options: Any) -> str:
+        """The words that choose its embedding."""
+
+    def describe(self, options: Any) -> str:
+        """What tells it from others."""
+
+
+class Learner(Protocol):
+    """A net to train, whichever way it is made; its attributes are those of :class:`StudentNet`."""
+
+    @property
+    def family(self) -> str:
+        """The name of its family."""
+
+    @property
+    def kind(self) -> Kind:
+        """What it is."""
+
+    @property
+    def published_architecture(self) -> Mapping[str, Any]:
+        """The arguments that describe the net that is published."""
+
+    @property
+    def fields(self) -> Mapping[str, Any]:
+        """Fields of a row."""
+
+    @property
+    def sample_rate(self) -> int:
+        """Of the samples that ``frontend`` takes."""
+
+    @property
+    def frontend(self) -> nn.Module:
+        """Turns samples into the net's input."""
+
+    @property
+    def net(self) -> nn.Module:
+        """Puts out the embedding in the scale in which it is learnt, and the logits behind it."""
+
+    @property
+    def n_classes(self) -> int | None:
+        """The size of the logits, or None."""
+
+    @property
+    def notice(self) -> str:
+        """What its weights' origin wants to be said; none if they are all its own."""
+
+    @property
+    def hears_what_was_asked(self) -> bool:
+        """Whether it learns from the very images that the teacher was asked about."""
+
+    def train(self, measuring: bool) -> None:
+        """Makes the net ready for an epoch."""
+
+    def finished(self, state: dict[str, torch.Tensor], target_scale: TargetScale, own: bool) -> dict[str, torch.Tensor]:
+        """The state to publish."""
+
+
 class StudentNet:
-    """A net to train.
+    """A net of a width of its own to train.
 
     Args:
         recipe: What says its family and its shape.
@@ -30,7 +99,13 @@ class StudentNet:
         frontend: The module that turns samples into the net's input.
         net: The module that turns that into the embedding, with the logits behind it if there are any.
         n_classes: The size of the logits that it learns, or None.
+        hears_what_was_asked: Whether it learns from the very images that the teacher was asked about; else parts of
+            them are hidden from it, and they are turned in time.
+        notice: What its weights' origin wants to be said: nothing, since they are all its own.
     """
+
+    hears_what_was_asked = False
+    notice = ""
 
     def __init__(self, recipe: Recipe, embedding_size: int, n_classes: int | None) -> None:
         self.family = recipe.student

@@ -90,8 +90,18 @@ class Teacher:
             return Answer(torch.cat(parts), None)
         if self.n_classes is None or clips.shape[1] > self._whole_up_to:
             return Answer(self.extractor.scene_embeddings(clips), None)
-        # Both at once: the scene embedding of such a net is one pass over the clip.
+        with torch.inference_mode():
+            images = self.extractor.frontend(clips)
+        return self.ask_of_images(images)
+
+    def ask_of_images(self, images: torch.Tensor) -> Answer:
+        """The outputs for images as they are: for a net whose scene embedding is one pass over a clip, and which tags.
+
+        Args:
+            images: (n, n_mels, n_frames) from its own front end.
+        """
+        assert self.n_classes is not None
         net = self.extractor.net
         with torch.inference_mode(), net.adding("logits"):  # type: ignore[operator]
-            values = self._runner(net, self.extractor.frontend(clips))
+            values = self._runner(net, images)
         return Answer(values[:, : -self.n_classes].clone(), values[:, -self.n_classes :].clone())

@@ -24,12 +24,12 @@ from torch import nn
 
 from hear_edgel3._extras import require
 from hear_edgel3.disk.atomic import atomic_write
-from hear_edgel3.distillation.batches import Reader, make_batches
 from hear_edgel3.distillation.examples import Examples
+from hear_edgel3.distillation.lessons import Lessons
 from hear_edgel3.distillation.loss import DistillationLoss
 from hear_edgel3.distillation.measuring import BY_SOURCE, deciding_loss, measure, named
 from hear_edgel3.distillation.recipe import Recipe, fingerprint
-from hear_edgel3.distillation.student import StudentNet
+from hear_edgel3.distillation.student import Learner
 from hear_edgel3.distillation.target_scale import TargetScale
 from hear_edgel3.errors import ComputationError, InvalidOption, OutputError
 
@@ -98,9 +98,9 @@ def make_accelerator(recipe: Recipe, device: str | None) -> Accelerator:
 
 def train(
     recipe: Recipe,
-    student: StudentNet,
+    student: Learner,
     target_scale: TargetScale,
-    training: Examples,
+    lessons: Lessons,
     validation: Examples,
     folder: Path,
     accelerator: Accelerator,
@@ -117,7 +117,7 @@ def train(
         recipe: How to train.
         student: What to train.
         target_scale: The scale in which it learns embeddings.
-        training: What it learns from.
+        lessons: What it learns from.
         validation: Clips of files that it does not learn from.
         folder: Of the result.
         accelerator: Where to compute.
@@ -130,8 +130,8 @@ def train(
         ComputationError: the training diverged.
         InvalidAudio, InvalidOption: there are too few clips of one length for a batch, or for one in each process.
     """
-    counts = [len(part.clips) for part in (training, validation, by_source) if part is not None]
-    identity = fingerprint(recipe.to_dict(), *counts, target_scale.mean.sum().item())
+    counts = [len(part.clips) for part in (validation, by_source) if part is not None]
+    identity = fingerprint(recipe.to_dict(), *lessons.identity, *counts, target_scale.mean.sum().item())
     net: nn.Module = student.net
     if accelerator.device.type == "cpu":
         net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -147,7 +147,7 @@ def train(
     with _Curves(folder, progress.epoch) as curves:
         while progress.epoch < recipe.epochs and not _is_over(progress, recipe):
             begun = time.monotonic()
-            row = _epoch(progress.epoch, recipe, student, net, optimizer, training, loss_of, accelerator, quiet)
+            row = _epoch(progress.epoch, recipe, student, net, optimizer, lessons, loss_of, accelerator, quiet)
             for prefix, part in (("", validation), (BY_SOURCE, by_source)):
                 if part is not None:
                     bare = accelerator.unwrap_model(net)
@@ -187,10 +187,10 @@ def _is_over(progress: Progress, recipe: Recipe) -> bool:
 def _epoch(
     epoch: int,
     recipe: Recipe,
-    student: StudentNet,
+    student: Learner,
     net: nn.Module,
     optimizer: torch.optim.Optimizer,
-    training: Examples,
+    lessons: Lessons,
     loss_of: DistillationLoss,
     accelerator: Accelerator,
     quiet: bool,
@@ -198,10 +198,7 @@ def _epoch(
     """One pass over one variant of every clip."""
     from tqdm import tqdm
 
-    generator = torch.Generator().manual_seed(hash((recipe.seed, epoch)) & 0x7FFFFFFF)
-    chosen = [clip[int(torch.randint(len(clip), (1,), generator=generator))] for clip in training.clips]
-    batches = make_batches(chosen, recipe.batch_seconds, generator, 2, accelerator.num_processes)
-    loader = Reader(training, batches[accelerator.process_index :: accelerator.num_processes], accelerator.device)
+    loader = lessons.epoch(epoch, accelerator.process_index, accelerator.num_processes, accelerator.device)
     student.train(measuring=epoch < recipe.measuring_epochs)
     total = torch.zeros(3, dtype=torch.float64)
     bar = tqdm(
@@ -238,8 +235,10 @@ def _epoch(
     }
 
 
-def _augmented(inputs: torch.Tensor, student: StudentNet, masking: float) -> torch.Tensor:
-    """Inputs turned in time, and masked where the front end knows how."""
+def _augmented(inputs: torch.Tensor, student: Learner, masking: float) -> torch.Tensor:
+    """Inputs turned in time, and masked where the front end knows how; as they are where just they were asked about."""
+    if student.hears_what_was_asked:
+        return inputs
     shift = int(torch.randint(inputs.shape[2], (1,)))
     inputs = inputs.roll(shift, dims=2)
     mask = getattr(student.frontend, "mask", None)

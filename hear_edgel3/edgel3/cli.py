@@ -14,6 +14,7 @@ from typing import Any, TextIO
 from hear_edgel3.audio.find import AUDIO_SUFFIXES
 from hear_edgel3.disk.atomic import check_writable, make_folder
 from hear_edgel3.disk.paths import text_of
+from hear_edgel3.disk.temporary import sweep
 from hear_edgel3.edgel3.checks import check_names, check_options, check_path, remarks
 from hear_edgel3.edgel3.edgel3_exceptions import EdgeL3Error
 from hear_edgel3.edgel3.edgel3_warnings import EdgeL3Warning
@@ -128,6 +129,7 @@ def run(
     file_framing(resolve(name), hop_size, center)
     if output_dir is not None:
         make_folder(output_dir)
+    sweep(targets)
     jobs = []
     for source, target in zip(files, targets, strict=True):
         try:

@@ -111,7 +111,7 @@ def save_npz(path: Path, clip: ClipEmbedding, source: str | os.PathLike[str], st
     """Writes the two arrays, and what made them: configuration, embedding_version, weights_sha256, options and source.
 
     Args:
-        path: where to.
+        path: where to; what was left there by a process that was killed is for the caller to sweep, once for all files.
         clip: the embeddings.
         source: the audio file.
         state: what it was like before it was read, by which :func:`is_outdated` notices that it has changed since.
@@ -124,7 +124,7 @@ def save_npz(path: Path, clip: ClipEmbedding, source: str | os.PathLike[str], st
     more: dict[str, Any] = {} if state is None else {_SIZE: np.array(state.size), _MODIFIED: np.array(state.modified)}
     if clip.channel != _CHANNEL_BEFORE:
         more["channel"] = np.array(str(clip.channel))
-    with atomic_write(path) as file:
+    with atomic_write(path, swept=True) as file:
         np.savez(
             file,
             embedding=clip.embedding,

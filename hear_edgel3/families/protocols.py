@@ -6,7 +6,7 @@ streams, engines, tagging, datasets, conversion, distillation) knows families th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -171,6 +171,52 @@ class Student(Protocol):
         return f"width {options.width_mult:g}"
 
 
+class Pruner(Protocol):
+    """How nets of a family are made smaller by leaving channels out.
+
+    What can be left out are groups of channels that no other layer but the next one sees. A group has a name; its
+    channels are left out by eights, which suits processors.
+    """
+
+    def can_prune(self, row: Checkpoint) -> bool:
+        """Whether the net of a row of the family can be pruned."""
+
+    def groups(self, net: Any) -> Mapping[str, torch.nn.Module]:
+        """The modules whose outputs (n, channels, ...) are the groups, by name."""
+
+    def floors(self, sizes: Mapping[str, int], share: float) -> Mapping[str, int]:
+        """The fewest channels that must stay of each group when a net keeps ``share`` of its parameters.
+
+        Groups that it does not name may be cut down to eight.
+        """
+
+    def architecture(self, row: Checkpoint, sizes: Mapping[str, int]) -> dict[str, Any]:
+        """The arguments of the family's architecture function for a net like a row's with groups of other sizes.
+
+        Args:
+            row: That of the net that is pruned.
+            sizes: The channels of every group.
+        """
+
+    def select(self, net: Any, keep: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The state of the smaller net: the parameters of the channels that stay.
+
+        Args:
+            net: The net that is pruned.
+            keep: (kept,) The channels of every group that stay, ascending, int64.
+        """
+
+    def refit(self, teacher: Any, net: Any, keep: Mapping[str, torch.Tensor], images: Sequence[torch.Tensor]) -> None:
+        """Fits the linear layers behind pruned groups by least squares, so that they make up for what is missing.
+
+        Args:
+            teacher: The net that was pruned, in eval mode.
+            net: The smaller net, in eval mode, with what :meth:`select` gave; its parameters are changed.
+            keep: As for :meth:`select`.
+            images: Batches (n, n_mels, n_frames) to fit on.
+        """
+
+
 def _one_form(name: str) -> str:
     return name
 
@@ -189,6 +235,7 @@ class Family:
         read_upstream: Reads an authors' file, given its bytes, how to call it in errors, and the row that it is said
             to be, to the state dict of that row's net. Raises WeightsCorrupt or WeightsMismatch.
         student: Makes what knows how its nets are distilled; None if they cannot be.
+        pruner: Makes what knows how its nets are pruned; None if they cannot be.
         with_classes: Makes the fields of a row that are other ones if its net was trained further on so many classes of
             its own; None if nets of this family have no classifier.
     """
@@ -200,4 +247,5 @@ class Family:
     read_upstream: Callable[[bytes, str, Published], dict[str, torch.Tensor]]
     canonical: Callable[[str], str] = _one_form
     student: Callable[[], Student] | None = None
+    pruner: Callable[[], Pruner] | None = None
     with_classes: Callable[[Checkpoint, int], dict[str, Any]] | None = None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterable
 from functools import partial
 
 from hear_edgel3.jobs.plan import Job
-from hear_edgel3.jobs.pool import Died, Pool
+from hear_edgel3.jobs.pool import Died, Mark, Pool
 from hear_edgel3.jobs.worker import Attempts, PartCounts, Resources, Task, forget_model, model_of, run_task
 from hear_edgel3.jobs.worker import Report as PartReport
 
@@ -41,7 +41,12 @@ def run_here(
 
 
 def run_in_processes(
-    job: Job, resources: Resources, parts: Iterable[Attempts], count: int, report: Report
+    job: Job,
+    resources: Resources,
+    parts: Iterable[Attempts],
+    count: int,
+    report: Report,
+    file_timeout: float | None = None,
 ) -> Generator[PartCounts, None, None]:
     """Does all parts in worker processes.
 
@@ -51,6 +56,7 @@ def run_in_processes(
         parts: What is to be tried for each part.
         count: How many processes there are.
         report: As for :func:`run_here`.
+        file_timeout: How many seconds a file may take; None for any time.
 
     Yields:
         The counts of each part, when it is finished.
@@ -70,7 +76,10 @@ def run_in_processes(
         return task
 
     pool: Pool[Task, PartCounts] = Pool(
-        partial(_Worker, job, resources), count, lambda number, counts: report(number, counts or PartCounts())
+        partial(_Worker, job, resources),
+        count,
+        lambda number, counts: report(number, counts or PartCounts()),
+        file_timeout,
     )
     for task, result in pool.serve(ask):
         part = begun.pop(id(task))
@@ -88,5 +97,5 @@ class _Worker:
         self._resources = resources
         model_of(job, resources)
 
-    def __call__(self, task: Task, report: PartReport) -> PartCounts:
-        return run_task(task, self._job, self._resources, report)
+    def __call__(self, task: Task, report: PartReport, mark: Mark) -> PartCounts:
+        return run_task(task, self._job, self._resources, report, mark)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ class Options:
         quiet: Whether to show no progress.
         channel: What of the files' channels: "mean" of all, or the number of one, from 0.
         tables: How tables among the sources are read.
+        file_timeout: How many seconds a file may take; None for any time.
 
     Raises:
         InvalidOption: One of them has a value that cannot be used, whatever the configuration.
@@ -62,6 +64,7 @@ class Options:
     quiet: bool = True
     tables: TableOptions = AS_THEY_ARE
     channel: int | str = MEAN
+    file_timeout: float | None = None
 
     def __post_init__(self) -> None:
         _check_word("dtype", self.dtype, DTYPES)
@@ -71,7 +74,8 @@ class Options:
         for name in ("workers", "files_per_part", "concurrency"):
             if getattr(self, name) is not None:
                 _check_count(name, getattr(self, name))
-        check_for_runner(self.runner, self.workers, self.concurrency, self.num_gpus)
+        check_for_runner(self.runner, self.workers, self.concurrency, self.num_gpus, self.file_timeout)
+        check_file_timeout(self.file_timeout)
         if self.partition is not None:
             partitions.check(self.partition)
         if self.hop_ms is not None and not self.timestamps:
@@ -106,6 +110,7 @@ def check_for_runner(
     workers: int | None,
     concurrency: int | None,
     num_gpus: float,
+    file_timeout: float | None,
     called: Callable[[str], str] = str,
 ) -> None:
     """Checks that options which only one runner has are not given for the other one: they would do nothing.
@@ -115,6 +120,7 @@ def check_for_runner(
         workers: As for :class:`Options`, like the others.
         concurrency: How many Ray tasks there are at once.
         num_gpus: How many GPUs each of them takes.
+        file_timeout: How many seconds a file may take.
         called: What an option of this name is called where it was given.
 
     Raises:
@@ -125,10 +131,26 @@ def check_for_runner(
             f"{called('workers')} is for processes on this machine, and Ray does the work: give "
             f"{called('concurrency')}, or leave it out"
         )
+    if runner == "ray" and file_timeout is not None:
+        raise InvalidOption(
+            f"{called('file_timeout')} is for processes on this machine, and Ray does the work: leave it out"
+        )
     given = {"concurrency": concurrency is not None, "num_gpus": num_gpus != 0}
     for name, there in given.items():
         if there and runner != "ray":
             raise InvalidOption(f"{called(name)} is for Ray tasks: give {called('runner')} ray too, or leave it out")
+
+
+def check_file_timeout(value: object) -> None:
+    """Checks how many seconds a file may take.
+
+    Raises:
+        InvalidOption: It is no positive number.
+    """
+    if value is None:
+        return
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value < math.inf:
+        raise InvalidOption(f"file_timeout must be a positive number of seconds, got {value!r}")
 
 
 def _check_word(name: str, value: object, allowed: tuple[str, ...]) -> None:

@@ -12,9 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import time
-import uuid
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -28,6 +25,7 @@ from hear_edgel3.dataset.dataset import Description
 from hear_edgel3.dataset.parquet import check_values, differing_columns, one_line, require_pyarrow
 from hear_edgel3.disk.durable import sync_file, sync_folder
 from hear_edgel3.disk.jsons import json_text
+from hear_edgel3.disk.temporary import sweep, temporary_folder
 from hear_edgel3.errors import DatasetError, HearEdgeL3Error, InvalidOption, OutputError
 from hear_edgel3.jobs.manifest import identities, items_from, items_schema
 from hear_edgel3.sources.item import Item
@@ -42,7 +40,6 @@ _ALWAYS = ("file", "size", "shard", "offset")
 _PARTS = 128
 _FILES = (256, 2048)
 _BYTES = (32 << 20, 256 << 20)
-_ABANDONED_AFTER_S = 3600
 
 
 @dataclass(frozen=True)
@@ -184,54 +181,56 @@ def publish(job: Job, generation: int, items: Sequence[Item], files_per_part: in
     Raises:
         OutputError: they cannot be written.
     """
-    pa = require_pyarrow()
-    import pyarrow.parquet as pq
-
     folder = Path(job.output) / _FOLDER
-    temporary = folder / f".{uuid.uuid4().hex}"
-    schema = items_schema()
+    final = folder / _generation(generation)
     try:
-        temporary.mkdir(parents=True)
-        # Python opens it, because pyarrow takes names of UTF-8 only.
-        with (temporary / _ITEMS).open("xb") as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
-            for part in cut_into_parts(items, files_per_part):
-                columns = [pa.array(column, f.type) for column, f in zip(zip(*part, strict=True), schema, strict=True)]
-                writer.write_table(pa.Table.from_arrays(columns, schema=schema), row_group_size=len(part))
-        if generation == 0:
-            values: dict[str, Any] = {"format": _FORMAT, "description": asdict(job.description)}
-            values |= {"folder": job.folder, "net_engine": job.engine}
-            if job.channel != MEAN:
-                values["channel"] = job.channel
-            if job.table_columns != NO_COLUMNS:
-                values |= {"clips": job.table_columns.clips, "kept_columns": job.table_columns.kept}
-            (temporary / _JOB).write_text(json_text(values, indent=1) + "\n", encoding="utf-8")
-            sync_file(temporary / _JOB)
-        sync_file(temporary / _ITEMS)
-        sync_folder(temporary)
-        try:
-            os.rename(temporary, folder / _generation(generation))  # fails where there is a folder that is not empty
-        except OSError:
-            if not _items_path(job.output, generation).exists():
-                raise
-            return False
+        folder.mkdir(parents=True, exist_ok=True)
+        sweep([final])
+        with temporary_folder(final) as temporary:
+            _write_generation(temporary, job, generation, items, files_per_part)
+            try:
+                os.rename(temporary, final)  # fails where there is a folder that is not empty
+            except OSError:
+                if not _items_path(job.output, generation).exists():
+                    raise
+                return False
         sync_folder(folder)
         sync_folder(job.output)
         return True
     except OSError as error:
         raise OutputError(f"cannot write into {folder}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        _remove_abandoned(folder)
 
 
-def _remove_abandoned(folder: Path) -> None:
-    """What processes that were killed at that very moment have left."""
-    for left in folder.glob(".*"):
-        try:
-            if time.time() - left.stat().st_mtime > _ABANDONED_AFTER_S:
-                shutil.rmtree(left, ignore_errors=True)
-        except OSError:
-            continue  # another process has just removed it
+def _write_generation(
+    folder: Path, job: Job, generation: int, items: Sequence[Item], files_per_part: int | None
+) -> None:
+    """Writes the files of a generation into a folder."""
+    pa = require_pyarrow()
+    import pyarrow.parquet as pq
+
+    schema = items_schema()
+    # Python opens it, because pyarrow takes names of UTF-8 only.
+    with (folder / _ITEMS).open("xb") as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
+        for part in cut_into_parts(items, files_per_part):
+            columns = [pa.array(column, f.type) for column, f in zip(zip(*part, strict=True), schema, strict=True)]
+            writer.write_table(pa.Table.from_arrays(columns, schema=schema), row_group_size=len(part))
+    if generation == 0:
+        values: dict[str, Any] = {"format": _FORMAT, "description": asdict(job.description)}
+        values |= {"folder": job.folder, "net_engine": job.engine}
+        if job.channel != MEAN:
+            values["channel"] = job.channel
+        if job.table_columns != NO_COLUMNS:
+            values |= {"clips": job.table_columns.clips, "kept_columns": job.table_columns.kept}
+        (folder / _JOB).write_text(json_text(values, indent=1) + "\n", encoding="utf-8")
+        sync_file(folder / _JOB)
+    sync_file(folder / _ITEMS)
+    sync_folder(folder)
+
+
+def sweep_job(job: Job, parts: Sequence[Part]) -> None:
+    """Deletes what processes that were killed have left of a job's parts and lists, but not what living ones write."""
+    lists = (Path(job.output) / _FOLDER / _generation(number) for number in range(n_generations(job) + 1))
+    sweep([*(Path(job.output) / part.filename for part in parts), *lists])
 
 
 def cut_into_parts(items: Sequence[Item], files_per_part: int | None) -> Iterator[Sequence[Item]]:

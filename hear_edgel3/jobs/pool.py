@@ -1,4 +1,7 @@
-"""Worker processes that do one task after the other. Those that die are replaced, and only their task is lost."""
+"""Worker processes that do one task after the other.
+
+Those that die, or are ended because they take too long, are replaced, and only their task is lost.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import os
 import pickle
 import signal
 import threading
+import time
 import traceback
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
@@ -25,6 +29,9 @@ Work = Callable[[Task], Result]
 _MOST_EARLY_DEATHS = 3
 # With a process that was killed, and does not end: it hangs in the system, on a disk that does not answer.
 _PATIENCE_S = 1.0
+# With a limit, workers are looked after so often; of a longer time between two looks only twice as much counts, as this
+# process was stopped for the rest of it, and the workers, too.
+_LOOK_EVERY_S = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -48,26 +55,59 @@ class Died:
     exit_code: int | None
 
 
+@dataclass(frozen=True)
+class TimedOut:
+    """What a task gave whose worker was ended, because the same step of it took longer than the limit.
+
+    Attributes:
+        limit: How many seconds it may take.
+        step: Which step that was; None if it is not sure, or the work had marked none.
+    """
+
+    limit: float
+    step: int | None
+
+
+Mark = Callable[[int, bool], None]
+"""Says which step of a task, by a number from 0, is being done, and whether it is sure that nothing else is."""
+
+_NO_STEP = -1
+
+
 @dataclass
 class _Worker:
     number: int
     process: BaseProcess
     connection: Connection
+    mark: Any
     ready: bool = False
     task: tuple[Any] | None = None
+    step: int = _NO_STEP
+    in_step: float = 0.0
+
+    def takes_longer_than(self, limit: float, passed: float) -> bool:
+        """Whether its step takes longer than a limit, now that so many seconds have passed since this was asked."""
+        step, _ = self.mark
+        if step != self.step or self.task is None:
+            self.step, self.in_step = step, 0.0
+        else:
+            self.in_step += passed
+        return self.in_step > limit and not self.connection.poll()
 
 
 class Pool(Generic[Task, Result]):
     """Worker processes, started afresh (``spawn``), since torch does not survive a fork.
 
-    A script that uses this needs the usual ``if __name__ == "__main__":``. A worker that hangs is waited for: what it
-    does may just take long.
+    A script that uses this needs the usual ``if __name__ == "__main__":``. Without a limit, a worker that hangs is
+    waited for: what it does may just take long.
 
     Args:
         make: Is called in each worker once; what it returns does a task. It, tasks and results must be picklable.
         count: How many processes there are.
-        report: If this is given, work is also given a function to call now and then with how far it is; ``report`` is
-            called here with the number of the worker and that, and with the number and None when its task has ended.
+        report: If this is given, work is also given two functions. One is to be called now and then with how far it is;
+            ``report`` is called here with the number of the worker and that, and with the number and None when its task
+            has ended. The other one is a :data:`Mark`.
+        limit: How many seconds a step of a task may take, or the whole task, if it marks none; None for any time.
     """
 
     def __init__(
@@ -75,8 +115,10 @@ class Pool(Generic[Task, Result]):
         make: Callable[[], Callable[..., Result]],
         count: int,
         report: Callable[[int, Any], None] | None = None,
+        limit: float | None = None,
     ) -> None:
         self._make = make
+        self._limit = limit
         self._count = count
         self._report = report
         self._context = multiprocessing.get_context("spawn")
@@ -94,7 +136,7 @@ class Pool(Generic[Task, Result]):
             HearEdgeL3Error: what ``make`` raised.
         """
         waiting = enumerate(tasks)
-        doing: Pool[tuple[int, Any], Result | Exception] = Pool(_Attempts(self._make), self._count)
+        doing: Pool[tuple[int, Any], Result | Exception] = Pool(_Attempts(self._make), self._count, limit=self._limit)
         for (number, _), result in doing.serve(lambda: next(waiting, None)):
             if isinstance(result, Died):
                 yield (
@@ -104,10 +146,12 @@ class Pool(Generic[Task, Result]):
                         f"fewer --workers"
                     ),
                 )
+            elif isinstance(result, TimedOut):
+                yield number, ComputationError(given_up(result))
             else:
                 yield number, result
 
-    def serve(self, ask: Callable[[], Task | None]) -> Generator[tuple[Task, Result | Died], None, None]:
+    def serve(self, ask: Callable[[], Task | None]) -> Generator[tuple[Task, Result | Died | TimedOut], None, None]:
         """Does the tasks that it is given when it asks; ends the workers when that is all, or the generator is closed.
 
         Args:
@@ -115,7 +159,7 @@ class Pool(Generic[Task, Result]):
                 when none is being done.
 
         Yields:
-            Each task with its result, as soon as it is there.
+            Each task with its result, or with what became of its worker, as soon as it is there.
 
         Raises:
             ComputationError: workers die as soon as they start, or one met something that it should not.
@@ -124,29 +168,52 @@ class Pool(Generic[Task, Result]):
         upcoming: Task | None = None
         try:
             self._workers = [self._start(number) for number in range(self._count)]
+            looked = time.monotonic()
             while True:
                 for worker in self._workers:
                     upcoming = ask() if upcoming is None else upcoming
                     if upcoming is not None and worker.ready and worker.task is None:
                         with suppress(OSError):  # it has just died, which is heard below
                             worker.connection.send(upcoming)
-                        worker.task, upcoming = (upcoming,), None
+                        worker.task, upcoming, worker.in_step = (upcoming,), None, 0.0
                 if upcoming is None and not any(worker.task for worker in self._workers):
                     return
-                heard = wait([worker.connection for worker in self._workers])
+                often = None if self._limit is None else min(_LOOK_EVERY_S, self._limit / 4)
+                heard = wait([worker.connection for worker in self._workers], often)
                 for worker in [worker for worker in self._workers if worker.connection in heard]:
                     yield from self._hear(worker)
+                if often is not None:
+                    passed, looked = time.monotonic() - looked, time.monotonic()
+                    yield from self._end_late_ones(min(passed, 2 * often))
         finally:
             self._stop()
 
     def _start(self, number: int) -> _Worker:
         mine, its = self._context.Pipe()
-        process = self._context.Process(target=_live, args=(its, self._make, self._report is not None), daemon=True)
+        mark = self._context.RawArray("q", [_NO_STEP, 0])
+        given = (its, self._make, self._report is not None, mark)
+        process = self._context.Process(target=_live, args=given, daemon=True)
         process.start()
         its.close()  # so that its death closes the pipe
-        return _Worker(number, process, mine)
+        return _Worker(number, process, mine, mark)
 
-    def _hear(self, worker: _Worker) -> list[tuple[Task, Result | Died]]:
+    def _end_late_ones(self, passed: float) -> Generator[tuple[Task, TimedOut], None, None]:
+        """Ends workers whose step takes too long.
+
+        Args:
+            passed: How many seconds there were since this was done last.
+        """
+        assert self._limit is not None
+        for worker in list(self._workers):
+            if worker.takes_longer_than(self._limit, passed) and worker.task is not None:
+                (task,), (step, sure) = worker.task, worker.mark
+                if self._report is not None:
+                    self._report(worker.number, None)
+                worker.process.kill()
+                self._replace(worker)
+                yield task, TimedOut(self._limit, step if sure and step != _NO_STEP else None)
+
+    def _hear(self, worker: _Worker) -> list[tuple[Task, Result | Died | TimedOut]]:
         """What a worker has to say: the end of its task, or nothing yet."""
         kind: str
         value: Any
@@ -173,7 +240,7 @@ class Pool(Generic[Task, Result]):
         return [] if task is None else [(task[0], value)]
 
     def _replace(self, worker: _Worker) -> int | None:
-        worker.process.join()
+        worker.process.join(None if self._limit is None else _PATIENCE_S)
         worker.connection.close()
         code = worker.process.exitcode
         self._early_deaths += 0 if worker.ready else 1
@@ -205,18 +272,29 @@ class _Attempts:
         return lambda task: _picklable(attempt(work, task[1]))
 
 
-def _live(connection: Connection, make: Callable[[], Callable[..., Any]], reports: bool) -> None:
+def given_up(result: TimedOut) -> str:
+    """What to say of a file that took too long."""
+    return f"it was not done after {result.limit:g} s (--file-timeout), and was given up"
+
+
+def _live(connection: Connection, make: Callable[[], Callable[..., Any]], reports: bool, marked: Any) -> None:
     """A worker's life."""
     # Ctrl-C and a batch system's SIGTERM reach all processes; it is for the parent to end its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_follow_parent, daemon=True).start()
-    report = [lambda so_far: connection.send(("report", so_far))] if reports else []
+
+    def mark(step: int, sure: bool) -> None:
+        marked[:] = step, sure
+
+    more = [lambda so_far: connection.send(("report", so_far)), mark] if reports else []
     try:
         work = make()
         connection.send(("ready", None))
         while True:
-            connection.send(("done", work(connection.recv(), *report)))
+            task = connection.recv()
+            mark(_NO_STEP, False)
+            connection.send(("done", work(task, *more)))
     except (EOFError, BrokenPipeError):  # the parent is gone
         return
     except INPUT_ERRORS as error:

@@ -30,7 +30,7 @@ from hear_edgel3.jobs.manifest import Listing, list_items, new_items
 from hear_edgel3.jobs.options import Options, runner_and_engine
 from hear_edgel3.jobs.plan import Job, Part
 from hear_edgel3.jobs.sources_seen import changed_items
-from hear_edgel3.jobs.writer import FinishedPart, read_finished, remove_leftovers
+from hear_edgel3.jobs.writer import FinishedPart, read_finished
 from hear_edgel3.registry.names import BUILT_IN, resolve, with_classes
 from hear_edgel3.sources.tables import TableOptions
 from hear_edgel3.weights.header import own_labels, provenance
@@ -117,6 +117,7 @@ def extract(
     audio: str | os.PathLike[str] | None = None,
     whole_files: bool = False,
     channel: int | str = "mean",
+    file_timeout: float | None = None,
 ) -> Summary:
     """Embeds many files into a dataset; goes on with one that was begun before.
 
@@ -157,6 +158,8 @@ def extract(
         audio: The folder that relative paths in lists and tables are relative to; None for the list's own folder.
         whole_files: Whether to embed whole files, whatever starts and ends of clips a table has.
         channel: What of the files' channels: "mean" of all, or the number of one, from 0.
+        file_timeout: How many seconds a file may take, in local processes; None for any time. One that takes longer
+            becomes a row with an ``error``, and its process is ended, so there is always one, also with ``workers=1``.
 
     Returns:
         What became of it.
@@ -193,6 +196,7 @@ def extract(
             whole_files,
         ),
         channel=channel,
+        file_timeout=file_timeout,
     )
     folder = os.path.abspath(output)
     check_folder_name(folder)
@@ -212,7 +216,7 @@ def _run(sources: list[str], output: str, options: Options) -> Summary:
     folder = Path(job.output)
     there = {name for name in os.listdir(folder) if name.endswith(".parquet")}
     kept = [part for part in mine if part.filename in there]
-    remove_leftovers(folder, {part.filename for part in mine})
+    plan.sweep_job(job, mine)
     finished = {part: read_finished(folder / part.filename, job.description, part.n_items) for part in kept}
     if options.retry_failed:
         kept = [part for part in kept if not finished[part].failed]
@@ -234,7 +238,7 @@ def _run(sources: list[str], output: str, options: Options) -> Summary:
                     f"{error}. Finished parts are kept: make room, and the same command goes on"
                 ) from error
             finally:
-                remove_leftovers(folder, {part.filename for part in to_do})
+                plan.sweep_job(job, to_do)
     return Summary(
         output=job.output,
         files=progress.files,
@@ -349,6 +353,6 @@ def _distribute(
     if workers is None:
         workers = max(1, usable_cpus() // options.threads) if options.device == "cpu" else 1
     workers = min(workers, len(parts))
-    if workers == 1:
+    if workers == 1 and options.file_timeout is None:  # this process could not be ended
         return local.run_here(job, resources, to_attempt, progress.report)
-    return local.run_in_processes(job, resources, to_attempt, workers, progress.report)
+    return local.run_in_processes(job, resources, to_attempt, workers, progress.report, options.file_timeout)

@@ -19,6 +19,7 @@ from hear_edgel3.extractor.framings import scene_framing, timestamp_framing
 from hear_edgel3.extractor.loading import load
 from hear_edgel3.jobs.batching import Batcher
 from hear_edgel3.jobs.plan import Job, Part, items_of
+from hear_edgel3.jobs.pool import Mark, TimedOut, given_up
 from hear_edgel3.jobs.reading import FileEnded, FileOpened, ItemReader, ReadEvent
 from hear_edgel3.jobs.writer import PartWriter, error_text, part_writer
 
@@ -87,11 +88,11 @@ class Task:
 
 Report = Callable[[PartCounts], None]
 # What is to be tried to get a part done: yields tasks, is sent what each gave, and returns the counts of the part.
-Attempts = Generator[Task, PartCounts | None, PartCounts]
+Attempts = Generator[Task, PartCounts | TimedOut | None, PartCounts]
 
 
 def attempts(job: Job, part: Part) -> Attempts:
-    """How to get a part done, though workers may die of it.
+    """How to get a part done, though workers may die of it, or hang.
 
     Yields:
         Tasks, one after the other. What each gave is to be sent, or None if it killed the worker.
@@ -100,29 +101,48 @@ def attempts(job: Job, part: Part) -> Attempts:
         The counts of the part.
 
     Raises:
-        ComputationError: workers die, but not of any one file.
+        ComputationError: workers die or hang, but not of any one file.
     """
     bad: dict[int, HearEdgeL3Error] = {}
     deaths = 0
     while True:
-        counts = yield Task(part, dict(bad))
-        if counts is not None:
-            return counts
+        found = yield Task(part, dict(bad))
+        if isinstance(found, PartCounts):
+            return found
+        if found is not None and found.step is not None and found.step not in bad:
+            bad[found.step] = _given_up(items_of(job, part)[found.step], found)
+            continue
         deaths += 1
         if deaths == _MOST_DEATHS:
+            what, why = ("died", "probably memory ran out: use fewer --workers")
+            if found is not None:
+                what, why = f"were not done after {found.limit:g} s", "does the disk answer?"
             raise ComputationError(
-                f"{deaths} worker processes died while they embedded {part.filename}, and no single file was to blame; "
-                f"probably memory ran out: use fewer --workers. Finished parts are kept; the same command goes on"
+                f"{deaths} worker processes {what} while they embedded {part.filename}, and no single file was to "
+                f"blame; {why}. Finished parts are kept; the same command goes on"
             )
         for i, item in enumerate(items_of(job, part)):
-            if i not in bad and (yield Task(part, only=i)) is None:
-                bad[i] = ComputationError(
-                    f"{item.name} killed the process that embedded it, twice; leave it out or convert it"
-                )
+            if i in bad:
+                continue
+            alone = yield Task(part, only=i)
+            if not isinstance(alone, PartCounts):
+                bad[i] = _killed(item) if alone is None else _given_up(item, alone)
                 deaths = 0
 
 
-def run_task(task: Task, job: Job, resources: Resources, report: Report) -> PartCounts:
+def _killed(item: Item) -> ComputationError:
+    return ComputationError(f"{item.name} killed the process that embedded it, twice; leave it out or convert it")
+
+
+def _given_up(item: Item, found: TimedOut) -> ComputationError:
+    return ComputationError(f"{item.name}: {given_up(found)}")
+
+
+def _no_mark(step: int, sure: bool) -> None:
+    pass
+
+
+def run_task(task: Task, job: Job, resources: Resources, report: Report, mark: Mark = _no_mark) -> PartCounts:
     """Does a task in this process.
 
     Args:
@@ -130,6 +150,7 @@ def run_task(task: Task, job: Job, resources: Resources, report: Report) -> Part
         job: The job that it belongs to.
         resources: What to compute with.
         report: Is called now and then with what has been done of it.
+        mark: Is called with the position of the item that is being embedded, and whether it alone is.
 
     Raises:
         OutputError: the part cannot be written.
@@ -138,10 +159,10 @@ def run_task(task: Task, job: Job, resources: Resources, report: Report) -> Part
     items = items_of(job, task.part)
     with _threads(resources.threads):
         if task.only is not None:
-            _Embedding(model, job, resources.readers, None, lambda _: None).run([items[task.only]], {})
+            _Embedding(model, job, resources.readers, None, lambda _: None, _no_mark).run([items[task.only]], {})
             return PartCounts()
         with part_writer(Path(job.output) / task.part.filename, job.description, job.table_columns) as writer:
-            return _Embedding(model, job, resources.readers, writer, report).run(items, task.bad)
+            return _Embedding(model, job, resources.readers, writer, report, mark).run(items, task.bad)
 
 
 @contextmanager
@@ -220,9 +241,13 @@ class _Embedding:
         readers: How many threads decode files.
         writer: What takes the rows; None to write none.
         report: Is called now and then with what has been done.
+        mark: Is called with the position of the item that is being embedded, and whether it alone is: it is waited for,
+            and the net, which takes windows of several, does not work.
     """
 
-    def __init__(self, model: Extractor, job: Job, readers: int, writer: PartWriter | None, report: Report) -> None:
+    def __init__(
+        self, model: Extractor, job: Job, readers: int, writer: PartWriter | None, report: Report, mark: Mark
+    ) -> None:
         self._hop_ms = job.description.hop_ms
         self._columns = job.table_columns
         scenes = self._hop_ms is None
@@ -232,6 +257,7 @@ class _Embedding:
         self._batcher = Batcher(model)
         self._writer = writer
         self._report = report
+        self._mark = mark
         self._reported = time.monotonic()
         self._open_files: dict[int, _File] = {}  # those without all of their rows, in order
         self._files = 0
@@ -240,9 +266,13 @@ class _Embedding:
 
     def run(self, items: list[Item], bad: Mapping[int, HearEdgeL3Error]) -> PartCounts:
         """Embeds the items; their rows are written in their order."""
+        self._mark(0, True)
         with closing(self._reader.read(items, bad)) as events:  # so that its threads end, whatever happens here
             for i, event in events:
+                self._mark(i, False)
                 self._take_event(i, self._open_files.setdefault(i, _File(items[i])), event)
+                self._mark(i + isinstance(event, FileEnded), True)
+        self._mark(len(items), False)
         for found in self._batcher.flush():
             self._take_found(*found)
         assert not self._open_files

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import mmap
 import shutil
-import uuid
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -25,7 +25,6 @@ from hear_edgel3.jobs.sources_seen import from_text, to_text
 # Embeddings that are held before they are written as one row group.
 _GROUP_BYTES = 8 << 20
 _GROUP_ROWS = 1 << 16
-_TEMPORARY = ".tmp"
 _SEEN = "hear_edgel3.sources"  # in the footer of a part
 
 
@@ -36,8 +35,7 @@ def part_writer(path: Path, description: Description, table_columns: TableColumn
     Raises:
         OutputError: it cannot be written, because the disk is full, for example; nothing is left of it.
     """
-    with atomic_write(path, _temporary_name(path)) as file:
-        _lock(file)
+    with atomic_write(path, swept=True) as file:
         writer = PartWriter(file, path, description, table_columns)
         try:
             yield writer
@@ -211,9 +209,9 @@ class PartWriter:
         self._count_as_written()
         self._writer.close()
         self._file.flush()
-        copy = self._path.with_name(_temporary_name(self._path))
-        try:
-            shutil.copyfile(self._file.name, copy)
+        with TemporaryFile(dir=self._path.parent) as copy:
+            self._file.seek(0)
+            shutil.copyfileobj(self._file, copy)
             self._file.seek(0)
             self._file.truncate()
             self._writer = self._open()
@@ -223,13 +221,7 @@ class PartWriter:
                     if left > 0:
                         self._writer.write_batch(batch.slice(0, left))
                         left -= min(left, len(batch))
-        finally:
-            copy.unlink(missing_ok=True)
         self._written = self._rows_before_file
-
-
-def _temporary_name(path: Path) -> str:
-    return f".{path.name}.{uuid.uuid4().hex}{_TEMPORARY}"
 
 
 def error_text(error: Exception) -> str:
@@ -291,35 +283,3 @@ def _failed_rows(opened: Any) -> int:
             errors = opened.read_row_group(number, columns=["error"], use_threads=False).column(0)
             count += group.num_rows - errors.null_count
     return count
-
-
-def remove_leftovers(folder: Path, parts: Set[str]) -> None:
-    """Deletes what killed processes have left of some parts, but not what living ones are writing.
-
-    Args:
-        folder: The folder of the dataset.
-        parts: The names of the part files.
-    """
-    for left in folder.glob(f".*{_TEMPORARY}"):
-        if left.name[1:].rsplit(".", 2)[0] in parts:
-            try:
-                with left.open("rb+") as file:
-                    if _lock(file):
-                        left.unlink()
-            except OSError:
-                continue  # gone in the meantime
-
-
-def _lock(file: BinaryIO) -> bool:
-    """Marks a file as being written by this process, for as long as it is open; False if another one has done so."""
-    try:
-        import fcntl
-    except ImportError:  # Windows, where a file that is open cannot be deleted anyway
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True  # a file system without locks
-    return True

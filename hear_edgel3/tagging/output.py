@@ -20,6 +20,7 @@ from typing import IO, Any, BinaryIO
 from hear_edgel3.disk.atomic import atomic_write, check_writable, is_special
 from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.disk.paths import text_of_path
+from hear_edgel3.disk.temporary import sweep
 from hear_edgel3.errors import InvalidOption, OutputError
 from hear_edgel3.tagging.records import COLUMNS, COLUMNS_OF_EACH, Record, as_csv, as_json
 
@@ -61,6 +62,7 @@ class TagsFile:
         self._replaces = overwrite  # what stands there counts for nothing, and stays until all is ready to replace it
         self._journal: IO[bytes] = self._opened(overwrite)
         try:
+            sweep([self.path, self._options_path])
             self._options = json.loads(json_text(options))  # tuples become lists, as they will be read
             if overwrite or not self._begun():
                 self._write_options()

@@ -19,7 +19,16 @@ from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.errors import WeightsCorrupt, WeightsMismatch
 from hear_edgel3.families.formats.names import without_prefixes
 from hear_edgel3.families.schema import Checkpoint, Local, Published
-from hear_edgel3.weights.header import METADATA_KEY, provenance
+from hear_edgel3.weights.header import (
+    INT8,
+    INT8_VERSION,
+    METADATA_KEY,
+    QUANTIZATION_KEY,
+    Quantization,
+    provenance,
+    quantization,
+)
+from hear_edgel3.weights.quantized import dequantize_state, quantize_state
 
 # The types of weights that there are; others hold codes, not values.
 _FLOATING = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
@@ -31,14 +40,16 @@ class WeightsFile:
     """What a weights file holds.
 
     Attributes:
-        tensors: by name.
+        tensors: by name; of a quantised file, what the net's are, in float32.
         provenance: where they came from; empty if another program made the file.
         sha256: of the bytes that were read.
+        quantization: how the values are stored; None if they are as they stand here.
     """
 
     tensors: dict[str, torch.Tensor]
     provenance: dict[str, Any]
     sha256: str
+    quantization: Quantization | None = None
 
 
 def encode(tensors: dict[str, torch.Tensor], provenance: Mapping[str, Any]) -> bytes:
@@ -52,6 +63,25 @@ def encode(tensors: dict[str, torch.Tensor], provenance: Mapping[str, Any]) -> b
 
     text = json_text({**provenance, "tensors_sha256": _digest(tensors)}, sort_keys=True)
     return save(tensors, {METADATA_KEY: text})
+
+
+def encode_quantized(
+    tensors: Mapping[str, torch.Tensor], provenance: Mapping[str, Any], source_sha256: str | None = None
+) -> bytes:
+    """A weights file with int8 weights (:mod:`hear_edgel3.weights.quantized`); whoever reads it gets float32.
+
+    Args:
+        tensors: the net's state, in floating point.
+        provenance: as for :func:`encode`; how the values are stored is added.
+        source_sha256: of the file with the same values before; None for the one that :func:`encode` makes of them.
+
+    Raises:
+        WeightsCorrupt: as :func:`hear_edgel3.weights.quantized.quantize_state`.
+    """
+    if source_sha256 is None:
+        source_sha256 = hashlib.sha256(encode(dict(tensors), provenance)).hexdigest()
+    stored = Quantization(INT8, INT8_VERSION, source_sha256)
+    return encode(quantize_state(tensors), {**provenance, QUANTIZATION_KEY: stored.to_dict()})
 
 
 def _digest(tensors: Mapping[str, torch.Tensor]) -> str:
@@ -72,7 +102,9 @@ def read_weights(path: Path, sha256: str | None = None) -> WeightsFile:
         sha256: what it must be; None to trust the digest inside the file, where it has one.
 
     Raises:
-        WeightsCorrupt: it is another file, not readable as safetensors, or its tensors are not the ones written.
+        WeightsCorrupt: it is another file, not readable as safetensors, or its tensors are not the ones written; or it
+            is quantised, and a scale is missing or cannot be.
+        WeightsMismatch: its values are in a format that this version of the package does not know.
     """
     try:
         data = path.read_bytes()
@@ -90,7 +122,7 @@ def decode(data: bytes, source: str, sha256: str | None = None) -> WeightsFile:
         sha256: as for :func:`read_weights`.
 
     Raises:
-        WeightsCorrupt: as for :func:`read_weights`.
+        WeightsCorrupt, WeightsMismatch: as for :func:`read_weights`.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load
@@ -108,7 +140,10 @@ def decode(data: bytes, source: str, sha256: str | None = None) -> WeightsFile:
     origin = provenance(io.BytesIO(data))
     if sha256 is None and origin.get("tensors_sha256", written := _digest(tensors)) != written:
         raise WeightsCorrupt(f"{source} is damaged: its values are not the ones that were written; fetch it again")
-    return WeightsFile(tensors, origin, found)
+    stored = quantization(origin, source)
+    if stored is not None:
+        tensors = dequantize_state(tensors, source)
+    return WeightsFile(tensors, origin, found, stored)
 
 
 def _unsound(source: str, error: Exception) -> WeightsCorrupt:
@@ -134,7 +169,8 @@ def read_for(row: Checkpoint, path: Path, sha256: str | None = None) -> WeightsF
 
     Raises:
         WeightsCorrupt: not a sound weights file.
-        WeightsMismatch: made for another checkpoint, or with fewer values than the checkpoint's net has.
+        WeightsMismatch: made for another checkpoint, in a format that this version does not know, or with fewer values
+            than the checkpoint's net has.
     """
     try:
         file = read_weights(path, sha256)

@@ -9,15 +9,72 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from hear_edgel3.errors import WeightsCorrupt
+from hear_edgel3.errors import WeightsCorrupt, WeightsMismatch
 from hear_edgel3.registry.labels import Label, check_labels
 
 METADATA_KEY = "hear_edgel3"
 # The format's own limit; a longer one is not a header.
 _LONGEST = 100_000_000
 _DEEPEST = 32
+# Where a header says how its values are stored, and what it may say there (see hear_edgel3.weights.quantized).
+QUANTIZATION_KEY = "quantization"
+INT8, INT8_VERSION = "int8", 1
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """How the values of a weights file are stored, where they are not as the net has them.
+
+    Attributes:
+        scheme: the name of the format.
+        version: of the format.
+        source_sha256: the checksum of the file with the values before; None if it does not say.
+    """
+
+    scheme: str
+    version: int
+    source_sha256: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As it stands in a header."""
+        return {"scheme": self.scheme, "version": self.version, "source_sha256": self.source_sha256}
+
+
+def quantization(origin: Mapping[str, Any], source: str) -> Quantization | None:
+    """How the values of a file are stored; None if they are as the net has them.
+
+    Args:
+        origin: what the file says of itself.
+        source: what to call it in errors.
+
+    Raises:
+        WeightsCorrupt: what it says cannot be read.
+        WeightsMismatch: it is a format that this version of the package does not know.
+    """
+    found = origin.get(QUANTIZATION_KEY)
+    if found is None:
+        return None
+    scheme, version, before = (
+        (found.get(key) for key in ("scheme", "version", "source_sha256"))
+        if isinstance(found, Mapping)
+        else (None,) * 3
+    )
+    if (
+        not isinstance(scheme, str)
+        or not isinstance(version, int)
+        or isinstance(version, bool)
+        or not isinstance(before, str | None)
+    ):
+        raise WeightsCorrupt(f"{source} does not say in which format its values are quantised, but {found!r}")
+    if (scheme, version) != (INT8, INT8_VERSION):
+        raise WeightsMismatch(
+            f"{source} holds quantised values of the format {scheme!r}, version {version}, and this version of "
+            f"hear-edgel3 reads {INT8!r}, version {INT8_VERSION}; update it, or quantise the weights again"
+        )
+    return Quantization(scheme, version, before)
 
 
 def provenance(file: BinaryIO) -> dict[str, Any]:

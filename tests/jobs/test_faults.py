@@ -100,14 +100,14 @@ for i in range(15):
         if i % 3 == 0:
             time.sleep(chance.uniform(0, 0.1))
             break
-        if (now(".tmp") if i % 3 == 1 else now(".parquet").keys() - kept):
+        if (now(".part") if i % 3 == 1 else now(".parquet").keys() - kept):
             time.sleep(chance.uniform(0, 0.005))
             break
     else:
         break
     os.kill(pid, signal.SIGKILL)
     killed += os.WIFSIGNALED(wait(pid))
-    torn += bool(now(".tmp"))
+    torn += bool(now(".part"))
     parts = now(".parquet")
     assert kept.items() <= parts.items(), "a finished part was touched"
     kept = parts

@@ -4,34 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from support.files import write_clip
-from support.paths import PACKAGE
+from support.stuck import start, wait_until_stuck
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
-
-# Opening a file called `stuck` never ends, as on a disk or a network that does not answer.
-_STUCK = """
-import os, soundfile
-opened = soundfile.SoundFile.__init__
-def stuck(self, file, *arguments, **options):
-    if b"stuck" in os.fsencode(getattr(file, "name", file)):
-        open("reached", "w").close()
-        os.read(os.pipe()[0], 1)
-    opened(self, file, *arguments, **options)
-soundfile.SoundFile.__init__ = stuck
-"""
-_PROGRAM = (
-    "import signal, sys; from hear_edgel3.cli import main;"
-    "signal.signal(signal.SIGINT, signal.default_int_handler);"  # where these tests run in the background
-    "sys.exit(main(sys.argv[1:]))"
-)
 
 
 @pytest.mark.parametrize(
@@ -46,19 +27,8 @@ _PROGRAM = (
 def test_a_reader_that_is_stuck_does_not_hold_it_up(number: signal.Signals, arguments: list[str]) -> None:
     write_clip("in/0.wav")
     write_clip("in/1stuck.wav")
-    Path("site").mkdir()
-    Path("site/sitecustomize.py").write_text(_STUCK)
-    path = os.pathsep.join(["site", os.fspath(PACKAGE.parent)])
-    process = subprocess.Popen(
-        [sys.executable, "-c", _PROGRAM, "extract", "in", "--output", "out", *arguments],
-        stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
-    )
-    for _ in range(1200):
-        if os.path.exists("reached"):
-            break
-        assert process.poll() is None, process.stderr and process.stderr.read()
-        time.sleep(0.05)
+    process = start("extract", "in", "--output", "out", *arguments)
+    wait_until_stuck(process)
     time.sleep(0.3)
     begun = time.monotonic()
     process.send_signal(number)

@@ -6,14 +6,13 @@ import os
 import threading
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import hear_edgel3
 from hear_edgel3.cli import main
 from hear_edgel3.dataset.dataset import Dataset
 from hear_edgel3.errors import DatasetError, InvalidOption, WeightsMismatch
-from hear_edgel3.jobs import manifest, partition, plan, worker, writer
+from hear_edgel3.jobs import manifest, partition, plan, worker
 from hear_edgel3.jobs.manifest import Item
 from support.files import write_clip
 from support.jobs import clips, files, rows, run_extract, sea_description
@@ -149,21 +148,6 @@ def test_a_job_that_is_damaged(tmp_path: Path) -> None:
 def test_nothing_begun_and_no_sources() -> None:
     with pytest.raises(InvalidOption, match="nothing was begun"):
         hear_edgel3.extract([], "out")
-
-
-def test_leftovers_are_removed_unless_they_are_being_written() -> None:
-    Path("out").mkdir()
-    left = Path("out/.part-000-000000.parquet.0123.tmp")
-    others = Path("out/.part-000-000001.parquet.0123.tmp")
-    for path in (left, others):
-        path.write_bytes(b"torn")
-    with writer.part_writer(Path("out/part-000-000000.parquet"), sea_description()) as living:
-        writer.remove_leftovers(Path("out"), {"part-000-000000.parquet"})
-        assert not left.exists()
-        assert others.exists()
-        living.begin_file()
-        living.add_embeddings("a", None, np.ones((1, 64), np.float32), 1.0, 8000)
-    assert files() == ["a"]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hear_edgel3.families.protocols import Family
 if TYPE_CHECKING:
     import torch
 
-    from hear_edgel3.families.protocols import Student
+    from hear_edgel3.families.protocols import Pruner, Student
     from hear_edgel3.families.schema import Published
 
 
@@ -26,6 +26,12 @@ def _student() -> Student:
     return MobileNetV3Student()
 
 
+def _pruner() -> Pruner:
+    from hear_edgel3.families.mobilenetv3.pruning import MobileNetV3Pruner
+
+    return MobileNetV3Pruner()
+
+
 MOBILENETV3 = Family(
     name="mobilenetv3",
     rows=ROWS,
@@ -34,5 +40,6 @@ MOBILENETV3 = Family(
     canonical=canonical,
     read_upstream=_read_upstream,
     student=_student,
+    pruner=_pruner,
     with_classes=with_classes,
 )

@@ -40,6 +40,10 @@ _TABLE = (
     (5, 960, 160, True, True),
     (5, 960, 160, True, True),
 )
+N_BLOCKS = len(_TABLE)
+N_SQUEEZED = sum(has_se for _, _, _, has_se, _ in _TABLE)
+# The arguments of make_layout that a net has that was pruned.
+WIDTHS = ("expanded", "squeeze", "last", "hidden")
 _STRIDED = (2, 4, 7, 13)  # blocks, counted from 1, that the four strides belong to
 _TAIL = 13  # from this block on, `dilated` and `reduced_tail` apply
 
@@ -63,6 +67,8 @@ class Block:
         hardswish: activation (else ReLU).
         stride: nominal stride in both directions; a dilated block does not use it.
         dilation: of the depthwise convolution.
+        expands: whether a pointwise convolution comes before the depthwise one.
+        squeeze: values in the bottleneck of channel-wise squeeze-and-excitation.
     """
 
     inputs: int
@@ -73,6 +79,8 @@ class Block:
     hardswish: bool
     stride: int
     dilation: int
+    expands: bool
+    squeeze: int
 
     @property
     def step(self) -> int:
@@ -83,16 +91,6 @@ class Block:
     def residual(self) -> bool:
         """Whether the input is added to the output."""
         return self.stride == 1 and self.inputs == self.outputs
-
-    @property
-    def expands(self) -> bool:
-        """Whether a pointwise convolution comes before the depthwise one."""
-        return self.expanded != self.inputs
-
-    @property
-    def squeeze(self) -> int:
-        """Values in the bottleneck of channel-wise squeeze-and-excitation."""
-        return squeeze_size(self.expanded)
 
 
 def squeeze_size(dimension: int) -> int:
@@ -142,36 +140,70 @@ def make_layout(
     strides: Sequence[int] = (2, 2, 2, 2),
     reduced_tail: bool = False,
     dilated: bool = False,
+    expanded: Sequence[int] | None = None,
+    squeeze: Sequence[int] | None = None,
+    last: int | None = None,
+    hidden: int | None = None,
 ) -> Layout:
     """The layout of a net.
+
+    A net that was pruned has fewer channels than its width gives it, where no other layer sees them. Which of its
+    blocks expand, and what goes from block to block, is still said by its width.
 
     Args:
         width_mult: factor of all channel counts.
         strides: of the blocks 2, 4, 7 and 13 (C1 to C4).
         reduced_tail: halves the channels of the last three blocks and of the hidden layer.
         dilated: dilates the last three blocks by two instead of striding.
+        expanded: channels inside of each of the 15 blocks; None for those of the width. Blocks that do not expand keep
+            theirs.
+        squeeze: values in the bottlenecks of the 8 blocks with squeeze-and-excitation; None for those that follow from
+            the width.
+        last: channels of the last convolution; None for those of the width.
+        hidden: values of the hidden layer; None for those of the width.
 
     Raises:
-        ValueError: ``width_mult`` is not positive, or ``strides`` are not four ones or twos.
+        ValueError: ``width_mult`` is not positive, ``strides`` are not four ones or twos, or a number of channels is
+            missing, not positive, or another one in a block that does not expand.
     """
     if not width_mult > 0:
         raise ValueError(f"width_mult must be positive, got {width_mult!r}")
     if len(strides) != len(_STRIDED) or any(s not in (1, 2) for s in strides):
         raise ValueError(f"strides must be four numbers, each 1 or 2, got {tuple(strides)!r}")
     shrink = 2 if reduced_tail else 1
+    with_se = [number for number, (_, _, _, has_se, _) in enumerate(_TABLE, 1) if has_se]
+    for name, given, count in (("expanded", expanded, len(_TABLE)), ("squeeze", squeeze, len(with_se))):
+        if given is not None and (len(given) != count or any(value < 1 for value in given)):
+            raise ValueError(f"{name} must be {count} positive numbers, got {tuple(given)!r}")
+    for name, value in (("last", last), ("hidden", hidden)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name} must be positive, got {value!r}")
     blocks = []
     inputs = first = make_divisible(16 * width_mult)
-    for number, (kernel, expanded, outputs, has_se, hardswish) in enumerate(_TABLE, 1):
+    for number, (kernel, inside, outputs, has_se, hardswish) in enumerate(_TABLE, 1):
         if number >= _TAIL:
             outputs //= shrink  # noqa: PLW2901
             if number > _TAIL:
-                expanded //= shrink  # noqa: PLW2901
-        wide, out = make_divisible(expanded * width_mult), make_divisible(outputs * width_mult)
+                inside //= shrink  # noqa: PLW2901
+        wide, out = make_divisible(inside * width_mult), make_divisible(outputs * width_mult)
+        expands = wide != inputs
+        bottleneck = squeeze_size(wide)
+        if expanded is not None:
+            if not expands and expanded[number - 1] != wide:
+                raise ValueError(f"block {number} does not expand: it has {wide} channels, not {expanded[number - 1]}")
+            wide = expanded[number - 1]
+        if squeeze is not None and has_se:
+            bottleneck = squeeze[with_se.index(number)]
         stride = strides[_STRIDED.index(number)] if number in _STRIDED else 1
         dilation = 2 if dilated and number >= _TAIL else 1
-        blocks.append(Block(inputs, kernel, wide, out, has_se, hardswish, stride, dilation))
+        blocks.append(Block(inputs, kernel, wide, out, has_se, hardswish, stride, dilation, expands, bottleneck))
         inputs = out
-    return Layout(first, tuple(blocks), 6 * inputs, make_divisible(1280 // shrink * width_mult))
+    return Layout(
+        first,
+        tuple(blocks),
+        6 * inputs if last is None else last,
+        make_divisible(1280 // shrink * width_mult) if hidden is None else hidden,
+    )
 
 
 def feature_size(

@@ -48,6 +48,10 @@ class MobileNetV3(nn.Module):
         n_heads: of attention pooling.
         n_teacher: size of the output "teacher", a linear map from several layers that approximates another net's
             embedding; None for a net without it. Not upstream's.
+        expanded: channels inside of each block, of a net that was pruned. Not upstream's, like what follows.
+        squeeze: values in the bottlenecks of squeeze-and-excitation over "c".
+        last: channels of the last convolution.
+        hidden: values of the hidden layer.
 
     Attributes:
         features: blocks 0 to 16.
@@ -74,9 +78,13 @@ class MobileNetV3(nn.Module):
         n_frames: int = 1000,
         n_heads: int = 4,
         n_teacher: int | None = None,
+        expanded: Sequence[int] | None = None,
+        squeeze: Sequence[int] | None = None,
+        last: int | None = None,
+        hidden: int | None = None,
     ) -> None:
         super().__init__()
-        self.layout = layouts.make_layout(width_mult, strides, reduced_tail, dilated)
+        self.layout = layouts.make_layout(width_mult, strides, reduced_tail, dilated, expanded, squeeze, last, hidden)
         if head not in layouts.HEADS:
             raise ValueError(f"head must be one of {', '.join(layouts.HEADS)}; got {head!r}")
         if n_classes is None and head != "mlp":
@@ -342,7 +350,8 @@ class _InvertedResidual(nn.Module):
             )
         )
         if block.has_se and se_sizes:
-            layers.append(_ConcurrentSE(se_sizes, se_agg))
+            bottlenecks = {d: block.squeeze if d == "c" else layouts.squeeze_size(n) for d, n in se_sizes.items()}
+            layers.append(_ConcurrentSE(se_sizes, bottlenecks, se_agg))
         layers.append(_conv(block.expanded, block.outputs, 1, None))
         self.block = nn.Sequential(*layers)
         self.residual = block.residual
@@ -387,10 +396,12 @@ _AGGREGATE = {
 class _ConcurrentSE(nn.Module):
     """Squeeze-and-excitation (Hu et al., CVPR 2018) over one or several axes, brought together by ``aggregate``."""
 
-    def __init__(self, sizes: dict[str, int], aggregate: str) -> None:
+    def __init__(self, sizes: dict[str, int], bottlenecks: dict[str, int], aggregate: str) -> None:
         super().__init__()
         self.aggregate = aggregate
-        self.conc_se_layers = nn.ModuleList(_SqueezeExcitation(size, _AXES[axis]) for axis, size in sizes.items())
+        self.conc_se_layers = nn.ModuleList(
+            _SqueezeExcitation(size, bottlenecks[axis], _AXES[axis]) for axis, size in sizes.items()
+        )
 
     @property
     def squeezed_size(self) -> int:
@@ -419,10 +430,10 @@ class _ConcurrentSE(nn.Module):
 class _SqueezeExcitation(nn.Module):
     """Means along one axis, two linear layers, a sigmoid."""
 
-    def __init__(self, size: int, axis: int) -> None:
+    def __init__(self, size: int, bottleneck: int, axis: int) -> None:
         super().__init__()
-        self.fc1 = nn.Linear(size, layouts.squeeze_size(size))
-        self.fc2 = nn.Linear(layouts.squeeze_size(size), size)
+        self.fc1 = nn.Linear(size, bottleneck)
+        self.fc2 = nn.Linear(bottleneck, size)
         self.axis = axis
 
     def squeeze(self, x: torch.Tensor) -> torch.Tensor:

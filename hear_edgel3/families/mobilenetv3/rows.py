@@ -69,7 +69,7 @@ _SHA256 = {"mn04_as": "899a8c6217063f6941793102a2780b3dd788ab11fce468d9cf5f0577c
 
 _NET_RATE = 32000
 # Of nets that a folder describes: more than there are bins, and a hop longer than a window, make no sense.
-_MOST_MELS, _LONGEST_HOP_MS, _WIDEST = 512, 100, 100
+_MOST_MELS, _LONGEST_HOP_MS, _WIDEST, _MOST_CHANNELS = 512, 100, 100, 1 << 16
 _TEN_SECONDS = 10 * _NET_RATE
 
 
@@ -112,6 +112,7 @@ def architecture(
     hop_ms: int = 10,
     strides: Sequence[int] = (2, 2, 2, 2),
     n_teacher: int | None = None,
+    **widths: Any,
 ) -> dict[str, Any]:
     """The fields of a row that follow from the net's shape.
 
@@ -123,9 +124,11 @@ def architecture(
         hop_ms: milliseconds between frames.
         strides: of the blocks 2, 4, 7 and 13.
         n_teacher: size of the approximation of a teacher's embedding; None for a net without it.
+        **widths: ``expanded``, ``squeeze``, ``last`` and ``hidden`` of a net that was pruned, as for
+            :func:`hear_edgel3.families.mobilenetv3.layout.make_layout`.
 
     Raises:
-        ValueError: ``width_mult`` or ``strides`` cannot be.
+        ValueError: ``width_mult``, ``strides`` or ``widths`` cannot be.
     """
     net: dict[str, Any] = {
         "width_mult": width_mult,
@@ -136,8 +139,9 @@ def architecture(
     }
     if n_teacher is not None:
         net["n_teacher"] = n_teacher
+    net |= {key: tuple(value) if isinstance(value, Sequence) else value for key, value in widths.items()}
     hop_length = hop_ms * _NET_RATE // 1000
-    layout = layouts.make_layout(width_mult, strides)
+    layout = layouts.make_layout(width_mult, strides, **widths)
     counted: dict[str, Any] = {"head": head, "n_classes": n_classes, "n_teacher": n_teacher}
     n_frames = layouts.n_frames(_TEN_SECONDS, hop_length)
     return {
@@ -168,10 +172,15 @@ def with_classes(row: Checkpoint, n_classes: int) -> dict[str, Any]:
         row: of this family.
         n_classes: size of the logits.
     """
-    net, frontend = row.net.arguments, row.frontend.arguments
-    hop_ms = 1000 * frontend["hop_length"] // _NET_RATE
-    shape = {key: net[key] for key in ("width_mult", "head", "n_mels", "strides")}
-    return architecture(**shape, n_classes=n_classes, hop_ms=hop_ms, n_teacher=net.get("n_teacher"))
+    net = row.net.arguments
+    shape = {key: net[key] for key in ("width_mult", "head", "n_mels", "strides", *layouts.WIDTHS) if key in net}
+    return architecture(**shape, n_classes=n_classes, hop_ms=hop_ms_of(row), n_teacher=net.get("n_teacher"))
+
+
+def hop_ms_of(row: Checkpoint) -> int:
+    """Milliseconds between the frames of a row of this family."""
+    hop_length: int = row.frontend.arguments["hop_length"]
+    return 1000 * hop_length // _NET_RATE
 
 
 def _is_width(value: object) -> bool:
@@ -192,6 +201,10 @@ def check_architecture(shape: Mapping[str, Any]) -> None:
         "strides": counts(4),
         "n_classes": is_count_or_none,
         "n_teacher": is_count_or_none,
+        "expanded": counts(layouts.N_BLOCKS),
+        "squeeze": counts(layouts.N_SQUEEZED),
+        "last": is_count_to(_MOST_CHANNELS),
+        "hidden": is_count_to(_MOST_CHANNELS),
     }
     check_values(shape, rules)
     if shape.get("n_classes", 1) is None and shape.get("head", "mlp") != "mlp":

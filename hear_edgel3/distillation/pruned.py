@@ -1,0 +1,233 @@
+"""A student that is its teacher with channels left out, refitted, and taught gently what the teacher says.
+
+What such a net knows of sounds that it was never trained on, it has from its teacher's own weights. It learns from the
+very images that the teacher is asked about, with its batch norm as it is: a net that begins near its teacher forgets
+when it is asked to answer what the teacher was not asked.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from hear_edgel3.disk.atomic import atomic_write
+from hear_edgel3.distillation.lessons import FreshLessons
+from hear_edgel3.distillation.pruning import Limits, choose, importance
+from hear_edgel3.distillation.recipe import PrunedRecipe, fingerprint
+from hear_edgel3.distillation.target_scale import TargetScale, make_target_scale
+from hear_edgel3.distillation.teacher import Teacher
+from hear_edgel3.errors import InvalidOption
+from hear_edgel3.families.protocols import Pruner
+from hear_edgel3.families.schema import Published
+from hear_edgel3.families.table import FAMILIES
+
+
+class PrunedNet:
+    """A net to train, as :class:`hear_edgel3.distillation.student.StudentNet` is one.
+
+    Its architecture is the teacher's until :meth:`prune` has been called.
+
+    Args:
+        recipe: The options.
+        teacher: Whose net it becomes a part of.
+
+    Attributes:
+        family, kind, architecture, published_architecture, fields, sample_rate, frontend, net, n_classes: As those of
+            a student of a width of its own.
+
+    Raises:
+        InvalidOption: The teacher's net cannot be pruned.
+    """
+
+    hears_what_was_asked = True
+
+    def __init__(self, recipe: PrunedRecipe, teacher: Teacher) -> None:
+        self._recipe = recipe
+        configuration = teacher.extractor.configuration
+        row = configuration.checkpoint
+        make = FAMILIES[row.family].pruner
+        pruner = None if make is None else make()
+        if pruner is None or not pruner.can_prune(row) or teacher.n_classes is None:
+            able = ", ".join(name for name, family in FAMILIES.items() if family.pruner is not None)
+            raise InvalidOption(
+                f"{teacher.name} cannot be pruned; teachers that can are nets with tags of the families {able} "
+                f"(see `hear-edgel3 list`)"
+            )
+        self._pruner: Pruner = pruner
+        self._row = row
+        self._teacher = teacher
+        self.family = row.family
+        self.kind = _Kind(row.family, configuration.words or row.default_features)
+        self.n_classes: int | None = teacher.n_classes
+        self.architecture: Mapping[str, Any] = {}
+        self.fields: Mapping[str, Any] = {"frontend": row.frontend}
+        self.sample_rate = row.net_sample_rate
+        self.frontend: nn.Module = row.frontend.build().eval()
+        self.net: nn.Module = nn.Identity()
+
+    @property
+    def published_architecture(self) -> Mapping[str, Any]:
+        """The same while it learns and afterwards."""
+        return self.architecture
+
+    @property
+    def notice(self) -> str:
+        """Whose weights it has, as their licence wants it to be said."""
+        if not isinstance(self._row, Published):
+            return ""
+        upstream = self._row.upstream
+        return (
+            f"Its weights are a part of those of {self._row.name}, {upstream.copyright}, licence {upstream.licence} "
+            f"({upstream.project})"
+        )
+
+    def prune(
+        self, lessons: FreshLessons, kept: Path, device: torch.device, make: bool
+    ) -> tuple[TargetScale, torch.Tensor]:
+        """Chooses what stays, and refits it; what is on disk already is not made again.
+
+        Args:
+            lessons: For sounds to choose and to fit by.
+            kept: The folder where the pruned net is kept.
+            device: Where it shall be. Choosing and fitting are done on the CPU.
+            make: Whether to make it where it is not there; else it must be there.
+
+        Returns:
+            The scale of what the teacher says of these sounds, in which the student learns, and the mean of the
+            probabilities (n_classes,) that it says.
+
+        Raises:
+            InvalidOption: The net cannot become so small, or it would lack a part of the teacher's embedding.
+        """
+        recipe = self._recipe
+        path = kept / f"pruned-{fingerprint(recipe.parameters, recipe.macs, recipe.logits_weight, recipe.fit_clips)}"
+        path = path.with_suffix(".safetensors")
+        if make and not path.is_file():
+            self._make(lessons, path)
+        from safetensors import safe_open
+
+        with safe_open(path, framework="pt") as file:
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            self.architecture = json.loads(file.metadata()["architecture"])
+        scale = TargetScale(state.pop("target.mean"), None, state.pop("target.scale"))
+        probabilities = state.pop("target.probabilities")
+        component = FAMILIES[self.family].architecture(**self.architecture)["net"]
+        arguments = {**component.arguments, **self._teacher.extractor.configuration.features.arguments}
+        net = component.make(**arguments)
+        net.load_state_dict(state)
+        self.net = _InScale(net, scale).to(device)
+        return scale, probabilities
+
+    def _make(self, lessons: FreshLessons, path: Path) -> None:
+        from safetensors.torch import save
+
+        recipe, teacher, cpu = self._recipe, self._teacher, torch.device("cpu")
+        assert self.n_classes is not None
+        count = max(recipe.fit_clips, 2)
+        batches = lessons.first(count, recipe.lengths[len(recipe.lengths) // 2], cpu)
+        scale = make_target_scale(torch.cat([batch.embedding for batch in batches]), None)
+        images = [batch.inputs for batch in batches]
+        # A copy, because gradients are asked of it, and without inference mode's tensors.
+        component = self._row.net
+        arguments = {**component.arguments, **teacher.extractor.configuration.features.arguments}
+        net: Any = component.make(**arguments)
+        net.load_state_dict(teacher.extractor.net.state_dict())
+        net.eval()
+        groups = self._pruner.groups(net)
+        with net.adding("logits"):
+            importances = importance(net, groups, images, scale.scale, self.n_classes, recipe.logits_weight)
+        sizes = {name: len(values) for name, values in importances.items()}
+        family = FAMILIES[self.family]
+
+        def cost(chosen: Mapping[str, int]) -> tuple[int, int]:
+            fields = family.architecture(**self._pruner.architecture(self._row, chosen))
+            return fields["n_parameters"], fields["macs_10s"]
+
+        parameters, macs = cost(sizes)
+        shares = [(recipe.parameters, parameters), (recipe.macs, macs)]
+        share = min(1.0, *(limit / full for limit, full in shares if limit is not None))
+        floors = self._pruner.floors(sizes, share)
+        keep = choose(importances, floors, cost, Limits(recipe.parameters, recipe.macs))
+        architecture = self._pruner.architecture(self._row, {name: len(some) for name, some in keep.items()})
+        fields = family.architecture(**architecture)
+        smaller: Any = fields["net"].make(
+            **{**fields["net"].arguments, **teacher.extractor.configuration.features.arguments}
+        )
+        if smaller.embedding_size != net.embedding_size:
+            raise InvalidOption(
+                f"{teacher.name} puts out layers that are pruned, {smaller.embedding_size} of its {net.embedding_size} "
+                f"values would be left; name another choice of features as the teacher"
+            )
+        smaller.load_state_dict(self._pruner.select(net, keep))
+        smaller.eval()
+        self._pruner.refit(net, smaller, keep, images)
+        state = {name: value.contiguous() for name, value in smaller.state_dict().items()}
+        logits = torch.cat([batch.logits for batch in batches if batch.logits is not None])
+        state |= {
+            "target.mean": scale.mean,
+            "target.scale": scale.scale,
+            "target.probabilities": torch.sigmoid(logits.double()).mean(dim=0),
+        }
+        with atomic_write(path) as file:
+            file.write(save(state, {"architecture": json.dumps(architecture)}))
+
+    def train(self, measuring: bool) -> None:  # noqa: ARG002
+        """Makes the net ready for an epoch: batch norm keeps its statistics, and nothing is dropped out."""
+        self.net.eval()
+
+    def finished(self, state: dict[str, torch.Tensor], target_scale: TargetScale, own: bool) -> dict[str, torch.Tensor]:  # noqa: ARG002
+        """The state to publish: that of the net alone, whose outputs are in the teacher's own scale."""
+        return {
+            name.removeprefix(_PREFIX): value.detach().clone()
+            for name, value in state.items()
+            if "num_batches_tracked" not in name
+        }
+
+
+_PREFIX = "net."
+
+
+class _InScale(nn.Module):
+    """A net whose embedding is put out in the scale in which it is learnt, with the logits behind it."""
+
+    mean: torch.Tensor
+    scale: torch.Tensor
+
+    def __init__(self, net: Any, scale: TargetScale) -> None:
+        super().__init__()
+        self.net = net
+        self.register_buffer("mean", scale.mean.clone(), persistent=False)
+        self.register_buffer("scale", scale.scale.clone(), persistent=False)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """(n, D + n_classes)."""
+        with self.net.adding("logits"):
+            values = self.net(images)
+        size = len(self.scale)
+        return torch.cat([(values[:, :size] - self.mean) / self.scale, values[:, size:]], dim=1)
+
+
+class _Kind:
+    """What is asked of :class:`hear_edgel3.families.protocols.Student` when a distillation is written down."""
+
+    tags = True
+    window_ms: float | None = None
+
+    def __init__(self, family: str, words: str) -> None:
+        self._words = words
+        make = FAMILIES[family].student
+        self.title = family if make is None else make().title
+
+    def default_features(self, options: object) -> str:  # noqa: ARG002
+        """Those of the teacher."""
+        return self._words
+
+    def describe(self, options: Any) -> str:
+        """What it was pruned to."""
+        limits = ((options.parameters, "parameters"), (options.macs, "MACs per 10 s"))
+        return "at most " + " and ".join(f"{value:,} {what}" for value, what in limits if value is not None)

@@ -1,0 +1,156 @@
+"""Pruning: which channels of a trained net matter least to what it puts out, for what they cost.
+
+The importance of a channel is the diagonal of the Gauss-Newton matrix of the distillation loss in a gate on it (Theis
+et al., "Faster gaze prediction with dense networks and Fisher pruning", 2018; Molchanov et al., "Importance Estimation
+for Neural Network Pruning", CVPR 2019), estimated by gradients of random directions of the outputs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from hear_edgel3.errors import InvalidOption
+
+STEP = 8  # channels that are left out at once
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a pruned net may cost; None for as much as it does.
+
+    Attributes:
+        parameters: The most parameters.
+        macs: The most multiply-accumulates for ten seconds.
+    """
+
+    parameters: int | None
+    macs: int | None
+
+
+def importance(
+    net: Any,
+    groups: Mapping[str, torch.nn.Module],
+    images: Sequence[torch.Tensor],
+    scale: torch.Tensor,
+    n_classes: int,
+    logits_weight: float,
+    seed: int = 0,
+) -> dict[str, torch.Tensor]:
+    """How much the distillation loss would rise if a channel was left out.
+
+    Args:
+        net: In eval mode; puts out the embedding, and the logits behind it.
+        groups: The modules whose outputs (n, channels, ...) may be left out, by name.
+        images: Batches of inputs.
+        scale: (D,) What each value of the embedding is divided by in the loss.
+        n_classes: The size of the logits; 0 if there are none.
+        logits_weight: The weight of the loss on logits, where that on the embedding has 1.
+        seed: Of the random directions.
+
+    Returns:
+        For each group (channels,) float64.
+    """
+    size = len(scale)
+    values: dict[str, torch.Tensor] = {}
+
+    def keeping(name: str) -> Callable[..., None]:
+        def keep(module: torch.nn.Module, inputs: object, output: torch.Tensor) -> None:  # noqa: ARG001
+            output.retain_grad()
+            values[name] = output
+
+        return keep
+
+    hooks = [module.register_forward_hook(keeping(name)) for name, module in groups.items()]
+    generator = torch.Generator().manual_seed(seed)
+    found: dict[str, torch.Tensor] = {}
+    count = 0
+    try:
+        with torch.enable_grad():
+            for batch in images:
+                outputs = net(batch)
+                embedding, logits = outputs[:, :size], outputs[:, size:]
+                weights = math.sqrt(2 / size) / scale
+                direction = torch.randn(embedding.shape, generator=generator) * weights
+                total = (direction.to(embedding) * embedding).sum()
+                if n_classes:
+                    p = torch.sigmoid(logits.detach())
+                    curvature = torch.sqrt(logits_weight / n_classes * p * (1 - p))
+                    signs = torch.randn(logits.shape, generator=generator).to(logits)
+                    total = total + (signs * curvature * logits).sum()
+                net.zero_grad(set_to_none=True)
+                total.backward()
+                for name, value in values.items():
+                    assert value.grad is not None
+                    # The gradient of a gate on the channel, for each example.
+                    gate = value.detach() * value.grad
+                    gate = gate.flatten(2).sum(dim=2) if gate.ndim > 2 else gate
+                    found[name] = found.get(name, torch.zeros(())) + gate.double().square().sum(dim=0)
+                count += len(batch)
+    finally:
+        for hook in hooks:
+            hook.remove()
+        net.zero_grad(set_to_none=True)
+    return {name: total / count for name, total in found.items()}
+
+
+def choose(
+    importances: Mapping[str, torch.Tensor],
+    floors: Mapping[str, int],
+    cost: Callable[[Mapping[str, int]], tuple[int, int]],
+    limits: Limits,
+) -> dict[str, torch.Tensor]:
+    """The channels that stay: those are left out, by eights, that matter least for what they cost, until limits hold.
+
+    Args:
+        importances: For each group (channels,).
+        floors: The fewest channels that must stay, by group; eight where nothing is said.
+        cost: Parameters and multiply-accumulates, given the channels of every group.
+        limits: What the net may cost.
+
+    Returns:
+        For each group (kept,) int64, ascending.
+
+    Raises:
+        InvalidOption: the net cannot become so small.
+    """
+    order = {name: torch.argsort(values, stable=True) for name, values in importances.items()}
+    sizes = {name: len(values) for name, values in importances.items()}
+    full = dict(sizes)
+    while True:
+        now = cost(sizes)
+        excess = [
+            0.0 if limit is None else max(0.0, (value - limit) / value)
+            for value, limit in zip(now, (limits.parameters, limits.macs), strict=True)
+        ]
+        if not any(excess):
+            break
+        best: tuple[float, str] | None = None
+        for name, size in sizes.items():
+            if size - STEP < max(STEP, floors.get(name, STEP)):
+                continue
+            less = cost({**sizes, name: size - STEP})
+            # What is saved, as a part of what there is, of that which is too much.
+            saved = sum(e > 0 and (a - b) / a for e, a, b in zip(excess, now, less, strict=True))
+            if saved <= 0:
+                continue
+            gone = full[name] - size
+            lost = float(importances[name][order[name][gone : gone + STEP]].sum())
+            if best is None or lost / saved < best[0]:
+                best = (lost / saved, name)
+        if best is None:
+            asked = ", ".join(
+                f"{value:,} {what}"
+                for value, what in zip((limits.parameters, limits.macs), ("parameters", "MACs per 10 s"), strict=True)
+                if value is not None
+            )
+            raise InvalidOption(
+                f"the net cannot be pruned to {asked}: at {now[0]:,} parameters and {now[1]:,} MACs per 10 s there is "
+                f"nothing left that may be left out; ask for more, or for a student of another width"
+            )
+        sizes[best[1]] -= STEP
+    return {name: order[name][full[name] - size :].sort().values for name, size in sizes.items()}
