@@ -5,8 +5,10 @@
 fills OUTPUT/<package>/ with the audio files of every package in `debian_packages.json` whose role is "train" or
 "hold_out", renders OUTPUT/instruments/, OUTPUT/speech/ and OUTPUT/noises/, and writes OUTPUT/SOURCES.json, which says
 where it all is from. Packages whose role is "hold_out" hold real recordings unlike the others': nothing is learnt from
-them, they are what a net is validated with (`hear-edgel3 distill --hold-out-sources`; the last line that is printed
-names them). What others have a copy of is left out of the others.
+them, they are what a net is validated with. The last line that is printed names them for `hear-edgel3 distill`:
+--hold-out-sources gcompris-qt-data (animals, voices), minetest-data (steps, tools), openttd-opensfx (vehicles, birds,
+saws), simutrans-pak64 (sea, forest, trains), oxygen-sounds, pidgin-data and sound-theme-freedesktop (signals),
+pingus-data (voices, splashes). Copies of their files in other packages are left out.
 
 It needs fluidsynth, espeak-ng and festival on PATH (on Debian: apt-get install fluidsynth espeak-ng festival
 festvox-kallpc16k) and 30 GB of disk. What is there already is not made again.

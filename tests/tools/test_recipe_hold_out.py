@@ -116,6 +116,8 @@ def test_the_card_marks_them() -> None:
 
 def test_the_table_has_some() -> None:
     held_out = {row.name for row in tiny_audio.held_out_packages()}
-    assert {"gcompris-qt-data", "openttd-opensfx", "simutrans-pak64", "sound-theme-freedesktop"} <= held_out
+    assert len(held_out) == 8
+    assert tiny_audio.__doc__ is not None
+    assert all(name in tiny_audio.__doc__ for name in held_out)
     assert not held_out & {row.name for row in tiny_audio.training_packages()}
     assert held_out.isdisjoint(tiny_audio.SOUND_FONTS)

@@ -209,6 +209,7 @@ class TestTable:
         table = json.loads(Path(debian.__file__).with_name("debian_packages.json").read_text(encoding="utf-8"))
         assert not table["excluded"].keys() & table["packages"].keys()
         assert {"fluid-soundfont-gm", "fluid-soundfont-gs", "fluidr3mono-gm-soundfont"} <= table["excluded"].keys()
+        assert {"blanket", "anoise"} <= table["excluded"].keys()
         assert tiny_audio.SOUND_FONTS.keys() <= {row.name for row in tiny_audio.training_packages()}
 
 
