@@ -61,7 +61,6 @@ def differences(small: Extractor, plain: Extractor) -> tuple[float, float]:
         ("sparse_95", 0.025, 0.9997),
         ("mn01_as", 0.0026, 0.999999),
         ("mn04_as", 0.0085, 0.999987),
-        ("tiny", 0.0068, 0.999995),
     ],
 )
 def test_how_far_from_float(
