@@ -166,7 +166,12 @@ def card(description: Mapping[str, Any], sources: Sequence[Mapping[str, Any]], w
         lines += [f"![curves]({CURVES})", ""]
     if sources:
         lines += ["## Audio", "", "| source | version | hours | files | licences |", "|---|---|---|---|---|"]
-        lines += [*_table(sources), "", "Hours are of the files; at most a few clips were taken of each.", ""]
+        lines += [
+            *_table(sources, made.get("held_out_sources", ())),
+            "",
+            "Hours are of the files; at most a few clips were taken of each.",
+            "",
+        ]
     return "\n".join(lines)
 
 
@@ -206,13 +211,15 @@ def _processes(count: int) -> str:
     return "one process" if count == 1 else f"{count} processes, by torchrun"
 
 
-def _table(sources: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A line per source; what it does not say is left empty."""
+def _table(sources: Sequence[Mapping[str, Any]], held_out: Sequence[str]) -> list[str]:
+    """A line per source; what it does not say is left empty, and what nothing was learnt from is marked."""
     lines = []
     for source in sources:
         licences = source.get("licences") or ""
         words = ", ".join(map(str, licences)) if isinstance(licences, (list, tuple)) else str(licences)
-        said = [source.get(key) for key in ("name", "version", "hours", "files")]
+        name = source.get("name")
+        name = f"{name} (held out)" if name in held_out else name
+        said = [name, *(source.get(key) for key in ("version", "hours", "files"))]
         cells = ["" if value is None else str(value) for value in said]
         lines.append("| " + " | ".join(cell.replace("|", "/").replace("\n", " ") for cell in [*cells, words]) + " |")
     return lines
