@@ -38,6 +38,8 @@ class Description:
         citation: What to cite.
         licence: The licence of the weights, in words.
         made: How it came about.
+        embedding_version: The version of its numbers.
+        notice: The licence in full of those whose weights are in it; empty if they are all its own.
     """
 
     name: str
@@ -49,6 +51,8 @@ class Description:
     citation: str
     licence: str
     made: Mapping[str, Any]
+    embedding_version: int = 1
+    notice: str = ""
 
 
 def write_result(
@@ -89,7 +93,7 @@ def write_result(
         "weights_sha256": hashlib.sha256(data).hexdigest(),
         "licence": description.licence,
         "citation": description.citation,
-        "embedding_version": 1,
+        "embedding_version": description.embedding_version,
         "reported": {},
         "made": dict(made),
     }
@@ -100,7 +104,7 @@ def write_result(
         with atomic_write(folder / CURVES) as file:
             file.write(curves)
     with atomic_write(folder / CARD) as file:
-        file.write(card(values, sources, curves is not None).encode())
+        file.write(card(values, sources, curves is not None, description.notice).encode())
 
 
 def read_sources(inputs: Sequence[str]) -> list[Mapping[str, Any]]:
@@ -122,7 +126,9 @@ def read_sources(inputs: Sequence[str]) -> list[Mapping[str, Any]]:
     return found
 
 
-def card(description: Mapping[str, Any], sources: Sequence[Mapping[str, Any]], with_curves: bool) -> str:
+def card(
+    description: Mapping[str, Any], sources: Sequence[Mapping[str, Any]], with_curves: bool, notice: str = ""
+) -> str:
     """The training card, in Markdown."""
     made = description["made"]
     scores = "\n".join(f"| {key} | {value:.4g} |" for key, value in made["scores"].items())
@@ -161,6 +167,13 @@ def card(description: Mapping[str, Any], sources: Sequence[Mapping[str, Any]], w
     ]
     if with_curves:
         lines += [f"![curves]({CURVES})", ""]
+    if notice:
+        lines += [
+            f"## The licence of {made['teacher']}",
+            "",
+            *(f"> {line}".rstrip() for line in notice.split("\n")),
+            "",
+        ]
     if sources:
         lines += ["## Audio", "", "| source | version | hours | files | licences |", "|---|---|---|---|---|"]
         lines += [*_table(sources), "", "Hours are of the files; at most a few clips were taken of each.", ""]

@@ -94,6 +94,7 @@ def test_other_arguments_that_cannot_be(distill: Distill, tmp_path: Path) -> Non
     for options, message in {
         "width": ({"width": 0.5}, "unexpected keyword argument 'width'; the options are those of Recipe"),
         "licence": ({"licence": ""}, "licence must be a text, got ''"),
+        "version": ({"embedding_version": 0}, "embedding_version must be a whole number from 1, got 0"),
         "device": ({"device": "tpu"}, "device must be \"cpu\", or None for the GPU where there is one; got 'tpu'"),
     }.values():
         with pytest.raises(InvalidOption, match=message):
