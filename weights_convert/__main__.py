@@ -20,6 +20,10 @@ _EPILOG = """examples:
       convert a file you have
   python -m weights_convert --all --source DOWNLOADS --output CONVERTED
       convert every published file found in a folder
+  python -m weights_convert mn04_as --quantize int8 --output mn04_as.int8.safetensors
+      the same with int8 weights, a quarter of the size; --source may be a file that was converted before
+  python -m weights_convert my_net/ --quantize int8 --output my_net.int8/
+      a folder that `hear-edgel3 distill` has made, with int8 weights
   python -m weights_convert publish sea_64 --weights sea_64.safetensors
       show what would go to the Hugging Face Hub (--upload does it)
 """
@@ -61,19 +65,31 @@ def _convert(argv: list[str]) -> int:
         "--labels", type=Path, metavar="FILE", help="classes of your own net, trained further: one a line, or CSV"
     )
     parser.add_argument(
-        "--verify", type=Path, metavar="NPZ", help="reference embeddings (pcm__X windows, emb__X) that must be met"
+        "--quantize", choices=["int8"], help="store weights in eight bits, with a scale per output channel"
     )
     parser.add_argument(
-        "--tolerance", type=float, default=commands.TOLERANCE, help="largest error --verify allows (default 5e-4)"
+        "--verify", type=Path, metavar="NPZ", help="reference embeddings (pcm__X windows, emb__X) that must be met"
     )
+    parser.add_argument("--tolerance", type=float, default=None, help="largest error --verify allows (default 5e-4)")
     arguments = parser.parse_args(argv)
     if arguments.all == bool(arguments.names):
         parser.error("give the names of checkpoints, or --all")
     if arguments.source is not None and not arguments.source.is_dir() and len(arguments.names) != 1:
         parser.error("--source takes a folder when there are several checkpoints")
-    rows = commands.rows_of(arguments.names, arguments.all)
+    net = commands.net_to_quantize(arguments.names) if arguments.quantize else None
+    if net is not None:
+        others = [f"--{name}" for name in ("source", "labels", "verify") if getattr(arguments, name) is not None]
+        commands.quantize_net(net, arguments.output, others)
+        return 0
     failed = commands.convert_all(
-        rows, arguments.source, arguments.output, arguments.verify, arguments.tolerance, arguments.all, arguments.labels
+        commands.rows_of(arguments.names, arguments.all),
+        arguments.source,
+        arguments.output,
+        arguments.verify,
+        arguments.tolerance,
+        arguments.all,
+        arguments.labels,
+        arguments.quantize is not None,
     )
     return 1 if failed else 0
 

@@ -5,29 +5,44 @@ Results go to stdout, notes to stderr. One checkpoint that fails does not stop t
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from hear_edgel3.disk.atomic import atomic_write
 from hear_edgel3.disk.digest import sha256_of
-from hear_edgel3.errors import HearEdgeL3Error, InvalidOption, OutputError, WeightsMismatch
-from hear_edgel3.families.schema import Published
+from hear_edgel3.errors import HearEdgeL3Error, InvalidOption, OutputError
+from hear_edgel3.families.schema import Checkpoint, Local, Published
 from hear_edgel3.registry.labels import Label, read_labels
-from hear_edgel3.registry.names import checkpoints, published
+from hear_edgel3.registry.names import checkpoints, published, resolve
 from hear_edgel3.weights.cache import cache_folder
 from hear_edgel3.weights.convert import convert, install
-from hear_edgel3.weights.file import check_tensors, read_weights
+from hear_edgel3.weights.file import WeightsFile, decode, encode
+from hear_edgel3.weights.header import Quantization
+from hear_edgel3.weights.header import provenance as provenance_of
+from hear_edgel3.weights.inventory import stored_weights
 from hear_edgel3.weights.locate import locate
 from hear_edgel3.weights.upstream import expected_checksum
 from weights_convert.publish import publish
-from weights_convert.verify import verify
+from weights_convert.quantize import (
+    Quantized,
+    quantize_file,
+    quantize_folder,
+    quantized,
+    read_fitting,
+    with_own_classes,
+)
+from weights_convert.verify import MIN_COSINE, Comparison, compare_states, verify
 
 if TYPE_CHECKING:
     import torch
 
-# The largest error that embeddings of converted weights may have, if nothing else is said.
+_Row = TypeVar("_Row", Published, Checkpoint)
+
+# The largest error that embeddings of converted weights may have, if nothing else is said. It is for float weights.
 TOLERANCE = 5e-4
 
 
@@ -42,6 +57,16 @@ def rows_of(names: Sequence[str], every: bool) -> list[Published]:
         UnknownConfiguration: one does not exist, or is not published by its authors.
     """
     return list(checkpoints()) if every else [published(name) for name in names]
+
+
+def rows_or_folders_of(names: Sequence[str]) -> list[Checkpoint]:
+    """As :func:`rows_of`, but names may also be folders of nets made here, or the built-in net.
+
+    Raises:
+        UnknownConfiguration: one does not exist.
+        ConfigurationError: a folder's description is damaged.
+    """
+    return [row if isinstance(row := resolve(name).checkpoint, Local) else published(name) for name in names]
 
 
 def fetch_all(rows: Sequence[Published], again: bool = False) -> int:
@@ -67,30 +92,38 @@ def convert_all(
     source: Path | None = None,
     output: str | None = None,
     reference: Path | None = None,
-    tolerance: float = TOLERANCE,
+    tolerance: float | None = None,
     every: bool = False,
     own_labels: Path | None = None,
+    quantize: bool = False,
 ) -> int:
     """Converts the authors' files; prints the names of the converted ones with their sha256.
 
     Args:
         rows: the checkpoints.
-        source: the upstream file, or a folder of such; None to download them.
+        source: the upstream file, or a folder of such; None to download them. If they are to be quantised, it may also
+            be a file that was converted before.
         output: the file to write, or a folder; None for the cache.
-        reference: embeddings of the original that must be met first; see :func:`weights_convert.verify.verify`.
-        tolerance: how far they may be off.
+        reference: embeddings of the original that must be met first; see :func:`weights_convert.verify.verify`. Weights
+            that are quantised must meet them before they are.
+        tolerance: how far they may be off; None for 5e-4.
         every: leave out checkpoints whose file the source folder does not have.
         own_labels: the list of the classes of a net that was trained further on them; see
             :func:`hear_edgel3.registry.labels.read_labels`.
+        quantize: whether weights shall be int8; see :mod:`hear_edgel3.weights.quantized`.
 
     Returns:
         How many failed.
 
     Raises:
         InvalidOption: the source is one file for several checkpoints, or has none of them; or the list cannot be read,
-            or is not for one file with an output of its own.
+            or is not for one file with an output of its own; or weights are to be quantised into the cache.
         OutputError: the output folder cannot be made.
     """
+    if quantize and output is None:
+        raise InvalidOption(
+            "quantised weights need an --output: in the cache they would stand for the float ones under their name"
+        )
     classes = None if own_labels is None else read_labels(own_labels)
     if classes is not None and (len(rows) != 1 or source is None or source.is_dir() or output is None):
         # In the cache it would stand for the authors' net.
@@ -103,41 +136,127 @@ def convert_all(
     files = {row.name: file for row, file in sources}
 
     def one(row: Published) -> None:
-        _one(row, files[row.name], _target(row, output, len(sources) > 1), reference, tolerance, classes)
+        target = _target(row, output, len(sources) > 1)
+        _one(row, files[row.name], target, reference, tolerance, classes, quantize)
 
     return _each([row for row, _ in sources], one, "converted")
 
 
+def net_to_quantize(names: Sequence[str]) -> Local | None:
+    """The net that lives in a folder, or is built in, if that is what was asked for; None for published ones.
+
+    Raises:
+        InvalidOption: it was asked for with others.
+        UnknownConfiguration: a name does not exist.
+        ConfigurationError: the folder's description is damaged.
+    """
+    found = [row for row in rows_or_folders_of(names) if isinstance(row, Local)]
+    if found and len(names) > 1:
+        raise InvalidOption(f"{found[0].name} lives in a folder of its own: quantise it by itself")
+    return found[0] if found else None
+
+
+def quantize_net(row: Local, output: str | None, others: Sequence[str] = ()) -> None:
+    """Writes a folder with the int8 weights of a net that lives in one; prints the name of the weights file.
+
+    Args:
+        row: the net.
+        output: the new folder.
+        others: options that were given and are for published checkpoints only.
+
+    Raises:
+        InvalidOption: there is no output, or there are such options.
+        As :func:`weights_convert.quantize.quantize_folder`.
+    """
+    if output is None or others:
+        raise InvalidOption(
+            f"{row.name} is quantised from {row.folder} into a new folder: give --output"
+            + (f" and leave out {', '.join(others)}" if others else "")
+        )
+    made = quantize_folder(row, Path(output))
+    path = Path(output) / row.weights_file
+    print(f"{path}  sha256={sha256_of(path)}")
+    _say_how_far(made)
+
+
 def verify_all(
-    rows: Sequence[Published], weights: Path | None, reference: Path | None = None, tolerance: float = TOLERANCE
+    rows: Sequence[Checkpoint],
+    weights: Path | None,
+    reference: Path | None = None,
+    tolerance: float | None = None,
+    against: Path | None = None,
 ) -> int:
     """Checks that converted files are sound and fit their checkpoint; prints their names, and where they come from.
 
-    With a reference they must also give the embeddings of the original.
+    With a reference they must also give the embeddings of the original. Of quantised weights it says how far their
+    embeddings are from those of the float ones, if these are at hand.
 
     Args:
         rows: the checkpoints.
         weights: a converted file, or a folder of such; None for the places that are looked into.
-        reference: see :func:`weights_convert.verify.verify`.
-        tolerance: how far embeddings may be off.
+        reference: see :func:`weights_convert.verify.verify`. Its windows also serve for ``against``.
+        tolerance: how far embeddings may be off; None for 5e-4, and for what is found if the weights are quantised.
+        against: other weights of the same net, as ``weights``, to say how far embeddings are from theirs; None for the
+            file that quantised weights say they were made from, if it is in one of the places that are looked into.
 
     Returns:
         How many failed.
     """
 
-    def one(row: Published) -> None:
+    def one(row: Checkpoint) -> None:
         path = locate(row, weights)
-        file = read_weights(path)
-        made_for = file.provenance.get("configuration")
-        if isinstance(made_for, str) and made_for != row.name:
-            raise WeightsMismatch(f"{path} holds the weights of {made_for}, not of {row.name}")
-        check_tensors(file.tensors, row.net.build(), row.name, str(path))
+        fitting, file = read_fitting(row, path)
+        stored = file.quantization
         if reference is not None:
-            _compare(row, file.tensors, reference, tolerance)
+            limit = tolerance if stored is None or tolerance is not None else math.inf
+            _compare(fitting, file.tensors, reference, limit, stored is not None)
         print(f"{path}  sha256={file.sha256}")
-        print(f"{row.name}: sound, {_where_from(row, file.provenance)}", file=sys.stderr)
+        kind = "" if stored is None else f" {stored.scheme} weights"
+        print(f"{row.name}: sound{kind}, {_where_from(row, file.provenance)}", file=sys.stderr)
+        other = locate(row, against) if against is not None else None if stored is None else _made_from(stored)
+        if other is not None:
+            _, before = read_fitting(row, other)
+            _say_against(row, other, before, stored, compare_states(fitting, file.tensors, before.tensors, reference))
+        elif stored is not None:
+            print(
+                f"{row.name}: not compared with the float weights, which are not on this machine (sha256 "
+                f"{stored.source_sha256}); give a file of them: --against FILE",
+                file=sys.stderr,
+            )
 
     return _each(rows, one, "verified")
+
+
+def _made_from(stored: Quantization) -> Path | None:
+    """The float file that quantised weights were made from, if it is where weights are looked for."""
+    if stored.source_sha256 is None:
+        return None
+    return next((file.path for file in stored_weights() if file.sha256 == stored.source_sha256), None)
+
+
+def _say_against(
+    row: Checkpoint, other: Path, before: WeightsFile, stored: Quantization | None, results: Sequence[Comparison]
+) -> None:
+    if stored is not None and stored.source_sha256 not in (None, before.sha256):
+        print(f"note: {other} is not the file that the {stored.scheme} weights were made from", file=sys.stderr)
+    for result in results:
+        print(f"{row.name} against {other}, {_in_words(result)}", file=sys.stderr)
+
+
+def _say_how_far(made: Quantized, reference: Path | None = None) -> None:
+    """How much smaller quantised weights are, and how far their embeddings are from those of the float ones."""
+    row = made.row
+    floats = len(encode(made.before.tensors, made.before.provenance))
+    print(f"{row.name}: int8 weights, {len(made.data)} bytes instead of {floats}", file=sys.stderr)
+    for result in compare_states(row, made.after, made.before.tensors, reference):
+        print(f"{row.name}: int8 against float, {_in_words(result)}", file=sys.stderr)
+
+
+def _in_words(result: Comparison) -> str:
+    return (
+        f"{result.name}: {result.windows} windows, largest difference {result.max_error:.2g} (of values up to "
+        f"{result.peak:.3g}), smallest cosine {result.min_cosine:.8f}"
+    )
 
 
 def publish_all(rows: Sequence[Published], weights: Path | None, repo_id: str | None, upload: bool) -> None:
@@ -164,7 +283,7 @@ def publish_all(rows: Sequence[Published], weights: Path | None, repo_id: str | 
         print(f'"{row.name}": ("{done.revision or "REVISION"}", "{done.sha256}", {done.size}),')
 
 
-def _each(rows: Sequence[Published], do: Callable[[Published], None], done: str) -> int:
+def _each(rows: Sequence[_Row], do: Callable[[_Row], None], done: str) -> int:
     failed = 0
     for row in rows:
         try:
@@ -177,10 +296,12 @@ def _each(rows: Sequence[Published], do: Callable[[Published], None], done: str)
     return failed
 
 
-def _where_from(row: Published, provenance: dict[str, object]) -> str:
+def _where_from(row: Checkpoint, provenance: dict[str, object]) -> str:
     """In words, what a converted file says of its source."""
     if not provenance:
         return "made by another program: it does not say where it comes from"
+    if not isinstance(row, Published):
+        return f"made by {provenance.get('made_by', 'another program')}"
     known = {row.upstream.git_blob: "source_git_blob", row.upstream.sha256: "source_sha256"}
     checks = [provenance.get(key) == value for value, key in known.items() if value is not None]
     if not checks:
@@ -197,9 +318,20 @@ def _one(
     source: Path | None,
     target: Path,
     reference: Path | None,
-    tolerance: float,
+    tolerance: float | None,
     classes: tuple[Label, ...] | None,
+    quantize: bool,
 ) -> None:
+    if quantize and source is not None and _is_ours(source):
+        if classes is not None:
+            raise InvalidOption(f"{source} is a converted file already, with its classes; leave out the labels")
+        if target.exists() and target.samefile(source):
+            raise InvalidOption(f"{target} is the source; give another --output")
+        made = quantize_file(row, source)
+        if reference is not None:
+            _compare(made.row, made.before.tensors, reference, tolerance)
+        _write_quantized(made, target, reference)
+        return
     converted = convert(row, source, classes)
     source_file = converted.provenance["source_file"]
     if converted.published is False:
@@ -215,12 +347,39 @@ def _one(
         )
     if reference is not None:
         _compare(row, converted.state, reference, tolerance)
+    if quantize:
+        file = decode(converted.to_bytes(), source_file)
+        _write_quantized(quantized(with_own_classes(row, file, source_file), file, source_file), target, reference)
+        return
     sha256 = converted.write(target)
     print(f"{target}  sha256={sha256}")
 
 
-def _compare(row: Published, state: dict[str, torch.Tensor], reference: Path, tolerance: float) -> None:
-    for result in verify(row, state, reference, tolerance):
+def _write_quantized(made: Quantized, target: Path, reference: Path | None) -> None:
+    with atomic_write(target) as file:
+        file.write(made.data)
+    print(f"{target}  sha256={sha256_of(target)}")
+    _say_how_far(made, reference)
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file is one that this package has written."""
+    try:
+        with path.open("rb") as file:
+            return provenance_of(file).get("configuration") is not None
+    except OSError:
+        return False  # the converter says what is wrong
+
+
+def _compare(
+    row: Checkpoint,
+    state: dict[str, torch.Tensor],
+    reference: Path,
+    tolerance: float | None,
+    quantized: bool = False,
+) -> None:
+    limit = TOLERANCE if tolerance is None else tolerance
+    for result in verify(row, state, reference, limit, -1.0 if quantized else MIN_COSINE):
         print(
             f"verified {row.name} on {result.name}: {result.windows} windows, largest error "
             f"{result.max_error:.2g}, smallest cosine {result.min_cosine:.8f}",

@@ -105,6 +105,11 @@ def publish(row: Published, weights: Path, repo_id: str | None = None, upload: b
     data = weights.read_bytes()
     file = decode(data, str(weights))
     check_tensors(file.tensors, row.net.build(), row.name, str(weights))
+    if file.quantization is not None:
+        raise WeightsMismatch(
+            f"{weights} has {file.quantization.scheme} weights; under the name of {row.name} only float ones are "
+            f"published: publish the file that it was made from"
+        )
     provenance = _complete(file.provenance)
     if not _from_published(row, provenance):
         raise WeightsMismatch(

@@ -87,6 +87,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     learning.add_argument("--clips-per-file", type=int, metavar="N", help="at most (default 6)")
     learning.add_argument("--views", type=int, metavar="N", help="variants of each clip (default 4)")
     learning.add_argument(
+        "--augmentation",
+        choices=("usual", "broad"),
+        help="what the variants after the first are: the clip at another place, length and level, mixed with another "
+        "(default usual), or mixes of several at other speeds, filtered, in rooms, repeated, in noise",
+    )
+    learning.add_argument(
         "--gain-db", type=float, metavar="DB", help="variants are louder or softer by up to this (default 10)"
     )
     learning.add_argument(
@@ -107,6 +113,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--batch-seconds", type=float, metavar="SECONDS", help="of audio per step (default 160; pruned: 80)"
     )
     learning.add_argument("--lr", type=float, metavar="RATE", help="peak learning rate (default 0.003; pruned: 0.0003)")
+    learning.add_argument(
+        "--hold-out-sources",
+        type=_sources,
+        metavar="NAMES|FRACTION",
+        help="folders below the inputs that nothing is learnt from, as NAME[,NAME...] or a fraction of them, 0 for "
+        "none (default: a tenth of eight or more)",
+    )
     learning.add_argument("--weight-decay", type=float, metavar="RATE", help="default 0.0001")
     learning.add_argument("--warmup", type=float, metavar="FRACTION", help="of the steps (default 0.1; pruned: 0.05)")
     learning.add_argument(
@@ -117,6 +130,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     learning.add_argument("--seed", type=int, metavar="N", help="default 0")
     learning.add_argument("--precision", choices=("no", "bf16", "fp16"), help="mixed precision (default no)")
     parser.set_defaults(run=run)
+
+
+def _sources(text: str) -> float | tuple[str, ...]:
+    """A fraction, or names with commas between them."""
+    try:
+        return float(text)
+    except ValueError:
+        return tuple(text.split(","))
 
 
 def run(arguments: argparse.Namespace) -> int:

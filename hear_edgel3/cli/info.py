@@ -9,11 +9,13 @@ from hear_edgel3.cli import options
 from hear_edgel3.cli.say import put
 from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.engine.expected import expected
+from hear_edgel3.errors import WeightsCorrupt, WeightsMismatch
 from hear_edgel3.extractor.complexity import complexity_of
 from hear_edgel3.extractor.contract import contract_of
 from hear_edgel3.families.schema import Checkpoint, Local, Published
 from hear_edgel3.registry.names import resolve
-from hear_edgel3.weights.locate import origin
+from hear_edgel3.weights.header import provenance, quantization
+from hear_edgel3.weights.locate import at_hand, origin
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -121,7 +123,7 @@ def _origin(row: Checkpoint) -> dict[str, Any]:
     if isinstance(row, Local):
         made = {key: value for key, value in row.made.items() if not isinstance(value, dict) and value is not None}
         scores = row.made.get("scores") or None
-        weights = {"from": origin(row), "sha256": row.weights_sha256}
+        weights = {"from": origin(row), "sha256": row.weights_sha256, **_stored(row)}
         return {"licence": row.licence, "project": None, **common, "weights": weights, "made": made, "scores": scores}
     assert isinstance(row, Published)
     return {
@@ -134,5 +136,19 @@ def _origin(row: Checkpoint) -> dict[str, Any]:
             "hub_revision": row.hub.revision or "not published yet",
             "upstream_file": row.upstream.url,
             "upstream_git_blob": row.upstream.git_blob or "not known",
+            **_stored(row),
         },
     }
+
+
+def _stored(row: Checkpoint) -> dict[str, str]:
+    """How the values of the weights file on this machine are stored, if that is not as floating point."""
+    path = at_hand(row)
+    if path is None:
+        return {}
+    try:
+        with path.open("rb") as file:
+            found = quantization(provenance(file), path.name)
+    except (OSError, WeightsCorrupt, WeightsMismatch) as error:
+        return {"stored_as": f"cannot be read: {error}"}
+    return {} if found is None else {"stored_as": f"{found.scheme}, and computed with as float32"}

@@ -11,7 +11,8 @@ from hear_edgel3.cli.say import put, say
 from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.disk.paths import printable, text_of_path
 from hear_edgel3.errors import InvalidOption, WeightsNotFound
-from hear_edgel3.registry.names import published
+from hear_edgel3.families.schema import Local
+from hear_edgel3.registry.names import published, resolve
 
 _DESCRIPTION = """Weights are fetched when they are needed first. These commands do it beforehand, convert files
 that you have, check and publish them, and show what is there."""
@@ -34,10 +35,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         inner, "convert", _convert, "convert the authors' files", "Converts the authors' checkpoints to safetensors."
     )
     _add_names(convert, every=True)
-    convert.add_argument("--source", type=Path, help="the upstream file, or a folder of them (default: download them)")
+    text = "the upstream file, or a folder of them (default: download them); to --quantize also one converted before"
+    convert.add_argument("--source", type=Path, help=text)
     options.add_output(convert, "PATH", f"file to write, or folder for several; default: {_CACHE}")
     text = "classes of your own net, trained further on them: one a line, or CSV with a heading"
     convert.add_argument("--labels", type=Path, metavar="FILE", help=text)
+    text = "store weights in eight bits, with a scale per output channel; NAME may be a folder that distill has made"
+    convert.add_argument("--quantize", choices=["int8"], help=text)
     _add_reference(convert, old=["--verify"])
 
     verify = _command(
@@ -49,6 +53,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     _add_names(verify, every=False)
     options.add_weights(verify, "the converted file, or a folder of them (default: where they are found)")
+    text = (
+        "say how far embeddings are from those of this file (default: for int8 weights, the file they were made from)"
+    )
+    verify.add_argument("--against", type=Path, metavar="FILE", help=text)
     _add_reference(verify)
 
     publish = _command(
@@ -103,15 +111,16 @@ def _add_reference(parser: argparse.ArgumentParser, old: Sequence[str] = ()) -> 
     )
 
 
-def _check_names(arguments: argparse.Namespace) -> None:
+def _check_names(arguments: argparse.Namespace, or_folders: bool = False) -> None:
     """Refuses what cannot be before torch is imported."""
     if arguments.all == bool(arguments.names):
         raise InvalidOption("give the names of checkpoints, or --all")
     for name in arguments.names:
-        published(name)
+        if not (or_folders and isinstance(resolve(name).checkpoint, Local)):
+            published(name)
     if getattr(arguments, "tolerance", None) is not None and arguments.reference is None:
         raise InvalidOption("--tolerance is for --reference, which is not given")
-    for option in ("source", "weights", "reference", "labels"):
+    for option in ("source", "weights", "against", "reference", "labels"):
         path = getattr(arguments, option, None)
         if path is not None and not Path(path).exists():
             raise WeightsNotFound(f"--{option} {path} does not exist")
@@ -125,28 +134,37 @@ def _fetch(arguments: argparse.Namespace) -> int:
 
 
 def _convert(arguments: argparse.Namespace) -> int:
-    _check_names(arguments)
+    _check_names(arguments, or_folders=arguments.quantize is not None)
     if arguments.source is not None and not arguments.source.is_dir() and len(arguments.names) != 1:
         raise InvalidOption("--source takes a folder when there are several checkpoints")
     from weights_convert import commands
 
-    rows = commands.rows_of(arguments.names, arguments.all)
-    tolerance = arguments.tolerance or commands.TOLERANCE
+    net = commands.net_to_quantize(arguments.names) if arguments.quantize else None
+    if net is not None:
+        others = [f"--{name}" for name in ("source", "labels", "reference") if getattr(arguments, name) is not None]
+        commands.quantize_net(net, arguments.output, others)
+        return 0
     failed = commands.convert_all(
-        rows, arguments.source, arguments.output, arguments.reference, tolerance, arguments.all, arguments.labels
+        commands.rows_of(arguments.names, arguments.all),
+        arguments.source,
+        arguments.output,
+        arguments.reference,
+        arguments.tolerance,
+        arguments.all,
+        arguments.labels,
+        arguments.quantize is not None,
     )
     return 1 if failed else 0
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    _check_names(arguments)
+    _check_names(arguments, or_folders=True)
     from weights_convert import commands
 
-    rows = commands.rows_of(arguments.names, every=False)
+    rows = commands.rows_or_folders_of(arguments.names)
     weights = None if arguments.weights is None else Path(arguments.weights)
-    return (
-        1 if commands.verify_all(rows, weights, arguments.reference, arguments.tolerance or commands.TOLERANCE) else 0
-    )
+    failed = commands.verify_all(rows, weights, arguments.reference, arguments.tolerance, arguments.against)
+    return 1 if failed else 0
 
 
 def _publish(arguments: argparse.Namespace) -> int:

@@ -1,12 +1,12 @@
-"""Batches of examples of one length."""
+"""Examples in batches of one length."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 
-from hear_edgel3.distillation.examples import Example
+from hear_edgel3.distillation.examples import Batch, Example, Examples
 from hear_edgel3.errors import InvalidAudio, InvalidOption
 
 
@@ -55,3 +55,17 @@ def make_batches(
         batches += [largest[: len(largest) // 2], largest[len(largest) // 2 :]]
     order = [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
     return order[: len(order) // multiple * multiple]
+
+
+class Reader:
+    """Batches from disk, one after the other."""
+
+    def __init__(self, examples: Examples, batches: list[list[Example]], device: torch.device) -> None:
+        self._examples, self._batches, self._device = examples, batches, device
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for batch in self._batches:
+            yield self._examples.read(batch).to(self._device)

@@ -12,6 +12,7 @@ from pathlib import Path
 from hear_edgel3.audio.file import AudioFile, naming
 from hear_edgel3.audio.rates import check_rate
 from hear_edgel3.disk.paths import path_of_text, text_of
+from hear_edgel3.distillation.held_out import Size, choose_sources
 from hear_edgel3.distillation.origins import sources_of
 from hear_edgel3.distillation.recipe import Recipe
 from hear_edgel3.errors import AudioFileError, InvalidAudio, InvalidOption
@@ -22,6 +23,7 @@ from hear_edgel3.sources.lister import list_items
 MINIMUM_SECONDS = 60.0
 _MINIMUM_FILES = 4
 _SHORTEST_CLIP = 0.05
+_MOST_OF_A_SOURCE = 100
 
 
 @dataclass(frozen=True)
@@ -50,12 +52,20 @@ class Corpus:
         validation: The clips to measure with, which are of other files.
         n_files: The number of files that clips were taken from.
         seconds: The length of all clips together.
+        by_source: The clips of sources that are held out as wholes: at most 100 of each, chosen at random.
+        held_out: The names of these sources, in order.
+        n_sources: The number of all sources.
+        note: What the user should know of them.
     """
 
     train: tuple[Clip, ...]
     validation: tuple[Clip, ...]
     n_files: int
     seconds: float
+    by_source: tuple[Clip, ...] = ()
+    held_out: tuple[str, ...] = ()
+    n_sources: int = 1
+    note: str = ""
 
 
 def find_corpus(inputs: Sequence[str], recipe: Recipe) -> Corpus:
@@ -65,7 +75,8 @@ def find_corpus(inputs: Sequence[str], recipe: Recipe) -> Corpus:
 
     Raises:
         AudioFileError: an input does not exist or has no audio at all.
-        InvalidAudio: there is too little of it.
+        InvalidAudio: there is too little of it, or would be without the sources that are held out.
+        InvalidOption: there is no source of a name that is to be held out.
     """
     durations: dict[Path, float] = {}
     for path in sorted(_files(inputs), key=text_of):
@@ -77,22 +88,31 @@ def find_corpus(inputs: Sequence[str], recipe: Recipe) -> Corpus:
             print(f"left out: {error}", file=sys.stderr)
     sources = sources_of(list(durations), inputs)
     clips = {path: _clips_of(path, seconds, recipe, sources[path]) for path, seconds in durations.items()}
-    usable = [path for path, found in clips.items() if found]
+    found_in = {path: sources[path] for path, found in clips.items() if found}
     total = sum(clip.seconds for found in clips.values() for clip in found)
     heard = sum(durations.values())
-    if total < MINIMUM_SECONDS or len(usable) < _MINIMUM_FILES:
+    if total < MINIMUM_SECONDS or len(found_in) < _MINIMUM_FILES:
         raise InvalidAudio(
-            f"{', '.join(inputs)}: clips of {total:.0f} s in {len(usable)} files, taken from {heard:.0f} s of audio, "
+            f"{', '.join(inputs)}: clips of {total:.0f} s in {len(found_in)} files, taken from {heard:.0f} s of audio, "
             f"are too little to distill from; at least {MINIMUM_SECONDS:.0f} s in {_MINIMUM_FILES} files are needed, "
             f"and hours of diverse sound for a good net"
         )
+    sizes: dict[str, Size] = {}
+    for path, source in found_in.items():
+        size = sizes.get(source, Size(0, 0.0))
+        sizes[source] = Size(size.n_files + 1, size.seconds + sum(clip.seconds for clip in clips[path]))
+    choice = choose_sources(sizes, recipe.hold_out_sources, recipe.seed, Size(_MINIMUM_FILES, MINIMUM_SECONDS))
     rng = random.Random(recipe.seed)  # noqa: S311 - not for secrets
+    usable = [path for path, source in found_in.items() if source not in choice.names]
     rng.shuffle(usable)
     held_out = min(max(1, round(recipe.validation * len(usable))), len(usable) - 1)
     validation = _flat(clips[path] for path in usable[:held_out])
     train = _flat(clips[path] for path in usable[held_out:])
     rng.shuffle(train)
-    return Corpus(tuple(train), tuple(validation), len(usable), total)
+    by_source = _some_of_each(clip for path, found in clips.items() if sources[path] in choice.names for clip in found)
+    return Corpus(
+        tuple(train), tuple(validation), len(found_in), total, by_source, choice.names, len(sizes), choice.note
+    )
 
 
 def _files(inputs: Sequence[str]) -> list[Path]:
@@ -129,6 +149,18 @@ def _clips_of(path: Path, duration: float, recipe: Recipe, source: str) -> list[
     count = min(recipe.clips_per_file, int(duration / longest))
     step = (duration - longest) / max(1, count - 1)
     return [Clip(path, i * step, longest, source) for i in range(count)]
+
+
+def _some_of_each(clips: Iterable[Clip]) -> tuple[Clip, ...]:
+    """Clips of which no source has so many that it alone decides."""
+    by_source: dict[str, list[Clip]] = {}
+    for clip in clips:
+        by_source.setdefault(clip.source, []).append(clip)
+    chosen: list[Clip] = []
+    for source, some in by_source.items():
+        rng = random.Random(source)  # noqa: S311 - not for secrets
+        chosen += some if len(some) <= _MOST_OF_A_SOURCE else rng.sample(some, _MOST_OF_A_SOURCE)
+    return tuple(chosen)
 
 
 def _flat(parts: Iterable[Sequence[Clip]]) -> list[Clip]:

@@ -19,8 +19,10 @@ import torch
 from hear_edgel3.audio.file import AudioFile
 from hear_edgel3.audio.resample import resample
 from hear_edgel3.disk.atomic import atomic_write
+from hear_edgel3.distillation.broad import BroadClips
 from hear_edgel3.distillation.corpus import Clip
 from hear_edgel3.distillation.recipe import Recipe
+from hear_edgel3.distillation.sounds import Sounds
 from hear_edgel3.distillation.student import Learner
 from hear_edgel3.distillation.teacher import Teacher
 from hear_edgel3.errors import AudioFileError, InvalidAudio
@@ -133,6 +135,7 @@ def make_examples(
     what: str,
     views: int | None = None,
     quiet: bool = False,
+    sounds: Sounds | None = None,
 ) -> Examples:
     """Asks the teacher about every variant of every clip, unless a shard is there already.
 
@@ -148,6 +151,7 @@ def make_examples(
         what: for the progress bar.
         views: variants per clip; None for the recipe's.
         quiet: without the progress bar.
+        sounds: the clips' samples, of which the other variants are made if augmentation is broad; else None.
 
     Raises:
         OutputError: a shard cannot be written (the disk is full, for example); those before it are kept.
@@ -156,7 +160,7 @@ def make_examples(
 
     starts = range(0, len(clips), _CLIPS_PER_SHARD)
     shards = [folder / f"{start // _CLIPS_PER_SHARD:06d}.safetensors" for start in starts]
-    maker = _Maker(recipe, teacher, student, device, recipe.views if views is None else views)
+    maker = _Maker(recipe, teacher, student, device, recipe.views if views is None else views, sounds)
     with tqdm(total=len(clips), desc=what, unit="clip", file=sys.stderr, disable=quiet, dynamic_ncols=True) as bar:
         for start, shard in zip(starts, shards, strict=True):
             part = clips[start : start + _CLIPS_PER_SHARD]
@@ -168,17 +172,35 @@ def make_examples(
     return Examples(shards)
 
 
+def sample_rate(teacher: Teacher, student: Learner) -> int:
+    """The rate in Hz at which both's sounds are made; neither hears what its own rate cannot hold."""
+    return max(teacher.sample_rate, student.sample_rate)
+
+
 class _Maker:
     """Makes shards."""
 
-    def __init__(self, recipe: Recipe, teacher: Teacher, student: Learner, device: torch.device, views: int) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        teacher: Teacher,
+        student: Learner,
+        device: torch.device,
+        views: int,
+        sounds: Sounds | None,
+    ) -> None:
         self._recipe = recipe
         self._teacher = teacher
         self._student = student
         self._device = device
         self._views = views
         self._in_windows = student.kind.window_ms is not None
-        self._rate = max(teacher.sample_rate, student.sample_rate)
+        self._rate = sample_rate(teacher, student)
+        self._sounds = sounds
+        self._numbers = {} if sounds is None else {place: number for number, place in enumerate(sounds.places)}
+        self._broad: dict[float, BroadClips] = {}
+        if sounds is not None:
+            self._broad = {length: BroadClips(sounds, self._rate, length, recipe.seed) for length in recipe.lengths}
 
     def shard(self, clips: Sequence[Clip], number: int) -> bytes:
         """A shard as bytes.
@@ -190,14 +212,17 @@ class _Maker:
         from safetensors.torch import save
 
         with ThreadPoolExecutor(_READERS) as pool:
-            sounds = list(pool.map(self._read, clips))
+            sounds = list(pool.map(self._read, clips, range(number, number + len(clips))))
         heard = [sound for sound in sounds if sound is not None]
         by_length: dict[float, list[tuple[int, int, torch.Tensor]]] = {length: [] for length in self._recipe.lengths}
         for i, sound in enumerate(sounds):
             if sound is not None:
                 for view in range(self._views):
                     rng = np.random.default_rng((self._recipe.seed, number + i, view))
-                    length, variant = self._variant(sound, heard, view, rng)
+                    if view and self._broad:
+                        length, variant = self._broad_clip((number + i) * self._views + view, rng)
+                    else:
+                        length, variant = self._variant(sound, heard, view, rng)
                     by_length[length].append((i, view, variant))
         tensors: dict[str, torch.Tensor] = {}
         places: list[tuple[int, int, int, int]] = []
@@ -209,7 +234,10 @@ class _Maker:
         tensors["places"] = torch.tensor(sorted(places), dtype=torch.int64).reshape(-1, 4)
         return save(tensors)
 
-    def _read(self, clip: Clip) -> torch.Tensor | None:
+    def _read(self, clip: Clip, place: int) -> torch.Tensor | None:
+        if self._sounds is not None:
+            number = self._numbers.get(place)
+            return None if number is None else torch.from_numpy(self._sounds.read(number))
         try:
             with AudioFile(clip.path) as file:
                 return resample(file.stretch(clip.start, clip.seconds), file.sample_rate, self._rate).float()
@@ -233,12 +261,22 @@ class _Maker:
             ratio = min(_level(result) / _level(other), _MOST_AMPLIFIED)
             result = result + other * float(10 ** (rng.uniform(-15, 5) / 20) * ratio)
         result = result * float(10 ** (rng.uniform(-1, 1) * self._recipe.gain_db / 20))
-        if self._in_windows and rng.random() < _AT_AN_END:
-            # Its windows reach beyond the ends of clips, where they see zeros.
-            outside = int(rng.uniform(0, 0.5) * len(result))
-            result = torch.nn.functional.pad(result, (outside, -outside) if rng.random() < 0.5 else (-outside, outside))
+        result = self._at_an_end(result, rng)
         peak = float(result.abs().max())
         return length, result * (_LOUDEST / peak) if peak > _LOUDEST else result
+
+    def _broad_clip(self, number: int, rng: np.random.Generator) -> tuple[float, torch.Tensor]:
+        """A broad clip, and its length in seconds."""
+        length = float(rng.choice(self._recipe.lengths))
+        return length, self._at_an_end(torch.from_numpy(self._broad[length].clip(number)), rng)
+
+    def _at_an_end(self, sound: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+        """The sound; if the student hears windows, sometimes moved, with zeros where it was."""
+        if not self._in_windows or rng.random() >= _AT_AN_END:
+            return sound
+        # Its windows reach beyond the ends of clips, where they see zeros.
+        outside = int(rng.uniform(0, 0.5) * len(sound))
+        return torch.nn.functional.pad(sound, (outside, -outside) if rng.random() < 0.5 else (-outside, outside))
 
     def _placed(self, sound: torch.Tensor, length: float, position: float) -> torch.Tensor:
         """A stretch of the sound, or the sound between zeros; ``position`` from 0 to 1 says which, or where."""

@@ -9,9 +9,9 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from hear_edgel3.distillation.batches import make_batches
+from hear_edgel3.distillation.batches import Reader, make_batches
 from hear_edgel3.distillation.broad import BroadClips
-from hear_edgel3.distillation.examples import Batch, Example, Examples
+from hear_edgel3.distillation.examples import Batch, Examples
 from hear_edgel3.distillation.recipe import Recipe
 from hear_edgel3.distillation.teacher import Teacher
 
@@ -60,28 +60,6 @@ class StoredLessons:
         chosen = [clip[int(torch.randint(len(clip), (1,), generator=generator))] for clip in self._examples.clips]
         batches = make_batches(chosen, self._recipe.batch_seconds, generator, 2, n_processes)
         return Reader(self._examples, batches[process::n_processes], device)
-
-
-class Reader:
-    """Batches from disk, one after the other.
-
-    Args:
-        examples: Where they are.
-        batches: What is in each.
-        device: Where to.
-    """
-
-    def __init__(self, examples: Examples, batches: list[list[Example]], device: torch.device) -> None:
-        self._examples, self._batches, self._device = examples, batches, device
-
-    def __len__(self) -> int:
-        """The number of batches."""
-        return len(self._batches)
-
-    def __iter__(self) -> Iterator[Batch]:
-        """Reads them."""
-        for batch in self._batches:
-            yield self._examples.read(batch).to(self._device)
 
 
 class FreshLessons:

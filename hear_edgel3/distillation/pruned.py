@@ -86,7 +86,9 @@ class PrunedNet:
             f"({upstream.project})"
         )
 
-    def prune(self, lessons: FreshLessons, kept: Path, device: torch.device, make: bool) -> TargetScale:
+    def prune(
+        self, lessons: FreshLessons, kept: Path, device: torch.device, make: bool
+    ) -> tuple[TargetScale, torch.Tensor]:
         """Chooses what stays, and refits it; what is on disk already is not made again.
 
         Args:
@@ -96,7 +98,8 @@ class PrunedNet:
             make: Whether to make it where it is not there; else it must be there.
 
         Returns:
-            The scale of what the teacher says of these sounds, in which the student learns.
+            The scale of what the teacher says of these sounds, in which the student learns, and the mean of the
+            probabilities (n_classes,) that it says.
 
         Raises:
             InvalidOption: The net cannot become so small, or it would lack a part of the teacher's embedding.
@@ -112,12 +115,13 @@ class PrunedNet:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             self.architecture = json.loads(file.metadata()["architecture"])
         scale = TargetScale(state.pop("target.mean"), None, state.pop("target.scale"))
+        probabilities = state.pop("target.probabilities")
         component = FAMILIES[self.family].architecture(**self.architecture)["net"]
         arguments = {**component.arguments, **self._teacher.extractor.configuration.features.arguments}
         net = component.make(**arguments)
         net.load_state_dict(state)
         self.net = _InScale(net, scale).to(device)
-        return scale
+        return scale, probabilities
 
     def _make(self, lessons: FreshLessons, path: Path) -> None:
         from safetensors.torch import save
@@ -163,7 +167,12 @@ class PrunedNet:
         smaller.eval()
         self._pruner.refit(net, smaller, keep, images)
         state = {name: value.contiguous() for name, value in smaller.state_dict().items()}
-        state |= {"target.mean": scale.mean, "target.scale": scale.scale}
+        logits = torch.cat([batch.logits for batch in batches if batch.logits is not None])
+        state |= {
+            "target.mean": scale.mean,
+            "target.scale": scale.scale,
+            "target.probabilities": torch.sigmoid(logits.double()).mean(dim=0),
+        }
         with atomic_write(path) as file:
             file.write(save(state, {"architecture": json.dumps(architecture)}))
 

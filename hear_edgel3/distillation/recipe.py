@@ -14,6 +14,7 @@ from hear_edgel3.errors import InvalidOption
 from hear_edgel3.families.protocols import Student
 from hear_edgel3.families.table import FAMILIES, students
 
+AUGMENTATIONS = ("usual", "broad")
 PRECISIONS = ("no", "bf16", "fp16")
 QUANTIZED = ("none", "int8")
 PRUNED = "pruned"  # the student that is a part of its teacher
@@ -21,10 +22,11 @@ PRUNED = "pruned"  # the student that is a part of its teacher
 _OF_A_WIDTH = frozenset(
     [
         *("width_mult", "sample_rate", "n_mels", "embedding", "embedding_size"),
-        *("views", "gain_db", "mix", "masking", "fix_norm"),
+        *("views", "gain_db", "mix", "masking", "fix_norm", "augmentation"),
     ]
 )
 _MOST_HOURS = 1000.0
+_MOST_SOURCES = 0.5
 _LARGEST_SEED = (1 << 63) - 1  # of torch
 
 
@@ -45,12 +47,18 @@ class Recipe:
             leading principal components of the teacher's embeddings of the training audio.
         lengths: The lengths in seconds of the clips that the student sees, ascending; "l3" sees windows of one second.
         clips_per_file: The most clips that are taken from one file, evenly spread over it.
-        views: The variants of each clip for which the teacher is asked: the first is the clip as it is, the others are
-            cut to another length, shifted, louder or softer, and mixed with other clips.
-        gain_db: The most by which variants are made louder or softer.
-        mix: The probability that a variant is mixed with another clip.
+        views: The variants of each clip for which the teacher is asked: the first is the clip as it is.
+        augmentation: What the other variants are. "usual": the clip, cut to another length, shifted, louder or softer,
+            and mixed with other clips; "broad": mixes of one to four clips of any source, at other speeds, filtered, in
+            rooms, repeated, in grains, overdriven and in noise (:mod:`hear_edgel3.distillation.broad`).
+        gain_db: The most by which usual variants are made louder or softer.
+        mix: The probability that a usual variant is mixed with another clip.
         masking: How much is masked while the student learns: 1 for what its front end masks in train mode.
-        validation: The fraction of the files that is held out.
+        validation: The fraction of the files that is held out, of the sources that are not.
+        hold_out_sources: The sources of which nothing is learnt: their names, or the fraction of all sources, 0 for
+            none. None for a tenth of them, and at least two, where there are eight or more. A source is the folder
+            directly below an input that holds a file, or the input itself. The best epoch is chosen, and training
+            stops, by the loss on their clips, where there are any.
         epochs: The passes over all clips, with one variant of each.
         batch_seconds: The seconds of audio per step.
         lr: The peak learning rate of AdamW.
@@ -78,10 +86,12 @@ class Recipe:
     lengths: tuple[float, ...] = (1.0, 2.0, 5.0, 10.0)
     clips_per_file: int = 6
     views: int = 4
+    augmentation: str = "usual"
     gain_db: float = 10.0
     mix: float = 0.5
     masking: float = 0.5
     validation: float = 0.1
+    hold_out_sources: float | tuple[str, ...] | None = None
     epochs: int = 30
     batch_seconds: float = 160.0
     lr: float = 3e-3
@@ -104,6 +114,7 @@ class Recipe:
         if not isinstance(self.name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9]*", self.name):
             raise InvalidOption(f"name must be letters and digits and begin with a letter, got {self.name!r}")
         _one_of("precision", self.precision, PRECISIONS)
+        _one_of("augmentation", self.augmentation, AUGMENTATIONS)
         _one_of("embedding", self.embedding, ("teacher", "own"))
         self._settle()
         object.__setattr__(self, "lengths", _checked_lengths(self.lengths))
@@ -127,6 +138,7 @@ class Recipe:
                 raise InvalidOption(f"{key} must be from 0 to {top:g}, got {value!r}")
         if not self.validation > 0:
             raise InvalidOption("validation must be more than 0: without held-out files nobody knows what was learnt")
+        object.__setattr__(self, "hold_out_sources", _checked_sources(self.hold_out_sources))
         for key in ("weight_decay", "logits_weight"):
             if not _is_number(getattr(self, key)) or getattr(self, key) < 0:
                 raise InvalidOption(f"{key} must not be negative, got {getattr(self, key)!r}")
@@ -159,7 +171,8 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """The attributes as plain values."""
-        return {**asdict(self), "lengths": list(self.lengths)}
+        values = asdict(self)
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
 
 @dataclass(frozen=True)
@@ -256,6 +269,20 @@ def _checked_lengths(lengths: object) -> tuple[float, ...]:
         if places == sorted(set(places)) and all(0.1 <= s <= 10 for s in seconds):
             return seconds
     raise InvalidOption(f"lengths must be ascending seconds, each from 0.1 to 10, got {lengths!r}")
+
+
+def _checked_sources(sources: object) -> float | tuple[str, ...] | None:
+    """A fraction, or different names."""
+    if sources is None or (_is_number(sources) and 0 <= float(sources) <= _MOST_SOURCES):  # type: ignore[arg-type]
+        return sources  # type: ignore[return-value]
+    if isinstance(sources, (list, tuple)) and sources and all(isinstance(name, str) and name for name in sources):
+        unique = tuple(dict.fromkeys(sources))
+        if len(unique) == len(sources):
+            return unique
+    raise InvalidOption(
+        f"hold_out_sources must be different names of sources, or a fraction of them from 0 to {_MOST_SOURCES:g}; got "
+        f"{sources!r}"
+    )
 
 
 def _is_number(value: object) -> bool:

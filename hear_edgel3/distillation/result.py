@@ -14,6 +14,8 @@ import torch
 from hear_edgel3._version import __version__
 from hear_edgel3.disk.atomic import atomic_write
 from hear_edgel3.disk.jsons import json_text
+from hear_edgel3.distillation.measuring import BY_SOURCE, GUESS
+from hear_edgel3.distillation.recipe import PRUNED
 from hear_edgel3.errors import ConfigurationError
 from hear_edgel3.registry import folder as local
 from hear_edgel3.weights.file import encode, encode_quantized
@@ -131,7 +133,6 @@ def card(
 ) -> str:
     """The training card, in Markdown."""
     made = description["made"]
-    scores = "\n".join(f"| {key} | {value:.4g} |" for key, value in made["scores"].items())
     lines = [
         f"# {description['name']}",
         "",
@@ -140,8 +141,7 @@ def card(
         *([f"{made['notice']}.", ""] if made.get("notice") else []),
         f"Distilled by hear_edgel3 {made['version']} from `{made['teacher']}` (weights sha256 "
         f"`{made['teacher_sha256']}`) on {made['hours']:.2f} hours of unlabelled audio from {made['files']} files, of "
-        f"which {made['validation_files_percent']:.0f} % were held out. It knows what the teacher said of these "
-        f"sounds, and nothing else: it was not trained on AudioSet or any other labelled set.",
+        f"which {made['validation_files_percent']:.0f} % were held out{_sources(made)}. {_knows(made)}",
         "",
         "## How it was made",
         "",
@@ -155,14 +155,17 @@ def card(
         "",
         "## How near it comes to its teacher",
         "",
-        "On the held-out files, with the weights as they are stored:",
+        "With the weights as they are stored:",
         "",
-        "| | |",
-        "|---|---|",
-        scores,
+        *_scores(made["scores"]),
         "",
-        f"`r2` is the fraction of the variance of the teacher's embedding that is explained{_left_out(made)}, "
-        f"`top1_agreement` the fraction of clips with the same most probable class. The curves are in `metrics.csv`.",
+        f"`r2` is the fraction of the variance of the teacher's embedding that is explained{_left_out(made)}, `cosine` "
+        f"the mean cosine of embeddings. `top1_agreement` is the fraction of clips with the same most probable class, "
+        f"`top1_in_five` of those whose most probable class for the teacher is among the student's five; "
+        f"`probability_cosine` is the mean cosine of all probabilities, and `kl` the divergence from the teacher's, "
+        f"per class. The guess is one and the same answer to every clip, the mean of what the teacher said of the "
+        f"clips that were learnt from: where most of them are speech, it is often right. The curves are in "
+        f"`metrics.csv`.",
         "",
     ]
     if with_curves:
@@ -178,6 +181,46 @@ def card(
         lines += ["## Audio", "", "| source | version | hours | files | licences |", "|---|---|---|---|---|"]
         lines += [*_table(sources), "", "Hours are of the files; at most a few clips were taken of each.", ""]
     return "\n".join(lines)
+
+
+def _scores(scores: Mapping[str, float]) -> list[str]:
+    """A table of figures: a line per figure, and a column per kind of clip."""
+    columns = {
+        "": "held-out files",
+        GUESS: "a constant guess there",
+        BY_SOURCE: "held-out sources",
+        BY_SOURCE + GUESS: "a constant guess there",
+    }
+    columns = {key: title for key, title in columns.items() if any(_place(name)[0] == key for name in scores)}
+    lines = [" | ".join(["| ", *columns.values()]) + " |", "|" + "---|" * (1 + len(columns))]
+    for figure in dict.fromkeys(_place(name)[1] for name in scores):
+        values = [scores.get(prefix + figure) for prefix in columns]
+        lines.append(" | ".join([f"| {figure}", *("" if v is None else f"{v:.4g}" for v in values)]) + " |")
+    return lines
+
+
+def _place(name: str) -> tuple[str, str]:
+    """What stands before the name of a figure, and the rest."""
+    prefix = next((found for found in (BY_SOURCE + GUESS, BY_SOURCE, GUESS) if name.startswith(found)), "")
+    return prefix, name.removeprefix(prefix)
+
+
+def _sources(made: Mapping[str, Any]) -> str:
+    held_out = made.get("held_out_sources")
+    return f", and {len(held_out)} of {made['sources']} sources as wholes ({', '.join(held_out)})" if held_out else ""
+
+
+def _knows(made: Mapping[str, Any]) -> str:
+    """Where what the net knows comes from."""
+    if made["recipe"]["student"] == PRUNED:
+        return (
+            "It began as its teacher with channels left out, so it knows what these weights had learnt; then it learned "
+            "what the teacher said of these sounds. No labels were used."
+        )
+    return (
+        "It knows what the teacher said of these sounds, and nothing else: it was not trained on AudioSet or any other "
+        "labelled set."
+    )
 
 
 def _left_out(made: Mapping[str, Any]) -> str:

@@ -7,32 +7,39 @@ al., "Efficient Large-Scale Audio Tagging Via Transformer-To-CNN Knowledge Disti
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+from hear_edgel3._extras import require
 from hear_edgel3._version import __version__
 from hear_edgel3.disk.atomic import make_folder
 from hear_edgel3.distillation.broad import BroadClips
 from hear_edgel3.distillation.corpus import Clip, Corpus, find_corpus
 from hear_edgel3.distillation.curves import draw_curves
-from hear_edgel3.distillation.examples import Examples, make_examples
+from hear_edgel3.distillation.examples import Examples, make_examples, sample_rate
 from hear_edgel3.distillation.lessons import FreshLessons, Lessons, StoredLessons
+from hear_edgel3.distillation.loss import DistillationLoss
+from hear_edgel3.distillation.measuring import BY_SOURCE, GUESS, measure, measure_guess, named
 from hear_edgel3.distillation.notices import licence_text
 from hear_edgel3.distillation.pruned import PrunedNet
 from hear_edgel3.distillation.recipe import PrunedRecipe, Recipe, fingerprint, make_recipe
 from hear_edgel3.distillation.result import Description, read_sources, write_result
-from hear_edgel3.distillation.sounds import make_sounds
+from hear_edgel3.distillation.sounds import Sounds, make_sounds
 from hear_edgel3.distillation.student import Learner, StudentNet
 from hear_edgel3.distillation.target_scale import TargetScale, make_target_scale
 from hear_edgel3.distillation.teacher import Teacher
-from hear_edgel3.distillation.training import DistillationLoss, Progress, make_accelerator, measure, train
+from hear_edgel3.distillation.training import Progress, make_accelerator, train
 from hear_edgel3.errors import InvalidAudio, InvalidOption
 from hear_edgel3.families.values import is_count
 from hear_edgel3.weights.quantized import dequantize_state, quantize_state
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 __all__ = ["PrunedRecipe", "Recipe", "distill"]
 
@@ -64,7 +71,8 @@ def distill(
         output: the folder to write.
         teacher_weights: as ``weights`` of :func:`hear_edgel3.load`.
         cache: folder for the teacher's answers, which other students can share; None for one in ``output``. They take
-            about 90 MB (uncompressed) per hour of clips and variant.
+            about 90 MB (uncompressed) per hour of clips and variant; broad augmentation needs 230 MB per hour of clips
+            besides, for the clips themselves at 32 kHz.
         device: "cpu" to compute there; None for the GPU where there is one.
         quiet: without progress bars.
         licence: what to say of the student's weights.
@@ -94,6 +102,8 @@ def distill(
         raise InvalidOption(f"embedding_version must be a whole number from 1, got {embedding_version!r}")
     inputs = [os.fspath(path) for path in ([audio] if isinstance(audio, (str, os.PathLike)) else audio)]
     sources = read_sources(inputs)
+    if recipe.augmentation == "broad":
+        require("scipy", "broad augmentation", "distill")
     accelerator = make_accelerator(recipe, device)
     folder = Path(output)
     # New nets draw random numbers; the caller's generator stays as it is.
@@ -107,70 +117,120 @@ def distill(
             student = StudentNet(recipe, _size(recipe, asked), asked.n_classes)
     student.frontend.to(accelerator.device)
     corpus = find_corpus(inputs, recipe)
+    if corpus.note and not quiet and accelerator.is_main_process:
+        print(f"hear-edgel3: {corpus.note}", file=sys.stderr)
     make_folder(folder)
-    kept = Path(cache) if cache is not None else folder / "cache"
-    kept = kept / _identity(corpus, recipe, asked, student)
-    validation = _stored("validation", corpus.validation, 1, kept, recipe, asked, student, accelerator, quiet)
-    lessons: Lessons
-    if isinstance(student, PrunedNet):
-        assert isinstance(recipe, PrunedRecipe)
-        lessons = _fresh(corpus, kept, recipe, asked, accelerator, quiet)
-        if accelerator.is_main_process:
-            student.prune(lessons, kept, accelerator.device, make=True)
-        accelerator.wait_for_everyone()
-        target_scale = student.prune(lessons, kept, accelerator.device, make=False)
-    else:
-        examples = _stored("train", corpus.train, None, kept, recipe, asked, student, accelerator, quiet)
-        probabilities = examples.mean_probabilities()
-        if probabilities is not None:
-            student.expect(probabilities)
-        target_scale = make_target_scale(examples.embeddings(), recipe.embedding_size)
-        lessons = StoredLessons(recipe, examples)
-    progress = train(recipe, student, target_scale, lessons, validation, folder, accelerator, quiet)
+    shared = Path(cache) if cache is not None else folder / "cache"
+    kept = shared / _identity(corpus, recipe, asked, student)
+    asking = _Asking(shared, kept, recipe, asked, student, accelerator, quiet)
+    held_out = {"": asking.stored("validation", corpus.validation, 1)}
+    if corpus.by_source:
+        held_out[BY_SOURCE] = asking.stored("sources", corpus.by_source, 1)
+    lessons, target_scale, expected = asking.lessons(corpus)
+    guesses: dict[str, float] = {}
+    if expected is not None:
+        for prefix, part in held_out.items():
+            guess = measure_guess(expected, part, recipe.batch_seconds, accelerator.device)
+            guesses |= named(prefix + GUESS, guess)
+    progress = train(
+        recipe,
+        student,
+        target_scale,
+        lessons,
+        held_out[""],
+        folder,
+        accelerator,
+        quiet,
+        held_out.get(BY_SOURCE),
+        guesses,
+    )
     if accelerator.is_main_process:
         found = _Outcome(recipe, asked, student, target_scale, corpus, progress, accelerator.num_processes)
-        description, state = _finished(found, validation, licence, embedding_version, command)
+        description, state = _finished(found, held_out, guesses, licence, embedding_version, command)
         write_result(folder, description, state, sources, draw_curves(progress.metrics), recipe.quantize == "int8")
     accelerator.wait_for_everyone()
     return folder
 
 
-def _stored(
-    what: str,
-    clips: Sequence[Clip],
-    views: int | None,
-    kept: Path,
-    recipe: Recipe,
-    teacher: Teacher,
-    student: Learner,
-    accelerator: Any,
-    quiet: bool,
-) -> Examples:
-    """Stored examples of some clips; the first process makes what is not there."""
-    arguments = (recipe, teacher, student, accelerator.device, f"teacher, {what}", views)
-    make_folder(kept / what)
-    if accelerator.is_main_process:
-        make_examples(clips, kept / what, *arguments, quiet)
-    accelerator.wait_for_everyone()
-    examples = make_examples(clips, kept / what, *arguments, quiet=True)
-    fewest = 2 if what == "train" else 1
-    if len(examples.clips) < fewest:
-        raise InvalidAudio(
-            f"only {len(examples.clips)} of the {len(clips)} clips for {what} could be read; see the messages above"
-        )
-    return examples
+@dataclass(frozen=True)
+class _Asking:
+    """Asks the teacher about clips; of several processes the first one does, and the others wait.
 
+    Attributes:
+        shared: The folder of what all distillations from the same sounds can use.
+        kept: The folder of what was answered.
+        recipe: The options.
+        teacher: Who is asked.
+        student: Who will learn it.
+        accelerator: What knows the processes.
+        quiet: Without progress bars.
+    """
 
-def _fresh(
-    corpus: Corpus, kept: Path, recipe: PrunedRecipe, teacher: Teacher, accelerator: Any, quiet: bool
-) -> FreshLessons:
-    """Lessons of broad clips; the first process decodes the sounds that they are made of."""
-    if accelerator.is_main_process:
-        make_sounds(corpus.train, kept, teacher.sample_rate, quiet=quiet)
-    accelerator.wait_for_everyone()
-    sounds = make_sounds(corpus.train, kept, teacher.sample_rate, quiet=True)
-    clips = {seconds: BroadClips(sounds, teacher.sample_rate, seconds, recipe.seed) for seconds in recipe.lengths}
-    return FreshLessons(recipe, clips, teacher, recipe.batches)
+    shared: Path
+    kept: Path
+    recipe: Recipe
+    teacher: Teacher
+    student: Learner
+    accelerator: Accelerator
+    quiet: bool
+
+    def stored(self, what: str, clips: Sequence[Clip], views: int | None) -> Examples:
+        """Examples on disk: those that are there are not made again.
+
+        Raises:
+            InvalidAudio: Too few of the clips could be read.
+        """
+        folder, device = self.kept / what, self.accelerator.device
+        heard = None
+        if what == "train" and self.recipe.augmentation == "broad":
+            heard = self.sounds(clips, sample_rate(self.teacher, self.student))
+        arguments = (self.recipe, self.teacher, self.student, device, f"teacher, {what}", views)
+        make_folder(folder)
+        if self.accelerator.is_main_process:
+            make_examples(clips, folder, *arguments, self.quiet, heard)
+        self.accelerator.wait_for_everyone()
+        examples = make_examples(clips, folder, *arguments, True, heard)
+        fewest = 2 if what == "train" else 1
+        if len(examples.clips) < fewest:
+            raise InvalidAudio(
+                f"only {len(examples.clips)} of the {len(clips)} clips for {what} could be read; see the messages above"
+            )
+        return examples
+
+    def lessons(self, corpus: Corpus) -> tuple[Lessons, TargetScale, torch.Tensor | None]:
+        """What the student is taught, in which scale, and the mean probabilities (n_classes,) of it; None without tags.
+
+        The student becomes the net that is taught.
+        """
+        student, recipe, device = self.student, self.recipe, self.accelerator.device
+        if isinstance(student, PrunedNet):
+            assert isinstance(recipe, PrunedRecipe)
+            fresh = self.fresh(corpus.train, recipe)
+            if self.accelerator.is_main_process:
+                student.prune(fresh, self.kept, device, make=True)
+            self.accelerator.wait_for_everyone()
+            return fresh, *student.prune(fresh, self.kept, device, make=False)
+        assert isinstance(student, StudentNet)
+        examples = self.stored("train", corpus.train, None)
+        expected = examples.mean_probabilities()
+        if expected is not None:
+            student.expect(expected)
+        scale = make_target_scale(examples.embeddings(), recipe.embedding_size)
+        return StoredLessons(recipe, examples), scale, expected
+
+    def sounds(self, clips: Sequence[Clip], rate: int) -> Sounds:
+        """The clips, decoded."""
+        if self.accelerator.is_main_process:
+            make_sounds(clips, self.shared, rate, quiet=self.quiet)
+        self.accelerator.wait_for_everyone()
+        return make_sounds(clips, self.shared, rate, quiet=True)
+
+    def fresh(self, clips: Sequence[Clip], recipe: PrunedRecipe) -> FreshLessons:
+        """Lessons of broad clips, of sounds that are decoded once."""
+        rate = self.teacher.sample_rate
+        sounds = self.sounds(clips, rate)
+        broad = {seconds: BroadClips(sounds, rate, seconds, recipe.seed) for seconds in recipe.lengths}
+        return FreshLessons(recipe, broad, self.teacher, recipe.batches)
 
 
 def _size(recipe: Recipe, teacher: Teacher) -> int:
@@ -186,12 +246,12 @@ def _size(recipe: Recipe, teacher: Teacher) -> int:
 
 def _identity(corpus: Corpus, recipe: Recipe, teacher: Teacher, student: Learner) -> str:
     """A digest of all that the teacher's answers depend on."""
-    both = (*corpus.train, *corpus.validation)
-    sizes = {path: path.stat().st_size for path in {clip.path for clip in both}}
-    deciding = ("lengths", "views", "gain_db", "mix", "seed")
+    clips = (*corpus.train, *corpus.validation, *corpus.by_source)
+    sizes = {path: path.stat().st_size for path in {clip.path for clip in clips}}
+    deciding = ("lengths", "views", "augmentation", "gain_db", "mix", "seed")
     return fingerprint(
         # Not where the folder is, so that it can be moved.
-        [(clip.path.name, clip.start, clip.seconds, sizes[clip.path]) for clip in both],
+        [(clip.path.name, clip.start, clip.seconds, sizes[clip.path]) for clip in clips],
         {key: value for key, value in recipe.to_dict().items() if key in deciding},
         teacher.name,
         teacher.weights_sha256,
@@ -224,7 +284,12 @@ class _Outcome:
 
 
 def _finished(
-    outcome: _Outcome, validation: Examples, licence: str, embedding_version: int, command: str | None
+    outcome: _Outcome,
+    held_out: Mapping[str, Examples],
+    guesses: Mapping[str, float],
+    licence: str,
+    embedding_version: int,
+    command: str | None,
 ) -> tuple[Description, dict[str, torch.Tensor]]:
     """The best student's description and state, measured as it is stored."""
     recipe, student, progress = outcome.recipe, outcome.student, outcome.progress
@@ -237,7 +302,10 @@ def _finished(
     device = next(student.net.parameters()).device
     has_logits = student.n_classes is not None
     loss_of = DistillationLoss(outcome.target_scale, has_logits, recipe.logits_weight, device)
-    scores = measure(student.net, loss_of, validation, recipe.batch_seconds, device)
+    scores: dict[str, float] = {}
+    for prefix, examples in held_out.items():
+        scores |= named(prefix, measure(student.net, loss_of, examples, recipe.batch_seconds, device))
+    scores |= guesses
     finished = student.finished(stored, outcome.target_scale, recipe.embedding == "own")
     state = {k: v.cpu().contiguous() for k, v in finished.items()}
     if recipe.half:
@@ -250,6 +318,8 @@ def _finished(
         "hours": round(hours, 3),
         "files": outcome.corpus.n_files,
         "validation_files_percent": 100 * recipe.validation,
+        "sources": outcome.corpus.n_sources,
+        "held_out_sources": list(outcome.corpus.held_out),
         "epochs": progress.epoch,
         "best_epoch": progress.best_epoch,
         "seconds": round(progress.seconds, 1),

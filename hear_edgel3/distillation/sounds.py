@@ -42,6 +42,7 @@ class Sounds:
 
     Attributes:
         clips: Those that could be read, in order.
+        places: Where each of these is in the list of all clips.
         sample_rate: Of the samples, in Hz.
         of_source: For each source, by name in order, the numbers of its clips.
         seconds: The length of all clips together.
@@ -53,27 +54,28 @@ class Sounds:
     def __init__(self, clips: Sequence[Clip], shards: Sequence[Path], sample_rate: int) -> None:
         self.sample_rate = sample_rate
         self._samples: list[npt.NDArray[np.int16]] = []
-        heard: list[Clip] = []
+        heard: list[int] = []
         # The shard of each clip, where its samples begin and end there, and what they are multiplied with.
-        places: list[tuple[int, int, int, float]] = []
+        stretches: list[tuple[int, int, int, float]] = []
         for number, shard in enumerate(shards):
             held, first = _opened(shard), 0
             self._samples.append(held["samples"])
             for clip, end, scale in zip(held["clips"], held["ends"], held["scales"], strict=True):
-                heard.append(clips[int(clip)])
-                places.append((number, first, int(end), float(scale)))
+                heard.append(int(clip))
+                stretches.append((number, first, int(end), float(scale)))
                 first = int(end)
         if not heard:
             raise InvalidAudio(f"none of the {len(clips)} clips could be read; see the messages above")
-        self.clips = tuple(heard)
-        self._places = tuple(places)
+        self.clips = tuple(clips[place] for place in heard)
+        self.places = tuple(heard)
+        self._stretches = tuple(stretches)
         sources: dict[str, list[int]] = {}
-        for i, one in enumerate(heard):
+        for i, one in enumerate(self.clips):
             sources.setdefault(one.source, []).append(i)
         self.of_source: Mapping[str, npt.NDArray[np.int64]] = MappingProxyType(
             {name: np.array(sources[name], dtype=np.int64) for name in sorted(sources)}
         )
-        self.seconds = sum(end - first for _, first, end, _ in places) / sample_rate
+        self.seconds = sum(end - first for _, first, end, _ in stretches) / sample_rate
 
     def __len__(self) -> int:
         """The number of clips."""
@@ -81,7 +83,7 @@ class Sounds:
 
     def length(self, number: int) -> int:
         """The number of samples of a clip, which is at least one."""
-        _, first, end, _ = self._places[number]
+        _, first, end, _ = self._stretches[number]
         return end - first
 
     def read(self, number: int, start: int = 0, count: int | None = None) -> npt.NDArray[np.float32]:
@@ -95,7 +97,7 @@ class Sounds:
         Returns:
             (n,) as the file has them, to 16 bits of the clip's peak.
         """
-        shard, first, end, scale = self._places[number]
+        shard, first, end, scale = self._stretches[number]
         last = end if count is None else min(end, first + start + count)
         return self._samples[shard][first + start : last] * np.float32(scale)
 

@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,9 +24,10 @@ from torch import nn
 
 from hear_edgel3._extras import require
 from hear_edgel3.disk.atomic import atomic_write
-from hear_edgel3.distillation.batches import make_batches
-from hear_edgel3.distillation.examples import Batch, Examples
-from hear_edgel3.distillation.lessons import Lessons, Reader
+from hear_edgel3.distillation.examples import Examples
+from hear_edgel3.distillation.lessons import Lessons
+from hear_edgel3.distillation.loss import DistillationLoss
+from hear_edgel3.distillation.measuring import BY_SOURCE, deciding_loss, measure, named
 from hear_edgel3.distillation.recipe import Recipe, fingerprint
 from hear_edgel3.distillation.student import Learner
 from hear_edgel3.distillation.target_scale import TargetScale
@@ -36,7 +38,6 @@ if TYPE_CHECKING:
 
 STATE = "training.pt"
 METRICS = "metrics.csv"
-_TEN_SECONDS = 10.0
 
 
 @dataclass
@@ -45,7 +46,7 @@ class Progress:
 
     Attributes:
         epoch: The number of epochs that are done.
-        best_loss: The lowest validation loss so far.
+        best_loss: The lowest validation loss so far, of sources that were left out where there are any.
         best_epoch: The number of its epoch, from 1.
         best: The net's state after that epoch.
         seconds: The time that training has taken so far.
@@ -104,18 +105,33 @@ def train(
     folder: Path,
     accelerator: Accelerator,
     quiet: bool = False,
+    by_source: Examples | None = None,
+    guesses: Mapping[str, float] = MappingProxyType({}),
 ) -> Progress:
     """Trains the student, or goes on where an earlier run with the same recipe and the same examples was stopped.
 
     After each epoch ``folder`` has ``training.pt`` and ``metrics.csv`` up to it, and the curves are in
     ``folder/tensorboard`` if tensorboard is installed.
 
+    Args:
+        recipe: How to train.
+        student: What to train.
+        target_scale: The scale in which it learns embeddings.
+        lessons: What it learns from.
+        validation: Clips of files that it does not learn from.
+        folder: Of the result.
+        accelerator: Where to compute.
+        quiet: Without progress bars and lines.
+        by_source: Clips of sources that it does not learn from, which then decide which epoch is the best one.
+        guesses: Figures that stand in each epoch's row besides, as what a net has to beat.
+
     Raises:
         OutputError: nothing can be written there, or it holds another training.
         ComputationError: the training diverged.
         InvalidAudio, InvalidOption: there are too few clips of one length for a batch, or for one in each process.
     """
-    identity = fingerprint(recipe.to_dict(), *lessons.identity, len(validation.clips), target_scale.mean.sum().item())
+    counts = [len(part.clips) for part in (validation, by_source) if part is not None]
+    identity = fingerprint(recipe.to_dict(), *lessons.identity, *counts, target_scale.mean.sum().item())
     net: nn.Module = student.net
     if accelerator.device.type == "cpu":
         net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -132,17 +148,20 @@ def train(
         while progress.epoch < recipe.epochs and not _is_over(progress, recipe):
             begun = time.monotonic()
             row = _epoch(progress.epoch, recipe, student, net, optimizer, lessons, loss_of, accelerator, quiet)
-            row |= measure(accelerator.unwrap_model(net), loss_of, validation, recipe.batch_seconds, accelerator.device)
+            for prefix, part in (("", validation), (BY_SOURCE, by_source)):
+                if part is not None:
+                    bare = accelerator.unwrap_model(net)
+                    row |= named(prefix, measure(bare, loss_of, part, recipe.batch_seconds, accelerator.device))
+            row |= guesses
             progress.epoch += 1
             progress.seconds += time.monotonic() - begun
             row = {"epoch": progress.epoch, "seconds": round(progress.seconds, 1), **row}
             progress.metrics.append(row)
             # Nothing that was found while batch norm measured stands in the way of what comes after.
             begins = progress.epoch in (1, recipe.measuring_epochs + 1)
-            if begins or row["validation_loss"] < progress.best_loss:
+            if begins or deciding_loss(row) < progress.best_loss:
                 # One that is not finite is worse than all others.
-                finite = math.isfinite(row["validation_loss"])
-                progress.best_loss = row["validation_loss"] if finite else math.inf
+                progress.best_loss = deciding_loss(row) if math.isfinite(deciding_loss(row)) else math.inf
                 progress.best_epoch = progress.epoch
                 state = accelerator.unwrap_model(net).state_dict()
                 progress.best = {name: value.detach().cpu().clone() for name, value in state.items()}
@@ -163,39 +182,6 @@ def _is_over(progress: Progress, recipe: Recipe) -> bool:
     """Whether training has stopped getting better."""
     fixed = progress.epoch > recipe.measuring_epochs
     return fixed and progress.epoch - progress.best_epoch >= recipe.patience
-
-
-class DistillationLoss:
-    """Mean squared error of the embedding in its scale, and binary cross-entropy with the teacher's probabilities.
-
-    The second is the loss of Schmid et al. 2023 with its weight on the teacher alone; there are no labels here.
-    """
-
-    def __init__(self, target_scale: TargetScale, has_logits: bool, logits_weight: float, device: torch.device) -> None:
-        self.target_scale = TargetScale(
-            target_scale.mean.to(device),
-            None if target_scale.components is None else target_scale.components.to(device),
-            target_scale.scale.to(device),
-        )
-        self.has_logits = has_logits
-        self.logits_weight = logits_weight
-
-    def parts(self, outputs: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """(n,) losses of each example on the embedding and on the logits."""
-        size = self.target_scale.size
-        wanted = self.target_scale.targets(batch.embedding)
-        on_embedding = (outputs[:, :size].float() - wanted).square().mean(dim=1)
-        if not self.has_logits:
-            return on_embedding, torch.zeros_like(on_embedding)
-        assert batch.logits is not None
-        on_logits = nn.functional.binary_cross_entropy_with_logits(
-            outputs[:, size:].float(), torch.sigmoid(batch.logits), reduction="none"
-        ).mean(dim=1)
-        return on_embedding, on_logits
-
-    def __call__(self, on_embedding: torch.Tensor, on_logits: torch.Tensor) -> torch.Tensor:
-        """The loss, of both parts."""
-        return on_embedding.mean() + self.logits_weight * on_logits.mean()
 
 
 def _epoch(
@@ -264,60 +250,6 @@ def _schedule(done: float, warmup: float) -> float:
     if done < warmup:
         return max(done / warmup, 1e-3)
     return 0.5 * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup))) + 1e-3
-
-
-@torch.no_grad()
-def measure(
-    net: nn.Module, loss_of: DistillationLoss, examples: Examples, batch_seconds: float, device: torch.device
-) -> dict[str, float]:
-    """How near a student comes to the teacher on the unchanged variants of some clips.
-
-    Args:
-        net: the student's net, whose outputs are in the scale of ``loss_of``.
-        loss_of: the loss.
-        examples: of the clips.
-        batch_seconds: seconds of audio at once.
-        device: of the net.
-
-    Returns:
-        ``validation_loss`` and its two parts; ``r2``, the fraction of the variance of the teacher's embeddings (each
-        value, or all principal components, scaled to a variance of 1) that is explained; ``cosine``, the mean cosine in
-        that scale; for nets with logits ``top1_agreement``, the fraction of clips with the same most probable class,
-        and ``top1_agreement_10s``, the same for those of ten seconds.
-    """
-    net.eval()
-    generator = torch.Generator().manual_seed(0)
-    batches = make_batches([clip[0] for clip in examples.clips], batch_seconds, generator)
-    size = loss_of.target_scale.size
-    found: dict[str, list[torch.Tensor]] = {
-        key: [] for key in ("embedding", "logits", "cosine", "same", "ten", "wanted")
-    }
-    for batch in Reader(examples, batches, device):
-        outputs = net(batch.inputs).float()
-        on_embedding, on_logits = loss_of.parts(outputs, batch)
-        wanted = loss_of.target_scale.targets(batch.embedding)
-        found["embedding"].append(on_embedding)
-        found["logits"].append(on_logits)
-        found["wanted"].append(wanted)
-        found["cosine"].append(nn.functional.cosine_similarity(outputs[:, :size], wanted, dim=1))
-        if batch.logits is not None and loss_of.has_logits:
-            found["same"].append((outputs[:, size:].argmax(dim=1) == batch.logits.argmax(dim=1)).float())
-            found["ten"].append(torch.full((len(outputs),), float(batch.seconds == _TEN_SECONDS), device=device))
-    values = {key: torch.cat(parts).double() for key, parts in found.items() if parts}
-    spread = (values["wanted"] - values["wanted"].mean(dim=0)).square().mean().clamp_min(1e-12)
-    result = {
-        "validation_loss": float(loss_of(values["embedding"], values["logits"])),
-        "validation_embedding_loss": float(values["embedding"].mean()),
-        "validation_logits_loss": float(values["logits"].mean()),
-    }
-    if len(values["wanted"]) > 1:  # one clip alone has no variance
-        result["r2"] = float(1 - values["embedding"].mean() / spread)
-    result["cosine"] = float(values["cosine"].mean())
-    if "same" in values:
-        result["top1_agreement"] = float(values["same"].mean())
-        if values["ten"].any():
-            result["top1_agreement_10s"] = float(values["same"][values["ten"] > 0].mean())
-    return result
 
 
 def _load_state(path: Path, identity: str, net: nn.Module, optimizer: Any, accelerator: Accelerator) -> Progress:
@@ -407,9 +339,11 @@ class _Curves:
 
 def _say(progress: Progress, recipe: Recipe) -> None:
     row = progress.metrics[-1]
-    keys = ("train_loss", "validation_loss", "r2", "top1_agreement")
-    parts = [f"{key} {row[key]:.4g}" for key in keys if key in row]
+    keys = ("validation_loss", "r2", "top1_agreement", "kl")
+    said = []
+    for prefix in ("", BY_SOURCE):
+        parts = [f"{key} {row[prefix + key]:.4g}" for key in keys if prefix + key in row]
+        said.append(", ".join(parts if prefix else [f"train_loss {row['train_loss']:.4g}", *parts]))
+    figures = "; by source: ".join(filter(None, said))
     best = " (best)" if progress.best_epoch == progress.epoch else ""
-    print(
-        f"epoch {progress.epoch}/{recipe.epochs}, {progress.seconds:.0f} s: {', '.join(parts)}{best}", file=sys.stderr
-    )
+    print(f"epoch {progress.epoch}/{recipe.epochs}, {progress.seconds:.0f} s: {figures}{best}", file=sys.stderr)

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hear_edgel3.disk.digest import sha256_of
+from hear_edgel3.errors import WeightsCorrupt, WeightsMismatch
 from hear_edgel3.registry.names import checkpoints
-from hear_edgel3.weights.header import provenance, size_of_file
+from hear_edgel3.weights.header import provenance, quantization, size_of_file
 from hear_edgel3.weights.hub import cached
 from hear_edgel3.weights.locate import folders
 
@@ -73,11 +74,18 @@ def _state(path: Path, size: int, configuration: str | None) -> str:
     with path.open("rb") as file:
         expected = size_of_file(file)
         file.seek(0)
-        made_for = provenance(file).get("configuration")
+        origin = provenance(file)
+    made_for = origin.get("configuration")
     if expected is None:
         return "not a safetensors file"
     if expected != size:
         return f"damaged: {size} bytes instead of {expected}"
     if made_for is None:
         return "made by another program"
-    return "sound" if made_for == configuration else f"made for {made_for}"
+    if made_for != configuration:
+        return f"made for {made_for}"
+    try:
+        stored = quantization(origin, path.name)
+    except (WeightsCorrupt, WeightsMismatch):
+        return "quantised in a way that this version does not read"
+    return "sound" if stored is None else f"sound, {stored.scheme} weights"

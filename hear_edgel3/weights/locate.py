@@ -58,6 +58,14 @@ def origin(row: Checkpoint) -> str:
     return f"{row.upstream.url} (downloaded, {verified} and converted on first use; not on the Hub yet)"
 
 
+def at_hand(row: Checkpoint) -> Path | None:
+    """The weights file of a checkpoint that is on this machine and would be taken now; the Hub's cache left aside."""
+    if isinstance(row, Local):
+        return row.weights_path if _is_file(row.weights_path) else None
+    assert isinstance(row, Published)
+    return next((path for path, _, there in _looked_into(row) if there), None)
+
+
 def locate(row: Checkpoint, weights: str | os.PathLike[str] | None = None) -> Path:
     """Finds, and if need be fetches, the weights file of a checkpoint, and checks it where its checksum is known.
 

@@ -21,7 +21,7 @@ CANNOT_BE: list[tuple[dict[str, Any], str]] = [
     ({"name": "2nd"}, "name must be letters"),
     ({"name": ""}, "name must be letters"),
     ({"name": None}, "name must be letters"),
-    ({"student": "resnet"}, "student must be one of l3, mobilenetv3; got 'resnet'"),
+    ({"student": "resnet"}, "student must be one of l3, mobilenetv3, pruned; got 'resnet'"),
     ({"student": None}, "student must be one of"),
     ({"width_mult": 0.04}, "width_mult must be a number from 0.05 to 10, got 0.04"),
     ({"width_mult": 11}, "width_mult must be"),
@@ -54,6 +54,16 @@ CANNOT_BE: list[tuple[dict[str, Any], str]] = [
     ({"masking": -0.1}, "masking must be from 0 to 1"),
     ({"validation": 0.0}, "validation must be more than 0"),
     ({"validation": 0.6}, "validation must be from 0 to 0.5"),
+    ({"augmentation": "wild"}, "augmentation must be one of usual, broad; got 'wild'"),
+    ({"hold_out_sources": -0.1}, "hold_out_sources must be different names of sources, or a fraction of them from 0"),
+    ({"hold_out_sources": 0.6}, "hold_out_sources must be .* from 0 to 0.5; got 0.6"),
+    ({"hold_out_sources": NAN}, "hold_out_sources must be"),
+    ({"hold_out_sources": ()}, "hold_out_sources must be"),
+    ({"hold_out_sources": ("a", "a")}, "hold_out_sources must be"),
+    ({"hold_out_sources": ("",)}, "hold_out_sources must be"),
+    ({"hold_out_sources": "a"}, "hold_out_sources must be"),
+    ({"hold_out_sources": True}, "hold_out_sources must be"),
+    ({"hold_out_sources": (1,)}, "hold_out_sources must be"),
     ({"epochs": 0}, "epochs must be a whole number of at least 1"),
     ({"epochs": 2.5}, "epochs must be"),
     ({"batch_seconds": 0}, "batch_seconds must be a positive number, got 0"),
@@ -71,6 +81,8 @@ CANNOT_BE: list[tuple[dict[str, Any], str]] = [
     ({"seed": 1 << 63}, "seed must be at most 9223372036854775807"),
     ({"precision": "fp8"}, "precision must be one of no, bf16, fp16; got 'fp8'"),
     ({"half": 1}, "half must be True or False, got 1"),
+    ({"quantize": "int4"}, "quantize must be one of none, int8; got 'int4'"),
+    ({"quantize": "int8", "half": True}, "half and quantize='int8' say two ways to store the weights; keep one"),
 ]
 
 
@@ -92,7 +104,10 @@ def test_every_option_is_checked() -> None:
 
 def test_other_arguments_that_cannot_be(distill: Distill, tmp_path: Path) -> None:
     for options, message in {
-        "width": ({"width": 0.5}, "unexpected keyword argument 'width'; the options are those of Recipe"),
+        "width": (
+            {"width": 0.5},
+            "width is no option of a distillation; there are augmentation, batch_seconds, clips",
+        ),
         "licence": ({"licence": ""}, "licence must be a text, got ''"),
         "version": ({"embedding_version": 0}, "embedding_version must be a whole number from 1, got 0"),
         "device": ({"device": "tpu"}, "device must be \"cpu\", or None for the GPU where there is one; got 'tpu'"),

@@ -8,8 +8,10 @@ import pytest
 import soundfile
 import torch
 
-from hear_edgel3.distillation import corpus, examples, training
+from hear_edgel3.distillation import batches as batches_of
+from hear_edgel3.distillation import corpus, examples, measuring, training
 from hear_edgel3.distillation.corpus import find_corpus
+from hear_edgel3.distillation.loss import DistillationLoss
 from hear_edgel3.distillation.recipe import Recipe
 from hear_edgel3.distillation.target_scale import make_target_scale
 from hear_edgel3.errors import InvalidAudio, InvalidOption
@@ -73,14 +75,17 @@ def test_what_is_measured(tmp_path: Path) -> None:
     parts = {1000: 9, 10000: 5}
     found = examples.Examples([shard(tmp_path / "0.safetensors", parts, generator)])
     space = make_target_scale(found.embeddings(), None)
-    loss_of = training.DistillationLoss(space, True, 3.0, torch.device("cpu"))
+    loss_of = DistillationLoss(space, True, 3.0, torch.device("cpu"))
     batches = [found.read([c[0] for c in found.clips if c[0].length == length / 1000]) for length in parts]
     outputs = torch.cat([batch.inputs[:, :, 0] for batch in batches])
     wanted = space.targets(torch.cat([batch.embedding for batch in batches]))
     logits = torch.cat([batch.logits for batch in batches if batch.logits is not None])
     error = float((outputs[:, :7] - wanted).square().mean())
     same = (outputs[:, 7:].argmax(dim=1) == logits.argmax(dim=1)).double()
-    entropy = torch.nn.functional.binary_cross_entropy_with_logits(outputs[:, 7:], logits.sigmoid())
+    p, q = logits.double().sigmoid(), outputs[:, 7:].double().sigmoid()
+    entropy = -(p * q.log() + (1 - p) * (1 - q).log()).mean()
+    own = -(p * p.log() + (1 - p) * (1 - p).log()).mean()
+    # of four classes, all are among the five
     expected = {
         "validation_loss": error + 3.0 * float(entropy),
         "validation_embedding_loss": error,
@@ -89,17 +94,20 @@ def test_what_is_measured(tmp_path: Path) -> None:
         "cosine": float(torch.nn.functional.cosine_similarity(outputs[:, :7], wanted).mean()),
         "top1_agreement": float(same.mean()),
         "top1_agreement_10s": float(same[9:].mean()),
+        "top1_in_five": 1.0,
+        "probability_cosine": float(((p * q).sum(dim=1) / (p.norm(dim=1) * q.norm(dim=1))).mean()),
+        "kl": float(entropy - own),
     }
     assert 0 < expected["top1_agreement"] != expected["top1_agreement_10s"]
     for seconds in (2.0, 20.0, 1000.0):
-        measured = training.measure(Inputs(), loss_of, found, seconds, torch.device("cpu"))
+        measured = measuring.measure(Inputs(), loss_of, found, seconds, torch.device("cpu"))
         assert measured == pytest.approx(expected, rel=1e-5)  # of float32 sums in another order
     assert found.mean_probabilities() is not None
     torch.testing.assert_close(found.mean_probabilities(), logits.double().sigmoid().mean(dim=0))
     # what cannot be said of one clip, or without classes, is not there
     alone = examples.Examples([shard(tmp_path / "1.safetensors", {1000: 1}, generator)])
-    bare = training.DistillationLoss(space, False, 3.0, torch.device("cpu"))
-    measured = training.measure(Inputs(), bare, alone, 2.0, torch.device("cpu"))
+    bare = DistillationLoss(space, False, 3.0, torch.device("cpu"))
+    measured = measuring.measure(Inputs(), bare, alone, 2.0, torch.device("cpu"))
     assert measured.keys() == {"validation_loss", "validation_embedding_loss", "validation_logits_loss", "cosine"}
 
 
@@ -107,21 +115,21 @@ def test_what_is_measured(tmp_path: Path) -> None:
 def test_batches(n: int, sizes: list[int]) -> None:
     """Of one length each, none of a single example; all examples once, in random order."""
     some = [examples.Example(length, Path("0"), row) for length in (1.0, 4.0) for row in range(n)]
-    found = training._batches(some, 8.0, torch.Generator().manual_seed(0), smallest=2)
+    found = batches_of.make_batches(some, 8.0, torch.Generator().manual_seed(0), smallest=2)
     assert all(len({example.length for example in batch}) == 1 for batch in found)
     assert sorted(len(batch) for batch in found if batch[0].length == 1.0) == sizes
     if n > 1:
         assert sorted((e.length, e.row) for batch in found for e in batch) == [(e.length, e.row) for e in some]
-    assert found == training._batches(some, 8.0, torch.Generator().manual_seed(0), smallest=2)
+    assert found == batches_of.make_batches(some, 8.0, torch.Generator().manual_seed(0), smallest=2)
     if n > 4:
-        assert found != training._batches(some, 8.0, torch.Generator().manual_seed(1), smallest=2)
+        assert found != batches_of.make_batches(some, 8.0, torch.Generator().manual_seed(1), smallest=2)
 
 
 def test_a_length_of_which_there_is_one_clip_makes_no_batch() -> None:
     """An epoch that trains nothing would be said to have a loss of 0."""
     some = [examples.Example(length, Path("0"), 0) for length in (1.0, 4.0, 10.0)]
     with pytest.raises(InvalidAudio, match=r"no 2 of the 3 clips .* have the same length \(1 s, 4 s, 10 s\)"):
-        training._batches(some, 8.0, torch.Generator().manual_seed(0), smallest=2)
+        batches_of.make_batches(some, 8.0, torch.Generator().manual_seed(0), smallest=2)
 
 
 @pytest.mark.parametrize("processes", [2, 3, 4, 8])
@@ -130,7 +138,7 @@ def test_every_process_has_as_many_batches(n: int, processes: int) -> None:
     """A process without one would leave, and the others wait for it for ever."""
     some = [examples.Example(1.0, Path("0"), row) for row in range(n)]
     for batch_seconds in (4.0, 160.0):
-        batches = training._batches(some, batch_seconds, torch.Generator().manual_seed(0), 2, processes)
+        batches = batches_of.make_batches(some, batch_seconds, torch.Generator().manual_seed(0), 2, processes)
         shares = [len(batches[i::processes]) for i in range(processes)]
         assert len(set(shares)) == 1
         assert shares[0] > 0
@@ -141,9 +149,9 @@ def test_every_process_has_as_many_batches(n: int, processes: int) -> None:
 
 def test_more_processes_than_there_can_be_batches() -> None:
     some = [examples.Example(1.0, Path("0"), row) for row in range(7)]
-    assert len(training._batches(some, 160.0, torch.Generator().manual_seed(0), 2, 3)) == 3
+    assert len(batches_of.make_batches(some, 160.0, torch.Generator().manual_seed(0), 2, 3)) == 3
     with pytest.raises(InvalidOption, match=r"7 clips make \d batches of at least 2, fewer than the 4 processes"):
-        training._batches(some, 160.0, torch.Generator().manual_seed(0), 2, 4)
+        batches_of.make_batches(some, 160.0, torch.Generator().manual_seed(0), 2, 4)
 
 
 def test_the_learning_rate() -> None:
