@@ -214,8 +214,8 @@ def _knows(made: Mapping[str, Any]) -> str:
     """Where what the net knows comes from."""
     if made["recipe"]["student"] == PRUNED:
         return (
-            "It began as its teacher with channels left out, so it knows what these weights had learnt; then it learned "
-            "what the teacher said of these sounds. No labels were used."
+            "It began as its teacher with channels left out, so it knows what these weights had learnt; then it "
+            "learned what the teacher said of these sounds. No labels were used."
         )
     return (
         "It knows what the teacher said of these sounds, and nothing else: it was not trained on AudioSet or any other "
