@@ -222,6 +222,7 @@ def test_every_option_has_a_flag(monkeypatch: pytest.MonkeyPatch, capsys: Captur
         "precision": "bf16",
         "lengths": (0.5, 2.0),
         "half": True,
+        "quantize": "int8",
     }
     flags: list[str] = []
     for i, field in enumerate(dataclasses.fields(Recipe)):
