@@ -71,6 +71,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--embedding-size", type=int, metavar="D", help="fewer values than the teacher: principal components"
     )
     student.add_argument("--licence", metavar="TEXT", help="what to say of the weights' licence")
+    student.add_argument(
+        "--embedding-version",
+        type=options.whole,
+        default=1,
+        metavar="N",
+        help="raise it if the net takes the place of another of the same name, whose embeddings are others (default 1)",
+    )
     student.add_argument("--half", action="store_true", default=None, help="store the weights as 16-bit floats")
     student.add_argument("--quantize", choices=("int8", "none"), help="store the weights in eight bits (default none)")
     learning = parser.add_argument_group("learning")
@@ -160,6 +167,7 @@ def run(arguments: argparse.Namespace) -> int:
         device=arguments.device,
         quiet=arguments.quiet,
         licence=NO_LICENCE if arguments.licence is None else arguments.licence,
+        embedding_version=arguments.embedding_version,
         command=shlex.join(["hear-edgel3", *arguments.argv]),
         **chosen,
     )

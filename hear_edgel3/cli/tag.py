@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from hear_edgel3.cli import options
 from hear_edgel3.cli.common import Failures, on_device, print_warnings_plainly, say_notes
+from hear_edgel3.cli.doubts import Doubts
 from hear_edgel3.cli.say import put, say
 from hear_edgel3.cli.sources import AudioSources, audio_sources
 from hear_edgel3.disk.atomic import check_writable
@@ -99,11 +100,13 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.channel == "each":
             raise InvalidOption("--plot draws one channel: give --channel N, or mean")
     failures = Failures(found.failures)
+    doubts = Doubts(rows, own_weights=arguments.weights is not None)
     say_notes(found.notes, arguments.quiet)
     if found.files and arguments.output is not None:
-        _tag_into(found, rows, weights, arguments, failures)
+        _tag_into(found, rows, weights, arguments, failures, doubts)
     elif found.files:
-        _print_all(found, rows, weights, arguments, failures)
+        _print_all(found, rows, weights, arguments, failures, doubts)
+    doubts.tell(arguments.quiet)
     failures.summarise(n_inputs)
     return 1 if failures else 0
 
@@ -134,7 +137,12 @@ def _check_plot(picture: str, n_inputs: int, found: AudioSources) -> None:
 
 
 def _print_all(
-    sources: AudioSources, rows: list[Checkpoint], weights: _Weights, arguments: argparse.Namespace, failures: Failures
+    sources: AudioSources,
+    rows: list[Checkpoint],
+    weights: _Weights,
+    arguments: argparse.Namespace,
+    failures: Failures,
+    doubts: Doubts,
 ) -> None:
     """Tags files and prints what is heard, in their order."""
     files = sources.files
@@ -163,10 +171,16 @@ def _print_all(
                 turn += 1
                 if record is not None:
                     put(form(record), end="", exact=arguments.csv)
+                    doubts.see(record)
 
 
 def _tag_into(
-    sources: AudioSources, rows: list[Checkpoint], weights: _Weights, arguments: argparse.Namespace, failures: Failures
+    sources: AudioSources,
+    rows: list[Checkpoint],
+    weights: _Weights,
+    arguments: argparse.Namespace,
+    failures: Failures,
+    doubts: Doubts,
 ) -> None:
     """Tags files into ``--output``."""
     files = sources.files
@@ -196,6 +210,7 @@ def _tag_into(
                         if isinstance(found, Exception):
                             failures.add(str(pending[number]), found)
                         else:
+                            doubts.see(found)
                             output.add({**found, "file": output.name_of(pending[number])})
                             done += 1
             except KeyboardInterrupt:
