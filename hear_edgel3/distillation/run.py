@@ -67,7 +67,8 @@ def distill(
 
     Args:
         teacher: a configuration's name, or a folder that this function has written.
-        audio: folders (or files) of unlabelled audio, or one of them, in any format that can be embedded.
+        audio: folders, files, tar files or lists of unlabelled audio, or one of them, in any format that can be
+            embedded. Of tables of clips it learns from these clips.
         output: the folder to write.
         teacher_weights: as ``weights`` of :func:`hear_edgel3.load`.
         cache: folder for the teacher's answers, which other students can share; None for one in ``output``. They take
@@ -247,7 +248,7 @@ def _size(recipe: Recipe, teacher: Teacher) -> int:
 def _identity(corpus: Corpus, recipe: Recipe, teacher: Teacher, student: Learner) -> str:
     """A digest of all that the teacher's answers depend on."""
     clips = (*corpus.train, *corpus.validation, *corpus.by_source)
-    sizes = {path: path.stat().st_size for path in {clip.path for clip in clips}}
+    sizes = {clip.path: clip.item.size or clip.path.stat().st_size for clip in clips}
     deciding = ("lengths", "views", "augmentation", "gain_db", "mix", "seed")
     return fingerprint(
         # Not where the folder is, so that it can be moved.
