@@ -67,6 +67,9 @@ def test_what_is_stored() -> None:
         "short.weight": (torch.float16, (2048, 2)),
     }
     assert int(stored["conv.weight"].min()) >= -127
+    assert quantize_state({"w": random(4, 5)})["w"].dtype == torch.float16
+    assert quantize_state({"w": random(4, 5)}, fewest=20)["w"].dtype == torch.int8
+    assert quantize_state({"w": random(4, 0)}, fewest=0)["w"].dtype == torch.float16
     state = dequantize_state(stored)
     assert {name: value.dtype for name, value in state.items()} == dict.fromkeys(
         ["conv.weight", "conv.bias", "few.weight", "double", "short.weight"], torch.float32
