@@ -122,6 +122,15 @@ def table() -> dict[str, Package]:
     }
 
 
+@functools.cache
+def recordings_held_out() -> dict[str, list[str]]:
+    """Files of packages to train with whose recording a package to validate with has too, encoded in another way.
+
+    They were found by the places of the peaks in their spectrograms.
+    """
+    return json.loads(_TABLE.read_text(encoding="utf-8"))["recordings_held_out"]
+
+
 def lookup(package: str) -> Package:
     """The row of a package.
 

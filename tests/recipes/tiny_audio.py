@@ -29,7 +29,7 @@ from pathlib import Path, PurePosixPath
 import soundfile
 
 from . import containers, noises, renders
-from .debian import DEFAULT_CACHE, Package, RecipeError, lookup, table, unpacked, whole
+from .debian import DEFAULT_CACHE, Package, RecipeError, lookup, recordings_held_out, table, unpacked, whole
 from .renders import RenderError
 
 SOUND_FONTS = {"timgm6mb-soundfont": 4, "opl3-soundfont": 1}  # phrases of each program
@@ -110,6 +110,8 @@ def _record(package: Package, output: Path) -> Path:
 def leave_out_copies(output: Path) -> dict[str, list[str]]:
     """Removes files of the packages to train with that are copies of one to validate with, from the numbers too.
 
+    So it does with those that the table says to be the same recording.
+
     Returns:
         For each package that had some, their names.
     """
@@ -124,7 +126,8 @@ def leave_out_copies(output: Path) -> dict[str, list[str]]:
         copies = [
             path
             for path in _files_below(output / package.name)
-            if (known := sizes.get(path.stat().st_size)) and hashlib.sha256(path.read_bytes()).digest() in known
+            if path.relative_to(output / package.name).as_posix() in recordings_held_out().get(package.name, ())
+            or ((known := sizes.get(path.stat().st_size)) and hashlib.sha256(path.read_bytes()).digest() in known)
         ]
         if copies:
             infos = [soundfile.info(path) for path in copies]

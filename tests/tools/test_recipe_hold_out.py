@@ -66,7 +66,11 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     rows = {name: package(name, role) for name, role in (("games", "train"), ("birds", "hold_out"))}
     for module in (debian, tiny_audio):
         monkeypatch.setattr(module, "table", lambda: rows)
-    for name, sounds in {"games": {"a.wav": 0, "same.wav": 1}, "birds": {"b.wav": 2, "copied.wav": 1}}.items():
+    monkeypatch.setattr(tiny_audio, "recordings_held_out", lambda: {"games": ["like.wav"], "birds": ["b.wav"]})
+    for name, sounds in {
+        "games": {"a.wav": 0, "same.wav": 1, "like.wav": 3},
+        "birds": {"b.wav": 2, "copied.wav": 1},
+    }.items():
         folder = tmp_path / "cache" / rows[name].folder
         (folder / "share").mkdir(parents=True)
         for file, seed in sounds.items():
@@ -102,7 +106,7 @@ def test_what_is_held_out_is_gathered_and_learnt_from_by_no_one(
 def test_the_card_marks_them() -> None:
     made = {"scores": {}, "version": "1", "teacher": "t", "teacher_sha256": "", "hours": 1.0, "files": 2, "epochs": 1}
     made |= {"validation_files_percent": 10, "best_epoch": 1, "seconds": 1.0, "device": "cpu", "processes": 1}
-    made |= {"torch": "2", "recipe": {"seed": 0, "embedding": "teacher"}}
+    made |= {"torch": "2", "recipe": {"seed": 0, "embedding": "teacher", "student": "mobilenetv3"}}
     made |= {"held_out_sources": ["birds"], "sources": 2}
     sources = [
         {"name": "birds", "version": "1.0", "hours": 0.5, "files": 3, "licences": ["CC0-1.0"]},
@@ -121,3 +125,4 @@ def test_the_table_has_some() -> None:
     assert all(name in tiny_audio.__doc__ for name in held_out)
     assert not held_out & {row.name for row in tiny_audio.training_packages()}
     assert held_out.isdisjoint(tiny_audio.SOUND_FONTS)
+    assert debian.recordings_held_out().keys() <= {row.name for row in tiny_audio.training_packages()}
