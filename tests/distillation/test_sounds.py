@@ -140,7 +140,7 @@ def test_what_cannot_be_read_is_named(clips: list[Clip], tmp_path: Path, capfd: 
     for clip in clips:
         clip.path.write_bytes(b"no audio")
     with pytest.raises(InvalidAudio, match="none of the 10 clips could be read"):
-        make_sounds(clips, tmp_path / "cache", RATE, quiet=True)
+        make_sounds(clips, tmp_path / "other", RATE, quiet=True)
     with pytest.raises(InvalidOption, match="sample_rate"):
         make_sounds(clips, tmp_path / "cache", 10, quiet=True)
 
