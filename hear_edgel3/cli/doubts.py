@@ -35,13 +35,13 @@ class Doubts:
         self._unsure += is_unsure(record)
 
     def tell(self, quiet: bool) -> None:
-        """Says a line to stderr, if there is something to say."""
+        """Says it to stderr, if there is something to say."""
         if quiet or not self._heeds or not self._unsure:
             return
         what = "this file" if self._seen == 1 else f"{self._unsure} of {self._seen} files"
         say(
             f"hear-edgel3: {BUILT_IN} is unsure of {what}: no class has a probability of {UNSURE_BELOW:g}, and then it "
-            f"is often wrong. Better tags: {', or '.join(map(_offer, BETTER))}"
+            f"is often wrong. Better tags:\n" + "\n".join(map(_offer, BETTER))
         )
 
 
@@ -52,9 +52,9 @@ def is_unsure(record: Record) -> bool:
 
 
 def _offer(name: str) -> str:
-    """How a net is taken, and what it costs."""
+    """How a net is taken, and what it costs: a line."""
     row = by_name(name).checkpoint
     if is_here(row):
-        return f"--config {name} (its weights are on this machine)"
+        return f"  --config {name}: its weights are on this machine"
     megabytes = 4 * row.n_parameters / 1e6
-    return f"--config {name} ({megabytes:.0f} MB to download, once: hear-edgel3 weights fetch {name})"
+    return f"  --config {name}: {megabytes:.0f} MB to download, once (hear-edgel3 weights fetch {name})"

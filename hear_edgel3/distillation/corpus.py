@@ -50,6 +50,11 @@ class Clip:
         """The path of the file; of one in a tar file, ``<tar file>/<member>``."""
         return path_of_text(self.item.file)
 
+    @property
+    def size(self) -> int:
+        """The bytes of the file, as it is now; of one in a tar file, as it was when that was listed."""
+        return self.item.size if self.item.shard is not None else self.path.stat().st_size
+
 
 @dataclass(frozen=True)
 class Corpus:

@@ -126,7 +126,7 @@ def make_sounds(
     from tqdm import tqdm
 
     check_rate(sample_rate, "sample_rate")
-    sizes = {clip.path: clip.item.size or clip.path.stat().st_size for clip in clips}
+    sizes = {clip.path: clip.size for clip in clips}
     # Not where the audio is, so that it can be moved.
     known = [(clip.path.name, clip.start, clip.seconds, sizes[clip.path]) for clip in clips]
     kept = folder / f"sounds-{fingerprint(known, sample_rate)}"

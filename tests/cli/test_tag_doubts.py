@@ -16,8 +16,9 @@ from support.types import Captured
 
 LINE = (
     "hear-edgel3: tiny is unsure of {what}: no class has a probability of {below:g}, and then it is often wrong. "
-    "Better tags: --config mn04_as (4 MB to download, once: hear-edgel3 weights fetch mn04_as), or --config mn10_as "
-    "(20 MB to download, once: hear-edgel3 weights fetch mn10_as)\n"
+    "Better tags:\n"
+    "  --config mn04_as: 4 MB to download, once (hear-edgel3 weights fetch mn04_as)\n"
+    "  --config mn10_as: 20 MB to download, once (hear-edgel3 weights fetch mn10_as)\n"
 )
 
 
@@ -90,8 +91,8 @@ def test_what_is_here_costs_nothing(tmp_path: Path, unsure: float, capsys: Captu
     (tmp_path / "none" / "mn10_as.safetensors").touch()
     assert main(["tag", "a.wav"]) == 0
     said = LINE.format(what="this file", below=unsure)
-    fetched = "(20 MB to download, once: hear-edgel3 weights fetch mn10_as)"
-    assert capsys.readouterr().err == said.replace(fetched, "(its weights are on this machine)")
+    fetched = "20 MB to download, once (hear-edgel3 weights fetch mn10_as)"
+    assert capsys.readouterr().err == said.replace(fetched, "its weights are on this machine")
 
 
 def record(*tops: float) -> dict[str, Any]:

@@ -224,6 +224,7 @@ SCALE = "convs__2__weight__scale"
         ({"convs__2__weight": None}, WeightsMismatch, r"1 tensors are missing \(convs\.2\.weight\)"),
         ({"quantization": None}, WeightsMismatch, r"are unknown \(.*\.scale"),
         ({"quantization": "int8"}, WeightsCorrupt, "does not say in which format its values are quantised, but 'int8'"),
+        ({"quantization": "x" * 100_000}, WeightsCorrupt, r"are quantised, but 'x+\.\.\. \(100002 characters\)"),
         ({"quantization": {"scheme": "int8"}}, WeightsCorrupt, "does not say in which format"),
         ({"quantization": {"scheme": "int8", "version": True}}, WeightsCorrupt, "does not say in which format"),
         ({"quantization": {"scheme": "int8", "version": 2}}, WeightsMismatch, "'int8', version 2, and this version of"),
