@@ -88,7 +88,7 @@ def make_reporting() -> Callable[[int, Callable[[int], None]], int]:
     return reporting
 
 
-def reporting(task: int, report: Callable[[int], None], mark: Mark) -> int:  # noqa: ARG001
+def reporting(task: int, report: Callable[[int], None], mark: Mark) -> int:
     report(10 * task)
     if task == 3:
         raise AudioFileError("three is bad")
