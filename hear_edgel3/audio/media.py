@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -244,6 +244,11 @@ class MediaFile:
             yield from frames
 
     def _check_length(self, read: int) -> None:
+        if (lacking := self._lacking_of_avi()) > 0:
+            raise AudioFileError(
+                f"{self._path} is truncated: by its header it lacks {lacking} bytes, {read / self.sample_rate:.2f} s "
+                f"could be decoded"
+            )
         if self._length is None:
             return
         missing = self._length - read / self.sample_rate
@@ -253,6 +258,18 @@ class MediaFile:
                 f"{self._path} is truncated: its header says {self._length:.2f} s, "
                 f"{read / self.sample_rate:.2f} s could be decoded"
             )
+
+    def _lacking_of_avi(self) -> int:
+        """How many bytes an AVI lacks, of which FFmpeg takes what is there for all; 0 of another file."""
+        with closing(self._path.open("rb")) if self._opened is None else nullcontext(self._opened) as file:
+            file.seek(0)
+            head = file.read(12)
+            size = file.seek(0, os.SEEK_END)
+        said = int.from_bytes(head[4:8], "little")
+        if head[:4] != b"RIFF" or head[8:] != b"AVI " or said == 0xFFFFFFFF:
+            return 0
+        # Some writers leave out the byte that makes a length even.
+        return said + 8 - size if said + 8 - size > 1 else 0
 
     def _check_pictures(self, container: Any, reached: float) -> None:
         """Where the header has one length for sound and pictures, one of them must reach it."""

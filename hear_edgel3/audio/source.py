@@ -77,11 +77,7 @@ class Source:
 
     def read_at(self, offset: int, size: int) -> bytes:
         """Up to so many bytes from a place on; fewer at the end."""
-        self._file.seek(offset)
-        data = self._file.read(size)
-        while len(data) < size and (more := self._file.read(size - len(data))):  # an unbuffered file may give less
-            data += more
-        return data
+        return _read_at(self._file, offset, size)
 
     def view(self, pieces: Sequence[Piece] | None = None, endless: bool = False) -> BinaryIO:
         """A binary file object made of pieces of this one; of all of it if none are given.
@@ -97,6 +93,31 @@ class Source:
         """Closes what was opened here."""
         if self._own:
             self._file.close()
+
+
+def part_of_file(path: str | os.PathLike[str], offset: int, size: int, buffer: int = _BUFFER) -> BinaryIO:
+    """A stretch of a file, as a file of its own, opened.
+
+    Args:
+        path: the file.
+        offset: where it begins, in bytes.
+        size: how many bytes it has; less are there where the file ends before.
+        buffer: how many bytes are read at once.
+
+    Raises:
+        OSError: the file cannot be opened.
+    """
+    file = cast(BinaryIO, open(path, "rb", buffering=0))  # noqa: SIM115
+    view = _View(lambda at, count: _read_at(file, at, count), [(offset, size)], at_close=file.close)
+    return cast(BinaryIO, io.BufferedReader(view, buffer))
+
+
+def _read_at(file: BinaryIO, offset: int, size: int) -> bytes:
+    file.seek(offset)
+    data = file.read(size)
+    while len(data) < size and (more := file.read(size - len(data))):  # an unbuffered file may give less
+        data += more
+    return data
 
 
 def _opened(path: Path) -> BinaryIO:
@@ -138,13 +159,21 @@ class _View(io.RawIOBase):
         pieces: bytes, or places in the other one.
         endless: whether :meth:`seek` says that it ends a terabyte later. There, far behind what is read from the
             beginning on, are zeros: some programs look for labels at an end.
+        at_close: is called when it is closed.
     """
 
     _MORE = 1 << 40
     _FAR_END = 1 << 12
 
-    def __init__(self, read_at: ReadAt, pieces: Sequence[Piece], endless: bool = False) -> None:
+    def __init__(
+        self,
+        read_at: ReadAt,
+        pieces: Sequence[Piece],
+        endless: bool = False,
+        at_close: Callable[[], object] = lambda: None,
+    ) -> None:
         self._read_at = read_at
+        self._at_close = at_close
         self._pieces: list[tuple[int, int, Piece]] = []
         at = 0
         for piece in pieces:
@@ -154,6 +183,11 @@ class _View(io.RawIOBase):
         self._length = at
         self._claimed = at + self._MORE if endless else at
         self._position = 0
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            self._at_close()
 
     def readable(self) -> bool:
         return True

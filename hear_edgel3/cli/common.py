@@ -66,28 +66,23 @@ def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
 def plain_warnings() -> Iterator[None]:
     """Has warnings about audio printed as a line each: a command's user has no use for a line of code."""
     with warnings.catch_warnings():
-        print_warnings_plainly()
+        usual = warnings.showwarning
+
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            if issubclass(category, AudioWarning):
+                say(f"warning: {message}")
+            else:
+                usual(message, category, filename, lineno, file, line)
+
+        warnings.showwarning = show
         yield
-
-
-def print_warnings_plainly() -> None:
-    """As :func:`plain_warnings`, in this process from now on."""
-    usual = warnings.showwarning
-
-    def show(
-        message: Warning | str,
-        category: type[Warning],
-        filename: str,
-        lineno: int,
-        file: TextIO | None = None,
-        line: str | None = None,
-    ) -> None:
-        if issubclass(category, AudioWarning):
-            say(f"warning: {message}")
-        else:
-            usual(message, category, filename, lineno, file, line)
-
-    warnings.showwarning = show
 
 
 class Failures:

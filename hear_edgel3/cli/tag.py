@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hear_edgel3.cli import options
-from hear_edgel3.cli.common import Failures, on_device, print_warnings_plainly, say_notes
+from hear_edgel3.cli.common import Failures, on_device, say_notes
 from hear_edgel3.cli.doubts import Doubts
 from hear_edgel3.cli.say import put, say
 from hear_edgel3.cli.sources import AudioSources, audio_sources, name_of
@@ -281,7 +281,6 @@ def _in_worker(make: Callable[[], _Work], threads: int) -> _Work:
     import torch
 
     torch.set_num_threads(threads)
-    print_warnings_plainly()
     return make()
 
 

@@ -13,9 +13,11 @@ import signal
 import threading
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Generic, TypeVar
@@ -124,6 +126,7 @@ class Pool(Generic[Task, Result]):
         self._context = multiprocessing.get_context("spawn")
         self._workers: list[_Worker] = []
         self._early_deaths = 0
+        self._warned: dict[Any, Any] = {}
 
     def run(self, tasks: Iterable[Any]) -> Generator[tuple[int, Result | Exception], None, None]:
         """Does tasks, each once, and ends the workers when all are done or the generator is closed.
@@ -224,6 +227,10 @@ class Pool(Generic[Task, Result]):
         if kind == "ready":
             worker.ready, self._early_deaths = True, 0
             return []
+        if kind == "warning":
+            text, category, filename, line = value
+            warnings.warn_explicit(text, category, filename, line, registry=self._warned)
+            return []
         if kind == "report":
             if self._report is not None:
                 self._report(worker.number, value)
@@ -287,21 +294,34 @@ def _live(connection: Connection, make: Callable[[], Callable[..., Any]], report
     def mark(step: int, sure: bool) -> None:
         marked[:] = step, sure
 
-    more = [lambda so_far: connection.send(("report", so_far)), mark] if reports else []
+    lock = threading.Lock()
+
+    def send(kind: str, value: Any) -> None:
+        with lock:  # threads that decode may warn while results are sent
+            connection.send((kind, value))
+
+    def warn(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, *_file_and_line: object
+    ) -> None:
+        send("warning", (str(message), category, filename, lineno))
+
+    # For the parent to show, once, in the way of the program that it is.
+    warnings.showwarning = warn  # type: ignore[assignment]
+    more = [partial(send, "report"), mark] if reports else []
     try:
         work = make()
-        connection.send(("ready", None))
+        send("ready", None)
         while True:
             task = connection.recv()
             mark(_NO_STEP, False)
-            connection.send(("done", work(task, *more)))
+            send("done", work(task, *more))
     except (EOFError, BrokenPipeError):  # the parent is gone
         return
     except INPUT_ERRORS as error:
-        connection.send(("broken", (_picklable(error), traceback.format_exc())))
+        send("broken", (_picklable(error), traceback.format_exc()))
     except Exception:
         trace = traceback.format_exc()
-        connection.send(("broken", (ComputationError(f"a worker process failed:\n{trace}"), trace)))
+        send("broken", (ComputationError(f"a worker process failed:\n{trace}"), trace))
 
 
 def _follow_parent() -> None:

@@ -15,6 +15,7 @@ from typing import BinaryIO, cast
 from hear_edgel3.audio.channels import MEAN
 from hear_edgel3.audio.file import AudioFile
 from hear_edgel3.audio.find import is_audio
+from hear_edgel3.audio.source import part_of_file
 from hear_edgel3.disk.paths import path_of_text
 from hear_edgel3.errors import AudioFileError, OutputError
 from hear_edgel3.sources.item import Item
@@ -102,8 +103,7 @@ class ItemOpener:
         if not is_there(path, item):
             item = self._as_now(item)
         assert item.offset is not None
-        raw = _Slice(path, item.offset, item.size)
-        return cast(BinaryIO, io.BufferedReader(raw, _COPIED_AT_ONCE if item.size > _COPIED_AT_ONCE else 1 << 16))
+        return part_of_file(path, item.offset, item.size, _COPIED_AT_ONCE if item.size > _COPIED_AT_ONCE else 1 << 16)
 
     def _unpacked(self, item: Item) -> BinaryIO:
         """A copy of a member, because a packed tar file cannot be read backwards, as audio must be."""
@@ -178,35 +178,3 @@ class _Borrowed(io.RawIOBase):
         data = self._file.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
-
-
-class _Slice(io.RawIOBase):
-    """A stretch of a file, as a file."""
-
-    def __init__(self, path: str, offset: int, size: int) -> None:
-        self._file = open(path, "rb", buffering=0)  # noqa: SIM115
-        self._offset = offset
-        self._size = size
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
-        self._position = max(0, start + offset)
-        return self._position
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        wanted = min(len(buffer), max(0, self._size - self._position))
-        self._file.seek(self._offset + self._position)
-        n = self._file.readinto(memoryview(buffer)[:wanted])
-        self._position += n
-        return n
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()

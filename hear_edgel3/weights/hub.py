@@ -7,13 +7,19 @@ needed, huggingface_hub.
 
 from __future__ import annotations
 
+import inspect
+import queue
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from hear_edgel3._version import __version__
 from hear_edgel3.disk.digest import sha256_of
 from hear_edgel3.errors import DownloadError, WeightsCorrupt, WeightsNotFound
 from hear_edgel3.families.schema import Published
 from hear_edgel3.weights.cache import offline
+from hear_edgel3.weights.download import MOST_BYTES, TOTAL_S
 from hear_edgel3.weights.ways import ways_to_get
 
 
@@ -61,6 +67,64 @@ def cached(row: Published) -> Path | None:
     return Path(found) if isinstance(found, str) else None
 
 
+def _bounded(what: str, download: Callable[[dict[str, Any]], str]) -> Path:
+    """Has something downloaded by huggingface_hub, which bounds neither how much comes nor how long that takes.
+
+    Its progress bar is told of every piece, and can refuse the next one. A thread does it, because a server that sends
+    a byte now and then completes no piece.
+
+    Args:
+        what: What to call it in errors.
+        download: Does it, given further options of ``hf_hub_download``.
+
+    Raises:
+        DownloadError: It is larger than any checkpoint, or takes too long; what ``download`` raises is raised too.
+    """
+    import huggingface_hub
+    from huggingface_hub.utils.tqdm import tqdm
+
+    usual: Any = tqdm
+    too_much = f"{what} has more than {MOST_BYTES >> 20} MB, and no checkpoint has"
+    given_up = threading.Event()
+
+    class Bar(usual):  # type: ignore[misc]
+        def __init__(self, *given: Any, **settings: Any) -> None:
+            if (settings.get("total") or 0) > MOST_BYTES:
+                raise DownloadError(too_much)
+            super().__init__(*given, **settings)
+            self._come = settings.get("initial") or 0
+
+        def update(self, n: float | None = 1) -> bool | None:
+            self._come += n or 0
+            if self._come > MOST_BYTES:
+                raise DownloadError(too_much)
+            if given_up.is_set():
+                raise DownloadError(f"{what} is not waited for any more")
+            return bool(super().update(n))
+
+    takes_bar = "tqdm_class" in inspect.signature(huggingface_hub.hf_hub_download).parameters
+    found: queue.SimpleQueue[str | BaseException] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            found.put(download({"tqdm_class": Bar} if takes_bar else {}))
+        except BaseException as error:
+            found.put(error)
+
+    threading.Thread(target=run, name="hear-edgel3-hub", daemon=True).start()
+    try:
+        result = found.get(timeout=TOTAL_S)
+    except queue.Empty:
+        raise DownloadError(
+            f"{what} took more than {TOTAL_S / 60:.0f} minutes; try again, and it goes on where it was"
+        ) from None
+    finally:
+        given_up.set()
+    if isinstance(result, BaseException):
+        raise result
+    return Path(result)
+
+
 def _hub_download(row: Published, force: bool) -> Path:
     """Asks the Hub, and puts its answers into words of our own."""
     import huggingface_hub
@@ -74,8 +138,9 @@ def _hub_download(row: Published, force: bool) -> Path:
         if found is not None:
             return found
     try:
-        return Path(
-            huggingface_hub.hf_hub_download(
+        return _bounded(
+            what,
+            lambda bar: huggingface_hub.hf_hub_download(
                 hub.repo_id,
                 hub.filename,
                 revision=hub.revision,
@@ -84,8 +149,11 @@ def _hub_download(row: Published, force: bool) -> Path:
                 force_download=force and not offline(),
                 etag_timeout=5,
                 local_files_only=offline(),
-            )
+                **bar,
+            ),
         )
+    except DownloadError:
+        raise
     except errors.LocalEntryNotFoundError as error:
         if offline():
             raise WeightsNotFound(

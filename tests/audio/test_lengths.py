@@ -11,6 +11,7 @@ import soundfile
 import torch
 
 import hear_edgel3
+from hear_edgel3.audio import flac
 from hear_edgel3.audio.file import AudioFile
 from hear_edgel3.errors import AudioFileError, AudioWarning
 from hear_edgel3.extractor.extractor import Extractor
@@ -224,3 +225,18 @@ def test_chunks_behind_the_samples_are_not(tmp_path: Path, size: int) -> None:
     data = encoded(tmp_path, "wav")
     label = b"LIST" + struct.pack("<I", size) + bytes(size + size % 2)
     assert read(write(tmp_path, "a.wav", data + label + label))[2] == []
+
+
+def test_flac_that_is_made_to_be_slow_is_looked_at_for_a_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its end is full of what looks like beginnings of frames, over each of which a checksum would be taken."""
+    head = bytes([0xFF, 0xF8, 0xC9, 0x18, 0x00])
+    head += bytes([flac._crc8(head)])
+    info = (4096).to_bytes(2, "big") * 2 + bytes(6) + ((44100 << 44) | (15 << 36)).to_bytes(8, "big") + bytes(16)
+    data = b"fLaC" + bytes([0x80, 0, 0, len(info)]) + info + (head + bytes(2)) * 60_000
+    summed = []
+    crc16 = flac._crc16
+    monkeypatch.setattr(flac, "_crc16", lambda some: (summed.append(len(some)), crc16(some[:0]) or 1)[1])
+    found = flac.inspect(lambda at, size: data[at : at + size], len(data), 44100)
+    assert found.frames is None  # it says nothing, and the decoder has to see what there is
+    assert 0 < sum(summed) <= 2 * flac._MOST_CHECKED
+    assert max(summed) <= flac._MOST_TAIL

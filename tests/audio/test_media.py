@@ -126,6 +126,8 @@ def test_any_name(tmp_path: Path, name: bytes) -> None:
         ("a.webm", "libopus", True, r"a\.webm is truncated: its header says 4\.\d+ s, and it ends at"),
         ("a.wma", "wmav2", False, r"a\.wma is (damaged after|truncated)"),
         ("a.ts", "aac", False, r"a\.ts is damaged after \d+ samples"),
+        ("a.avi", "pcm_s16le", False, r"a\.avi is truncated: by its header it lacks \d+ bytes, 2\.\d+ s could be"),
+        ("a.avi", "mp2", True, r"a\.avi is truncated: by its header it lacks \d+ bytes, 2\.\d+ s could be decoded"),
     ],
 )
 def test_a_file_cut_short_is_an_error(tmp_path: Path, name: str, codec: str, pictures: bool, error: str) -> None:
@@ -133,6 +135,36 @@ def test_a_file_cut_short_is_an_error(tmp_path: Path, name: str, codec: str, pic
     data = path.read_bytes()
     path.write_bytes(data[: 6 * len(data) // 10])
     with pytest.raises(AudioFileError, match=error):
+        _all(path)
+
+
+def test_avi_is_read_as_a_whole_and_without_its_sizes(tmp_path: Path) -> None:
+    samples = sounds(_N)
+    path = encode(tmp_path / "a.avi", "pcm_s16le", samples, 44100)
+    whole = _all(path)
+    np.testing.assert_allclose(whole, _mean(samples), rtol=0, atol=1e-7)
+    np.testing.assert_array_equal(_all(path, io.BytesIO(path.read_bytes())), whole)
+    data = bytearray(path.read_bytes())
+    data[4:8] = bytes(4)  # of a recorder that lost power
+    path.write_bytes(data)
+    np.testing.assert_array_equal(_all(path), whole)
+
+
+def test_amr(tmp_path: Path) -> None:
+    """Frames of 20 ms, of which the format says neither how many there are nor how much the encoder puts before."""
+    av = pytest.importorskip("av")
+    path = encode(tmp_path / "a.amr", "amr_nb", sounds(8000, channels=1), 8000)
+    with av.open(str(path)) as container:
+        expected = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
+    assert len(expected) in range(8000, 8481, 160)
+    assert np.abs(expected).max() > 0.1
+    np.testing.assert_array_equal(_all(path), expected)
+    np.testing.assert_array_equal(_all(path, io.BytesIO(path.read_bytes())), expected)
+    with AudioFile(path) as file:
+        assert (file.sample_rate, file.channels, file.duration) == (8000, 1, len(expected) / 8000)
+        np.testing.assert_array_equal(file.stretch(0.5, 0.1), expected[4000:4800])
+    path.write_bytes(path.read_bytes()[:-40])  # inside a frame
+    with pytest.raises(AudioFileError, match=r"a\.amr is damaged after \d+ samples"):
         _all(path)
 
 

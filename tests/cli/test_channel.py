@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -64,6 +65,21 @@ def test_a_warning_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_embed("opposite.wav", "-q") == 0
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith("warning: opposite.wav: its 2 channels cancel each other")
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize(
+    "command", ["extract in -o out --workers 2 --files-per-part 1 -q", "tag in --workers 2 --json -q"]
+)
+def test_a_warning_of_a_worker_is_one_line_too(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("in").mkdir()
+    for name in ("1.wav", "2.wav"):
+        Path("in", name).write_bytes(Path("opposite.wav").read_bytes())
+    assert main(command.split()) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    for name, line in zip(("1.wav", "2.wav"), sorted(lines), strict=True):
+        assert re.fullmatch(rf"warning: (/.*/)?in/{name}: its 2 channels cancel each other: .*", line)
 
 
 def test_listen_has_to_have_the_channel(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from hear_edgel3.errors import AudioFileError, ComputationError, MissingExtra
-from hear_edgel3.jobs.pool import Died, Pool, attempt
+from hear_edgel3.jobs.pool import Died, Mark, Pool, attempt
 from support.paths import PACKAGE
 
 
@@ -88,7 +88,7 @@ def make_reporting() -> Callable[[int, Callable[[int], None]], int]:
     return reporting
 
 
-def reporting(task: int, report: Callable[[int], None]) -> int:
+def reporting(task: int, report: Callable[[int], None], mark: Mark) -> int:
     report(10 * task)
     if task == 3:
         raise AudioFileError("three is bad")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +15,7 @@ import torch
 import hear_edgel3
 from hear_edgel3.errors import DownloadError, WeightsCorrupt, WeightsNotFound
 from hear_edgel3.families.schema import Checkpoint
+from hear_edgel3.weights import hub as from_the_hub
 from hear_edgel3.weights import locate as weights
 from support import synthetic
 from support.l3_files import SEA
@@ -183,3 +186,42 @@ def test_the_hub_from_processes_of_their_own(hub: FakeHub, on_the_hub: Checkpoin
     hub.close()
     offline = python_with_rows(load, HF_ENDPOINT=hub.url, HF_HUB_OFFLINE="1")
     assert (offline.returncode, offline.stdout.strip()) == (0, on_the_hub.hub.sha256), offline.stderr
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_more_than_any_checkpoint_has_is_not_downloaded(
+    said: bool, hub: FakeHub, on_the_hub: Checkpoint, sea_bytes: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether the Hub says how large it is, or sends more than it has said."""
+    monkeypatch.setattr(from_the_hub, "MOST_BYTES", len(sea_bytes) - 1)
+    if not said:
+        bar = from_the_hub._bounded
+
+        def untold(what: str, download: Callable[[dict[str, Any]], str]) -> Path:
+            def silent(options: dict[str, Any]) -> str:
+                kind = options["tqdm_class"]
+                return download({"tqdm_class": lambda *given, **more: kind(*given, **{**more, "total": None})})
+
+            return bar(what, silent)
+
+        monkeypatch.setattr(from_the_hub, "_bounded", untold)
+    with pytest.raises(DownloadError, match=r"model\.safetensors of .* has more than \d+ MB, and no checkpoint has"):
+        weights.locate(on_the_hub)
+
+
+def test_a_server_that_sends_a_byte_now_and_then(
+    hub: FakeHub, on_the_hub: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(from_the_hub, "TOTAL_S", 1.5)
+    answer = hub.answer
+
+    def slowly(method: str, *given: Any) -> Any:
+        if method == "GET":
+            time.sleep(8)
+        return answer(method, *given)
+
+    monkeypatch.setattr(hub, "answer", slowly)
+    begun = time.monotonic()
+    with pytest.raises(DownloadError, match="took more than 0 minutes; try again, and it goes on where it was"):
+        weights.locate(on_the_hub)
+    assert time.monotonic() - begun < 5
