@@ -205,7 +205,11 @@ def session(
     assert made.weights is not None
     scenes = made.scene_embeddings(np.zeros((2, 4800), np.float32)).numpy()
     scenes[1] += 0.1
-    write_part(tmp_path / "embeddings" / "0.parquet", scenes, weights_sha256=made.weights.sha256)
+    made_with = {
+        "weights_sha256": made.weights.sha256,
+        "embedding_version": made.configuration.checkpoint.embedding_version,
+    }
+    write_part(tmp_path / "embeddings" / "0.parquet", scenes, **made_with)
     return {"__name__": "__papers__"}
 
 
