@@ -4,8 +4,8 @@
 
 prints, for each file below FOLDER that has a recording of a file below a KNOWN_FOLDER in it, how many pairs of
 spectrogram peaks both have at one and the same distance, and both files' names. So the files in `debian_packages.json`
-under "recordings_held_out" were found, and so it was seen that no file of `tiny_audio` is one that nets are judged by.
-By chance two pieces of music have up to 25 pairs in common; a sound of less than half a second may have too few.
+under "recordings_held_out" were found, among all files but music, speech and those of less than 6 kB. By
+chance two pieces of music have up to 25 pairs in common; a sound of less than half a second may have too few.
 
 The method is that of A. Wang, "An industrial-strength audio search algorithm", ISMIR 2003.
 """
