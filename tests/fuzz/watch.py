@@ -9,6 +9,7 @@ import random
 import resource
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from dataclasses import dataclass, field
@@ -145,8 +146,17 @@ class _Watched:
                 return True
 
 
+def _end_with_parent() -> None:
+    """Ends this process when the one that has started it was killed; else it would go on to its last mutant."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
 def _work(name: str, numbers: range, position: int, seed: int, at: Any, reports: Any) -> None:
     """What a process does: the mutants from a position on."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     from hear_edgel3.errors import HearEdgeL3Error
 
     from .kinds import KINDS
