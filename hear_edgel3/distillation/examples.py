@@ -212,7 +212,7 @@ class _Maker:
         from safetensors.torch import save
 
         with ThreadPoolExecutor(_READERS) as pool:
-            sounds = list(pool.map(self._read, clips, range(number, number + len(clips))))
+            sounds = list(pool.map(self._sound_of, clips, range(number, number + len(clips))))
         heard = [sound for sound in sounds if sound is not None]
         by_length: dict[float, list[tuple[int, int, torch.Tensor]]] = {length: [] for length in self._recipe.lengths}
         for i, sound in enumerate(sounds):
@@ -234,10 +234,14 @@ class _Maker:
         tensors["places"] = torch.tensor(sorted(places), dtype=torch.int64).reshape(-1, 4)
         return save(tensors)
 
-    def _read(self, clip: Clip, place: int) -> torch.Tensor | None:
-        if self._sounds is not None:
-            number = self._numbers.get(place)
-            return None if number is None else torch.from_numpy(self._sounds.read(number))
+    def _sound_of(self, clip: Clip, place: int) -> torch.Tensor | None:
+        """A clip's samples, from where they were decoded to or from its file; None for what cannot be read."""
+        if self._sounds is None:
+            return self._read(clip)
+        number = self._numbers.get(place)
+        return None if number is None else torch.from_numpy(self._sounds.read(number))
+
+    def _read(self, clip: Clip) -> torch.Tensor | None:
         try:
             with AudioFile(clip.path) as file:
                 return resample(file.stretch(clip.start, clip.seconds), file.sample_rate, self._rate).float()
