@@ -25,17 +25,20 @@ class Head(nn.Module):
 
     Attributes:
         layout: As given.
+        mean: (inputs,) of the training part, or None where the layout does not standardise.
+        deviation: (inputs,) likewise.
     """
+
+    mean: torch.Tensor | None
+    deviation: torch.Tensor | None
 
     def __init__(self, layout: HeadLayout, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.layout = layout
         # Buffers, so that they are stored with the weights, and go where those go.
-        self.mean: torch.Tensor | None = None
-        self.deviation: torch.Tensor | None = None
-        if layout.standardize:
-            self.register_buffer("mean", torch.zeros(layout.inputs, device="cpu", dtype=torch.float32))
-            self.register_buffer("deviation", torch.ones(layout.inputs, device="cpu", dtype=torch.float32))
+        for name, value in (("mean", 0.0), ("deviation", 1.0)):
+            values = torch.full((layout.inputs,), value, device="cpu", dtype=torch.float32)
+            self.register_buffer(name, values if layout.standardize else None)
         self.dropout = nn.Dropout(layout.dropout)
         self.hidden: nn.Linear | None = None
         self.activation: Activation | None = None
