@@ -119,7 +119,7 @@ def made_up_windows(window: int, rate: int) -> torch.Tensor:
         sweep = np.sin(2 * np.pi * (100 + 0.2 * rate * time / time[-1] * (number + 1) / _OF_EACH_KIND) * time)
         pitch = 110 * 2.0**number
         note = sum(np.sin(2 * np.pi * k * pitch * time) / k for k in range(1, 6) if k * pitch < rate / 2)
-        clicks = (random.rand(window) < 1e-3 * 4.0**-number) * random.randn(window)
+        clicks = np.bincount(random.randint(window, size=4**number), minlength=window) * random.randn(window)
         sounds += [np.fft.irfft(spectrum, window), sweep, note * np.exp(-3 * time / time[-1]), clicks]
     peaks = [max(float(np.abs(sound).max()), 1e-9) for sound in sounds]
     levels = np.logspace(-2, -0.1, len(sounds))[random.permutation(len(sounds))]

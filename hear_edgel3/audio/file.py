@@ -16,6 +16,7 @@ from hear_edgel3.audio.media import MediaFile, may_be_media
 from hear_edgel3.audio.samples import check_finite
 from hear_edgel3.audio.sndfile import DecodingError, SndfileDecoder
 from hear_edgel3.audio.source import SoundSource, Source, name_of
+from hear_edgel3.audio.span import span
 from hear_edgel3.errors import AudioFileError, InvalidAudio, InvalidOption, MissingExtra
 
 _BLOCK_SECONDS = 4
@@ -23,6 +24,8 @@ _BLOCK_SECONDS = 4
 _LONGEST_NAME = 4096
 # A header that says more than three years is damaged.
 _LONGEST_S = 1e8
+# A clip longer than this is read in pieces.
+_PIECE_SECONDS = 60
 
 
 class AudioFile:
@@ -36,9 +39,15 @@ class AudioFile:
             object, which is read from its beginning and is not closed.
         opened: a binary file object to read instead; then the path is only what it is called in errors.
         channel: what of its channels: "mean" of all, or the number of one, from 0; or "each", for :meth:`each` alone.
+        start: where a clip of it begins, in seconds; then :meth:`blocks` and :meth:`each` are of this clip. None for
+            the beginning.
+        end: where the clip ends, in seconds of the file; None for the end.
 
     Attributes:
         path: where it is, or what it is called.
+        name: what it is called in errors: its path, and the seconds of a clip.
+        start: where the clip begins; None if it is all of the file.
+        end: where the clip ends; None for the file's end.
         sample_rate: in Hz.
         channels: how many it has.
         channel: what of its channels blocks are.
@@ -49,8 +58,19 @@ class AudioFile:
         InvalidOption: ``channel`` is neither.
     """
 
-    def __init__(self, path: SoundSource, opened: BinaryIO | None = None, channel: int | str = MEAN) -> None:
+    def __init__(
+        self,
+        path: SoundSource,
+        opened: BinaryIO | None = None,
+        channel: int | str = MEAN,
+        *,
+        start: float | None = None,
+        end: float | None = None,
+    ) -> None:
         self.path = Path(name_of(path))
+        self.start = start if end is None else start or 0.0
+        self.end = end
+        self.name = str(self.path) if self.start is None else f"{self.path} ({span(self.start, end)})"
         self.channel = check_channel(channel, each=True)
         self.notes: list[str] = []
         name = os.fspath(self.path)
@@ -118,7 +138,11 @@ class AudioFile:
             InvalidAudio: a sample is not finite.
         """
         first = round(start * self.sample_rate)
-        count = round(seconds * self.sample_rate)
+        return self._part(first, round(seconds * self.sample_rate), Mixer(str(self.path), self.channel))
+
+    def _part(self, first: int, count: int, mixer: Mixer) -> torch.Tensor:
+        """So many samples from a place on, mixed down."""
+        start = first / self.sample_rate
         if self._media is not None:
             samples = torch.from_numpy(self._media.stretch(first, count))
         else:
@@ -131,36 +155,69 @@ class AudioFile:
         if samples.shape[1] == 0:
             raise AudioFileError(f"{self.path} has no samples at {start:.2f} s")
         peak = check_finite(samples, str(self.path), first, "channel")
-        return Mixer(str(self.path), self.channel).mix(samples, peak)
+        return mixer.mix(samples, peak)
 
     def blocks(self, watch: bool = True) -> Iterator[torch.Tensor]:
         """Yields the file as (n,) float64 blocks of a few seconds: the mean over channels, as edgel3 mixes, or one.
+
+        Of a clip, the blocks are float32. Its first sample is the one nearest to its start, and it ends before the one
+        nearest to its end, or with the file, if that is earlier.
 
         Args:
             watch: whether to warn at the end of what the notes say, of channels that cancel each other, and of samples
                 far beyond full scale.
 
         Raises:
-            AudioFileError: the file has no samples, is damaged, or ends before its header says.
+            AudioFileError: the file has no samples, is damaged, or ends before its header says; the clip begins behind
+                its end, or has no sample.
             InvalidAudio: a sample is not finite.
             InvalidOption: it has no such channel.
         """
         mixer = Mixer(str(self.path), self.channel)
-        read = 0
-        for samples in self._channels():
-            peak = check_finite(samples, str(self.path), read, "channel")
-            read += samples.shape[1]
-            yield mixer.mix(samples, peak)
+        if self.start is not None:
+            yield from self._of_clip(self.start, mixer)
+        else:
+            read = 0
+            for samples in self._channels():
+                peak = check_finite(samples, str(self.path), read, "channel")
+                read += samples.shape[1]
+                yield mixer.mix(samples, peak)
         if watch:
             for note in self.notes:
                 warn(f"{self.path}: {note}")
             mixer.finish()
 
+    def _of_clip(self, start: float, mixer: Mixer) -> Iterator[torch.Tensor]:
+        """The samples of the clip."""
+        rate = self.sample_rate
+        n_samples = round(self.duration * rate)
+        first = round(start * rate)
+        if start >= self.duration or first >= n_samples:
+            raise AudioFileError(
+                f"{self.name}: the clip begins at {start:g} s, and the file ends at {self.duration:g} s; if files are "
+                f"cut already, take them whole (--whole-files)"
+            )
+        last = n_samples if self.end is None or self.end >= self.duration else round(self.end * rate)
+        if last <= first:
+            raise AudioFileError(f"{self.name}: the clip is shorter than a sample at {rate} Hz")
+        while first < last:
+            length = min(last - first, _PIECE_SECONDS * rate)
+            block = self._part(first, length, mixer)
+            yield block
+            first += len(block)
+            if len(block) < length:
+                if _is_truncated(first, n_samples):
+                    raise AudioFileError(
+                        f"{self.name}: the file is truncated, it ends at {first / rate:g} s, inside the clip"
+                    )
+                return
+
     def each(self) -> Iterator[AudioFile]:
-        """The file once for each of its channels, opened anew; each is closed when the next is asked for."""
+        """The file, or clip, once for each channel, opened anew; each is closed when the next is asked for."""
         for channel in range(self.channels):
             path = self._source.path
-            with AudioFile(path or self.path, None if path else self._source.view(), channel) as file:
+            opened = None if path else self._source.view()
+            with AudioFile(path or self.path, opened, channel, start=self.start, end=self.end) as file:
                 yield file
 
     def _channels(self) -> Iterator[torch.Tensor]:
@@ -191,8 +248,7 @@ class AudioFile:
             said = (
                 f"its header says {counted / self.sample_rate:.2f} s, {read / self.sample_rate:.2f} s could be decoded"
             )
-        # A count may be off by a frame or so; a file cut short is off by far more.
-        if said and counted is not None and read < 0.99 * counted:
+        if said and counted is not None and _is_truncated(read, counted):
             raise AudioFileError(f"{self.path} is truncated: {said}")
         if read == 0:
             raise AudioFileError(f"{self.path} has no samples")
@@ -209,6 +265,11 @@ class AudioFile:
             if decoder is not None:
                 decoder.close()
         self._source.close()
+
+
+def _is_truncated(read: int, counted: int) -> bool:
+    """Whether a file is cut short; a header's count may be off by a frame or so, and then it is off by far more."""
+    return read < 0.99 * counted
 
 
 @contextmanager

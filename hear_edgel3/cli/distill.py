@@ -10,6 +10,7 @@ from typing import Any
 
 from hear_edgel3.cli import options
 from hear_edgel3.cli.say import put
+from hear_edgel3.cli.sources import is_missing
 from hear_edgel3.disk.atomic import check_folder_name
 from hear_edgel3.errors import AudioFileError, InvalidOption
 from hear_edgel3.families.table import students
@@ -42,9 +43,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("--teacher", required=True, metavar="NAME", help="a configuration, see `hear-edgel3 list`")
     parser.add_argument("--teacher-weights", metavar="FILE", help="its converted weights, or a folder of them")
-    parser.add_argument(
-        "--audio", required=True, nargs="+", metavar="DIR", help="folders of audio files (with those inside), or files"
-    )
+    parser.add_argument("--audio", required=True, nargs="+", metavar="SOURCES", help=options.SOURCES)
     options.add_output(parser, "DIR", "the folder to write", required=True)
     parser.add_argument("--cache", metavar="DIR", help="where the teacher's answers are kept (default OUTPUT/cache)")
     parser.add_argument("--device", choices=("cpu",), help="stay on the CPU (default: the GPU where there is one)")
@@ -71,6 +70,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--embedding-size", type=int, metavar="D", help="fewer values than the teacher: principal components"
     )
     student.add_argument("--licence", metavar="TEXT", help="what to say of the weights' licence")
+    student.add_argument(
+        "--embedding-version",
+        type=options.whole,
+        default=1,
+        metavar="N",
+        help="raise it if the net takes the place of another of the same name, whose embeddings are others (default 1)",
+    )
     student.add_argument("--half", action="store_true", default=None, help="store the weights as 16-bit floats")
     student.add_argument("--quantize", choices=("int8", "none"), help="store the weights in eight bits (default none)")
     learning = parser.add_argument_group("learning")
@@ -137,7 +143,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Distills; prints the folder's name to stdout."""
     check_given(resolve(arguments.teacher).checkpoint, arguments.teacher_weights)
     for source in arguments.audio:
-        if not os.path.exists(source):
+        if is_missing(source):
             raise AudioFileError(f"{source} does not exist")
     from hear_edgel3.distillation.recipe import PrunedRecipe
     from hear_edgel3.distillation.run import NO_LICENCE, distill
@@ -160,6 +166,7 @@ def run(arguments: argparse.Namespace) -> int:
         device=arguments.device,
         quiet=arguments.quiet,
         licence=NO_LICENCE if arguments.licence is None else arguments.licence,
+        embedding_version=arguments.embedding_version,
         command=shlex.join(["hear-edgel3", *arguments.argv]),
         **chosen,
     )

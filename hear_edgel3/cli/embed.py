@@ -11,25 +11,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hear_edgel3.audio.span import exact_span
 from hear_edgel3.cli import options
 from hear_edgel3.cli.common import Failures, on_device, say_notes
 from hear_edgel3.cli.say import say
-from hear_edgel3.cli.sources import AudioSources, audio_sources
+from hear_edgel3.cli.sources import audio_sources, file_of, name_of
 from hear_edgel3.disk.atomic import check_writable, make_folder
 from hear_edgel3.disk.digest import sha256_of
+from hear_edgel3.disk.paths import path_of_text
 from hear_edgel3.disk.state import file_state
 from hear_edgel3.disk.temporary import sweep
 from hear_edgel3.errors import HearEdgeL3Error, InvalidOption, OutputError
 from hear_edgel3.extractor.framings import file_framing
-from hear_edgel3.extractor.npz import conflict, is_outdated, plan_outputs, save_npz
+from hear_edgel3.extractor.npz import END, START, conflict, is_outdated, plan_outputs, save_npz
 from hear_edgel3.registry.names import BUILT_IN, resolve
 from hear_edgel3.weights.locate import check_given, locate
 
 if TYPE_CHECKING:
     from hear_edgel3.extractor.extractor import Extractor
+    from hear_edgel3.sources.item import Item
 
 _DESCRIPTION = """Embeds audio files. Each file gives <name>.npz with the arrays embedding (T, D) and timestamps (T, in
-seconds), and what made them: configuration, embedding_version, weights_sha256, hop_size, center and source."""
+seconds), and what made them: configuration, embedding_version, weights_sha256, hop_size, center and source. A clip of
+a table gives <name>_<start>-<end>.npz, with start_s and end_s; its timestamps count from the beginning of the file."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -49,6 +53,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="timestamps are the starts of the windows, not their middles (L3 family only)",
     )
     options.add_channel(parser, each=True)
+    options.add_tables(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace results that exist (else they are kept)")
     options.add_recursive(parser)
     options.add_engine(parser)
@@ -82,21 +87,24 @@ def run(arguments: argparse.Namespace) -> int:
     options.check_engine(arguments.engine)
     framing = file_framing(resolve(name), arguments.hop, not arguments.no_centering)
     check_given(resolve(name).checkpoint, arguments.weights)
-    found = audio_sources(arguments.sources)
-    files = found.files
-    if found.in_shards and arguments.output is None:
-        raise InvalidOption(f"{next(iter(found.in_shards))} is in a tar file: give --output, where results go")
+    found = audio_sources(arguments.sources, arguments.audio, arguments.whole_files)
+    items = found.items
+    in_shard = next((item for item in items if item.shard is not None), None)
+    if in_shard is not None and arguments.output is None:
+        raise InvalidOption(f"{in_shard.file} is in a tar file: give --output, where results go")
     tally = _Tally(failures=Failures(found.failures))
     say_notes(found.notes, arguments.quiet)
-    if files:
+    if items:
         if arguments.output is not None:
             make_folder(arguments.output)
-        jobs = list(zip(files, plan_outputs(files, arguments.suffix, arguments.output), strict=True))
+        files = [path_of_text(item.file) for item in items]
+        places = [exact_span(item.start, item.end) if item.is_clip else "" for item in items]
+        jobs = list(zip(items, plan_outputs(files, arguments.suffix, arguments.output, places), strict=True))
         sweep(target for _, target in jobs)
-        jobs = _pending(jobs, name, framing.hop_size, arguments, tally, found)
+        jobs = _pending(jobs, name, framing.hop_size, arguments, tally)
         if jobs:
             extractor = _load(name, arguments)
-            _embed_all(jobs, extractor, arguments, tally, found)
+            _embed_all(jobs, extractor, arguments, tally)
     _summarise(tally, arguments.quiet)
     return 1 if tally.failures else 0
 
@@ -123,13 +131,12 @@ def _configuration(arguments: argparse.Namespace) -> str:
 
 
 def _pending(
-    jobs: list[tuple[Path, Path]],
+    jobs: list[tuple[Item, Path]],
     name: str,
     hop_size: float,
     arguments: argparse.Namespace,
     tally: _Tally,
-    found: AudioSources,
-) -> list[tuple[Path, Path]]:
+) -> list[tuple[Item, Path]]:
     """The jobs still to do: without those whose result exists or could not be written."""
     wanted: dict[str, object] = {
         "configuration": resolve(name).name,
@@ -141,23 +148,23 @@ def _pending(
     if arguments.weights is not None:
         wanted["weights_sha256"] = sha256_of(locate(resolve(name).checkpoint, arguments.weights))
     pending = []
-    for source, target in jobs:
+    for item, target in jobs:
         try:
             if os.path.isfile(target) and not arguments.overwrite:
-                reason = conflict(target, source, wanted)
+                reason = conflict(target, path_of_text(item.file), {**wanted, START: item.start, END: item.end})
                 if reason is not None:
                     raise OutputError(
                         f"not replacing {target}: {reason}; use --overwrite, or another --suffix or --output"
                     )
-                if not is_outdated(target, found.file_of(source)):
+                if not is_outdated(target, file_of(item)):
                     tally.kept += 1
                     continue
                 tally.changed += 1
             check_writable(target)
         except HearEdgeL3Error as error:
-            tally.failures.add(str(source), error)
+            tally.failures.add(name_of(item), error)
             continue
-        pending.append((source, target))
+        pending.append((item, target))
     return pending
 
 
@@ -168,39 +175,32 @@ def _load(name: str, arguments: argparse.Namespace) -> Extractor:
 
 
 def _embed_all(
-    jobs: list[tuple[Path, Path]],
-    extractor: Extractor,
-    arguments: argparse.Namespace,
-    tally: _Tally,
-    found: AudioSources,
+    jobs: list[tuple[Item, Path]], extractor: Extractor, arguments: argparse.Namespace, tally: _Tally
 ) -> None:
-    from hear_edgel3.extractor.clip import embed_file, embed_opened
+    from hear_edgel3.extractor.clip import embed_opened
     from hear_edgel3.sources.opening import ItemOpener
 
     how = {"hop_size": arguments.hop, "center": not arguments.no_centering}
-    with closing(ItemOpener(os.getcwd(), arguments.channel)) as opener:
-        for source, target in _with_progress(jobs, arguments.quiet):
-            with tally.failures.of(str(source)):
-                state = file_state(found.file_of(source))
-                if (item := found.in_shards.get(source)) is None:
-                    clip = embed_file(source, extractor, **how, channel=arguments.channel)
-                else:
-                    with opener.open(item) as file:
-                        clip = embed_opened(file, extractor, **how)
-                save_npz(target, clip, source, state)
+    with closing(ItemOpener("", arguments.channel)) as opener:
+        for item, target in _with_progress(jobs, arguments.quiet):
+            with tally.failures.of(name_of(item)):
+                state = file_state(file_of(item))
+                with opener.open(item) as file:
+                    clip = embed_opened(file, extractor, **how)
+                save_npz(target, clip, path_of_text(item.file), state)
                 tally.done += 1
                 if len(jobs) == 1 and not arguments.quiet:
                     *channels, frames, size = clip.embedding.shape
                     of_each = f" of each of {channels[0]} channels" if channels else ""
-                    say(f"{source} -> {target} ({frames} embeddings of size {size}{of_each})")
+                    say(f"{name_of(item)} -> {target} ({frames} embeddings of size {size}{of_each})")
 
 
-def _with_progress(jobs: list[tuple[Path, Path]], quiet: bool) -> Iterable[tuple[Path, Path]]:
+def _with_progress(jobs: list[tuple[Item, Path]], quiet: bool) -> Iterable[tuple[Item, Path]]:
     if quiet or len(jobs) == 1:
         return jobs
     from tqdm import tqdm
 
-    progress: Iterable[tuple[Path, Path]] = tqdm(jobs, unit="file", file=sys.stderr, dynamic_ncols=True)
+    progress: Iterable[tuple[Item, Path]] = tqdm(jobs, unit="file", file=sys.stderr, dynamic_ncols=True)
     return progress
 
 

@@ -64,10 +64,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     tables.add_argument(
         "--keep", metavar="COLUMNS|all", help="columns of tables that the dataset gets too, with commas between"
     )
-    tables.add_argument("--audio", metavar="DIR", help="where relative paths begin (default: the list's own folder)")
-    tables.add_argument(
-        "--whole-files", action="store_true", help="embed whole files, whatever starts and ends a table has"
-    )
+    options.add_tables(tables)
     options.add_quiet(parser, "print nothing but errors")
     options.add_json(parser, "print a summary as JSON to stdout")
     work = parser.add_argument_group("who does the work")

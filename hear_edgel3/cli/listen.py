@@ -51,7 +51,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--rate", type=options.whole, metavar="HZ", help="sample rate (default: what the net is fed, 48000 mostly)"
     )
     parser.add_argument("--channels", type=options.whole, default=1, metavar="N", help="interleaved (default 1)")
-    options.add_channel(parser)
+    options.add_channel(parser, each=True)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--tags", action="store_true", help="print classes (default, if the net has a classifier)")
     what.add_argument("--embeddings", action="store_true", help="print embeddings")
@@ -78,19 +78,21 @@ def run(arguments: argparse.Namespace) -> int:
     check_given(configuration.checkpoint, arguments.weights)
     if arguments.hop is not None and not tags:
         options.check_hop(arguments.hop, configuration.checkpoint.net_sample_rate)
-    if arguments.channel != "mean" and arguments.channel >= arguments.channels:
+    if isinstance(arguments.channel, int) and arguments.channel >= arguments.channels:
         raise InvalidOption(
             f"there is no channel {arguments.channel}: --channels says there are {arguments.channels}, counted from 0"
         )
     decoder = PcmDecoder(arguments.format, arguments.channels)
     source = StandardInput(_HINT)
-    stream = _tag_stream(arguments) if tags else _embedding_stream(arguments)
+    streams = _tag_streams(arguments) if tags else _embedding_streams(arguments)
+    stream = streams[0]
     stream.warm_up()
     if not arguments.quiet:
         _announce(arguments, configuration, stream)
     with source:
-        for found in _found(source, decoder, stream):
-            put(json_text(_tags_line(found, arguments.top or _TOP) if tags else _embedding_line(found)))
+        for channel, found in _found(source, decoder, streams):
+            line = _tags_line(found, arguments.top or _TOP) if tags else _embedding_line(found)
+            put(json_text({"channel": channel, **line} if arguments.channel == "each" else line))
     if decoder.pending:
         say(f"hear-edgel3: the last {len(decoder.pending)} bytes are no whole sample: left out")
     if not stream.fed and not source.interrupted:
@@ -106,20 +108,27 @@ def _wants_tags(arguments: argparse.Namespace, configuration: Configuration) -> 
     return tags
 
 
-def _tag_stream(arguments: argparse.Namespace) -> AudioStream[Any]:
+def _channels(arguments: argparse.Namespace) -> list[int | str]:
+    """What is listened to, each by a stream of its own."""
+    return list(range(arguments.channels)) if arguments.channel == "each" else [arguments.channel]
+
+
+def _tag_streams(arguments: argparse.Namespace) -> list[AudioStream[Any]]:
     from hear_edgel3.tagging.tagger import Tagger
 
     tagger = on_device(Tagger(arguments.config, arguments.weights, arguments.engine), arguments.device)
     window = _TAG_WINDOW if arguments.window is None else arguments.window
-    return tagger.stream(sample_rate=arguments.rate, window=window, hop=arguments.hop, channel=arguments.channel)
+    how: dict[str, Any] = {"sample_rate": arguments.rate, "window": window, "hop": arguments.hop}
+    return [tagger.stream(**how, channel=channel) for channel in _channels(arguments)]
 
 
-def _embedding_stream(arguments: argparse.Namespace) -> AudioStream[Any]:
+def _embedding_streams(arguments: argparse.Namespace) -> list[AudioStream[Any]]:
     from hear_edgel3.extractor.loading import load
 
     extractor = on_device(load(arguments.config, arguments.weights, engine=arguments.engine), arguments.device)
     hop_ms = None if arguments.hop is None else milliseconds(arguments.hop)
-    return extractor.stream(sample_rate=arguments.rate, hop_ms=hop_ms, channel=arguments.channel)
+    how: dict[str, Any] = {"sample_rate": arguments.rate, "hop_ms": hop_ms}
+    return [extractor.stream(**how, channel=channel) for channel in _channels(arguments)]
 
 
 def _announce(arguments: argparse.Namespace, configuration: Configuration, stream: AudioStream[Any]) -> None:
@@ -130,8 +139,8 @@ def _announce(arguments: argparse.Namespace, configuration: Configuration, strea
     )
 
 
-def _found(source: StandardInput, decoder: PcmDecoder, stream: AudioStream[Any]) -> Iterator[Any]:
-    """What the stream finds in the input.
+def _found(source: StandardInput, decoder: PcmDecoder, streams: list[AudioStream[Any]]) -> Iterator[tuple[int, Any]]:
+    """What streams find in the input, each with the number of its stream.
 
     Raises:
         InvalidAudio: a sample is not finite, or the input is no raw audio, or too short.
@@ -142,9 +151,12 @@ def _found(source: StandardInput, decoder: PcmDecoder, stream: AudioStream[Any])
     with naming("standard input"):
         for data in source:
             _refuse_files(beginning.take(data))
-            yield from stream.feed(decoder.decode(data))
+            samples = decoder.decode(data)
+            for number, stream in enumerate(streams):
+                yield from ((number, found) for found in stream.feed(samples))
         _refuse_files(beginning.take(b"", last=True))
-        yield from stream.finish()
+        for number, stream in enumerate(streams):
+            yield from ((number, found) for found in stream.finish())
 
 
 def _refuse_files(kind: str | None) -> None:

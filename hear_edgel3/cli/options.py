@@ -133,6 +133,16 @@ def _channel(text: str, each: bool) -> int | str:
     raise argparse.ArgumentTypeError(f"must be the number of a channel, counted from 0, {words}; got {text}")
 
 
+def add_tables(parser: Options) -> None:
+    """``--audio`` and ``--whole-files``: how tables and lists are read."""
+    parser.add_argument(
+        "--audio", metavar="DIR", help="where relative paths in lists and tables begin (default: the list's own folder)"
+    )
+    parser.add_argument(
+        "--whole-files", action="store_true", help="take whole files, whatever starts and ends of clips a table has"
+    )
+
+
 def add_recursive(parser: Options) -> None:
     """``--recursive``, which does nothing any more: folders mean the same in every command."""
     text = "the folders inside folders are looked into anyway; accepted as it once was needed"

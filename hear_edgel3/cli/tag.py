@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 from hear_edgel3.cli import options
 from hear_edgel3.cli.common import Failures, on_device, print_warnings_plainly, say_notes
+from hear_edgel3.cli.doubts import Doubts
 from hear_edgel3.cli.say import put, say
-from hear_edgel3.cli.sources import AudioSources, audio_sources
+from hear_edgel3.cli.sources import AudioSources, audio_sources, name_of
 from hear_edgel3.disk.atomic import check_writable
 from hear_edgel3.disk.digest import sha256_of
-from hear_edgel3.disk.paths import text_of
+from hear_edgel3.disk.paths import path_of_text, text_of
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.families.schema import Checkpoint, Local
 from hear_edgel3.registry.names import BUILT_IN
 from hear_edgel3.tagging.output import TagsFile, check_name
-from hear_edgel3.tagging.records import COLUMNS, COLUMNS_OF_EACH, Record, as_csv, as_json, as_text, record_of
+from hear_edgel3.tagging.records import CLIP_END, CLIP_START, Record, as_csv, as_json, as_text, columns_of, record_of
 from hear_edgel3.tagging.request import check_windows, one_each, tagging_rows
 from hear_edgel3.weights.locate import check_given, find
 
@@ -60,6 +61,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     options.add_window(parser, "tag windows of this length (10, for example)")
     options.add_hop(parser, "between windows (default a quarter of a window)")
     options.add_channel(parser, each=True)
+    options.add_tables(parser)
     form = parser.add_mutually_exclusive_group()
     options.add_json(form, "print one JSON object per file")
     form.add_argument("--csv", action="store_true", help="print CSV")
@@ -92,18 +94,20 @@ def run(arguments: argparse.Namespace) -> int:
     for row, path in zip(rows, weights, strict=True):
         check_given(row, path)
     _check_output(arguments)
-    found = audio_sources(arguments.sources)
-    n_inputs = len(found.files) + len(found.failures)
+    found = audio_sources(arguments.sources, arguments.audio, arguments.whole_files)
+    n_inputs = len(found.items) + len(found.failures)
     if arguments.plot is not None:
         _check_plot(arguments.plot, n_inputs, found)
         if arguments.channel == "each":
             raise InvalidOption("--plot draws one channel: give --channel N, or mean")
     failures = Failures(found.failures)
+    doubts = Doubts(rows, own_weights=arguments.weights is not None)
     say_notes(found.notes, arguments.quiet)
-    if found.files and arguments.output is not None:
-        _tag_into(found, rows, weights, arguments, failures)
-    elif found.files:
-        _print_all(found, rows, weights, arguments, failures)
+    if found.items and arguments.output is not None:
+        _tag_into(found, rows, weights, arguments, failures, doubts)
+    elif found.items:
+        _print_all(found, rows, weights, arguments, failures, doubts)
+    doubts.tell(arguments.quiet)
     failures.summarise(n_inputs)
     return 1 if failures else 0
 
@@ -127,49 +131,65 @@ def _check_plot(picture: str, n_inputs: int, found: AudioSources) -> None:
 
     if n_inputs != 1:
         raise InvalidOption(f"--plot draws one file; {n_inputs} were given")
-    if found.in_shards:
-        raise InvalidOption(f"--plot draws a file of its own, and {found.files[0]} is in a tar file: unpack it first")
+    for item in found.items:
+        if item.shard is not None:
+            raise InvalidOption(f"--plot draws a file of its own, and {item.file} is in a tar file: unpack it first")
+        if item.is_clip:
+            raise InvalidOption(f"--plot draws a whole file, and {item.name} is a clip: give its file")
     check_plot(picture)
     check_writable(Path(picture))
 
 
 def _print_all(
-    sources: AudioSources, rows: list[Checkpoint], weights: _Weights, arguments: argparse.Namespace, failures: Failures
+    sources: AudioSources,
+    rows: list[Checkpoint],
+    weights: _Weights,
+    arguments: argparse.Namespace,
+    failures: Failures,
+    doubts: Doubts,
 ) -> None:
     """Tags files and prints what is heard, in their order."""
-    files = sources.files
+    items = sources.items
     form: Callable[[Record], str] = as_json if arguments.json else as_csv if arguments.csv else as_text
-    workers = min(arguments.workers, len(files))
+    workers = min(arguments.workers, len(items))
     if workers > 1 or arguments.file_timeout is not None:
         weights = [_located(row, path)[0] for row, path in zip(rows, weights, strict=True)]
     elif arguments.weights is None:
         weights = [None] * len(rows)
     # Where results go to the terminal, a progress bar would be between them.
     with (
-        closing(_tagged(files, sources, rows, weights, arguments, workers)) as tagged,
-        _progress(len(files), arguments.quiet or sys.stdout.isatty() or not sys.stderr.isatty()) as progress,
+        closing(_tagged(items, sources.has_clips, rows, weights, arguments, workers)) as tagged,
+        _progress(len(items), arguments.quiet or sys.stdout.isatty() or not sys.stderr.isatty()) as progress,
     ):
         waiting: dict[int, Record | None] = {}
         turn = 0
         for n_done, (number, found) in enumerate(tagged):
             progress.update()
             if n_done == 0 and arguments.csv:
-                put(",".join(COLUMNS_OF_EACH if arguments.channel == "each" else COLUMNS))
+                put(",".join(columns_of(arguments.channel == "each", sources.has_clips)))
             if isinstance(found, Exception):
-                failures.add(str(files[number]), found)
-            waiting[number] = None if isinstance(found, Exception) else {**found, "file": text_of(files[number])}
+                failures.add(name_of(items[number]), found)
+                waiting[number] = None
+            else:
+                waiting[number] = {**found, "file": text_of(path_of_text(items[number].file))}
             while turn in waiting:
                 record = waiting.pop(turn)
                 turn += 1
                 if record is not None:
                     put(form(record), end="", exact=arguments.csv)
+                    doubts.see(record)
 
 
 def _tag_into(
-    sources: AudioSources, rows: list[Checkpoint], weights: _Weights, arguments: argparse.Namespace, failures: Failures
+    sources: AudioSources,
+    rows: list[Checkpoint],
+    weights: _Weights,
+    arguments: argparse.Namespace,
+    failures: Failures,
+    doubts: Doubts,
 ) -> None:
     """Tags files into ``--output``."""
-    files = sources.files
+    items = sources.items
     located = [_located(row, path) for row, path in zip(rows, weights, strict=True)]
     made_with = {
         "config": [row.name for row in rows],
@@ -181,33 +201,36 @@ def _tag_into(
         "engine": arguments.engine,
         "device": arguments.device,
         **({} if arguments.channel == "mean" else {"channel": arguments.channel}),
+        **({"clips": True} if sources.has_clips else {}),
     }
+    what = "files and clips" if sources.has_clips else "files"
     with TagsFile(arguments.output, made_with, arguments.overwrite) as output:
-        pending = output.pending(files)
+        pending = output.pending(items)
         done = 0
         if pending:
             workers = min(arguments.workers, len(pending))
-            tagged = _tagged(pending, sources, rows, [path for path, _ in located], arguments, workers)
+            tagged = _tagged(pending, sources.has_clips, rows, [path for path, _ in located], arguments, workers)
             quiet = arguments.quiet or len(pending) == 1
             try:
                 with closing(tagged), _progress(len(pending), quiet) as progress:
                     for number, found in tagged:
                         progress.update()
                         if isinstance(found, Exception):
-                            failures.add(str(pending[number]), found)
+                            failures.add(name_of(pending[number]), found)
                         else:
+                            doubts.see(found)
                             output.add({**found, "file": output.name_of(pending[number])})
                             done += 1
             except KeyboardInterrupt:
-                say(f"hear-edgel3: {len(output)} files are tagged; the same command goes on")
+                say(f"hear-edgel3: {len(output)} {what} are tagged; the same command goes on")
                 raise
         # Also where nothing was pending: the run before may have ended when all was computed and nothing written.
-        output.finish(files)
+        output.finish(items)
         if not arguments.quiet:
-            kept = len(files) - len(pending)
+            kept = len(items) - len(pending)
             before = f", {kept} were there" if kept else ""
             failed = f", {len(failures)} failed" if failures else ""
-            say(f"{done} files tagged{before}{failed}: {arguments.output}")
+            say(f"{done} {what} tagged{before}{failed}: {arguments.output}")
 
 
 def _located(row: Checkpoint, given: str | os.PathLike[str] | None) -> tuple[Path | None, str]:
@@ -224,25 +247,34 @@ def _progress(total: int, quiet: bool) -> tqdm[Any]:
 
 
 def _tagged(
-    files: Iterable[Path],
-    sources: AudioSources,
+    items: Iterable[Item],
+    clips: bool,
     rows: list[Checkpoint],
     weights: _Weights,
     arguments: argparse.Namespace,
     workers: int,
 ) -> _Tagged:
-    """Tags files, in this process or in several, and yields each when it is done."""
+    """Tags files and clips, in this process or in several, and yields each when it is done.
+
+    Args:
+        items: what to tag.
+        clips: whether records say which clip they are of.
+        rows: the nets.
+        weights: their weights.
+        arguments: the command's.
+        workers: how many processes there are.
+    """
     from hear_edgel3.jobs.pool import Pool, attempt
 
     nets = [row.folder if isinstance(row, Local) else row.name for row in rows]
-    make = partial(_Work, nets, weights, arguments, sources.in_shards)
+    make = partial(_Work, nets, weights, arguments, clips)
     limit = arguments.file_timeout
     if workers > 1 or limit is not None:  # what has a limit must be in a process that can be ended
-        yield from Pool(partial(_in_worker, make, arguments.threads or 1), workers, limit=limit).run(files)
+        yield from Pool(partial(_in_worker, make, arguments.threads or 1), workers, limit=limit).run(items)
         return
     with _threads(arguments.threads), closing(make()) as work:
-        for number, file in enumerate(files):
-            yield number, attempt(work, file)
+        for number, item in enumerate(items):
+            yield number, attempt(work, item)
 
 
 def _in_worker(make: Callable[[], _Work], threads: int) -> _Work:
@@ -270,40 +302,36 @@ def _threads(count: int | None) -> Iterator[None]:
 
 
 class _Work:
-    """Tags one file after the other, in this process."""
+    """Tags one file or clip after the other, in this process."""
 
     def __init__(
-        self,
-        nets: Sequence[str | Path],
-        weights: _Weights,
-        arguments: argparse.Namespace,
-        in_shards: Mapping[Path, Item],
+        self, nets: Sequence[str | Path], weights: _Weights, arguments: argparse.Namespace, clips: bool
     ) -> None:
         from hear_edgel3.sources.opening import ItemOpener
         from hear_edgel3.tagging.tagger import Tagger
 
         self._arguments = arguments
-        self._in_shards = in_shards
-        self._opener = ItemOpener(os.getcwd(), arguments.channel)
+        self._clips = clips
+        self._opener = ItemOpener("", arguments.channel)
         self._tagger: Tagger = on_device(Tagger(nets, weights, arguments.engine), arguments.device)
 
     def close(self) -> None:
         """Closes what is open."""
         self._opener.close()
 
-    def __call__(self, source: Path) -> Record:
-        """What is heard in a file."""
+    def __call__(self, item: Item) -> Record:
+        """What is heard in a file or clip."""
         arguments = self._arguments
-        item = self._in_shards.get(source)
-        if item is None:
-            tags = self._tagger.tag_file(source, arguments.window, arguments.hop, channel=arguments.channel)
-        else:
-            with self._opener.open(item) as file:
-                each = file.each() if arguments.channel == "each" else [file]
-                found = [self._tagger.tag_opened(one, arguments.window, arguments.hop) for one in each]
-                tags = found if arguments.channel == "each" else found[0]
+        with self._opener.open(item) as file:
+            each = file.each() if arguments.channel == "each" else [file]
+            found = [self._tagger.tag_opened(one, arguments.window, arguments.hop) for one in each]
+        source = path_of_text(item.file)
         if arguments.plot is not None:
             from hear_edgel3.tagging.plot import draw_tags
 
-            draw_tags(source, tags, self._tagger.extractors[0], arguments.plot, arguments.top, arguments.channel)
-        return record_of(str(source), tags, arguments.top)
+            draw_tags(source, found[0], self._tagger.extractors[0], arguments.plot, arguments.top, arguments.channel)
+        tags = found if arguments.channel == "each" else found[0]
+        record = record_of(str(source), tags, arguments.top, item.start or 0.0)
+        if not self._clips:
+            return record
+        return {"file": record.pop("file"), CLIP_START: item.start, CLIP_END: item.end, **record}

@@ -34,13 +34,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     convert = _command(
         inner, "convert", _convert, "convert the authors' files", "Converts the authors' checkpoints to safetensors."
     )
-    _add_names(convert, every=True)
+    _add_names(convert, every=True, more="; to --quantize, also a folder that distill has made")
     text = "the upstream file, or a folder of them (default: download them); to --quantize also one converted before"
     convert.add_argument("--source", type=Path, help=text)
     options.add_output(convert, "PATH", f"file to write, or folder for several; default: {_CACHE}")
     text = "classes of your own net, trained further on them: one a line, or CSV with a heading"
     convert.add_argument("--labels", type=Path, metavar="FILE", help=text)
-    text = "store weights in eight bits, with a scale per output channel; NAME may be a folder that distill has made"
+    text = "store weights in eight bits, with a scale per output channel"
     convert.add_argument("--quantize", choices=["int8"], help=text)
     _add_reference(convert, old=["--verify"])
 
@@ -51,7 +51,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "check converted files",
         "Checks that converted files are sound, fit their checkpoint, and say that they are the authors'.",
     )
-    _add_names(verify, every=False)
+    _add_names(verify, every=False, more="; or folders that distill has made")
     options.add_weights(verify, "the converted file, or a folder of them (default: where they are found)")
     text = (
         "say how far embeddings are from those of this file (default: for int8 weights, the file they were made from)"
@@ -94,10 +94,9 @@ def _command(
     return parser
 
 
-def _add_names(parser: argparse.ArgumentParser, every: bool) -> None:
-    parser.add_argument(
-        "names", nargs="*" if every else "+", metavar="NAME", help="checkpoints, as `hear-edgel3 list` names them"
-    )
+def _add_names(parser: argparse.ArgumentParser, every: bool, more: str = "") -> None:
+    text = f"checkpoints, as `hear-edgel3 list` names them{more}"
+    parser.add_argument("names", nargs="*" if every else "+", metavar="NAME", help=text)
     parser.set_defaults(all=False)
     if every:
         parser.add_argument("--all", action="store_true", help="every checkpoint")

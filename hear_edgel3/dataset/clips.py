@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hear_edgel3.audio.span import span
 from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.errors import InvalidOption
 
@@ -38,7 +39,7 @@ def place_name(file: str, start: float | None, end: float | None) -> str:
     """What to call a file, or a clip of it: ``a.wav``, ``a.wav (12.5-15 s)``, ``a.wav (from 12.5 s)``."""
     if start is None:
         return file
-    return f"{file} (from {start:g} s)" if end is None else f"{file} ({start:g}-{end:g} s)"
+    return f"{file} ({span(start, end)})"
 
 
 @dataclass(frozen=True)

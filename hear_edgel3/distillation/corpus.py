@@ -6,18 +6,21 @@ import os
 import random
 import sys
 from collections.abc import Hashable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from hear_edgel3.audio.file import AudioFile, naming
+from hear_edgel3.audio.file import naming
 from hear_edgel3.audio.rates import check_rate
 from hear_edgel3.disk.paths import path_of_text, text_of
 from hear_edgel3.distillation.held_out import Size, choose_sources
 from hear_edgel3.distillation.origins import sources_of
 from hear_edgel3.distillation.recipe import Recipe
 from hear_edgel3.errors import AudioFileError, InvalidAudio, InvalidOption
-from hear_edgel3.sources.item import Identities
+from hear_edgel3.sources.item import Identities, Item
 from hear_edgel3.sources.lister import list_items
+from hear_edgel3.sources.opening import ItemOpener
+from hear_edgel3.sources.shards import is_packed
 
 # Less says nothing about how sounds differ; it is far too little for a good net, too.
 MINIMUM_SECONDS = 60.0
@@ -31,16 +34,26 @@ class Clip:
     """A stretch of a file.
 
     Attributes:
-        path: The file.
+        item: The file, which may be in a tar file.
         start: The seconds of the file that lie before it.
         seconds: Its length.
         source: The name of the file's source.
     """
 
-    path: Path
+    item: Item
     start: float
     seconds: float
     source: str = ""
+
+    @property
+    def path(self) -> Path:
+        """The path of the file; of one in a tar file, ``<tar file>/<member>``."""
+        return path_of_text(self.item.file)
+
+    @property
+    def size(self) -> int:
+        """The bytes of the file, as it is now; of one in a tar file, as it was when that was listed."""
+        return self.item.size if self.item.shard is not None else self.path.stat().st_size
 
 
 @dataclass(frozen=True)
@@ -69,7 +82,7 @@ class Corpus:
 
 
 def find_corpus(inputs: Sequence[str], recipe: Recipe) -> Corpus:
-    """Looks at all audio files of some folders (and the folders inside) and chooses clips.
+    """Looks at all audio files that sources mean, and chooses clips; where a table says which, it is these.
 
     A file that cannot be read is named on stderr and left out.
 
@@ -79,15 +92,19 @@ def find_corpus(inputs: Sequence[str], recipe: Recipe) -> Corpus:
         InvalidOption: there is no source of a name that is to be held out.
     """
     durations: dict[Path, float] = {}
-    for path in sorted(_files(inputs), key=text_of):
-        try:
-            with naming(path), AudioFile(path) as file:
-                check_rate(file.sample_rate, "the file's sample rate")
-                durations[path] = file.duration
-        except (AudioFileError, InvalidOption) as error:
-            print(f"left out: {error}", file=sys.stderr)
-    sources = sources_of(list(durations), inputs)
-    clips = {path: _clips_of(path, seconds, recipe, sources[path]) for path, seconds in durations.items()}
+    clips: dict[Path, list[Clip]] = {}
+    items = _items(inputs)
+    sources = sources_of([path_of_text(item.file) for item in items], inputs)
+    with closing(ItemOpener("")) as opener:
+        for item in items:
+            path = path_of_text(item.file)
+            try:
+                with naming(path), opener.open(item) as file:
+                    check_rate(file.sample_rate, "the file's sample rate")
+                    durations[path] = file.duration
+                    clips.setdefault(path, []).extend(_clips_of(item, file.duration, recipe, sources[path]))
+            except (AudioFileError, InvalidOption) as error:
+                print(f"left out: {error}", file=sys.stderr)
     found_in = {path: sources[path] for path, found in clips.items() if found}
     total = sum(clip.seconds for found in clips.values() for clip in found)
     heard = sum(durations.values())
@@ -115,11 +132,11 @@ def find_corpus(inputs: Sequence[str], recipe: Recipe) -> Corpus:
     )
 
 
-def _files(inputs: Sequence[str]) -> list[Path]:
-    """The audio files of sources, each once.
+def _items(inputs: Sequence[str]) -> list[Item]:
+    """The audio files and clips of sources, each once, in the order of their names.
 
     Raises:
-        AudioFileError: a source gives none, or gives what nothing can be learnt from here: files in a tar file, clips.
+        AudioFileError: a source gives none, or is a tar file in which one cannot go from place to place.
     """
     listing = list_items(inputs)
     if listing.failures:
@@ -127,28 +144,45 @@ def _files(inputs: Sequence[str]) -> list[Path]:
     for note in listing.notes:
         print(f"hear-edgel3: {note}", file=sys.stderr)
     same = Identities(os.getcwd())
-    files: dict[Hashable, Path] = {}
+    items: dict[Hashable, Item] = {}
     for item in listing.items:
+        if item.shard is not None and is_packed(item.shard):
+            raise AudioFileError(
+                f"{item.shard} is compressed, and clips are read in random order: unpack it, or give it as a .tar"
+            )
         if item.error is not None:
-            raise AudioFileError(item.error)
-        if item.shard is not None:
-            raise AudioFileError(f"{item.shard} is a tar file, which distill does not read: unpack it first")
-        if item.is_clip:
-            raise AudioFileError(f"{item.name}: distill chooses clips by itself; give a list that names each file once")
-        files.setdefault(same.of_target(item), path_of_text(item.file))
-    return list(files.values())
+            print(f"left out: {item.error}", file=sys.stderr)
+            continue
+        items.setdefault(same.of_target(item) if item.shard is None else same.of(item), item)
+    return sorted(items.values(), key=lambda item: (text_of(path_of_text(item.file)), item.start or 0.0))
 
 
-def _clips_of(path: Path, duration: float, recipe: Recipe, source: str) -> list[Clip]:
+def _clips_of(item: Item, duration: float, recipe: Recipe, source: str) -> list[Clip]:
+    """What is learnt from in a file, or in a clip of one: that very clip, unless it is long.
+
+    Raises:
+        AudioFileError: the clip begins behind the file's end.
+    """
     longest = recipe.lengths[-1]
+    start = item.start or 0.0
+    if item.is_clip:
+        if start >= duration:
+            raise AudioFileError(
+                f"{item.name}: the clip begins at {start:g} s, and the file ends at {duration:g} s; give a list "
+                f"without starts and ends if files are cut already"
+            )
+        duration = min(duration, duration if item.end is None else item.end) - start
+    whole = item._replace(start=None, end=None)
     if duration < _SHORTEST_CLIP:
         return []
     if duration < 2 * longest:
+        if item.is_clip:
+            return [Clip(whole, start, duration, source)]
         # One clip, from the middle of what is a little too long.
-        return [Clip(path, max(0.0, (duration - longest) / 2), min(duration, longest), source)]
+        return [Clip(whole, max(0.0, (duration - longest) / 2), min(duration, longest), source)]
     count = min(recipe.clips_per_file, int(duration / longest))
     step = (duration - longest) / max(1, count - 1)
-    return [Clip(path, i * step, longest, source) for i in range(count)]
+    return [Clip(whole, start + i * step, longest, source) for i in range(count)]
 
 
 def _some_of_each(clips: Iterable[Clip]) -> tuple[Clip, ...]:

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from hear_edgel3.audio.file import AudioFile
 from hear_edgel3.audio.resample import resample
 from hear_edgel3.disk.atomic import atomic_write
 from hear_edgel3.distillation.broad import BroadClips
@@ -26,6 +25,7 @@ from hear_edgel3.distillation.sounds import Sounds
 from hear_edgel3.distillation.student import Learner
 from hear_edgel3.distillation.teacher import Teacher
 from hear_edgel3.errors import AudioFileError, InvalidAudio
+from hear_edgel3.sources.opening import ItemOpener
 
 _CLIPS_PER_SHARD = 64
 _AT_ONCE_SECONDS = 80.0
@@ -193,6 +193,7 @@ class _Maker:
         self._teacher = teacher
         self._student = student
         self._device = device
+        self._opener = ItemOpener("")
         self._views = views
         self._in_windows = student.kind.window_ms is not None
         self._rate = sample_rate(teacher, student)
@@ -243,7 +244,7 @@ class _Maker:
 
     def _read(self, clip: Clip) -> torch.Tensor | None:
         try:
-            with AudioFile(clip.path) as file:
+            with self._opener.open(clip.item) as file:
                 return resample(file.stretch(clip.start, clip.seconds), file.sample_rate, self._rate).float()
         except (AudioFileError, InvalidAudio) as error:
             print(f"left out: {error}", file=sys.stderr)

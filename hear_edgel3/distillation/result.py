@@ -15,6 +15,7 @@ from hear_edgel3._version import __version__
 from hear_edgel3.disk.atomic import atomic_write
 from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.distillation.measuring import BY_SOURCE, GUESS
+from hear_edgel3.distillation.recipe import PRUNED
 from hear_edgel3.errors import ConfigurationError
 from hear_edgel3.registry import folder as local
 from hear_edgel3.weights.file import encode, encode_quantized
@@ -39,6 +40,8 @@ class Description:
         citation: What to cite.
         licence: The licence of the weights, in words.
         made: How it came about.
+        embedding_version: The version of its numbers.
+        notice: The licence in full of those whose weights are in it; empty if they are all its own.
     """
 
     name: str
@@ -50,6 +53,8 @@ class Description:
     citation: str
     licence: str
     made: Mapping[str, Any]
+    embedding_version: int = 1
+    notice: str = ""
 
 
 def write_result(
@@ -90,7 +95,7 @@ def write_result(
         "weights_sha256": hashlib.sha256(data).hexdigest(),
         "licence": description.licence,
         "citation": description.citation,
-        "embedding_version": 1,
+        "embedding_version": description.embedding_version,
         "reported": {},
         "made": dict(made),
     }
@@ -101,7 +106,7 @@ def write_result(
         with atomic_write(folder / CURVES) as file:
             file.write(curves)
     with atomic_write(folder / CARD) as file:
-        file.write(card(values, sources, curves is not None).encode())
+        file.write(card(values, sources, curves is not None, description.notice).encode())
 
 
 def read_sources(inputs: Sequence[str]) -> list[Mapping[str, Any]]:
@@ -123,7 +128,9 @@ def read_sources(inputs: Sequence[str]) -> list[Mapping[str, Any]]:
     return found
 
 
-def card(description: Mapping[str, Any], sources: Sequence[Mapping[str, Any]], with_curves: bool) -> str:
+def card(
+    description: Mapping[str, Any], sources: Sequence[Mapping[str, Any]], with_curves: bool, notice: str = ""
+) -> str:
     """The training card, in Markdown."""
     made = description["made"]
     lines = [
@@ -134,8 +141,7 @@ def card(description: Mapping[str, Any], sources: Sequence[Mapping[str, Any]], w
         *([f"{made['notice']}.", ""] if made.get("notice") else []),
         f"Distilled by hear_edgel3 {made['version']} from `{made['teacher']}` (weights sha256 "
         f"`{made['teacher_sha256']}`) on {made['hours']:.2f} hours of unlabelled audio from {made['files']} files, of "
-        f"which {made['validation_files_percent']:.0f} % were held out{_sources(made)}. It knows what the "
-        f"teacher said of these sounds, and nothing else: it was not trained on AudioSet or any other labelled set.",
+        f"which {made['validation_files_percent']:.0f} % were held out{_sources(made)}. {_knows(made)}",
         "",
         "## How it was made",
         "",
@@ -164,9 +170,21 @@ def card(description: Mapping[str, Any], sources: Sequence[Mapping[str, Any]], w
     ]
     if with_curves:
         lines += [f"![curves]({CURVES})", ""]
+    if notice:
+        lines += [
+            f"## The licence of {made['teacher']}",
+            "",
+            *(f"> {line}".rstrip() for line in notice.split("\n")),
+            "",
+        ]
     if sources:
         lines += ["## Audio", "", "| source | version | hours | files | licences |", "|---|---|---|---|---|"]
-        lines += [*_table(sources), "", "Hours are of the files; at most a few clips were taken of each.", ""]
+        lines += [
+            *_table(sources, made.get("held_out_sources", ())),
+            "",
+            "Hours are of the files; at most a few clips were taken of each.",
+            "",
+        ]
     return "\n".join(lines)
 
 
@@ -197,6 +215,19 @@ def _sources(made: Mapping[str, Any]) -> str:
     return f", and {len(held_out)} of {made['sources']} sources as wholes ({', '.join(held_out)})" if held_out else ""
 
 
+def _knows(made: Mapping[str, Any]) -> str:
+    """Where what the net knows comes from."""
+    if made["recipe"]["student"] == PRUNED:
+        return (
+            "It began as its teacher with channels left out, so it knows what these weights had learnt; then it "
+            "learned what the teacher said of these sounds. No labels were used."
+        )
+    return (
+        "It knows what the teacher said of these sounds, and nothing else: it was not trained on AudioSet or any other "
+        "labelled set."
+    )
+
+
 def _left_out(made: Mapping[str, Any]) -> str:
     own = made["recipe"].get("embedding") == "own"
     return " (by the approximation that served in training and is left out of these weights)" if own else ""
@@ -206,13 +237,15 @@ def _processes(count: int) -> str:
     return "one process" if count == 1 else f"{count} processes, by torchrun"
 
 
-def _table(sources: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A line per source; what it does not say is left empty."""
+def _table(sources: Sequence[Mapping[str, Any]], held_out: Sequence[str]) -> list[str]:
+    """A line per source; what it does not say is left empty, and what nothing was learnt from is marked."""
     lines = []
     for source in sources:
         licences = source.get("licences") or ""
         words = ", ".join(map(str, licences)) if isinstance(licences, (list, tuple)) else str(licences)
-        said = [source.get(key) for key in ("name", "version", "hours", "files")]
+        name = source.get("name")
+        name = f"{name} (held out)" if name in held_out else name
+        said = [name, *(source.get(key) for key in ("version", "hours", "files"))]
         cells = ["" if value is None else str(value) for value in said]
         lines.append("| " + " | ".join(cell.replace("|", "/").replace("\n", " ") for cell in [*cells, words]) + " |")
     return lines

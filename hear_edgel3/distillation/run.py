@@ -25,6 +25,7 @@ from hear_edgel3.distillation.examples import Examples, make_examples, sample_ra
 from hear_edgel3.distillation.lessons import FreshLessons, Lessons, StoredLessons
 from hear_edgel3.distillation.loss import DistillationLoss
 from hear_edgel3.distillation.measuring import BY_SOURCE, GUESS, measure, measure_guess, named
+from hear_edgel3.distillation.notices import licence_text
 from hear_edgel3.distillation.pruned import PrunedNet
 from hear_edgel3.distillation.recipe import PrunedRecipe, Recipe, fingerprint, make_recipe
 from hear_edgel3.distillation.result import Description, read_sources, write_result
@@ -34,6 +35,7 @@ from hear_edgel3.distillation.target_scale import TargetScale, make_target_scale
 from hear_edgel3.distillation.teacher import Teacher
 from hear_edgel3.distillation.training import Progress, make_accelerator, train
 from hear_edgel3.errors import InvalidAudio, InvalidOption
+from hear_edgel3.families.values import is_count
 from hear_edgel3.weights.quantized import dequantize_state, quantize_state
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ def distill(
     device: str | None = None,
     quiet: bool = True,
     licence: str = NO_LICENCE,
+    embedding_version: int = 1,
     command: str | None = None,
     **options: Any,
 ) -> Path:
@@ -64,7 +67,8 @@ def distill(
 
     Args:
         teacher: a configuration's name, or a folder that this function has written.
-        audio: folders (or files) of unlabelled audio, or one of them, in any format that can be embedded.
+        audio: folders, files, tar files or lists of unlabelled audio, or one of them, in any format that can be
+            embedded. Of tables of clips it learns from these clips.
         output: the folder to write.
         teacher_weights: as ``weights`` of :func:`hear_edgel3.load`.
         cache: folder for the teacher's answers, which other students can share; None for one in ``output``. They take
@@ -73,6 +77,8 @@ def distill(
         device: "cpu" to compute there; None for the GPU where there is one.
         quiet: without progress bars.
         licence: what to say of the student's weights.
+        embedding_version: a number from 1 that all outputs of the student carry: a higher one than that of the net
+            which this one takes the place of, so that their embeddings are not mixed.
         command: what the card says was run.
         **options: those of :class:`Recipe`; with ``student="pruned"``, which prunes the teacher's own net, those of
             :class:`PrunedRecipe`.
@@ -93,6 +99,8 @@ def distill(
     recipe = make_recipe(options)
     if not isinstance(licence, str) or not licence:
         raise InvalidOption(f"licence must be a text, got {licence!r}")
+    if not is_count(embedding_version):
+        raise InvalidOption(f"embedding_version must be a whole number from 1, got {embedding_version!r}")
     inputs = [os.fspath(path) for path in ([audio] if isinstance(audio, (str, os.PathLike)) else audio)]
     sources = read_sources(inputs)
     if recipe.augmentation == "broad":
@@ -139,7 +147,7 @@ def distill(
     )
     if accelerator.is_main_process:
         found = _Outcome(recipe, asked, student, target_scale, corpus, progress, accelerator.num_processes)
-        description, state = _finished(found, held_out, guesses, licence, command)
+        description, state = _finished(found, held_out, guesses, licence, embedding_version, command)
         write_result(folder, description, state, sources, draw_curves(progress.metrics), recipe.quantize == "int8")
     accelerator.wait_for_everyone()
     return folder
@@ -240,7 +248,7 @@ def _size(recipe: Recipe, teacher: Teacher) -> int:
 def _identity(corpus: Corpus, recipe: Recipe, teacher: Teacher, student: Learner) -> str:
     """A digest of all that the teacher's answers depend on."""
     clips = (*corpus.train, *corpus.validation, *corpus.by_source)
-    sizes = {path: path.stat().st_size for path in {clip.path for clip in clips}}
+    sizes = {clip.path: clip.size for clip in clips}
     deciding = ("lengths", "views", "augmentation", "gain_db", "mix", "seed")
     return fingerprint(
         # Not where the folder is, so that it can be moved.
@@ -281,6 +289,7 @@ def _finished(
     held_out: Mapping[str, Examples],
     guesses: Mapping[str, float],
     licence: str,
+    embedding_version: int,
     command: str | None,
 ) -> tuple[Description, dict[str, torch.Tensor]]:
     """The best student's description and state, measured as it is stored."""
@@ -334,5 +343,7 @@ def _finished(
         citation=outcome.teacher.extractor.configuration.checkpoint.citation,
         licence=licence,
         made=made,
+        embedding_version=embedding_version,
+        notice=licence_text(outcome.teacher.extractor.configuration.checkpoint) if student.notice else "",
     )
     return description, state

@@ -11,6 +11,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -18,13 +19,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hear_edgel3.audio.file import AudioFile
 from hear_edgel3.audio.rates import check_rate
 from hear_edgel3.audio.resample import resample
 from hear_edgel3.disk.atomic import atomic_write, make_folder
 from hear_edgel3.distillation.corpus import Clip
 from hear_edgel3.distillation.recipe import fingerprint
 from hear_edgel3.errors import AudioFileError, InvalidAudio
+from hear_edgel3.sources.opening import ItemOpener
 
 _CLIPS_PER_SHARD = 128
 _READERS = 4
@@ -125,7 +126,7 @@ def make_sounds(
     from tqdm import tqdm
 
     check_rate(sample_rate, "sample_rate")
-    sizes = {path: path.stat().st_size for path in {clip.path for clip in clips}}
+    sizes = {clip.path: clip.size for clip in clips}
     # Not where the audio is, so that it can be moved.
     known = [(clip.path.name, clip.start, clip.seconds, sizes[clip.path]) for clip in clips]
     kept = folder / f"sounds-{fingerprint(known, sample_rate)}"
@@ -147,8 +148,8 @@ def _shard(clips: Sequence[Clip], number: int, sample_rate: int) -> bytes:
     """A shard as bytes; ``number`` is that of its first clip."""
     from safetensors.numpy import save
 
-    with ThreadPoolExecutor(_READERS) as pool:
-        found = list(pool.map(lambda clip: _decoded(clip, sample_rate), clips))
+    with closing(ItemOpener("")) as opener, ThreadPoolExecutor(_READERS) as pool:
+        found = list(pool.map(lambda clip: _decoded(clip, sample_rate, opener), clips))
     heard = [(number + i, *sound) for i, sound in enumerate(found) if sound is not None]
     samples = [part for _, part, _ in heard]
     return save(
@@ -161,10 +162,10 @@ def _shard(clips: Sequence[Clip], number: int, sample_rate: int) -> bytes:
     )
 
 
-def _decoded(clip: Clip, sample_rate: int) -> tuple[npt.NDArray[np.int16], float] | None:
+def _decoded(clip: Clip, sample_rate: int, opener: ItemOpener) -> tuple[npt.NDArray[np.int16], float] | None:
     """Samples and the scale that they are multiplied with; None for what cannot be read."""
     try:
-        with AudioFile(clip.path) as file:
+        with opener.open(clip.item) as file:
             sound = resample(file.stretch(clip.start, clip.seconds), file.sample_rate, sample_rate).float().numpy()
     except (AudioFileError, InvalidAudio) as error:
         print(f"left out: {error}", file=sys.stderr)

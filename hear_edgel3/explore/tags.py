@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from hear_edgel3.audio.file import AudioFile
 from hear_edgel3.dataset.dataset import Description
@@ -15,7 +14,6 @@ from hear_edgel3.dataset.file_means import Span
 from hear_edgel3.errors import HearEdgeL3Error
 from hear_edgel3.registry.labels import labels
 from hear_edgel3.registry.names import resolve
-from hear_edgel3.sources.opening import clip_blocks
 from hear_edgel3.tagging.tagger import Tagger
 from hear_edgel3.tagging.tags import ClipTags
 
@@ -79,9 +77,8 @@ def tag_source(configuration: str | None, description: Description, built_in: st
 def _tags_of(tagger: Tagger, path: Path, span: Span | None) -> ClipTags:
     if span is None:
         return tagger.tag_file(path)
-    with AudioFile(path) as file:
-        blocks = list(clip_blocks(file, *span))
-        return tagger.tag_samples(torch.cat(blocks), file.sample_rate)
+    with AudioFile(path, start=span[0], end=span[1]) as file:
+        return tagger.tag_opened(file)
 
 
 def _labels_of_logits(description: Description) -> list[str] | None:

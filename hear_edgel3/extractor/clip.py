@@ -43,6 +43,8 @@ class ClipEmbedding:
         duration: How many seconds of audio there were.
         silent: Whether every sample was zero.
         channel: What of the audio's channels: "mean" of all, the number of one, from 0, or "each".
+        start: Where it begins, in seconds of its file, from whose beginning its timestamps count; None for a whole one.
+        end: Where it ends, in seconds of its file; None for the file's end.
     """
 
     embedding: np.ndarray
@@ -55,6 +57,8 @@ class ClipEmbedding:
     duration: float
     silent: bool
     channel: int | str = MEAN
+    start: float | None = None
+    end: float | None = None
 
 
 def embed_file(
@@ -104,7 +108,7 @@ def embed_opened(
     """Embeds an audio file that is open, wherever it is, as :func:`embed_file` does.
 
     Args:
-        file: the file, at its beginning.
+        file: the file, at its beginning. If it is a clip of one, timestamps count from the beginning of the file.
         extractor: a loaded extractor.
         hop_size: as for :func:`embed_file`.
         center: as for :func:`embed_file`.
@@ -115,10 +119,12 @@ def embed_opened(
     if file.channel == EACH:
         return _together([embed_opened(one, extractor, hop_size=hop_size, center=center) for one in file.each()])
     framing = file_framing(extractor.configuration, hop_size, center)
-    with naming(file.path):
-        return _clip(
-            extractor, file.blocks(), check_rate(file.sample_rate, "the file's sample rate"), framing, file.channel
-        )
+    with naming(file.name):
+        rate = check_rate(file.sample_rate, "the file's sample rate")
+        clip = _clip(extractor, file.blocks(), rate, framing, file.channel)
+    if file.start is None:
+        return clip
+    return replace(clip, timestamps=clip.timestamps + file.start, start=file.start, end=file.end)
 
 
 def embed_samples(

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _EXTENSION = ".npz"
 _SIZE, _MODIFIED = "source_size", "source_modified"
+# Where a clip is in its source, in seconds; what is of a whole file has neither.
+START, END = "start_s", "end_s"
 
 
 def output_path(
@@ -45,7 +47,10 @@ def _named(source: Path, stem: str, suffix: str | None, output_dir: str | os.Pat
 
 
 def plan_outputs(
-    sources: Sequence[Path], suffix: str | None = None, output_dir: str | os.PathLike[str] | None = None
+    sources: Sequence[Path],
+    suffix: str | None = None,
+    output_dir: str | os.PathLike[str] | None = None,
+    places: Sequence[str] | None = None,
 ) -> list[Path]:
     """One output per source, all different.
 
@@ -53,22 +58,27 @@ def plan_outputs(
     get as much of their ending and folders into the name as tells them apart: ``a_wav.npz``, ``x_a.npz``.
 
     Args:
-        sources: files, each once.
+        sources: files, each once, or once for each place in it.
         suffix: as for :func:`output_path`.
         output_dir: as for :func:`output_path`.
+        places: what comes behind the name of each: where its clip is, or nothing.
 
     Returns:
         The outputs, in the order of ``sources``.
     """
-    stems = [source.stem for source in sources]
-    plain = [_named(s, stem, suffix, output_dir) for s, stem in zip(sources, stems, strict=True)]
+
+    def with_place(i: int, stem: str) -> Path:
+        stem = f"{stem}_{places[i]}" if places is not None and places[i] else stem
+        return _named(sources[i], stem, suffix, output_dir)
+
+    plain = [with_place(i, source.stem) for i, source in enumerate(sources)]
     shared = Counter(_key(p) for p in plain)
     taken = {_key(p) for p in plain if shared[_key(p)] == 1}
     outputs = list(plain)
     for key in [k for k, n in shared.items() if n > 1]:
         members = [i for i, p in enumerate(plain) if _key(p) == key]
         for level in range(2 * max(len(sources[i].absolute().parts) for i in members) + 1):
-            named = [_named(sources[i], _longer_stem(sources[i], level), suffix, output_dir) for i in members]
+            named = [with_place(i, _longer_stem(sources[i], level)) for i in members]
             keys = {_key(p) for p in named}
             if len(keys) == len(members) and not keys & taken:
                 break
@@ -77,7 +87,7 @@ def plan_outputs(
             for i in members:
                 while True:
                     n += 1
-                    numbered = _named(sources[i], f"{_longer_stem(sources[i], 0)}_{n}", suffix, output_dir)
+                    numbered = with_place(i, f"{_longer_stem(sources[i], 0)}_{n}")
                     if _key(numbered) not in taken | keys:
                         break
                 named.append(numbered)
@@ -110,6 +120,8 @@ _CHANNEL_BEFORE = "mean"
 def save_npz(path: Path, clip: ClipEmbedding, source: str | os.PathLike[str], state: FileState | None = None) -> None:
     """Writes the two arrays, and what made them: configuration, embedding_version, weights_sha256, options and source.
 
+    Of a clip there are ``start_s`` and ``end_s`` too, in seconds of the source; without an end it is the source's.
+
     Args:
         path: where to; what was left there by a process that was killed is for the caller to sweep, once for all files.
         clip: the embeddings.
@@ -122,6 +134,7 @@ def save_npz(path: Path, clip: ClipEmbedding, source: str | os.PathLike[str], st
     import numpy as np
 
     more: dict[str, Any] = {} if state is None else {_SIZE: np.array(state.size), _MODIFIED: np.array(state.modified)}
+    more |= {key: np.array(value) for key, value in ((START, clip.start), (END, clip.end)) if value is not None}
     if clip.channel != _CHANNEL_BEFORE:
         more["channel"] = np.array(str(clip.channel))
     with atomic_write(path, swept=True) as file:
@@ -156,13 +169,15 @@ def conflict(path: Path, source: Path, wanted: Mapping[str, object]) -> str | No
             # what the old edgel3 wrote has none of these
             found = {key: file[key].item() for key in wanted if key in file}
             found.setdefault("channel", _CHANNEL_BEFORE)
+            found |= {key: file[key].item() if key in file else None for key in (START, END)}
     except (OSError, ValueError, KeyError, EOFError):
         return "it exists, but cannot be read"
     except Exception as error:  # zipfile.BadZipFile and zlib.error have no common base
         return f"it exists, but is damaged ({error})"
     for key, value in found.items():
-        if value != wanted.get(key, value):
-            return f"it exists and was made with {key} {value}, not {wanted[key]}"
+        asked = wanted.get(key, None if key in (START, END) else value)
+        if value != asked:
+            return f"it exists and was made with {key} {value}, not {asked}"
     # A source that is gone has probably moved here; one that is still there is another file.
     if made_from is not None and made_from != os.path.abspath(source) and os.path.exists(made_from):
         return f"it exists and was made from {made_from}"

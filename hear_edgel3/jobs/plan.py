@@ -98,6 +98,12 @@ class Job:
         differing = [key for key in mine if mine[key] != others[key]]
         if differing:
             said = "; ".join(f"{key} {mine[key]}, and now {others[key]}" for key in differing)
+            if "embedding_version" in differing and "configuration" not in differing:
+                raise InvalidOption(
+                    f"{self.output} was begun with {said}: {self.description.configuration} gives other embeddings "
+                    f"now, which cannot be compared with those. Give another --output; or go on with the net that "
+                    f"began it, if you have its folder (--config FOLDER) or its hear-edgel3"
+                )
             raise InvalidOption(
                 f"{self.output} was begun with {said}. Give the same options to go on with it, or another --output"
             )

@@ -22,7 +22,7 @@ from hear_edgel3.extractor.extractor import Extractor
 from hear_edgel3.framing.rules import WindowRule
 from hear_edgel3.jobs.sources_seen import look
 from hear_edgel3.sources.item import Item
-from hear_edgel3.sources.opening import ItemOpener, blocks_of
+from hear_edgel3.sources.opening import ItemOpener
 from hear_edgel3.sources.shards import is_packed
 
 # Files that are read, or have been read and wait for the net; and groups of windows of each.
@@ -129,7 +129,7 @@ class ItemReader:
 
                 path = self._model.window_path(self._rule, rate, lambda _window: self._group)
                 told = 0
-                for windows in path.groups(blocks_of(item, file)):
+                for windows in path.groups(file.blocks()):
                     yield FileWindows(windows, (path.fed - told) / rate)
                     told = path.fed
         except OutputError:

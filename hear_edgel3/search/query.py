@@ -47,8 +47,8 @@ class QueryEmbedder:
         if version != description.embedding_version:
             raise DatasetError(
                 f"the dataset has embeddings of {description.configuration} version {description.embedding_version}, "
-                f"and this hear_edgel3 makes version {version}; extract it again, or use the release that made it "
-                f"({description.package_version})"
+                f"and this hear_edgel3 makes version {version}: they cannot be compared; extract it again, or give the "
+                f"folder of the net that made it (--config), or use its hear_edgel3 ({description.package_version})"
             )
         self._extractor = load(description.configuration if config is None else config, weights=weights)
         sha256 = self._extractor.weights.sha256 if self._extractor.weights is not None else ""

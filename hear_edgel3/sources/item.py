@@ -6,6 +6,7 @@ import os
 from collections.abc import Hashable
 from typing import NamedTuple
 
+from hear_edgel3.audio.span import span
 from hear_edgel3.disk.paths import path_of_text, text_of_path
 
 
@@ -48,11 +49,6 @@ class Item(NamedTuple):
     def name(self) -> str:
         """What to call it in messages: its ``file``, and the seconds of a clip."""
         return self.file if not self.is_clip else f"{self.file} ({span(self.start, self.end)})"
-
-
-def span(start: float | None, end: float | None) -> str:
-    """The place of a clip in words: ``12.5-15 s``, or ``from 12.5 s`` to the end."""
-    return f"from {start or 0:g} s" if end is None else f"{start or 0:g}-{end:g} s"
 
 
 class Identities:

@@ -1,4 +1,4 @@
-"""From items to open audio files, also inside tar files, and to the samples of clips."""
+"""From items to open audio files, also inside tar files; of a clip, what is opened is this stretch."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, cast
 
-import torch
-
 from hear_edgel3.audio.channels import MEAN
 from hear_edgel3.audio.file import AudioFile
 from hear_edgel3.audio.find import is_audio
@@ -24,65 +22,6 @@ from hear_edgel3.sources.shards import TAR_ERRORS, is_packed, is_same, is_there,
 
 _IN_MEMORY = 32 << 20
 _COPIED_AT_ONCE = 1 << 20
-# A clip longer than this is read in pieces.
-_PIECE_SECONDS = 60
-
-
-def blocks_of(item: Item, file: AudioFile) -> Iterator[torch.Tensor]:
-    """The samples of an item, as (n,) blocks: all of its file, or those of its clip.
-
-    Args:
-        item: The item.
-        file: Its file, opened.
-
-    Raises:
-        AudioFileError, InvalidAudio: as :func:`clip_blocks`.
-    """
-    if not item.is_clip:
-        return file.blocks()
-    return clip_blocks(file, item.start or 0.0, item.end, item.name)
-
-
-def clip_blocks(
-    file: AudioFile, start: float, end: float | None = None, name: str | None = None
-) -> Iterator[torch.Tensor]:
-    """The samples of a clip, as (n,) float32 blocks.
-
-    Its first sample is the one nearest to its start, and it ends before the one nearest to its end. A clip that goes on
-    behind the end of the file ends there.
-
-    Args:
-        file: The file.
-        start: Where it begins, in seconds of the file.
-        end: Where it ends; None for the file's end.
-        name: What to call it in errors; None for its file's name.
-
-    Raises:
-        AudioFileError: it begins at or behind the end of the file, has no sample, or that part is damaged.
-        InvalidAudio: a sample is not finite.
-    """
-    called, rate = name or str(file.path), file.sample_rate
-    n_samples = round(file.duration * rate)
-    if start >= file.duration or round(start * rate) >= n_samples:
-        raise AudioFileError(
-            f"{called}: the clip begins at {start:g} s, and the file ends at {file.duration:g} s; if files are cut "
-            f"already, embed them whole (--whole-files)"
-        )
-    first = round(start * rate)
-    last = n_samples if end is None or end >= file.duration else round(end * rate)
-    if last <= first:
-        raise AudioFileError(f"{called}: the clip is shorter than a sample at {rate} Hz")
-    while first < last:
-        length = min(last - first, _PIECE_SECONDS * rate)
-        block = file.stretch(first / rate, length / rate)
-        yield block
-        if len(block) < length:
-            # As for whole files: compressed headers may be off by a frame or so.
-            if first + len(block) < 0.99 * n_samples:
-                ends = (first + len(block)) / rate
-                raise AudioFileError(f"{called}: the file is truncated, it ends at {ends:g} s, inside the clip")
-            return
-        first += length
 
 
 class ItemOpener:
@@ -112,7 +51,9 @@ class ItemOpener:
         if item.error is not None:
             raise AudioFileError(item.error)
         if item.shard is None:
-            with AudioFile(self._path(item.file), channel=self._channel) as file:
+            with AudioFile(self._path(item.file), channel=self._channel, start=item.start, end=item.end) as file:
+                if item.is_clip:
+                    file.name = item.name  # as its table calls it
                 yield file
             return
         try:
@@ -121,7 +62,7 @@ class ItemOpener:
             raise
         except TAR_ERRORS as error:
             raise AudioFileError(f"{item.file} cannot be read from its tar file: {error}") from error
-        with opened, AudioFile(item.file, opened, self._channel) as file:
+        with opened, AudioFile(item.file, opened, self._channel, start=item.start, end=item.end) as file:
             yield file
 
     def close(self) -> None:

@@ -17,12 +17,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
+from hear_edgel3.audio.span import exact_span
 from hear_edgel3.disk.atomic import atomic_write, check_writable, is_special
 from hear_edgel3.disk.jsons import json_text
-from hear_edgel3.disk.paths import text_of_path
+from hear_edgel3.disk.paths import path_of_text, text_of_path
 from hear_edgel3.disk.temporary import sweep
 from hear_edgel3.errors import InvalidOption, OutputError
-from hear_edgel3.tagging.records import COLUMNS, COLUMNS_OF_EACH, Record, as_csv, as_json
+from hear_edgel3.sources.item import Item
+from hear_edgel3.tagging.records import CLIP_END, CLIP_START, Record, as_csv, as_json, columns_of
 
 FORMATS = {".csv": as_csv, ".jsonl": as_json}
 
@@ -40,7 +42,8 @@ class TagsFile:
 
     Args:
         path: its name, which ends in .csv or .jsonl.
-        options: what decides about the results: names of options, and plain values.
+        options: what decides about the results: names of options, and plain values. Where "clips" is true, records say
+            which clip of a file they are of.
         overwrite: whether to begin anew.
 
     Raises:
@@ -54,7 +57,7 @@ class TagsFile:
         check_writable(self.path)
         self._format = FORMATS[self.path.suffix.lower()]
         self._is_special = is_special(self.path)  # a pipe: nothing can be read back from it
-        self._columns = COLUMNS_OF_EACH if options.get("channel") == "each" else COLUMNS
+        self._columns = columns_of(options.get("channel") == "each", options.get("clips", False))
         self._journal_path = self.path.with_name(self.path.name + ".part")
         self._options_path = self.path.with_name(self.path.name + ".options.json")
         self._here = text_of_path(os.getcwd())
@@ -82,20 +85,21 @@ class TagsFile:
         self._leave()
 
     def __len__(self) -> int:
-        """How many files have been tagged, in this run and before."""
+        """How many files or clips have been tagged, in this run and before."""
         return len(self._there.keys() | self._new.keys())
 
-    def pending(self, sources: Iterable[Path]) -> list[Path]:
-        """Those of the files that have no tags yet."""
+    def pending(self, items: Iterable[Item]) -> list[Item]:
+        """Those of the files or clips that have no tags yet."""
         known = self._there.keys() | self._new.keys()
-        return [source for source in sources if self._key(self.name_of(source)) not in known]
+        return [item for item in items if self._key_of_item(item) not in known]
 
-    def name_of(self, source: Path) -> str:
+    def name_of(self, item: Item) -> str:
         """What a file is called in here: as given, or absolute if the first run was started in another folder."""
-        return text_of_path(source if self._here == self._folder else os.path.abspath(source))
+        path = path_of_text(item.file)
+        return text_of_path(path if self._here == self._folder else os.path.abspath(path))
 
     def add(self, record: Record) -> None:
-        """Keeps what is heard in a file.
+        """Keeps what is heard in a file or clip.
 
         Raises:
             OutputError: the disk is full, for example. What was kept before stays.
@@ -110,20 +114,19 @@ class TagsFile:
                 f"cannot write {self._journal_path}: {error.strerror or error}; what was computed before is kept: make "
                 f"room, and the same command goes on"
             ) from error
-        self._new[self._key(record["file"])] = (start, len(line))
+        self._new[self._key_of_record(record)] = (start, len(line))
 
-    def finish(self, sources: Sequence[Path]) -> None:
-        """Writes the file: what only earlier runs had, and then the rest in the order of the sources.
+    def finish(self, items: Sequence[Item]) -> None:
+        """Writes the file: what only earlier runs had, and then the rest in the order of the items.
 
         Raises:
             OutputError: it cannot be written. What was computed is kept.
         """
         if not self._new:
             return
-        order = [self._key(self.name_of(source)) for source in sources]
-        given = set(order)
+        given = dict.fromkeys(self._key_of_item(item) for item in items)
         known = [*self._there, *(key for key in self._new if key not in self._there)]
-        order = [*(key for key in known if key not in given), *order]
+        order = [*(key for key in known if key not in given), *given]
         with atomic_write(self.path) as target:
             self._write(target, order)
         self._journal.truncate(0)
@@ -213,7 +216,7 @@ class TagsFile:
         self._journal.seek(0)
         for line in self._journal:
             try:
-                key = self._key(json.loads(line)["file"]) if line.endswith(b"\n") else None
+                key = self._key_of_record(json.loads(line)) if line.endswith(b"\n") else None
             except (ValueError, LookupError, TypeError, RecursionError):
                 key = None
             if key is None:
@@ -229,48 +232,51 @@ class TagsFile:
         """Where the lines of each file are in a finished file."""
         try:
             with path.open("rb") as file:
-                starts = dict(_first_lines(file, self._columns if self._format is as_csv else None))
+                starts = dict(self._first_lines(file))
         except (OSError, ValueError, LookupError, TypeError, csv.Error, RecursionError) as error:
             raise OutputError(
                 f"not replacing {path}: it exists, and is not what `hear-edgel3 tag` wrote ({error}); use --overwrite, "
                 f"or another --output"
             ) from error
         ends = [*[*starts.values()][1:], path.stat().st_size]
-        return {self._key(name): (start, end - start) for (name, start), end in zip(starts.items(), ends, strict=True)}
+        return {key: (start, end - start) for (key, start), end in zip(starts.items(), ends, strict=True)}
 
-    def _key(self, name: str) -> str:
-        """Equal for the same file, however it was named."""
-        return os.path.normpath(os.path.join(self._folder, name))
+    def _key_of_item(self, item: Item) -> str:
+        return self._key(self.name_of(item), exact_span(item.start, item.end) if item.is_clip else "")
 
+    def _key_of_record(self, record: Record) -> str:
+        start, end = record.get(CLIP_START), record.get(CLIP_END)
+        return self._key(record["file"], "" if start is None and end is None else exact_span(start, end))
 
-def _first_lines(file: BinaryIO, columns: Sequence[str] | None) -> Iterator[tuple[str, int]]:
-    """The names of the files in a finished file, and where the first line of each begins.
+    def _key(self, name: str, place: str) -> str:
+        """Equal for the same file, however it was named, and the same clip of it."""
+        return f"{os.path.normpath(os.path.join(self._folder, name))}\0{place}"
 
-    Args:
-        file: the file.
-        columns: of CSV; None for JSON.
-    """
-    position = 0
+    def _first_lines(self, file: BinaryIO) -> Iterator[tuple[str, int]]:
+        """The keys of what is in a finished file, and where the first line of each begins."""
+        position = 0
 
-    def lines() -> Iterator[str]:
-        nonlocal position
-        for line in file:
-            position += len(line)
-            yield line.decode()
+        def lines() -> Iterator[str]:
+            nonlocal position
+            for line in file:
+                position += len(line)
+                yield line.decode()
 
-    if columns is None:
-        for line in lines():  # the position is behind it by now
-            yield str(json.loads(line)["file"]), position - len(line.encode())
-        return
-    rows = csv.reader(lines())
-    if next(rows, None) != list(columns):
-        raise ValueError("its first line is another")
-    start, last = position, None
-    for row in rows:
-        if row[0] != last:
-            last = row[0]
-            yield last, start
-        start = position
+        if self._format is not as_csv:
+            for line in lines():  # the position is behind it by now
+                yield self._key_of_record(json.loads(line)), position - len(line.encode())
+            return
+        rows = csv.reader(lines())
+        if next(rows, None) != list(self._columns):
+            raise ValueError("its first line is another")
+        start, last = position, None
+        places = [self._columns.index(name) for name in (CLIP_START, CLIP_END) if name in self._columns]
+        for row in rows:
+            if (now := [row[0], *(row[place] for place in places)]) != last:
+                last = now
+                clip = zip((CLIP_START, CLIP_END), (float(text) if text else None for text in now[1:]), strict=False)
+                yield self._key_of_record({"file": row[0], **dict(clip)}), start
+            start = position
 
 
 def _said(value: Any) -> str:

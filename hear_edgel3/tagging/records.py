@@ -7,6 +7,7 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from hear_edgel3.audio.span import seconds
 from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.disk.paths import printable
 
@@ -14,23 +15,34 @@ if TYPE_CHECKING:
     from hear_edgel3.tagging.tags import ClipTags
 
 # Of one file: "file", "configurations", "duration" in seconds, and "windows", each with "start" and "end" in seconds
-# and its most probable "tags": "label", "mid" and "probability".
+# and its most probable "tags": "label", "mid" and "probability". Where each channel was tagged by itself, its windows
+# have a "channel" too. Where there are clips, it has "clip_start" and "clip_end", which are None for a whole file.
 Record = dict[str, Any]
-COLUMNS = ("file", "start", "end", "rank", "label", "mid", "probability")
-# Where each channel was tagged by itself, its windows have a "channel" too.
-COLUMNS_OF_EACH = ("file", "channel", *COLUMNS[1:])
+CLIP_START, CLIP_END = "clip_start", "clip_end"
 
 
-def record_of(name: str, tags: ClipTags | Sequence[ClipTags], top: int) -> Record:
+def columns_of(each: bool, clips: bool) -> tuple[str, ...]:
+    """The columns of CSV.
+
+    Args:
+        each: whether each channel is tagged by itself.
+        clips: whether some of what is tagged are clips.
+    """
+    more = (*((CLIP_START, CLIP_END) if clips else ()), *(("channel",) if each else ()))
+    return ("file", *more, "start", "end", "rank", "label", "mid", "probability")
+
+
+def record_of(name: str, tags: ClipTags | Sequence[ClipTags], top: int, offset: float = 0.0) -> Record:
     """The most probable classes of each window.
 
     Args:
         name: what to call the file.
         tags: what is heard in it, or in each of its channels.
         top: how many classes of each window.
+        offset: seconds of the file that are before what was tagged.
     """
     if isinstance(tags, Sequence):
-        records = [record_of(name, one, top) for one in tags]
+        records = [record_of(name, one, top, offset) for one in tags]
         windows = [{"channel": i, **window} for i, record in enumerate(records) for window in record["windows"]]
         return {**records[0], "windows": windows}
     return {
@@ -39,8 +51,8 @@ def record_of(name: str, tags: ClipTags | Sequence[ClipTags], top: int) -> Recor
         "duration": tags.duration,
         "windows": [
             {
-                "start": float(start),
-                "end": float(end),
+                "start": offset + float(start),
+                "end": offset + float(end),
                 "tags": [
                     {"label": tag.label, "mid": tag.mid, "probability": tag.probability} for tag in tags.top(top, i)
                 ],
@@ -60,15 +72,18 @@ def as_json(record: Record) -> str:
 
 
 def as_csv(record: Record) -> str:
-    """A line per class and window, in the order of :data:`COLUMNS`, or of :data:`COLUMNS_OF_EACH`."""
+    """A line per class and window, in the order of :func:`columns_of`."""
     lines = io.StringIO()
     # A carriage return is not quoted by itself, and no reader takes it then.
     written = csv.writer(
         lines, lineterminator="\n", quoting=csv.QUOTE_ALL if "\r" in record["file"] else csv.QUOTE_MINIMAL
     )
+    places = (record[name] for name in (CLIP_START, CLIP_END) if name in record)
+    clip = ["" if place is None else seconds(place) for place in places]
     written.writerows(
         [
             record["file"],
+            *clip,
             *([window["channel"]] if "channel" in window else ()),
             seconds(window["start"]),
             seconds(window["end"]),
@@ -91,8 +106,3 @@ def as_text(record: Record) -> str:
         lines.append(f"{printable(record['file'])}{channel}  {window['start']:.2f} - {window['end']:.2f} s\n")
         lines += [f"  {tag['probability']:.3f}  {tag['label']}\n" for tag in window["tags"]]
     return "".join(lines)
-
-
-def seconds(value: float) -> str:
-    """Seconds to the microsecond, without zeros at the end."""
-    return f"{value:.6f}".rstrip("0").rstrip(".")

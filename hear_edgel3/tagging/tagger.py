@@ -131,7 +131,7 @@ class Tagger:
         """Tags an audio file that is open, wherever it is, as :meth:`tag_file` does.
 
         Args:
-            file: the file, at its beginning.
+            file: the file, at its beginning, or a clip of one; seconds count from its beginning.
             window: as for :meth:`tag_file`.
             hop: as for :meth:`tag_file`.
 
@@ -139,7 +139,7 @@ class Tagger:
             AudioFileError, InvalidAudio, InvalidOption: as :meth:`tag_file`.
         """
         check_windows(window, hop)
-        with naming(file.path):
+        with naming(file.name):
             return self._tag(file.blocks(), check_rate(file.sample_rate, "the file's sample rate"), window, hop)
 
     @overload

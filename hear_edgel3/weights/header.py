@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+from hear_edgel3.disk.paths import shortened
 from hear_edgel3.errors import WeightsCorrupt, WeightsMismatch
 from hear_edgel3.registry.labels import Label, check_labels
 
@@ -68,11 +69,13 @@ def quantization(origin: Mapping[str, Any], source: str) -> Quantization | None:
         or isinstance(version, bool)
         or not isinstance(before, str | None)
     ):
-        raise WeightsCorrupt(f"{source} does not say in which format its values are quantised, but {found!r}")
+        raise WeightsCorrupt(
+            f"{source} does not say in which format its values are quantised, but {shortened(repr(found))}"
+        )
     if (scheme, version) != (INT8, INT8_VERSION):
         raise WeightsMismatch(
-            f"{source} holds quantised values of the format {scheme!r}, version {version}, and this version of "
-            f"hear-edgel3 reads {INT8!r}, version {INT8_VERSION}; update it, or quantise the weights again"
+            f"{source} holds quantised values of the format {shortened(repr(scheme))}, version {version}, and this "
+            f"version of hear-edgel3 reads {INT8!r}, version {INT8_VERSION}; update it, or quantise the weights again"
         )
     return Quantization(scheme, version, before)
 

@@ -66,6 +66,14 @@ def at_hand(row: Checkpoint) -> Path | None:
     return next((path for path, _, there in _looked_into(row) if there), None)
 
 
+def is_here(row: Checkpoint) -> bool:
+    """Whether the weights of a checkpoint are on this machine, in a place that is looked into without being asked."""
+    if isinstance(row, Local):
+        return _is_file(row.weights_path)
+    assert isinstance(row, Published)
+    return any(there for _, _, there in _looked_into(row))
+
+
 def locate(row: Checkpoint, weights: str | os.PathLike[str] | None = None) -> Path:
     """Finds, and if need be fetches, the weights file of a checkpoint, and checks it where its checksum is known.
 

@@ -25,9 +25,9 @@ COUNTER = "num_batches_tracked"
 _MOST = 127
 # Values for one scale at most. The longest row of any of our convolutions has 4608 values.
 _LONGEST_RUN = 8192
-# Weights with fewer values stay float16. In mn04_as they are the first layers, which everything goes through: for 1.3 %
-# of the file the probabilities are 25 times nearer to those of the float weights.
-_FEWEST = 2048
+# Weights with fewer values stay float16. They are those of the first layers, which everything goes through: they cost
+# most in eight bits, and there are few of them (python -m tests.benchmarks.quantized).
+FEWEST = 2048
 # Scales tried, as fractions of the one that the largest value of a run asks for. Smaller ones cut that off and are
 # finer for all others; and steps this small find where the values of a run lie nearest to whole numbers.
 _FRACTIONS = (1.0, 0.5, 0.6, 0.7, 0.8, 0.85, *(0.9 + 0.004 * step for step in range(46)))
@@ -36,7 +36,7 @@ _FLOATING = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
 @torch.no_grad()
-def quantize_state(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def quantize_state(state: Mapping[str, torch.Tensor], fewest: int = FEWEST) -> dict[str, torch.Tensor]:
     """The tensors of a net in eight bits.
 
     Each run's scale is the one, of those tried, that gives the least squared error, and then the best one for the whole
@@ -44,6 +44,7 @@ def quantize_state(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]
 
     Args:
         state: a net's ``state_dict``, floating point on any device; batch norm's counters may be in it.
+        fewest: values that a weight must have to be stored as int8; any number makes a file of the same format.
 
     Returns:
         What is stored: int8 weights, their scales, and everything else as float16 or float32, all on the CPU and
@@ -63,7 +64,7 @@ def quantize_state(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]
         value = tensor.detach().to("cpu", torch.float32).contiguous()
         if not bool(torch.isfinite(value).all()):
             raise WeightsCorrupt(f"{name} has values that are not finite and cannot be quantised")
-        runs = _runs(value)
+        runs = _runs(value, fewest)
         if runs is None or name + SCALE in state:
             stored[name] = _narrowed(value)
         else:
@@ -114,9 +115,9 @@ def _check_scale(scale: torch.Tensor, value: torch.Tensor, name: str, source: st
         raise WeightsCorrupt(f"{what} has values that are not finite numbers above zero")
 
 
-def _runs(value: torch.Tensor) -> int | None:
+def _runs(value: torch.Tensor, fewest: int) -> int | None:
     """How many scales a tensor gets, or None if it stays in floating point."""
-    if value.ndim < 2 or value.numel() < _FEWEST:
+    if value.ndim < 2 or value.numel() < max(1, fewest):
         return None
     row = value.numel() // len(value)
     parts = -(-row // _LONGEST_RUN)

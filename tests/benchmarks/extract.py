@@ -226,7 +226,7 @@ def peak_memory(name: str, folder: Path, hours: float, rate: int) -> None:
 def finding(folder: Path, count: int) -> None:
     """Prints what it costs to find many files, at the first start and later."""
     write_clips(folder / "many", count, 0.05, 8000, "wav")
-    description = Description("tiny", "", 1, 224, None, "float32", "0")
+    description = Description("tiny", "", 2, 320, None, "float32", "0")
     job = plan.Job(os.fspath(folder / "found"), os.getcwd(), description, "auto")
 
     def find(generation: int) -> None:

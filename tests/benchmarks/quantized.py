@@ -4,8 +4,9 @@
 
 NAME is a configuration or a folder that `distill` has made, --weights a file of its float weights (by default found as
 `load` does), AUDIO files or folders. Prints a table with a line for each way of storing the weights: as they are, all
-of them as float16, int8 as `weights convert --quantize int8` writes them, and int8 by plain rounding: a scale per
-output channel from its largest value, for every weight, and the rest float16.
+of them as float16, int8 as `weights convert --quantize int8` writes them, the same with weights of few values in int8
+too, and int8 by plain rounding: a scale per output channel from its largest value, for every weight, and the rest
+float16.
 
 Tags are those of whole clips, by the mean over clips: `same top` is how often the most probable class is the same, `in
 five` how often the float net's is among the five most probable ones, `cosine` that of all probabilities (and the
@@ -28,10 +29,13 @@ import hear_edgel3
 from hear_edgel3.audio.find import is_audio
 from hear_edgel3.registry.names import resolve
 from hear_edgel3.weights.file import WeightsFile, encode, encode_quantized, read_for
+from hear_edgel3.weights.header import INT8, INT8_VERSION, QUANTIZATION_KEY, Quantization
 from hear_edgel3.weights.locate import locate
+from hear_edgel3.weights.quantized import quantize_state
 
 State = Mapping[str, torch.Tensor]
 _TINIEST = 1e-7
+_INT8 = Quantization(INT8, INT8_VERSION, None)
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,7 @@ def ways(file: WeightsFile) -> dict[str, tuple[bytes, int]]:
     state, origin = file.tensors, {key: file.provenance[key] for key in file.provenance if key != "tensors_sha256"}
     half = encode({name: v.half() if v.is_floating_point() else v for name, v in state.items()}, origin)
     whole, small = encode(state, origin), encode_quantized(state, origin)
+    every = encode(quantize_state(state, fewest=1), {**origin, QUANTIZATION_KEY: _INT8.to_dict()})
     rounded = plainly_rounded(state)
     plain = encode(rounded, origin)
     # A byte for each value of a weight, two for each other and each scale, and as long a header.
@@ -74,6 +79,7 @@ def ways(file: WeightsFile) -> dict[str, tuple[bytes, int]]:
         "as it is": (whole, len(whole)),
         "float16": (half, len(half)),
         "int8": (small, len(small)),
+        "int8, small weights too": (every, len(every)),
         "int8, plain rounding": (plain, length),
     }
 

@@ -39,7 +39,10 @@ def main() -> int:
     begun = time.monotonic()
     # Ray lets nobody join a cluster without its token; this one has a token of its own.
     os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    with tempfile.TemporaryDirectory() as folder:
+    # And a folder, since a node that is killed leaves its address for the next one that starts without any; its name is
+    # short, as those of sockets may not be long.
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory(prefix="r", dir="/tmp") as place:
+        os.environ["RAY_TMPDIR"] = place
         os.chdir(folder)
         Path("in").mkdir()
         noise = np.random.RandomState(0)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -66,3 +69,22 @@ def test_a_warning_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 def test_listen_has_to_have_the_channel(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["listen", "--channels", "2", "--channel", "2"]) == 2
     assert "there is no channel 2: --channels says there are 2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("what", ["--tags", "--embeddings"])
+def test_listen_to_each(what: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    sound = (np.tile(np.stack([_A, _B, -_A], 1), (2, 1)) * 32767).astype("<i2").tobytes()
+
+    def listened(*more: str) -> list[dict[str, object]]:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(sound)))
+        assert main(["listen", "--channels", "3", "--rate", "32000", "--hop", "0.5", what, "-q", *more]) == 0
+        return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    each = listened("--channel", "each")
+    assert len(each) > 3
+    for channel in range(3):
+        lines = [line for line in each if line["channel"] == channel]
+        assert lines == [{"channel": channel, **line} for line in listened("--channel", str(channel))]
+    assert all("channel" not in line for line in listened())
+    times = [line["timestamp_ms"] for line in each]
+    assert times[0] == 500.0 if what == "--tags" else times[0] == 0.0

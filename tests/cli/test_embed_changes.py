@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hear_edgel3.audio.file import AudioFile
 from hear_edgel3.cli import main
 from support.files import contents, write_clip
 
@@ -63,15 +64,15 @@ def test_a_source_that_changes_while_it_is_read(monkeypatch: pytest.MonkeyPatch)
     """What counts is what it was like before it was read: a file that grew meanwhile is done anew the next time."""
     from hear_edgel3.extractor import clip
 
-    embed = clip.embed_file
+    embed = clip.embed_opened
 
-    def grows(path: Path, *arguments: object, **options: object) -> object:
-        found = embed(path, *arguments, **options)  # type: ignore[arg-type]
-        write_clip(path, 1.0)
+    def grows(file: AudioFile, *arguments: object, **options: object) -> object:
+        found = embed(file, *arguments, **options)  # type: ignore[arg-type]
+        write_clip(file.path, 1.0)
         return found
 
     with monkeypatch.context() as patched:
-        patched.setattr(clip, "embed_file", grows)
+        patched.setattr(clip, "embed_opened", grows)
         assert main([*EMBED, "--quiet"]) == 0
     short = len(contents("out/0.npz")["embedding"])
     assert main([*EMBED, "--quiet"]) == 0

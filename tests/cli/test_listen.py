@@ -90,7 +90,7 @@ def test_embeddings_of_a_net_that_tags(listen) -> None:
     code, lines, _ = listen(pcm(0.2), "--embeddings", "--engine", "eager")
     assert code == 0
     assert [line["timestamp_ms"] for line in lines] == [0.0, 50.0, 100.0, 150.0, 200.0]
-    assert {len(line["embedding"]) for line in lines} == {224}
+    assert {len(line["embedding"]) for line in lines} == {320}
 
 
 def test_other_formats_say_the_same(listen) -> None:

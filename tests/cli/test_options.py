@@ -182,23 +182,22 @@ def test_sources_mean_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     with tarfile.open("shard.tar", "w") as tar:
         tar.add("d/a.wav", "in/a.wav")
     found = audio_sources(["d/*.wav", "list.csv", "d/list.txt", "list.parquet", "d", "shard.tar"])
-    assert [file.as_posix() for file in found.files] == [
+    assert [item.file for item in found.items] == [
         "d/a.wav",
         "d/b.flac",
         "d/deeper/c.wav",
         "shard.tar/in/a.wav",
     ]
-    assert list(found.in_shards) == [Path("shard.tar/in/a.wav")]
+    assert [item.shard for item in found.items] == [None, None, None, "shard.tar"]
     assert found.failures == []
     assert len(found.notes) == 1
     assert "1 .md, 1 .txt" in found.notes[0]
     Path("clips.csv").write_text("file,start,end\nd/a.wav,0,1\n")
     Path("bad.tar").write_bytes(b"x")
     found = audio_sources(["x/*.wav", "bad.tar", "nowhere.txt", "clips.csv", "d/*.wav"])
-    assert [file.as_posix() for file in found.files] == ["d/a.wav"]
+    assert [item.file for item in found.items] == ["d/a.wav", "d/a.wav"]  # the clip, and the file
     assert [str(error) for _, error in found.failures] == [
         "nothing matches x/*.wav",
         "bad.tar cannot be read as a tar file: truncated header",
         "nowhere.txt does not exist",
-        "d/a.wav (0-1 s): a table of clips is for `hear-edgel3 extract`, which embeds each of them",
     ]

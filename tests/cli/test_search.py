@@ -224,7 +224,7 @@ def test_index(capsys: Captured, tmp_path: Path) -> None:
     out, err = capsys.readouterr()
     assert out == f"{folder / FILE}\n"
     assert err.splitlines()[-1] == "7 embeddings in the index, 7 added"
-    write_part(folder / "1.parquet", clustered(3, 224), **_made_by(Dataset(folder).description))
+    write_part(folder / "1.parquet", clustered(3, 320), **_made_by(Dataset(folder).description))
     assert main(["search", str(folder), "audio/0.wav", "--top", "1"]) == 0
     out, err = capsys.readouterr()
     assert "3 rows are not in the index yet" in err

@@ -146,7 +146,7 @@ def test_what_is_done_is_out_before_the_next_file(monkeypatch: pytest.MonkeyPatc
     for form in ([], ["--json"], ["--csv"]):
         raw = io.BytesIO()
         seen: list[bytes] = []
-        tag_file = Tagger.tag_file
+        tag_file = Tagger.tag_opened
 
         def watched(
             self: Tagger, *arguments: Any, raw: io.BytesIO = raw, seen: list[bytes] = seen, **more: Any
@@ -155,7 +155,7 @@ def test_what_is_done_is_out_before_the_next_file(monkeypatch: pytest.MonkeyPatc
             return tag_file(self, *arguments, **more)  # noqa: B023
 
         with monkeypatch.context() as patch:
-            patch.setattr(Tagger, "tag_file", watched)
+            patch.setattr(Tagger, "tag_opened", watched)
             stdout = io.TextIOWrapper(raw, encoding="utf-8")
             patch.setattr(sys, "stdout", stdout)
             assert run_tag("a.wav", "b.wav", "c.wav", *form) == 0
@@ -262,14 +262,14 @@ def test_one_bad_file_is_said_once(capsys: Captured, monkeypatch: pytest.MonkeyP
 def test_a_device_without_memory_does_not_end_the_run(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
     write_loud_clip("a.wav")
     write_loud_clip("b.wav")
-    tag_file = Tagger.tag_file
+    tag_file = Tagger.tag_opened
 
     def first_fails(self: Tagger, path: Path, *arguments: Any, **more: Any) -> ClipTags:
         if path.name == "a.wav":
             raise RuntimeError("CUDA out of memory")
         return tag_file(self, path, *arguments, **more)
 
-    monkeypatch.setattr(Tagger, "tag_file", first_fails)
+    monkeypatch.setattr(Tagger, "tag_opened", first_fails)
     assert run_tag("a.wav", "b.wav", "--json") == 1
     out, err = capsys.readouterr()
     assert [json.loads(line)["file"] for line in out.splitlines()] == ["b.wav"]
@@ -282,7 +282,7 @@ def test_ctrl_c(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*arguments: object, **more: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Tagger, "tag_file", interrupted)
+    monkeypatch.setattr(Tagger, "tag_opened", interrupted)
     assert run_tag("a.wav") == 130
     assert capsys.readouterr() == ("", "hear-edgel3: interrupted\n")
 
@@ -341,7 +341,7 @@ def test_the_three_forms(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> N
     names = (Label("Speech", "/m/1"), Label('Roar, "loud"', "/m/2"))
     logits = np.log(np.array([[0.25 / 0.75, 1.0], [3.0, 1e-9]], np.float32))
     tags = ClipTags(("mn01_as",), names, np.array([0.0, 2.5]), np.array([10.0, 12.5]), logits, 12.0)
-    monkeypatch.setattr(Tagger, "tag_file", lambda *arguments, **more: tags)
+    monkeypatch.setattr(Tagger, "tag_opened", lambda *arguments, **more: tags)
     write_loud_clip("a.wav")
     assert run_tag("a.wav") == 0
     assert capsys.readouterr().out == (

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import soundfile
 
+from hear_edgel3.audio.file import AudioFile
 from hear_edgel3.cli import main
 from hear_edgel3.tagging.output import TagsFile
 from hear_edgel3.tagging.tagger import Tagger
@@ -46,25 +47,25 @@ def printed(capsys: Captured, form: str, *words: str) -> str:
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The files that are tagged from here on."""
     seen: list[str] = []
-    tag_file = Tagger.tag_file
+    tag_opened = Tagger.tag_opened
 
-    def watched(self: Tagger, path: Path, *arguments: Any, **more: Any) -> Any:
-        seen.append(str(path))
-        return tag_file(self, path, *arguments, **more)
+    def watched(self: Tagger, file: AudioFile, *arguments: Any, **more: Any) -> Any:
+        seen.append(str(file.path))
+        return tag_opened(self, file, *arguments, **more)
 
-    monkeypatch.setattr(Tagger, "tag_file", watched)
+    monkeypatch.setattr(Tagger, "tag_opened", watched)
     return seen
 
 
 def stop_at(name: str, error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
-    tag_file = Tagger.tag_file
+    tag_opened = Tagger.tag_opened
 
-    def stops(self: Tagger, path: Path, *arguments: Any, **more: Any) -> Any:
-        if path.name == name:
+    def stops(self: Tagger, file: AudioFile, *arguments: Any, **more: Any) -> Any:
+        if file.path.name == name:
             raise error
-        return tag_file(self, path, *arguments, **more)
+        return tag_opened(self, file, *arguments, **more)
 
-    monkeypatch.setattr(Tagger, "tag_file", stops)
+    monkeypatch.setattr(Tagger, "tag_opened", stops)
 
 
 @pytest.mark.parametrize(("target", "form"), [("tags.jsonl", "--json"), ("tags.csv", "--csv")])

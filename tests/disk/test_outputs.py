@@ -103,7 +103,7 @@ def test_commands_write_into_pipes() -> None:
     assert json.loads(tags)["file"] == "a.wav"
     result = through_a_pipe("a.npz", lambda: main(["embed", "a.wav", "-q"]))
     Path("copy.npz").write_bytes(result)
-    assert contents("copy.npz")["embedding"].shape[1] == 224
+    assert contents("copy.npz")["embedding"].shape[1] == 320
     assert sorted(os.listdir()) == ["a.npz", "a.wav", "copy.npz", "d", "page", "tags.jsonl"]
 
 

@@ -92,12 +92,13 @@ def test_sources_of_any_shape() -> None:
             {"name": "d", "licences": "CC0", "hours": 2, "files": None},
             {"name": "e", "licences": 5},
             {"name": "f", "version": "1", "licences": ["CC0", 4]},
-        ]
+        ],
+        ["d"],
     )
     assert found == [
         "|  |  |  |  |  |",
         "| a/b c |  |  |  |  |",
-        "| d |  | 2 |  | CC0 |",
+        "| d (held out) |  | 2 |  | CC0 |",
         "| e |  |  |  | 5 |",
         "| f | 1 |  |  | CC0, 4 |",
     ]

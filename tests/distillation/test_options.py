@@ -109,6 +109,7 @@ def test_other_arguments_that_cannot_be(distill: Distill, tmp_path: Path) -> Non
             "width is no option of a distillation; there are augmentation, batch_seconds, clips",
         ),
         "licence": ({"licence": ""}, "licence must be a text, got ''"),
+        "version": ({"embedding_version": 0}, "embedding_version must be a whole number from 1, got 0"),
         "device": ({"device": "tpu"}, "device must be \"cpu\", or None for the GPU where there is one; got 'tpu'"),
     }.values():
         with pytest.raises(InvalidOption, match=message):

@@ -47,7 +47,7 @@ def prune(audio: Path, cache: Path, mobilenetv3_folder: Path, monkeypatch: pytes
 
 def test_from_teacher_to_folder(prune: Distill, tmp_path: Path, mobilenetv3_folder: Path) -> None:
     """It has the teacher's embedding in its layout, fewer parameters, tags, and a description that says all of it."""
-    output = prune(tmp_path / "out", name="small")
+    output = prune(tmp_path / "out", name="small", embedding_version=2)
     row = local.read_folder(output)
     net = hear_edgel3.load(output)
     teacher = hear_edgel3.load("mn01_as", mobilenetv3_folder)
@@ -55,7 +55,12 @@ def test_from_teacher_to_folder(prune: Distill, tmp_path: Path, mobilenetv3_fold
     assert row.n_parameters == sum(p.numel() for p in hear_edgel3.load(output, features=["logits"]).net.parameters())
     assert net.scene_embedding_size == teacher.scene_embedding_size
     assert net.configuration.features.names == teacher.configuration.features.names
+    card = (output / "README.md").read_text()
+    assert "> Copyright (c) 2022 Florian Schmid\n" in card  # MIT: its text goes with any part of the weights
+    assert "> The above copyright notice and this permission notice shall be included in all copies" in card
+    assert "not trained on AudioSet" not in card  # its teacher was
     description = json.loads((output / "configuration.json").read_text())
+    assert description["embedding_version"] == row.embedding_version == 2
     assert set(description["architecture"]) >= {"expanded", "squeeze", "last", "hidden", "width_mult"}
     assert all(size % 8 == 0 for size in description["architecture"]["expanded"])
     assert "width_mult" not in description["made"]["recipe"]

@@ -18,6 +18,7 @@ from hear_edgel3.distillation.origins import sources_of
 from hear_edgel3.distillation.recipe import Recipe
 from hear_edgel3.distillation.sounds import Sounds, make_sounds
 from hear_edgel3.errors import InvalidAudio, InvalidOption
+from hear_edgel3.sources.item import Item
 from support import signals
 
 RATE = 16000
@@ -35,8 +36,13 @@ def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Clip]:
         rate, gain = (RATE, 44100, 8000)[i % 3], (0.5, 1e-4, 7.0, 0.0)[i % 4]
         channels = rng.normal(0, 0.2, (2 * rate, 1 + i % 2)) * gain
         soundfile.write(folder / f"{i}.wav", channels, rate, subtype="FLOAT")
-        found.append(Clip(folder / f"{i}.wav", 0.25 * (i % 2), 1.0, f"source {i % 3}"))
+        found.append(Clip(item(folder / f"{i}.wav"), 0.25 * (i % 2), 1.0, f"source {i % 3}"))
     return found
+
+
+def item(path: Path) -> Item:
+    """A file of its own, as lists of sources have it."""
+    return Item(os.fspath(path), path.stat().st_size if path.is_file() else 0)
 
 
 def wanted(clip: Clip) -> np.ndarray:
@@ -106,7 +112,7 @@ def test_making_them_goes_on(clips: list[Clip], tmp_path: Path, monkeypatch: pyt
     # moved, they are the same
     made.clear()
     clips[0].path.parent.rename(tmp_path / "elsewhere")
-    moved = [Clip(tmp_path / "elsewhere" / c.path.name, c.start, c.seconds, "all") for c in clips]
+    moved = [Clip(item(tmp_path / "elsewhere" / c.path.name), c.start, c.seconds, "all") for c in clips]
     assert list(make_sounds(moved, folder, RATE, quiet=True).of_source) == ["all"]
     assert made == []
 
@@ -134,7 +140,7 @@ def test_what_cannot_be_read_is_named(clips: list[Clip], tmp_path: Path, capfd: 
     for clip in clips:
         clip.path.write_bytes(b"no audio")
     with pytest.raises(InvalidAudio, match="none of the 10 clips could be read"):
-        make_sounds(clips, tmp_path / "cache", RATE, quiet=True)
+        make_sounds(clips, tmp_path / "other", RATE, quiet=True)
     with pytest.raises(InvalidOption, match="sample_rate"):
         make_sounds(clips, tmp_path / "cache", 10, quiet=True)
 

@@ -222,13 +222,15 @@ def test_every_option_has_a_flag(monkeypatch: pytest.MonkeyPatch, capsys: Captur
         "precision": "bf16",
         "lengths": (0.5, 2.0),
         "half": True,
+        "quantize": "int8",
     }
     flags: list[str] = []
     for i, field in enumerate(dataclasses.fields(Recipe)):
         flag = command_line._FLAGS.get(field.name, f"--{field.name.replace('_', '-')}")
         value = values.setdefault(field.name, (i + 2) if field.type in ("int", "int | None") else i / 100)
         flags += [flag] if value is True else [flag, *map(str, value if isinstance(value, tuple) else [value])]
-    assert main([*required, *flags, "--cache", "c", "--teacher-weights", weights, "--licence", "l", "-q"]) == 0
+    others = ["--cache", "c", "--teacher-weights", weights, "--licence", "l", "--embedding-version", "2", "-q"]
+    assert main([*required, *flags, *others]) == 0
     assert main([*required, "--device", "cpu"]) == 0
     full, bare = given
     assert {key: full.pop(key) for key in values} == values
@@ -236,10 +238,12 @@ def test_every_option_has_a_flag(monkeypatch: pytest.MonkeyPatch, capsys: Captur
         f"hear-edgel3 distill --teacher tiny --audio {' '.join(audio)} -o o --name n "
     )
     common = {"teacher": "tiny", "audio": audio, "output": "o"}
-    assert full == {**common, "cache": "c", "teacher_weights": weights, "licence": "l", "quiet": True, "device": None}
+    rest = {"cache": "c", "teacher_weights": weights, "licence": "l", "embedding_version": 2}
+    assert full == {**common, **rest, "quiet": True, "device": None}
     del bare["command"]
     assert bare.pop("licence")
-    assert bare == {**common, "cache": None, "teacher_weights": None, "quiet": False, "device": "cpu"}
+    rest = {"cache": None, "teacher_weights": None, "embedding_version": 1}
+    assert bare == {**common, **rest, "quiet": False, "device": "cpu"}
     with pytest.raises(SystemExit):
         main(["distill", "--help"])
     text = capsys.readouterr().out

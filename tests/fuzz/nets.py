@@ -24,14 +24,20 @@ def _state(place: Path, family: str) -> dict[str, torch.Tensor]:
 
 
 def _weights(place: Path) -> list[Sound]:
-    from hear_edgel3.weights.file import encode
+    from hear_edgel3.weights.file import encode, encode_quantized
+    from hear_edgel3.weights.header import INT8, INT8_VERSION, QUANTIZATION_KEY, Quantization
+    from hear_edgel3.weights.quantized import quantize_state
 
+    int8 = {QUANTIZATION_KEY: Quantization(INT8, INT8_VERSION, None).to_dict()}
     sounds = []
     for family in _FAMILIES:
         state, provenance = _state(place, family), {"configuration": "small", "source": [1]}
         sounds.append(Sound(f"{family}.safetensors", encode(state, provenance)))
         # Of another program: without the digest that gives changed values away.
         sounds.append(Sound(f"{family}.safetensors", save(state, {"hear_edgel3": json.dumps(provenance)})))
+        sounds.append(Sound(f"{family}.safetensors", encode_quantized(state, provenance)))
+        small = save(quantize_state(state, fewest=1), {"hear_edgel3": json.dumps(provenance | int8)})
+        sounds.append(Sound(f"{family}.safetensors", small))
     values = torch.linspace(-1, 1, 12).reshape(3, 4)
     few = {f"layer.{i}.weight": values.to((torch.float32, torch.float16)[i % 2]) for i in range(5)}
     for zipped in (True, False):

@@ -116,7 +116,7 @@ def test_clips_that_are_not_there_are_error_rows() -> None:
     assert by_label["label4"]["duration_s"] == 2.0
     assert by_label["at"]["error"] == (
         "AudioFileError: rec.wav (2-3 s): the clip begins at 2 s, and the file ends at 2 s; if files are cut already, "
-        "embed them whole (--whole-files)"
+        "take them whole (--whole-files)"
     )
     assert (by_label["at"]["start_s"], by_label["at"]["end_s"]) == (2.0, 3.0)
     for label in ("behind", "far", "label2", "label3"):

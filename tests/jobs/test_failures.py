@@ -46,7 +46,7 @@ def test_bad_files_become_error_rows(capsys: pytest.CaptureFixture[str]) -> None
 
 def test_a_file_that_fails_late_leaves_its_error_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its first rows may have been written by then; they are taken back."""
-    monkeypatch.setattr(writer, "_GROUP_BYTES", 4 * 224 * 16)  # 16 rows
+    monkeypatch.setattr(writer, "_GROUP_BYTES", 4 * 320 * 16)  # 16 rows
     write_clip("in/a.wav", 0.3)
     write_clip("in/b.wav", 20.0)
     write_clip("in/c.wav", 0.3)

@@ -17,7 +17,7 @@ from papers.commands import ROOT, Block, blocks
 pytest.importorskip("pyarrow", reason="datasets need the extra `extract`")
 
 BLOCKS = blocks(ROOT / "docs" / "reading.md")
-DIMENSION = 224
+DIMENSION = 320
 
 
 def block_of(reader: str) -> Block:
@@ -66,7 +66,7 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
 
 @pytest.fixture
 def expected(folder: Path) -> np.ndarray:
-    """(5, 224) embeddings of the dataset."""
+    """(5, 320) embeddings of the dataset."""
     from hear_edgel3.dataset import Dataset, embeddings_of
 
     return np.concatenate([embeddings_of(batch) for batch in Dataset(folder / "embeddings").batches()])

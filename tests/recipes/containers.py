@@ -1,4 +1,4 @@
-"""Audio inside the containers games keep their data in: zip by any name, Qt's resources, Doom's WAD."""
+"""Audio inside the containers games keep their data in: zip by any name, Qt's resources, Doom's WAD, OpenTTD's cat."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .debian import RecipeError
 # What libsndfile reads by itself; headerless .raw and the trackers' formats it does not.
 AUDIO = frozenset(".wav .ogg .oga .flac .mp3 .opus .aif .aiff .au .voc".split())
 MIDI = frozenset([".mid", ".midi"])
-CONTAINERS = frozenset(".zip .pk3 .wz .rcc .wad".split())
+CONTAINERS = frozenset(".zip .pk3 .wz .rcc .wad .cat".split())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +44,8 @@ def members(path: Path) -> Iterator[Member]:
             yield from _qt(path.read_bytes(), path)
         elif magic in (b"IWAD", b"PWAD"):
             yield from _wad(path.read_bytes(), path)
+        elif path.suffix.lower() == ".cat":
+            yield from _cat(path.read_bytes(), path)
         elif zipfile.is_zipfile(path):
             yield from _zip(path)
     except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, UnicodeDecodeError) as error:
@@ -109,6 +111,25 @@ def _wad(data: bytes, path: Path) -> Iterator[Member]:
             yield Member(_safe(f"{name}.wav", path), lambda lump=lump: _doom_sound(lump))
         elif name.startswith("d_") and lump[:4] == b"MThd":
             yield Member(_safe(f"{name}.mid", path), lambda lump=lump: lump)
+
+
+def _cat(data: bytes, path: Path) -> Iterator[Member]:
+    """OpenTTD's: a place and a size per sound, at the place a name and a RIFF WAVE of that size.
+
+    Names are sentences, so members are called by their number.
+    """
+    (first,) = struct.unpack_from("<I", data)
+    for index in range((first & 0x7FFFFFFF) // 8):
+        place, size = struct.unpack_from("<II", data, 8 * index)
+        place &= 0x7FFFFFFF
+        if place >= len(data):
+            raise EOFError(f"sound {index} lies behind its end")
+        start = place + 1 + data[place]
+        if data[start : start + 4] == b"RIFF":
+            content = data[start : start + size]
+            if len(content) < size:
+                raise EOFError(f"sound {index} is cut off")
+            yield Member(_safe(f"{index:03}.wav", path), lambda content=content: content)
 
 
 def _doom_sound(lump: bytes) -> bytes:

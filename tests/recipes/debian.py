@@ -87,7 +87,8 @@ class Package:
         path: in the pool, below a mirror's root.
         size: of the .deb, in bytes.
         sha256: of the .deb.
-        role: "train", or "evaluate" for what no training may see.
+        role: "train"; "hold_out" for what nets are validated with while they are trained, but learn nothing from; or
+            "evaluate" for what no training may see at all.
         licences: short names of those that cover its sound.
         homepage: of the work, where Debian names one.
     """
@@ -97,7 +98,7 @@ class Package:
     path: str
     size: int
     sha256: str
-    role: Literal["train", "evaluate"]
+    role: Literal["train", "hold_out", "evaluate"]
     licences: tuple[str, ...]
     homepage: str | None = None
 

@@ -2,8 +2,14 @@
 
     python -m tests.recipes.tiny_audio OUTPUT [--cache DIR] [--seed 0]
 
-fills OUTPUT/<package>/ with the audio files of every package in `debian_packages.json` whose role is "train", renders
-OUTPUT/instruments/, OUTPUT/speech/ and OUTPUT/noises/, and writes OUTPUT/SOURCES.json, which says where it all is from.
+fills OUTPUT/<package>/ with the audio files of every package in `debian_packages.json` whose role is "train" or
+"hold_out", renders OUTPUT/instruments/, OUTPUT/speech/ and OUTPUT/noises/, and writes OUTPUT/SOURCES.json, which says
+where it all is from. Packages whose role is "hold_out" hold real recordings unlike the others': nothing is learnt from
+them, they are what a net is validated with. The last line that is printed names them for `hear-edgel3 distill`:
+--hold-out-sources gcompris-qt-data (animals, voices), minetest-data (steps, tools), openttd-opensfx (vehicles, birds,
+saws), simutrans-pak64 (sea, forest, trains), oxygen-sounds, pidgin-data and sound-theme-freedesktop (signals),
+pingus-data (voices, splashes). Copies of their files in other packages are left out.
+
 It needs fluidsynth, espeak-ng and festival on PATH (on Debian: apt-get install fluidsynth espeak-ng festival
 festvox-kallpc16k) and 30 GB of disk. What is there already is not made again.
 """
@@ -43,13 +49,18 @@ def training_packages() -> list[Package]:
     return [row for row in table().values() if row.role == "train"]
 
 
+def held_out_packages() -> list[Package]:
+    """The packages to validate with, of which nothing is learnt."""
+    return [row for row in table().values() if row.role == "hold_out"]
+
+
 def training_folder(package: str, cache: Path) -> Path:
-    """The files of a package, from the cache or downloaded.
+    """The files of a package to train or to validate with, from the cache or downloaded.
 
     Raises:
         RecipeError: it is kept for evaluation, or cannot be had.
     """
-    if lookup(package).role != "train":
+    if lookup(package).role == "evaluate":
         raise RecipeError(f"{package} is kept for evaluation: a net trained with it could not be judged by it")
     return unpacked(package, cache)
 
@@ -62,7 +73,7 @@ def gather(package: Package, cache: Path, output: Path) -> dict[str, float]:
     Returns:
         Its numbers: of files, of hours, and of files that cannot be read.
     """
-    record = output / "done" / f"{package.folder}.json"
+    record = _record(package, output)
     if record.is_file():
         return json.loads(record.read_text(encoding="utf-8"))
     print(f"gathering {package.name}", file=sys.stderr, flush=True)
@@ -74,6 +85,8 @@ def gather(package: Package, cache: Path, output: Path) -> dict[str, float]:
             continue
         seen.add(digest)
         if name.suffix.lower() in containers.MIDI:
+            if package.role == "hold_out":  # songs of all packages are rendered into one folder
+                continue
             _place(output / "midi" / package.name / name, content, None)
             continue
         try:
@@ -87,6 +100,46 @@ def gather(package: Package, cache: Path, output: Path) -> dict[str, float]:
     result = {"files": files, "hours": round(seconds / 3600, 4), "unreadable": unreadable}
     _write_json(record, result)
     return result
+
+
+def _record(package: Package, output: Path) -> Path:
+    """The file that says what was gathered of a package."""
+    return output / "done" / f"{package.folder}.json"
+
+
+def leave_out_copies(output: Path) -> dict[str, list[str]]:
+    """Removes files of the packages to train with that are copies of one to validate with, from the numbers too.
+
+    Returns:
+        For each package that had some, their names.
+    """
+    held_out = {row.name for row in held_out_packages()}
+    sizes: dict[int, set[bytes]] = {}
+    for name in held_out:
+        for path in _files_below(output / name):
+            digest = hashlib.sha256(path.read_bytes()).digest()
+            sizes.setdefault(path.stat().st_size, set()).add(digest)
+    removed: dict[str, list[str]] = {}
+    for package in training_packages():
+        copies = [
+            path
+            for path in _files_below(output / package.name)
+            if (known := sizes.get(path.stat().st_size)) and hashlib.sha256(path.read_bytes()).digest() in known
+        ]
+        if copies:
+            infos = [soundfile.info(path) for path in copies]
+            numbers = json.loads(_record(package, output).read_text(encoding="utf-8"))
+            numbers["files"] -= len(copies)
+            numbers["hours"] = round(numbers["hours"] - sum(i.frames / i.samplerate for i in infos) / 3600, 4)
+            _write_json(_record(package, output), numbers)
+            removed[package.name] = [path.relative_to(output / package.name).as_posix() for path in copies]
+            for path in copies:
+                path.unlink()
+    return removed
+
+
+def _files_below(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 def _sounds(source: Path) -> Iterator[tuple[PurePosixPath, bytes, Path | None]]:
@@ -244,7 +297,12 @@ def sources(output: Path, counts: dict[str, dict[str, float]], seed: int) -> lis
     for name, count in sorted(counts.items()):
         row = lookup(name)
         if count["files"]:
-            origin = {"version": row.version, "licences": list(row.licences), "homepage": row.homepage}
+            origin = {
+                "version": row.version,
+                "licences": list(row.licences),
+                "homepage": row.homepage,
+                "role": row.role,
+            }
             found.append({"name": name, **origin, "files": count["files"], "hours": count["hours"]})
     fonts = ", ".join(f"{name} {lookup(name).version}" for name in SOUND_FONTS)
     speech = f"{renders.version('espeak-ng')}; {renders.version('festival')}, voice kal_diphone"
@@ -271,7 +329,13 @@ def main() -> None:
         for name in ("fluidsynth", "espeak-ng", "text2wave"):
             renders.program(name)  # before hours of downloads
         keep_seed(output, seed)
-        counts = {row.name: gather(row, cache, _folder(output)) for row in training_packages()}
+        held_out = held_out_packages()
+        packages = (*held_out, *training_packages())
+        for row in packages:
+            gather(row, cache, _folder(output))
+        for name, copies in leave_out_copies(output).items():
+            print(f"left out of {name}, copies of what is held out: {', '.join(copies)}", file=sys.stderr)
+        counts = {row.name: gather(row, cache, output) for row in packages}
         for words, render in {
             "synthetic sounds": lambda: render_noises(output, seed),
             "speech": lambda: render_speech(output, seed),
@@ -285,6 +349,8 @@ def main() -> None:
         sys.exit(f"error: {error}")
     files, hours = (sum(float(str(row[key])) for row in said) for key in ("files", "hours"))
     print(f"{files:.0f} files, {hours:.2f} h", file=sys.stderr)
+    names = ",".join(row.name for row in held_out if counts[row.name]["files"])
+    print(f"validate with: --hold-out-sources {names}", file=sys.stderr)
 
 
 if __name__ == "__main__":

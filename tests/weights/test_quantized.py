@@ -67,6 +67,9 @@ def test_what_is_stored() -> None:
         "short.weight": (torch.float16, (2048, 2)),
     }
     assert int(stored["conv.weight"].min()) >= -127
+    assert quantize_state({"w": random(4, 5)})["w"].dtype == torch.float16
+    assert quantize_state({"w": random(4, 5)}, fewest=20)["w"].dtype == torch.int8
+    assert quantize_state({"w": random(4, 0)}, fewest=0)["w"].dtype == torch.float16
     state = dequantize_state(stored)
     assert {name: value.dtype for name, value in state.items()} == dict.fromkeys(
         ["conv.weight", "conv.bias", "few.weight", "double", "short.weight"], torch.float32
@@ -221,6 +224,7 @@ SCALE = "convs__2__weight__scale"
         ({"convs__2__weight": None}, WeightsMismatch, r"1 tensors are missing \(convs\.2\.weight\)"),
         ({"quantization": None}, WeightsMismatch, r"are unknown \(.*\.scale"),
         ({"quantization": "int8"}, WeightsCorrupt, "does not say in which format its values are quantised, but 'int8'"),
+        ({"quantization": "x" * 100_000}, WeightsCorrupt, r"are quantised, but 'x+\.\.\. \(100002 characters\)"),
         ({"quantization": {"scheme": "int8"}}, WeightsCorrupt, "does not say in which format"),
         ({"quantization": {"scheme": "int8", "version": True}}, WeightsCorrupt, "does not say in which format"),
         ({"quantization": {"scheme": "int8", "version": 2}}, WeightsMismatch, "'int8', version 2, and this version of"),
