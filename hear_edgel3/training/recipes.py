@@ -12,31 +12,16 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
+import torch
+
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.training.images import SapAugment
-from hear_edgel3.training.losses import Distillation
+from hear_edgel3.training.losses import Distillation, binary_cross_entropy, cross_entropy, keras_loss
+from hear_edgel3.training.mixing import Mix
 from hear_edgel3.training.optimizers import Optimizer, keras_optimizer
-from hear_edgel3.training.schedule import TwoPhases, UpDown
+from hear_edgel3.training.schedule import Temperature, TwoPhases, UpDown
 from hear_edgel3.training.spectrograms import SpectrogramAugmentation
-
-
-@dataclass(frozen=True)
-class WaveformAugmentation:
-    """What is done to the samples of a clip.
-
-    Attributes:
-        gain: The most decibels by which it is made softer; one less, by which it is made louder; 0 for none.
-        roll: The most samples by which it is shifted; 0 for none.
-        mixup: The probability that it is mixed with another clip; 0 for none.
-        mixup_alpha: Shares come from Beta(alpha, alpha).
-        roll_first: Whether the roll comes before the gain.
-    """
-
-    gain: int = 0
-    roll: int = 0
-    mixup: float = 0.0
-    mixup_alpha: float = 2.0
-    roll_first: bool = False
+from hear_edgel3.training.waveforms import WaveformAugmentation
 
 
 @dataclass(frozen=True)
@@ -57,7 +42,8 @@ class TrainingRecipe:
         devices: How many the published run had: its steps have ``devices * batch_size`` examples.
         epochs: Their number.
         clip_seconds: The length of a clip; None for whole files.
-        random_crop: Whether a longer clip is cut at a random place, not at its start.
+        random_crop: Whether a longer clip is cut at a random place, not at its start. In training alone: EfficientAT's
+            FSD50K program does so in evaluation, too, which is a score that is drawn.
         epoch_draws: The examples that are drawn for an epoch by the rarity of their classes
             (:func:`~hear_edgel3.training.sampling.audioset_weights`); None for the whole set, shuffled.
         waveforms: What is done to samples.
@@ -65,7 +51,8 @@ class TrainingRecipe:
         sap_augment: What is done to images.
         distillation: The loss with a teacher's stored predictions, where there are some; None without a teacher.
         loss: The name of a loss as Keras calls it, where it does not follow from ``targets``.
-        step_temperature: Whether the temperature of DyMN's attention falls, epoch by epoch.
+        temperature: Of DyMN's attention, which falls epoch by epoch; None where it stays as the net has it. It is no
+            weight: what is stored must have it beside them.
         mixed_precision: "no", "fp16" or "bf16".
         selected_by: The score that EfficientAT logs first, by which a validation part can choose the epoch.
         dropout: Of the head.
@@ -93,7 +80,7 @@ class TrainingRecipe:
     sap_augment: SapAugment | None = None
     distillation: Distillation | None = None
     loss: str | None = None
-    step_temperature: bool = False
+    temperature: Temperature | None = None
     mixed_precision: str = "no"
     dropout: float = 0.2
     units: int | None = None
@@ -102,6 +89,51 @@ class TrainingRecipe:
     def learning_rate(self, epoch: int) -> float:
         """The learning rate of an epoch, which count from 0."""
         return self.optimizer.learning_rate * self.schedule.factor(epoch)
+
+    def loss_of(
+        self,
+        outputs: torch.Tensor,
+        targets: torch.Tensor,
+        mix: Mix | None = None,
+        known: torch.Tensor | None = None,
+        teacher: tuple[torch.Tensor, torch.Tensor] | None = None,
+    ) -> torch.Tensor:
+        """The loss of a batch.
+
+        Args:
+            outputs: (n, n_classes) logits, or numbers.
+            targets: (n, n_classes), or (n,) int64 numbers of classes. With "known labels", relevances from 0 to 1, of
+                which those above a half count as the label.
+            mix: As the spectrograms were mixed.
+            known: (n, n_classes) bool, with "known labels".
+            teacher: (n, n_classes) logits and (n,) bool, as
+                :meth:`~hear_edgel3.training.teacher_predictions.TeacherPredictions.read` gives them.
+
+        Returns:
+            A scalar.
+
+        Raises:
+            InvalidOption: The recipe cannot use what is given.
+        """
+        if mix is not None and self.targets == "numbers":
+            raise InvalidOption("numbers cannot be mixed by classes; leave mixup out for a regression")
+        if teacher is not None:
+            if self.distillation is None or self.targets != "labels":
+                raise InvalidOption(f"the recipe {self.name} has no use for a teacher's predictions")
+            return self.distillation(outputs, targets, *teacher, mix)
+        if (known is not None) != (self.targets == "known labels"):
+            raise InvalidOption(
+                f"the recipe {self.name} learns {self.targets}: known is {'not ' * (known is None)}given"
+            )
+        if self.targets == "known labels":
+            targets = (targets > 0.5).to(outputs.dtype)
+        if self.targets in ("labels", "known labels"):
+            return binary_cross_entropy(outputs, targets, mix, known)
+        if self.loss is None or (self.loss == "categorical_crossentropy" and self.targets == "classes"):
+            return cross_entropy(outputs, targets, mix)
+        if mix is not None:
+            raise InvalidOption(f"examples cannot be mixed with the loss {self.loss}; leave mixup out")
+        return keras_loss(self.loss, outputs, targets).mean()
 
 
 _AUDIOSET = TrainingRecipe(
@@ -119,7 +151,7 @@ _AUDIOSET = TrainingRecipe(
     epoch_draws=100_000,
     spectrograms=SpectrogramAugmentation(),
     distillation=Distillation(label_weight=0.1, temperature=1.0),
-    step_temperature=True,
+    temperature=Temperature(),
     selected_by="mAP",
 )
 _FINE_TUNED = TrainingRecipe(
@@ -206,7 +238,7 @@ RECIPES: Mapping[str, TrainingRecipe] = MappingProxyType({row.name: row for row 
 # What EfficientAT's README changes for some nets: by the recipe, and how the net's name begins.
 _VARIANTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("audioset", "mn10_im", {"learning_rate": 4e-4, "batch_size": 60}),
-    ("audioset", "dymn10_im", {"learning_rate": 1e-3}),
+    ("audioset", "dymn10_im", {"learning_rate": 1e-3, "highest_temperature": 30.0}),
     ("fsd50k", "dymn", {"learning_rate": 4e-5, "batch_size": 32}),
     ("openmic", "dymn", {"learning_rate": 2e-5, "batch_size": 32}),
     ("dcase20", "dymn", {"learning_rate": 3e-4, "batch_size": 32}),
@@ -231,10 +263,13 @@ def recipe_for(name: str, net: str | None = None) -> TrainingRecipe:
         return row
     changed = next((what for recipe, start, what in _VARIANTS if recipe == name and net.startswith(start)), {})
     rate = changed.get("learning_rate", row.optimizer.learning_rate)
+    # A net that was trained already has the temperature with which its training ended.
+    temperature = row.temperature and Temperature(changed.get("highest_temperature", 1.0))
     return replace(
         row,
         net=net,
         pretrained=True,
         optimizer=replace(row.optimizer, learning_rate=rate),
         batch_size=changed.get("batch_size", row.batch_size),
+        temperature=temperature,
     )

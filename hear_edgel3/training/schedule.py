@@ -68,6 +68,29 @@ class UpDown:
 
 
 @dataclass(frozen=True)
+class Temperature:
+    """The temperature of the attention of DyMN (Schmid et al. 2023), which falls on two lines that meet at 1.
+
+    Attributes:
+        highest: At the start.
+        lowest: At the end.
+        first_slope: By which it falls per epoch above 1.
+        second_slope: Below 1.
+    """
+
+    highest: float = 30.0
+    lowest: float = 1.0
+    first_slope: float = 1.0
+    second_slope: float = 0.02
+
+    def of(self, epoch: int) -> float:
+        """The temperature of an epoch, which count from 0."""
+        first = self.highest - self.first_slope * epoch
+        second = 1.0 + self.second_slope * (self.highest - 1.0) / self.first_slope - self.second_slope * epoch
+        return max(first, second, self.lowest)
+
+
+@dataclass(frozen=True)
 class TwoPhases:
     """DeepSpectrumLite's schedule: the net is frozen in the first epochs, then its last layers learn at another rate.
 

@@ -6,10 +6,12 @@ crop or zeros, roll, mixing; in the recipe of DCASE 2020 the roll comes first, w
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
+from hear_edgel3.errors import InvalidOption
 from hear_edgel3.training.draws import Draws
 
 
@@ -134,3 +136,92 @@ def mix_known_targets(
     """
     mixed = mix_targets(first * first_known.to(first.dtype), second * second_known.to(second.dtype), share)
     return mixed, first_known | second_known
+
+
+@dataclass(frozen=True)
+class WaveformAugmentation:
+    """What is done to the samples of a clip.
+
+    Attributes:
+        gain: The most decibels by which it is made softer; one less, by which it is made louder; 0 for none.
+        roll: The most samples by which it is shifted; 0 for none.
+        mixup: The probability that it is mixed with another clip; 0 for none.
+        mixup_alpha: Shares come from Beta(alpha, alpha).
+        roll_first: Whether the roll comes before the gain.
+    """
+
+    gain: int = 0
+    roll: int = 0
+    mixup: float = 0.0
+    mixup_alpha: float = 2.0
+    roll_first: bool = False
+
+    def __post_init__(self) -> None:
+        """Checks.
+
+        Raises:
+            InvalidOption: A value cannot be used.
+        """
+        for name in ("gain", "roll"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+                raise InvalidOption(f"{name} must be a whole number from 0 on, got {value!r}")
+        if not 0 <= self.mixup <= 1:
+            raise InvalidOption(f"mixup of samples must be a probability from 0 to 1, got {self.mixup!r}")
+        if not 0 < self.mixup_alpha < float("inf"):
+            raise InvalidOption(f"mixup_alpha must be positive, got {self.mixup_alpha!r}")
+
+    def alone(self, samples: torch.Tensor, length: int | None, random_crop: bool, draws: Draws) -> torch.Tensor:
+        """One clip, without a partner.
+
+        Args:
+            samples: (n_samples,).
+            length: To which it is cut, or filled up with zeros; None for its own.
+            random_crop: Whether it is cut at a random place, not at its start.
+            draws: Where from.
+
+        Returns:
+            (length,).
+        """
+        x = samples[None]
+        if self.roll_first:
+            x = roll(x, draw_rolls(1, self.roll, draws))
+        x = gain(x, draw_gains(1, self.gain, draws))
+        if length is not None:
+            x = fit(x, length, draw_crop(x.shape[1], length, draws) if random_crop else 0)
+        if not self.roll_first:
+            x = roll(x, draw_rolls(1, self.roll, draws))
+        return x[0]
+
+    def __call__(
+        self,
+        number: int,
+        n_items: int,
+        read: Callable[[int], torch.Tensor],
+        length: int | None,
+        random_crop: bool,
+        draws: Draws,
+    ) -> tuple[torch.Tensor, Partner | None]:
+        """A clip of a data set as it is learnt from.
+
+        A partner of another length is cut, or filled up with zeros, to that of the clip. (So is every clip whose
+        ``length`` is given; EfficientAT cannot mix others.)
+
+        Args:
+            number: Of the clip.
+            n_items: The clips of the data set.
+            read: Gives the samples (n_samples,) of a clip by its number.
+            length: As in :meth:`alone`.
+            random_crop: As in :meth:`alone`.
+            draws: Of this item.
+
+        Returns:
+            (length,) samples, and the partner, with whose targets the clip's are to be mixed: with :func:`mix_targets`
+            or :func:`mix_known_targets`.
+        """
+        partner = draw_partner(n_items, self.mixup, self.mixup_alpha, draws)
+        first = self.alone(read(number), length, random_crop, draws)
+        if partner is None:
+            return first, None
+        second = fit(self.alone(read(partner.number), length, random_crop, draws), len(first))
+        return mix_waveforms(first[None], second[None], torch.tensor([partner.share]))[0], partner

@@ -1,11 +1,14 @@
 """The rows of the published recipes."""
 
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 
 import pytest
+import torch
 
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.training import RECIPES, recipe_for
+from hear_edgel3.training.losses import Distillation, binary_cross_entropy, cross_entropy
+from hear_edgel3.training.mixing import Mix
 
 # By column of the table of EfficientAT's defaults.
 _TABLE = {
@@ -55,7 +58,7 @@ def test_augmentation(name: str) -> None:
     assert (images.fmin_jitter, images.fmax_jitter) == (10, 2000)
     assert row.random_crop == (name == "fsd50k")
     assert row.epoch_draws == (100_000 if on_audioset else None)
-    assert row.step_temperature == on_audioset
+    assert (row.temperature is not None) == on_audioset
     if on_audioset:
         assert row.distillation is not None
         assert (row.distillation.label_weight, row.distillation.temperature) == (0.1, 1.0)
@@ -104,3 +107,49 @@ def test_rows_stay_as_they_are() -> None:
         RECIPES["mine"] = RECIPES["esc50"]  # type: ignore[index]
     with pytest.raises(InvalidOption, match="esc50"):
         recipe_for("esc10")
+
+
+def test_the_temperature_of_dymn() -> None:
+    """It falls from 30 for a net that is new, stays for one that is not, and starts again for ImageNet's."""
+    new = RECIPES["audioset"].temperature
+    assert new is not None
+    assert [new.of(e) for e in (0, 1, 28, 29, 199)] == [30, 29, 2, 1, 1]
+    below = replace(new, lowest=0.3)
+    assert [below.of(e) for e in (29, 30, 31, 50, 64, 99)] == pytest.approx([1, 0.98, 0.96, 0.58, 0.3, 0.3])
+    for net, first in (("dymn10_im", 30.0), ("dymn10_as", 1.0)):
+        temperature = recipe_for("audioset", net).temperature
+        assert temperature is not None
+        assert temperature.of(0) == first
+
+
+def test_each_recipe_has_its_loss() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits, soft = torch.randn(4, 3, generator=generator), torch.rand(4, 3, generator=generator)
+    mix = Mix(torch.tensor([1, 2, 3, 0]), torch.full((4,), 0.75))
+    classes, known = torch.tensor([0, 1, 2, 0]), torch.rand(4, 3, generator=generator) > 0.3
+    for name in ("esc50", "dcase20", "deepspectrumlite"):
+        assert torch.equal(RECIPES[name].loss_of(logits, classes, mix), cross_entropy(logits, classes, mix))
+    for name in ("fsd50k", "audioset", "pl_audioset"):
+        assert torch.equal(RECIPES[name].loss_of(logits, soft, mix), binary_cross_entropy(logits, soft, mix))
+    wanted = binary_cross_entropy(logits, (soft > 0.5).float(), mix, known)
+    assert torch.equal(RECIPES["openmic"].loss_of(logits, soft, mix, known), wanted)
+    teacher = torch.randn(4, 3, generator=generator), torch.tensor([True, False, True, True])
+    wanted = Distillation(0.1)(logits, soft, *teacher, mix)
+    assert torch.equal(RECIPES["audioset"].loss_of(logits, soft, mix, teacher=teacher), wanted)
+    regression = replace(RECIPES["deepspectrumlite"], targets="numbers", loss="mse")
+    assert float(regression.loss_of(logits, soft)) == pytest.approx(float((logits - soft).square().mean()))
+
+
+def test_losses_that_cannot_be() -> None:
+    logits, mix = torch.zeros(2, 3), Mix(torch.tensor([1, 0]), torch.ones(2))
+    known, teacher = torch.ones(2, 3, dtype=torch.bool), (logits, torch.tensor([True, True]))
+    regression = replace(RECIPES["deepspectrumlite"], targets="numbers", loss="mse")
+    for call in (
+        lambda: RECIPES["openmic"].loss_of(logits, logits),
+        lambda: RECIPES["fsd50k"].loss_of(logits, logits, known=known),
+        lambda: RECIPES["fsd50k"].loss_of(logits, logits, teacher=teacher),
+        lambda: regression.loss_of(logits, logits, mix),
+        lambda: replace(RECIPES["esc50"], loss="mse").loss_of(logits, logits, mix),
+    ):
+        with pytest.raises(InvalidOption):
+            call()

@@ -7,6 +7,7 @@ import torch
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.training.draws import Draws
 from hear_edgel3.training.waveforms import (
+    WaveformAugmentation,
     draw_crop,
     draw_gains,
     draw_partner,
@@ -152,3 +153,39 @@ def test_unknown_relevances_count_as_zero() -> None:
     )
     torch.testing.assert_close(mixed, torch.tensor([[0.6, 0.0]]))
     assert known.tolist() == [[True, False]]
+
+
+@pytest.mark.parametrize("roll_first", [False, True])
+def test_a_clip_is_what_its_parts_make(roll_first: bool) -> None:
+    """Of a partner too, which is augmented by draws of its own; the order of draws is fixed."""
+    sounds = [torch.rand(n, generator=torch.Generator().manual_seed(n)) for n in (50, 20, 35)]
+    augment = WaveformAugmentation(gain=6, roll=4, mixup=1.0, roll_first=roll_first)
+    got, partner = augment(0, 3, sounds.__getitem__, 30, True, Draws.at(1, 2, 3))
+    draws = Draws.at(1, 2, 3)
+    wanted_partner = draw_partner(3, 1.0, 2.0, draws)
+    assert partner == wanted_partner
+    assert partner is not None
+    both = []
+    for number in (0, partner.number):
+        x = sounds[number][None]
+        if roll_first:
+            x = roll(x, draw_rolls(1, 4, draws))
+        x = gain(x, draw_gains(1, 6, draws))
+        x = fit(x, 30, draw_crop(x.shape[1], 30, draws))
+        both.append(x if roll_first else roll(x, draw_rolls(1, 4, draws)))
+    assert torch.equal(got, mix_waveforms(*both, torch.tensor([partner.share]))[0])
+
+
+def test_a_clip_alone() -> None:
+    sound = torch.arange(1.0, 7.0)
+    off = WaveformAugmentation()
+    whole, partner = off(0, 1, lambda number: sound, None, False, Draws.seeded(0))
+    assert torch.equal(whole, sound)
+    assert partner is None
+    assert off(0, 1, lambda number: sound, 4, False, Draws.seeded(0))[0].tolist() == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("wrong", [{"gain": -1}, {"roll": 0.5}, {"mixup": 2.0}, {"mixup_alpha": 0.0}])
+def test_augmentation_that_cannot_be(wrong: dict) -> None:
+    with pytest.raises(InvalidOption, match=next(iter(wrong))):
+        WaveformAugmentation(**wrong)
