@@ -96,7 +96,7 @@ def spec_augment(
 
 def _stretches(size: int, shares: torch.Tensor, draws: Draws) -> tuple[torch.Tensor, torch.Tensor]:
     """(n, size) bool, true within a stretch of each row at a random place; and (n,) lengths, rounded down."""
-    length = (shares.to(torch.float64) * size + 1e-9).long().clamp(0, size)
+    length = (shares.to("cpu", torch.float64) * size + 1e-9).long().clamp(0, size)
     room = (size - length + 1).to(torch.float64)
     start = (torch.rand(len(shares), generator=draws.torch, dtype=torch.float64) * room).long()
     place = torch.arange(size)[None]
