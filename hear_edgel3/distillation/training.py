@@ -32,6 +32,7 @@ from hear_edgel3.distillation.recipe import Recipe, fingerprint
 from hear_edgel3.distillation.student import Learner
 from hear_edgel3.distillation.target_scale import TargetScale
 from hear_edgel3.errors import ComputationError, InvalidOption, OutputError
+from hear_edgel3.training.schedule import cosine
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -217,7 +218,7 @@ def _epoch(
         torch.manual_seed(hash((recipe.seed, epoch, accelerator.process_index)) & 0x7FFFFFFF)
         for number, batch in enumerate(bar):
             for group in optimizer.param_groups:
-                group["lr"] = recipe.lr * _schedule((epoch + number / len(bar)) / recipe.epochs, recipe.warmup)
+                group["lr"] = recipe.lr * cosine((epoch + number / len(bar)) / recipe.epochs, recipe.warmup)
             outputs = net(_augmented(batch.inputs, student, recipe.masking))
             parts = loss_of.parts(outputs, batch)
             loss = loss_of(*parts)
@@ -243,13 +244,6 @@ def _augmented(inputs: torch.Tensor, student: Learner, masking: float) -> torch.
     inputs = inputs.roll(shift, dims=2)
     mask = getattr(student.frontend, "mask", None)
     return inputs if mask is None else mask(inputs, masking)
-
-
-def _schedule(done: float, warmup: float) -> float:
-    """The learning rate's factor when a fraction ``done`` of all steps is done: a line up, then a cosine down."""
-    if done < warmup:
-        return max(done / warmup, 1e-3)
-    return 0.5 * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup))) + 1e-3
 
 
 def _load_state(path: Path, identity: str, net: nn.Module, optimizer: Any, accelerator: Accelerator) -> Progress:

@@ -117,11 +117,36 @@ class MobileNetV3MelSpectrogram(nn.Module):
         Returns:
             (n, n_mels, n_frames) float32; silence gives -1.4026.
         """
+        bank = self._bank(*self._jittered_range(), samples.device) if self.training else None
+        mel = self._logarithms(samples, bank)
+        if self.training and len(mel):
+            mel = _masked(_masked(mel, 1, self.freq_mask), 2, self.time_mask)
+        result: torch.Tensor = (mel + 4.5) / 5.0
+        return result
+
+    def in_range(self, samples: torch.Tensor, fmin: float, fmax: float) -> torch.Tensor:
+        """Log-mel spectrograms as in eval mode, but with mel bands in another range.
+
+        Args:
+            samples: As in :meth:`forward`.
+            fmin: The lower edge of the lowest triangle in Hz.
+            fmax: The upper edge of the highest.
+
+        Returns:
+            As :meth:`forward`.
+        """
+        result: torch.Tensor = (self._logarithms(samples, self._bank(fmin, fmax, samples.device)) + 4.5) / 5.0
+        return result
+
+    def _bank(self, fmin: float, fmax: float, device: torch.device) -> list[_Bands]:
+        return _in_bands(kaldi_mel_bank(self.n_mels, self.n_fft, self.sample_rate, fmin, fmax), device)
+
+    def _logarithms(self, samples: torch.Tensor, bank: list[_Bands] | None) -> torch.Tensor:
+        """(n, n_samples) to (n, n_mels, n_frames) logarithms, with the mel bank of eval mode where none is given."""
         if not len(samples):  # torch neither pads nor transforms an empty batch
             return samples.new_zeros((0, self.n_mels, self.n_frames(samples.shape[1])), dtype=torch.float32)
-        hann, bank = self._on(samples.device)
-        if self.training:
-            bank = _in_bands(self._jittered_bank(), samples.device)
+        hann, usual = self._on(samples.device)
+        bank = usual if bank is None else bank
         x = samples.to(torch.float32)
         if x.shape[1] < self.minimum_samples:
             x = nn.functional.pad(x, (0, self.minimum_samples - x.shape[1]))
@@ -134,11 +159,7 @@ class MobileNetV3MelSpectrogram(nn.Module):
         mel = torch.cat([self._log_mel(part, hann, bank) for part in _in_parts(frames)]).view(
             len(frames), frames.shape[1], self.n_mels
         )
-        mel = mel.transpose(1, 2)
-        if self.training:
-            mel = _masked(_masked(mel, 1, self.freq_mask), 2, self.time_mask)
-        result: torch.Tensor = (mel + 4.5) / 5.0
-        return result
+        return mel.transpose(1, 2)
 
     def mask(self, mel: torch.Tensor, strength: float = 1.0) -> torch.Tensor:
         """Masks a band of mels and a stretch of frames of each example, as the forward pass in train mode does.
@@ -162,10 +183,10 @@ class MobileNetV3MelSpectrogram(nn.Module):
         mel = torch.cat([power[:, bands.first : bands.last] @ bands.weights for bands in bank], dim=1)
         return (mel + _FLOOR).log()
 
-    def _jittered_bank(self) -> torch.Tensor:
+    def _jittered_range(self) -> tuple[float, float]:
         fmin = self.fmin + int(torch.randint(self.fmin_jitter, (1,)))
         fmax = self.fmax + self.fmax_jitter // 2 - int(torch.randint(self.fmax_jitter, (1,)))
-        return kaldi_mel_bank(self.n_mels, self.n_fft, self.sample_rate, fmin, fmax)
+        return fmin, fmax
 
     def extra_repr(self) -> str:
         """Shown when the module is printed."""
@@ -209,13 +230,13 @@ def _in_parts(frames: torch.Tensor) -> Iterator[torch.Tensor]:
 def _masked(mel: torch.Tensor, dim: int, most: float, value: float = 0.0) -> torch.Tensor:
     """Sets a random stretch of each example to ``value``, of up to ``most`` and anywhere.
 
-    SpecAugment (Park et al. 2019), as torchaudio's ``mask_along_axis_iid``: the stretch starts at the floor of a
-    uniform position.
+    SpecAugment (Park et al. 2019), as torchaudio's ``mask_along_axis_iid``: the fractions of a uniform length and place
+    are cut off; where ``most`` is more than there is, also of places before the beginning.
     """
     length = mel.shape[dim]
     size = torch.rand(len(mel), 1, 1, device=mel.device) * most
     start = torch.rand(len(mel), 1, 1, device=mel.device) * (length - size)
-    start, size = start.floor(), size.floor()
+    start, size = start.trunc(), size.trunc()
     position = torch.arange(length, device=mel.device)
     position = position[None, :, None] if dim == 1 else position[None, None, :]
     return mel.masked_fill((position >= start) & (position < start + size), value)
