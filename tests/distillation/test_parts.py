@@ -15,6 +15,7 @@ from hear_edgel3.distillation.loss import DistillationLoss
 from hear_edgel3.distillation.recipe import Recipe
 from hear_edgel3.distillation.target_scale import make_target_scale
 from hear_edgel3.errors import InvalidAudio, InvalidOption
+from hear_edgel3.training.schedule import cosine
 from support import signals
 from support.distilling import N_FILES
 
@@ -156,10 +157,10 @@ def test_more_processes_than_there_can_be_batches() -> None:
 
 def test_the_learning_rate() -> None:
     """A line up, a cosine down; never nothing at all."""
-    steps = [training._schedule(i / 1000, 0.1) for i in range(1001)]
+    steps = [cosine(i / 1000, 0.1) for i in range(1001)]
     assert steps[0] == steps[-1] == pytest.approx(1e-3)
     assert steps[50] == pytest.approx(0.5)
     assert max(steps) == steps[100] == pytest.approx(1 + 1e-3)
     assert steps[550] == pytest.approx(0.5 + 1e-3)
     assert steps == [*sorted(steps[:101]), *sorted(steps[101:], reverse=True)]
-    assert training._schedule(0.0, 0.0) == pytest.approx(1 + 1e-3)
+    assert cosine(0.0, 0.0) == pytest.approx(1 + 1e-3)

@@ -202,8 +202,9 @@ def test_embed_with_an_engine(
 # --- half precision ---
 
 
-# Of an embedding's peak, on noise; observed 1.2e-3 / 1.1e-2 (sea_64), 9e-4 / 1.2e-2 (tiny). README states them.
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float16, 4e-3), (torch.bfloat16, 4e-2)])
+# Of an embedding's peak, on noise; observed 1.2e-3 / 1.1e-2 (sea_64), 7.8e-3 / 5.6e-2 (tiny, which has this from
+# mn04_as: 1.2e-2 / 1.1e-1). docs/engines.md states them.
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float16, 1.2e-2), (torch.bfloat16, 9e-2)])
 def test_half_precision(dtype: torch.dtype, tolerance: float) -> None:
     """The net in half precision: front end and results stay as they were, and the error is what half precision has."""
     extractor = hear_edgel3.load("tiny")

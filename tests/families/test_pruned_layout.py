@@ -41,7 +41,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     state = {name: value for name, value in net.state_dict().items() if "num_batches_tracked" not in name}
     made = {"version": "0", "teacher": "mn02_as", "teacher_sha256": "", "hours": 0.0, "files": 0, "epochs": 0}
     made |= {"validation_files_percent": 0.0, "best_epoch": 0, "seconds": 0.0, "device": "cpu", "processes": 1}
-    made |= {"torch": "0", "recipe": {"seed": 0}, "scores": {}, "sources": 1, "held_out_sources": []}
+    made |= {
+        "torch": "0",
+        "recipe": {"seed": 0, "student": "pruned"},
+        "scores": {},
+        "sources": 1,
+        "held_out_sources": [],
+    }
     description = Description(
         name="cut",
         summary="cut",

@@ -112,8 +112,8 @@ def test_a_release_that_changes_no_numbers_goes_on(monkeypatch: pytest.MonkeyPat
     said = [json.loads(pq.read_metadata(part).metadata[b"hear_edgel3"]) for part in Dataset("out").parts]
     assert [text["package_version"] for text in said] == ["0.0.1", "99.0", "99.0"]
     path = Path("out/_job/00000/job.json")
-    path.write_text(path.read_text().replace('"embedding_version": 1', '"embedding_version": 7'))
-    with pytest.raises(InvalidOption, match="begun with embedding_version 7, and now 1"):
+    path.write_text(path.read_text().replace('"embedding_version": 2', '"embedding_version": 7'))
+    with pytest.raises(InvalidOption, match="begun with embedding_version 7, and now 2"):
         extract()
 
 

@@ -76,8 +76,10 @@ def test_shards(ending: str) -> None:
     found = rows()
     assert [row["file"] for row in found] == [f"s.{ending}/{i}.wav" for i in range(6)] + [rf"s.{ending}/sub/\xe9.wav"]
     hear_edgel3.extract(sources, "files", workers=1, files_per_part=4)
+    expected = np.array([row["embedding"] for row in rows("files")])
+    # Other files share their batches: 1.4e-6 observed, where the peak is 3.
     np.testing.assert_allclose(
-        [row["embedding"] for row in found[:6]], [row["embedding"] for row in rows("files")], rtol=0, atol=1e-6
+        [row["embedding"] for row in found[:6]], expected, rtol=0, atol=1e-6 * np.abs(expected).max()
     )
 
 
