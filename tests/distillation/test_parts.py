@@ -9,7 +9,7 @@ import soundfile
 import torch
 
 from hear_edgel3.distillation import batches as batches_of
-from hear_edgel3.distillation import corpus, examples, measuring, training
+from hear_edgel3.distillation import corpus, examples, measuring
 from hear_edgel3.distillation.corpus import find_corpus
 from hear_edgel3.distillation.loss import DistillationLoss
 from hear_edgel3.distillation.recipe import Recipe
