@@ -132,11 +132,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _sources(text: str) -> float | tuple[str, ...]:
-    """A fraction, or names with commas between them."""
+    """A fraction, or names with commas between them. A whole number but 0 is the name of a folder."""
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
         return tuple(text.split(","))
+    return value if value == 0 or not float(value).is_integer() else (text,)
 
 
 def run(arguments: argparse.Namespace) -> int:

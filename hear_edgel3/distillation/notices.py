@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hear_edgel3.families.schema import Checkpoint, Published
+from hear_edgel3.families.schema import Checkpoint, Local, Published
+from hear_edgel3.registry.names import find
 
 _MIT = """MIT License
 
@@ -22,12 +23,29 @@ COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER I
 OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE."""
 
 
-def licence_text(row: Checkpoint) -> str:
+def origin_of(row: Checkpoint) -> Published | None:
+    """The published checkpoint of which a net is a part: itself, or that which it was pruned from, however often."""
+    if isinstance(row, Published):
+        return row
+    if not isinstance(row, Local) or not row.made.get("notice"):
+        return None
+    found = find(str(row.made.get("weights_of", row.made.get("teacher"))))
+    return found.checkpoint if found is not None and isinstance(found.checkpoint, Published) else None
+
+
+def notice_of(origin: Published) -> str:
+    """Whose weights a part of a checkpoint's are, in a sentence without its full stop."""
+    upstream = origin.upstream
+    return (
+        f"Its weights are a part of those of {origin.name}, {upstream.copyright}, licence {upstream.licence} "
+        f"({upstream.project})"
+    )
+
+
+def licence_text(origin: Published) -> str:
     """The notice in full that must go with copies of a checkpoint's weights, and with parts of them.
 
     Returns:
-        The licence, with whose copyright it is; empty for nets made here, and for a licence whose text is not known.
+        The licence, with whose copyright it is; empty for a licence whose text is not known.
     """
-    if not isinstance(row, Published) or row.upstream.licence != "MIT":
-        return ""
-    return _MIT.format(holder=row.upstream.copyright)
+    return _MIT.format(holder=origin.upstream.copyright) if origin.upstream.licence == "MIT" else ""

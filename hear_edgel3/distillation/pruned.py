@@ -7,7 +7,9 @@ when it is asked to answer what the teacher was not asked.
 
 from __future__ import annotations
 
+import functools
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,13 +19,14 @@ from torch import nn
 
 from hear_edgel3.disk.atomic import atomic_write
 from hear_edgel3.distillation.lessons import FreshLessons
-from hear_edgel3.distillation.pruning import Limits, choose, importance
+from hear_edgel3.distillation.notices import origin_of
+from hear_edgel3.distillation.pruning import Limits, check_limits, choose, importance
 from hear_edgel3.distillation.recipe import PrunedRecipe, fingerprint
 from hear_edgel3.distillation.target_scale import TargetScale, make_target_scale
 from hear_edgel3.distillation.teacher import Teacher
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.families.protocols import Pruner
-from hear_edgel3.families.schema import Published
+from hear_edgel3.families.schema import Checkpoint, Published
 from hear_edgel3.families.table import FAMILIES
 
 
@@ -50,15 +53,8 @@ class PrunedNet:
         self._recipe = recipe
         configuration = teacher.extractor.configuration
         row = configuration.checkpoint
-        make = FAMILIES[row.family].pruner
-        pruner = None if make is None else make()
-        if pruner is None or not pruner.can_prune(row) or teacher.n_classes is None:
-            able = ", ".join(name for name, family in FAMILIES.items() if family.pruner is not None)
-            raise InvalidOption(
-                f"{teacher.name} cannot be pruned; teachers that can are nets with tags of the families {able} "
-                f"(see `hear-edgel3 list`)"
-            )
-        self._pruner: Pruner = pruner
+        self._pruner = _pruner(teacher)
+        self._check_limits(row)
         self._row = row
         self._teacher = teacher
         self.family = row.family
@@ -76,15 +72,25 @@ class PrunedNet:
         return self.architecture
 
     @property
-    def notice(self) -> str:
-        """Whose weights it has, as their licence wants it to be said."""
-        if not isinstance(self._row, Published):
-            return ""
-        upstream = self._row.upstream
-        return (
-            f"Its weights are a part of those of {self._row.name}, {upstream.copyright}, licence {upstream.licence} "
-            f"({upstream.project})"
-        )
+    def origin(self) -> Published | None:
+        """The checkpoint that it is a part of; None if that is not a published one."""
+        return origin_of(self._row)
+
+    def _check_limits(self, row: Checkpoint) -> None:
+        sizes = self._pruner.sizes(row)
+        limits = Limits(self._recipe.parameters, self._recipe.macs)
+        check_limits(sizes, self._floors(row, sizes), functools.partial(self._cost, row), limits)
+
+    def _cost(self, row: Checkpoint, sizes: Mapping[str, int]) -> tuple[int, int]:
+        """Parameters, and multiply-accumulates for ten seconds."""
+        fields = FAMILIES[row.family].architecture(**self._pruner.architecture(row, sizes))
+        return fields["n_parameters"], fields["macs_10s"]
+
+    def _floors(self, row: Checkpoint, sizes: Mapping[str, int]) -> Mapping[str, int]:
+        """The fewest channels of groups, for what is asked for."""
+        limits = (self._recipe.parameters, self._recipe.macs)
+        shares = [limit / full for limit, full in zip(limits, self._cost(row, sizes), strict=True) if limit is not None]
+        return self._pruner.floors(sizes, min(1.0, *shares))
 
     def prune(
         self, lessons: FreshLessons, kept: Path, device: torch.device, make: bool
@@ -105,9 +111,9 @@ class PrunedNet:
             InvalidOption: The net cannot become so small, or it would lack a part of the teacher's embedding.
         """
         recipe = self._recipe
-        path = kept / f"pruned-{fingerprint(recipe.parameters, recipe.macs, recipe.logits_weight, recipe.fit_clips)}"
-        path = path.with_suffix(".safetensors")
-        if make and not path.is_file():
+        deciding = (recipe.parameters, recipe.macs, recipe.logits_weight, recipe.fit_clips, recipe.batch_seconds)
+        path = (kept / f"pruned-{fingerprint(*deciding)}").with_suffix(".safetensors")
+        if make and not _is_sound(path):
             self._make(lessons, path)
         from safetensors import safe_open
 
@@ -116,7 +122,9 @@ class PrunedNet:
             self.architecture = json.loads(file.metadata()["architecture"])
         scale = TargetScale(state.pop("target.mean"), None, state.pop("target.scale"))
         probabilities = state.pop("target.probabilities")
-        component = FAMILIES[self.family].architecture(**self.architecture)["net"]
+        fields = FAMILIES[self.family].architecture(**self.architecture)
+        self.kind.n_parameters = fields["n_parameters"]
+        component = fields["net"]
         arguments = {**component.arguments, **self._teacher.extractor.configuration.features.arguments}
         net = component.make(**arguments)
         net.load_state_dict(state)
@@ -144,25 +152,13 @@ class PrunedNet:
         sizes = {name: len(values) for name, values in importances.items()}
         family = FAMILIES[self.family]
 
-        def cost(chosen: Mapping[str, int]) -> tuple[int, int]:
-            fields = family.architecture(**self._pruner.architecture(self._row, chosen))
-            return fields["n_parameters"], fields["macs_10s"]
-
-        parameters, macs = cost(sizes)
-        shares = [(recipe.parameters, parameters), (recipe.macs, macs)]
-        share = min(1.0, *(limit / full for limit, full in shares if limit is not None))
-        floors = self._pruner.floors(sizes, share)
-        keep = choose(importances, floors, cost, Limits(recipe.parameters, recipe.macs))
+        cost = functools.partial(self._cost, self._row)
+        keep = choose(importances, self._floors(self._row, sizes), cost, Limits(recipe.parameters, recipe.macs))
         architecture = self._pruner.architecture(self._row, {name: len(some) for name, some in keep.items()})
         fields = family.architecture(**architecture)
         smaller: Any = fields["net"].make(
             **{**fields["net"].arguments, **teacher.extractor.configuration.features.arguments}
         )
-        if smaller.embedding_size != net.embedding_size:
-            raise InvalidOption(
-                f"{teacher.name} puts out layers that are pruned, {smaller.embedding_size} of its {net.embedding_size} "
-                f"values would be left; name another choice of features as the teacher"
-            )
         smaller.load_state_dict(self._pruner.select(net, keep))
         smaller.eval()
         self._pruner.refit(net, smaller, keep, images)
@@ -212,6 +208,45 @@ class _InScale(nn.Module):
         return torch.cat([(values[:, :size] - self.mean) / self.scale, values[:, size:]], dim=1)
 
 
+def _pruner(teacher: Teacher) -> Pruner:
+    """What knows how a teacher's net is pruned.
+
+    Raises:
+        InvalidOption: It cannot be.
+    """
+    configuration = teacher.extractor.configuration
+    row = configuration.checkpoint
+    make = FAMILIES[row.family].pruner
+    if make is None:
+        able = ", ".join(name for name, family in FAMILIES.items() if family.pruner is not None)
+        raise InvalidOption(
+            f"{teacher.name} cannot be pruned; teachers that can are nets with tags of the families {able}"
+        )
+    pruner = make()
+    problem = pruner.problem(row, configuration.features)
+    if problem is None and teacher.n_classes is None:
+        problem = "its classes must be those of a list that comes with hear_edgel3, as AudioSet's"
+    if problem is not None:
+        raise InvalidOption(f"{teacher.name} cannot be pruned: {problem}")
+    return pruner
+
+
+def _is_sound(path: Path) -> bool:
+    """Whether a pruned net is there and can be read; one that was damaged is named and made again."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        return False
+    try:
+        with safe_open(path, framework="pt") as file:
+            if "architecture" in (file.metadata() or {}) and "target.probabilities" in file.keys():  # noqa: SIM118
+                return True
+    except (SafetensorError, OSError):
+        pass
+    print(f"damaged, made again: {path}", file=sys.stderr)
+    return False
+
+
 class _Kind:
     """What is asked of :class:`hear_edgel3.families.protocols.Student` when a distillation is written down."""
 
@@ -220,6 +255,7 @@ class _Kind:
 
     def __init__(self, family: str, words: str) -> None:
         self._words = words
+        self.n_parameters = 0
         make = FAMILIES[family].student
         self.title = family if make is None else make().title
 
@@ -227,7 +263,6 @@ class _Kind:
         """Those of the teacher."""
         return self._words
 
-    def describe(self, options: Any) -> str:
+    def describe(self, options: Any) -> str:  # noqa: ARG002
         """What it was pruned to."""
-        limits = ((options.parameters, "parameters"), (options.macs, "MACs per 10 s"))
-        return "at most " + " and ".join(f"{value:,} {what}" for value, what in limits if value is not None)
+        return f"{self.n_parameters:,} parameters"

@@ -98,6 +98,56 @@ def importance(
     return {name: total / count for name, total in found.items()}
 
 
+def check_limits(
+    sizes: Mapping[str, int],
+    floors: Mapping[str, int],
+    cost: Callable[[Mapping[str, int]], tuple[int, int]],
+    limits: Limits,
+) -> None:
+    """Says beforehand what :func:`choose` would find after long work.
+
+    Args:
+        sizes: The channels of every group.
+        floors: As for :func:`choose`.
+        cost: As for :func:`choose`.
+        limits: What the net may cost.
+
+    Raises:
+        InvalidOption: The net cannot become so small, or is not larger than that.
+    """
+    full = cost(sizes)
+    if all(
+        limit is None or value <= limit for value, limit in zip(full, (limits.parameters, limits.macs), strict=True)
+    ):
+        raise InvalidOption(
+            f"the net has {full[0]:,} parameters and {full[1]:,} MACs per 10 s, which is no more than what was asked "
+            f"for: there is nothing to prune"
+        )
+    least: dict[str, int] = {}
+    for name, size in sizes.items():
+        least[name] = size
+        while least[name] - STEP >= max(STEP, floors.get(name, STEP)):
+            least[name] -= STEP
+    smallest = cost(least)
+    if any(
+        limit is not None and value > limit
+        for value, limit in zip(smallest, (limits.parameters, limits.macs), strict=True)
+    ):
+        raise _too_small(limits, smallest)
+
+
+def _too_small(limits: Limits, smallest: tuple[int, int]) -> InvalidOption:
+    asked = ", ".join(
+        f"{value:,} {what}"
+        for value, what in zip((limits.parameters, limits.macs), ("parameters", "MACs per 10 s"), strict=True)
+        if value is not None
+    )
+    return InvalidOption(
+        f"the net cannot be pruned to {asked}: at {smallest[0]:,} parameters and {smallest[1]:,} MACs per 10 s there "
+        f"is nothing left that may be left out; ask for more, or for a student of another width"
+    )
+
+
 def choose(
     importances: Mapping[str, torch.Tensor],
     floors: Mapping[str, int],
@@ -143,14 +193,6 @@ def choose(
             if best is None or lost / saved < best[0]:
                 best = (lost / saved, name)
         if best is None:
-            asked = ", ".join(
-                f"{value:,} {what}"
-                for value, what in zip((limits.parameters, limits.macs), ("parameters", "MACs per 10 s"), strict=True)
-                if value is not None
-            )
-            raise InvalidOption(
-                f"the net cannot be pruned to {asked}: at {now[0]:,} parameters and {now[1]:,} MACs per 10 s there is "
-                f"nothing left that may be left out; ask for more, or for a student of another width"
-            )
+            raise _too_small(limits, now)
         sizes[best[1]] -= STEP
     return {name: order[name][full[name] - size :].sort().values for name, size in sizes.items()}

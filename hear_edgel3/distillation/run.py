@@ -25,7 +25,7 @@ from hear_edgel3.distillation.examples import Examples, make_examples, sample_ra
 from hear_edgel3.distillation.lessons import FreshLessons, Lessons, StoredLessons
 from hear_edgel3.distillation.loss import DistillationLoss
 from hear_edgel3.distillation.measuring import BY_SOURCE, GUESS, measure, measure_guess, named
-from hear_edgel3.distillation.notices import licence_text
+from hear_edgel3.distillation.notices import licence_text, notice_of
 from hear_edgel3.distillation.pruned import PrunedNet
 from hear_edgel3.distillation.recipe import PrunedRecipe, Recipe, fingerprint, make_recipe
 from hear_edgel3.distillation.result import Description, read_sources, write_result
@@ -34,8 +34,10 @@ from hear_edgel3.distillation.student import Learner, StudentNet
 from hear_edgel3.distillation.target_scale import TargetScale, make_target_scale
 from hear_edgel3.distillation.teacher import Teacher
 from hear_edgel3.distillation.training import Progress, make_accelerator, train
-from hear_edgel3.errors import InvalidAudio, InvalidOption
+from hear_edgel3.errors import InvalidAudio, InvalidOption, OutputError
+from hear_edgel3.families.schema import Local
 from hear_edgel3.families.values import is_count
+from hear_edgel3.registry import folder as local
 from hear_edgel3.weights.quantized import dequantize_state, quantize_state
 
 if TYPE_CHECKING:
@@ -117,6 +119,7 @@ def distill(
         else:
             student = StudentNet(recipe, _size(recipe, asked), asked.n_classes)
     student.frontend.to(accelerator.device)
+    _check_output(folder, recipe, asked)
     corpus = find_corpus(inputs, recipe)
     if corpus.note and not quiet and accelerator.is_main_process:
         print(f"hear-edgel3: {corpus.note}", file=sys.stderr)
@@ -208,6 +211,8 @@ class _Asking:
             assert isinstance(recipe, PrunedRecipe)
             fresh = self.fresh(corpus.train, recipe)
             if self.accelerator.is_main_process:
+                if not self.quiet:
+                    print(f"pruning by {recipe.fit_clips} clips, and fitting what is left", file=sys.stderr, flush=True)
                 student.prune(fresh, self.kept, device, make=True)
             self.accelerator.wait_for_everyone()
             return fresh, *student.prune(fresh, self.kept, device, make=False)
@@ -234,6 +239,24 @@ class _Asking:
         return FreshLessons(recipe, broad, self.teacher, recipe.batches)
 
 
+def _check_output(folder: Path, recipe: Recipe, teacher: Teacher) -> None:
+    """That no net is lost: one that is in the folder must be of the same distillation.
+
+    Raises:
+        OutputError: It is another one, or the teacher itself.
+    """
+    if not local.is_folder(folder):
+        return
+    row = local.read_folder(folder)
+    same = row.made.get("recipe") == recipe.to_dict() and row.made.get("teacher") == teacher.name
+    own = teacher.extractor.configuration.checkpoint
+    if (isinstance(own, Local) and own.folder.samefile(folder)) or not same:
+        raise OutputError(
+            f"{folder} holds the net {row.name}, which belongs to another distillation (other options, or another "
+            f"teacher); use another --output"
+        )
+
+
 def _size(recipe: Recipe, teacher: Teacher) -> int:
     """Values of the student's approximation."""
     largest = teacher.embedding_size
@@ -252,7 +275,7 @@ def _identity(corpus: Corpus, recipe: Recipe, teacher: Teacher, student: Learner
     deciding = ("lengths", "views", "augmentation", "gain_db", "mix", "seed")
     return fingerprint(
         # Not where the folder is, so that it can be moved.
-        [(clip.path.name, clip.start, clip.seconds, sizes[clip.path]) for clip in clips],
+        [(clip.path.name, clip.start, clip.seconds, sizes[clip.path], clip.source) for clip in clips],
         {key: value for key, value in recipe.to_dict().items() if key in deciding},
         teacher.name,
         teacher.weights_sha256,
@@ -328,7 +351,7 @@ def _finished(
         "processes": outcome.n_processes,
         "torch": torch.__version__,
         "command": command,
-        "notice": student.notice,
+        **({} if student.origin is None else {"weights_of": student.origin.name, "notice": notice_of(student.origin)}),
         "recipe": recipe.to_dict(),
         "scores": {key: round(value, 5) for key, value in scores.items()},
     }
@@ -344,6 +367,6 @@ def _finished(
         licence=licence,
         made=made,
         embedding_version=embedding_version,
-        notice=licence_text(outcome.teacher.extractor.configuration.checkpoint) if student.notice else "",
+        notice="" if student.origin is None else licence_text(student.origin),
     )
     return description, state

@@ -10,6 +10,7 @@ from torch import nn
 
 from hear_edgel3.distillation.recipe import Recipe, student_of
 from hear_edgel3.distillation.target_scale import TargetScale
+from hear_edgel3.families.schema import Published
 from hear_edgel3.families.table import FAMILIES
 
 
@@ -67,8 +68,8 @@ class Learner(Protocol):
         """The size of the logits, or None."""
 
     @property
-    def notice(self) -> str:
-        """What its weights' origin wants to be said; none if they are all its own."""
+    def origin(self) -> Published | None:
+        """The checkpoint of whose weights its own are a part; None if they are all its own."""
 
     @property
     def hears_what_was_asked(self) -> bool:
@@ -101,11 +102,11 @@ class StudentNet:
         n_classes: The size of the logits that it learns, or None.
         hears_what_was_asked: Whether it learns from the very images that the teacher was asked about; else parts of
             them are hidden from it, and they are turned in time.
-        notice: What its weights' origin wants to be said: nothing, since they are all its own.
+        origin: The checkpoint of whose weights its own are a part: none.
     """
 
     hears_what_was_asked = False
-    notice = ""
+    origin: Published | None = None
 
     def __init__(self, recipe: Recipe, embedding_size: int, n_classes: int | None) -> None:
         self.family = recipe.student

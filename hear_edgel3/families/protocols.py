@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 if TYPE_CHECKING:
     import torch
 
-    from hear_edgel3.families.schema import Checkpoint, Published
+    from hear_edgel3.families.schema import Checkpoint, Features, Published
 
 
 @runtime_checkable
@@ -178,8 +178,11 @@ class Pruner(Protocol):
     channels are left out by eights, which suits processors.
     """
 
-    def can_prune(self, row: Checkpoint) -> bool:
-        """Whether the net of a row of the family can be pruned."""
+    def problem(self, row: Checkpoint, features: Features) -> str | None:
+        """Why the net of a row of the family cannot be pruned and give the same features; None if it can."""
+
+    def sizes(self, row: Checkpoint) -> Mapping[str, int]:
+        """The channels of every group of the net of a row."""
 
     def groups(self, net: Any) -> Mapping[str, torch.nn.Module]:
         """The modules whose outputs (n, channels, ...) are the groups, by name."""

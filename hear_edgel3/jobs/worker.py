@@ -116,7 +116,7 @@ def attempts(job: Job, part: Part) -> Attempts:
         if deaths == _MOST_DEATHS:
             what, why = ("died", "probably memory ran out: use fewer --workers")
             if found is not None:
-                what, why = f"were not done after {found.limit:g} s", "does the disk answer?"
+                what, why = f"were not done after {found.limit:g} s", "their disk may not answer"
             raise ComputationError(
                 f"{deaths} worker processes {what} while they embedded {part.filename}, and no single file was to "
                 f"blame; {why}. Finished parts are kept; the same command goes on"

@@ -12,9 +12,10 @@ import torch
 
 import hear_edgel3
 from hear_edgel3.cli import main
+from hear_edgel3.cli.distill import _sources
 from hear_edgel3.distillation import training
 from hear_edgel3.distillation.recipe import PrunedRecipe, Recipe
-from hear_edgel3.errors import InvalidOption
+from hear_edgel3.errors import InvalidOption, OutputError
 from hear_edgel3.registry import folder as local
 from support.distilling import N_FILES, PER_FILE, Distill, interrupting, leftovers, table, without_times
 from support.types import Captured
@@ -114,8 +115,14 @@ def test_eight_bits(prune: Distill, tmp_path: Path) -> None:
         ({"width_mult": 0.2}, "width_mult does nothing with the student 'pruned'; leave it out"),
         ({"masking": 0.1}, "masking does nothing with the student 'pruned'; leave it out"),
         ({"parameters": 1000}, r"cannot be pruned to 1,000 parameters: at [\d,]+ parameters"),
+        ({"parameters": 123_783}, r"the net has 123,783 parameters and [\d,]+ MACs per 10 s, which is no more than"),
+        ({"macs": 1_000_000}, r"cannot be pruned to 100,000 parameters, 1,000,000 MACs per 10 s: at [\d,]+ parameters"),
         ({"teacher": "sea_64"}, "sea_64 cannot be pruned; teachers that can are nets with tags of the families mobile"),
-        ({"teacher": "mn01_as_clf1", "parameters": 60_000}, "mn01_as_clf1 puts out layers that are pruned"),
+        (
+            {"teacher": "mn01_as_clf1"},
+            "mn01_as_clf1 cannot be pruned: its embedding has clf1, of layers that are pruned",
+        ),
+        ({"teacher": "mn01_as_b5_se11_clf2"}, "its embedding has clf2, se11, of layers that are pruned"),
     ],
 )
 def test_what_cannot_be(
@@ -146,3 +153,63 @@ def test_the_command(audio: Path, cache: Path, mobilenetv3_folder: Path, tmp_pat
     assert main([*given, "--output", str(output), "--student", "pruned", "-q"]) == 2
     assert "needs parameters or macs" in capsys.readouterr().err
     assert local.read_folder(output).made["files"] == N_FILES
+
+
+def test_a_part_of_a_part_is_still_a_part_of_the_first(prune: Distill, tmp_path: Path) -> None:
+    """Whose weights they are is said however often they were pruned."""
+    first = prune(tmp_path / "first")
+    second = prune(tmp_path / "second", str(first), teacher_weights=None, parameters=90_000)
+    for folder in (first, second):
+        assert local.read_folder(folder).made["weights_of"] == "mn01_as"
+        card = (folder / "README.md").read_text()
+        assert "a part of those of mn01_as, (c) 2022 Florian Schmid, licence MIT" in card
+        assert "MIT License" in card
+    assert local.read_folder(second).n_parameters <= 90_000
+
+
+def test_a_student_that_approximates_is_no_teacher_to_prune(distill: Distill, prune: Distill, tmp_path: Path) -> None:
+    student = distill(tmp_path / "student", epochs=1, views=1)
+    with pytest.raises(InvalidOption, match="its embedding is an approximation of another net's"):
+        prune(tmp_path / "out", str(student), teacher_weights=None, parameters=20_000)
+
+
+def test_nets_are_not_lost(prune: Distill, tmp_path: Path) -> None:
+    """Neither the teacher, nor another net, is overwritten; the same distillation may be begun anew."""
+    first = prune(tmp_path / "first", epochs=1)
+    before = (first / "model.safetensors").read_bytes()
+    (first / "training.pt").unlink()
+    with pytest.raises(OutputError, match="first holds the net custom, which belongs to another distillation"):
+        prune(first, str(first), teacher_weights=None, parameters=90_000)
+    with pytest.raises(OutputError, match="belongs to another distillation"):
+        prune(first, epochs=2)
+    assert (first / "model.safetensors").read_bytes() == before
+    assert (prune(first, epochs=1) / "model.safetensors").read_bytes() == before
+
+
+def test_a_damaged_net_in_the_cache_is_made_again(prune: Distill, tmp_path: Path, capsys: Captured) -> None:
+    cache = tmp_path / "cache"
+    first = (prune(tmp_path / "first", epochs=1, cache=cache) / "model.safetensors").read_bytes()
+    [kept] = cache.rglob("pruned-*.safetensors")
+    for content in (b"", kept.read_bytes()[:1000]):
+        kept.write_bytes(content)
+        again = prune(tmp_path / f"again{len(content)}", epochs=1, cache=cache)
+        assert (again / "model.safetensors").read_bytes() == first
+        assert f"damaged, made again: {kept}" in capsys.readouterr().err
+
+
+def test_a_shared_cache_changes_nothing(prune: Distill, tmp_path: Path) -> None:
+    prune(tmp_path / "other", epochs=1, batch_seconds=16.0, cache=tmp_path / "shared")
+    found = [
+        (prune(tmp_path / name, epochs=1, cache=tmp_path / cache) / "model.safetensors").read_bytes()
+        for name, cache in (("a", "shared"), ("b", "fresh"))
+    ]
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("0", 0.0), ("0.2", 0.2), ("1", ("1",)), ("10", ("10",)), ("a,b", ("a", "b")), ("1,2", ("1", "2"))],
+)
+def test_names_of_sources_on_the_command_line(text: str, value: object) -> None:
+    """Folders of folds are called by numbers."""
+    assert _sources(text) == value

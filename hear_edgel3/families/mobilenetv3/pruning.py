@@ -5,6 +5,7 @@ What goes from block to block keeps its channels, and with them the embeddings m
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from hear_edgel3.families.mobilenetv3.rows import hop_ms_of
 
 if TYPE_CHECKING:
     from hear_edgel3.families.mobilenetv3.net import MobileNetV3
-    from hear_edgel3.families.schema import Checkpoint
+    from hear_edgel3.families.schema import Checkpoint, Features
 
 # Parts of the last two layers that stay, as factors of the share of all parameters: without such floors the greedy
 # choice takes nearly all of the head, which costs more of the tags than it saves.
@@ -33,10 +34,23 @@ class MobileNetV3Pruner:
     hidden.
     """
 
-    def can_prune(self, row: Checkpoint) -> bool:
-        """Whether the head is the mlp with classes."""
+    def problem(self, row: Checkpoint, features: Features) -> str | None:
+        """Whether the head is the mlp with classes, and the features are of layers that keep their channels."""
         arguments = row.net.arguments
-        return arguments.get("head", "mlp") == "mlp" and arguments.get("n_classes", 1) is not None
+        if arguments.get("head", "mlp") != "mlp" or arguments.get("n_classes", 1) is None:
+            return "only nets with the mlp head and classes can be"
+        if "teacher" in features.names:
+            return "its embedding is an approximation of another net's, made from layers that are pruned"
+        pruned = [name for name in features.names if not re.fullmatch(r"mel_avgs|b\d|b1[0-5]|logits", name)]
+        return f"its embedding has {', '.join(pruned)}, of layers that are pruned" if pruned else None
+
+    def sizes(self, row: Checkpoint) -> dict[str, int]:
+        """The channels of every group."""
+        layout = _layout(row)
+        numbered = list(enumerate(layout.blocks, 1))
+        found = {f"e{number}": block.expanded for number, block in numbered if block.expands}
+        found |= {f"s{number}": block.squeeze for number, block in numbered if block.has_se}
+        return {**found, "last": layout.last, "hidden": layout.hidden}
 
     def groups(self, net: MobileNetV3) -> dict[str, nn.Module]:
         """The modules whose outputs are the groups."""
@@ -55,8 +69,7 @@ class MobileNetV3Pruner:
     def architecture(self, row: Checkpoint, sizes: Mapping[str, int]) -> dict[str, Any]:
         """The arguments of :func:`hear_edgel3.families.mobilenetv3.rows.architecture`."""
         arguments = row.net.arguments
-        given = {name: arguments[name] for name in layouts.WIDTHS if name in arguments}
-        layout = layouts.make_layout(arguments["width_mult"], arguments["strides"], **given)
+        layout = _layout(row)
         numbered = list(enumerate(layout.blocks, 1))
         return {
             **{key: arguments[key] for key in ("width_mult", "head", "n_classes", "n_mels")},
@@ -116,8 +129,9 @@ class MobileNetV3Pruner:
         for number, block, _ in _blocks(net):
             if block.expands:
                 _refit_block(teacher, net, number, theirs, ours, generator)
-            theirs = [teacher.features[number](x) for x in theirs]
-            ours = [net.features[number](x) for x in ours]
+            # One by one, so that old and new maps are not all in memory.
+            for i, (x, y) in enumerate(zip(ours, theirs, strict=True)):
+                ours[i], theirs[i] = net.features[number](x), teacher.features[number](y)
         last = len(net.features) - 1
         convolution, norm = _parts(net.features[last])
         wanted, _ = _parts(teacher.features[last])
@@ -136,6 +150,12 @@ class MobileNetV3Pruner:
             linear.weight.copy_(weight)
             linear.bias.copy_(bias)
             pooled_theirs, pooled_ours = functional.hardswish(target), functional.hardswish(linear(pooled_ours))
+
+
+def _layout(row: Checkpoint) -> layouts.Layout:
+    arguments = row.net.arguments
+    given = {name: arguments[name] for name in layouts.WIDTHS if name in arguments}
+    return layouts.make_layout(arguments["width_mult"], arguments["strides"], **given)
 
 
 def _refit_block(
