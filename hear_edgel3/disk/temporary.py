@@ -74,8 +74,12 @@ def temporary_folder(target: Path) -> Iterator[Path]:
         path.mkdir()
         handle = None
         try:
-            with suppress(OSError):  # Windows opens no folders
+            try:
                 handle = os.open(path, os.O_RDONLY)
+            except FileNotFoundError:
+                continue  # a sweep was faster
+            except OSError:  # Windows opens no folders
+                handle = None
             if handle is None or _hold(handle, path):
                 yield path
                 return

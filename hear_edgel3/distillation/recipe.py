@@ -165,6 +165,11 @@ class Recipe:
         return max(1, round(self.fix_norm * self.epochs))
 
     @property
+    def is_broad(self) -> bool:
+        """Whether it learns from broad clips."""
+        return self.augmentation == "broad"
+
+    @property
     def bands(self) -> int:
         """The mel bands of the student: those that were asked for, or its family's own number."""
         return student_of(self.student).n_mels if self.n_mels is None else self.n_mels
@@ -217,6 +222,11 @@ class PrunedRecipe(Recipe):
     def measuring_epochs(self) -> int:
         """None: batch norm stays as it is."""
         return 0
+
+    @property
+    def is_broad(self) -> bool:
+        """Always."""
+        return True
 
     @property
     def batches(self) -> int:

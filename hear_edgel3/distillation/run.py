@@ -33,7 +33,7 @@ from hear_edgel3.distillation.sounds import Sounds, make_sounds
 from hear_edgel3.distillation.student import Learner, StudentNet
 from hear_edgel3.distillation.target_scale import TargetScale, make_target_scale
 from hear_edgel3.distillation.teacher import Teacher
-from hear_edgel3.distillation.training import Progress, make_accelerator, train
+from hear_edgel3.distillation.training import STATE, Progress, make_accelerator, train
 from hear_edgel3.errors import InvalidAudio, InvalidOption, OutputError
 from hear_edgel3.families.schema import Local
 from hear_edgel3.families.values import is_count
@@ -248,7 +248,10 @@ def _check_output(folder: Path, recipe: Recipe, teacher: Teacher) -> None:
     if not local.is_folder(folder):
         return
     row = local.read_folder(folder)
-    same = row.made.get("recipe") == recipe.to_dict() and row.made.get("teacher") == teacher.name
+    # What there is to go on from is compared exactly when it is read.
+    same = (folder / STATE).is_file() or (
+        row.made.get("recipe") == recipe.to_dict() and row.made.get("teacher") == teacher.name
+    )
     own = teacher.extractor.configuration.checkpoint
     if (isinstance(own, Local) and own.folder.samefile(folder)) or not same:
         raise OutputError(
@@ -275,7 +278,9 @@ def _identity(corpus: Corpus, recipe: Recipe, teacher: Teacher, student: Learner
     deciding = ("lengths", "views", "augmentation", "gain_db", "mix", "seed")
     return fingerprint(
         # Not where the folder is, so that it can be moved.
-        [(clip.path.name, clip.start, clip.seconds, sizes[clip.path], clip.source) for clip in clips],
+        [(clip.path.name, clip.start, clip.seconds, sizes[clip.path]) for clip in clips],
+        # Broad clips are drawn source by source.
+        [clip.source for clip in corpus.train] if recipe.is_broad else [],
         {key: value for key, value in recipe.to_dict().items() if key in deciding},
         teacher.name,
         teacher.weights_sha256,

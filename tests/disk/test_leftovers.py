@@ -118,6 +118,22 @@ def test_what_was_swept_before_it_was_locked_is_made_again(monkeypatch: pytest.M
     assert Path("a").read_bytes() == b"whole"
 
 
+def test_a_folder_that_was_swept_before_it_was_opened_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, swept = os.open, []
+
+    def late(path: Path, flags: int) -> int:
+        if not swept:
+            swept.append(path)
+            temporary.sweep([Path("folder")])
+            assert not Path(path).exists()
+        return real(path, flags)
+
+    monkeypatch.setattr(temporary.os, "open", late)
+    with temporary.temporary_folder(Path("folder")) as folder:
+        assert folder.is_dir()
+        assert swept != [folder]
+
+
 def test_where_nothing_can_be_locked_an_hour_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(temporary, "_lock", lambda _handle: None)
     left = left_by("a")
