@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -121,12 +122,12 @@ def test_what_was_swept_before_it_was_locked_is_made_again(monkeypatch: pytest.M
 def test_a_folder_that_was_swept_before_it_was_opened_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
     real, swept = os.open, []
 
-    def late(path: Path, flags: int) -> int:
+    def late(path: Path, *arguments: Any, **options: Any) -> int:
         if not swept:
             swept.append(path)
             temporary.sweep([Path("folder")])
             assert not Path(path).exists()
-        return real(path, flags)
+        return real(path, *arguments, **options)
 
     monkeypatch.setattr(temporary.os, "open", late)
     with temporary.temporary_folder(Path("folder")) as folder:
