@@ -7,7 +7,6 @@ when it is asked to answer what the teacher was not asked.
 
 from __future__ import annotations
 
-import functools
 import json
 import sys
 from collections.abc import Mapping
@@ -26,7 +25,7 @@ from hear_edgel3.distillation.target_scale import TargetScale, make_target_scale
 from hear_edgel3.distillation.teacher import Teacher
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.families.protocols import Pruner
-from hear_edgel3.families.schema import Checkpoint, Published
+from hear_edgel3.families.schema import Published
 from hear_edgel3.families.table import FAMILIES
 
 
@@ -44,7 +43,7 @@ class PrunedNet:
             a student of a width of its own.
 
     Raises:
-        InvalidOption: The teacher's net cannot be pruned.
+        InvalidOption: The teacher's net cannot be pruned, or not to what is asked for.
     """
 
     hears_what_was_asked = True
@@ -54,8 +53,8 @@ class PrunedNet:
         configuration = teacher.extractor.configuration
         row = configuration.checkpoint
         self._pruner = _pruner(teacher)
-        self._check_limits(row)
         self._row = row
+        self._check_limits()
         self._teacher = teacher
         self.family = row.family
         self.kind = _Kind(row.family, configuration.words or row.default_features)
@@ -76,20 +75,20 @@ class PrunedNet:
         """The checkpoint that it is a part of; None if that is not a published one."""
         return origin_of(self._row)
 
-    def _check_limits(self, row: Checkpoint) -> None:
-        sizes = self._pruner.sizes(row)
+    def _check_limits(self) -> None:
+        sizes = self._pruner.sizes(self._row)
         limits = Limits(self._recipe.parameters, self._recipe.macs)
-        check_limits(sizes, self._floors(row, sizes), functools.partial(self._cost, row), limits)
+        check_limits(sizes, self._floors(sizes), self._cost, limits)
 
-    def _cost(self, row: Checkpoint, sizes: Mapping[str, int]) -> tuple[int, int]:
+    def _cost(self, sizes: Mapping[str, int]) -> tuple[int, int]:
         """Parameters, and multiply-accumulates for ten seconds."""
-        fields = FAMILIES[row.family].architecture(**self._pruner.architecture(row, sizes))
+        fields = FAMILIES[self._row.family].architecture(**self._pruner.architecture(self._row, sizes))
         return fields["n_parameters"], fields["macs_10s"]
 
-    def _floors(self, row: Checkpoint, sizes: Mapping[str, int]) -> Mapping[str, int]:
+    def _floors(self, sizes: Mapping[str, int]) -> Mapping[str, int]:
         """The fewest channels of groups, for what is asked for."""
         limits = (self._recipe.parameters, self._recipe.macs)
-        shares = [limit / full for limit, full in zip(limits, self._cost(row, sizes), strict=True) if limit is not None]
+        shares = [limit / full for limit, full in zip(limits, self._cost(sizes), strict=True) if limit is not None]
         return self._pruner.floors(sizes, min(1.0, *shares))
 
     def prune(
@@ -108,7 +107,7 @@ class PrunedNet:
             probabilities (n_classes,) that it says.
 
         Raises:
-            InvalidOption: The net cannot become so small, or it would lack a part of the teacher's embedding.
+            OutputError: It cannot be kept on disk.
         """
         recipe = self._recipe
         deciding = (recipe.parameters, recipe.macs, recipe.logits_weight, recipe.fit_clips, recipe.batch_seconds)
@@ -152,8 +151,7 @@ class PrunedNet:
         sizes = {name: len(values) for name, values in importances.items()}
         family = FAMILIES[self.family]
 
-        cost = functools.partial(self._cost, self._row)
-        keep = choose(importances, self._floors(self._row, sizes), cost, Limits(recipe.parameters, recipe.macs))
+        keep = choose(importances, self._floors(sizes), self._cost, Limits(recipe.parameters, recipe.macs))
         architecture = self._pruner.architecture(self._row, {name: len(some) for name, some in keep.items()})
         fields = family.architecture(**architecture)
         smaller: Any = fields["net"].make(
