@@ -8,9 +8,10 @@ import sys
 from contextlib import suppress
 
 from hear_edgel3.disk.paths import printable
+from hear_edgel3.disk.stderr import LAYOUT, say
 from hear_edgel3.errors import OutputError
 
-_LAYOUT = "\n\t"
+__all__ = ["prepare", "put", "say"]
 
 
 def put(text: str, end: str = "\n", exact: bool = False) -> None:
@@ -29,7 +30,7 @@ def put(text: str, end: str = "\n", exact: bool = False) -> None:
         raise OutputError("cannot write results: standard output is closed")
     keep = exact and not sys.stdout.isatty()
     try:
-        sys.stdout.write((text if keep else printable(text, _LAYOUT)) + end)
+        sys.stdout.write((text if keep else printable(text, LAYOUT)) + end)
     except UnicodeEncodeError:  # a stream of another kind than accept_any_name can change
         sys.stdout.write(ascii(text)[1:-1] + end)
     except OSError as error:
@@ -64,18 +65,6 @@ def _forget_stdout() -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
-
-
-def say(text: str) -> None:
-    """Prints a line, or several, to stderr, without tearing a progress bar."""
-    # Names may hold bytes that are no text.
-    line = printable(text, _LAYOUT).encode("utf-8", "backslashreplace").decode()
-    bars = sys.modules.get("tqdm")  # without it there is no bar, and importing it takes longer than all else here
-    with suppress(OSError):  # nowhere is left to say that
-        if bars is None or not getattr(bars.tqdm, "_instances", None):
-            print(line, file=sys.stderr)
-        else:
-            bars.tqdm.write(line, file=sys.stderr)
 
 
 def prepare() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import sys
 from collections.abc import Hashable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 from hear_edgel3.audio.file import naming
 from hear_edgel3.audio.rates import check_rate
 from hear_edgel3.disk.paths import path_of_text, text_of
+from hear_edgel3.disk.stderr import say
 from hear_edgel3.distillation.held_out import Size, choose_sources
 from hear_edgel3.distillation.origins import sources_of
 from hear_edgel3.distillation.recipe import Recipe
@@ -104,7 +104,7 @@ def find_corpus(inputs: Sequence[str], recipe: Recipe) -> Corpus:
                     durations[path] = file.duration
                     clips.setdefault(path, []).extend(_clips_of(item, file.duration, recipe, sources[path]))
             except (AudioFileError, InvalidOption) as error:
-                print(f"left out: {error}", file=sys.stderr)
+                say(f"left out: {error}")
     found_in = {path: sources[path] for path, found in clips.items() if found}
     total = sum(clip.seconds for found in clips.values() for clip in found)
     heard = sum(durations.values())
@@ -142,7 +142,7 @@ def _items(inputs: Sequence[str]) -> list[Item]:
     if listing.failures:
         raise listing.failures[0][1]
     for note in listing.notes:
-        print(f"hear-edgel3: {note}", file=sys.stderr)
+        say(f"hear-edgel3: {note}")
     same = Identities(os.getcwd())
     items: dict[Hashable, Item] = {}
     for item in listing.items:
@@ -151,7 +151,7 @@ def _items(inputs: Sequence[str]) -> list[Item]:
                 f"{item.shard} is compressed, and clips are read in random order: unpack it, or give it as a .tar"
             )
         if item.error is not None:
-            print(f"left out: {item.error}", file=sys.stderr)
+            say(f"left out: {item.error}")
             continue
         items.setdefault(same.of_target(item) if item.shard is None else same.of(item), item)
     return sorted(items.values(), key=lambda item: (text_of(path_of_text(item.file)), item.start or 0.0))

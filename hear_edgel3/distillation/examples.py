@@ -18,6 +18,7 @@ import torch
 
 from hear_edgel3.audio.resample import resample
 from hear_edgel3.disk.atomic import atomic_write
+from hear_edgel3.disk.stderr import say
 from hear_edgel3.distillation.broad import BroadClips
 from hear_edgel3.distillation.corpus import Clip
 from hear_edgel3.distillation.recipe import Recipe
@@ -247,7 +248,7 @@ class _Maker:
             with self._opener.open(clip.item) as file:
                 return resample(file.stretch(clip.start, clip.seconds), file.sample_rate, self._rate).float()
         except (AudioFileError, InvalidAudio) as error:
-            print(f"left out: {error}", file=sys.stderr)
+            say(f"left out: {error}")
             return None
 
     def _variant(
@@ -318,7 +319,7 @@ def _is_sound(shard: Path) -> bool:
         with safe_open(shard, framework="pt") as file:
             return "places" in file.keys()  # noqa: SIM118
     except (SafetensorError, OSError):
-        print(f"damaged, made again: {shard}", file=sys.stderr)
+        say(f"damaged, made again: {shard}")
         return False
 
 

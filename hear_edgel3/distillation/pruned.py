@@ -8,7 +8,6 @@ when it is asked to answer what the teacher was not asked.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import torch
 from torch import nn
 
 from hear_edgel3.disk.atomic import atomic_write
+from hear_edgel3.disk.stderr import say
 from hear_edgel3.distillation.lessons import FreshLessons
 from hear_edgel3.distillation.notices import origin_of
 from hear_edgel3.distillation.pruning import Limits, check_limits, choose, importance
@@ -241,7 +241,7 @@ def _is_sound(path: Path) -> bool:
                 return True
     except (SafetensorError, OSError):
         pass
-    print(f"damaged, made again: {path}", file=sys.stderr)
+    say(f"damaged, made again: {path}")
     return False
 
 

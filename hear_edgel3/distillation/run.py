@@ -7,7 +7,6 @@ al., "Efficient Large-Scale Audio Tagging Via Transformer-To-CNN Knowledge Disti
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import torch
 from hear_edgel3._extras import require
 from hear_edgel3._version import __version__
 from hear_edgel3.disk.atomic import make_folder
+from hear_edgel3.disk.stderr import say
 from hear_edgel3.distillation.broad import BroadClips
 from hear_edgel3.distillation.corpus import Clip, Corpus, find_corpus
 from hear_edgel3.distillation.curves import draw_curves
@@ -122,7 +122,7 @@ def distill(
     _check_output(folder, recipe, asked)
     corpus = find_corpus(inputs, recipe)
     if corpus.note and not quiet and accelerator.is_main_process:
-        print(f"hear-edgel3: {corpus.note}", file=sys.stderr)
+        say(f"hear-edgel3: {corpus.note}")
     make_folder(folder)
     shared = Path(cache) if cache is not None else folder / "cache"
     kept = shared / _identity(corpus, recipe, asked, student)
@@ -212,7 +212,7 @@ class _Asking:
             fresh = self.fresh(corpus.train, recipe)
             if self.accelerator.is_main_process:
                 if not self.quiet:
-                    print(f"pruning by {recipe.fit_clips} clips, and fitting what is left", file=sys.stderr, flush=True)
+                    say(f"pruning by {recipe.fit_clips} clips, and fitting what is left")
                 student.prune(fresh, self.kept, device, make=True)
             self.accelerator.wait_for_everyone()
             return fresh, *student.prune(fresh, self.kept, device, make=False)

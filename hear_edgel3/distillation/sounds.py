@@ -22,6 +22,7 @@ import numpy.typing as npt
 from hear_edgel3.audio.rates import check_rate
 from hear_edgel3.audio.resample import resample
 from hear_edgel3.disk.atomic import atomic_write, make_folder
+from hear_edgel3.disk.stderr import say
 from hear_edgel3.distillation.corpus import Clip
 from hear_edgel3.distillation.recipe import fingerprint
 from hear_edgel3.errors import AudioFileError, InvalidAudio
@@ -168,7 +169,7 @@ def _decoded(clip: Clip, sample_rate: int, opener: ItemOpener) -> tuple[npt.NDAr
         with opener.open(clip.item) as file:
             sound = resample(file.stretch(clip.start, clip.seconds), file.sample_rate, sample_rate).float().numpy()
     except (AudioFileError, InvalidAudio) as error:
-        print(f"left out: {error}", file=sys.stderr)
+        say(f"left out: {error}")
         return None
     # What is softer than any recording would make a scale that is next to nothing.
     scale = max(float(np.abs(sound).max()), 1e-9) / _TOP
@@ -209,5 +210,5 @@ def _is_sound(shard: Path) -> bool:
                     return True
     except (SafetensorError, OSError):
         pass
-    print(f"damaged, made again: {shard}", file=sys.stderr)
+    say(f"damaged, made again: {shard}")
     return False

@@ -24,6 +24,7 @@ from torch import nn
 
 from hear_edgel3._extras import require
 from hear_edgel3.disk.atomic import atomic_write
+from hear_edgel3.disk.stderr import say
 from hear_edgel3.distillation.examples import Examples
 from hear_edgel3.distillation.lessons import Lessons
 from hear_edgel3.distillation.loss import DistillationLoss
@@ -340,4 +341,4 @@ def _say(progress: Progress, recipe: Recipe) -> None:
         said.append(", ".join(parts if prefix else [f"train_loss {row['train_loss']:.4g}", *parts]))
     figures = "; by source: ".join(filter(None, said))
     best = " (best)" if progress.best_epoch == progress.epoch else ""
-    print(f"epoch {progress.epoch}/{recipe.epochs}, {progress.seconds:.0f} s: {figures}{best}", file=sys.stderr)
+    say(f"epoch {progress.epoch}/{recipe.epochs}, {progress.seconds:.0f} s: {figures}{best}")

@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from hear_edgel3.disk.digest import sha256_of
+from hear_edgel3.disk.stderr import say
 from hear_edgel3.errors import DownloadError, WeightsCorrupt, WeightsMismatch, WeightsNotFound
 from hear_edgel3.families.formats import KERAS_ENDINGS, PYTORCH_ENDINGS
 from hear_edgel3.families.schema import Checkpoint, Local, Published
@@ -199,10 +199,7 @@ def _from_upstream(row: Published) -> Path:
     from hear_edgel3.weights.upstream import url_of
 
     unknown = "" if row.upstream.has_checksum else "; no checksum of this file is known"
-    print(
-        f"hear_edgel3: fetching and converting the weights of {row.name}, once ({url_of(row)}{unknown})",
-        file=sys.stderr,
-    )
+    say(f"hear_edgel3: fetching and converting the weights of {row.name}, once ({url_of(row)}{unknown})")
     try:
         path = install(row)
     except DownloadError as error:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from hear_edgel3 import load
 from hear_edgel3.engine.table import NAMES
 from hear_edgel3.extractor.extractor import Extractor
 from hear_edgel3.families.l3.net import L3Net
+from hear_edgel3.families.schema import Local
 from hear_edgel3.registry.names import resolve
 from support import mobilenetv3_reference as reference
 from support import synthetic
@@ -62,6 +64,8 @@ def net_of(name: str, mask: str = "uniform") -> torch.nn.Module:
     net = configuration.net.build()
     if name.startswith("sea"):
         net.load_state_dict(synthetic.state(name), strict=False)
+    elif isinstance(configuration.checkpoint, Local):  # it has its own weights, and maybe a layout of its own
+        net = load(name).net
     else:
         arguments = configuration.net.arguments
         spec = reference.Spec(arguments["width_mult"], arguments["head"], strides=arguments["strides"])

@@ -170,7 +170,8 @@ def run(arguments, kill):
 def left():
     return sorted(name for _, folders, files in os.walk(".") for name in folders + files if name.endswith(".part"))
 
-hear_edgel3.load("tiny")
+# What is imported here, no child has to; but no net is loaded: OpenMP's threads would be missing in a child.
+import hear_edgel3.extractor, hear_edgel3.jobs, hear_edgel3.search, hear_edgel3.tagging, hear_edgel3.weights.file
 for kill, arguments in [
     (1, ["extract", "in", "-o", "out", "--workers", "1", "-q"]),
     (1, ["index", "out", "-q", "--overwrite"]),

@@ -24,6 +24,7 @@ from numba.core.compiler import CompileResult
 from numba.core.compiler_lock import global_compiler_lock
 
 from hear_edgel3.disk.atomic import atomic_write
+from hear_edgel3.disk.stderr import say
 from hear_edgel3.weights.cache import cache_folder
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -136,4 +137,4 @@ def _sources() -> str:
 
 @cache
 def _say_once() -> None:
-    print("hear_edgel3: compiling kernels for this machine; this takes some seconds, once", file=sys.stderr)
+    say("hear_edgel3: compiling kernels for this machine; this takes some seconds, once")
