@@ -1,4 +1,4 @@
-"""From items to open audio files, also inside tar files, and to the samples of clips."""
+"""From items to open audio files, also inside tar and HDF5 files, and to the samples of clips."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from hear_edgel3.audio.file import AudioFile
 from hear_edgel3.audio.find import is_audio
 from hear_edgel3.disk.paths import path_of_text
 from hear_edgel3.errors import AudioFileError, OutputError
+from hear_edgel3.sources.hdf5 import Hdf5Sounds, is_hdf5
 from hear_edgel3.sources.item import Item
 from hear_edgel3.sources.shards import TAR_ERRORS, is_packed, is_same, is_there, items_in, open_tar
 
@@ -86,7 +87,7 @@ def clip_blocks(
 
 
 class ItemOpener:
-    """Opens items, also those inside tar files.
+    """Opens items, also those inside tar and HDF5 files.
 
     Args:
         folder: The folder that relative paths are relative to.
@@ -97,6 +98,7 @@ class ItemOpener:
         self._folder = folder
         self._channel = channel
         self._packed: tuple[str, tarfile.TarFile] | None = None
+        self._hdf5: Hdf5Sounds | None = None
         self._copied: tuple[str, int | None, BinaryIO] | None = None  # the last member of a packed shard
         self._now: tuple[tuple[str, int, int], dict[str, Item]] | None = None  # what a shard has now
         self._changed: set[str] = set()  # packed shards that are not as they were
@@ -115,6 +117,10 @@ class ItemOpener:
             with AudioFile(self._path(item.file), channel=self._channel) as file:
                 yield file
             return
+        if is_hdf5(item.shard):
+            with AudioFile(item.file, io.BytesIO(self._row(item)), self._channel) as file:
+                yield file
+            return
         try:
             opened = self._unpacked(item) if is_packed(item.shard) else self._slice(item)
         except (AudioFileError, OutputError):
@@ -125,13 +131,26 @@ class ItemOpener:
             yield file
 
     def close(self) -> None:
-        """Closes the shard that is open, if there is one."""
+        """Closes what is open, if anything is."""
         if self._packed is not None:
             self._packed[1].close()
             self._packed = None
         if self._copied is not None:
             self._copied[2].close()
             self._copied = None
+        if self._hdf5 is not None:
+            self._hdf5.close()
+            self._hdf5 = None
+
+    def _row(self, item: Item) -> bytes:
+        assert item.shard is not None
+        path = self._path(item.shard)
+        if self._hdf5 is None or self._hdf5.path != path:
+            if self._hdf5 is not None:
+                self._hdf5.close()
+                self._hdf5 = None
+            self._hdf5 = Hdf5Sounds(path)
+        return self._hdf5.sound(item)
 
     def _path(self, text: str) -> str:
         return os.fspath(path_of_text(os.path.join(self._folder, text)))

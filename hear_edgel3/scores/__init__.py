@@ -1,0 +1,1 @@
+"""How good guesses are: scores of classes and numbers, with intervals, confusions, calibration and thresholds."""
