@@ -119,7 +119,7 @@ def gather(
     options: LabelOptions,
     classes: Sequence[str] | None = None,
     problems: Problems | None = None,
-    may_lack: bool = False,
+    published: bool = False,
     stored: Stored | None = None,
 ) -> Labelled:
     """Makes a set of its sounds.
@@ -132,7 +132,7 @@ def gather(
         classes: The names of the classes, or numbers, in their order, if the set states them; ``options.classes`` goes
             before it. None for all that are used, in the order of their names.
         problems: What was wrong before, and gets what else is.
-        may_lack: Whether it is a published set, of which a part may be here that nothing can be learnt from.
+        published: Whether it is a published set, of which a part may be here that nothing can be learnt from.
         stored: The targets of several classes, if the sounds have only their rows in these.
 
     Raises:
@@ -170,9 +170,10 @@ def gather(
         _parts(usable, options, problems),
         _all_or_none("fold", [sound.fold for sound in usable], problems),
         _groups(usable, options, problems),
+        published=published,
     )
     problems.check()
-    _check_classes(labelled, problems, may_lack)
+    _check_classes(labelled, problems, published)
     problems.check()
     return replace(labelled, notes=problems.all_notes())
 
@@ -286,7 +287,7 @@ def _groups(sounds: Sequence[Sound], options: LabelOptions, problems: Problems) 
     return tuple(groups) if len(groups) == len(sounds) else None
 
 
-def _check_classes(labelled: Labelled, problems: Problems, may_lack: bool) -> None:
+def _check_classes(labelled: Labelled, problems: Problems, published: bool) -> None:
     """Finds sets that nothing can be learnt from, and classes without sounds."""
     if labelled.kind is Kind.NUMBERS:
         for i, name in enumerate(labelled.classes):
@@ -295,13 +296,13 @@ def _check_classes(labelled: Labelled, problems: Problems, may_lack: bool) -> No
         return
     counts = labelled.positives()
     used = np.flatnonzero(counts)
-    if labelled.kind is Kind.SINGLE and len(used) < 2 and not may_lack:
+    if labelled.kind is Kind.SINGLE and len(used) < 2 and not published:
         problems.add(
             f"all sounds have one class, {labelled.classes[used[0]]!r}: nothing can be told from it; add sounds of "
             f"another class, if only of background"
         )
         return
-    if labelled.kind is Kind.SEVERAL and not may_lack:
+    if labelled.kind is Kind.SEVERAL and not published:
         if not len(used):
             problems.add("no sound has any label")
             return

@@ -45,7 +45,7 @@ def read_hear_task(folder: str, options: LabelOptions) -> Labelled:
     kind = Kind.SINGLE if multiclass else Kind.SEVERAL
     if multiclass and any(len(sound.labels) > 1 for sound in sounds):
         raise LabelsError(f"{folder}: {METADATA} says multiclass, but there are sounds with several labels")
-    return gather(problems.of, kind, sounds, options, classes, problems, may_lack=True)
+    return gather(problems.of, kind, sounds, options, classes, problems, published=True)
 
 
 def _of_split(folder: str, audio: str, split: str) -> Iterator[Sound]:

@@ -38,6 +38,7 @@ class Labelled:
         folds: (N) names of folds, if it states these; None if it does not.
         groups: (N) names of what must not be divided (recordings, speakers, places); None if that is not known.
         notes: What the user should know.
+        published: Whether it is a published set, whose splits are used as they are, so that scores can be compared.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Labelled:
     folds: tuple[str, ...] | None = None
     groups: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
+    published: bool = False
 
     def __post_init__(self) -> None:
         n = len(self.items)

@@ -137,7 +137,7 @@ def read_tau2020(folder: str, options: LabelOptions) -> Labelled:
             f"{len(rows) - len(sounds)} of {len(rows)} sounds of meta.csv are in neither part of fold 1, and left out"
         )
     classes = sorted({row["scene_label"] for row in rows})
-    return gather(problems.of, Kind.SINGLE, sounds, options, classes, problems, may_lack=True)
+    return gather(problems.of, Kind.SINGLE, sounds, options, classes, problems, published=True)
 
 
 def read_openmic(folder: str, options: LabelOptions) -> Labelled:
@@ -182,7 +182,7 @@ def read_openmic(folder: str, options: LabelOptions) -> Labelled:
         )
         for key, values in cells.items()
     ]
-    return gather(problems.of, Kind.SEVERAL, sounds, replace(options, classes=None), OPENMIC, problems, may_lack=True)
+    return gather(problems.of, Kind.SEVERAL, sounds, replace(options, classes=None), OPENMIC, problems, published=True)
 
 
 def _gather(
@@ -192,7 +192,7 @@ def _gather(
     problems = Problems(name, options.skip)
     if any(sound.group for sound in sounds) and not all(sound.group for sound in sounds):
         problems.add("some sounds have a group, and others have none")
-    return gather(name, kind, sounds, options, classes, problems, may_lack=True)
+    return gather(name, kind, sounds, options, classes, problems, published=True)
 
 
 def _rows(path: str, needed: Sequence[str], delimiter: str = ",") -> list[_Row]:
