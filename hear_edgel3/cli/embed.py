@@ -85,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
     found = audio_sources(arguments.sources)
     files = found.files
     if found.in_shards and arguments.output is None:
-        raise InvalidOption(f"{next(iter(found.in_shards))} is in a tar file: give --output, where results go")
+        raise InvalidOption(f"{next(iter(found.in_shards))} is inside another file: give --output, where results go")
     tally = _Tally(failures=Failures(found.failures))
     say_notes(found.notes, arguments.quiet)
     if files:

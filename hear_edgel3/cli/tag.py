@@ -128,7 +128,9 @@ def _check_plot(picture: str, n_inputs: int, found: AudioSources) -> None:
     if n_inputs != 1:
         raise InvalidOption(f"--plot draws one file; {n_inputs} were given")
     if found.in_shards:
-        raise InvalidOption(f"--plot draws a file of its own, and {found.files[0]} is in a tar file: unpack it first")
+        raise InvalidOption(
+            f"--plot draws a file of its own, and {found.files[0]} is inside another file: unpack it first"
+        )
     check_plot(picture)
     check_writable(Path(picture))
 

@@ -119,7 +119,7 @@ def _files(inputs: Sequence[str]) -> list[Path]:
     """The audio files of sources, each once.
 
     Raises:
-        AudioFileError: a source gives none, or gives what nothing can be learnt from here: files in a tar file, clips.
+        AudioFileError: a source gives none, or gives what nothing can be learnt from here: files inside others, clips.
     """
     listing = list_items(inputs)
     if listing.failures:
@@ -132,7 +132,9 @@ def _files(inputs: Sequence[str]) -> list[Path]:
         if item.error is not None:
             raise AudioFileError(item.error)
         if item.shard is not None:
-            raise AudioFileError(f"{item.shard} is a tar file, which distill does not read: unpack it first")
+            raise AudioFileError(
+                f"{item.shard} has sounds inside, and distill reads files of their own only: unpack it first"
+            )
         if item.is_clip:
             raise AudioFileError(f"{item.name}: distill chooses clips by itself; give a list that names each file once")
         files.setdefault(same.of_target(item), path_of_text(item.file))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from hear_edgel3._extras import require
@@ -12,6 +13,7 @@ from hear_edgel3.sources.item import Item
 
 NAMES, SOUNDS = "audio_name", "mp3"
 _ENDINGS = (".hdf", ".hdf5", ".h5")
+_OF_SOUNDS = ("_mp3.hdf", "_mp3.hdf5", "_mp3.h5")
 # What h5py raises on damaged files.
 _ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError)
 
@@ -19,6 +21,11 @@ _ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError)
 def is_hdf5(path: str) -> bool:
     """Whether a path's ending is that of an HDF5 file."""
     return path.lower().endswith(_ENDINGS)
+
+
+def is_called_for_sounds(path: str) -> bool:
+    """Whether an HDF5 file is called as those of sounds are; others, of weights for example, may have any name."""
+    return path.lower().endswith(_OF_SOUNDS)
 
 
 class Hdf5Sounds:
@@ -52,10 +59,15 @@ class Hdf5Sounds:
             raise AudioFileError(f"{path} has no data set {' and '.join(lacking)}, but {has}")
 
     def items(self) -> list[Item]:
-        """The sounds, in the order of the rows; an item's ``offset`` is its row."""
+        """The sounds, in the order of the rows.
+
+        An item's ``offset`` is its row, and its ``size`` the mean of all, for what one has is only known when it is
+        read.
+        """
         shard = text_of_path(self.path)
-        names = (self._text(name) for name in self.read(NAMES))
-        return [Item(f"{shard}/{name}", 0, shard, row) for row, name in enumerate(names)]
+        names = [self._text(name) for name in self.read(NAMES)]
+        size = os.path.getsize(self.path) // max(1, len(names))
+        return [Item(f"{shard}/{name}", size, shard, row) for row, name in enumerate(names)]
 
     def read(self, name: str) -> Any:
         """All of a data set.
