@@ -34,6 +34,8 @@ API_MODULES = os.environ.get("HEAR_EDGEL3_API_MODULES", "").split() or [
     "hear_edgel3.weights.locate",
     "hear_edgel3.jobs",
     "hear_edgel3.distillation",
+    "hear_edgel3.labels",
+    "hear_edgel3.scores",
     "weights_convert",
 ]
 

@@ -9,6 +9,7 @@ from hear_edgel3.disk.paths import text_of_path
 from hear_edgel3.errors import LabelsError
 from hear_edgel3.labels.gathering import Problems, Sound, gather
 from hear_edgel3.labels.labelled import Kind, Labelled
+from hear_edgel3.labels.names import TEST, TRAIN, listed
 from hear_edgel3.labels.options import LabelOptions
 from hear_edgel3.sources.item import Item
 from hear_edgel3.sources.lister import list_items
@@ -30,6 +31,11 @@ def read_folders(folder: str, options: LabelOptions) -> Labelled:
     inside = folders_in(folder)
     parts = [name for name in inside if options.part_of(name) is not None]
     has_parts = bool(parts) and len(parts) == len(inside)
+    if not has_parts and {TRAIN, TEST} <= {options.part_of(name) for name in parts}:
+        others = [name for name in inside if name not in parts]
+        problems.add(
+            f"folders called {listed(parts)} are the parts of a split, but beside them, in none, are {listed(others)}"
+        )
     sounds: list[Sound] = []
     for part in parts if has_parts else [None]:
         below = folder if part is None else os.path.join(folder, part)

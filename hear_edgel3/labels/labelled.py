@@ -75,18 +75,24 @@ class Labelled:
             return np.asarray(self.targets[rows], np.float32)
         return np.asarray(np.eye(len(self.classes), dtype=np.float32)[self.targets[rows]])
 
-    def positives(self) -> np.ndarray:
+    def positives(self, rows: np.ndarray | None = None) -> np.ndarray:
         """(C,) how many sounds each class has, of those whose cell is stated.
+
+        Args:
+            rows: The numbers of the sounds that count; None for all.
 
         Raises:
             LabelsError: The targets are numbers.
         """
         if self.kind is Kind.NUMBERS:
             raise LabelsError(f"{self.name} has numbers, and no classes to be counted")
+        targets = self.targets if rows is None else self.targets[rows]
         if self.kind is Kind.SINGLE:
-            return np.bincount(self.targets, minlength=len(self.classes))
-        has = self.targets > 0.5 if self.targets.dtype.kind == "f" else self.targets.astype(bool, copy=False)
-        return np.asarray((has if self.mask is None else has & self.mask).sum(axis=0))
+            return np.bincount(targets, minlength=len(self.classes))
+        has = targets > 0.5 if targets.dtype.kind == "f" else targets
+        if self.mask is not None:
+            has = has.astype(bool) & (self.mask if rows is None else self.mask[rows])
+        return np.asarray(np.count_nonzero(has, axis=0))
 
     def empty_classes(self) -> list[str]:
         """The classes that no sound has."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,13 +13,14 @@ import numpy as np
 
 from hear_edgel3.disk.paths import path_of_text
 from hear_edgel3.errors import AudioFileError, LabelsError
-from hear_edgel3.labels.labelled import Labelled
+from hear_edgel3.labels.labelled import Kind, Labelled
 from hear_edgel3.sources.hdf5 import Hdf5Sounds, is_hdf5
 from hear_edgel3.sources.item import Identities, Item
 
 _AT_ONCE = 1 << 20
 # The bytes of a file of sounds are all read to find copies in it; of so many rows that takes hours.
 _MOST_ROWS = 50_000
+_HINT = " (if they are, state groups: by `group_pattern`, a column `group`, or folders inside those of the classes)"
 
 
 class Bond(StrEnum):
@@ -28,6 +30,7 @@ class Bond(StrEnum):
     GROUP = "one group"
     COPY = "exact copies"
     NEAR = "sounds that are nearly the same"
+    NAME = "sounds called alike but for a number at the end, which may be parts of one recording"
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,35 @@ def bonds(labelled: Labelled, near: Iterable[Sequence[int]] = (), copies: bool =
                 raise LabelsError(f"near: there is no sound {max(rows)} among {len(labelled)}")
             found.append(Together(Bond.NEAR, tuple(sorted(rows))))
     return found
+
+
+def called_alike(labelled: Labelled) -> list[Together]:
+    """Sounds of one folder whose names only differ by a number at the end: perhaps parts of one recording.
+
+    Where all sounds of a class are called alike (``dog_1``, ``dog_2``), or hardly any are, names tell nothing of
+    recordings, and there are none.
+
+    Args:
+        labelled: The sounds.
+    """
+    stems = [_stem(item) for item in labelled.items]
+    together = [Together(Bond.NAME, rows) for rows in _equal(stems) if stems[rows[0]]]
+    if 2 * sum(len(one.rows) for one in together) < len(labelled):
+        return []
+    if labelled.kind is Kind.SINGLE:
+        of_class: dict[int, set[str]] = {}
+        for stem, target in zip(stems, labelled.targets.tolist(), strict=True):
+            of_class.setdefault(target, set()).add(stem)
+        if any(len(found) < 2 for found in of_class.values()):
+            return []
+    return together if len(together) > 1 else []
+
+
+def _stem(item: Item) -> str:
+    """The path of a file without the number at the end of its name; empty if there is none, or nothing else."""
+    folder, name = os.path.split(item.file)
+    found = re.fullmatch(r"(.*[^\W\d_].*?)[\W_]*\d+", os.path.splitext(name)[0])
+    return os.path.join(folder, found[1]) if found and item.shard is None else ""
 
 
 def units(n: int, together: Iterable[Together]) -> np.ndarray:
@@ -151,7 +183,8 @@ def say_leaks(leaks: Sequence[Leak], shown: int = 5) -> list[str]:
         some = [leak.says for leak in leaks if leak.bond is bond]
         if some:
             more = f"; and {len(some) - shown} more" if len(some) > shown else ""
-            lines.append(f"{bond} on several sides of the split ({len(some)}): {'; '.join(some[:shown])}{more}")
+            hint = _HINT if bond is Bond.NAME else ""
+            lines.append(f"{bond} on several sides of the split ({len(some)}): {'; '.join(some[:shown])}{more}{hint}")
     return lines
 
 
@@ -235,4 +268,6 @@ def _name(labelled: Labelled, bond: Bond, rows: Sequence[int]) -> str:
     if bond is Bond.GROUP:
         assert labelled.groups is not None
         return labelled.groups[rows[0]]
+    if bond is Bond.NAME:
+        return f"{_stem(labelled.items[rows[0]])}..."
     return " = ".join(labelled.items[row].name for row in rows)

@@ -58,7 +58,10 @@ LAYOUTS = tuple(_NAMES)
 
 def packed_files(source: str, layout: str) -> list[tuple[str, str]]:
     """The files of a packed set in a folder, or the one that is named: paths and parts, in the order of the rows."""
-    names = os.listdir(source) if os.path.isdir(source) else [os.path.basename(source)]
+    try:
+        names = os.listdir(source) if os.path.isdir(source) else [os.path.basename(source)]
+    except OSError:
+        return []  # whoever reads it as a folder of classes will say why
     folder = source if os.path.isdir(source) else os.path.dirname(source)
     return [
         (os.path.join(folder, name), file.part)

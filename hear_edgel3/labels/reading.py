@@ -69,6 +69,7 @@ _LAYOUTS = {
     "folders": _Layout(lambda source: os.path.isdir(source) and bool(folders_in(source)), read_folders, is_sure=False),
 }
 LAYOUTS = tuple(_LAYOUTS)
+_OF_TABLES = ("label", "labels", "separator", "numbers", "relevances", "part", "fold", "group", "whole_files")
 
 
 def layout_of(source: str | os.PathLike[str]) -> str:
@@ -114,4 +115,18 @@ def read_labelled(source: str | os.PathLike[str], options: LabelOptions = AS_IT_
         raise InvalidOption(f"layout {options.layout!r} is none of {listed(LAYOUTS, 20)}")
     if not os.path.exists(path):
         raise LabelsError(f"{path} does not exist")
-    return _LAYOUTS[options.layout or layout_of(path)].read(path, options)
+    layout = options.layout or layout_of(path)
+    if dead := _dead_options(layout, options):
+        does = "does" if len(dead) == 1 else "do"
+        raise InvalidOption(f"{path} has the layout {layout}, to which {', '.join(dead)} {does} not apply")
+    return _LAYOUTS[layout].read(path, options)
+
+
+def _dead_options(layout: str, options: LabelOptions) -> list[str]:
+    """The options that are given, and mean nothing for a layout."""
+    dead = {*_OF_TABLES, "audio"}
+    if layout in ("table", "tracks"):
+        return []
+    if layout not in ("folders", *PACKED):
+        dead.remove("audio")
+    return [name for name in sorted(dead) if getattr(options, name) != getattr(AS_IT_IS, name)]

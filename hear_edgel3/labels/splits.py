@@ -10,7 +10,7 @@ import numpy as np
 
 from hear_edgel3.errors import InvalidOption, LabelsError
 from hear_edgel3.labels.labelled import Kind, Labelled
-from hear_edgel3.labels.leaks import Bond, Together, bonds, find_leaks, say_leaks, units
+from hear_edgel3.labels.leaks import Bond, Together, bonds, called_alike, find_leaks, say_leaks, units
 from hear_edgel3.labels.names import PARTS, TEST, TRAIN, VALIDATION, listed
 
 # Numbers are spread evenly over the parts by so many equally large ranges.
@@ -47,7 +47,8 @@ class Dividing:
         validation: The share of the training part that becomes the validation part, where a set states none.
         seed: Of all that is random.
         on_leak: What to do about leaks in a stated split; None refuses them, but says them in published sets, whose
-            scores could not be compared otherwise. Sounds that are nearly the same are said, and not refused.
+            scores could not be compared otherwise. Sounds that are nearly the same, or called alike, are said, and not
+            refused.
         copies: Whether to look for exact copies.
     """
 
@@ -296,8 +297,10 @@ def _checked(labelled: Labelled, split: Split, together: Sequence[Together], div
         raise LabelsError(f"{labelled.name}, {split.name}: nothing is left to learn from")
     notes = list(split.notes)
     leaks = find_leaks(labelled, sides, together)
+    if labelled.groups is None and not labelled.published:
+        leaks += find_leaks(labelled, sides, called_alike(labelled))
     on_leak = dividing.on_leak or (OnLeak.SAY if labelled.published else OnLeak.REFUSE)
-    refused = [leak for leak in leaks if leak.bond is not Bond.NEAR] if on_leak is OnLeak.REFUSE else []
+    refused = [leak for leak in leaks if leak.bond not in (Bond.NEAR, Bond.NAME)] if on_leak is OnLeak.REFUSE else []
     if refused:
         lines = "".join(f"\n- {line}" for line in say_leaks(refused))
         raise LabelsError(
@@ -306,10 +309,10 @@ def _checked(labelled: Labelled, split: Split, together: Sequence[Together], div
         )
     notes += say_leaks(leaks)
     if labelled.kind is not Kind.NUMBERS:
-        learnt = labelled.subset(split.train).positives()
+        learnt = labelled.positives(split.train)
         for side in (VALIDATION, TEST):
             rows = sides[side]
-            here = labelled.subset(rows).positives() if len(rows) else np.zeros_like(learnt)
+            here = labelled.positives(rows)
             if len(unlearnt := np.flatnonzero((here > 0) & (learnt == 0))):
                 names = [labelled.classes[i] for i in unlearnt]
                 notes.append(f"{split.name}: classes of the {side} part that no sound is learnt from: {listed(names)}")

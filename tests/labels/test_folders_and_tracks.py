@@ -41,6 +41,14 @@ def test_folders_of_parts() -> None:
     assert labelled.classes == ("x", "y")
 
 
+def test_a_folder_beside_parts_is_no_class() -> None:
+    touch("d/train/x/1.wav", "d/test/y/2.wav", "d/more/y/3.wav")
+    with pytest.raises(LabelsError, match=r"'test', 'train' are the parts of a split, but beside them.*'more'"):
+        read_labelled("d")
+    touch("e/train/1.wav", "e/bus/2.wav")  # a class
+    assert read_labelled("e").classes == ("bus", "train")
+
+
 def test_what_is_wrong_with_folders() -> None:
     touch("d/dog/1.wav", "d/Dog /2.wav", "d/stray.wav")
     Path("d/empty").mkdir()
@@ -111,5 +119,10 @@ def test_what_has_no_layout() -> None:
     touch("d/a.wav")
     with pytest.raises(LabelsError, match="neither a folder per class"):
         read_labelled("d")
+    touch("e/x/1.wav", "e/y/2.wav")
+    with pytest.raises(InvalidOption, match="e has the layout folders, to which label, separator do not apply"):
+        read_labelled("e", LabelOptions(label="kind", separator=";"))
+    with pytest.raises(InvalidOption, match="to which audio does not apply"):
+        read_labelled("e", LabelOptions(audio="f"))
     with pytest.raises(InvalidOption, match="layout 'esc-50' is none of 'esc50'"):
         read_labelled("d", LabelOptions(layout="esc-50"))

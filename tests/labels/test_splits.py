@@ -198,3 +198,22 @@ def test_what_cannot_be_divided() -> None:
         Dividing(test=1)
     with pytest.raises(InvalidOption, match="n_folds must be at least 2"):
         Dividing(n_folds=1)
+
+
+def test_names_that_may_be_of_one_recording_are_said() -> None:
+    items = tuple(
+        Item(f"{digit}/{digit}_{who}_{i:02d}.wav", 0) for digit in "01" for who in ("ann", "bob") for i in range(10)
+    )
+    labelled = Labelled("digits", Kind.SINGLE, ("0", "1"), items, np.repeat([0, 1], 20))
+    (split,) = divide(labelled)
+    (note,) = split.notes
+    assert note.startswith("sounds called alike but for a number at the end")
+    assert "0/0_ann... (train and validation and test)" in note
+    assert "`group_pattern`" in note
+    # Where a class has one such name, it is that of the class.
+    plain = tuple(Item(f"{label}/{label}_{i}.wav", 0) for label in ("dog", "cat") for i in range(20))
+    assert divide(Labelled("animals", Kind.SINGLE, ("x", "y"), plain, np.repeat([0, 1], 20)))[0].notes == ()
+    numbers = tuple(Item(f"{label}/{i}.wav", 0) for label in ("dog", "cat") for i in range(20))
+    assert divide(Labelled("animals", Kind.SINGLE, ("x", "y"), numbers, np.repeat([0, 1], 20)))[0].notes == ()
+    grouped = Labelled("d", Kind.SINGLE, ("0", "1"), items, np.repeat([0, 1], 20), groups=tuple("abcd" * 10))
+    assert divide(grouped)[0].notes == ()
