@@ -39,7 +39,7 @@ class Ranking:
         """
         mine = weights[:, self._rows]
         hits = np.cumsum(mine * self._right, axis=1)[:, self._ends]
-        misses = np.cumsum(mine * (1 - self._right), axis=1)[:, self._ends]
+        misses = np.cumsum(mine, axis=1)[:, self._ends] - hits  # of whole numbers, so exact
         n = len(weights)
         if not hits.shape[1]:
             return np.full(n, np.nan), np.full(n, np.nan)
