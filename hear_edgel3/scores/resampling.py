@@ -10,7 +10,7 @@ from hear_edgel3.errors import InvalidOption
 
 RESAMPLES = 1000
 _FEWEST = 100
-# As many multiplications are a matter of half a minute on one core.
+# Samples times sounds times classes; it bounds the time that large sets take.
 _MOST_WORK = 6e8
 _AT_ONCE = 2 << 20  # values of a block of weights
 
