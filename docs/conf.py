@@ -50,6 +50,8 @@ API_MODULES = os.environ.get("HEAR_EDGEL3_API_MODULES", "").split() or [
     "hear_edgel3.training.sampling",
     "hear_edgel3.training.teacher_predictions",
     "hear_edgel3.training.deepspectrumlite",
+    "hear_edgel3.labels",
+    "hear_edgel3.scores",
     "weights_convert",
 ]
 

@@ -51,6 +51,10 @@ class DatasetError(HearEdgeL3Error, ValueError):
     """A folder is not a dataset of embeddings, or one that is damaged or does not fit."""
 
 
+class LabelsError(HearEdgeL3Error, ValueError):
+    """Labelled sounds cannot be learnt from or scored as they are: labels, numbers, splits or files make no sense."""
+
+
 class OutputError(HearEdgeL3Error, OSError):
     """A result could not be written."""
 

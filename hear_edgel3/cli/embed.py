@@ -91,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
     items = found.items
     in_shard = next((item for item in items if item.shard is not None), None)
     if in_shard is not None and arguments.output is None:
-        raise InvalidOption(f"{in_shard.file} is in a tar file: give --output, where results go")
+        raise InvalidOption(f"{in_shard.file} is inside another file: give --output, where results go")
     tally = _Tally(failures=Failures(found.failures))
     say_notes(found.notes, arguments.quiet)
     if items:

@@ -133,7 +133,9 @@ def _check_plot(picture: str, n_inputs: int, found: AudioSources) -> None:
         raise InvalidOption(f"--plot draws one file; {n_inputs} were given")
     for item in found.items:
         if item.shard is not None:
-            raise InvalidOption(f"--plot draws a file of its own, and {item.file} is in a tar file: unpack it first")
+            raise InvalidOption(
+                f"--plot draws a file of its own, and {item.file} is inside another file: unpack it first"
+            )
         if item.is_clip:
             raise InvalidOption(f"--plot draws a whole file, and {item.name} is a clip: give its file")
     check_plot(picture)

@@ -61,12 +61,35 @@ def find_duplicates(
         InvalidOption: the threshold is out of range.
         MissingExtra: pyarrow is not installed, or usearch, and an index was asked for.
     """
-    if not 0 < threshold <= 1:
-        raise InvalidOption(f"threshold must be above 0 and at most 1, got {threshold}")
+    _check(threshold)
     means = read_file_means(Dataset(folder))
-    files, vectors = means.files, means.vectors
+    return [
+        DuplicateGroup(tuple(means.files[i] for i in rows), similarity, tuple(means.spans[i] for i in rows))
+        for rows, similarity in find_alike(means.vectors, threshold, exact, threads)
+    ]
+
+
+def find_alike(
+    vectors: np.ndarray, threshold: float = THRESHOLD, exact: bool | None = None, threads: int = 0
+) -> list[tuple[list[int], float]]:
+    """Embeddings that are alike, in groups, as :func:`find_duplicates` finds files.
+
+    Args:
+        vectors: (N, D) float32, all finite.
+        threshold: The least similarity, above 0 and at most 1.
+        exact: True to compare all pairs, False to go by an approximate index; None for whichever is faster.
+        threads: How many threads the index has; 0 for all cores.
+
+    Returns:
+        For each group of two or more its rows in order, and the similarity; in the order of their first rows.
+
+    Raises:
+        InvalidOption: the threshold is out of range.
+        MissingExtra: an index was asked for, and usearch is not installed.
+    """
+    _check(threshold)
     whitened = Whitening.fit([vectors], vectors.shape[1], len(vectors)).apply(vectors)
-    groups = _Groups(len(files))
+    groups = _Groups(len(vectors))
     first = groups.join_equal(vectors)
     if exact is None:
         exact = len(first) <= _EXACT_FILES or not hnsw.installed()
@@ -74,10 +97,12 @@ def find_duplicates(
     pairs = _all_pairs(rows, threshold) if exact else _near_pairs(rows, threshold, threads)
     for one, other, similarities in pairs:
         groups.join(first[one], first[other], similarities)
-    return [
-        DuplicateGroup(tuple(files[i] for i in members), similarity, tuple(means.spans[i] for i in members))
-        for members, similarity in groups.members()
-    ]
+    return groups.members()
+
+
+def _check(threshold: float) -> None:
+    if not 0 < threshold <= 1:
+        raise InvalidOption(f"threshold must be above 0 and at most 1, got {threshold}")
 
 
 class _Groups:

@@ -13,6 +13,7 @@ from hear_edgel3.audio.find import check_ordinary, is_audio
 from hear_edgel3.disk.paths import text_of_path
 from hear_edgel3.errors import AudioFileError, HearEdgeL3Error
 from hear_edgel3.sources.folders import LeftOut, files_below
+from hear_edgel3.sources.hdf5 import Hdf5Sounds, is_called_for_sounds, is_hdf5
 from hear_edgel3.sources.item import Item
 from hear_edgel3.sources.names import NameFinder
 from hear_edgel3.sources.shards import is_shard, items_in
@@ -44,7 +45,8 @@ def list_items(sources: Sequence[str], tables: TableOptions = AS_THEY_ARE, colum
     """The items that sources mean, without sizes of files.
 
     Args:
-        sources: Audio files; folders, with those inside; globs; tar shards of audio files; lists of files (text with a
+        sources: Audio files; folders, with those inside; globs; tar shards of audio files; HDF5 files with an audio
+            file per row (in folders those that are called ``*_mp3.hdf``); lists of files (text with a
             path per line; ``-`` is such a text on stdin) and tables (.csv, .tsv, .parquet, and what Audacity and Raven
             write as .txt), which may say where clips begin and end. Paths in a list are relative to the list's folder
             (stdin: to the current folder).
@@ -127,6 +129,8 @@ class _Lister:
     def _file(self, path: str) -> Iterator[Item]:
         if is_shard(path):
             yield from self._members(path)
+        elif is_hdf5(path):
+            yield from self._rows(path)
         else:
             yield Item(text_of_path(path), 0)
 
@@ -138,6 +142,20 @@ class _Lister:
             return
         if not items:
             self._fail(path, AudioFileError(f"the shard {path} has no audio files"))
+        yield from items
+
+    def _rows(self, path: str) -> Iterator[Item]:
+        try:
+            opened = Hdf5Sounds(path)
+            try:
+                items = opened.items()
+            finally:
+                opened.close()
+        except HearEdgeL3Error as error:
+            self._fail(path, error)
+            return
+        if not items:
+            self._fail(path, AudioFileError(f"the HDF5 file {path} has no sounds"))
         yield from items
 
     def _list(self, path: str) -> Iterator[Item]:
@@ -213,7 +231,7 @@ class _Lister:
 
 
 def _is_sound(path: str) -> bool:
-    return is_audio(path) or is_shard(path)
+    return is_audio(path) or is_shard(path) or is_called_for_sounds(path)
 
 
 def _at_places(kept: tuple[str | None, ...], places: Sequence[int]) -> tuple[str | None, ...]:

@@ -1,4 +1,4 @@
-"""From items to open audio files, also inside tar files; of a clip, what is opened is this stretch."""
+"""From items to open audio files, also inside tar and HDF5 files; of a clip, what is opened is this stretch."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from hear_edgel3.audio.find import is_audio
 from hear_edgel3.audio.source import part_of_file
 from hear_edgel3.disk.paths import path_of_text
 from hear_edgel3.errors import AudioFileError, OutputError
+from hear_edgel3.sources.hdf5 import Hdf5Sounds, is_hdf5
 from hear_edgel3.sources.item import Item
 from hear_edgel3.sources.shards import TAR_ERRORS, is_packed, is_same, is_there, items_in, open_tar
 
@@ -26,7 +27,7 @@ _COPIED_AT_ONCE = 1 << 20
 
 
 class ItemOpener:
-    """Opens items, also those inside tar files.
+    """Opens items, also those inside tar and HDF5 files.
 
     Args:
         folder: The folder that relative paths are relative to.
@@ -37,6 +38,7 @@ class ItemOpener:
         self._folder = folder
         self._channel = channel
         self._packed: tuple[str, tarfile.TarFile] | None = None
+        self._hdf5: Hdf5Sounds | None = None
         self._copied: tuple[str, int | None, BinaryIO] | None = None  # the last member of a packed shard
         self._now: tuple[tuple[str, int, int], dict[str, Item]] | None = None  # what a shard has now
         self._changed: set[str] = set()  # packed shards that are not as they were
@@ -57,6 +59,11 @@ class ItemOpener:
                     file.name = item.name  # as its table calls it
                 yield file
             return
+        if is_hdf5(item.shard):
+            sound = io.BytesIO(self._row(item))
+            with AudioFile(item.file, sound, self._channel, start=item.start, end=item.end) as file:
+                yield file
+            return
         try:
             opened = self._unpacked(item) if is_packed(item.shard) else self._slice(item)
         except (AudioFileError, OutputError):
@@ -67,13 +74,26 @@ class ItemOpener:
             yield file
 
     def close(self) -> None:
-        """Closes the shard that is open, if there is one."""
+        """Closes what is open, if anything is."""
         if self._packed is not None:
             self._packed[1].close()
             self._packed = None
         if self._copied is not None:
             self._copied[2].close()
             self._copied = None
+        if self._hdf5 is not None:
+            self._hdf5.close()
+            self._hdf5 = None
+
+    def _row(self, item: Item) -> bytes:
+        assert item.shard is not None
+        path = self._path(item.shard)
+        if self._hdf5 is None or self._hdf5.path != path:
+            if self._hdf5 is not None:
+                self._hdf5.close()
+                self._hdf5 = None
+            self._hdf5 = Hdf5Sounds(path)
+        return self._hdf5.sound(item)
 
     def _path(self, text: str) -> str:
         return os.fspath(path_of_text(os.path.join(self._folder, text)))

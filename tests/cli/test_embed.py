@@ -98,7 +98,7 @@ def test_tar_files(capsys: Captured) -> None:
                 tar.add(member)
     Path("x").rename("y")
     assert run_embed("s.tar") == 2
-    assert "s.tar/x/a.wav is in a tar file: give --output" in capsys.readouterr().err
+    assert "s.tar/x/a.wav is inside another file: give --output" in capsys.readouterr().err
     assert run_embed("s.tar", "t.tgz", "y", "-o", "out") == 0
     found = {name: contents(Path("out") / name)["embedding"] for name in results("out")}
     assert len(found) == 6

@@ -1,0 +1,89 @@
+"""How labels are read, where a set does not say it itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from hear_edgel3.errors import InvalidOption
+from hear_edgel3.labels.names import PARTS, part_of, plain
+
+
+@dataclass(frozen=True)
+class LabelOptions:
+    """How labels are read.
+
+    Attributes:
+        layout: The name of the layout; None to find out.
+        audio: The folder that relative paths of files are relative to; None for the set's own.
+        label: The column with one label per sound; None to find out.
+        labels: The column with any number of labels per sound.
+        separator: What stands between several labels in a cell; None to find out.
+        numbers: The columns with numbers, for regression.
+        relevances: The columns, one per class, that say in [0, 1] whether a sound has it; an empty cell: nobody said.
+        classes: The names of the classes in their order; None for the set's own, or that of their names.
+        parts: What words of a split column mean, beside the usual ones: ``{"dev": "train"}``.
+        part: The column with the part of a split; None to find out (``split``, ``subset``, ``partition``, ``part``).
+        fold: The column with folds; None for ``fold``.
+        group: The column with what must not be divided; None for ``group``.
+        group_pattern: A regular expression that finds the group in a file's path: all of its first pair of brackets, or
+            all that it matches.
+        whole_files: Whether to take whole files, whatever starts and ends a table has.
+        skip: Whether sounds that cannot be used (no file, no label, no number) are left out and counted in a note,
+            instead of being an error.
+    """
+
+    layout: str | None = None
+    audio: str | None = None
+    label: str | None = None
+    labels: str | None = None
+    separator: str | None = None
+    numbers: tuple[str, ...] = ()
+    relevances: tuple[str, ...] = ()
+    classes: tuple[str, ...] | None = None
+    parts: Mapping[str, str] = field(default_factory=dict)
+    part: str | None = None
+    fold: str | None = None
+    group: str | None = None
+    group_pattern: str | None = None
+    whole_files: bool = False
+    skip: bool = False
+
+    def __post_init__(self) -> None:
+        given = [
+            name
+            for name, value in (
+                ("label", self.label),
+                ("labels", self.labels),
+                ("numbers", self.numbers),
+                ("relevances", self.relevances),
+            )
+            if value
+        ]
+        if len(given) > 1:
+            raise InvalidOption(f"{' and '.join(given)} contradict each other: a set has targets of one kind")
+        if self.group is not None and self.group_pattern is not None:
+            raise InvalidOption(
+                "group and group_pattern contradict each other: groups are in a column, or in the paths"
+            )
+        for word, part in self.parts.items():
+            if part not in PARTS:
+                raise InvalidOption(f"parts: {word!r} must mean one of {', '.join(PARTS)}, not {part!r}")
+        if self.classes is not None and len(set(map(plain, self.classes))) < len(self.classes):
+            raise InvalidOption("classes: a class is named twice, or two differ by case, spaces or underscores only")
+        if self.group_pattern is not None:
+            try:
+                re.compile(self.group_pattern)
+            except re.error as error:
+                raise InvalidOption(
+                    f"group_pattern {self.group_pattern!r} is no regular expression: {error}"
+                ) from error
+
+    def part_of(self, word: str) -> str | None:
+        """The part of a split that a word means, or None if that is not known."""
+        own = {plain(key): part for key, part in self.parts.items()}
+        return own.get(plain(word)) or part_of(word)
+
+
+AS_IT_IS = LabelOptions()

@@ -1,0 +1,132 @@
+"""From a folder or file to its labelled sounds, whatever layout it has."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hear_edgel3.errors import InvalidOption, LabelsError
+from hear_edgel3.labels import published
+from hear_edgel3.labels.folders import folders_in, read_folders
+from hear_edgel3.labels.hear_tasks import METADATA, read_hear_task
+from hear_edgel3.labels.labelled import Labelled
+from hear_edgel3.labels.names import listed
+from hear_edgel3.labels.options import AS_IT_IS, LabelOptions
+from hear_edgel3.labels.packed import LAYOUTS as PACKED
+from hear_edgel3.labels.packed import packed_files, read_packed
+from hear_edgel3.labels.tables import is_track, read_table, read_tracks
+from hear_edgel3.sources.tables import is_list
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """A layout of a set.
+
+    Attributes:
+        fits: Whether a folder or file has it.
+        read: Reads it.
+        is_sure: Whether it goes before those that are not.
+    """
+
+    fits: Callable[[str], bool]
+    read: Callable[[str, LabelOptions], Labelled]
+    is_sure: bool = True
+
+
+def _has(*names: str) -> Callable[[str], bool]:
+    return lambda source: all(os.path.exists(os.path.join(source, name)) for name in names)
+
+
+def _packed(layout: str) -> _Layout:
+    return _Layout(lambda source: bool(packed_files(source, layout)), lambda s, o: read_packed(s, layout, o))
+
+
+def _tracks_in(source: str) -> list[str]:
+    if not os.path.isdir(source):
+        return [source]
+    return sorted(path for path in glob.glob(os.path.join(glob.escape(source), "*.txt")) if is_track(path))
+
+
+def _read_tracks(source: str, options: LabelOptions) -> Labelled:
+    paths = _tracks_in(source)
+    if not paths:
+        raise LabelsError(f"{source} has no track of labels (*.txt of Audacity or Raven, called as its sound)")
+    return read_tracks(source, paths, options)
+
+
+_LAYOUTS = {
+    "esc50": _Layout(_has(os.path.join("meta", "esc50.csv")), published.read_esc50),
+    "urbansound8k": _Layout(_has(os.path.join("metadata", "UrbanSound8K.csv")), published.read_urbansound8k),
+    "fsd50k": _Layout(_has("FSD50K.ground_truth"), published.read_fsd50k),
+    "tau2020": _Layout(_has("meta.csv", "evaluation_setup"), published.read_tau2020),
+    "openmic": _Layout(_has("openmic-2018-aggregated-labels.csv", "partitions"), published.read_openmic),
+    **{layout: _packed(layout) for layout in PACKED},
+    "hear": _Layout(_has(METADATA), read_hear_task),
+    "tracks": _Layout(lambda source: bool([path for path in _tracks_in(source) if is_track(path)]), _read_tracks),
+    "table": _Layout(lambda source: os.path.isfile(source) and is_list(source), read_table, is_sure=False),
+    "folders": _Layout(lambda source: os.path.isdir(source) and bool(folders_in(source)), read_folders, is_sure=False),
+}
+LAYOUTS = tuple(_LAYOUTS)
+_OF_TABLES = ("label", "labels", "separator", "numbers", "relevances", "part", "fold", "group", "whole_files")
+
+
+def layout_of(source: str | os.PathLike[str]) -> str:
+    """The layout of a folder or file.
+
+    Raises:
+        LabelsError: It has none, or several.
+    """
+    path = os.fspath(source)
+    if not os.path.exists(path):
+        raise LabelsError(f"{path} does not exist")
+    fitting = [name for name, layout in _LAYOUTS.items() if layout.fits(path)]
+    sure = [name for name in fitting if _LAYOUTS[name].is_sure]
+    if len(sure) > 1:
+        raise LabelsError(f"{path} may be any of {', '.join(sure)}; the option `layout` says which")
+    if not fitting:
+        raise LabelsError(
+            f"{path} has no labels that are understood: neither a folder per class, nor a table (.csv, .tsv, .parquet, "
+            f"label tracks as .txt), nor one of the published layouts ({', '.join(LAYOUTS[:-3])})"
+        )
+    return (sure or fitting)[0]
+
+
+def read_labelled(source: str | os.PathLike[str], options: LabelOptions = AS_IT_IS) -> Labelled:
+    """Reads labelled sounds. No sound is decoded; files must be there, and not be empty.
+
+    Args:
+        source: A folder with a folder per class; a table (CSV, TSV, Parquet); tracks of labels by Audacity or Raven;
+            or the folder of a published set: ESC-50, UrbanSound8K, FSD50K, TAU 2020 Mobile, OpenMIC-2018, HDF5 files of
+            AudioSet, FSD50K and OpenMIC, tasks of HEAR.
+        options: How labels are read; ``layout`` names one of :data:`LAYOUTS`.
+
+    Returns:
+        The sounds. Paths are relative to the current folder if that of the source is.
+
+    Raises:
+        InvalidOption: There is no such layout.
+        LabelsError: It cannot be read, or something is wrong with it; the message names all of that.
+        MissingExtra: A package that is needed is not installed.
+    """
+    path = os.fspath(source)
+    if options.layout is not None and options.layout not in _LAYOUTS:
+        raise InvalidOption(f"layout {options.layout!r} is none of {listed(LAYOUTS, 20)}")
+    if not os.path.exists(path):
+        raise LabelsError(f"{path} does not exist")
+    layout = options.layout or layout_of(path)
+    if dead := _dead_options(layout, options):
+        does = "does" if len(dead) == 1 else "do"
+        raise InvalidOption(f"{path} has the layout {layout}, to which {', '.join(dead)} {does} not apply")
+    return _LAYOUTS[layout].read(path, options)
+
+
+def _dead_options(layout: str, options: LabelOptions) -> list[str]:
+    """The options that are given, and mean nothing for a layout."""
+    dead = {*_OF_TABLES, "audio"}
+    if layout in ("table", "tracks"):
+        return []
+    if layout not in ("folders", *PACKED):
+        dead.remove("audio")
+    return [name for name in sorted(dead) if getattr(options, name) != getattr(AS_IT_IS, name)]

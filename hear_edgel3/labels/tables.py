@@ -1,0 +1,288 @@
+"""Tables of labelled sounds: CSV, TSV and Parquet, and the tracks that Audacity and Raven write."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from hear_edgel3.errors import LabelsError
+from hear_edgel3.labels.gathering import Problems, Sound, gather
+from hear_edgel3.labels.labelled import Kind, Labelled
+from hear_edgel3.labels.names import SEPARATORS, labels_in, listed, plain, separator_of
+from hear_edgel3.labels.options import LabelOptions
+from hear_edgel3.registry.labels import labels as list_of_classes
+from hear_edgel3.sources.item import Item
+from hear_edgel3.sources.lister import Listing, list_items
+from hear_edgel3.sources.tables import TableOptions, is_list
+
+# Of several the first one counts. "annotation" and "species" are Raven's, "common name" BirdNET's.
+_ONE = (
+    "label",
+    "class",
+    "category",
+    "class name",
+    "class label",
+    "scene label",
+    "annotation",
+    "species",
+    "common name",
+    "tag",
+    "target",
+)
+_ANY = ("labels", "classes", "categories", "tags", "positive labels")
+_NUMBERS = ("numbers", "number", "values", "value", "rating", "score")
+_PARTS = ("split", "subset", "partition", "part")
+_MID = "/"  # what AudioSet's machine identifiers begin with
+
+
+@dataclass(frozen=True)
+class _Targets:
+    """Where a table has its targets.
+
+    Attributes:
+        kind: Of the targets.
+        places: The numbers of the columns.
+        names: The names of the columns.
+    """
+
+    kind: Kind
+    places: tuple[int, ...]
+    names: tuple[str, ...]
+    is_relevance: bool = False
+
+
+def read_table(path: str, options: LabelOptions) -> Labelled:
+    """Reads a table of labelled sounds.
+
+    The columns may have any of the names that tools of this field use, in any case: of files, starts and ends as for
+    SOURCES; ``label``, ``class``, ``category`` and the like for one label; ``labels``, ``tags`` and the like for any
+    number of labels; ``number``, ``value`` and the like for numbers; ``split``, ``fold`` and ``group``. An empty cell
+    of ``labels`` means that the sound has no class; an empty ``label`` is an error.
+
+    Args:
+        path: The table.
+        options: How labels are read.
+
+    Raises:
+        LabelsError: It cannot be read or used; the message says all that is wrong.
+    """
+    listing = listed_items([path], options, options.audio)
+    problems = Problems(path, options.skip, list(listing.notes))
+    kind, sounds, classes = _sounds(path, listing, options, problems)
+    return gather(path, kind, sounds, options, classes, problems)
+
+
+def read_tracks(name: str, paths: Sequence[str], options: LabelOptions) -> Labelled:
+    """Reads tracks of labels: Audacity's, and Raven's selection tables.
+
+    Each label is a clip of the file that the track is of: ``a.wav`` for ``a.txt``, for example. Equal times with
+    different labels are one clip with several labels. A selection that Raven lists once per view counts once.
+
+    Args:
+        name: What to call the set.
+        paths: The tracks.
+        options: How labels are read.
+
+    Raises:
+        LabelsError: They cannot be read or used; the message says all that is wrong.
+    """
+    sounds: list[Sound] = []
+    problems = Problems(name, options.skip)
+    for path in paths:
+        listing = listed_items([path], options, options.audio)
+        problems.notes += [note for note in listing.notes if note not in problems.notes]
+        kind, some, _ = _sounds(path, listing, options, problems)
+        if kind is not Kind.SINGLE:
+            raise LabelsError(f"{path} is no track of labels, but a table of {kind} targets: read it by itself")
+        sounds += some
+    joined = _joined(sounds, problems)
+    kind = Kind.SEVERAL if any(len(sound.labels) > 1 for sound in joined) else Kind.SINGLE
+    return gather(name, kind, joined, options, None, problems)
+
+
+def listed_items(sources: Sequence[str], options: LabelOptions, audio: str | None) -> Listing:
+    """What sources mean, with all columns of tables.
+
+    Raises:
+        LabelsError: One of them gives nothing.
+    """
+    listing = list_items(sources, TableOptions(keep=None, audio=audio, whole_files=options.whole_files))
+    if listing.failures:
+        raise LabelsError("; ".join(str(error) for _, error in listing.failures))
+    return listing
+
+
+def is_track(path: str) -> bool:
+    """Whether a text is a track of labels, by the columns that it has: none of files, or Raven's."""
+    if not is_list(path) or not path.lower().endswith(".txt"):
+        return False
+    listing = list_items([path], TableOptions(keep=None))
+    return listing.has_tables and not listing.failures and any(item.is_clip for item in listing.items)
+
+
+def _joined(sounds: Sequence[Sound], problems: Problems) -> list[Sound]:
+    found: dict[Item, Sound] = {}
+    n_twice = 0
+    for sound in sounds:
+        item = sound.item._replace(kept=())
+        known = found.get(item)
+        if known is None:
+            found[item] = sound
+        elif set(sound.labels) <= set(known.labels):
+            n_twice += 1
+        else:
+            labels = tuple(dict.fromkeys(known.labels + sound.labels))
+            found[item] = Sound(known.item, labels, None, known.part, known.fold, known.group, known.error)
+    if n_twice:
+        problems.notes.append(f"{n_twice} labels are in a track twice (Raven writes one per view), and count once")
+    return list(found.values())
+
+
+def _sounds(
+    path: str, listing: Listing, options: LabelOptions, problems: Problems
+) -> tuple[Kind, Iterator[Sound], tuple[str, ...] | None]:
+    if not listing.has_tables:
+        raise LabelsError(f"{path} is a list of files without columns; to learn from it, it needs a column of labels")
+    columns = listing.columns
+    targets = _find_targets(path, columns, options)
+    part = _column(path, columns, options.part, _PARTS)
+    fold = _column(path, columns, options.fold, ("fold",))
+    group = _column(path, columns, options.group, ("group",))
+
+    def cell(item: Item, place: int | None) -> str | None:
+        return None if place is None or place >= len(item.kept) else item.kept[place]
+
+    read, classes = _reader(path, listing, targets, options, problems)
+
+    def sounds() -> Iterator[Sound]:
+        for item in listing.items:
+            cells = [cell(item, place) or "" for place in targets.places]
+            read_labels, values, error = read(cells)
+            where = (cell(item, part), cell(item, fold), cell(item, group))
+            yield Sound(item, read_labels, values, *where, error)
+
+    return targets.kind, sounds(), classes
+
+
+_Read = Callable[[list[str]], tuple[tuple[str, ...], tuple[float, ...] | None, str | None]]
+
+
+def _reader(
+    path: str, listing: Listing, targets: _Targets, options: LabelOptions, problems: Problems
+) -> tuple[_Read, tuple[str, ...] | None]:
+    """What reads the cells of a row, and the names of the classes, if the columns state them."""
+    place = targets.places[0]
+    column = [item.kept[place] or "" for item in listing.items if place < len(item.kept)]
+    if targets.kind is Kind.SINGLE:
+        return lambda cells: ((cells[0],) if cells[0].strip() else (), None, None), None
+    if targets.is_relevance:
+        return lambda cells: ((), *_relevances(cells, targets.names)), targets.names
+    if targets.kind is Kind.SEVERAL:
+        try:
+            separator = separator_of(column, options.separator)
+        except LabelsError as error:
+            raise LabelsError(f"{path}: {error}") from None
+        if options.separator is None and separator is not None:
+            problems.notes.append(
+                f"labels in the column {targets.names[0]!r} are separated by {separator!r} (looked for in this order: "
+                f"{' '.join(SEPARATORS)})"
+            )
+        mids = {label.mid: label.name for label in list_of_classes("audioset")}
+        everything = {one.strip() for text in column for one in labels_in(text, separator)}
+        named = bool(everything) and all(one.startswith(_MID) and one in mids for one in everything)
+
+        def several(cells: list[str]) -> tuple[tuple[str, ...], None, None]:
+            found = labels_in(cells[0], separator)
+            return tuple(mids[one.strip()] if named else one for one in found), None, None
+
+        return several, tuple(mids.values()) if named else None
+    separator = options.separator or next((one for one in ";|" if any(one in text for text in column)), None)
+    n = max((len(labels_in(text, separator)) for text in column), default=1) if len(targets.places) == 1 else 0
+    names = targets.names if n <= 1 else tuple(f"{targets.names[0]}_{i + 1}" for i in range(n))
+    return lambda cells: ((), *_numbers(labels_in(cells[0], separator) if n > 1 else cells, names)), names
+
+
+def _numbers(cells: Sequence[str], names: Sequence[str]) -> tuple[tuple[float, ...] | None, str | None]:
+    if len(cells) != len(names):
+        return None, f"it has {len(cells)} of {len(names)} numbers"
+    values = []
+    for cell, name in zip(cells, names, strict=True):
+        value = _number(cell)
+        if not cell.strip():
+            return None, f"it has no number in {name!r}"
+        if value is None or not math.isfinite(value):
+            return None, f"{cell.strip()[:40]!r} in {name!r} is no number"
+        values.append(value)
+    return tuple(values), None
+
+
+def _relevances(cells: Sequence[str], names: Sequence[str]) -> tuple[tuple[float, ...] | None, str | None]:
+    values = []
+    for cell, name in zip(cells, names, strict=True):
+        value = {"": math.nan, "true": 1.0, "false": 0.0}.get(cell.strip().lower(), _number(cell))
+        if value is None or not (math.isnan(value) or 0 <= value <= 1) or (cell.strip() and math.isnan(value)):
+            return None, f"{cell.strip()[:40]!r} in {name!r} is not between 0 and 1"
+        values.append(value)
+    if all(map(math.isnan, values)):
+        return None, "nothing is said of any class"
+    return tuple(values), None
+
+
+def _number(cell: str) -> float | None:
+    try:
+        return float(cell) if "_" not in cell else None
+    except ValueError:
+        return None
+
+
+def _find_targets(path: str, columns: Sequence[str], options: LabelOptions) -> _Targets:
+    def places(names: Sequence[str]) -> tuple[int, ...]:
+        return tuple(_place(path, columns, name) for name in names)
+
+    if options.relevances:
+        return _Targets(Kind.SEVERAL, places(options.relevances), options.relevances, is_relevance=True)
+    if options.numbers:
+        return _Targets(Kind.NUMBERS, places(options.numbers), options.numbers)
+    for kind, name in ((Kind.SINGLE, options.label), (Kind.SEVERAL, options.labels)):
+        if name is not None:
+            return _Targets(kind, places([name]), (name,))
+    by_name = {plain(name): i for i, name in reversed(list(enumerate(columns)))}
+    one, many, numbers = (
+        next((by_name[name] for name in names if name in by_name), None) for names in (_ONE, _ANY, _NUMBERS)
+    )
+    if one is not None and many is not None:
+        raise LabelsError(
+            f"{path} has the columns {columns[one]!r} and {columns[many]!r}; the option `label` or `labels` says which "
+            f"one counts"
+        )
+    for kind, place in ((Kind.SINGLE, one), (Kind.SEVERAL, many), (Kind.NUMBERS, numbers)):
+        if place is not None:
+            return _Targets(kind, (place,), (columns[place],))
+    raise LabelsError(
+        f"{path} has no column of labels (label, class, category; labels, tags; number, value; and the like), but "
+        f"beside that of files {listed(columns, 20) or 'none'}; the options `label`, `labels`, `numbers` and "
+        f"`relevances` name columns"
+    )
+
+
+def _column(path: str, columns: Sequence[str], wanted: str | None, usual: Sequence[str]) -> int | None:
+    if wanted is not None:
+        return _place(path, columns, wanted)
+    by_name = {plain(name): i for i, name in reversed(list(enumerate(columns)))}
+    return next((by_name[name] for name in usual if name in by_name), None)
+
+
+def _place(path: str, columns: Sequence[str], name: str) -> int:
+    if name in columns:
+        return columns.index(name)
+    found = [i for i, column in enumerate(columns) if plain(column) == plain(name)]
+    if len(found) != 1:
+        raise LabelsError(f"{path} has no column {name!r}, but {listed(columns, 20) or 'none'} beside that of files")
+    return found[0]
+
+
+def name_of(path: str) -> str:
+    """What to call the set of a folder or file: its last part."""
+    return os.path.basename(os.path.abspath(path)) or path

@@ -1,0 +1,139 @@
+"""Probabilities that mean what they say: temperature, how far off they are (ECE), and thresholds of classes."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from hear_edgel3._extras import require
+from hear_edgel3.errors import LabelsError
+
+_BINS = 15
+_LEAST, _MOST = 0.02, 50.0
+
+
+def probabilities_of(logits: np.ndarray, is_single: bool, temperature: float = 1.0) -> np.ndarray:
+    """(N, C) float64 probabilities: softmax if each sound has one class, else sigmoid, of the logits / temperature."""
+    scaled = logits.astype(np.float64) / temperature
+    if is_single:
+        exponentials = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+        return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
+    small = np.exp(-np.abs(scaled))
+    return np.asarray(np.where(scaled >= 0, 1, small) / (1 + small))
+
+
+def negative_log_likelihood(
+    logits: np.ndarray, targets: np.ndarray, mask: np.ndarray | None = None, temperature: float = 1.0
+) -> float:
+    """The mean of -log(probability of what is right), over sounds or, of several classes, over judged cells.
+
+    Args:
+        logits: (N, C).
+        targets: (N,) numbers of classes, or (N, C) in [0, 1].
+        mask: (N, C) bool; None for all.
+        temperature: What the logits are divided by.
+    """
+    scaled = logits.astype(np.float64) / temperature
+    if targets.ndim == 1:
+        highest = scaled.max(axis=1)
+        totals = np.log(np.exp(scaled - highest[:, None]).sum(axis=1)) + highest
+        return float(np.mean(totals - scaled[np.arange(len(scaled)), targets]))
+    losses = np.maximum(scaled, 0) - scaled * targets + np.log1p(np.exp(-np.abs(scaled)))
+    return float(losses.mean() if mask is None else losses[mask].mean())
+
+
+def fit_temperature(logits: np.ndarray, targets: np.ndarray, mask: np.ndarray | None = None) -> float:
+    """The temperature under which the targets are likeliest, between 0.02 and 50.
+
+    It changes no ranking within a sound, and no likeliest class (Guo et al., "On calibration of modern neural
+    networks", ICML 2017).
+
+    Args:
+        logits: (N, C) of a part that nothing was learnt from: validation, not test.
+        targets: (N,) numbers of classes, or (N, C) in [0, 1].
+        mask: (N, C) bool; None for all.
+
+    Raises:
+        LabelsError: There is nothing to fit on, or a logit is not finite.
+        MissingExtra: scipy is not installed.
+    """
+    if not len(logits) or (mask is not None and not mask.any()):
+        raise LabelsError("a temperature needs a validation part to be fitted on")
+    if not np.isfinite(logits).all():
+        raise LabelsError("a temperature cannot be fitted: a logit is not finite")
+    optimize = require("scipy.optimize", "calibrating probabilities", "train")
+    # In its logarithm; in its inverse the loss has one valley only.
+    found = optimize.minimize_scalar(
+        lambda log: negative_log_likelihood(logits, targets, mask, math.exp(log)),
+        bounds=(math.log(_LEAST), math.log(_MOST)),
+        method="bounded",
+        options={"xatol": 1e-6},
+    )
+    return math.exp(float(found.x))
+
+
+def expected_calibration_error(
+    probabilities: np.ndarray, targets: np.ndarray, mask: np.ndarray | None = None, bins: int = _BINS
+) -> float:
+    """The expected calibration error: how far probabilities are from frequencies, in the mean.
+
+    Guesses are put into bins of equal width by their probability; the error is the mean over guesses of the distance
+    between the mean probability of their bin and the share of it that is right (Naeini et al., AAAI 2015; Guo et al.,
+    ICML 2017). Where each sound has one class, guesses are those of the likeliest class; else all judged cells.
+
+    Args:
+        probabilities: (N, C) in [0, 1].
+        targets: (N,) numbers of classes, or (N, C), where above 0.5 means that a sound has the class.
+        mask: (N, C) bool; None for all.
+        bins: How many bins.
+    """
+    if targets.ndim == 1:
+        likely = probabilities.max(axis=1)
+        right = probabilities.argmax(axis=1) == targets
+    else:
+        judged = np.ones(targets.shape, bool) if mask is None else mask
+        likely, right = probabilities[judged], targets[judged] > 0.5
+    if not len(likely):
+        raise LabelsError("a calibration error needs guesses")
+    # Bins are open to the left, as those of Guo et al. are; 0 is in the first one.
+    place = np.clip(np.ceil(likely * bins).astype(np.int64) - 1, 0, bins - 1)
+    count = np.bincount(place, minlength=bins)
+    off = np.abs(np.bincount(place, likely, bins) - np.bincount(place, right.astype(np.float64), bins))
+    return float(off[count > 0].sum() / len(likely))
+
+
+def fit_thresholds(probabilities: np.ndarray, targets: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
+    """The threshold of each class with the best F1, each class against all others.
+
+    Thresholds lie halfway between neighbouring probabilities; of equally good ones the one nearest to 0.5 is taken.
+
+    Args:
+        probabilities: (N, C) of a part that nothing was learnt from: validation, not test.
+        targets: (N,) numbers of classes, or (N, C), where above 0.5 means that a sound has the class.
+        mask: (N, C) bool; None for all.
+
+    Returns:
+        (C,) float64; NaN for classes without a sound, or without one that has another class.
+    """
+    n_classes = probabilities.shape[1]
+    right = targets[:, None] == np.arange(n_classes) if targets.ndim == 1 else targets > 0.5
+    judged = np.ones(right.shape, bool) if mask is None else mask
+    found = np.full(n_classes, np.nan)
+    for i in range(n_classes):
+        rows = judged[:, i]
+        mine, scores = right[rows, i], probabilities[rows, i].astype(np.float64)
+        if mine.any() and not mine.all():
+            found[i] = _best_threshold(mine, scores)
+    return found
+
+
+def _best_threshold(right: np.ndarray, scores: np.ndarray) -> float:
+    order = np.argsort(-scores, kind="stable")
+    scores, hits = scores[order], np.cumsum(right[order])
+    ends = np.flatnonzero(np.r_[scores[1:] != scores[:-1], True])
+    f1 = 2 * hits[ends] / (ends + 1 + hits[-1])
+    below = np.r_[scores[ends[1:]], 0.0]
+    halfway = (scores[ends] + below) / 2
+    best = np.flatnonzero(f1 >= f1.max() - 1e-12)
+    return float(halfway[best[np.argmin(np.abs(halfway[best] - 0.5))]])

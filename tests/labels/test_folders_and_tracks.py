@@ -1,0 +1,128 @@
+"""A folder per class; and tracks of labels as Audacity and Raven write them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hear_edgel3.errors import InvalidOption, LabelsError
+from hear_edgel3.labels import Kind, LabelOptions, read_labelled
+from hear_edgel3.labels.reading import layout_of
+from support.labelled import touch, write
+
+pytestmark = pytest.mark.usefixtures("here")
+
+
+def test_a_folder_per_class() -> None:
+    touch("d/dog/1.wav", "d/cat/2.wav", "d/cat/.hidden.wav", "d/cat/more/3.flac")
+    labelled = read_labelled("d")
+    assert layout_of("d") == "folders"
+    assert labelled.kind is Kind.SINGLE
+    assert labelled.classes == ("cat", "dog")
+    assert [(item.file, int(target)) for item, target in zip(labelled.items, labelled.targets, strict=True)] == [
+        ("d/cat/2.wav", 0),
+        ("d/cat/more/3.flac", 0),
+        ("d/dog/1.wav", 1),
+    ]
+    assert labelled.groups is None
+    assert any("2 of 3 sounds lie in no folder inside that of their class" in note for note in labelled.notes)
+
+
+def test_folders_inside_classes_are_groups() -> None:
+    touch("d/yes/ann/1.wav", "d/yes/bob/1.wav", "d/no/ann/1.wav")
+    assert read_labelled("d").groups == ("ann", "ann", "bob")
+
+
+def test_folders_of_parts() -> None:
+    touch("d/train/x/1.wav", "d/train/y/2.wav", "d/Test/x/3.wav", "d/valid/y/4.wav")
+    labelled = read_labelled("d")
+    assert labelled.parts == ("test", "train", "train", "validation")
+    assert labelled.classes == ("x", "y")
+
+
+def test_a_folder_beside_parts_is_no_class() -> None:
+    touch("d/train/x/1.wav", "d/test/y/2.wav", "d/more/y/3.wav")
+    with pytest.raises(LabelsError, match=r"'test', 'train' are the parts of a split, but beside them.*'more'"):
+        read_labelled("d")
+    touch("e/train/1.wav", "e/bus/2.wav")  # a class
+    assert read_labelled("e").classes == ("bus", "train")
+
+
+def test_what_is_wrong_with_folders() -> None:
+    touch("d/dog/1.wav", "d/Dog /2.wav", "d/stray.wav")
+    Path("d/empty").mkdir()
+    with pytest.raises(LabelsError) as raised:
+        read_labelled("d")
+    said = str(raised.value)
+    assert "classes without a sound: empty" in said
+    assert "sounds beside the folders of classes, and in none: 1 in d" in said
+    assert "'Dog ' (1 of them) and 'dog' (1 of them)" in said
+    touch("e/x/1.wav", "e/y/1.wav")
+    Path("e/empty").mkdir()
+    labelled = read_labelled("e", LabelOptions(skip=True))
+    assert labelled.classes == ("x", "y")
+    assert "left out: classes without a sound: empty" in labelled.notes
+
+
+def test_audacitys_tracks() -> None:
+    touch("d/a.wav", "d/b.wav")
+    write("d/a.txt", "0.5\t1.5\tdog\n\\\t100.0\t2000.0\n2.0\t3.0\tcat\n")
+    write("d/b.txt", "0.0\t1.0\tdog\n")
+    write("d/readme.txt", "these are sounds\n")
+    assert layout_of("d") == "tracks"
+    labelled = read_labelled("d")
+    assert labelled.kind is Kind.SINGLE
+    assert [(item.file, item.start, item.end) for item in labelled.items] == [
+        ("d/a.wav", 0.5, 1.5),
+        ("d/a.wav", 2.0, 3.0),
+        ("d/b.wav", 0.0, 1.0),
+    ]
+    assert labelled.targets.tolist() == [1, 0, 1]
+    assert len(read_labelled("d/a.txt")) == 2
+
+
+def test_a_stretch_with_several_labels_and_one_without() -> None:
+    touch("a.wav")
+    write("a.txt", "0.0\t1.0\tdog\n0.0\t1.0\train\n2.0\t3.0\train\n")
+    labelled = read_labelled("a.txt")
+    assert labelled.kind is Kind.SEVERAL
+    assert labelled.targets.tolist() == [[1, 1], [0, 1]]
+    write("a.txt", "0.0\t1.0\tdog\n2.0\t3.0\t\n4.0\t5.0\train\n")
+    with pytest.raises(LabelsError, match=r"without a label: a.wav \(2-3 s\)"):
+        read_labelled("a.txt")
+
+
+def test_ravens_selection_tables() -> None:
+    touch("rec/a.wav", "rec/b.wav")
+    header = "Selection\tView\tChannel\tBegin File\tBegin Time (s)\tEnd Time (s)\tFile Offset (s)\tAnnotation\n"
+    rows = [
+        "1\tWaveform 1\t1\ta.wav\t1.0\t2.0\t1.0\trobin\n",
+        "1\tSpectrogram 1\t1\ta.wav\t1.0\t2.0\t1.0\trobin\n",
+        "2\tSpectrogram 1\t1\tb.wav\t61.0\t63.5\t1.0\twren\n",
+    ]
+    write("rec/all.selections.txt", header + "".join(rows))
+    labelled = read_labelled("rec/all.selections.txt")
+    assert layout_of("rec/all.selections.txt") == "tracks"
+    assert [(item.file, item.start, item.end) for item in labelled.items] == [
+        ("rec/a.wav", 1.0, 2.0),
+        ("rec/b.wav", 1.0, 3.5),
+    ]
+    assert labelled.classes == ("robin", "wren")
+    assert any("1 labels are in a track twice" in note for note in labelled.notes)
+
+
+def test_what_has_no_layout() -> None:
+    with pytest.raises(LabelsError, match="does not exist"):
+        read_labelled("nothing")
+    Path("d").mkdir()
+    touch("d/a.wav")
+    with pytest.raises(LabelsError, match="neither a folder per class"):
+        read_labelled("d")
+    touch("e/x/1.wav", "e/y/2.wav")
+    with pytest.raises(InvalidOption, match="e has the layout folders, to which label, separator do not apply"):
+        read_labelled("e", LabelOptions(label="kind", separator=";"))
+    with pytest.raises(InvalidOption, match="to which audio does not apply"):
+        read_labelled("e", LabelOptions(audio="f"))
+    with pytest.raises(InvalidOption, match="layout 'esc-50' is none of 'esc50'"):
+        read_labelled("d", LabelOptions(layout="esc-50"))
