@@ -165,13 +165,18 @@ def quantize_net(row: Local, output: str | None, others: Sequence[str] = ()) -> 
         others: options that were given and are for published checkpoints only.
 
     Raises:
-        InvalidOption: there is no output, or there are such options.
+        InvalidOption: there is no output, it is named like a weights file, or there are such options.
         As :func:`weights_convert.quantize.quantize_folder`.
     """
     if output is None or others:
         raise InvalidOption(
             f"{row.name} is quantised from {row.folder} into a new folder: give --output"
             + (f" and leave out {', '.join(others)}" if others else "")
+        )
+    if Path(output).suffix.lower() == ".safetensors":
+        raise InvalidOption(
+            f"--output {output} is named like a file, but {row.name} is quantised into a new folder, with its "
+            "description beside its weights: give the folder's name"
         )
     made = quantize_folder(row, Path(output))
     path = Path(output) / row.weights_file

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import Any
 
 from hear_edgel3.cli import options
@@ -40,7 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         put(json_text(facts, indent=1))
         return 0
-    for key, value in {**facts, "complexity": _readable(facts)}.items():
+    size = f"{facts['size_mb']} in memory, as float32"
+    for key, value in {**facts, "size_mb": size, "complexity": _readable(facts)}.items():
         if isinstance(value, dict):
             put(f"{key.replace('_', ' ')}:")
             width = max([19, *map(len, value)])
@@ -141,14 +143,15 @@ def _origin(row: Checkpoint) -> dict[str, Any]:
     }
 
 
-def _stored(row: Checkpoint) -> dict[str, str]:
-    """How the values of the weights file on this machine are stored, if that is not as floating point."""
+def _stored(row: Checkpoint) -> dict[str, Any]:
+    """The size of the weights file on this machine, and how its values are stored, if not as floating point."""
     path = at_hand(row)
     if path is None:
         return {}
     try:
         with path.open("rb") as file:
             found = quantization(provenance(file), path.name)
+            stored = {"stored_mb": round(os.fstat(file.fileno()).st_size / 1e6, 2)}
     except (OSError, WeightsCorrupt, WeightsMismatch) as error:
         return {"stored_as": f"cannot be read: {error}"}
-    return {} if found is None else {"stored_as": f"{found.scheme}, and computed with as float32"}
+    return stored if found is None else {**stored, "stored_as": f"{found.scheme}, and computed with as float32"}
