@@ -19,7 +19,7 @@ from hear_edgel3.disk.atomic import atomic_write
 from hear_edgel3.disk.stderr import say
 from hear_edgel3.distillation.lessons import FreshLessons
 from hear_edgel3.distillation.notices import origin_of
-from hear_edgel3.distillation.pruning import Limits, check_limits, choose, importance
+from hear_edgel3.distillation.pruning import MIXES, Limits, check_limits, choose, importance
 from hear_edgel3.distillation.recipe import PrunedRecipe, fingerprint
 from hear_edgel3.distillation.target_scale import TargetScale, make_target_scale
 from hear_edgel3.distillation.teacher import Teacher
@@ -111,6 +111,8 @@ class PrunedNet:
         """
         recipe = self._recipe
         deciding = (recipe.parameters, recipe.macs, recipe.logits_weight, recipe.fit_clips, recipe.batch_seconds)
+        if recipe.parameters is not None and recipe.macs is not None:
+            deciding = (*deciding, MIXES)
         path = (kept / f"pruned-{fingerprint(*deciding)}").with_suffix(".safetensors")
         if make and not _is_sound(path):
             self._make(lessons, path)
