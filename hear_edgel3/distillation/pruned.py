@@ -110,7 +110,13 @@ class PrunedNet:
             OutputError: It cannot be kept on disk.
         """
         recipe = self._recipe
-        deciding = (recipe.parameters, recipe.macs, recipe.logits_weight, recipe.fit_clips, recipe.batch_seconds)
+        deciding: tuple[object, ...] = (
+            recipe.parameters,
+            recipe.macs,
+            recipe.logits_weight,
+            recipe.fit_clips,
+            recipe.batch_seconds,
+        )
         if recipe.parameters is not None and recipe.macs is not None:
             deciding = (*deciding, MIXES)
         path = (kept / f"pruned-{fingerprint(*deciding)}").with_suffix(".safetensors")
