@@ -16,8 +16,8 @@ from hear_edgel3.search import hnsw
 from hear_edgel3.search.neighbours import blocks, nearest
 from hear_edgel3.search.whitening import Whitening
 
-# What `python -m tests.benchmarks.same_sounds` suggests for the built-in net and mn04_as: at 0.95 as many clips have one
-# by chance, and fewer altered copies are found.
+# What `python -m tests.benchmarks.same_sounds` suggests for the built-in net and mn04_as: at 0.95 as many clips are
+# alike by chance, and fewer altered copies are found.
 THRESHOLD = 0.9
 # All pairs of more files than this are slower exactly than by way of an index.
 _EXACT_FILES = 100_000
