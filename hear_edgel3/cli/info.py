@@ -17,7 +17,6 @@ from hear_edgel3.registry.names import resolve
 from hear_edgel3.weights.header import provenance, quantization
 from hear_edgel3.weights.locate import at_hand, origin
 
-
 _TARGETS = {
     "single": "one class is right: softmax",
     "several": "any number of classes is right: sigmoid",
