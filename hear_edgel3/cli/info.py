@@ -151,4 +151,8 @@ def _stored(row: Checkpoint) -> dict[str, str]:
             found = quantization(provenance(file), path.name)
     except (OSError, WeightsCorrupt, WeightsMismatch) as error:
         return {"stored_as": f"cannot be read: {error}"}
-    return {} if found is None else {"stored_as": f"{found.scheme}, and computed with as float32"}
+    if found is None:
+        return {}
+    # The same values, their zeros left out; or others.
+    computed = "and computed with as float32" if found.int8 else "the same values without their zeros"
+    return {"stored_as": f"{found.in_words}, {computed}"}
