@@ -48,12 +48,13 @@ _NEGATIVE = {torch.float32: 1 << 31, torch.float16: 1 << 15}
 
 
 @torch.no_grad()
-def compress_state(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def compress_state(state: Mapping[str, torch.Tensor], fewest: int = FEWEST) -> dict[str, torch.Tensor]:
     """The tensors of a net, without the zeros of those that have many.
 
     Args:
         state: a net's ``state_dict``, or what :func:`hear_edgel3.weights.quantized.quantize_state` has made of it; on
             any device.
+        fewest: values that a tensor must have to be stored so; any number makes a file of the same format.
 
     Returns:
         What is stored: for each tensor the three or four of the format where that takes less, else the tensor itself;
@@ -63,7 +64,7 @@ def compress_state(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]
     ambiguous = any(name.endswith((GAPS, SHAPE, SIGNS)) for name in state)  # as the parts of tensors are called
     for name, tensor in state.items():
         value = tensor.detach().cpu().contiguous()
-        large = value.dtype in _BITS and value.ndim >= 2 and value.numel() >= FEWEST
+        large = value.dtype in _BITS and value.ndim >= 2 and value.numel() >= max(1, fewest)
         parts = _compressed(value) if large and not ambiguous else None
         if parts is None:
             stored[name] = value

@@ -97,8 +97,8 @@ class L3Net(nn.Module):
             weights.append(some)
             biases.append(bias)
         return FoldedNet(
-            float(scale),
-            float(offset),
+            float(scale.float()),
+            float(offset.float()),
             weights,
             biases,
             [i in POOLED for i in range(len(weights))],
