@@ -170,7 +170,7 @@ def test_folders(here: Path, capsys: Captured) -> None:
     state = read_weights(made / "net.safetensors").tensors
     pruned = {
         name: torch.where(torch.rand(value.shape, generator=torch.Generator().manual_seed(0)) < 0.1, value, 0)
-        if value.ndim == 4 and value.numel() >= 2048
+        if value.ndim >= 2 and value.numel() >= 2048
         else value
         for name, value in state.items()
     }
