@@ -33,6 +33,7 @@ API_MODULES = os.environ.get("HEAR_EDGEL3_API_MODULES", "").split() or [
     "hear_edgel3.engine.table",
     "hear_edgel3.weights.locate",
     "hear_edgel3.weights.quantized",
+    "hear_edgel3.weights.sparse",
     "hear_edgel3.weights.file",
     "hear_edgel3.jobs",
     "hear_edgel3.distillation",

@@ -204,4 +204,8 @@ def _stored(row: Checkpoint) -> dict[str, Any]:
             stored = {"stored_mb": round(os.fstat(file.fileno()).st_size / 1e6, 2)}
     except (OSError, WeightsCorrupt, WeightsMismatch) as error:
         return {"stored_as": f"cannot be read: {error}"}
-    return stored if found is None else {**stored, "stored_as": f"{found.scheme}, and computed with as float32"}
+    if found is None:
+        return stored
+    # The same values, their zeros left out; or others.
+    computed = "and computed with as float32" if found.int8 else "the same values without their zeros"
+    return {**stored, "stored_as": f"{found.in_words}, {computed}"}

@@ -207,7 +207,7 @@ def test_places(files: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured) 
     assert main(["weights", "list"]) == 0
     out = capsys.readouterr().out
     assert "sea_64.safetensors  (sound, int8 weights)" in out
-    assert "sea_128.safetensors  (quantised in a way that this version does not read)" in out
+    assert "sea_128.safetensors  (stored in a way that this version does not read)" in out
     model = hear_edgel3.load("sea_64")
     assert model.weights is not None
     assert model.weights.sha256 == sha256_of(there / "sea_64.safetensors")
