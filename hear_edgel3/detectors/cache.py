@@ -131,7 +131,8 @@ def check_readable(embedded: Embedded, skip: bool) -> str | None:
         raise LabelsError(f"none of the {n} sounds can be read:{shown}{more}")
     if not skip:
         raise LabelsError(
-            f"{n} of {len(embedded.vectors)} sounds cannot be read:{shown}{more}\n(mend them, or leave them out: `skip`)"
+            f"{n} of {len(embedded.vectors)} sounds cannot be read:{shown}{more}\n(mend them, or leave them out: the "
+            f"option `skip`)"
         )
     return f"{n} of {len(embedded.vectors)} sounds cannot be read, and are left out:{shown}{more}"
 
@@ -178,7 +179,7 @@ def _read(folder: Path, items: Sequence[Item]) -> tuple[np.ndarray, list[tuple[i
     if waiting:  # links, of which the dataset has what they lead to
         same = Identities("")
         targets: dict[_Key, list[int]] = {}
-        for key, rows in waiting.items():
+        for rows in waiting.values():
             item = items[rows[0]]
             target = str(same.of_target(item._replace(start=None, end=None))) if item.shard is None else item.file
             targets.setdefault((target, item.start, item.end), []).extend(rows)
