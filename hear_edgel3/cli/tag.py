@@ -21,10 +21,13 @@ from hear_edgel3.disk.digest import sha256_of
 from hear_edgel3.disk.paths import path_of_text, text_of
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.families.schema import Checkpoint, Local
+from hear_edgel3.registry.labels import labels
 from hear_edgel3.registry.names import BUILT_IN
-from hear_edgel3.tagging.output import TagsFile, check_name
+from hear_edgel3.tagging.output import TagsFile, check_name, is_table
+from hear_edgel3.tagging.outputs import outputs_of, outputs_together
 from hear_edgel3.tagging.records import CLIP_END, CLIP_START, Record, as_csv, as_json, as_text, columns_of, record_of
-from hear_edgel3.tagging.request import check_windows, one_each, tagging_rows
+from hear_edgel3.tagging.request import check_length, check_windows, one_each, tagging_rows
+from hear_edgel3.weights.header import own_labels, provenance
 from hear_edgel3.weights.locate import check_given, find
 
 if TYPE_CHECKING:
@@ -33,9 +36,12 @@ if TYPE_CHECKING:
     from hear_edgel3.sources.item import Item
     from hear_edgel3.tagging.tagger import Tagger
 
-_DESCRIPTION = """Tags audio files: which of the 527 AudioSet classes are heard, each with a probability from 0 to 1.
-Without --window a file is tagged as a whole. Results go to stdout: as text, --csv, or --json (one line per file); or
-into the file --output, to which the same command adds what it lacks, after an interruption as well."""
+_DESCRIPTION = """Tags audio files: which of the 527 AudioSet classes are heard, each with a probability from 0 to 1;
+or which classes of your own, by the folder of a net that `hear-edgel3 train` made. Without --window a file is tagged as
+a whole. Results go to stdout: as text, --csv, or --json (one line per file); or into the file --output, to which the
+same command adds what it lacks, after an interruption as well."""
+
+_TOP = 10
 
 _Weights = Sequence[str | os.PathLike[str] | None]
 # The number of a file, and what is heard in it or what went wrong.
@@ -47,6 +53,18 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser("tag", help="tell what is heard in audio files", description=_DESCRIPTION)
     parser.add_argument("sources", nargs="+", metavar="SOURCES", help=options.SOURCES)
     options.add_config(parser, default=None)
+    text = f"classes per window (default {_TOP}; all where they are numbers, and in .parquet)"
+    add_tagging(parser, text)
+    parser.set_defaults(run=run)
+
+
+def add_tagging(parser: argparse.ArgumentParser, top: str) -> None:
+    """Adds the options that ``tag`` and ``predict`` have in common.
+
+    Args:
+        parser: where to.
+        top: the help of ``--top``.
+    """
     parser.add_argument(
         "--ensemble",
         nargs="+",
@@ -57,7 +75,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     text = "converted weights, or a folder of them; for an ensemble a folder, or once per configuration, in order"
     options.add_weights(parser, text, action="append")
-    options.add_top(parser, "classes per window (default 10)", default=10)
+    options.add_top(parser, top)
     options.add_window(parser, "tag windows of this length (10, for example)")
     options.add_hop(parser, "between windows (default a quarter of a window)")
     options.add_channel(parser, each=True)
@@ -65,7 +83,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     form = parser.add_mutually_exclusive_group()
     options.add_json(form, "print one JSON object per file")
     form.add_argument("--csv", action="store_true", help="print CSV")
-    options.add_output(parser, "FILE", "write to this file instead: .csv, or .jsonl with one JSON object per line")
+    options.add_output(
+        parser, "FILE", "write to this file instead: .csv, .jsonl (one JSON object per line) or .parquet"
+    )
     parser.add_argument("--overwrite", action="store_true", help="begin --output anew (else it is added to)")
     parser.add_argument(
         "--plot", metavar="PICTURE", help="draw one file's tags under its spectrogram (.png, .pdf, .svg)"
@@ -77,11 +97,23 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     options.add_threads(parser, "of the net, per worker (default 1; with one worker what torch takes)")
     options.add_file_timeout(parser)
     options.add_quiet(parser)
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Tags the files; a bad one is reported and the rest go on.
+
+    Returns:
+        0, or 1 if any input failed.
+    """
+    return tag_all(arguments, _TOP)
+
+
+def tag_all(arguments: argparse.Namespace, usual_top: int | None) -> int:
+    """What ``tag`` and ``predict`` do.
+
+    Args:
+        arguments: those of :func:`add_tagging`, ``sources`` and ``config``.
+        usual_top: how many classes of each window where none are asked for; None for all.
 
     Returns:
         0, or 1 if any input failed.
@@ -93,7 +125,13 @@ def run(arguments: argparse.Namespace) -> int:
     check_windows(arguments.window, arguments.hop)
     for row, path in zip(rows, weights, strict=True):
         check_given(row, path)
+        if arguments.window is not None:
+            check_length(row, arguments.window)
     _check_output(arguments)
+    outputs = outputs_together([outputs_of(row) for row in rows])
+    if arguments.top is None and not outputs.are_numbers:
+        arguments.top = usual_top
+    arguments.kept = arguments.top  # of which text may show a part
     found = audio_sources(arguments.sources, arguments.audio, arguments.whole_files)
     n_inputs = len(found.items) + len(found.failures)
     if arguments.plot is not None:
@@ -118,6 +156,8 @@ def _check_output(arguments: argparse.Namespace) -> None:
             raise InvalidOption("--overwrite is for --output, which is not given")
         return
     check_name(arguments.output)
+    if is_table(arguments.output) and arguments.top is not None:
+        raise InvalidOption(f"--top does not fit --output {arguments.output}, which gets all classes: leave it out")
     for form, ending in {"json": ".jsonl", "csv": ".csv"}.items():
         if getattr(arguments, form) and not arguments.output.lower().endswith(ending):
             raise InvalidOption(
@@ -152,7 +192,12 @@ def _print_all(
 ) -> None:
     """Tags files and prints what is heard, in their order."""
     items = sources.items
-    form: Callable[[Record], str] = as_json if arguments.json else as_csv if arguments.csv else as_text
+    outputs = outputs_together([outputs_of(row) for row in rows])
+    form: Callable[[Record], str] = as_json if arguments.json else as_csv
+    if not (arguments.json or arguments.csv):
+        form = partial(as_text, top=arguments.top)
+        if outputs.thresholds is not None:  # what is said may have little probability
+            arguments.kept = None
     workers = min(arguments.workers, len(items))
     if workers > 1 or arguments.file_timeout is not None:
         weights = [_located(row, path)[0] for row, path in zip(rows, weights, strict=True)]
@@ -168,7 +213,7 @@ def _print_all(
         for n_done, (number, found) in enumerate(tagged):
             progress.update()
             if n_done == 0 and arguments.csv:
-                put(",".join(columns_of(arguments.channel == "each", sources.has_clips)))
+                put(",".join(columns_of(arguments.channel == "each", sources.has_clips, outputs)))
             if isinstance(found, Exception):
                 failures.add(name_of(items[number]), found)
                 waiting[number] = None
@@ -199,14 +244,17 @@ def _tag_into(
         "weights": [sha256 for _, sha256 in located],
         "window": arguments.window,
         "hop": arguments.window / 4 if arguments.window and arguments.hop is None else arguments.hop,
-        "top": arguments.top,
+        "top": None if is_table(arguments.output) else arguments.top,
         "engine": arguments.engine,
         "device": arguments.device,
+        **_classes_made_with(rows),
         **({} if arguments.channel == "mean" else {"channel": arguments.channel}),
         **({"clips": True} if sources.has_clips else {}),
     }
     what = "files and clips" if sources.has_clips else "files"
-    with TagsFile(arguments.output, made_with, arguments.overwrite) as output:
+    outputs = outputs_together([outputs_of(row) for row in rows])
+    classes = _class_names(rows[0], weights[0]) if is_table(arguments.output) else ()
+    with TagsFile(arguments.output, made_with, arguments.overwrite, outputs, classes) as output:
         pending = output.pending(items)
         done = 0
         if pending:
@@ -233,6 +281,29 @@ def _tag_into(
             before = f", {kept} were there" if kept else ""
             failed = f", {len(failures)} failed" if failures else ""
             say(f"{done} {what} tagged{before}{failed}: {arguments.output}")
+
+
+def _classes_made_with(rows: list[Checkpoint]) -> dict[str, Any]:
+    """What folders say of their classes, which their weights do not tell."""
+    own = [row for row in rows if isinstance(row, Local) and row.classes]
+    if not own:
+        return {}
+    return {
+        "classes": own[0].classes,
+        "targets": own[0].targets,
+        "temperature": [row.temperature for row in own],
+        "thresholds": [row.thresholds for row in own],
+    }
+
+
+def _class_names(row: Checkpoint, given: str | os.PathLike[str] | None) -> tuple[str, ...]:
+    """The names of the classes of a net, which its weights may name."""
+    if isinstance(row, Local) and row.classes:
+        return row.classes
+    path = find(row, given).path
+    with path.open("rb") as file:
+        named = own_labels(provenance(file), str(path))
+    return tuple(label.name for label in (labels(str(row.labels)) if named is None else named))
 
 
 def _located(row: Checkpoint, given: str | os.PathLike[str] | None) -> tuple[Path | None, str]:
@@ -330,9 +401,12 @@ class _Work:
         if arguments.plot is not None:
             from hear_edgel3.tagging.plot import draw_tags
 
-            draw_tags(source, found[0], self._tagger.extractors[0], arguments.plot, arguments.top, arguments.channel)
+            draw_tags(
+                source, found[0], self._tagger.extractors[0], arguments.plot, arguments.top or _TOP, arguments.channel
+            )
         tags = found if arguments.channel == "each" else found[0]
-        record = record_of(str(source), tags, arguments.top, item.start or 0.0)
+        for_table = arguments.output is not None and is_table(arguments.output)
+        record = record_of(str(source), tags, arguments.kept, item.start or 0.0, for_table)
         if not self._clips:
             return record
         return {"file": record.pop("file"), CLIP_START: item.start, CLIP_END: item.end, **record}

@@ -20,7 +20,7 @@ from hear_edgel3.weights.locate import check_given
 _DESCRIPTION = """Trains a detector on labelled sounds: a net of the table, or a folder, with classes of your own. By
 default the net stays as it is, and a head is fitted on its embeddings, which are kept for other runs; --fine-tune
 trains the net, too. The folder that it writes is a configuration like any other: `hear-edgel3 tag --config FOLDER`,
-`listen`, `embed`, `extract`, hear_edgel3.load("FOLDER"). A run that was interrupted goes on when it is started again."""
+`listen`, `embed`, `extract`, hear_edgel3.load("FOLDER"). The same command goes on after an interruption."""
 
 _EPILOG = """examples:
   hear-edgel3 train --data birds/ --output birds-detector
@@ -54,11 +54,18 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     options.add_quiet(parser)
     labelled.add_labels(parser)
     labelled.add_dividing(parser)
-    _add_learning(parser)
+    add_learning(parser)
+    parser.add_argument(
+        "--deepspectrumlite",
+        metavar="FILE.json",
+        help="take head and learning from a configuration file of DeepSpectrumLite; of a grid, all combinations, or "
+        "that of SLURM_ARRAY_TASK_ID",
+    )
     parser.set_defaults(run=run)
 
 
-def _add_learning(parser: argparse.ArgumentParser) -> None:
+def add_learning(parser: argparse.ArgumentParser) -> None:
+    """The options of :class:`TrainOptions`."""
     head = parser.add_argument_group("the head")
     head.add_argument(
         "--head", choices=HEADS, help="linear (default), mlp with a hidden layer, or the net's own classifier"
@@ -85,12 +92,6 @@ def _add_learning(parser: argparse.ArgumentParser) -> None:
     learning.add_argument("--patience", type=options.count, metavar="N", help="epochs without improvement")
     learning.add_argument("--precision", choices=PRECISIONS, help="mixed precision (default no)")
     learning.add_argument("--seed", type=options.seed, metavar="N", help="of all that is random (default 0)")
-    learning.add_argument(
-        "--deepspectrumlite",
-        metavar="FILE.json",
-        help="take head and learning from a configuration file of DeepSpectrumLite; of a grid, all combinations, or "
-        "that of SLURM_ARRAY_TASK_ID",
-    )
 
 
 def given_options(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -104,7 +104,8 @@ class Learned:
     notes: tuple[str, ...] = ()
 
 
-Learn = Callable[[Examples, Split], Learned]
+# Takes the sounds, a split of them, and whether this is the last one, and not one of a cross-validation.
+Learn = Callable[[Examples, Split, bool], Learned]
 
 
 def examples_of(labelled: Labelled, vectors: np.ndarray, near: Sequence[Sequence[int]]) -> Examples:
@@ -250,18 +251,18 @@ class _Said(Guesses):
         return np.asarray(likeliest & self.said)
 
 
-def score(examples: Examples, answers: Answers, seed: int = 0) -> Scores:
+def score(examples: Examples, answers: Answers, resamples: int | None = None) -> Scores:
     """Scores with intervals over groups.
 
     Args:
         examples: The sounds.
         answers: What was guessed for some of them.
-        seed: Of the intervals' samples.
+        resamples: As for :func:`hear_edgel3.scores.score_classes`.
     """
     one, groups = examples.labelled, examples.groups(answers.rows)
     if one.kind is Kind.NUMBERS:
-        return score_numbers(one.matrix(answers.rows), answers.outputs, one.classes, groups, seed=seed)
-    return score_classes(guesses_of(one, answers), one.classes, groups, seed=seed)
+        return score_numbers(one.matrix(answers.rows), answers.outputs, one.classes, groups, resamples)
+    return score_classes(guesses_of(one, answers), one.classes, groups, resamples)
 
 
 def few_sounds(labelled: Labelled, split: Split) -> list[str]:

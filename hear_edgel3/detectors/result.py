@@ -29,7 +29,7 @@ from hear_edgel3.weights.file import encode
 WEIGHTS, CARD, SCORES, SPLIT = "model.safetensors", "README.md", "scores.json", "split.csv"
 CONFUSION, CONFUSION_PICTURE = "confusion.csv", "confusion.png"
 # What a training that was interrupted leaves in its folder.
-_BEGUN = ("training.pt", "metrics.csv", "tensorboard", "cache")
+_BEGUN = ("training.pt", "metrics.csv", "tensorboard", "cache", "folds", "wandb")
 _CLASSES_SHOWN = 60
 
 
@@ -156,9 +156,9 @@ def write_detector(folder: Path, detector: Detector) -> None:
     files: dict[str, bytes] = {WEIGHTS: data}
     scores = {part: scores.as_json() for part, scores in detector.scores.items()}
     files[SCORES] = (json_text({**scores, "calibration": detector.made["calibration"]}, indent=1) + "\n").encode()
-    files[SPLIT] = _csv(detector.split)
+    files[SPLIT] = as_csv(detector.split)
     if detector.confusion is not None:
-        files[CONFUSION] = _csv(confusion_rows(detector.confusion, labelled))
+        files[CONFUSION] = as_csv(confusion_rows(detector.confusion, labelled))
     if detector.picture is not None:
         files[CONFUSION_PICTURE] = detector.picture
     files[CARD] = card(values, detector).encode("utf-8", "backslashreplace")
@@ -275,7 +275,7 @@ def _summary(detector: Detector) -> str:
 def _how(made: Mapping[str, Any]) -> str:
     if made["net"] == "trained":
         return "The net was trained on the sounds, too."
-    return "The net is as it was; a head on its embeddings was fitted to the sounds."
+    return "The net is as it was; what tells the classes was fitted to the sounds."
 
 
 def _probabilities(made: Mapping[str, Any], detector: Detector) -> str:
@@ -314,7 +314,8 @@ def _or_none(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def _csv(rows: Sequence[Sequence[str]]) -> bytes:
+def as_csv(rows: Sequence[Sequence[str]]) -> bytes:
+    """A table as a CSV file."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue().encode("utf-8", "backslashreplace")

@@ -158,12 +158,12 @@ def train(
     if len(splits) > 1:  # cross-validation, and then all of it
         for one in splits:
             work.tell(f"{one.name}: learning from {len(one.train)} sounds, tested on {len(one.test)}")
-            answers.append(_test(learn(sounds.examples, one), labelled))
+            answers.append(_test(learn(sounds.examples, one, False), labelled))
         final = replace(dividing, how=How.RANDOM, test=0.0)
         splits = [replace(divide(labelled, final, sounds.near)[0], name="all")]
     last = splits[0]
     work.tell(f"learning from {len(last.train)} sounds, {len(last.validation)} to validate, {len(last.test)} to test")
-    learned = learn(sounds.examples, last)
+    learned = learn(sounds.examples, last, True)
     if len(tested) == 1 and len(last.test):
         answers = [_test(learned, labelled)]
     notes = [*sounds.notes, *few_sounds(labelled, last), *_notes(tested, learned)]
@@ -176,7 +176,7 @@ def train(
         "identity": identity,
         "base": base.name,
         "base_sha256": base.sha256,
-        "net": "as it was" if learned.state is None else "trained",
+        "net": "trained" if chosen.trains_net else "as it was",
         "data": {"name": labelled.name, "about": labelled.about(), "split": _how_divided(last, tested)},
         "learning": learned.about,
         "calibration": calibration,
@@ -300,12 +300,13 @@ def learner(base: Base, options: TrainOptions, work: Work, folder: Path) -> Lear
     if options.trains_net:
         from hear_edgel3.detectors.tuned import learn_tuned
 
-        return lambda examples, split: learn_tuned(examples, split, base, options, work, folder)
+        return lambda examples, split, whole=True: learn_tuned(examples, split, base, options, work, folder, whole)
     if options.head == "own":
-        from hear_edgel3.detectors.own import learn_own
+        from hear_edgel3.detectors.own import check_own, learn_own
 
-        return lambda examples, split: learn_own(examples, split, base, work)
-    return lambda examples, split: learn_frozen(examples, split, options)
+        check_own(base)
+        return lambda examples, split, whole=True: learn_own(examples, split, base, options, work)
+    return lambda examples, split, whole=True: learn_frozen(examples, split, options)
 
 
 def _test(learned: Learned, labelled: Labelled) -> Answers:
