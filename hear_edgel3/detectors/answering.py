@@ -19,7 +19,7 @@ from hear_edgel3.sources.item import Item
 from hear_edgel3.sources.opening import ItemOpener
 
 if TYPE_CHECKING:
-    from hear_edgel3.detectors.run import Work
+    from hear_edgel3.detectors.work import Work
 
 
 def logits_of_folder(folder: Path, items: Sequence[Item], work: Work) -> tuple[np.ndarray, list[tuple[int, str]]]:

@@ -31,12 +31,12 @@ from hear_edgel3.detectors.options import make_options
 from hear_edgel3.detectors.result import SPLIT, as_csv, confusion_rows, read_split
 from hear_edgel3.detectors.run import (
     Data,
-    Work,
     check_installed,
     dividing_of,
     learner,
     read_sounds,
 )
+from hear_edgel3.detectors.work import Work
 from hear_edgel3.disk.atomic import atomic_write
 from hear_edgel3.errors import InvalidOption, LabelsError
 from hear_edgel3.families.schema import Local
@@ -264,13 +264,13 @@ def _of_detector(data: Data, row: Local, labels: LabelOptions, work: Work, say_l
         said = ", ".join(f"{n} in its {part} part" for part, n in sorted(parts.items()))
         names = listed([labelled.items[i].name for i in learnt], _NAMED)
         text = (
-            f"{row.folder} was made with {len(learnt)} of the {len(labelled)} sounds that it is to be tested on ({said}): "
-            f"{names}"
+            f"{row.folder} was made with {len(learnt)} of the {len(labelled)} sounds that it is to be tested on "
+            f"({said}): {names}"
         )
         if not say_leaks:
             raise LabelsError(
-                f"{text}\nScores would be too good. Test it on other sounds, or on its own test part ({SPLIT} says which "
-                f"that is); `on_leak` `say` does it nevertheless"
+                f"{text}\nScores would be too good. Test it on other sounds, or on its own test part ({SPLIT} there says "
+                f"which that is); `on_leak` `say` does it nevertheless"
             )
         notes.append(f"{text}. SCORES ARE TOO GOOD")
     logits, failed = logits_of_folder(row.folder, labelled.items, work)

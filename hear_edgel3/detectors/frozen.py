@@ -127,7 +127,8 @@ def _trained(head: Head, train: _Learning, validation: _Learning, options: Train
     best, best_loss, best_epoch = copy.deepcopy(head.state_dict()), math.inf, 0
     for epoch in range(1, epochs + 1):
         head.train()
-        for rows in torch.randperm(len(train), generator=generator).split(options.batch_size or _BATCH):
+        shuffled = torch.randperm(len(train), generator=generator)
+        for rows in torch.split(shuffled, options.batch_size or _BATCH):
             optimizer.zero_grad()
             train.loss(head, rows).backward()  # type: ignore[no-untyped-call]
             optimizer.step()

@@ -119,8 +119,14 @@ def examples_of(labelled: Labelled, vectors: np.ndarray, near: Sequence[Sequence
     return Examples(labelled, vectors, units(len(labelled), bonds(labelled, near, copies=False)))
 
 
-def learn_frozen(examples: Examples, split: Split, options: TrainOptions) -> Learned:
-    """Fits a head on embeddings as they are."""
+def learn_frozen(
+    examples: Examples,
+    split: Split,
+    whole: bool = True,  # noqa: ARG001
+    *,
+    options: TrainOptions,
+) -> Learned:
+    """Fits a head on embeddings as they are; arguments as for :data:`Learn`."""
     fitted = fit_head(examples.part(split.train), examples.part(split.validation), options)
     validation, test = (logits_of(fitted.head, examples.vectors[rows]) for rows in (split.validation, split.test))
     reading = read_logits(examples, split, validation, options.threshold)
@@ -145,10 +151,11 @@ def read_logits(examples: Examples, split: Split, logits: np.ndarray, with_thres
     if single:  # of a class that nothing was learnt of, no temperature makes it likelier
         known = learnt[one.targets[rows]]
         rows, logits = rows[known], logits[known]
-    part, notes, temperature = examples.part(rows), [], 1.0
+    part, temperature = examples.part(rows), 1.0
+    notes: list[str] = []
     if not len(rows) or (part.mask is not None and not part.mask.any()):
-        more = ", and there are no thresholds" if with_thresholds else ""
-        return Reading(notes=(f"there is no validation part: probabilities are not calibrated{more}",))
+        also = ", and there are no thresholds" if with_thresholds else ""
+        return Reading(notes=(f"there is no validation part: probabilities are not calibrated{also}",))
     if len(rows) >= _FEW:
         temperature = max(_LEAST_TEMPERATURE, fit_temperature(logits, part.targets, part.mask))
     else:

@@ -19,7 +19,7 @@ from hear_edgel3.registry.names import BUILT_IN, find
 
 if TYPE_CHECKING:
     from hear_edgel3.detectors.options import TrainOptions
-    from hear_edgel3.detectors.run import Work
+    from hear_edgel3.detectors.work import Work
 
 _HIDDEN = "clf2"  # what the last layer of a MobileNetV3's classifier sees
 _LAST = "classifier.5"
@@ -47,8 +47,16 @@ def check_own(base: Base) -> None:
         )
 
 
-def learn_own(examples: Examples, split: Split, base: Base, options: TrainOptions, work: Work) -> Learned:
-    """Fits the last layer.
+def learn_own(
+    examples: Examples,
+    split: Split,
+    whole: bool = True,  # noqa: ARG001
+    *,
+    base: Base,
+    options: TrainOptions,
+    work: Work,
+) -> Learned:
+    """Fits the last layer; ``whole`` as for :data:`hear_edgel3.detectors.learning.Learn`.
 
     Raises:
         InvalidOption: The net has none that can be fitted.

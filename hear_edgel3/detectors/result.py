@@ -292,8 +292,8 @@ def _probabilities(made: Mapping[str, Any], detector: Detector) -> str:
         )
     else:
         said = (
-            f"The validation part has too few sounds ({found['sounds']}) to calibrate them on; the expected calibration "
-            f"error (ECE) there is {found['ece_after']:.3f}"
+            f"The validation part has too few sounds ({found['sounds']}) to calibrate them on; there the expected "
+            f"calibration error (ECE) is {found['ece_after']:.3f}"
         )
     tested = found.get("ece_test")
     said += f"; on the test part it is {tested:.3f}." if tested is not None else "."

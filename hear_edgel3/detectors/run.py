@@ -9,6 +9,7 @@ import platform
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,11 @@ from hear_edgel3.detectors.learning import (
     together,
 )
 from hear_edgel3.detectors.options import TrainOptions, make_options
+from hear_edgel3.detectors.own import check_own, learn_own
 from hear_edgel3.detectors.result import Detector, check_classes, check_output, split_rows, write_detector
+from hear_edgel3.detectors.tuned import learn_tuned
+from hear_edgel3.detectors.work import Work
 from hear_edgel3.disk.jsons import json_text
-from hear_edgel3.disk.stderr import say
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.labels.labelled import Kind, Labelled
 from hear_edgel3.labels.options import AS_IT_IS, LabelOptions
@@ -53,32 +56,6 @@ _MOST_ALIKE = 0.25
 _PACKAGES = ("torch", "numpy", "scikit-learn", "scipy")
 
 Data = str | os.PathLike[str] | Labelled
-
-
-@dataclass(frozen=True)
-class Work:
-    """What computes.
-
-    Attributes:
-        cache: The folder that embeddings are kept in; None for the user's.
-        weights: The weights file of the net; None to find it.
-        engine: What runs the net.
-        device: Where it runs; None for the CPU, and for training the net the GPU where there is one.
-        workers: How many processes embed; None for the CPUs there are.
-        quiet: Whether nothing is said on stderr.
-    """
-
-    cache: str | os.PathLike[str] | None = None
-    weights: str | os.PathLike[str] | None = None
-    engine: str = "auto"
-    device: str | None = None
-    workers: int | None = None
-    quiet: bool = True
-
-    def tell(self, line: str) -> None:
-        """Says a line on stderr."""
-        if not self.quiet:
-            say(f"hear-edgel3: {line}")
 
 
 def train(
@@ -298,15 +275,11 @@ def learner(base: Base, options: TrainOptions, work: Work, folder: Path) -> Lear
         folder: Where training the net keeps what it goes on from.
     """
     if options.trains_net:
-        from hear_edgel3.detectors.tuned import learn_tuned
-
-        return lambda examples, split, whole=True: learn_tuned(examples, split, base, options, work, folder, whole)
+        return partial(learn_tuned, base=base, options=options, work=work, folder=folder)
     if options.head == "own":
-        from hear_edgel3.detectors.own import check_own, learn_own
-
         check_own(base)
-        return lambda examples, split, whole=True: learn_own(examples, split, base, options, work)
-    return lambda examples, split, whole=True: learn_frozen(examples, split, options)
+        return partial(learn_own, base=base, options=options, work=work)
+    return partial(learn_frozen, options=options)
 
 
 def _test(learned: Learned, labelled: Labelled) -> Answers:

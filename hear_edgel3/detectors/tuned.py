@@ -24,7 +24,7 @@ from hear_edgel3.heads import Head
 from hear_edgel3.labels.splits import Split
 
 if TYPE_CHECKING:
-    from hear_edgel3.detectors.run import Work
+    from hear_edgel3.detectors.work import Work
 
 _NO_MADE: Mapping[str, Any] = {
     "version": "",
@@ -39,18 +39,18 @@ _NO_MADE: Mapping[str, Any] = {
 
 
 def learn_tuned(
-    examples: Examples, split: Split, base: Base, options: TrainOptions, work: Work, folder: Path, whole: bool
+    examples: Examples, split: Split, whole: bool = True, *, base: Base, options: TrainOptions, work: Work, folder: Path
 ) -> Learned:
     """Trains the net with its head, which begins as the one that is fitted on the net as it is.
 
     Args:
         examples: The sounds.
         split: Which of them are learnt from.
+        whole: Whether this is the training of the detector, and not that of one split of a cross-validation.
         base: The net.
         options: How.
         work: What computes.
         folder: The detector's, in which is kept what an interrupted training goes on from.
-        whole: Whether this is the training of the detector, and not that of one split of a cross-validation.
     """
     tuning, loop = (
         importlib.import_module(f"hear_edgel3.{name}") for name in ("detectors.fine_tuning", "training.loop")
