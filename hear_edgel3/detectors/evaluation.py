@@ -269,8 +269,8 @@ def _of_detector(data: Data, row: Local, labels: LabelOptions, work: Work, say_l
         )
         if not say_leaks:
             raise LabelsError(
-                f"{text}\nScores would be too good. Test it on other sounds, or on its own test part ({SPLIT} there says "
-                f"which that is); `on_leak` `say` does it nevertheless"
+                f"{text}\nScores would be too good. Test it on other sounds, or on its own test part ({SPLIT} there "
+                f"says which that is); `on_leak` `say` does it nevertheless"
             )
         notes.append(f"{text}. SCORES ARE TOO GOOD")
     logits, failed = logits_of_folder(row.folder, labelled.items, work)
