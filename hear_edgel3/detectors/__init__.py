@@ -1,0 +1,1 @@
+"""Detectors: nets and heads that were trained on labelled sounds."""
