@@ -10,7 +10,7 @@ from typing import Any
 
 from hear_edgel3.cli import labelled, options
 from hear_edgel3.cli.say import put, say
-from hear_edgel3.detectors.options import HEADS, PRECISIONS, TrainOptions
+from hear_edgel3.detectors.options import CLASS_WEIGHTS, HEADS, PRECISIONS, TrainOptions
 from hear_edgel3.disk.atomic import check_folder_name
 from hear_edgel3.errors import InvalidOption, LabelsError
 from hear_edgel3.heads.names import ACTIVATIONS
@@ -84,12 +84,23 @@ def add_learning(parser: argparse.ArgumentParser) -> None:
     learning.add_argument("--recipe", metavar="NAME", help=f"train the net as published: {', '.join(_RECIPES)}")
     learning.add_argument("--epochs", type=options.count, metavar="N", help="at most")
     learning.add_argument("--head-epochs", type=options.whole, metavar="N", help="in which the head alone learns")
-    learning.add_argument("--frozen-share", type=options.share, metavar="SHARE", help="of layers that never learn")
-    learning.add_argument("--net-rate", type=options.share, metavar="FACTOR", help="of the net's learning rate")
     learning.add_argument("--lr", type=options.positive(), metavar="RATE", help="highest learning rate")
+    learning.add_argument("--head-lr", type=options.positive(), metavar="RATE", help="of the head, with --fine-tune")
+    learning.add_argument(
+        "--share",
+        type=options.fraction,
+        metavar="SHARE",
+        help="of the net's parameters, the last ones, that learn",
+    )
+    learning.add_argument("--layer-decay", type=options.fraction, metavar="FACTOR", help="of the first layers' rate")
     learning.add_argument("--batch-size", type=options.count, metavar="N", help="sounds per step")
     learning.add_argument("--weight-decay", type=options.share, metavar="RATE", help="of the optimiser")
     learning.add_argument("--patience", type=options.count, metavar="N", help="epochs without improvement")
+    learning.add_argument("--clip-seconds", type=options.positive("seconds"), metavar="SECONDS", help="learnt at once")
+    learning.add_argument("--class-weights", choices=CLASS_WEIGHTS, help="classes weigh the same (default), or not")
+    learning.add_argument("--label-smoothing", type=options.share, metavar="SHARE", help="spread over all classes")
+    learning.add_argument("--mixup", type=options.share, metavar="ALPHA", help="of spectrograms; 0 for none")
+    learning.add_argument("--wandb", metavar="PROJECT", help="at Weights & Biases that gets the curves")
     learning.add_argument("--precision", choices=PRECISIONS, help="mixed precision (default no)")
     learning.add_argument("--seed", type=options.seed, metavar="N", help="of all that is random (default 0)")
 

@@ -31,7 +31,7 @@ _INNER_FOLDS = 4
 _CHOSEN_BY = 32
 _LEAST_DEVIATION = 1e-6
 _NEVER = -1e4  # the logit of a class that nothing was learnt of
-_SCALES = (0.05, 50.0)
+_SCALES = (0.05, 10.0)
 
 
 @dataclass(frozen=True)

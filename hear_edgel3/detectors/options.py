@@ -14,6 +14,14 @@ from hear_edgel3.heads.names import ACTIVATIONS
 
 HEADS = ("linear", "mlp", "own")
 PRECISIONS = ("no", "bf16", "fp16")
+CLASS_WEIGHTS = ("balanced", "none")
+# What only means something where the net is trained.
+_OF_NETS = (
+    *("head_epochs", "head_lr", "share", "layer_decay", "clip_seconds", "class_weights", "label_smoothing", "mixup"),
+    *("precision", "wandb"),
+)
+_OF_LEARNING = (*_OF_NETS, "epochs", "lr", "batch_size", "weight_decay", "patience", "seed")
+_RATES = ("lr", "head_lr", "share", "layer_decay", "weight_decay", "clip_seconds", "label_smoothing", "mixup")
 _UNITS, _ACTIVATION, _DROPOUT = 256, "relu", 0.2
 
 
@@ -28,15 +36,21 @@ class TrainOptions:
         dropout: The share of that layer that is left out in training; None for 0.2.
         fine_tune: Whether the net is trained, too. Else it stays as it is, and heads are fitted on its embeddings.
         recipe: The name of a published recipe, by which the net is trained; it implies ``fine_tune``.
-        epochs: How many epochs at most.
+        epochs: How many epochs, at most.
         head_epochs: How many of these the head alone is trained in, before the net is.
-        frozen_share: The share of the net's layers, from its input on, that are never trained.
-        net_rate: The learning rate of the net, as a factor of the head's.
-        lr: The highest learning rate, of the head.
+        lr: The highest learning rate: of the net or, if that stays as it is, of an mlp.
+        head_lr: The learning rate of the head, where the net is trained.
+        share: The share of the net's parameters, from its output on, that learn.
+        layer_decay: The learning rate of the first of these, as a factor of that of the last.
         batch_size: How many sounds a step has.
         weight_decay: Of the optimiser.
         patience: After how many epochs without a better validation part training ends.
-        precision: "no", "bf16" or "fp16": mixed precision, in fine-tuning.
+        clip_seconds: The longest part of a sound that the net is trained on at once.
+        class_weights: "balanced" for classes that weigh the same, or "none", where the net is trained.
+        label_smoothing: The share of a label that is spread over all classes, where the net is trained.
+        mixup: The alpha of mixup of spectrograms, where the net is trained; 0 for none.
+        precision: "no", "bf16" or "fp16": mixed precision, where the net is trained.
+        wandb: The project at Weights & Biases that gets the curves; None without.
         threshold: Whether each class gets a threshold, below which it is not said: for sounds of no class.
         seed: Of all that is random.
     """
@@ -49,13 +63,19 @@ class TrainOptions:
     recipe: str | None = None
     epochs: int | None = None
     head_epochs: int | None = None
-    frozen_share: float | None = None
-    net_rate: float | None = None
     lr: float | None = None
+    head_lr: float | None = None
+    share: float | None = None
+    layer_decay: float | None = None
     batch_size: int | None = None
     weight_decay: float | None = None
     patience: int | None = None
-    precision: str = "no"
+    clip_seconds: float | None = None
+    class_weights: str | None = None
+    label_smoothing: float | None = None
+    mixup: float | None = None
+    precision: str | None = None
+    wandb: str | None = None
     threshold: bool = False
     seed: int = 0
 
@@ -66,14 +86,16 @@ class TrainOptions:
             InvalidOption: A value cannot be used, or options contradict each other.
         """
         _check_word("head", self.head, HEADS)
-        _check_word("precision", self.precision, PRECISIONS)
+        for name, allowed in (("precision", PRECISIONS), ("class_weights", CLASS_WEIGHTS)):
+            if getattr(self, name) is not None:
+                _check_word(name, getattr(self, name), allowed)
         for name, least in (("units", 1), ("epochs", 1), ("head_epochs", 0), ("batch_size", 1), ("patience", 1)):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
                 raise InvalidOption(f"{name} must be a whole number from {least}, got {value!r}")
         if not isinstance(self.seed, int) or isinstance(self.seed, bool) or not 0 <= self.seed < 2**32:
             raise InvalidOption(f"seed must be a whole number from 0 to {2**32 - 1}, got {self.seed!r}")
-        for name in ("lr", "net_rate", "weight_decay", "dropout", "frozen_share"):
+        for name in (*_RATES, "dropout"):
             value = getattr(self, name)
             if value is None:
                 continue
@@ -81,10 +103,10 @@ class TrainOptions:
                 raise InvalidOption(f"{name} must be a number from 0, got {value!r}")
         if self.lr == 0:
             raise InvalidOption("lr must be above 0: with 0 nothing is learnt")
+        if self.share is not None and not 0 < self.share <= 1:
+            raise InvalidOption(f"share must be above 0 and at most 1, got {self.share!r}")
         if self.dropout is not None and self.dropout >= 1:
             raise InvalidOption(f"dropout must be below 1, got {self.dropout!r}")
-        if self.frozen_share is not None and self.frozen_share > 1:
-            raise InvalidOption(f"frozen_share must be a share from 0 to 1, got {self.frozen_share!r}")
         if self.activation is not None and self.activation not in ACTIVATIONS:
             near = difflib.get_close_matches(str(self.activation), ACTIVATIONS, n=1)
             hint = f"; is {near[0]} meant?" if near else ""
@@ -105,11 +127,9 @@ class TrainOptions:
             raise InvalidOption("dropout of the net's own classifier is the net's; leave it out")
         if self.trains_net:
             return
-        for name in ("head_epochs", "frozen_share", "net_rate"):
+        for name in _OF_NETS:
             if getattr(self, name) is not None:
                 raise InvalidOption(f"{name} is for training the net: give fine_tune too, or leave it out")
-        if self.precision != "no":
-            raise InvalidOption("precision is for training the net: give fine_tune too, or leave it out")
         if self.head == "linear":
             for name in ("epochs", "lr", "batch_size", "weight_decay", "patience", "dropout"):
                 if getattr(self, name) is not None:
@@ -137,6 +157,10 @@ class TrainOptions:
     def hidden_dropout(self) -> float:
         """The share of the hidden layer that is left out in training."""
         return _DROPOUT if self.dropout is None else float(self.dropout)
+
+    def of_learning(self) -> dict[str, Any]:
+        """What was given of how the net is trained."""
+        return {name: getattr(self, name) for name in _OF_LEARNING if getattr(self, name) is not None}
 
     def as_dict(self) -> dict[str, Any]:
         """What was chosen, as plain values: those that are not the default."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 import tempfile
 from collections.abc import Mapping
@@ -14,14 +13,17 @@ import torch
 
 from hear_edgel3.detectors.answering import logits_of_folder
 from hear_edgel3.detectors.base import Base
+from hear_edgel3.detectors.fine_tuning import FineTuneOptions, fine_tune
 from hear_edgel3.detectors.frozen import fit_head
 from hear_edgel3.detectors.learning import Examples, Learned, read_logits
 from hear_edgel3.detectors.linear import Fitted
 from hear_edgel3.detectors.options import TrainOptions
 from hear_edgel3.detectors.result import Detector, write_detector
-from hear_edgel3.errors import ComputationError
+from hear_edgel3.errors import ComputationError, InvalidOption
+from hear_edgel3.families.headed import HeadedNet
 from hear_edgel3.heads import Head
 from hear_edgel3.labels.splits import Split
+from hear_edgel3.training.loop import make_accelerator
 
 if TYPE_CHECKING:
     from hear_edgel3.detectors.work import Work
@@ -52,41 +54,45 @@ def learn_tuned(
         work: What computes.
         folder: The detector's, in which is kept what an interrupted training goes on from.
     """
-    tuning, loop = (
-        importlib.import_module(f"hear_edgel3.{name}") for name in ("detectors.fine_tuning", "training.loop")
-    )
+    if options.recipe is not None:
+        raise InvalidOption(f"the recipe {options.recipe} cannot be trained by yet; leave it out")
     labelled = examples.labelled
     fitted: Fitted | None = None
     if options.head != "own":
         fitted = fit_head(examples.part(split.train), examples.part(split.validation), options)
     place = folder if whole else folder / "folds" / re.sub(r"\W+", "_", split.name)
-    tuned = tuning.fine_tune(
+    tuned = fine_tune(
         labelled,
         split,
         base.extractor,
         None if fitted is None else fitted.head,
-        options,
+        FineTuneOptions(**options.of_learning()),
         place,
-        loop.make_accelerator(options.precision, work.device, "training a net", "train"),
+        make_accelerator(options.precision or "no", work.device, "training a net", "train"),
         work.quiet,
+        folder / "cache",
     )
+    net_state = tuned.net_state
+    if isinstance(base.extractor.net, HeadedNet):  # a detector that learns other classes: its old head is left out
+        net_state = {k.removeprefix("net."): v for k, v in net_state.items() if k.startswith("net.")}
     head = None
     if fitted is not None:
+        assert tuned.head_state is not None
         head = Head(fitted.head.layout)
         head.load_state_dict(tuned.head_state)
         fitted = Fitted(head.eval(), fitted.about, fitted.notes)
     rows = np.concatenate([split.validation, split.test])
-    logits = _logits(base, labelled, rows, head, tuned.net_state, work)
+    logits = _logits(base, labelled, rows, head, net_state, work)
     validation, test = logits[: len(split.validation)], logits[len(split.validation) :]
     reading = read_logits(examples, split, validation, options.threshold)
     about = {
         "fitted_by": "fine-tuning",
         "best_epoch": tuned.best_epoch,
         "seconds": tuned.seconds,
-        "metrics": dict(tuned.metrics),
+        "epochs": len(tuned.metrics),
     }
     notes = () if fitted is None else fitted.notes
-    return Learned(split, fitted, dict(tuned.net_state), reading, validation, test, about, notes)
+    return Learned(split, fitted, dict(net_state), reading, validation, test, about, notes)
 
 
 def _logits(
