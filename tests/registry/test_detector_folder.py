@@ -81,7 +81,10 @@ def test_a_row_of_a_net_without_classes_says_so(tmp_path: Path) -> None:
         ({"classes": ["dog", "c\nat", "cow"]}, "class 2 has no name that can be shown"),
         ({"classes": ["dog", "c\u202eat", "cow"]}, "class 2 has no name that can be shown"),
         ({"classes": None}, "targets says how classes are told, and there are no classes"),
-        ({"labels": "audioset"}, "the list of labels 'audioset' has 527 classes|in classes, and a list of them in labels"),
+        (
+            {"labels": "audioset"},
+            "the list of labels 'audioset' has 527 classes|in classes, and a list of them in labels",
+        ),
         ({"targets": "one"}, "targets must be one of single, several, numbers; got 'one'"),
         ({"targets": None}, "targets must be one of single, several, numbers; got None"),
         ({"targets": ["single"]}, "targets must be one of single, several, numbers; got"),
