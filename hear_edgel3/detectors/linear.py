@@ -194,15 +194,16 @@ def _scale(outputs: np.ndarray, targets: np.ndarray) -> float:
     """What outputs for sounds that were left out are multiplied by, so that softmax makes probabilities of them.
 
     Targets are smoothed as if each class had been seen once more everywhere, so that a scale is found also where all
-    guesses are right.
+    guesses are right. Strong penalties make outputs small, so it is sought around what makes their deviation 1.
     """
     optimize = require("scipy.optimize", _PURPOSE, _EXTRA)
     n, n_classes = outputs.shape
     smooth = n_classes / (n + n_classes)
     weights = _balanced(targets)
+    size = max(float(outputs.std()), 1e-12)
 
     def loss(log: float) -> float:
-        scaled = math.exp(log) * outputs
+        scaled = math.exp(log) / size * outputs
         scaled = scaled - scaled.max(axis=1, keepdims=True)
         log_probabilities = scaled - np.log(np.exp(scaled).sum(axis=1, keepdims=True))
         right = log_probabilities[np.arange(n), targets]
@@ -210,7 +211,7 @@ def _scale(outputs: np.ndarray, targets: np.ndarray) -> float:
         return float(np.average(each, weights=weights))
 
     bounds = tuple(map(math.log, _SCALES))
-    return math.exp(float(optimize.minimize_scalar(loss, bounds=bounds, method="bounded").x))
+    return math.exp(float(optimize.minimize_scalar(loss, bounds=bounds, method="bounded").x)) / size
 
 
 def _logistic(part: Part, folds: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[float, np.ndarray, np.ndarray]:
