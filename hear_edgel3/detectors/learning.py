@@ -27,7 +27,7 @@ from hear_edgel3.scores import (
 )
 
 # On fewer sounds a temperature or a threshold says more of these sounds than of the detector.
-_FEW = 20
+_FEW = 15
 _FEW_OF_CLASS = 3
 # Sounds that are all guessed rightly would make a head as sure as it can be.
 _LEAST_TEMPERATURE = 0.2

@@ -282,7 +282,7 @@ def _probabilities(made: Mapping[str, Any], detector: Detector) -> str:
     found = made["calibration"]
     if detector.labelled.kind is Kind.NUMBERS:
         return "It puts out numbers, and no probabilities."
-    if not found:
+    if "fitted" not in found:
         return "They were not calibrated: there was no validation part."
     if found["fitted"]:
         said = (
