@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from hear_edgel3.cli import options
-from hear_edgel3.cli.tag import add_tagging, tag_all
+from hear_edgel3.cli.tagging import add_tagging, tag_all
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.registry.names import resolve
 

@@ -25,7 +25,7 @@ from hear_edgel3.distillation.target_scale import TargetScale, make_target_scale
 from hear_edgel3.distillation.teacher import Teacher
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.families.protocols import Pruner
-from hear_edgel3.families.schema import Published
+from hear_edgel3.families.schema import Local, Published
 from hear_edgel3.families.table import FAMILIES
 
 
@@ -221,7 +221,8 @@ def _pruner(teacher: Teacher) -> Pruner:
             f"{teacher.name} cannot be pruned; teachers that can are nets with tags of the families {able}"
         )
     pruner = make()
-    problem = pruner.problem(row, configuration.features)
+    has_head = isinstance(row, Local) and row.head is not None
+    problem = "it has a head of its own" if has_head else pruner.problem(row, configuration.features)
     if problem is None and teacher.n_classes is None:
         problem = "its classes must be those of a list that comes with hear_edgel3, as AudioSet's"
     if problem is not None:

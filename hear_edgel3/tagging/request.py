@@ -101,7 +101,7 @@ def check_length(row: Checkpoint, window: float) -> None:
         InvalidOption: It takes others only.
     """
     only = row.only_window_ms
-    if only is not None and round(window * row.net_sample_rate) != row.window:
+    if only is not None and int(window * row.net_sample_rate) != row.window:
         raise InvalidOption(
             f"window={window!r} is not what {row.name} takes: its windows are {only / 1000:g} s; use that"
         )
