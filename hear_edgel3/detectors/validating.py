@@ -1,108 +1,20 @@
-"""How well a net does on labelled sounds, heard whole: figures after each epoch, and what decides which is the best."""
+"""What a net says of sounds, each heard whole."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 
 from hear_edgel3.detectors.clips import Decoded
 from hear_edgel3.extractor.framings import scene_framing
 from hear_edgel3.families.schema import Configuration
 from hear_edgel3.framing.path import NetInput, windows_of_clips
-from hear_edgel3.labels import Kind
-from hear_edgel3.scores.ranking import Ranking
 
 # Samples of windows that run through the net at once.
 _AT_ONCE = 1 << 20
-_A_LITTLE = 1e-3
-
-
-@dataclass(frozen=True, eq=False)
-class Targets:
-    """What is right for some sounds.
-
-    Attributes:
-        kind: What that is.
-        values: (n,) int64 numbers of classes, or (n, C) float32.
-        known: (n, C) bool, which of several labels are stated; None if all are.
-        weights: (C,) float32, what each class, or number, weighs in the loss.
-        scale: (C,) float32, what numbers are divided by before they are compared.
-    """
-
-    kind: Kind
-    values: torch.Tensor
-    known: torch.Tensor | None
-    weights: torch.Tensor
-    scale: torch.Tensor
-
-    def of(self, numbers: torch.Tensor) -> Targets:
-        """Those of some of the sounds."""
-        known = None if self.known is None else self.known[numbers]
-        return Targets(self.kind, self.values[numbers], known, self.weights, self.scale)
-
-    def to(self, device: torch.device) -> Targets:
-        """The same on a device."""
-        known = None if self.known is None else self.known.to(device)
-        return Targets(self.kind, self.values.to(device), known, self.weights.to(device), self.scale.to(device))
-
-    def figures(self, outputs: torch.Tensor) -> dict[str, float]:
-        """How good outputs (n, C) are.
-
-        Returns:
-            ``validation_loss``, and by the kind ``accuracy`` and ``balanced_accuracy``; ``mAP``; or ``mae`` and ``r2``.
-        """
-        outputs = outputs.double()
-        if self.kind is Kind.SINGLE:
-            weight = self.weights.double()[self.values]
-            losses = functional.cross_entropy(outputs, self.values, reduction="none")
-            right = (outputs.argmax(dim=1) == self.values).double().numpy()
-            of = self.values.numpy()
-            return {
-                "validation_loss": float((losses * weight).sum() / weight.sum().clamp_min(1e-12)),
-                "accuracy": float(right.mean()),
-                "balanced_accuracy": float(np.mean([right[of == one].mean() for one in np.unique(of)])),
-            }
-        wanted = self.values.double()
-        if self.kind is Kind.SEVERAL:
-            losses = functional.binary_cross_entropy_with_logits(outputs, wanted, reduction="none")
-            known = torch.ones_like(wanted, dtype=torch.bool) if self.known is None else self.known
-            found = []
-            for i in range(wanted.shape[1]):
-                rows = known[:, i].numpy()
-                right = (wanted[:, i] > 0.5).numpy()[rows]
-                if right.any():
-                    ranking = Ranking(right, outputs[:, i].numpy()[rows])
-                    found.append(float(ranking.ap_and_auc(np.ones((1, len(right))))[0][0]))
-            loss = float((losses * known).sum() / known.sum().clamp_min(1))
-            return {"validation_loss": loss, "mAP": float(np.mean(found)) if found else math.nan}
-        error = (outputs - wanted) / self.scale.double()
-        spread = ((wanted - wanted.mean(dim=0)) / self.scale.double()).square().mean().clamp_min(1e-12)
-        loss = float(error.square().mean())
-        return {
-            "validation_loss": loss,
-            "mae": float((outputs - wanted).abs().mean()),
-            "r2": float(1 - loss / spread),
-        }
-
-
-SCORE = {Kind.SINGLE: "balanced_accuracy", Kind.SEVERAL: "mAP"}
-
-
-def deciding(kind: Kind, row: Mapping[str, float]) -> float:
-    """The figure that is the lowest in the best epoch: what the score lacks, and a little of the loss for equal ones.
-
-    The loss alone would choose nets that are less sure before those that are right more often.
-    """
-    loss = row["validation_loss"]
-    if kind is Kind.NUMBERS or not math.isfinite(row[SCORE[kind]]):
-        return loss
-    return 1.0 - row[SCORE[kind]] + _A_LITTLE * (loss / (1.0 + loss) if math.isfinite(loss) else 1.0)
 
 
 @torch.no_grad()

@@ -85,7 +85,7 @@ class Task(ABC):
     epochs: int
     max_norm: float | None = None
     may_rest: ClassVar[bool] = False
-    counts_start: ClassVar[bool] = False
+    counts_start: bool = False
 
     @abstractmethod
     def optimizer(self) -> torch.optim.Optimizer:
