@@ -10,7 +10,7 @@ from typing import Any
 
 from hear_edgel3.cli import labelled, options
 from hear_edgel3.cli.say import put, say
-from hear_edgel3.detectors.options import CLASS_WEIGHTS, HEADS, PRECISIONS, TrainOptions
+from hear_edgel3.detectors.options import CLASS_WEIGHTS, HEADS, PRECISIONS, RECIPES, TrainOptions
 from hear_edgel3.disk.atomic import check_folder_name
 from hear_edgel3.errors import InvalidOption, LabelsError
 from hear_edgel3.heads.names import ACTIVATIONS
@@ -27,8 +27,6 @@ _EPILOG = """examples:
   hear-edgel3 train --config mn04_as --data ESC-50/ --output esc50 --head mlp --units 256
   hear-edgel3 train --data knocks.csv --output knocks --split groups --threshold
   hear-edgel3 train --config mn10_as --data FSD50K/ --output fsd50k --recipe fsd50k"""
-
-_RECIPES = ("esc50", "fsd50k", "openmic", "dcase20", "audioset", "pl_audioset", "deepspectrumlite")
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -68,7 +66,9 @@ def add_learning(parser: argparse.ArgumentParser) -> None:
     """The options of :class:`TrainOptions`."""
     head = parser.add_argument_group("the head")
     head.add_argument(
-        "--head", choices=HEADS, help="linear (default), mlp with a hidden layer, or the net's own classifier"
+        "--head",
+        choices=HEADS,
+        help="linear (default), mlp with a hidden layer, or the net's own classifier (default of recipes)",
     )
     head.add_argument("--units", type=options.count, metavar="N", help="of an mlp's hidden layer (default 256)")
     head.add_argument("--activation", metavar="NAME", help=f"of it: {', '.join(ACTIVATIONS)} (default relu)")
@@ -81,7 +81,8 @@ def add_learning(parser: argparse.ArgumentParser) -> None:
     )
     learning = parser.add_argument_group("learning")
     learning.add_argument("--fine-tune", action="store_true", default=None, help="train the net, too")
-    learning.add_argument("--recipe", metavar="NAME", help=f"train the net as published: {', '.join(_RECIPES)}")
+    learning.add_argument("--recipe", metavar="NAME", help=f"train the net as published: {', '.join(RECIPES)}")
+    learning.add_argument("--teacher", metavar="DIR", help="stored predictions of a teacher, for recipes that use them")
     learning.add_argument("--epochs", type=options.count, metavar="N", help="at most")
     learning.add_argument("--head-epochs", type=options.whole, metavar="N", help="in which the head alone learns")
     learning.add_argument("--lr", type=options.positive(), metavar="RATE", help="highest learning rate")
@@ -115,8 +116,6 @@ def run(arguments: argparse.Namespace) -> int:
     """Trains; prints the folder's name to stdout."""
     chosen = given_options(arguments)
     TrainOptions(**chosen)
-    if arguments.recipe is not None and arguments.recipe not in _RECIPES:
-        raise InvalidOption(f"there is no recipe {arguments.recipe!r}; there are {', '.join(_RECIPES)}")
     dividing = labelled.dividing(arguments)
     labels = labelled.label_options(arguments)
     config = arguments.config

@@ -222,7 +222,7 @@ def _by_splits(
     how = (
         splits[0].name if len(splits) == 1 else f"{len(splits)} splits, each tested once by what learnt from the others"
     )
-    what = f"{base.name} ({way}, head {chosen.head}) on {labelled.name}: {how}"
+    what = f"{base.name} ({way}, head {chosen.head_kind}) on {labelled.name}: {how}"
     per_split = {
         one.name: dict(score(examples, found, resamples=0).overall) for one, found in zip(splits, answers, strict=True)
     }

@@ -33,7 +33,7 @@ def fit_head(train: Part, validation: Part, options: TrainOptions) -> Fitted:
         ComputationError: Training does not lead anywhere: numbers are not finite.
         MissingExtra: scikit-learn is not installed.
     """
-    return fit_linear(train) if options.head == "linear" else fit_mlp(train, validation, options)
+    return fit_linear(train) if options.head_kind == "linear" else fit_mlp(train, validation, options)
 
 
 def logits_of(head: Head, vectors: np.ndarray) -> np.ndarray:

@@ -18,9 +18,16 @@ CLASS_WEIGHTS = ("balanced", "none")
 # What only means something where the net is trained.
 _OF_NETS = (
     *("head_epochs", "head_lr", "share", "layer_decay", "clip_seconds", "class_weights", "label_smoothing", "mixup"),
-    *("precision", "wandb"),
+    *("precision", "teacher", "wandb"),
 )
-_OF_LEARNING = (*_OF_NETS, "epochs", "lr", "batch_size", "weight_decay", "patience", "seed")
+_OF_LEARNING = (*_OF_NETS, "epochs", "lr", "batch_size", "weight_decay", "patience", "seed", "recipe")
+_NOT_OF_RECIPES = (
+    *("head_epochs", "head_lr", "share", "layer_decay", "clip_seconds", "class_weights", "label_smoothing", "mixup"),
+    *("lr", "batch_size", "weight_decay"),
+)
+RECIPES = ("esc50", "fsd50k", "openmic", "dcase20", "audioset", "pl_audioset", "deepspectrumlite")
+# The recipe that has a head of its own.
+_IMAGES, _IMAGES_MLP = "deepspectrumlite", (512, "arelu", 0.25)
 _RATES = ("lr", "head_lr", "share", "layer_decay", "weight_decay", "clip_seconds", "label_smoothing", "mixup")
 _UNITS, _ACTIVATION, _DROPOUT = 256, "relu", 0.2
 
@@ -30,7 +37,8 @@ class TrainOptions:
     """How a detector learns. What is None is chosen by the way of training, or by the recipe.
 
     Attributes:
-        head: "linear"; "mlp", with a hidden layer; or "own", the net's own classifier with other classes.
+        head: "linear"; "mlp", with a hidden layer; or "own", the net's own classifier with other classes. None for
+            linear, or what the recipe has.
         units: The values of the hidden layer of an mlp; None for 256.
         activation: Of that layer, one of ``hear_edgel3.heads.ACTIVATIONS``; None for relu.
         dropout: The share of that layer that is left out in training; None for 0.2.
@@ -50,12 +58,13 @@ class TrainOptions:
         label_smoothing: The share of a label that is spread over all classes, where the net is trained.
         mixup: The alpha of mixup of spectrograms, where the net is trained; 0 for none.
         precision: "no", "bf16" or "fp16": mixed precision, where the net is trained.
+        teacher: The folder of a teacher's stored predictions, for recipes that learn from one.
         wandb: The project at Weights & Biases that gets the curves; None without.
         threshold: Whether each class gets a threshold, below which it is not said: for sounds of no class.
         seed: Of all that is random.
     """
 
-    head: str = "linear"
+    head: str | None = None
     units: int | None = None
     activation: str | None = None
     dropout: float | None = None
@@ -75,6 +84,7 @@ class TrainOptions:
     label_smoothing: float | None = None
     mixup: float | None = None
     precision: str | None = None
+    teacher: str | None = None
     wandb: str | None = None
     threshold: bool = False
     seed: int = 0
@@ -85,7 +95,10 @@ class TrainOptions:
         Raises:
             InvalidOption: A value cannot be used, or options contradict each other.
         """
-        _check_word("head", self.head, HEADS)
+        if self.head is not None:
+            _check_word("head", self.head, HEADS)
+        if self.recipe is not None:
+            _check_word("recipe", self.recipe, RECIPES)
         for name, allowed in (("precision", PRECISIONS), ("class_weights", CLASS_WEIGHTS)):
             if getattr(self, name) is not None:
                 _check_word(name, getattr(self, name), allowed)
@@ -119,18 +132,24 @@ class TrainOptions:
         Raises:
             InvalidOption: One of them is given.
         """
-        if self.head != "mlp":
+        if self.head_kind != "mlp":
             for name in ("units", "activation"):
                 if getattr(self, name) is not None:
                     raise InvalidOption(f"{name} is for a hidden layer: give head mlp too, or leave it out")
-        if self.head == "own" and self.dropout is not None:
+        if self.head_kind == "own" and self.dropout is not None:
             raise InvalidOption("dropout of the net's own classifier is the net's; leave it out")
+        if self.recipe is not None:
+            for name in _NOT_OF_RECIPES:
+                if getattr(self, name) is not None:
+                    raise InvalidOption(f"{name} is what the recipe {self.recipe} decides; leave one of them out")
+        if self.teacher is not None and self.recipe is None:
+            raise InvalidOption("teacher is for recipes that learn from stored predictions: give recipe too")
         if self.trains_net:
             return
         for name in _OF_NETS:
             if getattr(self, name) is not None:
                 raise InvalidOption(f"{name} is for training the net: give fine_tune too, or leave it out")
-        if self.head == "linear":
+        if self.head_kind == "linear":
             for name in ("epochs", "lr", "batch_size", "weight_decay", "patience", "dropout"):
                 if getattr(self, name) is not None:
                     raise InvalidOption(
@@ -144,19 +163,28 @@ class TrainOptions:
         return self.fine_tune or self.recipe is not None
 
     @property
+    def head_kind(self) -> str:
+        """What the head is."""
+        if self.head is not None:
+            return self.head
+        return "linear" if self.recipe is None else "mlp" if self.recipe == _IMAGES else "own"
+
+    @property
     def hidden_units(self) -> int:
         """The values of the hidden layer of an mlp."""
-        return self.units or _UNITS
+        return self.units or (_IMAGES_MLP[0] if self.recipe == _IMAGES else _UNITS)
 
     @property
     def hidden_activation(self) -> str:
         """The activation of the hidden layer of an mlp."""
-        return self.activation or _ACTIVATION
+        return self.activation or (_IMAGES_MLP[1] if self.recipe == _IMAGES else _ACTIVATION)
 
     @property
     def hidden_dropout(self) -> float:
         """The share of the hidden layer that is left out in training."""
-        return _DROPOUT if self.dropout is None else float(self.dropout)
+        if self.dropout is not None:
+            return float(self.dropout)
+        return _IMAGES_MLP[2] if self.recipe == _IMAGES else _DROPOUT
 
     def of_learning(self) -> dict[str, Any]:
         """What was given of how the net is trained."""

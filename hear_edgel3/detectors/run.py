@@ -208,7 +208,7 @@ def check_installed(options: TrainOptions) -> None:
         MissingExtra: It is not.
     """
     require("scipy.optimize", "calibrating probabilities", "train")
-    if options.head == "linear":
+    if options.head_kind == "linear":
         require("sklearn", "fitting a linear head", "train", "scikit-learn")
     if options.trains_net:
         require("accelerate", "training a net", "train")
@@ -276,7 +276,7 @@ def learner(base: Base, options: TrainOptions, work: Work, folder: Path) -> Lear
     """
     if options.trains_net:
         return partial(learn_tuned, base=base, options=options, work=work, folder=folder)
-    if options.head == "own":
+    if options.head_kind == "own":
         check_own(base)
         return partial(learn_own, base=base, options=options, work=work)
     return partial(learn_frozen, options=options)

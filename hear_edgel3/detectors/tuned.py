@@ -13,15 +13,16 @@ import torch
 
 from hear_edgel3.detectors.answering import logits_of_folder
 from hear_edgel3.detectors.base import Base
-from hear_edgel3.detectors.fine_tuning import FineTuneOptions, fine_tune
+from hear_edgel3.detectors.fine_tuning import fine_tune
 from hear_edgel3.detectors.frozen import fit_head
 from hear_edgel3.detectors.learning import Examples, Learned, read_logits
 from hear_edgel3.detectors.linear import Fitted
 from hear_edgel3.detectors.options import TrainOptions
 from hear_edgel3.detectors.result import Detector, write_detector
-from hear_edgel3.errors import ComputationError, InvalidOption
+from hear_edgel3.detectors.tune_options import FineTuneOptions
+from hear_edgel3.errors import ComputationError
 from hear_edgel3.families.headed import HeadedNet
-from hear_edgel3.heads import Head
+from hear_edgel3.heads import Head, HeadLayout, make_head
 from hear_edgel3.labels.splits import Split
 from hear_edgel3.training.loop import make_accelerator
 
@@ -43,7 +44,7 @@ _NO_MADE: Mapping[str, Any] = {
 def learn_tuned(
     examples: Examples, split: Split, whole: bool = True, *, base: Base, options: TrainOptions, work: Work, folder: Path
 ) -> Learned:
-    """Trains the net with its head, which begins as the one that is fitted on the net as it is.
+    """Trains the net with its head.
 
     Args:
         examples: The sounds.
@@ -54,12 +55,10 @@ def learn_tuned(
         work: What computes.
         folder: The detector's, in which is kept what an interrupted training goes on from.
     """
-    if options.recipe is not None:
-        raise InvalidOption(f"the recipe {options.recipe} cannot be trained by yet; leave it out")
     labelled = examples.labelled
     fitted: Fitted | None = None
-    if options.head != "own":
-        fitted = fit_head(examples.part(split.train), examples.part(split.validation), options)
+    if options.head_kind != "own":
+        fitted = _first_head(examples, split, options)
     place = folder if whole else folder / "folds" / re.sub(r"\W+", "_", split.name)
     tuned = fine_tune(
         labelled,
@@ -93,6 +92,17 @@ def learn_tuned(
     }
     notes = () if fitted is None else fitted.notes
     return Learned(split, fitted, dict(net_state), reading, validation, test, about, notes)
+
+
+def _first_head(examples: Examples, split: Split, options: TrainOptions) -> Fitted:
+    """The head that training begins with: a new one for recipes, else the one that is fitted on the net as it is."""
+    if options.recipe is None:
+        return fit_head(examples.part(split.train), examples.part(split.validation), options)
+    size = examples.vectors.shape[1], len(examples.labelled.classes)
+    layout = HeadLayout("linear", *size)
+    if options.head_kind == "mlp":
+        layout = HeadLayout("mlp", *size, options.hidden_units, options.hidden_activation, options.hidden_dropout)
+    return Fitted(make_head(layout, options.seed), {})
 
 
 def _logits(

@@ -193,7 +193,9 @@ def compare_cost(nets: Sequence[str], count: int, head: str) -> None:
 def compare_speed(nets: Sequence[str], count: int) -> None:
     """Prints how many clips per second a net is trained on, and by a bare loop over ready spectrograms."""
     import hear_edgel3
-    from hear_edgel3.detectors.fine_tuning import FineTuneOptions, fine_tune, make_tuned_net
+    from hear_edgel3.detectors.fine_tuning import fine_tune
+    from hear_edgel3.detectors.tune_options import FineTuneOptions
+    from hear_edgel3.detectors.tuned_net import make_tuned_net
     from hear_edgel3.heads import HeadLayout, make_head
     from hear_edgel3.labels import Split
     from hear_edgel3.training.loop import make_accelerator
@@ -212,7 +214,7 @@ def compare_speed(nets: Sequence[str], count: int) -> None:
             tuned = fine_tune(
                 labelled, split, extractor, make_head(layout, 0), options, folder / net, accelerator, True
             )
-            trained = options.epochs * count / tuned.seconds
+            trained = 2 * count / tuned.seconds
             model = make_tuned_net(extractor, make_head(layout, 0), _CLASSES, 0).model.train()
             with torch.no_grad():
                 images = extractor.frontend(torch.randn(options.batch_size, extractor.net_sample_rate) * 0.1)

@@ -97,7 +97,7 @@ class TestCommands:
             (["--folds", "3", "--split", "random"], "--folds is for folds"),
             (["--test", "0.3", "--split", "groups"], "--test is the share of a random split"),
             (["--parts", "dev"], "--parts takes WORD=PART"),
-            (["--recipe", "esc51"], "no recipe 'esc51'"),
+            (["--recipe", "esc51"], "recipe must be one of esc50"),
             (["--lr", "1"], "lr has no effect on a linear head"),
             (["--deepspectrumlite", "none.json"], "cannot read none.json"),
         ],

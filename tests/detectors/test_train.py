@@ -34,7 +34,7 @@ def test_the_folder_tells_sounds_that_it_has_not_heard(detector: Path) -> None:
     tagger = hear_edgel3.Tagger(str(detector))
     rng = np.random.default_rng(99)
     for label in LABELS:
-        assert tagger.tag_samples(sound(label, rng), RATE).top(1)[0].name == label
+        assert tagger.tag_samples(sound(label, rng), RATE).top(1)[0].label == label
 
 
 def test_the_embedding_stays_that_of_the_net(detector: Path) -> None:
@@ -132,7 +132,7 @@ def test_the_nets_own_classifier(sounds: Path, cache: Path, tmp_path: Path) -> N
     rng = np.random.default_rng(98)
     tagger = hear_edgel3.Tagger(str(folder))
     for label in LABELS:
-        assert tagger.tag_samples(sound(label, rng), RATE).top(1)[0].name == label
+        assert tagger.tag_samples(sound(label, rng), RATE).top(1)[0].label == label
 
 
 def test_a_detector_of_a_detector(detector: Path, cache: Path, tmp_path: Path) -> None:
