@@ -29,8 +29,8 @@ from hear_edgel3.scores import (
 # On fewer sounds a temperature or a threshold says more of these sounds than of the detector.
 _FEW = 15
 _FEW_OF_CLASS = 3
-# Sounds that are all guessed rightly would make a head as sure as it can be.
-_LEAST_TEMPERATURE = 0.2
+# Of more sounds, one more per class makes no difference.
+_SMOOTHED = 200
 _LEAST_THRESHOLD = 1e-6
 
 
@@ -126,10 +126,19 @@ def learn_frozen(
     *,
     options: TrainOptions,
 ) -> Learned:
-    """Fits a head on embeddings as they are; arguments as for :data:`Learn`."""
+    """Fits a head on embeddings as they are; arguments as for :data:`Learn`.
+
+    A linear head is fitted twice: without the validation part, which then says how logits are read, and with it.
+    """
     fitted = fit_head(examples.part(split.train), examples.part(split.validation), options)
-    validation, test = (logits_of(fitted.head, examples.vectors[rows]) for rows in (split.validation, split.test))
+    validation = logits_of(fitted.head, examples.vectors[split.validation])
     reading = read_logits(examples, split, validation, options.threshold)
+    if options.head_kind == "linear" and len(split.validation):
+        # The validation part has said how logits are read, and can be learnt from now: nothing ends by it.
+        both = np.sort(np.concatenate([split.train, split.validation]))
+        fitted = fit_head(examples.part(both), examples.part(split.validation[:0]), options)
+        fitted.about["fitted_again"] = True
+    test = logits_of(fitted.head, examples.vectors[split.test])
     return Learned(split, fitted, None, reading, validation, test, fitted.about, fitted.notes)
 
 
@@ -157,7 +166,7 @@ def read_logits(examples: Examples, split: Split, logits: np.ndarray, with_thres
         also = ", and there are no thresholds" if with_thresholds else ""
         return Reading(notes=(f"there is no validation part: probabilities are not calibrated{also}",))
     if len(rows) >= _FEW:
-        temperature = max(_LEAST_TEMPERATURE, fit_temperature(logits, part.targets, part.mask))
+        temperature = _temperature(logits, part)
     else:
         notes.append(
             f"the validation part has {len(rows)} sounds, too few to calibrate probabilities on ({_FEW} are needed)"
@@ -172,6 +181,22 @@ def read_logits(examples: Examples, split: Split, logits: np.ndarray, with_thres
         thresholds, more = _thresholds(one, part, probabilities_of(logits, single, temperature))
         notes += more
     return Reading(temperature, thresholds, calibration, tuple(notes))
+
+
+def _temperature(logits: np.ndarray, part: Part) -> float:
+    """The temperature under which the targets are likeliest.
+
+    Of few sounds, targets are smoothed as if each class had been seen once more everywhere: sounds that happen to be
+    all guessed rightly would make a head as sure as it can be.
+    """
+    n, n_classes = logits.shape
+    targets = part.targets
+    if n > _SMOOTHED:
+        return fit_temperature(logits, targets, part.mask)
+    if part.kind is Kind.SEVERAL:
+        return fit_temperature(logits, (targets * n + 1) / (n + 2), part.mask)
+    wanted = np.concatenate([np.repeat(targets, n), np.tile(np.arange(n_classes), n)])
+    return fit_temperature(np.concatenate([np.repeat(logits, n, axis=0), np.repeat(logits, n_classes, axis=0)]), wanted)
 
 
 def _thresholds(labelled: Labelled, part: Part, probabilities: np.ndarray) -> tuple[np.ndarray, list[str]]:
@@ -197,7 +222,8 @@ class Answers:
     Attributes:
         rows: (N,) the numbers of the sounds.
         outputs: (N, C) probabilities, or numbers.
-        ranks: (N, C) logits divided by the temperature, by which sounds are ranked.
+        ranks: (N, C) by which sounds are ranked: logarithms of the probabilities of classes of which one is right, and
+            else logits divided by the temperature.
         said: (N, C) bool, which classes reach their thresholds; None without thresholds.
     """
 
@@ -217,7 +243,11 @@ def answers_of(labelled: Labelled, rows: np.ndarray, logits: np.ndarray, reading
         said = outputs >= np.where(np.isnan(reading.thresholds), 0.0, reading.thresholds)
         if labelled.kind is Kind.SEVERAL:
             said = outputs >= np.where(np.isnan(reading.thresholds), 0.5, reading.thresholds)
-    return Answers(rows, outputs, logits.astype(np.float64) / reading.temperature, said)
+    ranks = logits.astype(np.float64) / reading.temperature
+    if labelled.kind is Kind.SINGLE:  # logits of one sound may all be larger than those of another
+        highest = ranks.max(axis=1, keepdims=True)
+        ranks = ranks - highest - np.log(np.exp(ranks - highest).sum(axis=1, keepdims=True))
+    return Answers(rows, outputs, ranks, said)
 
 
 def together(answers: Sequence[Answers]) -> Answers:

@@ -275,7 +275,11 @@ def _summary(detector: Detector) -> str:
 def _how(made: Mapping[str, Any]) -> str:
     if made["net"] == "trained":
         return "The net was trained on the sounds, too."
-    return "The net is as it was; what tells the classes was fitted to the sounds."
+    again = " (the validation part included, after it had said how probabilities are read)"
+    return (
+        f"The net is as it was; what tells the classes was fitted to the sounds"
+        f"{again if made['learning'].get('fitted_again') else ''}."
+    )
 
 
 def _probabilities(made: Mapping[str, Any], detector: Detector) -> str:

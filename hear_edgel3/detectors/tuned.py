@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _NO_MADE: Mapping[str, Any] = {
     "version": "",
     "net": "trained",
+    "learning": {},
     "data": {"about": "", "split": ""},
     "calibration": {},
     "notes": [],
