@@ -17,6 +17,7 @@ from hear_edgel3.errors import InvalidOption
 
 _TAIL_S = 0.02
 _STEP = 1024
+_INAUDIBLE = 1e-7
 _SNR_DB = (5.0, 35.0)
 
 
@@ -70,7 +71,7 @@ class ClipAugmentation:
             sound = _filtered(sound, speed, self.filter_strength if filtered else 0.0, sample_rate, rng)
         sound = _placed(sound, length, self.shift, rng)
         if self.noise and rng.random() < self.noise:
-            noise = _noise(length, sample_rate, rng)
+            noise = _noise(sound, sample_rate, rng)
             loud = max(level(sound), SOFTEST) * decibels(-rng.uniform(*_SNR_DB))
             sound = sound + noise * np.float32(loud / max(level(noise), SOFTEST))
         if self.gain_db:
@@ -98,11 +99,16 @@ def _filtered(sound: Sound, speed: float, strength: float, sample_rate: int, rng
     return result
 
 
-def _noise(length: int, sample_rate: int, rng: Generator) -> Sound:
+def _noise(sound: Sound, sample_rate: int, rng: Generator) -> Sound:
+    """Noise of some colour, up to where the sound ends: what was recorded at 8 kHz has no noise above 4 kHz."""
     fft = require("scipy.fft", "making noise", "train")
-    spectrum = _spectrum(length, sample_rate)
+    spectrum = _spectrum(len(sound), sample_rate)
     white = rng.random(spectrum.size, dtype=np.float32) - np.float32(0.5)
-    noise: Sound = fft.irfft(fft.rfft(white) * spectrum.coloured(rng), spectrum.size)[:length]
+    found = fft.rfft(white) * spectrum.coloured(rng)
+    power = np.square(np.abs(fft.rfft(sound, spectrum.size)))
+    heard = np.flatnonzero(power > _INAUDIBLE * power.max(initial=0.0))
+    found[int(heard[-1]) + 1 if len(heard) else len(found) :] = 0.0
+    noise: Sound = fft.irfft(found, spectrum.size)[: len(sound)]
     return noise
 
 

@@ -19,7 +19,7 @@ from hear_edgel3.detectors.ahead import Ahead
 from hear_edgel3.detectors.clips import Decoded
 from hear_edgel3.detectors.label_task import LabelTask
 from hear_edgel3.detectors.tune_options import FineTuneOptions
-from hear_edgel3.detectors.tuned_net import TunedNet, keep_zeros, make_groups
+from hear_edgel3.detectors.tuned_net import TunedNet, keep_zeros
 from hear_edgel3.errors import InvalidOption, LabelsError
 from hear_edgel3.labels import Kind, Labelled
 from hear_edgel3.sources.item import Item
@@ -92,8 +92,11 @@ class RecipeTuning(LabelTask):
             weights = audioset_weights((self._matrix > 0.5).numpy())
             self._order = WeightedEpochs(weights, recipe.epoch_draws, options.seed)
         self._teacher = None if options.teacher is None else self._answers(labelled.items, options.teacher)
-        self._groups = make_groups(tuned, 1.0, 1.0)
-        self._net_parameters = [p for group in self._groups if not group.is_head for p in group.parameters]
+        self._net_parameters = [
+            parameter
+            for name, parameter in tuned.model.named_parameters()
+            if name not in tuned.head_names and parameter.requires_grad
+        ]
 
     def _make_ready(self, device: torch.device) -> None:
         """Everything is ready: recipes begin with a new classifier, or with the head that they are given."""

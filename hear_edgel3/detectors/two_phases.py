@@ -30,6 +30,7 @@ from hear_edgel3.training.spectrograms import MelFrontend, SpectrogramAugmentati
 
 _HEAD_EPOCHS = 5
 _LONGEST_S = 10.0
+_WIDENED_BY = 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,8 +166,37 @@ class TwoPhaseTuning(LabelTask):
         padded[start - first : start - first + len(sound)] = sound
         return self._options.augmentation(padded, speed, length, rate, rng)
 
+    @torch.no_grad()
+    def _widen(self) -> None:
+        """Has a head take values that hardly vary among the sounds, but do when these are altered, for less.
+
+        In what was recorded at 8 kHz, say, the upper bands are all but constant; standardised, what altering does to
+        them would drown everything else.
+        """
+        model, head = self._tuned.model, self._tuned.model.head
+        if head is None or head.deviation is None:
+            return
+        device, found = head.deviation.device, []
+        plans = plan_epoch(
+            self._learnt.lengths,
+            self._longest,
+            self._options.batch_size,
+            self._options.augmentation.speed,
+            1,
+            np.random.default_rng((self._options.seed, self.epochs)),
+        )
+        model.eval()
+        for number, plan in enumerate(plans[: 1 + _WIDENED_BY // self._options.batch_size]):
+            samples, numbers, draws = self._made(self.epochs, number, plan)
+            batch = Batch(samples.to(device), self._targets.of(numbers), draws)
+            found.append(model.net(self._images(batch)[0]))
+        embeddings = torch.cat(found).float()
+        head.deviation.copy_(torch.maximum(head.deviation, embeddings.std(dim=0, correction=0)))
+
     def begin(self, epoch: int) -> None:
         """As in :class:`hear_edgel3.training.loop.Task`."""
+        if epoch == 0:
+            self._widen()
         model, resting = self._tuned.model, epoch < self._head_epochs
         model.train()
         if model.head is not None and resting:
