@@ -37,6 +37,7 @@ API_MODULES = os.environ.get("HEAR_EDGEL3_API_MODULES", "").split() or [
     "hear_edgel3.weights.file",
     "hear_edgel3.jobs",
     "hear_edgel3.distillation",
+    "hear_edgel3.detectors",
     "hear_edgel3.heads",
     "hear_edgel3.training.recipes",
     "hear_edgel3.training.draws",

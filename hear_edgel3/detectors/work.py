@@ -1,0 +1,34 @@
+"""What computes, and what is said meanwhile."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from hear_edgel3.disk.stderr import say
+
+
+@dataclass(frozen=True)
+class Work:
+    """What computes.
+
+    Attributes:
+        cache: The folder that embeddings are kept in; None for the user's.
+        weights: The weights file of the net; None to find it.
+        engine: What runs the net.
+        device: Where it runs; None for the CPU, and for training the net the GPU where there is one.
+        workers: How many processes embed; None for the CPUs there are.
+        quiet: Whether nothing is said on stderr.
+    """
+
+    cache: str | os.PathLike[str] | None = None
+    weights: str | os.PathLike[str] | None = None
+    engine: str = "auto"
+    device: str | None = None
+    workers: int | None = None
+    quiet: bool = True
+
+    def tell(self, line: str) -> None:
+        """Says a line on stderr."""
+        if not self.quiet:
+            say(f"hear-edgel3: {line}")
