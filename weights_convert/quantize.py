@@ -14,11 +14,11 @@ import torch
 from hear_edgel3.disk.atomic import atomic_write
 from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.distillation.result import CARD, CURVES
-from hear_edgel3.distillation.training import METRICS
 from hear_edgel3.errors import ConfigurationError, InvalidOption, OutputError
 from hear_edgel3.families.schema import Checkpoint, Configuration, Local
 from hear_edgel3.registry import folder as local
 from hear_edgel3.registry.names import with_classes
+from hear_edgel3.training.loop import METRICS
 from hear_edgel3.weights.file import (
     WeightsFile,
     check_tensors,
