@@ -156,7 +156,7 @@ class TestSaid:
         hear_edgel3.train(sounds, tmp_path / "d", cache=cache, labels=labels, split=split, quiet=False)
         said = capsys.readouterr().err
         assert "classes without a sound, of which nothing is learnt: 'silence'" in said
-        assert "probabilities are not calibrated" in said
+        assert "too few to calibrate probabilities on (15 are needed)" in said
         assert read(tmp_path / "d")["classes"][-1] == "silence"
 
     def test_unreadable_sounds(self, tmp_path: Path, cache: Path) -> None:
