@@ -3,8 +3,8 @@
 One class of several: ridge regression on +1 and -1, classes weighed the same (scikit-learn's ``RidgeClassifier``), the
 outputs then brought to the scale of logits by what they say of sounds that were left out. It is the probe of this
 project's quality benchmark; multinomial logistic regression was slower, and better on one of its three tasks only. Any
-number of classes: logistic regression for each of them. Numbers: ridge regression. The strength of the penalty is chosen by
-cross-validation inside the training part, in which units (recordings, groups, copies) stay whole.
+number of classes: logistic regression for each of them. Numbers: ridge regression. The strength of the penalty is
+chosen by cross-validation inside the training part, in which units (recordings, groups, copies) stay whole.
 """
 
 from __future__ import annotations
