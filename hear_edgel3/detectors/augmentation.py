@@ -36,7 +36,7 @@ class ClipAugmentation:
 
     gain_db: float = 6.0
     shift: float = 0.1
-    speed: float = 0.1
+    speed: float = 0.15
     filters: float = 0.5
     filter_strength: float = 0.5
     noise: float = 0.3

@@ -94,8 +94,10 @@ def fine_tune(
     else:
         task = RecipeTuning(labelled, tuned, learnt, heard, options)
     task.prepare(accelerator)
+    start = {name: value.detach().cpu().clone() for name, value in tuned.model.state_dict().items()}
     progress = loop.train(task, folder, accelerator, quiet, options.wandb)
-    state = progress.best
+    keeps_start = task.keeps_start(progress)
+    state = start if keeps_start else progress.best
     tuned.model.load_state_dict(state)
     task.finish()
     state = {name: value.detach().cpu().clone() for name, value in tuned.model.state_dict().items()}
@@ -103,7 +105,6 @@ def fine_tune(
         part: {name.removeprefix(f"{part}."): value for name, value in state.items() if name.startswith(f"{part}.")}
         for part in ("net", "head")
     }
-    return Tuned(
-        parts["net"], parts["head"] if head is not None else None, progress.metrics, progress.best_epoch,
-        progress.seconds,
-    )  # fmt: skip
+    best_epoch = 0 if keeps_start else progress.best_epoch
+    head_state = None if head is None else parts["head"]
+    return Tuned(parts["net"], head_state, progress.metrics, best_epoch, progress.seconds)

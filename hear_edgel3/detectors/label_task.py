@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from hear_edgel3.detectors.clips import Decoded
-from hear_edgel3.detectors.targets import make_targets
+from hear_edgel3.detectors.targets import make_targets, start_is_better
 from hear_edgel3.detectors.tune_options import FineTuneOptions
 from hear_edgel3.detectors.tuned_net import TunedNet
 from hear_edgel3.detectors.validating import outputs_of
@@ -84,12 +84,23 @@ class LabelTask(loop.Task):
         return self._wanted.figures(self._outputs(found))
 
     def deciding(self, row: Mapping[str, float]) -> float:
-        """What the score lacks; without a validation part, the last epoch is the best."""
+        """By the validation part; without one, the last epoch is the best."""
         return -row["epoch"] if self._heard is None else self._lacks(row)
 
     @abstractmethod
     def _lacks(self, row: Mapping[str, float]) -> float:
         """What is the lowest in the best epoch."""
+
+    def forgets(self, epochs: int) -> bool:
+        """What was measured before the net began to learn is compared when all is over: :meth:`keeps_start`."""
+        return epochs <= min(self._resting_epochs() + 1, self.epochs)
+
+    def keeps_start(self, progress: loop.Progress) -> bool:
+        """Whether nothing that was learnt is better than what training began with."""
+        if self._heard is None or self._options.recipe is not None:
+            return False
+        rows = {round(row["epoch"]): row for row in progress.metrics}
+        return start_is_better(self._targets.kind, rows[0], rows[progress.best_epoch], len(self._heard))
 
     def seed(self, epoch: int, process: int) -> int:
         """As in :class:`hear_edgel3.training.loop.Task`."""

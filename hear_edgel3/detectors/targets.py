@@ -1,4 +1,4 @@
-"""What is right for sounds that are learnt from: losses, figures, and what decides which epoch is the best."""
+"""What is right for sounds that are learnt from: losses, figures, and what is better than what it began with."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from hear_edgel3.labels import Kind, Labelled
 from hear_edgel3.scores.ranking import Ranking
 from hear_edgel3.training.mixing import Mix
 
-_A_LITTLE = 1e-3
 _MOST_WEIGHT = 10.0
 
 
@@ -89,15 +88,21 @@ class Targets:
 SCORE = {Kind.SINGLE: "balanced_accuracy", Kind.SEVERAL: "mAP"}
 
 
-def deciding(kind: Kind, row: Mapping[str, float]) -> float:
-    """The figure that is the lowest in the best epoch: what the score lacks, and a little of the loss for equal ones.
+def start_is_better(kind: Kind, start: Mapping[str, float], best: Mapping[str, float], n: int) -> bool:
+    """Whether what training began with is better than the best epoch by more than one standard error of its score.
 
-    The loss alone would choose nets that are less sure before those that are right more often.
+    Not by less: the same sounds may have chosen how its head was fitted, which flatters it.
+
+    Args:
+        kind: Of the targets.
+        start: The figures of what training began with.
+        best: Those of the best epoch.
+        n: The sounds that were measured with.
     """
-    loss = row["validation_loss"]
-    if kind is Kind.NUMBERS or not math.isfinite(row[SCORE[kind]]):
-        return loss
-    return 1.0 - row[SCORE[kind]] + _A_LITTLE * (loss / (1.0 + loss) if math.isfinite(loss) else 1.0)
+    if kind is Kind.NUMBERS or not math.isfinite(start[SCORE[kind]]):
+        return start["validation_loss"] < best["validation_loss"]
+    score = start[SCORE[kind]]
+    return score > best[SCORE[kind]] + math.sqrt(score * (1.0 - score) / n)
 
 
 def make_targets(labelled: Labelled, rows: np.ndarray, learnt: np.ndarray, balanced: bool) -> Targets:

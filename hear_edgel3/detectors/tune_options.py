@@ -49,7 +49,7 @@ class FineTuneOptions:
 
     epochs: int | None = None
     head_epochs: int | None = None
-    lr: float = 1e-3
+    lr: float = 2e-3
     head_lr: float = 1e-3
     share: float = 1.0
     layer_decay: float = 1.0
@@ -62,7 +62,7 @@ class FineTuneOptions:
     label_smoothing: float = 0.1
     freeze_norm: bool = True
     augmentation: ClipAugmentation = field(default_factory=ClipAugmentation)
-    mixup: float = 0.3
+    mixup: float = 0.0
     mel_jitter: bool = True
     freq_mask: float = 0.1
     time_mask: float = 0.0

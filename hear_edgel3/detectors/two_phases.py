@@ -13,7 +13,7 @@ from torch import nn
 from hear_edgel3.detectors.ahead import Ahead
 from hear_edgel3.detectors.clips import Decoded, Planned, plan_epoch
 from hear_edgel3.detectors.label_task import LabelTask
-from hear_edgel3.detectors.targets import Targets, deciding, loss_of
+from hear_edgel3.detectors.targets import Targets, loss_of
 from hear_edgel3.detectors.tune_options import FineTuneOptions
 from hear_edgel3.detectors.tuned_net import TunedNet, keep_zeros, make_groups
 from hear_edgel3.detectors.validating import outputs_of
@@ -239,7 +239,8 @@ class TwoPhaseTuning(LabelTask):
         return outputs * self._targets.scale if self._scaled else outputs
 
     def _lacks(self, row: Mapping[str, float]) -> float:
-        return deciding(self._kind, row)
+        # The score of few sounds jumps from epoch to epoch; their loss does so less.
+        return row["validation_loss"]
 
     def _resting_epochs(self) -> int:
         return self._head_epochs

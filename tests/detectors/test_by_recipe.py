@@ -7,11 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 import torch
 
 import hear_edgel3
-from hear_edgel3.audio.resample import resample
 from hear_edgel3.detectors import by_recipe
 from hear_edgel3.detectors.tuned_net import make_tuned_net
 from hear_edgel3.errors import InvalidOption, LabelsError
@@ -23,7 +21,7 @@ from hear_edgel3.training.losses import cross_entropies
 from hear_edgel3.training.sampling import ShuffledEpochs, WeightedEpochs, audioset_weights
 from hear_edgel3.training.schedule import TwoPhases
 from hear_edgel3.training.waveforms import mix_known_targets, mix_targets
-from support.labelled_sounds import make_labelled, tune
+from support.labelled_sounds import heard, make_labelled, tune
 
 SEED = 3
 ROWS = np.array([0, 1, 5, 13, 18, 26, 30])
@@ -40,17 +38,6 @@ def small(mobilenetv3_folder: Path) -> Extractor:
     return hear_edgel3.load("mn01_as", mobilenetv3_folder)
 
 
-def heard(labelled: Labelled) -> list[torch.Tensor]:
-    """The sounds as the cache has them: with 16 bits of their peaks."""
-    found = []
-    for row in ROWS:
-        audio, rate = soundfile.read(labelled.items[row].file, dtype="float32")
-        sound = resample(torch.from_numpy(audio), rate, 32000)
-        scale = np.float32(max(float(sound.abs().max()), 1e-9) / 32767)
-        found.append(torch.from_numpy(np.rint(sound.numpy() / scale).astype(np.int16) * scale))
-    return found
-
-
 def by_hand(
     recipe: TrainingRecipe,
     labelled: Labelled,
@@ -61,7 +48,7 @@ def by_hand(
 ) -> dict[str, torch.Tensor]:
     """The state after some epochs of one step each."""
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    n, samples = len(ROWS), heard(labelled)
+    n, samples = len(ROWS), heard(labelled, ROWS)
     matrix = torch.from_numpy(labelled.matrix(ROWS))
     known = None
     if recipe.targets == "known labels":

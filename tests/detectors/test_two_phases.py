@@ -10,13 +10,15 @@ import pytest
 import torch
 
 import hear_edgel3
+from hear_edgel3.detectors.augmentation import ClipAugmentation
+from hear_edgel3.detectors.targets import start_is_better
 from hear_edgel3.detectors.two_phases import TwoPhaseTuning
 from hear_edgel3.errors import InvalidOption, OutputError
 from hear_edgel3.extractor import Extractor
 from hear_edgel3.heads import HeadLayout, make_head
 from hear_edgel3.labels import Kind, Labelled, Split
 from support.distilling import interrupting
-from support.labelled_sounds import make_labelled, new_head, same, split_of, tune
+from support.labelled_sounds import heard, make_labelled, new_head, same, split_of, tune
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +51,8 @@ def test_it_learns_and_leaves_the_rest_alone(labelled: Labelled, small: Extracto
     rows = tuned.metrics
     assert [row["epoch"] for row in rows] == list(range(13))
     assert rows[-1]["train_loss"] < 0.75 * rows[1]["train_loss"]
-    assert max(row["balanced_accuracy"] for row in rows) == rows[tuned.best_epoch]["balanced_accuracy"] > 0.75
+    assert min(row["validation_loss"] for row in rows[3:]) == rows[tuned.best_epoch]["validation_loss"]
+    assert rows[tuned.best_epoch]["balanced_accuracy"] > 0.75
     # The first phase leaves the net as it is; batch norm keeps its statistics; what is behind the features rests.
     changed = {name for name, value in tuned.net_state.items() if not torch.equal(value, small.net.state_dict()[name])}
     assert "features.0.0.weight" in changed
@@ -104,23 +107,18 @@ def test_numbers(sounds: Path, small: Extractor, tmp_path: Path) -> None:
     """They are learnt in scales of their own, and put out as they are: hertz and noise."""
     labelled = make_labelled(sounds, Kind.NUMBERS)
     head = new_head(small, 2)
-    tuned = tune(labelled, small, tmp_path / "out", head, epochs=8, head_epochs=2, lr=3e-3, head_lr=3e-2)
-    assert tuned.metrics[tuned.best_epoch]["validation_loss"] == min(row["validation_loss"] for row in tuned.metrics)
+    plain = ClipAugmentation(speed=0.0, filters=0.0, noise=0.0)
+    tuned = tune(
+        labelled, small, tmp_path / "out", head, epochs=8, head_epochs=2, lr=3e-3, head_lr=3e-2, augmentation=plain
+    )
     assert tuned.metrics[-1]["train_loss"] < 0.7 * tuned.metrics[1]["train_loss"]
-    net = hear_edgel3.load("mn01_as", small.weights.path if small.weights else None).net
-    net.load_state_dict(tuned.net_state)
+    copy = hear_edgel3.load("mn01_as", small.weights.path if small.weights else None, 32000)
+    copy.net.load_state_dict(tuned.net_state)
     assert tuned.head_state is not None
     head.load_state_dict(tuned.head_state)
     rows = split_of(labelled).validation
-    import soundfile
-
-    found = []
-    for row in rows:
-        audio, rate = soundfile.read(labelled.items[row].file, dtype="float32")
-        copy = hear_edgel3.load("mn01_as", small.weights.path if small.weights else None, sample_rate=rate)
-        copy.net.load_state_dict(tuned.net_state)
-        found.append(head.eval()(copy.scene_embeddings(audio[None]))[0])
-    error = torch.stack(found).detach() - torch.from_numpy(labelled.targets[rows])
+    found = head.eval()(copy.scene_embeddings(heard(labelled, rows)))
+    error = found.detach() - torch.from_numpy(labelled.targets[rows])
     assert float(error.abs().mean()) == pytest.approx(tuned.metrics[tuned.best_epoch]["mae"], rel=1e-3)
 
 
@@ -157,6 +155,15 @@ def test_what_does_not_fit(labelled: Labelled, small: Extractor, weights_folder:
         tune(labelled, small, tmp_path / "a", make_head(HeadLayout("linear", 7, 3), 0))
     with pytest.raises(InvalidOption, match="sea_64 has no classifier of its own; choose a head"):
         tune(labelled, hear_edgel3.load("sea_64", weights_folder), tmp_path / "b", None)
+
+
+def test_when_the_start_is_kept() -> None:
+    """Of a hundred sounds, a score of 0.8 has a standard error of 0.04."""
+    start = {"balanced_accuracy": 0.8, "validation_loss": 0.5}
+    for score, kept in ((0.75, True), (0.77, False), (0.9, False)):
+        best = {"balanced_accuracy": score, "validation_loss": 1.0}
+        assert start_is_better(Kind.SINGLE, start, best, 100) == kept
+        assert start_is_better(Kind.NUMBERS, start, best, 100)
 
 
 @pytest.mark.parametrize(

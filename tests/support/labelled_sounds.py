@@ -10,6 +10,7 @@ import numpy as np
 import soundfile
 import torch
 
+from hear_edgel3.audio.resample import resample
 from hear_edgel3.detectors.fine_tuning import FineTuneOptions, Tuned, fine_tune
 from hear_edgel3.extractor import Extractor
 from hear_edgel3.heads import Head, HeadLayout, make_head
@@ -55,6 +56,17 @@ def make_labelled(folder: Path, kind: Kind = Kind.SINGLE, seconds: tuple[float, 
         return Labelled("sounds", kind, ("hum", "hiss", "high"), tuple(items), targets, mask, groups=tuple(speakers))
     numbers = np.stack([classes_of - 1.0, 300 * 1.25**by], axis=1).astype(np.float32)
     return Labelled("sounds", kind, ("noise", "hertz"), tuple(items), numbers, groups=tuple(speakers))
+
+
+def heard(labelled: Labelled, rows: np.ndarray) -> list[torch.Tensor]:
+    """Sounds at 32 kHz as the cache has them: with 16 bits of their peaks."""
+    found = []
+    for row in rows:
+        audio, rate = soundfile.read(labelled.items[row].file, dtype="float32")
+        converted = resample(torch.from_numpy(audio), rate, 32000)
+        scale = np.float32(max(float(converted.abs().max()), 1e-9) / 32767)
+        found.append(torch.from_numpy(np.rint(converted.numpy() / scale).astype(np.int16) * scale))
+    return found
 
 
 def split_of(labelled: Labelled) -> Split:
