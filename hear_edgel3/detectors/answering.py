@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hear_edgel3.detectors.cache import embed_labelled
 from hear_edgel3.detectors.frozen import logits_of
 from hear_edgel3.errors import HearEdgeL3Error
 from hear_edgel3.extractor.loading import load
@@ -38,10 +38,7 @@ def logits_of_folder(folder: Path, items: Sequence[Item], work: Work) -> tuple[n
 
 def _by_head(folder: Path, items: Sequence[Item], work: Work) -> tuple[np.ndarray, list[tuple[int, str]]]:
     """Scene embeddings through the job machinery, which keeps them, and then the head."""
-    device = work.device or "cpu"
-    embedded = embed_labelled(
-        items, folder, work.cache, engine=work.engine, device=device, workers=work.workers, quiet=work.quiet
-    )
+    embedded = replace(work, weights=None).embed(items, folder)  # the folder has its own
     net = load(folder, engine="eager").net
     assert isinstance(net, HeadedNet)
     logits = logits_of(net.head, embedded.vectors)

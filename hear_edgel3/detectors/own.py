@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import torch
 
 from hear_edgel3.detectors.base import Base
-from hear_edgel3.detectors.cache import embed_labelled
 from hear_edgel3.detectors.frozen import logits_of
 from hear_edgel3.detectors.learning import Examples, Learned, read_logits
 from hear_edgel3.detectors.linear import fit_linear
@@ -63,16 +62,7 @@ def learn_own(
         ComputationError: What it sees of a sound is not finite.
     """
     check_own(base)
-    seen = embed_labelled(
-        examples.labelled.items,
-        f"{base.row.name}_{_HIDDEN}",
-        work.cache,
-        weights=work.weights,
-        engine=work.engine,
-        device=work.device or "cpu",
-        workers=work.workers,
-        quiet=work.quiet,
-    )
+    seen = work.embed(examples.labelled.items, f"{base.row.name}_{_HIDDEN}")
     if seen.failed:
         raise ComputationError(f"{seen.failed[0][1]} (it could be read before)")
     hidden = Examples(examples.labelled, seen.vectors, examples.units)

@@ -18,7 +18,7 @@ import numpy as np
 from hear_edgel3._extras import require
 from hear_edgel3._version import __version__
 from hear_edgel3.detectors.base import Base, check_base, load_base
-from hear_edgel3.detectors.cache import Embedded, check_readable, embed_labelled
+from hear_edgel3.detectors.cache import Embedded, check_readable
 from hear_edgel3.detectors.contents import digests_of
 from hear_edgel3.detectors.learning import (
     Answers,
@@ -235,16 +235,7 @@ def read_sounds(data: Data, config: str | os.PathLike[str], labels: LabelOptions
     """
     labelled = data if isinstance(data, Labelled) else read_labelled(data, labels)
     work.tell(labelled.about())
-    embedded = embed_labelled(
-        labelled.items,
-        config,
-        work.cache,
-        weights=work.weights,
-        engine=work.engine,
-        device=work.device or "cpu",
-        workers=work.workers,
-        quiet=work.quiet,
-    )
+    embedded = work.embed(labelled.items, config)
     work.tell(f"embeddings: {embedded.new} computed now, kept in {embedded.folder}")
     notes = list(labelled.notes)
     if (note := check_readable(embedded, labels.skip)) is not None:

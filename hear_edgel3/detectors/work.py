@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hear_edgel3.detectors.cache import Embedded, embed_labelled
 from hear_edgel3.disk.stderr import say
+from hear_edgel3.sources.item import Item
 
 
 @dataclass(frozen=True)
@@ -32,3 +35,16 @@ class Work:
         """Says a line on stderr."""
         if not self.quiet:
             say(f"hear-edgel3: {line}")
+
+    def embed(self, items: Sequence[Item], config: str | os.PathLike[str]) -> Embedded:
+        """The embeddings of sounds, as :func:`hear_edgel3.detectors.cache.embed_labelled` keeps them."""
+        return embed_labelled(
+            items,
+            config,
+            self.cache,
+            weights=self.weights,
+            engine=self.engine,
+            device=self.device or "cpu",
+            workers=self.workers,
+            quiet=self.quiet,
+        )
