@@ -233,5 +233,7 @@ def test_how_images_are_shared_out(nets: dict[bool, FoldedNet]) -> None:
 def test_best_strips(density: float, height: int, lanes: int, strips: int | None) -> None:
     """Half as many where dense layers would else have 2 rows to a strip, if there are enough of them."""
     folded = small_net(final_norm=True, density=density, n_out=GROUP).kernel_layers()
-    dense_last = dataclasses.replace(folded, weights=[np.repeat(w, GROUP, 0)[: GROUP * 2] for w in folded.weights])
+    dense_last = dataclasses.replace(
+        folded, weights=[np.repeat(dense(w), GROUP, 0)[: GROUP * 2] for w in folded.weights]
+    )
     assert best_strips(dense_last, height, lanes, USUAL) == strips

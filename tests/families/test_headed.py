@@ -231,7 +231,7 @@ def test_a_family_that_nobody_knows(tmp_path: Path) -> None:
 def test_weights_in_eight_bits(folders: dict[str, Path], tmp_path: Path) -> None:
     from hear_edgel3.cli import main
 
-    output = tmp_path / "int8.safetensors"
+    output = tmp_path / "int8"
     command = ["weights", "convert", str(folders["small"]), "--quantize", "int8", "--output", str(output)]
     assert main(command) == 0
     windows = torch.from_numpy(signals.windows(32000))
