@@ -12,7 +12,6 @@ from hear_edgel3.cli.train import add_learning, given_options
 from hear_edgel3.detectors.options import TrainOptions
 from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.errors import InvalidOption, LabelsError
-from hear_edgel3.families.schema import Local
 from hear_edgel3.registry.names import BUILT_IN, resolve
 from hear_edgel3.weights.locate import check_given
 
@@ -70,11 +69,8 @@ def run(arguments: argparse.Namespace) -> int:
     divides = [arguments.folds, arguments.test, arguments.validation, arguments.seed, how]
     config = arguments.config or BUILT_IN
     row = resolve(config).checkpoint
-    dividing = None
-    if not (isinstance(row, Local) and row.classes) or any(value is not None for value in divides):
-        dividing = labelled.dividing(arguments, how or ("folds" if arguments.folds is not None else "auto"))
-        if how is None and arguments.folds is None and all(value is None for value in divides[1:4]):
-            dividing = None
+    # Without any of these, whoever evaluates divides as suits the data.
+    dividing = None if all(value is None for value in divides) else labelled.dividing(arguments, how)
     labels = labelled.label_options(arguments)
     check_given(row, arguments.weights)
     if not os.path.exists(arguments.data):

@@ -109,32 +109,32 @@ def embed_labelled(
     return Embedded(vectors, tuple(failed), folder, summary.files)
 
 
-def check_readable(embedded: Embedded, skip: bool) -> str | None:
-    """What to say of sounds that have no embedding.
+def check_readable(failed: Sequence[tuple[int, str]], count: int, skip: bool) -> str | None:
+    """What to say of sounds that cannot be read.
 
     Args:
-        embedded: The embeddings.
+        failed: The rows of these, each with the reason, which names the sound.
+        count: How many sounds there are.
         skip: Whether they may be left out.
 
     Returns:
-        A line for the user; None if all have one.
+        A line for the user; None if all can be read.
 
     Raises:
-        LabelsError: Some have none, and they may not be left out, or none has any.
+        LabelsError: Some cannot, and they may not be left out, or none can.
     """
-    if not embedded.failed:
+    if not failed:
         return None
-    n = len(embedded.failed)
-    shown = "".join(f"\n- {reason}" for _, reason in embedded.failed[:_NAMED])
+    n = len(failed)
+    shown = "".join(f"\n- {reason}" for _, reason in failed[:_NAMED])
     more = f"\n- and {n - _NAMED} more" if n > _NAMED else ""
-    if n == len(embedded.vectors):
+    if n == count:
         raise LabelsError(f"none of the {n} sounds can be read:{shown}{more}")
     if not skip:
         raise LabelsError(
-            f"{n} of {len(embedded.vectors)} sounds cannot be read:{shown}{more}\n(mend them, or leave them out: the "
-            f"option `skip`)"
+            f"{n} of {count} sounds cannot be read:{shown}{more}\n(mend them, or leave them out: the option `skip`)"
         )
-    return f"{n} of {len(embedded.vectors)} sounds cannot be read, and are left out:{shown}{more}"
+    return f"{n} of {count} sounds cannot be read, and are left out:{shown}{more}"
 
 
 def _canonical(items: Sequence[Item]) -> list[Item]:

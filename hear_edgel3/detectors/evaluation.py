@@ -15,6 +15,7 @@ import numpy as np
 from hear_edgel3._extras import require
 from hear_edgel3.detectors.answering import logits_of_folder
 from hear_edgel3.detectors.base import load_base
+from hear_edgel3.detectors.cache import check_readable
 from hear_edgel3.detectors.contents import digests_of
 from hear_edgel3.detectors.learning import (
     Answers,
@@ -274,11 +275,8 @@ def _of_detector(data: Data, row: Local, labels: LabelOptions, work: Work, say_l
             )
         notes.append(f"{text}. SCORES ARE TOO GOOD")
     logits, failed = logits_of_folder(row.folder, labelled.items, work)
-    if failed:
-        reasons = "".join(f"\n- {reason}" for _, reason in failed[:_NAMED])
-        if not labels.skip or len(failed) == len(labelled):
-            raise LabelsError(f"{len(failed)} of {len(labelled)} sounds cannot be read:{reasons}")
-        notes.append(f"{len(failed)} of {len(labelled)} sounds cannot be read, and are left out:{reasons}")
+    if (note := check_readable(failed, len(labelled), labels.skip)) is not None:
+        notes.append(note)
         kept = np.setdiff1d(np.arange(len(labelled)), [number for number, _ in failed])
         labelled, logits = labelled.subset(kept), logits[kept]
     examples = examples_of(labelled, logits, [])

@@ -238,7 +238,7 @@ def read_sounds(data: Data, config: str | os.PathLike[str], labels: LabelOptions
     embedded = work.embed(labelled.items, config)
     work.tell(f"embeddings: {embedded.new} computed now, kept in {embedded.folder}")
     notes = list(labelled.notes)
-    if (note := check_readable(embedded, labels.skip)) is not None:
+    if (note := check_readable(embedded.failed, len(labelled), labels.skip)) is not None:
         notes.append(note)
     rows = embedded.usable
     if len(rows) < len(labelled):
