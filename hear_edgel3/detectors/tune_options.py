@@ -49,7 +49,7 @@ class FineTuneOptions:
 
     epochs: int | None = None
     head_epochs: int | None = None
-    lr: float = 1e-3
+    lr: float = 2e-3
     head_lr: float = 1e-3
     share: float = 1.0
     layer_decay: float = 1.0

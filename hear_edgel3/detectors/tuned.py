@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 # How far the net goes unless the validation part says otherwise, and how far it may go; 0 is the net as it was.
 _USUAL_SHARE, _SHARES = 0.6, (0.0, 1.0)
 # It says so where losses are lower by so many standard errors.
-_CERTAIN = 2.0
+_CERTAIN = 3.0
 
 
 def learn_tuned(
