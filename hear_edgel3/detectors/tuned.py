@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 _USUAL_SHARE, _SHARES = 0.6, (0.0, 1.0)
 # It says so where losses are lower by so many standard errors.
 _CERTAIN = 3.0
+_AS_IT_WAS = "what training made of the net is worse on the validation part, so the net stayed as it was"
 
 
 def learn_tuned(
@@ -154,7 +155,9 @@ def _with_fitted_head(
         net.load_state_dict(state)
         vectors[split.test] = hear(tuned.extractor, items, split.test, has_head=True)[split.test]
     learned = learn_frozen(chosen.examples, split, options=head_options)
-    return replace(learned, state=_bare(base, state), about={**about, "share": chosen.share, "head": learned.about})
+    notes = learned.notes if chosen.share else (*learned.notes, _AS_IT_WAS)
+    about = {**about, "share": chosen.share, "head": learned.about}
+    return replace(learned, state=_bare(base, state), about=about, notes=notes)
 
 
 def _validation_losses(examples: Examples, split: Split, options: TrainOptions) -> torch.Tensor:
