@@ -42,6 +42,7 @@ class Tuned:
             validation part.
         best_epoch: Whose state it is, from 1; 0 if nothing that was learnt was better on the validation part.
         seconds: The time that it took.
+        extractor: The net with that state, where it was trained: what makes embeddings for the head, or else logits.
     """
 
     net_state: dict[str, torch.Tensor]
@@ -49,6 +50,7 @@ class Tuned:
     metrics: list[dict[str, float]]
     best_epoch: int
     seconds: float
+    extractor: Extractor
 
 
 def fine_tune(
@@ -107,4 +109,5 @@ def fine_tune(
     }
     best_epoch = 0 if keeps_start else progress.best_epoch
     head_state = None if head is None else parts["head"]
-    return Tuned(parts["net"], head_state, progress.metrics, best_epoch, progress.seconds)
+    trained = Extractor(tuned.configuration, tuned.frontend, tuned.model.net).to(accelerator.device).eval()
+    return Tuned(parts["net"], head_state, progress.metrics, best_epoch, progress.seconds, trained)

@@ -28,7 +28,7 @@ from hear_edgel3.training.mixing import Mix
 from hear_edgel3.training.schedule import cosine
 from hear_edgel3.training.spectrograms import MelFrontend, SpectrogramAugmentation
 
-_HEAD_EPOCHS = 5
+_HEAD_EPOCHS = 3
 _LONGEST_S = 10.0
 _WIDENED_BY = 512
 
