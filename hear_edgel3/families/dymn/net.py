@@ -204,6 +204,12 @@ class DyMN(ChoosingNet):
                 x = (self.out_c if number else self.in_c)(x)
             yield x, context
 
+    @property
+    def blocks_read(self) -> set[int]:
+        """The blocks whose output is pooled for ``outputs``."""
+        names = {*self.outputs, *(layouts.APPROXIMATION_INPUTS if "teacher" in self.outputs else ())}
+        return {int(name[1:]) for name in names if name.startswith("b")}
+
     def features_of(self, mel: torch.Tensor, maps: Iterable[tuple[torch.Tensor, torch.Tensor | None]]) -> torch.Tensor:
         """The chosen features, given what the blocks put out.
 

@@ -2,9 +2,12 @@
 
 A map of n clips lies in memory as (f, t, n, c). For one clip this is the layout "channels last". For several it makes
 their depthwise convolutions one, of n * c channels, and so it does with whatever works channel by channel; convolutions
-of 1 by 1 are products of matrices, clip by clip. Where there are few positions and many clips, making a kernel for each
-clip would cost more than using it: there the clip's attention weights its inputs instead, once for each kernel, and one
-product with all kernels is for all clips.
+of 1 by 1 are products of matrices, clip by clip. Where there are few positions, making a kernel for each clip would cost
+more than using it: there the clip's attention weights its inputs instead, once for each kernel, and one product with
+all kernels is for all clips.
+
+Between blocks a map has one channel more, of ones, so that the product with the next kernel adds the offsets. What the
+last batch norm of a block adds is left out of the map, and is in the offsets of whatever reads it.
 """
 
 from __future__ import annotations
@@ -17,7 +20,6 @@ from torch.nn import functional
 
 from hear_edgel3.families.dymn import layout as layouts
 from hear_edgel3.families.dymn.net import DyMN, DynamicBlock, DynamicConvolution, PlainBlock
-from hear_edgel3.families.mobilenetv3.parts import pool
 
 # Clips at once: so many that what lies between two layers stays in the cache, in few sizes, for each of which the
 # depthwise convolutions are prepared anew.
@@ -25,6 +27,8 @@ _POSITIONS_AT_ONCE = 1 << 15
 _MOST_AT_ONCE = 16
 # A kernel is made for each clip where it is used at more positions than this.
 _FEW_POSITIONS = 4
+# Channels of a map beside its own, of which the first is ones: rows stay aligned.
+_BESIDE = 8
 
 
 class PackedDyMN(nn.Module):
@@ -38,31 +42,57 @@ class PackedDyMN(nn.Module):
         super().__init__()
         self.net = net
         last = layouts.last_block_needed(net.outputs)
-        self.blocks = nn.ModuleList(
-            PackedBlock(layer) if isinstance(layer, DynamicBlock) else PackedPlainBlock(layer)
-            for layer in net.layers[: max(last, 0)]
-        )
-        if last >= 0:
-            convolution = net.in_c[0]
+        offset = torch.zeros(net.layout.plain.first, dtype=torch.float64)
+        blocks: list[nn.Module] = []
+        # What must be added to the map that comes out of each block.
+        self.offsets = [offset]
+        for layer in net.layers[: max(last, 0)]:
+            if isinstance(layer, DynamicBlock):
+                blocks.append(PackedBlock(layer, offset))
+            else:
+                assert isinstance(layer, PlainBlock)
+                blocks.append(PackedPlainBlock(layer, offset))
+            offset = blocks[-1].offset
+            self.offsets.append(offset)
+        self.blocks = nn.ModuleList(blocks)
+        self.out_weight: torch.Tensor | None = None
+        if isinstance(net.out_c, nn.Sequential):
+            convolution = net.out_c[0]
             assert isinstance(convolution, nn.Conv2d)
-            convolution.weight.data = convolution.weight.data.to(memory_format=torch.channels_last)
+            assert convolution.bias is not None
+            self.out_weight = (
+                with_offset(convolution.weight.flatten(1)[None], convolution.bias, offset)[0].t().contiguous()
+            )
+        if blocks:
+            dtype = next(net.parameters()).dtype
+            self.offsets = [added.to(dtype) for added in self.offsets]
 
     def forward(self, mel: torch.Tensor) -> torch.Tensor:
         """(n, n_mels, n_frames) to (n, embedding_size)."""
         if not len(mel) or not len(self.blocks):
             result: torch.Tensor = self.net(mel)
             return result
+        mel = mel.to(self.offsets[0].dtype)
         return torch.cat([self.net.features_of(part, self._maps(part)) for part in _in_parts(mel)])
 
     def _maps(self, mel: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
-        """What each block gives, from 0 on, as (n, c, f, t), and its context."""
-        x = self.net.in_c(mel.unsqueeze(1)).permute(2, 3, 0, 1).contiguous()
-        yield x.permute(2, 3, 0, 1), None
-        for block in self.blocks:
+        """What each block gives, from 0 on, as (n, c, f, t), and its context. The next one may overwrite it."""
+        image = mel.unsqueeze(1).contiguous(memory_format=torch.channels_last)
+        y = self.net.in_c(image).permute(2, 3, 0, 1)
+        x = room(y.shape[:3], y.shape[3], y)
+        x[..., : y.shape[3]] = y
+        yield y.permute(2, 3, 0, 1), None
+        for number, block in enumerate(self.blocks, 1):
             x, context = block(x)
-            yield x.permute(2, 3, 0, 1), context
-        if isinstance(self.net.out_c, nn.Sequential):
-            yield _pointwise(x, self.net.out_c).permute(2, 3, 0, 1), None
+            y = x[..., :-_BESIDE]
+            if number in self.net.blocks_read:
+                y = y + self.offsets[number]
+            yield y.permute(2, 3, 0, 1), context
+        if self.out_weight is not None:
+            bands, frames, n, _ = x.shape
+            y = x.view(-1, x.shape[3])[:, : len(self.out_weight)] @ self.out_weight
+            y = functional.hardswish(y, inplace=True).view(bands, frames, n, -1)
+            yield y.permute(2, 3, 0, 1), None
 
 
 def _in_parts(mel: torch.Tensor) -> Iterator[torch.Tensor]:
@@ -78,47 +108,26 @@ def _in_parts(mel: torch.Tensor) -> Iterator[torch.Tensor]:
         start += at_once
 
 
-def _pointwise(x: torch.Tensor, layers: nn.Module) -> torch.Tensor:
-    """A convolution of 1 by 1 that is the same for all clips, and what follows it: (f, t, n, c) to the same."""
-    assert isinstance(layers, nn.Sequential)
-    convolution = layers[0]
-    assert isinstance(convolution, nn.Conv2d)
-    y = functional.linear(x, convolution.weight.flatten(1), convolution.bias)
-    for activation in layers[1:]:
-        y = activation(y)
-    return y
+def room(shape: torch.Size, channels: int, like: torch.Tensor) -> torch.Tensor:
+    """A map (*shape, channels + _BESIDE) with anything in it but the ones."""
+    x = like.new_empty(*shape, channels + _BESIDE)
+    x[..., channels] = 1
+    return x
 
 
-class PackedPlainBlock(nn.Module):
-    """An inverted residual that is the same for all clips."""
+def with_offset(kernels: torch.Tensor, shift: torch.Tensor | None, offset: torch.Tensor) -> torch.Tensor:
+    """Kernels with one input more, which is one, that adds what comes of the inputs' offset, and the shift.
 
-    def __init__(self, block: nn.Module) -> None:
-        super().__init__()
-        self.plain = block
+    Args:
+        kernels: (kernels, outputs, inputs).
+        shift: (outputs,) or None.
+        offset: (inputs,) float64.
 
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, None]:
-        """(f, t, n, c) to (f', t', n, c')."""
-        block = self.plain
-        assert isinstance(block, PlainBlock)
-        y = x
-        for layers in block.block:
-            assert isinstance(layers, nn.Sequential)
-            convolution = layers[0]
-            assert isinstance(convolution, nn.Conv2d)
-            if convolution.groups == 1:
-                y = _pointwise(y, layers)
-                continue
-            assert convolution.bias is not None
-            n = x.shape[2]
-            y = _depthwise(
-                y,
-                convolution.weight.repeat(n, 1, 1, 1),
-                convolution.bias.repeat(n),
-                convolution.stride[0],
-                convolution.dilation[0],
-            )
-            y = layers[2](y)
-        return (y.add_(x) if block.residual else y), None
+    Returns:
+        (kernels, outputs, inputs + 1).
+    """
+    added = kernels.double() @ offset + (0 if shift is None else shift.double())
+    return torch.cat([kernels, added.unsqueeze(2).to(kernels.dtype)], dim=2)
 
 
 def _depthwise(
@@ -132,70 +141,130 @@ def _depthwise(
     return y.contiguous().view(y.shape[1], y.shape[2], n, channels)
 
 
+class PackedPlainBlock(nn.Module):
+    """An inverted residual that is the same for all clips.
+
+    Args:
+        block: folded.
+        offset: (inputs,) float64 what is to be added to its input.
+    """
+
+    def __init__(self, block: PlainBlock, offset: torch.Tensor) -> None:
+        super().__init__()
+        self.block = block.block
+        self.residual = block.residual
+        self.added = offset.to(next(block.parameters()).dtype)
+        self.offset = offset.new_zeros(next(reversed(list(block.parameters()))).shape)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, None]:
+        """(f, t, n, c + _BESIDE) to (f', t', n, c' + _BESIDE)."""
+        x = x[..., :-_BESIDE] + self.added
+        y = x
+        for layers in self.block:
+            assert isinstance(layers, nn.Sequential)
+            convolution = layers[0]
+            assert isinstance(convolution, nn.Conv2d)
+            assert convolution.bias is not None
+            if convolution.groups == 1:
+                y = functional.linear(y, convolution.weight.flatten(1), convolution.bias)
+            else:
+                n = x.shape[2]
+                where = convolution.stride[0], convolution.dilation[0]
+                y = _depthwise(y, convolution.weight.repeat(n, 1, 1, 1), convolution.bias.repeat(n), *where)
+            for activation in layers[1:]:
+                y = activation(y)
+        result = room(y.shape[:3], y.shape[3], y)
+        if self.residual:
+            torch.add(y, x, out=result[..., :-_BESIDE])
+        else:
+            result[..., :-_BESIDE] = y
+        return result, None
+
+
 class PackedBlock(nn.Module):
     """A dynamic inverted residual.
 
     Args:
         block: folded.
+        offset: (inputs,) float64 what is to be added to its input.
+
+    Attributes:
+        offset: (outputs,) float64 what is to be added to its output.
     """
 
-    def __init__(self, block: DynamicBlock) -> None:
+    def __init__(self, block: DynamicBlock, offset: torch.Tensor) -> None:
         super().__init__()
         self.shape = block.shape
         self.activation = nn.Hardswish(inplace=True) if block.shape.hardswish else nn.ReLU(inplace=True)
         generator = block.context_gen
         assert isinstance(generator.joint_conv, nn.Conv2d)
-        self.joint_weight = generator.joint_conv.weight.flatten(1)
-        self.joint_bias = generator.joint_conv.bias
-        self.attends = block.attends
+        self.joint_weight = with_offset(
+            generator.joint_conv.weight.flatten(1)[None], generator.joint_conv.bias, offset
+        )[0]
+        self.stride = generator.stride
+        self.gates: list[tuple[torch.Tensor, torch.Tensor | None]] = []
         if block.attends:
             # A mean of three, as a sum.
-            self.stride = generator.stride
             share = 1 if generator.stride == 1 else 3
             self.gates = [(conv.weight.flatten(1) / share, conv.bias) for conv in (generator.conv_f, generator.conv_t)]
-        self.mixed = [
-            Kernels(conv)
-            for name in ("exp_conv", "depth_conv", "proj_conv")
-            if isinstance(conv := getattr(block, name, None), DynamicConvolution)
-        ]
+        depthwise, projection = block.depth_conv, block.proj_conv
+        assert isinstance(depthwise, DynamicConvolution)
+        assert isinstance(projection, DynamicConvolution)
+        self.expansion: _Pointwise | None = None
+        convolutions = [depthwise, projection]
+        self.added: torch.Tensor | None = None
+        if block.shape.expands:
+            assert isinstance(block.exp_conv, DynamicConvolution)
+            convolutions.insert(0, block.exp_conv)
+            self.expansion = _Pointwise(block.exp_conv, offset)
+        elif bool(offset.any()):
+            self.added = offset.to(depthwise.weight.dtype)
+        self.depthwise = depthwise.weight[0, 0]
+        self.shift = depthwise.shift
+        self.projection = _Pointwise(projection, None)
+        assert projection.shift is not None
+        self.offset = projection.shift.double() + (offset if block.shape.residual else 0)
         # All that is linear in the context, in one product.
-        weights = [mixed.attention_weight for mixed in self.mixed]
-        biases = [mixed.attention_bias for mixed in self.mixed]
+        linear = [convolution.residuals[0] for convolution in convolutions]
+        weights = [layer.weight / depthwise.tau for layer in linear]
+        biases = [layer.bias / depthwise.tau for layer in linear]
+        self.n_mixed = len(convolutions)
+        self.kernels = len(self.depthwise)
         self.lines = 0
         if block.depth_act is not None:
             lines = self.lines = block.depth_act.lines
-            linear = block.depth_act.coef_net[0]
-            assert isinstance(linear, nn.Linear)
+            layer = block.depth_act.coef_net[0]
             channels = block.shape.expanded
             # 2 sigmoid(x) - 1 = tanh(x / 2); one line behind the other, not one channel.
-            weights.append(linear.weight.view(channels, 2 * lines, -1).transpose(0, 1).flatten(0, 1) / 2)
-            biases.append(linear.bias.view(channels, 2 * lines).t().flatten() / 2)
+            weights.append(layer.weight.view(channels, 2 * lines, -1).transpose(0, 1).flatten(0, 1) / 2)
+            biases.append(layer.bias.view(channels, 2 * lines).t().flatten() / 2)
             self.line_scale = block.depth_act.lambdas.view(-1, 1)
             self.line_start = block.depth_act.init_v.view(-1, 1)
         self.context_weight, self.context_bias = torch.cat(weights), torch.cat(biases)
-        self.shift = block.depth_conv.shift
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(f, t, n, c) to (f', t', n, c'), and the context (n, size)."""
-        bands, frames, n, channels = x.shape
-        rows = x.view(bands, frames, n * channels)
+        """(f, t, n, c + _BESIDE) to (f', t', n, c' + _BESIDE), and the context (n, size)."""
+        bands, frames, n, wide = x.shape
+        over_frames = x.new_full((1, frames), 1 / frames) @ x.view(bands, frames, -1)
         over_bands = x.new_full((1, bands), 1 / bands) @ x.view(bands, -1)
-        means = torch.cat([rows.mean(dim=1), over_bands.view(frames, n * channels)])
-        sequence = functional.linear(means.view(-1, channels), self.joint_weight, self.joint_bias)
-        sequence = functional.hardswish(sequence, inplace=True).view(bands + frames, n, -1)
+        means = torch.cat([over_frames.view(-1, wide), over_bands.view(-1, wide)])[:, : self.joint_weight.shape[1]]
+        sequence = functional.hardswish(means @ self.joint_weight.t(), inplace=True).view(bands + frames, n, -1)
         context = sequence.mean(dim=0)
         made = functional.linear(context, self.context_weight, self.context_bias)
-        mixed = iter(self.mixed)
-        kernels, used = made.shape[1] - 2 * self.lines * self.shape.expanded, 0
-        attentions = iter(torch.softmax(made[:, :kernels].view(n, len(self.mixed), -1), dim=2).unbind(dim=1))
-        y = x
-        if self.shape.expands:
-            y = self.activation(next(mixed).pointwise(y, next(attentions)))
-        depthwise = next(mixed).each(next(attentions)).view(-1, 1, self.shape.kernel, self.shape.kernel)
-        y = _depthwise(y, depthwise, None, self.shape.step, self.shape.dilation)
-        y = self._activated(y, made[:, kernels:], sequence, bands)
-        y = next(mixed).pointwise(y, next(attentions))
-        return (y.add_(x) if self.shape.residual else y), context
+        used = self.n_mixed * self.kernels
+        attention = torch.softmax(made[:, :used].view(n, self.n_mixed, self.kernels), dim=2)
+        if self.expansion is not None:
+            y = self.activation(self.expansion.several(x, attention[:, 0]))
+        else:
+            y = x[..., :-_BESIDE].contiguous() if self.added is None else x[..., :-_BESIDE] + self.added
+        size = self.shape.kernel
+        kernels = (attention[:, -2] @ self.depthwise).view(-1, 1, size, size)
+        y = _depthwise(y, kernels, None, self.shape.step, self.shape.dilation)
+        y = self._activated(y, made[:, used:], sequence, bands)
+        if not self.shape.residual:
+            x = room(y.shape[:3], self.shape.outputs, y)
+        self.projection.put(y, attention[:, -1], x, self.shape.residual)
+        return x, context
 
     def _activated(
         self, y: torch.Tensor, coefficients: torch.Tensor, sequence: torch.Tensor, bands: int
@@ -204,17 +273,13 @@ class PackedBlock(nn.Module):
         n, channels = y.shape[2:]
         if not self.lines:
             y = self.activation(y.add_(self.shift))
-            gated = (
-                [self._gate(part, i) for i, part in enumerate((sequence[:bands], sequence[bands:]))]
-                if self.attends
-                else []
-            )
-            return y.mul_(gated[0].unsqueeze(1)).mul_(gated[1]) if gated else y
+            if self.gates:
+                y = y.mul_(self._gate(sequence[:bands], 0).unsqueeze(1)).mul_(self._gate(sequence[bands:], 1))
+            return y
         lines = torch.tanh(coefficients).view(n, 2 * self.lines, channels) * self.line_scale + self.line_start
-        slopes, offsets = lines.transpose(0, 1).split(self.lines)
+        slopes, offsets = lines.transpose(0, 1).unsqueeze(1).unsqueeze(1).split(self.lines)  # (lines, 1, 1, n, c)
         offsets = torch.addcmul(offsets, slopes, self.shift)
-        slopes, offsets = slopes.unsqueeze(1).unsqueeze(1), offsets.unsqueeze(1).unsqueeze(1)  # (lines, 1, 1, n, c)
-        if self.attends:
+        if self.gates:
             # Gates are positive, and the largest of positive multiples is a multiple of the largest.
             gate = self._gate(sequence[:bands], 0).unsqueeze(1)
             slopes, offsets = slopes * gate, offsets * gate
@@ -222,53 +287,69 @@ class PackedBlock(nn.Module):
         for i in range(1, self.lines):
             other = torch.addcmul(offsets[i], y, slopes[i], **({"out": y} if i == self.lines - 1 else {}))
             torch.maximum(largest, other, out=largest)
-        return largest.mul_(self._gate(sequence[bands:], 1)) if self.attends else largest
+        return largest.mul_(self._gate(sequence[bands:], 1)) if self.gates else largest
 
     def _gate(self, sequence: torch.Tensor, which: int) -> torch.Tensor:
         """(length, n, size) to (length', n, channels)."""
         if self.stride > 1:
             length = (len(sequence) - 1) // self.stride + 1
+            end = self.stride * (length - 1) + 1
             padded = functional.pad(sequence, (0, 0, 0, 0, 1, 1))
-            sequence = sum(padded[i : i + self.stride * (length - 1) + 1 : self.stride] for i in range(3))
+            sequence = (
+                padded[: end : self.stride] + padded[1 : end + 1 : self.stride] + padded[2 : end + 2 : self.stride]
+            )
         return functional.linear(sequence, *self.gates[which]).sigmoid_()
 
 
-class Kernels:
-    """The kernels of a dynamic convolution.
+class _Pointwise:
+    """The kernels of a dynamic convolution of 1 by 1.
 
     Args:
         convolution: folded.
+        offset: (inputs,) float64 what is to be added to its input, which then has a channel of ones; None if nothing is,
+            what it adds itself included.
     """
 
-    def __init__(self, convolution: DynamicConvolution) -> None:
-        linear = convolution.residuals[0]
-        assert isinstance(linear, nn.Linear)
-        self.attention_weight, self.attention_bias = linear.weight / convolution.tau, linear.bias / convolution.tau
-        self.outputs, self.inputs, _, _ = convolution.kernel_shape
-        self.bank = convolution.weight[0, 0]
-        self.shift = convolution.shift
-        # (kernels * inputs, outputs): of all kernels side by side.
-        self.together = self.bank.view(-1, self.outputs, self.inputs).transpose(1, 2).flatten(0, 1).contiguous()
+    def __init__(self, convolution: DynamicConvolution, offset: torch.Tensor | None) -> None:
+        outputs, inputs, _, _ = convolution.kernel_shape
+        kernels = convolution.weight[0, 0].view(-1, outputs, inputs)
+        if offset is not None:
+            kernels = with_offset(kernels, convolution.shift, offset)
+        self.shape = kernels.shape[2], outputs
+        kernels = kernels.transpose(1, 2).contiguous()
+        # (kernels, inputs * outputs), and (kernels * inputs, outputs).
+        self.bank, self.together = kernels.flatten(1), kernels.flatten(0, 1)
 
-    def each(self, attention: torch.Tensor) -> torch.Tensor:
-        """(n, values): of each clip."""
-        return attention @ self.bank
+    def several(self, x: torch.Tensor, attention: torch.Tensor) -> torch.Tensor:
+        """(f, t, n, at least inputs) to (f, t, n, outputs)."""
+        bands, frames, n, _ = x.shape
+        rows = x.view(bands * frames, n, -1)[:, :, : self.shape[0]]
+        return self._product(rows, attention).view(bands, frames, n, self.shape[1])
 
-    def pointwise(self, x: torch.Tensor, attention: torch.Tensor) -> torch.Tensor:
-        """(f, t, n, inputs) to (f, t, n, outputs)."""
-        bands, frames, n, inputs = x.shape
+    def _product(self, x: torch.Tensor, attention: torch.Tensor) -> torch.Tensor:
+        """(positions, n, inputs) to (positions, n, outputs)."""
+        n = x.shape[1]
         if n == 1:
-            image = x.permute(2, 3, 0, 1)
-            y = functional.conv2d(image, self.each(attention).view(self.outputs, inputs, 1, 1), self.shift)
-            return y.permute(2, 3, 0, 1).contiguous()
-        if bands * frames <= _FEW_POSITIONS:
-            weighted = x.unsqueeze(3) * attention.unsqueeze(2)
-            return torch.addmm(self.shift, weighted.view(-1, len(self.together)), self.together).view(
-                bands, frames, n, -1
-            )
-        kernels = self.each(attention).view(n, self.outputs, inputs)
-        y = x.new_empty(bands, frames, n, self.outputs)
-        rows = y.view(-1, n, self.outputs)
-        for i, kernel in enumerate(kernels):
-            torch.addmm(self.shift, x.view(-1, n, inputs)[:, i], kernel.t(), out=rows[:, i])
-        return y
+            return (x[:, 0] @ (attention @ self.bank).view(self.shape)).unsqueeze(1)
+        if len(x) <= _FEW_POSITIONS:
+            return (x.unsqueeze(2) * attention.unsqueeze(2)).view(len(x) * n, -1) @ self.together
+        kernels = (attention @ self.bank).view(n, *self.shape)
+        return torch.bmm(x.transpose(0, 1), kernels).transpose(0, 1).contiguous()
+
+    def put(self, x: torch.Tensor, attention: torch.Tensor, into: torch.Tensor, add: bool) -> None:
+        """(f, t, n, inputs) into the first channels of (f, t, n, outputs + _BESIDE), or added to them."""
+        n = x.shape[2]
+        x = x.view(-1, n, self.shape[0])
+        target = into.view(-1, n, into.shape[3])[:, :, : self.shape[1]]
+        if n == 1:
+            kernel = (attention @ self.bank).view(self.shape)
+            if add:
+                target[:, 0].addmm_(x[:, 0], kernel)
+            else:
+                torch.mm(x[:, 0], kernel, out=target[:, 0])
+            return
+        y = self._product(x, attention).view(target.shape)
+        if add:
+            target.add_(y)
+        else:
+            target.copy_(y)
