@@ -19,7 +19,7 @@ from hear_edgel3.families.table import FAMILIES
 from hear_edgel3.registry.labels import Label
 from hear_edgel3.registry.names import by_name, checkpoints, with_classes
 from hear_edgel3.weights.cache import cache_folder
-from hear_edgel3.weights.file import check_tensors, encode
+from hear_edgel3.weights.file import check_tensors, encode, settings_of
 from hear_edgel3.weights.header import provenance as provenance_of
 from hear_edgel3.weights.upstream import Checksums, checksums, download, is_published
 
@@ -111,6 +111,8 @@ def convert(row: Published, source: Path | None = None, own_labels: tuple[Label,
         "citation": row.citation,
         "converter": f"hear_edgel3 {__version__}",
     }
+    if settings := settings_of(row):
+        provenance["settings"] = settings
     if own_labels is not None:
         provenance["labels"] = [[label.name, label.mid] for label in own_labels]
     return Converted(published_row, state, provenance, published)

@@ -2,7 +2,8 @@
 
 Schmid, Koutini, Widmer, "Dynamic Convolutional Neural Networks as Efficient Pre-trained Audio Models", TASLP 2024.
 Dynamic convolutions: Chen et al., "Dynamic Convolution", CVPR 2020; dynamic ReLU: Chen et al., "Dynamic ReLU", ECCV
-2020; gates: Hou et al., "Coordinate Attention", CVPR 2021. Parameter names are upstream's (EfficientAT ``models/dymn``).
+2020; gates: Hou et al., "Coordinate Attention", CVPR 2021. Parameter names are upstream's (EfficientAT
+``models/dymn``).
 """
 
 from __future__ import annotations
@@ -228,7 +229,7 @@ class DyMN(ChoosingNet):
         if "mel_avgs" in wanted | inputs:
             found["mel_avgs"] = approximated["mel_avgs"] = mel.mean(dim=2)
         x = mel
-        for number, (x, context) in enumerate(maps):  # noqa: B007
+        for number, (x, context) in enumerate(maps):
             if context is not None:
                 found[f"ctx{number - 1}"] = context
             if f"b{number}" in wanted:
@@ -319,6 +320,7 @@ class PlainBlock(nn.Module):
         self.residual = block.residual
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, None]:
+        """(n, c, f, t) to (n, c', f', t')."""
         y = self.block(x)
         return (x + y if self.residual else y), None
 

@@ -1,8 +1,8 @@
 """A DyMN as it runs fastest on CPUs: positions outside, clips and channels inside, and everything folded that can be.
 
 A map of n clips lies in memory as (f, t, n, c). For one clip this is the layout "channels last". For several it makes
-their depthwise convolutions one, of n * c channels, and so it does with whatever works channel by channel; convolutions
-of 1 by 1 are products of matrices, clip by clip. Where there are few positions, making a kernel for each clip would cost
+their depthwise convolutions one, of n * c channels, and so it does with whatever works channel by channel; those of 1
+by 1 are products of matrices, clip by clip. Where there are few positions, making a kernel for each clip would cost
 more than using it: there the clip's attention weights its inputs instead, once for each kernel, and one product with
 all kernels is for all clips.
 
@@ -23,10 +23,10 @@ from hear_edgel3.families.dymn.net import DyMN, DynamicBlock, DynamicConvolution
 
 # Clips at once: so many that what lies between two layers stays in the cache, in few sizes, for each of which the
 # depthwise convolutions are prepared anew.
-_POSITIONS_AT_ONCE = 1 << 15
-_MOST_AT_ONCE = 16
+_POSITIONS_AT_ONCE = 1 << 17
+_MOST_AT_ONCE = 64
 # A kernel is made for each clip where it is used at more positions than this.
-_FEW_POSITIONS = 4
+_FEW_POSITIONS = 8
 # Channels of a map beside its own, of which the first is ones: rows stay aligned.
 _BESIDE = 8
 
@@ -96,7 +96,7 @@ class PackedDyMN(nn.Module):
 
 
 def _in_parts(mel: torch.Tensor) -> Iterator[torch.Tensor]:
-    """Batches of 16, 8, 4, 2 and 1, as many clips as fit."""
+    """Batches of powers of two up to 64, as many clips as fit."""
     at_once = _MOST_AT_ONCE
     while at_once > 1 and at_once * mel.shape[1] * mel.shape[2] > _POSITIONS_AT_ONCE:
         at_once //= 2
@@ -220,6 +220,7 @@ class PackedBlock(nn.Module):
         elif bool(offset.any()):
             self.added = offset.to(depthwise.weight.dtype)
         self.depthwise = depthwise.weight[0, 0]
+        assert depthwise.shift is not None
         self.shift = depthwise.shift
         self.projection = _Pointwise(projection, None)
         assert projection.shift is not None
@@ -285,7 +286,8 @@ class PackedBlock(nn.Module):
             slopes, offsets = slopes * gate, offsets * gate
         largest = torch.addcmul(offsets[0], y, slopes[0])
         for i in range(1, self.lines):
-            other = torch.addcmul(offsets[i], y, slopes[i], **({"out": y} if i == self.lines - 1 else {}))
+            last = i == self.lines - 1
+            other = torch.addcmul(offsets[i], y, slopes[i], out=y if last else torch.empty_like(y))
             torch.maximum(largest, other, out=largest)
         return largest.mul_(self._gate(sequence[bands:], 1)) if self.gates else largest
 
@@ -306,8 +308,8 @@ class _Pointwise:
 
     Args:
         convolution: folded.
-        offset: (inputs,) float64 what is to be added to its input, which then has a channel of ones; None if nothing is,
-            what it adds itself included.
+        offset: (inputs,) float64 what is to be added to its input, which then has a channel of ones; None if nothing
+            is, what it adds itself included.
     """
 
     def __init__(self, convolution: DynamicConvolution, offset: torch.Tensor | None) -> None:
