@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from hear_edgel3.families.dymn.net import DyMN, DynamicConvolution
+from hear_edgel3.families.dymn.blocks import DynamicConvolution
+from hear_edgel3.families.dymn.net import DyMN
 from hear_edgel3.weights.file import encode, settings_of
 from support.synthetic import row
 
@@ -63,8 +64,7 @@ def seeded(net: torch.nn.Module, seed: int = SEED, gain: float = GAIN) -> State:
         if isinstance(module, DynamicConvolution)
     }
     return {
-        name: tensor(name, tuple(value.shape), inputs.get(name), seed, gain)
-        for name, value in net.state_dict().items()
+        name: tensor(name, tuple(value.shape), inputs.get(name), seed, gain) for name, value in net.state_dict().items()
     }
 
 

@@ -12,14 +12,15 @@ last batch norm of a block adds is left out of the map, and is in the offsets of
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 import torch
 from torch import nn
 from torch.nn import functional
 
 from hear_edgel3.families.dymn import layout as layouts
-from hear_edgel3.families.dymn.net import DyMN, DynamicBlock, DynamicConvolution, PlainBlock
+from hear_edgel3.families.dymn.blocks import DynamicBlock, DynamicConvolution, PlainBlock
 
 # Clips at once: so many that what lies between two layers stays in the cache, in few sizes, for each of which the
 # depthwise convolutions are prepared anew.
@@ -31,6 +32,26 @@ _FEW_POSITIONS = 8
 _BESIDE = 8
 
 
+class Foldable(Protocol):
+    """What is asked of a net; :class:`hear_edgel3.families.dymn.net.DyMN` says what it is."""
+
+    layout: layouts.Layout
+    outputs: tuple[str, ...]
+    layers: nn.ModuleList
+    in_c: nn.Module
+    out_c: nn.Module
+
+    @property
+    def blocks_read(self) -> set[int]:
+        """The blocks whose output is pooled."""
+
+    def features_of(self, mel: torch.Tensor, maps: Iterable[tuple[torch.Tensor, torch.Tensor | None]]) -> torch.Tensor:
+        """The chosen features."""
+
+    def __call__(self, mel: torch.Tensor) -> torch.Tensor:
+        """The chosen features of images."""
+
+
 class PackedDyMN(nn.Module):
     """A net of :meth:`hear_edgel3.families.dymn.net.DyMN.exportable` packed; it takes and gives the same.
 
@@ -38,12 +59,14 @@ class PackedDyMN(nn.Module):
         net: folded; the result shares its tensors.
     """
 
-    def __init__(self, net: DyMN) -> None:
+    def __init__(self, net: Foldable) -> None:
         super().__init__()
         self.net = net
+        weight = next(iter(net.in_c.parameters()), None)
+        self.dtype = torch.float32 if weight is None else weight.dtype
         last = layouts.last_block_needed(net.outputs)
         offset = torch.zeros(net.layout.plain.first, dtype=torch.float64)
-        blocks: list[nn.Module] = []
+        blocks: list[PackedBlock | PackedPlainBlock] = []
         # What must be added to the map that comes out of each block.
         self.offsets = [offset]
         for layer in net.layers[: max(last, 0)]:
@@ -63,16 +86,14 @@ class PackedDyMN(nn.Module):
             self.out_weight = (
                 with_offset(convolution.weight.flatten(1)[None], convolution.bias, offset)[0].t().contiguous()
             )
-        if blocks:
-            dtype = next(net.parameters()).dtype
-            self.offsets = [added.to(dtype) for added in self.offsets]
+        self.offsets = [added.to(self.dtype) for added in self.offsets]
 
     def forward(self, mel: torch.Tensor) -> torch.Tensor:
         """(n, n_mels, n_frames) to (n, embedding_size)."""
         if not len(mel) or not len(self.blocks):
             result: torch.Tensor = self.net(mel)
             return result
-        mel = mel.to(self.offsets[0].dtype)
+        mel = mel.to(self.dtype)
         return torch.cat([self.net.features_of(part, self._maps(part)) for part in _in_parts(mel)])
 
     def _maps(self, mel: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
@@ -160,7 +181,7 @@ class PackedPlainBlock(nn.Module):
         """(f, t, n, c + _BESIDE) to (f', t', n, c' + _BESIDE)."""
         x = x[..., :-_BESIDE] + self.added
         y = x
-        for layers in self.block:
+        for layers in self.block.children():
             assert isinstance(layers, nn.Sequential)
             convolution = layers[0]
             assert isinstance(convolution, nn.Conv2d)
@@ -226,7 +247,7 @@ class PackedBlock(nn.Module):
         assert projection.shift is not None
         self.offset = projection.shift.double() + (offset if block.shape.residual else 0)
         # All that is linear in the context, in one product.
-        linear = [convolution.residuals[0] for convolution in convolutions]
+        linear = [_linear(convolution.residuals) for convolution in convolutions]
         weights = [layer.weight / depthwise.tau for layer in linear]
         biases = [layer.bias / depthwise.tau for layer in linear]
         self.n_mixed = len(convolutions)
@@ -234,7 +255,7 @@ class PackedBlock(nn.Module):
         self.lines = 0
         if block.depth_act is not None:
             lines = self.lines = block.depth_act.lines
-            layer = block.depth_act.coef_net[0]
+            layer = _linear(block.depth_act.coef_net)
             channels = block.shape.expanded
             # 2 sigmoid(x) - 1 = tanh(x / 2); one line behind the other, not one channel.
             weights.append(layer.weight.view(channels, 2 * lines, -1).transpose(0, 1).flatten(0, 1) / 2)
@@ -278,7 +299,8 @@ class PackedBlock(nn.Module):
                 y = y.mul_(self._gate(sequence[:bands], 0).unsqueeze(1)).mul_(self._gate(sequence[bands:], 1))
             return y
         lines = torch.tanh(coefficients).view(n, 2 * self.lines, channels) * self.line_scale + self.line_start
-        slopes, offsets = lines.transpose(0, 1).unsqueeze(1).unsqueeze(1).split(self.lines)  # (lines, 1, 1, n, c)
+        lines = lines.transpose(0, 1).unsqueeze(1).unsqueeze(1)
+        slopes, offsets = lines[: self.lines], lines[self.lines :]  # (lines, 1, 1, n, c)
         offsets = torch.addcmul(offsets, slopes, self.shift)
         if self.gates:
             # Gates are positive, and the largest of positive multiples is a multiple of the largest.
@@ -301,6 +323,12 @@ class PackedBlock(nn.Module):
                 padded[: end : self.stride] + padded[1 : end + 1 : self.stride] + padded[2 : end + 2 : self.stride]
             )
         return functional.linear(sequence, *self.gates[which]).sigmoid_()
+
+
+def _linear(layers: nn.Sequential) -> nn.Linear:
+    layer = layers[0]
+    assert isinstance(layer, nn.Linear)
+    return layer
 
 
 class _Pointwise:
