@@ -1,4 +1,4 @@
-"""DyMN nets with seeded weights, without any file of the original: all forms give the same, clip by clip or together."""
+"""DyMN nets with seeded weights, without any file of the original: all their forms give the same."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def test_conversion_and_loading(tmp_path) -> None:
         other.write_bytes(encode(converted.state, {"configuration": row.name, **settings}))
         with pytest.raises(WeightsMismatch, match=message):
             hear_edgel3.load(row.name, other)
+    wrong = tmp_path / "wrong.pt"
+    wrong.write_bytes(pt(dymn_files.state("dymn04_as")))
     with pytest.raises(WeightsMismatch, match="15 dynamic blocks"):
-        wrong = tmp_path / "wrong.pt"
-        wrong.write_bytes(pt(dymn_files.state("dymn04_as")))
         convert(row, wrong)
