@@ -172,7 +172,7 @@ class PackedPlainBlock(nn.Module):
 
     def __init__(self, block: PlainBlock, offset: torch.Tensor) -> None:
         super().__init__()
-        self.block = block.block
+        self.parts = nn.ModuleList(block.block.children())
         self.residual = block.residual
         self.added = offset.to(next(block.parameters()).dtype)
         self.offset = offset.new_zeros(next(reversed(list(block.parameters()))).shape)
@@ -181,7 +181,7 @@ class PackedPlainBlock(nn.Module):
         """(f, t, n, c + _BESIDE) to (f', t', n, c' + _BESIDE)."""
         x = x[..., :-_BESIDE] + self.added
         y = x
-        for layers in self.block.children():
+        for layers in self.parts:
             assert isinstance(layers, nn.Sequential)
             convolution = layers[0]
             assert isinstance(convolution, nn.Conv2d)
