@@ -192,7 +192,7 @@ class PackedPlainBlock(nn.Module):
                 n = x.shape[2]
                 where = convolution.stride[0], convolution.dilation[0]
                 y = _depthwise(y, convolution.weight.repeat(n, 1, 1, 1), convolution.bias.repeat(n), *where)
-            for activation in layers[1:]:
+            for activation in list(layers)[1:]:
                 y = activation(y)
         result = room(y.shape[:3], y.shape[3], y)
         if self.residual:
