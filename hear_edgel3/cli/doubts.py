@@ -32,7 +32,7 @@ class Doubts:
     def see(self, record: Record) -> None:
         """Looks at what was heard in a file."""
         self._seen += 1
-        self._unsure += is_unsure(record)
+        self._unsure += self._heeds and is_unsure(record)
 
     def tell(self, quiet: bool) -> None:
         """Says it to stderr, if there is something to say."""
@@ -47,7 +47,10 @@ class Doubts:
 
 def is_unsure(record: Record) -> bool:
     """Whether no class is probable in a file: in half of its windows or more, where it has several."""
-    tops = [window["tags"][0]["probability"] for window in record["windows"]]
+    tops = [
+        max(window["values"]) if "values" in window else window["tags"][0]["probability"]
+        for window in record["windows"]
+    ]
     return bool(tops) and 2 * sum(top < UNSURE_BELOW for top in tops) >= len(tops)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import Any
 
 from hear_edgel3.cli import options
@@ -16,6 +17,12 @@ from hear_edgel3.families.schema import Checkpoint, Local, Published
 from hear_edgel3.registry.names import resolve
 from hear_edgel3.weights.header import provenance, quantization
 from hear_edgel3.weights.locate import at_hand, origin
+
+_TARGETS = {
+    "single": "one class is right: softmax",
+    "several": "any number of classes is right: sigmoid",
+    "numbers": "numbers are guessed",
+}
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -40,7 +47,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         put(json_text(facts, indent=1))
         return 0
-    for key, value in {**facts, "complexity": _readable(facts)}.items():
+    size = f"{facts['size_mb']} in memory, as float32"
+    detector = _readable_detector(facts["detector"])
+    readable = {**facts, "size_mb": size, "complexity": _readable(facts), "detector": detector}
+    for key, value in readable.items():
         if isinstance(value, dict):
             put(f"{key.replace('_', ' ')}:")
             width = max([19, *map(len, value)])
@@ -82,6 +92,33 @@ def _readable(facts: dict[str, Any]) -> dict[str, str]:
     return lines
 
 
+def _readable_detector(detector: dict[str, Any] | None) -> dict[str, str] | None:
+    """What is known of classes of somebody's own, in words."""
+    if detector is None:
+        return None
+    names, thresholds = detector["classes"], detector["thresholds"]
+    what = "numbers" if detector["targets"] == "numbers" else "classes"
+    lines = {"targets": _TARGETS[detector["targets"]], what: f"{len(names)}: {', '.join(names)}"}
+    head = detector["head"]
+    if head is not None:
+        hidden = f", a hidden layer of {head['units']} with {head['activation']}" if head["units"] else ""
+        scaled = ", after standardising" if head["standardize"] else ""
+        lines["head"] = f"{head['kind']}, from {head['inputs']} values to {head['outputs']}{hidden}{scaled}"
+    else:
+        lines["head"] = "none: the net's own classifier"
+    if what == "classes":
+        lines["temperature"] = f"{detector['temperature']:.4g}"
+        lines["thresholds"] = (
+            "none"
+            if thresholds is None
+            else ", ".join(
+                f"{name} {'none' if least is None else f'{least:.3g}'}"
+                for name, least in zip(names, thresholds, strict=True)
+            )
+        )
+    return lines
+
+
 def _billions(count: int) -> str:
     return f"{count / 1e9:.4g} G"
 
@@ -113,7 +150,22 @@ def describe(name: str) -> dict[str, Any]:
         "engine_reason": engine.reason,
         "timestamps": contract_of(configuration).to_dict(),
         "complexity": {"parameters": row.n_parameters, "macs_10s": row.macs_10s} if costs is None else costs.to_dict(),
+        "detector": _detector(row),
         **_origin(row),
+    }
+
+
+def _detector(row: Checkpoint) -> dict[str, Any] | None:
+    """What a folder says of classes of somebody's own."""
+    if not isinstance(row, Local) or not row.classes:
+        return None
+    return {
+        "classes": list(row.classes),
+        "targets": row.targets,
+        "head": None if row.head is None else row.head.to_dict(),
+        "head_features": row.default_features if row.head is not None else None,
+        "temperature": row.temperature,
+        "thresholds": None if row.thresholds is None else list(row.thresholds),
     }
 
 
@@ -141,14 +193,19 @@ def _origin(row: Checkpoint) -> dict[str, Any]:
     }
 
 
-def _stored(row: Checkpoint) -> dict[str, str]:
-    """How the values of the weights file on this machine are stored, if that is not as floating point."""
+def _stored(row: Checkpoint) -> dict[str, Any]:
+    """The size of the weights file on this machine, and how its values are stored, if not as floating point."""
     path = at_hand(row)
     if path is None:
         return {}
     try:
         with path.open("rb") as file:
             found = quantization(provenance(file), path.name)
+            stored = {"stored_mb": round(os.fstat(file.fileno()).st_size / 1e6, 2)}
     except (OSError, WeightsCorrupt, WeightsMismatch) as error:
         return {"stored_as": f"cannot be read: {error}"}
-    return {} if found is None else {"stored_as": f"{found.scheme}, and computed with as float32"}
+    if found is None:
+        return stored
+    # The same values, their zeros left out; or others.
+    computed = "and computed with as float32" if found.int8 else "the same values without their zeros"
+    return {**stored, "stored_as": f"{found.in_words}, {computed}"}

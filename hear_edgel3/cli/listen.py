@@ -17,14 +17,17 @@ from hear_edgel3.errors import InvalidAudio, InvalidOption
 from hear_edgel3.families.schema import Configuration
 from hear_edgel3.framing.rules import milliseconds
 from hear_edgel3.registry.names import resolve
+from hear_edgel3.tagging.records import rounded, tag_values
+from hear_edgel3.tagging.request import check_length
 from hear_edgel3.weights.locate import check_given
 
 if TYPE_CHECKING:
     from hear_edgel3.extractor.streaming import AudioStream
 
 _DESCRIPTION = """Reads raw PCM from standard input while it is being recorded or decoded, and prints a line of JSON as
-soon as enough has come: the most probable AudioSet classes of the last second, four times a second, or timestamp
-embeddings (--embeddings, and nets without a classifier). The end of the input, or Ctrl-C, ends it."""
+soon as enough has come: the most probable classes of the last second, four times a second (of AudioSet's, or of your
+own, by a folder that `hear-edgel3 train` made), or timestamp embeddings (--embeddings, and nets without a classifier).
+The end of the input, or Ctrl-C, ends it."""
 
 _EPILOG = """examples:
   arecord -q -t raw -f S16_LE -r 48000 -c 1 | hear-edgel3 listen
@@ -32,7 +35,7 @@ _EPILOG = """examples:
   ffmpeg -v error -i clip.mp3 -f s16le -ac 1 -ar 44100 - | hear-edgel3 listen -c sea_64 --rate 44100"""
 
 _HINT = "pipe raw audio in, for example: arecord -q -t raw -f S16_LE -r 48000 -c 1 | hear-edgel3 listen"
-_TAG_WINDOW, _TAG_HOP, _TOP = 1.0, 0.25, 3
+_TAG_HOP, _TOP = 0.25, 3
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -55,8 +58,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--tags", action="store_true", help="print classes (default, if the net has a classifier)")
     what.add_argument("--embeddings", action="store_true", help="print embeddings")
-    options.add_top(parser, f"classes per line (default {_TOP})")
-    options.add_window(parser, f"that are tagged at a time (default {_TAG_WINDOW:g})")
+    options.add_top(parser, f"classes per line (default {_TOP}; all where they are numbers)")
+    options.add_window(parser, "that are tagged at a time (default 1)")
     options.add_hop(
         parser, f"between lines (default {_TAG_HOP:g} for tags, or a quarter of --window; 0.05 for embeddings)"
     )
@@ -91,7 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
         _announce(arguments, configuration, stream)
     with source:
         for channel, found in _found(source, decoder, streams):
-            line = _tags_line(found, arguments.top or _TOP) if tags else _embedding_line(found)
+            line = _tags_line(found, arguments.top) if tags else _embedding_line(found)
             put(json_text({"channel": channel, **line} if arguments.channel == "each" else line))
     if decoder.pending:
         say(f"hear-edgel3: the last {len(decoder.pending)} bytes are no whole sample: left out")
@@ -101,10 +104,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _wants_tags(arguments: argparse.Namespace, configuration: Configuration) -> bool:
-    tags = bool(arguments.tags or (configuration.checkpoint.labels is not None and not arguments.embeddings))
+    tags = bool(arguments.tags or (configuration.checkpoint.tags and not arguments.embeddings))
     for option in ("top", "window"):
         if getattr(arguments, option) is not None and not tags:
             raise InvalidOption(f"--{option} goes with tags, and this prints embeddings; leave it out")
+    if arguments.window is not None:
+        check_length(configuration.checkpoint, arguments.window)
     return tags
 
 
@@ -117,8 +122,7 @@ def _tag_streams(arguments: argparse.Namespace) -> list[AudioStream[Any]]:
     from hear_edgel3.tagging.tagger import Tagger
 
     tagger = on_device(Tagger(arguments.config, arguments.weights, arguments.engine), arguments.device)
-    window = _TAG_WINDOW if arguments.window is None else arguments.window
-    how: dict[str, Any] = {"sample_rate": arguments.rate, "window": window, "hop": arguments.hop}
+    how: dict[str, Any] = {"sample_rate": arguments.rate, "window": arguments.window, "hop": arguments.hop}
     return [tagger.stream(**how, channel=channel) for channel in _channels(arguments)]
 
 
@@ -168,14 +172,14 @@ def _refuse_files(kind: str | None) -> None:
         )
 
 
-def _tags_line(found: Any, top: int) -> dict[str, object]:
+def _tags_line(found: Any, top: int | None) -> dict[str, object]:
+    if top is None:
+        top = len(found.labels) if found.outputs.are_numbers else _TOP
     return {
         "timestamp_ms": found.timestamp_ms,
         "start_ms": found.start_ms,
         "end_ms": found.end_ms,
-        "tags": [
-            {"label": tag.label, "mid": tag.mid, "probability": round(tag.probability, 6)} for tag in found.top(top)
-        ],
+        "tags": [rounded(tag_values(tag, found.outputs)) for tag in found.top(top)],
     }
 
 

@@ -73,7 +73,11 @@ def add(parser: Options, *names: str, old: Sequence[str] = (), **settings: Any) 
 
 
 def add_config(
-    parser: argparse.ArgumentParser, default: str | None = BUILT_IN, text: str | None = None, old: str | None = None
+    parser: argparse.ArgumentParser,
+    default: str | None = BUILT_IN,
+    text: str | None = None,
+    old: str | None = None,
+    required: bool = False,
 ) -> None:
     """``--config``: which net.
 
@@ -82,13 +86,15 @@ def add_config(
         default: without it.
         text: of the help, if not the usual.
         old: name of a positional that is accepted in its place, and not shown.
+        required: whether it must be given.
     """
-    text = text or f"see `hear-edgel3 list`, or a folder made by `distill`; default {BUILT_IN}"
+    text = text or f"see `hear-edgel3 list`, or a folder made by `distill` or `train`; default {BUILT_IN}"
     where: Options = parser
     if old is not None:
         where = parser.add_mutually_exclusive_group()
         where.add_argument(old, nargs="?", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
-    where.add_argument("--config", "-c", dest="config", metavar="NAME|FOLDER", default=default, help=text)
+    settings: dict[str, Any] = {"required": True} if required else {"default": default}  # a group cannot require one
+    where.add_argument("--config", "-c", dest="config", metavar="NAME|FOLDER", help=text, **settings)
 
 
 def add_weights(parser: Options, text: str = "converted weights, or a folder of them", **settings: Any) -> None:

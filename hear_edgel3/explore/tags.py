@@ -11,9 +11,11 @@ import numpy as np
 from hear_edgel3.audio.file import AudioFile
 from hear_edgel3.dataset.dataset import Description
 from hear_edgel3.dataset.file_means import Span
-from hear_edgel3.errors import HearEdgeL3Error
+from hear_edgel3.errors import HearEdgeL3Error, InvalidOption
 from hear_edgel3.registry.labels import labels
 from hear_edgel3.registry.names import resolve
+from hear_edgel3.tagging.outputs import Outputs
+from hear_edgel3.tagging.reading import are_above, order
 from hear_edgel3.tagging.tagger import Tagger
 from hear_edgel3.tagging.tags import ClipTags
 
@@ -25,7 +27,7 @@ class TopTags:
     """The most probable classes of one clip, the most probable first.
 
     Attributes:
-        classes: (TOP,) indices into the labels.
+        classes: (TOP,) indices into the labels; -1 where there are no more, or none that reaches its threshold.
         probabilities: (TOP,) from 0 to 1.
     """
 
@@ -60,17 +62,22 @@ def tag_source(configuration: str | None, description: Description, built_in: st
         built_in: The net to take when there are neither a name nor logits.
 
     Raises:
-        As :class:`Tagger`.
+        InvalidOption: The net guesses numbers.
+        And as :class:`Tagger`.
     """
     own = _labels_of_logits(description) if configuration is None else None
     if own is not None:
         return TagSource(description.configuration, own, False, lambda _path, _span, embedding: _top(embedding))
     tagger = Tagger(built_in if configuration is None else configuration)
+    if tagger.outputs.are_numbers:
+        raise InvalidOption(
+            f"{configuration} guesses numbers, and a page shows classes: give another net that tags, or none"
+        )
     return TagSource(
         tagger.configurations[0],
         [label.name for label in tagger.labels],
         True,
-        lambda path, span, _: _top(_tags_of(tagger, path, span).logits[0]),
+        lambda path, span, _: _top_of(_tags_of(tagger, path, span), tagger.outputs),
     )
 
 
@@ -86,11 +93,24 @@ def _labels_of_logits(description: Description) -> list[str] | None:
         made_by = resolve(description.configuration)
     except HearEdgeL3Error:  # of a folder that is not here
         return None
-    if made_by.features.names != ("logits",) or made_by.checkpoint.labels is None:
+    row = made_by.checkpoint
+    if made_by.features.names != ("logits",) or row.labels is None:
         return None
     if description.size != made_by.embedding_size:  # of a net that was trained further, on other classes
         return None
-    return [label.name for label in labels(made_by.checkpoint.labels)]
+    return [label.name for label in labels(row.labels)]
+
+
+def _top_of(tags: ClipTags, outputs: Outputs) -> TopTags:
+    """Those of a clip; where classes have thresholds, those that reach them."""
+    found = tags.probabilities[0]
+    best = order(outputs, tags.logits[0])
+    if outputs.thresholds is not None:
+        best = best[are_above(outputs, found[None])[0][best]]
+    best = best[:TOP]
+    classes, probabilities = np.full(TOP, -1), np.zeros(TOP)
+    classes[: len(best)], probabilities[: len(best)] = best, found[best]
+    return TopTags(classes, probabilities)
 
 
 def _top(logits: np.ndarray) -> TopTags:

@@ -18,7 +18,7 @@ from hear_edgel3.extractor.finite import check_embeddings
 from hear_edgel3.extractor.framings import scene_framing, timestamp_framing
 from hear_edgel3.extractor.streaming import EmbeddingStream, Moment
 from hear_edgel3.extractor.window_net import mean_of_windows
-from hear_edgel3.families.schema import Checkpoint, Configuration
+from hear_edgel3.families.schema import Checkpoint, Configuration, Local
 from hear_edgel3.framing.path import NetInput, WindowPath, windows_of_clips
 from hear_edgel3.framing.rules import WindowRule, check_hop_ms
 from hear_edgel3.registry.labels import Label, labels
@@ -102,9 +102,13 @@ class Extractor(nn.Module):
     def labels(self) -> tuple[Label, ...] | None:
         """The classes that the net's logits are of, or None if it has no classifier, or nobody has named its classes.
 
-        They are the configuration's, or those in the weights file, where the net was trained further on others.
+        They are the configuration's, or those in the weights file, where the net was trained further on others. Those
+        of a folder's own are names without machine identifiers.
         """
-        name = self.configuration.checkpoint.labels
+        row = self.configuration.checkpoint
+        if isinstance(row, Local) and row.classes:
+            return tuple(Label(name, "") for name in row.classes)
+        name = row.labels
         return self._own_labels if self._own_labels is not None or name is None else labels(name)
 
     @property

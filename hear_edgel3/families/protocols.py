@@ -245,6 +245,8 @@ class Family:
             its own; None if nets of this family have no classifier.
         settings: The arguments of the net that change its results and that no tensor shows. Converted weights carry
             them, and are refused if they do not, or have others than the row.
+        shape: Gives the arguments of ``architecture`` that made a row, as plain values, so that a folder can keep a net
+            that was published; None if folders cannot hold nets of this family.
     """
 
     name: str
@@ -257,3 +259,4 @@ class Family:
     pruner: Callable[[], Pruner] | None = None
     with_classes: Callable[[Checkpoint, int], dict[str, Any]] | None = None
     settings: tuple[str, ...] = ()
+    shape: Callable[[Checkpoint], dict[str, Any]] | None = None

@@ -12,6 +12,7 @@ from hear_edgel3.errors import UnknownFeatures
 
 if TYPE_CHECKING:
     from hear_edgel3.families.layers import Layers
+    from hear_edgel3.heads.layout import HeadLayout
 
 Padding = Literal["zeros", "reflection"]
 FileFraming = Literal["hear", "edgel3"]
@@ -251,6 +252,17 @@ class Checkpoint:
         """The name of the weights file in folders and caches."""
         return f"{self.name}.safetensors"
 
+    @property
+    def tags(self) -> bool:
+        """Whether its outputs have names: it tells classes, or guesses numbers."""
+        return self.labels is not None
+
+    @property
+    def only_window_ms(self) -> float | None:
+        """The only length of the windows that it is meant for; None if it takes any."""
+        any_length = self.scene.window_ms is not None or self.scene.whole_up_to_ms > 0
+        return None if any_length else self.window_ms
+
 
 @dataclass(frozen=True, kw_only=True)
 class Published(Checkpoint):
@@ -265,9 +277,15 @@ class Published(Checkpoint):
     hub: HubFile
 
 
+Targets = Literal["single", "several", "numbers"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Local(Checkpoint):
-    """A checkpoint in a folder of its own, as ``hear-edgel3 distill`` makes it.
+    """A checkpoint in a folder of its own, as ``hear-edgel3 distill`` and ``train`` make it.
+
+    One that was trained on labels of somebody's own, a detector, has ``classes``; what comes behind them says nothing
+    without.
 
     Attributes:
         folder: The folder that it is in.
@@ -275,6 +293,12 @@ class Local(Checkpoint):
         weights_sha256: The checksum of that file.
         licence: The licence of the weights, in words.
         made: How it came about, as plain values: teacher, audio, seed, scores, and so on.
+        classes: The names of its own classes, or of the numbers that it guesses, in the order of its outputs.
+        targets: What its outputs are: "single" (logits of classes of which one is right; softmax), "several" (logits of
+            classes of which any number are; sigmoid) or "numbers".
+        head: The shape of the head on its embedding; None if its outputs are those of the net's own classifier.
+        temperature: What logits are divided by before they become probabilities.
+        thresholds: For each class the probability from which on it is said, None for a class without one; or None.
     """
 
     folder: Path
@@ -282,6 +306,16 @@ class Local(Checkpoint):
     weights_sha256: str
     licence: str
     made: Mapping[str, Any] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
+    targets: Targets = "single"
+    head: HeadLayout | None = None
+    temperature: float = 1.0
+    thresholds: tuple[float | None, ...] | None = None
+
+    @property
+    def tags(self) -> bool:
+        """Whether its outputs have names."""
+        return bool(self.classes) or super().tags
 
     @property
     def weights_path(self) -> Path:

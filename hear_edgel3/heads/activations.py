@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from hear_edgel3.errors import InvalidOption
+from hear_edgel3.heads.names import ACTIVATIONS
 
 _ARELU_POSITIVE = 1.0 + 1.0 / (1.0 + math.exp(-2.0))  # 1.880797
 _ARELU_NEGATIVE = 0.9
@@ -45,7 +46,7 @@ _FUNCTIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "exponential": torch.exp,
 }
 
-ACTIVATIONS = tuple(_FUNCTIONS)
+assert tuple(_FUNCTIONS) == ACTIVATIONS
 
 
 class Activation(nn.Module):

@@ -1,4 +1,4 @@
-"""What a head is like, as plain values."""
+"""What a head is like, as plain values. Imports no torch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from hear_edgel3.errors import ConfigurationError, InvalidOption
-from hear_edgel3.heads.activations import ACTIVATIONS
+from hear_edgel3.heads.names import ACTIVATIONS
 
 KINDS = ("linear", "mlp")
 

@@ -1,7 +1,8 @@
-"""Checkpoints in folders of their own: what ``hear-edgel3 distill`` writes, and the one shipped inside the package.
+"""Checkpoints in folders of their own: what ``hear-edgel3 distill`` and ``train`` write, and the one that is shipped.
 
 Such a folder holds ``configuration.json``, which says in plain values what a row of the table says, and the weights.
-The shape of the net stands in it as the arguments of its family's ``architecture`` function.
+The shape of the net stands in it as the arguments of its family's ``architecture`` function. What it says of classes of
+somebody's own is read by :mod:`hear_edgel3.registry.detector`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from hear_edgel3.errors import ConfigurationError
 from hear_edgel3.families import table
 from hear_edgel3.families.schema import Local
 from hear_edgel3.families.values import is_count
+from hear_edgel3.registry.detector import with_own_classes
 
 FILENAME = "configuration.json"
 FORMAT = 1
@@ -55,7 +57,7 @@ def read_folder(folder: str | os.PathLike[str]) -> Local:
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         what = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
         raise ConfigurationError(
-            f"{path} does not describe a configuration: {what}; `hear-edgel3 distill` writes such files"
+            f"{path} does not describe a configuration: {what}; `hear-edgel3 distill` and `train` write such files"
         ) from error
 
 
@@ -130,6 +132,7 @@ def make_row(values: Any, folder: Path) -> Local:
     )
     if labels is not None:
         _check_labels(labels, row.n_classes)
+    row = with_own_classes(row, values)
     row.vocabulary.read(row, words)  # that its default features exist
     return row
 

@@ -2,8 +2,8 @@
 
 A configuration's name is a checkpoint's name, and for families that have a choice of features their words behind it:
 ``mn10_as``, ``mn10_as_all_b_mel_avgs``. The checkpoints are the rows of the families in the table. Besides, a folder
-that ``hear-edgel3 distill`` has made is a checkpoint, named by its path; one such folder is shipped inside the package,
-and that one is the default everywhere.
+that ``hear-edgel3 distill`` or ``train`` has made is a checkpoint, named by its path; one such folder is shipped inside
+the package, and that one is the default everywhere.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from hear_edgel3.errors import InvalidOption, UnknownConfiguration, UnknownFeatures
 from hear_edgel3.families import table
 from hear_edgel3.families.protocols import Family
-from hear_edgel3.families.schema import Checkpoint, Configuration, Published
+from hear_edgel3.families.schema import Checkpoint, Configuration, Local, Published
 from hear_edgel3.registry import folder as local
 
 __all__ = [
@@ -108,7 +108,7 @@ def resolve(name: str | os.PathLike[str]) -> Configuration:
         what = f"that folder has no {local.FILENAME}" if os.path.isdir(name) else "there is no such folder"
         raise UnknownConfiguration(
             f"there is no configuration {os.fspath(name)!r}: {what}; give a name that `hear-edgel3 list` shows, or a "
-            f"folder made by `hear-edgel3 distill`"
+            f"folder made by `hear-edgel3 distill` or `train`"
         )
     row = local.read_folder(name)
     return Configuration(row.name, row, row.vocabulary.read(row, ""))
@@ -160,9 +160,11 @@ def with_classes(configuration: Configuration, n_classes: int) -> Configuration:
         n_classes: how many classes there are.
 
     Raises:
-        InvalidOption: nets of this family have no classifier.
+        InvalidOption: nets of this family have no classifier, or the checkpoint's folder names its classes itself.
     """
     row = configuration.checkpoint
+    if isinstance(row, Local) and row.classes:
+        raise InvalidOption(f"{row.name} names its classes in its folder, so weights cannot name others")
     change = table.FAMILIES[row.family].with_classes
     if change is None:
         raise InvalidOption(f"{row.name} has no classifier, so there can be no labels of its classes")

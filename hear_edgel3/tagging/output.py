@@ -24,15 +24,30 @@ from hear_edgel3.disk.paths import path_of_text, text_of_path
 from hear_edgel3.disk.temporary import sweep
 from hear_edgel3.errors import InvalidOption, OutputError
 from hear_edgel3.sources.item import Item
+from hear_edgel3.tagging.outputs import AUDIOSET, Outputs
 from hear_edgel3.tagging.records import CLIP_END, CLIP_START, Record, as_csv, as_json, columns_of
+from hear_edgel3.tagging.table import TagsTable, require_pyarrow
 
 FORMATS = {".csv": as_csv, ".jsonl": as_json}
+TABLE = ".parquet"
+
+
+def is_table(path: str | os.PathLike[str]) -> bool:
+    """Whether a file's name says that it is a Parquet table."""
+    return Path(path).suffix.lower() == TABLE
 
 
 def check_name(path: str) -> None:
-    """Raises InvalidOption if the ending of a file's name says nothing of its format."""
-    if Path(path).suffix.lower() not in FORMATS:
-        raise InvalidOption(f"cannot write {path}: the name must end in one of {', '.join(FORMATS)}")
+    """Finds out before the work whether a file of a name can be written.
+
+    Raises:
+        InvalidOption: the ending of the name says nothing of its format.
+        MissingExtra: it is of a table, and pyarrow is not installed.
+    """
+    if is_table(path):
+        require_pyarrow()
+    elif Path(path).suffix.lower() not in FORMATS:
+        raise InvalidOption(f"cannot write {path}: the name must end in one of {', '.join((*FORMATS, TABLE))}")
 
 
 class TagsFile:
@@ -41,23 +56,34 @@ class TagsFile:
     Use it as a context manager: what is inside is for one process at a time.
 
     Args:
-        path: its name, which ends in .csv or .jsonl.
+        path: its name, which ends in .csv, .jsonl or .parquet.
         options: what decides about the results: names of options, and plain values. Where "clips" is true, records say
             which clip of a file they are of.
         overwrite: whether to begin anew.
+        outputs: how the outputs of the nets are read.
+        classes: the names of their classes, for a table.
 
     Raises:
         InvalidOption: it was made with other options, or its name has another ending.
         OutputError: it cannot be written, is not one of these files, or another process is writing it.
     """
 
-    def __init__(self, path: str, options: Mapping[str, Any], overwrite: bool = False) -> None:
+    def __init__(
+        self,
+        path: str,
+        options: Mapping[str, Any],
+        overwrite: bool = False,
+        outputs: Outputs = AUDIOSET,
+        classes: Sequence[str] = (),
+    ) -> None:
         check_name(path)
         self.path = Path(path)
         check_writable(self.path)
-        self._format = FORMATS[self.path.suffix.lower()]
+        each, clips = options.get("channel") == "each", bool(options.get("clips", False))
+        self._table = TagsTable(classes, outputs, each, clips) if is_table(path) else None
+        self._format = FORMATS.get(self.path.suffix.lower(), as_json)
         self._is_special = is_special(self.path)  # a pipe: nothing can be read back from it
-        self._columns = columns_of(options.get("channel") == "each", options.get("clips", False))
+        self._columns = columns_of(each, clips, outputs)
         self._journal_path = self.path.with_name(self.path.name + ".part")
         self._options_path = self.path.with_name(self.path.name + ".options.json")
         self._here = text_of_path(os.getcwd())
@@ -139,6 +165,10 @@ class TagsFile:
         self._there, self._new = self._indexed(self.path), {}
 
     def _write(self, target: BinaryIO, order: Iterable[str]) -> None:
+        if self._table is not None:
+            parts = (self._there[key] if key in self._there else self._computed(key) for key in order if self._has(key))
+            self._table.write(target, self.path if self._there else None, parts)
+            return
         if self._format is as_csv:
             target.write((",".join(self._columns) + "\n").encode())
         old = self.path.open("rb") if self._there else io.BytesIO()
@@ -149,9 +179,17 @@ class TagsFile:
                     old.seek(start)
                     target.write(old.read(length))
                 elif key in self._new:
-                    start, length = self._new[key]
-                    self._journal.seek(start)
-                    target.write(self._format(json.loads(self._journal.read(length))).encode())
+                    target.write(self._format(self._computed(key)).encode())
+
+    def _has(self, key: str) -> bool:
+        return key in self._there or key in self._new
+
+    def _computed(self, key: str) -> Record:
+        """What was computed since the file was written."""
+        start, length = self._new[key]
+        self._journal.seek(start)
+        record: Record = json.loads(self._journal.read(length))
+        return record
 
     def _leave(self) -> None:
         """Closes the journal, and removes what says nothing."""
@@ -229,8 +267,10 @@ class TagsFile:
         return found
 
     def _indexed(self, path: Path) -> dict[str, tuple[int, int]]:
-        """Where the lines of each file are in a finished file."""
+        """Where the lines of each file, or the rows of a table, are in a finished file."""
         try:
+            if self._table is not None:
+                return {self._key_of_record(dict(found)): place for found, place in self._table.places(path)}
             with path.open("rb") as file:
                 starts = dict(self._first_lines(file))
         except (OSError, ValueError, LookupError, TypeError, csv.Error, RecursionError) as error:

@@ -20,6 +20,8 @@ from hear_edgel3.disk.atomic import atomic_write
 from hear_edgel3.disk.paths import text_of
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.extractor.extractor import Extractor
+from hear_edgel3.tagging.reading import order
+from hear_edgel3.tagging.records import value_name
 from hear_edgel3.tagging.tags import ClipTags
 
 FORMATS = (".png", ".pdf", ".svg")
@@ -74,7 +76,7 @@ def draw_tags(
     """
     check_plot(target)
     spectrogram = _spectrogram(source, extractor, tags.duration, channel)
-    classes = np.argsort(-tags.logits.max(axis=0), kind="stable")[:top]
+    classes = order(tags.outputs, tags.logits.max(axis=0))[:top]
     figure = require_matplotlib().Figure(figsize=(10, 3 + 0.28 * len(classes)), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2.4, 0.28 * len(classes) + 0.4))
     upper.imshow(
@@ -83,12 +85,13 @@ def draw_tags(
     upper.set_ylabel("mel band")
     upper.set_title(f"{_printable(Path(source).name)}: {', '.join(tags.configurations)}", parse_math=False)
     edges, table = _timeline(tags, classes)
-    mesh = lower.pcolormesh(edges, np.arange(len(classes) + 1), table.T, vmin=0, vmax=1, cmap="viridis")
+    limits = {} if tags.outputs.are_numbers else {"vmin": 0, "vmax": 1}
+    mesh = lower.pcolormesh(edges, np.arange(len(classes) + 1), table.T, cmap="viridis", **limits)
     lower.set_yticks(np.arange(len(classes)) + 0.5, [tags.labels[i].name for i in classes])
     lower.invert_yaxis()
     lower.set_xlabel("seconds")
     lower.set_xlim(0, tags.duration)
-    figure.colorbar(mesh, ax=lower, label="probability")
+    figure.colorbar(mesh, ax=lower, label=value_name(tags.outputs))
     # rendered in memory first, so that a failure leaves nothing behind
     image = io.BytesIO()
     with warnings.catch_warnings():

@@ -4,45 +4,69 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hear_edgel3.audio.span import seconds
 from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.disk.paths import printable
+from hear_edgel3.tagging.outputs import AUDIOSET, Outputs
 
 if TYPE_CHECKING:
-    from hear_edgel3.tagging.tags import ClipTags
+    from hear_edgel3.tagging.tags import ClipTags, Tag
 
 # Of one file: "file", "configurations", "duration" in seconds, and "windows", each with "start" and "end" in seconds
-# and its most probable "tags": "label", "mid" and "probability". Where each channel was tagged by itself, its windows
-# have a "channel" too. Where there are clips, it has "clip_start" and "clip_end", which are None for a whole file.
+# and its most probable "tags": "label", "mid" and "probability" (of nets that guess numbers "value") and, where classes
+# have thresholds, "above_threshold". For a table they have "predicted", what is said to be heard, and "values" of all
+# classes in place of tags. Where each channel was tagged by itself, windows have a "channel" too. Where there are
+# clips, the record has "clip_start" and "clip_end", which are None for a whole file.
 Record = dict[str, Any]
 CLIP_START, CLIP_END = "clip_start", "clip_end"
+ABOVE = "above_threshold"
 
 
-def columns_of(each: bool, clips: bool) -> tuple[str, ...]:
+def columns_of(each: bool, clips: bool, outputs: Outputs = AUDIOSET) -> tuple[str, ...]:
     """The columns of CSV.
 
     Args:
         each: whether each channel is tagged by itself.
         clips: whether some of what is tagged are clips.
+        outputs: how outputs are read.
     """
     more = (*((CLIP_START, CLIP_END) if clips else ()), *(("channel",) if each else ()))
-    return ("file", *more, "start", "end", "rank", "label", "mid", "probability")
+    above = () if outputs.thresholds is None else (ABOVE,)
+    return ("file", *more, "start", "end", "rank", "label", "mid", value_name(outputs), *above)
 
 
-def record_of(name: str, tags: ClipTags | Sequence[ClipTags], top: int, offset: float = 0.0) -> Record:
+def value_name(outputs: Outputs) -> str:
+    """What the value of a class is called."""
+    return "value" if outputs.are_numbers else "probability"
+
+
+def tag_values(tag: Tag, outputs: Outputs) -> dict[str, Any]:
+    """A tag as plain values."""
+    found = {"label": tag.label, "mid": tag.mid, value_name(outputs): tag.probability}
+    return found if tag.above_threshold is None else {**found, ABOVE: tag.above_threshold}
+
+
+def record_of(
+    name: str,
+    tags: ClipTags | Sequence[ClipTags],
+    top: int | None,
+    offset: float = 0.0,
+    for_table: bool = False,
+) -> Record:
     """The most probable classes of each window.
 
     Args:
         name: what to call the file.
         tags: what is heard in it, or in each of its channels.
-        top: how many classes of each window.
+        top: how many classes of each window; None for all.
         offset: seconds of the file that are before what was tagged.
+        for_table: whether to say what is said to be heard and the values of all classes, in place of tags.
     """
     if isinstance(tags, Sequence):
-        records = [record_of(name, one, top, offset) for one in tags]
+        records = [record_of(name, one, top, offset, for_table) for one in tags]
         windows = [{"channel": i, **window} for i, record in enumerate(records) for window in record["windows"]]
         return {**records[0], "windows": windows}
     return {
@@ -53,22 +77,39 @@ def record_of(name: str, tags: ClipTags | Sequence[ClipTags], top: int, offset: 
             {
                 "start": offset + float(start),
                 "end": offset + float(end),
-                "tags": [
-                    {"label": tag.label, "mid": tag.mid, "probability": tag.probability} for tag in tags.top(top, i)
-                ],
+                **contents,
             }
-            for i, (start, end) in enumerate(zip(tags.starts, tags.ends, strict=True))
+            for start, end, contents in zip(
+                tags.starts, tags.ends, _values(tags) if for_table else _tags(tags, top), strict=True
+            )
         ],
     }
 
 
+def _tags(tags: ClipTags, top: int | None) -> Iterator[Record]:
+    n = len(tags.labels) if top is None else top
+    for i in range(len(tags.starts)):
+        yield {"tags": [tag_values(tag, tags.outputs) for tag in tags.top(n, i)]}
+
+
+def _values(tags: ClipTags) -> Iterator[Record]:
+    for values, said in zip(tags.probabilities, tags.said, strict=True):
+        names = [label.name for label, is_said in zip(tags.labels, said, strict=True) if is_said]
+        predicted = (next(iter(names), None)) if tags.outputs.targets == "single" else names
+        yield {**({} if tags.outputs.are_numbers else {"predicted": predicted}), "values": values.tolist()}
+
+
 def as_json(record: Record) -> str:
-    """One line, with probabilities to six digits."""
-    windows = [
-        {**window, "tags": [{**tag, "probability": round(tag["probability"], 6)} for tag in window["tags"]]}
-        for window in record["windows"]
-    ]
+    """One line, with probabilities to six digits, and numbers to those of float32."""
+    windows = [{**window, "tags": [rounded(tag) for tag in window["tags"]]} for window in record["windows"]]
     return json_text({**record, "windows": windows}, ensure_ascii=False) + "\n"
+
+
+def rounded(tag: Mapping[str, Any]) -> dict[str, Any]:
+    """A tag as plain values, with probabilities to six digits and numbers to those of float32."""
+    if "value" in tag:
+        return {**tag, "value": float(f"{tag['value']:.9g}")}
+    return {**tag, "probability": round(tag["probability"], 6)}
 
 
 def as_csv(record: Record) -> str:
@@ -90,7 +131,8 @@ def as_csv(record: Record) -> str:
             rank,
             tag["label"],
             tag["mid"],
-            f"{tag['probability']:.6f}",
+            f"{tag['value']:.9g}" if "value" in tag else f"{tag['probability']:.6f}",
+            *(["true" if tag[ABOVE] else "false"] if ABOVE in tag else ()),
         ]
         for window in record["windows"]
         for rank, tag in enumerate(window["tags"], 1)
@@ -98,11 +140,24 @@ def as_csv(record: Record) -> str:
     return lines.getvalue()
 
 
-def as_text(record: Record) -> str:
-    """For people: a line per window, and its classes below."""
+def as_text(record: Record, top: int | None = None) -> str:
+    """For people: a line per window, and its classes below; those only that reach their thresholds, if there are some.
+
+    Args:
+        record: what is heard in a file.
+        top: how many classes of each window; None for all of the record.
+    """
     lines = []
     for window in record["windows"]:
         channel = f"  channel {window['channel']}" if "channel" in window else ""
         lines.append(f"{printable(record['file'])}{channel}  {window['start']:.2f} - {window['end']:.2f} s\n")
-        lines += [f"  {tag['probability']:.3f}  {tag['label']}\n" for tag in window["tags"]]
+        said = [tag for tag in window["tags"] if tag.get(ABOVE, True)][:top]
+        lines += [
+            f"  {tag['value']:.6g}  {tag['label']}\n"
+            if "value" in tag
+            else f"  {tag['probability']:.3f}  {tag['label']}\n"
+            for tag in said
+        ]
+        if window["tags"] and not said:
+            lines.append("  no class\n")
     return "".join(lines)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from hear_edgel3.errors import InvalidOption, check_positive
-from hear_edgel3.families.schema import Checkpoint
+from hear_edgel3.families.schema import Checkpoint, Local
 from hear_edgel3.registry.names import list_configurations, resolve
+from hear_edgel3.tagging.outputs import outputs_of
 
 # Without windows, a clip of up to this long is one pass of the net, as EfficientAT's inference.py has it whatever the
 # length; a longer one is the mean of the logits of windows of ten seconds, so that memory stays bounded.
@@ -42,8 +43,8 @@ def tagging_rows(configurations: Path | Sequence[Path]) -> list[Checkpoint]:
         if row not in rows:
             rows.append(row)
     for row in rows:
-        if row.labels is None:
-            able = [n for n in list_configurations() if resolve(n).checkpoint.labels is not None]
+        if not row.tags:
+            able = [n for n in list_configurations() if resolve(n).checkpoint.tags]
             raise InvalidOption(f"{row.name} has no classifier and cannot tag; these can: {', '.join(able)}")
     check_ensemble(rows)
     return rows
@@ -56,16 +57,54 @@ def check_ensemble(rows: Sequence[Checkpoint]) -> None:
         rows: The nets; all have a classifier.
 
     Raises:
-        InvalidOption: Their classes, rates or paddings differ.
+        InvalidOption: Their classes, rates, paddings or windows differ.
     """
-    for what, of in (
-        ("the same classes", lambda row: row.labels),
+    differences: tuple[tuple[str, Callable[[Checkpoint], str]], ...] = (
+        ("the same classes", _classes),
+        ("outputs of one kind", lambda row: outputs_of(row).targets),
         ("one sample rate inside", lambda row: f"{row.net_sample_rate} Hz"),
         ("the same padding beyond a clip's ends", lambda row: row.padding),
-    ):
+        ("one way to tag a whole clip", _whole_clips),
+    )
+    for what, of in differences:
         if len({of(row) for row in rows}) > 1:
             which = ", ".join(f"{row.name} has {of(row)}" for row in rows)
             raise InvalidOption(f"an ensemble needs nets with {what}, but {which}; tag with them one by one")
+    if len({row.classes for row in rows if isinstance(row, Local)} - {()}) > 1:
+        which = ", ".join(row.name for row in rows)
+        raise InvalidOption(
+            f"an ensemble needs nets with the same classes, but those of {which} differ; tag one by one"
+        )
+
+
+def _classes(row: Checkpoint) -> str:
+    return f"{len(row.classes)} of its own" if isinstance(row, Local) and row.classes else str(row.labels)
+
+
+def _whole_clips(row: Checkpoint) -> str:
+    if not isinstance(row, Local) or row.head is None:
+        return "one pass up to a minute"
+    scene, window = row.scene, row.vocabulary.read(row, "").window_ms
+    windows = scene.window_ms or window or row.window_ms
+    whole = f", and whole clips up to {scene.whole_up_to_ms:g} ms" if scene.whole_up_to_ms else ""
+    return f"a head on the mean over windows of {windows:g} ms every {scene.hop_ms:g} ms{whole}"
+
+
+def check_length(row: Checkpoint, window: float) -> None:
+    """Checks that a net takes windows of a length.
+
+    Args:
+        row: The net's.
+        window: The length in seconds.
+
+    Raises:
+        InvalidOption: It takes others only.
+    """
+    only = row.only_window_ms
+    if only is not None and int(window * row.net_sample_rate) != row.window:
+        raise InvalidOption(
+            f"window={window!r} is not what {row.name} takes: its windows are {only / 1000:g} s; use that"
+        )
 
 
 def one_each(rows: Sequence[Checkpoint], weights: Path | Sequence[Path | None] | None) -> list[Path | None]:

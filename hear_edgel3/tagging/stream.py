@@ -13,6 +13,8 @@ from hear_edgel3.extractor.streaming import AudioStream
 from hear_edgel3.extractor.window_net import WindowNet
 from hear_edgel3.framing.rules import CoveringFraming
 from hear_edgel3.registry.labels import Label
+from hear_edgel3.tagging.outputs import AUDIOSET, Outputs, outputs_together
+from hear_edgel3.tagging.reading import in_common_scale
 from hear_edgel3.tagging.tags import WindowTags, mean_logits
 
 
@@ -27,6 +29,7 @@ class TagStream(AudioStream[WindowTags]):
         sample_rate: The rate in Hz of the blocks; None for what the first net is fed.
         framing: Where the windows lie.
         channel: What of the channels: "mean" of all, or the number of one, from 0.
+        outputs: How the logits of each net are read; None for those of nets for AudioSet.
 
     Raises:
         InvalidOption: The rate or the channel cannot be used.
@@ -39,10 +42,13 @@ class TagStream(AudioStream[WindowTags]):
         sample_rate: int | None,
         framing: CoveringFraming,
         channel: int | str = MEAN,
+        outputs: Sequence[Outputs] | None = None,
     ) -> None:
         super().__init__(nets[0], sample_rate, framing, channel)
         self._nets = nets
         self._labels = labels
+        self._outputs = [AUDIOSET] * len(nets) if outputs is None else list(outputs)
+        self._together = outputs_together(self._outputs)
 
     @property
     def _centre(self) -> Fraction:
@@ -52,10 +58,11 @@ class TagStream(AudioStream[WindowTags]):
         return 1000 * (self._framing.start(k) + self._centre) / self._net_rate
 
     def _look_into(self, k: int, windows: torch.Tensor) -> list[WindowTags]:
-        logits = mean_logits([net.embed_windows(windows).numpy() for net in self._nets])
+        answers = [net.embed_windows(windows).numpy() for net in self._nets]
+        logits = mean_logits(in_common_scale(answers, self._outputs))
         return [self._window_tags(k + i, row) for i, row in enumerate(logits)]
 
     def _window_tags(self, k: int, logits: np.ndarray) -> WindowTags:
         start = Fraction(1000 * self._framing.start(k), self._net_rate)
         end = start + Fraction(1000 * self._framing.window, self._net_rate)
-        return WindowTags(float(start), float(end), self._labels, logits)
+        return WindowTags(float(start), float(end), self._labels, logits, self._together)

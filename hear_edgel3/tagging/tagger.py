@@ -17,17 +17,18 @@ from hear_edgel3.audio.samples import channels_of, mono, pieces
 from hear_edgel3.audio.source import SoundSource
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.extractor.extractor import Extractor
-from hear_edgel3.extractor.loading import load
-from hear_edgel3.extractor.window_net import embed_blocks, mean_embedding
-from hear_edgel3.families.schema import Local
-from hear_edgel3.framing.rules import CentredFraming, CoveringFraming, SceneFraming
+from hear_edgel3.extractor.window_net import embed_blocks
+from hear_edgel3.framing.rules import CoveringFraming
 from hear_edgel3.registry.labels import Label
 from hear_edgel3.registry.names import BUILT_IN
-from hear_edgel3.tagging.request import LONGEST_WHOLE_S, check_windows, one_each, tagging_rows
+from hear_edgel3.tagging.answering import AnsweringNet
+from hear_edgel3.tagging.outputs import outputs_together
+from hear_edgel3.tagging.reading import in_common_scale
+from hear_edgel3.tagging.request import check_length, check_windows, one_each, tagging_rows
 from hear_edgel3.tagging.stream import TagStream
 from hear_edgel3.tagging.tags import ClipTags, WindowTags, mean_logits
 
-_MEAN_WINDOW_S, _MEAN_HOP_S = 10, 2.5
+_STREAM_WINDOW_S = 1.0
 
 
 class Tagger:
@@ -40,8 +41,10 @@ class Tagger:
         engine: as for :func:`hear_edgel3.load`.
 
     Attributes:
-        extractors: The nets, in the order of ``configurations``.
+        extractors: The nets, in the order of ``configurations``. One that has a head makes embeddings, which its head
+            then sees.
         labels: The classes of each of them.
+        outputs: How their logits are read.
 
     Raises:
         UnknownConfiguration: no such name.
@@ -58,11 +61,11 @@ class Tagger:
     ) -> None:
         rows = tagging_rows(configurations)
         files = one_each(rows, weights)
-        nets = [row.folder if isinstance(row, Local) else row.name for row in rows]
-        self.extractors = [
-            load(net, file, features=["logits"], engine=engine) for net, file in zip(nets, files, strict=True)
-        ]
+        self._nets = [AnsweringNet(row, file, engine) for row, file in zip(rows, files, strict=True)]
+        self.extractors = [net.extractor for net in self._nets]
         self.labels = common_labels(self.extractors)
+        self.outputs = outputs_together([net.outputs for net in self._nets])
+        self._only_window_ms = rows[0].only_window_ms
 
     @property
     def configurations(self) -> tuple[str, ...]:
@@ -109,7 +112,8 @@ class Tagger:
             path: a file in any format libsndfile reads (and FFmpeg, with the extra ``media``), at any rate, with any
                 number of channels; or the bytes of one, or a binary file object.
             window: seconds per window; None for the clip as a whole: one pass up to a minute, else the mean of the
-                logits of windows of 10 s every 2.5 s.
+                logits of windows of 10 s every 2.5 s. For a net with a head of somebody's own: what the head says of
+                the clip's scene embedding. Nets that take windows of one length only are given that one.
             hop: seconds between windows; None for a quarter of ``window``.
             channel: what of its channels: "mean" of all, the number of one, from 0, or "each" of them by itself.
 
@@ -201,7 +205,7 @@ class Tagger:
         blocks: None = None,
         *,
         sample_rate: int | None = None,
-        window: float = 1.0,
+        window: float | None = None,
         hop: float | None = None,
         channel: int | str = MEAN,
     ) -> TagStream: ...
@@ -212,7 +216,7 @@ class Tagger:
         blocks: Iterable[Any],
         *,
         sample_rate: int | None = None,
-        window: float = 1.0,
+        window: float | None = None,
         hop: float | None = None,
         channel: int | str = MEAN,
     ) -> Iterator[WindowTags]: ...
@@ -222,7 +226,7 @@ class Tagger:
         blocks: Iterable[Any] | None = None,
         *,
         sample_rate: int | None = None,
-        window: float = 1.0,
+        window: float | None = None,
         hop: float | None = None,
         channel: int | str = MEAN,
     ) -> TagStream | Iterator[WindowTags]:
@@ -231,7 +235,7 @@ class Tagger:
         Args:
             blocks: as for :meth:`hear_edgel3.Extractor.stream`.
             sample_rate: their rate in Hz, 1000 to 768000; None for what the first net is fed (48000).
-            window: seconds per window.
+            window: seconds per window; None for 1, or what the net takes, if that is one length only.
             hop: seconds between windows; None for a quarter of ``window``.
             channel: what of the channels: "mean" of all, or the number of one, from 0.
 
@@ -242,47 +246,52 @@ class Tagger:
             InvalidOption: the rate, ``window``, ``hop`` or the channel cannot be used.
             InvalidAudio: (while iterating) a block has the wrong shape or type or is not finite.
         """
+        if window is None:
+            window = _STREAM_WINDOW_S if self._only_window_ms is None else self._only_window_ms / 1000
         check_windows(window, hop)
-        stream = TagStream(self.extractors, self.labels, sample_rate, self._window_framing(window, hop), channel)
+        framing, every = self._window_framing(window, hop), [net.outputs for net in self._nets]
+        stream = TagStream(self._nets, self.labels, sample_rate, framing, channel, every)
         return stream if blocks is None else stream.follow(blocks)
 
     def _tag(
         self, blocks: Iterable[torch.Tensor], sample_rate: int, window: float | None, hop: float | None
     ) -> ClipTags:
         """Tags one clip that arrives in blocks, which all nets get together."""
-        framing = None if window is None else self._window_framing(window, hop)
+        every = [net.outputs for net in self._nets]
+        if window is None:
+            ways = [net.of_whole_clips for net in self._nets]
+            path = ways[0][0].window_path(ways[0][1], sample_rate, self._most_at_once)
+            rows = embed_blocks([embeds for embeds, _ in ways], blocks, path)
+            duration = float(path.duration)
+            answers = [net.of_scene(of_one)[None] for net, of_one in zip(self._nets, rows, strict=True)]
+            logits = mean_logits(in_common_scale(answers, every))
+            ends = np.array([duration])
+            return ClipTags(self.configurations, self.labels, np.zeros(1), ends, logits, duration, self.outputs)
+        framing = self._window_framing(window, hop)
         # The window behind the clip is embedded with the last ones, and left out below: how many run at once shows in
         # the last bits of all, and these are to stay as they are.
-        rule = self._whole_framing() if framing is None else replace(framing, within=False)
-        path = self.extractors[0].window_path(rule, sample_rate, self._most_at_once)
-        rows = embed_blocks(self.extractors, blocks, path)
-        duration = float(path.duration)
-        if framing is None:
-            logits = mean_logits([mean_embedding(of_one)[None] for of_one in rows])
-            return ClipTags(self.configurations, self.labels, np.zeros(1), np.array([duration]), logits, duration)
+        path = self._nets[0].window_path(replace(framing, within=False), sample_rate, self._most_at_once)
+        rows = embed_blocks(self._nets, blocks, path)
         count = framing.count(resampled_length(path.fed, sample_rate, framing.sample_rate), path.duration)
-        rows = [of_one[:count] for of_one in rows]
+        logits = mean_logits(in_common_scale([of_one[:count] for of_one in rows], every))
         starts = np.arange(count) * framing.hop / framing.sample_rate
         ends = starts + framing.window / framing.sample_rate
-        return ClipTags(self.configurations, self.labels, starts, ends, mean_logits(rows), duration)
+        duration = float(path.duration)
+        return ClipTags(self.configurations, self.labels, starts, ends, logits, duration, self.outputs)
 
     def _most_at_once(self, window: int) -> int:
-        return max(extractor.windows_at_once(window) for extractor in self.extractors)
+        return max(net.windows_at_once(window) for net in self._nets)
 
     def _window_framing(self, window: float, hop: float | None) -> CoveringFraming:
         """EfficientAT's windowed_inference.py: the first window starts with the clip, the last reaches its end.
 
         With gaps between windows, its last one may lie behind the clip altogether; it says nothing and is left out.
         """
+        for extractor in self.extractors:
+            check_length(extractor.configuration.checkpoint, window)
         rate = self.extractors[0].net_sample_rate
         hop_size = window / 4 if hop is None else hop
         return CoveringFraming(int(window * rate), rate, hop_size, center=False, within=True)
-
-    def _whole_framing(self) -> SceneFraming:
-        row = self.extractors[0].configuration.checkpoint
-        rate = row.net_sample_rate
-        windows = CentredFraming(_MEAN_WINDOW_S * rate, rate, 1000 * _MEAN_HOP_S, row.padding == "reflection")
-        return SceneFraming(windows, LONGEST_WHOLE_S * rate)
 
 
 def common_labels(extractors: Sequence[Extractor]) -> tuple[Label, ...]:

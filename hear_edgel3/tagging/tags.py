@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from numbers import Integral
 
 import numpy as np
-import torch
 
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.registry.labels import Label
+from hear_edgel3.tagging.outputs import AUDIOSET, Outputs
+from hear_edgel3.tagging.reading import are_above, are_said, order, read
 
 
 @dataclass(frozen=True)
@@ -20,12 +21,15 @@ class Tag:
     Attributes:
         label: its name.
         mid: its machine identifier.
-        probability: from 0 to 1; those of different classes do not add up to 1.
+        probability: from 0 to 1. Those of different classes add up to 1 only where one class is right. Of a net that
+            guesses numbers it is the number itself.
+        above_threshold: whether it reaches its threshold; None if the net has no thresholds.
     """
 
     label: str
     mid: str
     probability: float
+    above_threshold: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,9 @@ class ClipTags:
         labels: the classes.
         starts: (n,) float64, where each window starts in seconds.
         ends: (n,) float64, where it ends; the last may end behind the clip, where it saw zeros.
-        logits: (n, n_classes) float32, the mean over the ensemble.
+        logits: (n, n_classes) float32, the mean over the ensemble; or numbers, where ``outputs`` says so.
         duration: of the clip in seconds.
+        outputs: how logits are read.
     """
 
     configurations: tuple[str, ...]
@@ -47,12 +52,21 @@ class ClipTags:
     ends: np.ndarray
     logits: np.ndarray
     duration: float
+    outputs: Outputs = AUDIOSET
 
     @property
     def probabilities(self) -> np.ndarray:
-        """(n, n_classes) float32 from 0 to 1."""
-        probabilities: np.ndarray = torch.sigmoid(torch.from_numpy(self.logits)).numpy()
-        return probabilities
+        """(n, n_classes) float32 from 0 to 1; or the numbers."""
+        return read(self.outputs, self.logits)
+
+    @property
+    def said(self) -> np.ndarray:
+        """(n, n_classes) bool: what is said to be heard.
+
+        It is the likeliest class where one is right, and else the classes with 0.5 or more; where a class has a
+        threshold, that counts, so that there may be none.
+        """
+        return are_said(self.outputs, self.probabilities)
 
     def top(self, n: int = 10, window: int = 0) -> list[Tag]:
         """The most probable classes of a window, the most probable first.
@@ -64,25 +78,30 @@ class ClipTags:
         Raises:
             InvalidOption: ``n`` is no such number.
         """
-        return most_probable(self.logits[window], self.labels, n)
+        return most_probable(self.logits[window], self.labels, n, self.outputs)
 
 
-def most_probable(logits: np.ndarray, labels: Sequence[Label], n: int) -> list[Tag]:
-    """The ``n`` most probable classes, the most probable first; equal ones in the order of the classes.
+def most_probable(logits: np.ndarray, labels: Sequence[Label], n: int, outputs: Outputs = AUDIOSET) -> list[Tag]:
+    """The ``n`` most probable classes, the most probable first; equal ones, and numbers, in the order of the classes.
 
     Args:
         logits: (n_classes,) float32.
         labels: the classes.
         n: how many, from 0.
+        outputs: how logits are read.
 
     Raises:
         InvalidOption: ``n`` is no such number.
     """
     if not _is_whole(n):
         raise InvalidOption(f"n, how many classes, must be a whole number from 0, got {n!r}")
-    probabilities = torch.sigmoid(torch.from_numpy(logits)).tolist()
-    order = np.argsort(-logits, kind="stable")[:n]
-    return [Tag(labels[i].name, labels[i].mid, probabilities[i]) for i in order]
+    probabilities = read(outputs, logits[None])
+    above = None if outputs.thresholds is None else are_above(outputs, probabilities)[0].tolist()
+    found = probabilities[0].tolist()
+    return [
+        Tag(labels[i].name, labels[i].mid, found[i], None if above is None else above[i])
+        for i in order(outputs, logits)[:n]
+    ]
 
 
 def _is_whole(number: object) -> bool:
@@ -103,13 +122,15 @@ class WindowTags:
         start_ms: where the window starts, in milliseconds from the beginning of the stream.
         end_ms: where it ends; the last windows may end behind the stream, where they saw zeros.
         labels: the classes.
-        logits: (n_classes,) float32, the mean over the ensemble.
+        logits: (n_classes,) float32, the mean over the ensemble; or numbers, where ``outputs`` says so.
+        outputs: how logits are read.
     """
 
     start_ms: float
     end_ms: float
     labels: tuple[Label, ...]
     logits: np.ndarray
+    outputs: Outputs = AUDIOSET
 
     @property
     def timestamp_ms(self) -> float:
@@ -118,10 +139,16 @@ class WindowTags:
 
     @property
     def probabilities(self) -> np.ndarray:
-        """(n_classes,) float32 from 0 to 1."""
-        probabilities: np.ndarray = torch.sigmoid(torch.from_numpy(self.logits)).numpy()
+        """(n_classes,) float32 from 0 to 1; or the numbers."""
+        probabilities: np.ndarray = read(self.outputs, self.logits[None])[0]
         return probabilities
+
+    @property
+    def said(self) -> np.ndarray:
+        """(n_classes,) bool: what is said to be heard, as in :class:`ClipTags`."""
+        said: np.ndarray = are_said(self.outputs, self.probabilities[None])[0]
+        return said
 
     def top(self, n: int = 10) -> list[Tag]:
         """The ``n`` most probable classes, the most probable first."""
-        return most_probable(self.logits, self.labels, n)
+        return most_probable(self.logits, self.labels, n, self.outputs)

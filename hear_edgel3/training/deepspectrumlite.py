@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hear_edgel3.errors import ConfigurationError, InvalidOption
-from hear_edgel3.heads.activations import ACTIVATIONS
+from hear_edgel3.heads import ACTIVATIONS
 from hear_edgel3.heads.layout import HeadLayout
 from hear_edgel3.training.images import SapAugment
 from hear_edgel3.training.losses import KERAS_LOSSES

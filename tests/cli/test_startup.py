@@ -35,6 +35,9 @@ CHEAP: list[tuple[str, int]] = [
     ("tag a.wav --weights nowhere.safetensors", 1),
     ("tag a.wav --output tags.txt", 2),
     ("tag a.wav --output nowhere/tags.csv", 1),
+    ("predict a.wav --config sea_64", 2),
+    ("predict a.wav --config nowhere/there", 2),
+    ("predict nowhere.wav --config tiny", 1),
     ("extract nowhere --output out", 1),
     ("extract a.wav --output out --config sea64", 2),
     ("extract a.wav --output out --hop 1", 2),
@@ -89,7 +92,7 @@ def test_nothing_heavy_is_imported(tmp_path: Path) -> None:
     assert done.stdout.endswith("cheap\n")
 
 
-@pytest.mark.parametrize("verb", ["embed", "list", "weights"])
+@pytest.mark.parametrize("verb", ["embed", "list", "weights", "predict"])
 def test_a_verb_does_not_import_the_others(verb: str) -> None:
     others = [f"hear_edgel3.cli.{name}" for name in hear_edgel3.cli._VERBS if name != verb]
     code = (

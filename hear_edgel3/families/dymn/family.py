@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hear_edgel3.families.dymn.rows import ROWS, architecture, canonical, check_architecture, with_classes
+from hear_edgel3.families.dymn.rows import ROWS, architecture, canonical, check_architecture, shape, with_classes
 from hear_edgel3.families.protocols import Family
 
 if TYPE_CHECKING:
@@ -36,4 +36,5 @@ DYMN = Family(
     student=_student,
     with_classes=with_classes,
     settings=("tau",),
+    shape=shape,
 )

@@ -92,11 +92,11 @@ def architecture(
     Raises:
         ValueError: an option cannot be.
     """
-    shape = {"width_mult": width_mult, "strides": tuple(strides), **options}
-    net: dict[str, Any] = {"tau": tau, "head": head, "n_classes": n_classes, "n_mels": n_mels, **shape}
+    chosen = {"width_mult": width_mult, "strides": tuple(strides), **options}
+    net: dict[str, Any] = {"tau": tau, "head": head, "n_classes": n_classes, "n_mels": n_mels, **chosen}
     if n_teacher is not None:
         net["n_teacher"] = n_teacher
-    layout = layouts.make_layout(**shape)
+    layout = layouts.make_layout(**chosen)
     counted: dict[str, Any] = {"head": head, "n_classes": n_classes, "n_teacher": n_teacher}
     # Front end, framing, rates, scenes: as those of the MobileNetV3 of the same width.
     fields = mobilenetv3_rows.architecture(width_mult, None, "mlp", n_mels, hop_ms)
@@ -121,10 +121,15 @@ def with_classes(row: Checkpoint, n_classes: int) -> dict[str, Any]:
         row: of this family.
         n_classes: size of the logits.
     """
+    return architecture(**{**shape(row), "n_classes": n_classes})
+
+
+def shape(row: Checkpoint) -> dict[str, Any]:
+    """The arguments of :func:`architecture` that made a row of this family, as plain values."""
     net = row.net.arguments
-    shape = {key: net[key] for key in ("tau", "head", "n_mels", *layouts.OPTIONS) if key in net}
-    hop_ms = mobilenetv3_rows.hop_ms_of(row)
-    return architecture(**shape, n_classes=n_classes, hop_ms=hop_ms, n_teacher=net.get("n_teacher"))
+    keys = ("tau", "n_classes", "head", "n_mels", "n_teacher", *layouts.OPTIONS)
+    found = {key: list(net[key]) if isinstance(net[key], tuple) else net[key] for key in keys if key in net}
+    return {**found, "hop_ms": mobilenetv3_rows.hop_ms_of(row)}
 
 
 def _is_width(value: object) -> bool:

@@ -1,0 +1,107 @@
+"""A net of any family with a head on its embedding."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import nn
+
+from hear_edgel3.families.kernel_description import FoldedNet
+from hear_edgel3.heads import Head, HeadLayout
+
+
+class HeadedNet(nn.Module):
+    """A net and a head. The names of its parameters begin with ``net.`` and ``head.``.
+
+    Args:
+        net: What makes the embedding (:class:`hear_edgel3.families.protocols.Net`).
+        head: What makes logits, or numbers, of it.
+        puts_out: "embedding", what the net puts out; or "logits", what the head makes of that.
+
+    Attributes:
+        net: As given.
+        head: As given.
+        puts_out: As given.
+    """
+
+    def __init__(self, net: nn.Module, head: Head, puts_out: str = "logits") -> None:
+        super().__init__()
+        if puts_out not in ("embedding", "logits"):
+            raise ValueError(f"puts_out must be embedding or logits, got {puts_out!r}")
+        self.net = net
+        self.head = head
+        self.puts_out = puts_out
+
+    @property
+    def embedding_size(self) -> int:
+        """The values that it puts out for each image."""
+        if self.puts_out == "logits":
+            return self.head.layout.outputs
+        size: int = self._any.embedding_size
+        return size
+
+    @property
+    def example_shape(self) -> tuple[int, int]:
+        """The mel bands and the frames of an image to trace it with."""
+        shape: tuple[int, int] = self._any.example_shape
+        return shape
+
+    @property
+    def n_mels(self) -> int | None:
+        """The mel bands that it must be given; None if it takes any number."""
+        bands: int | None = getattr(self.net, "n_mels", None)
+        return bands
+
+    @property
+    def variant(self) -> tuple[object, ...]:
+        """What it puts out now, for whoever keeps something made from it."""
+        return (self.puts_out, getattr(self.net, "variant", None))
+
+    @property
+    def _any(self) -> Any:
+        return self.net
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Embeds images, or makes logits of them.
+
+        Args:
+            images: (n, n_mels, n_frames) float32, as the family's front end makes them.
+
+        Returns:
+            (n, embedding_size) in the type of the parameters.
+        """
+        embedding: torch.Tensor = self.net(images)
+        if self.puts_out == "embedding":
+            return embedding
+        logits: torch.Tensor = self.head(embedding)
+        return logits
+
+    def folded(self) -> nn.Module:
+        """The same function in eval mode, with the net folded if it can be; it shares no tensor with this net."""
+        fold = getattr(self.net, "folded", None)
+        net: nn.Module = copy.deepcopy(self.net) if fold is None else fold()
+        layers = [net] if self.puts_out == "embedding" else [net, copy.deepcopy(self.head)]
+        return nn.Sequential(*layers).eval().requires_grad_(False)
+
+
+class _KernelNet(HeadedNet):
+    """One of which compiled kernels can make the embedding."""
+
+    def kernel_layers(self) -> FoldedNet:
+        """The net in eval mode as arrays, which share no memory with it."""
+        layers: FoldedNet = self._any.kernel_layers()
+        return layers
+
+
+def make_headed(net: nn.Module, layout: HeadLayout, puts_out: str) -> HeadedNet:
+    """A net with a new head of zeros, to be filled from a file.
+
+    Args:
+        net: What makes the embedding.
+        layout: The head's.
+        puts_out: As for :class:`HeadedNet`.
+    """
+    with_kernels = puts_out == "embedding" and hasattr(net, "kernel_layers")
+    return (_KernelNet if with_kernels else HeadedNet)(net, Head(layout), puts_out)
