@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,7 +83,7 @@ def learn_tuned(
         head.load_state_dict(tuned.head_state)
         fitted = Fitted(head.eval(), fitted.about, fitted.notes)
     rows = np.concatenate([split.validation, split.test])
-    logits = _logits(base, labelled, rows, head, net_state, work)
+    logits = _logits(replace(base, shape={**base.shape, **tuned.settings}), labelled, rows, head, net_state, work)
     validation, test = logits[: len(split.validation)], logits[len(split.validation) :]
     reading = read_logits(examples, split, validation, options.threshold)
     about = {
@@ -92,7 +93,7 @@ def learn_tuned(
         "epochs": len(tuned.metrics),
     }
     notes = () if fitted is None else fitted.notes
-    return Learned(split, fitted, dict(net_state), reading, validation, test, about, notes)
+    return Learned(split, fitted, dict(net_state), reading, validation, test, about, notes, tuned.settings)
 
 
 def _first_head(examples: Examples, split: Split, options: TrainOptions) -> Fitted:
@@ -110,8 +111,6 @@ def _logits(
     base: Base, labelled: Any, rows: np.ndarray, head: Head | None, state: Mapping[str, torch.Tensor], work: Work
 ) -> np.ndarray:
     """(N, C) what a folder with this net would say of some sounds."""
-    from dataclasses import replace
-
     if not len(rows):
         return np.zeros((0, len(labelled.classes)), np.float32)
     with tempfile.TemporaryDirectory(prefix="hear-edgel3-") as name:

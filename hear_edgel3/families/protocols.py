@@ -243,8 +243,10 @@ class Family:
         pruner: Makes what knows how its nets are pruned; None if they cannot be.
         with_classes: Makes the fields of a row that are other ones if its net was trained further on so many classes of
             its own; None if nets of this family have no classifier.
-        settings: The arguments of the net that change its results and that no tensor shows. Converted weights carry
-            them, and are refused if they do not, or have others than the row.
+        settings: The arguments of the net that change its results and that no tensor shows, which
+            ``check_architecture`` must be able to check alone. Converted weights carry them, and are refused if they do
+            not, or have others than the row; those of a net with classes of its own are its own. Of a net that learns
+            here they are what its attributes of these names say when its parameters are best.
         shape: Gives the arguments of ``architecture`` that made a row, as plain values, so that a folder can keep a net
             that was published; None if folders cannot hold nets of this family.
     """

@@ -230,11 +230,22 @@ def settings_of(row: Checkpoint) -> dict[str, Any]:
     return {name: row.net.arguments[name] for name in FAMILIES[row.family].settings}
 
 
+def own_settings(row: Checkpoint, provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a net that was trained further, as its file says them; :func:`check_settings` was called.
+
+    Args:
+        row: The checkpoint that it was.
+        provenance: What the file says of itself.
+    """
+    return dict(provenance[_SETTINGS]) if settings_of(row) else {}
+
+
 def check_settings(row: Checkpoint, provenance: Mapping[str, Any], source: str) -> None:
-    """Checks that the weights of a published checkpoint are for the settings that its row has.
+    """Checks that a file says the settings of its weights, and that those of a published checkpoint are its row's.
 
     Raises:
-        WeightsMismatch: the file says others, or none.
+        WeightsMismatch: the file says none; or others, and it does not name classes of its own, either.
+        WeightsCorrupt: what it says cannot be.
     """
     expected = settings_of(row)
     if not expected or isinstance(row, Local):  # whose settings stand beside the checksum of its weights
@@ -246,8 +257,25 @@ def check_settings(row: Checkpoint, provenance: Mapping[str, Any], source: str) 
             f"{source} does not say whether it is for {words}, as {row.name} is; with another the same weights give "
             f"other results; convert the authors' file: hear-edgel3 weights convert {row.name}"
         )
-    if dict(found) != expected:
-        raise WeightsMismatch(f"{source} is for {dict(found)!r}, and {row.name} has {words}")
+    if provenance.get("labels") is None:
+        if dict(found) != expected:
+            raise WeightsMismatch(f"{source} is for {dict(found)!r}, and {row.name} has {words}")
+        return
+    problem = settings_problem(row, found)
+    if problem is not None:
+        raise WeightsCorrupt(f"{source} does not say what its net is like: {problem}")
+
+
+def settings_problem(row: Checkpoint, settings: Mapping[str, Any]) -> str | None:
+    """Why settings cannot be those of a net like a row's, or None if they can."""
+    family = FAMILIES[row.family]
+    if set(settings) != set(family.settings):
+        return f"expected {', '.join(family.settings) or 'no settings'}, got {', '.join(map(str, settings)) or 'none'}"
+    try:
+        family.check_architecture(settings)
+    except (KeyError, TypeError, ValueError) as error:
+        return str(error)
+    return None
 
 
 def put_into(net: nn.Module, row: Checkpoint, file: WeightsFile, path: Path) -> None:

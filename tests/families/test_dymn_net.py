@@ -11,7 +11,7 @@ import torch
 import hear_edgel3
 from hear_edgel3.engine.runner import Runner
 from hear_edgel3.errors import ConfigurationError, UnknownFeatures, WeightsMismatch
-from hear_edgel3.families.dymn.net import DyMN, temperature
+from hear_edgel3.families.dymn.net import DyMN
 from hear_edgel3.families.dymn.rows import ROWS, check_architecture
 from hear_edgel3.registry.names import resolve
 from hear_edgel3.weights.convert import convert
@@ -101,12 +101,6 @@ def test_a_temperature_changes_results_and_is_noticed(net: DyMN) -> None:
     for wrong in (0, -1, float("nan"), float("inf"), "1", True):
         with pytest.raises(ValueError, match="tau must be a positive number"):
             net.set_tau(wrong)  # type: ignore[arg-type]
-
-
-def test_the_schedule_of_temperatures() -> None:
-    assert [temperature(epoch) for epoch in (0, 1, 28, 29, 200)] == [30, 29, 2, 1, 1]
-    found = [temperature(epoch, t_min=0.3) for epoch in (30, 31, 50, 64, 100)]
-    assert found == pytest.approx([0.98, 0.96, 0.58, 0.3, 0.3])
 
 
 def test_rows() -> None:

@@ -148,7 +148,7 @@ class DyMN(ChoosingNet):
         return self._tau
 
     def set_tau(self, tau: float) -> None:
-        """Changes the temperature, as training does from epoch to epoch (:func:`temperature`).
+        """Changes the temperature, as training does from epoch to epoch.
 
         Raises:
             ValueError: it is not positive and finite.
@@ -278,13 +278,3 @@ class DyMN(ChoosingNet):
             elif isinstance(module, DynamicBlock):
                 module.fold()
         return net
-
-
-def temperature(
-    epoch: int, t_max: float = 30.0, t_min: float = 1.0, t0_slope: float = 1.0, t1_slope: float = 0.02
-) -> float:
-    """The temperature of an epoch (from 0) when a net is trained from scratch, as upstream's AudioSet programs step it.
-
-    Two lines that meet at 1, and ``t_min`` where they are below it.
-    """
-    return max(t_max - t0_slope * epoch, 1 + t1_slope * (t_max - 1) / t0_slope - t1_slope * epoch, t_min)
