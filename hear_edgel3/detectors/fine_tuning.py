@@ -116,5 +116,6 @@ def fine_tune(
     head_state = None if head is None else parts["head"]
     net: Any = tuned.model.net
     bare = net.net if isinstance(net, HeadedNet) else net
-    settings = {name: getattr(bare, name) for name in FAMILIES[extractor.configuration.checkpoint.family].settings}
+    names = FAMILIES[extractor.configuration.checkpoint.family].settings
+    settings = {name: getattr(bare, name) for name in names if hasattr(bare, name)}
     return Tuned(parts["net"], head_state, progress.metrics, best_epoch, progress.seconds, settings)

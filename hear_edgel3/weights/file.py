@@ -227,7 +227,8 @@ def read_for(row: Checkpoint, path: Path, sha256: str | None = None) -> WeightsF
 
 def settings_of(row: Checkpoint) -> dict[str, Any]:
     """What changes the results of a row's net and stands in none of its tensors, by name."""
-    return {name: row.net.arguments[name] for name in FAMILIES[row.family].settings}
+    arguments = row.net.arguments
+    return {name: arguments[name] for name in FAMILIES[row.family].settings if name in arguments}
 
 
 def own_settings(row: Checkpoint, provenance: Mapping[str, Any]) -> dict[str, Any]:
@@ -268,11 +269,11 @@ def check_settings(row: Checkpoint, provenance: Mapping[str, Any], source: str) 
 
 def settings_problem(row: Checkpoint, settings: Mapping[str, Any]) -> str | None:
     """Why settings cannot be those of a net like a row's, or None if they can."""
-    family = FAMILIES[row.family]
-    if set(settings) != set(family.settings):
-        return f"expected {', '.join(family.settings) or 'no settings'}, got {', '.join(map(str, settings)) or 'none'}"
+    expected = settings_of(row)
+    if set(settings) != set(expected):
+        return f"expected {', '.join(expected) or 'no settings'}, got {', '.join(map(str, settings)) or 'none'}"
     try:
-        family.check_architecture(settings)
+        FAMILIES[row.family].check_architecture({**expected, **settings})
     except (KeyError, TypeError, ValueError) as error:
         return str(error)
     return None

@@ -1,11 +1,12 @@
 """The DyMN family against what EfficientAT itself gave with seeded weights.
 
 All of this needs the folder of the original's outputs. Without it, test_dymn_net.py has what can be said: that every
-form of the net gives the same.
+form of the net gives the same. What is marked slow is the rest of what that folder has.
 """
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from functools import lru_cache
@@ -20,7 +21,7 @@ from hear_edgel3.extractor.extractor import Extractor
 from hear_edgel3.families.dymn import layout as layouts
 from hear_edgel3.families.dymn.net import DyMN
 from hear_edgel3.registry.names import resolve
-from support import dymn_files
+from support import dymn_files, mobilenetv3_reference
 
 # Of the largest value of an array. The original's own float32 rounding is up to 4.6e-6; ours was within 1e-5, on the
 # clips of 3 s, whose weights make the worst of it.
@@ -101,7 +102,12 @@ def assert_close(found: torch.Tensor, expected: np.ndarray, what: str, tolerance
 
 
 @pytest.mark.parametrize(
-    ("name", "form"), [*(("dymn04", form) for form in FORMS), ("dymn10", "folded"), ("dymn20", "folded")]
+    ("name", "form"),
+    [
+        *(("dymn04", form) for form in FORMS),
+        ("dymn10", "folded"),
+        pytest.param("dymn20", "folded", marks=pytest.mark.slow),
+    ],
 )
 def test_every_feature_of_every_clip(name: str, form: str, made, original) -> None:
     expected, mels = original(name), original("mels")
@@ -173,7 +179,7 @@ def test_temperatures(form: str, made, original) -> None:
         net.set_tau(1.0)
 
 
-@pytest.mark.parametrize("form", ["eager", "folded"])
+@pytest.mark.parametrize("form", [pytest.param("eager", marks=pytest.mark.slow), "folded"])
 @pytest.mark.parametrize("option", OPTIONS)
 def test_options(option: str, form: str, made, original) -> None:
     expected, mels = original("dymn04_options"), original("mels")
@@ -244,31 +250,73 @@ def test_counts(name: str, blocks: str, folder: Path) -> None:
     assert sum(p.numel() for p in net.parameters()) == expected["params"]
 
 
+# Words of a configuration, and the features that they are.
+WORDS = {"all_b_mel_avgs": ("mel_avgs", "b5", "b11", "b13", "b15"), "logits": ("logits",), "clf1": ("clf1",)}
+
+
+@pytest.mark.parametrize("clips", [("c05", "c3"), pytest.param(("c10", "c12"), marks=pytest.mark.slow)], ids="-".join)
 @pytest.mark.parametrize("name", ["dymn04", "dymn10"])
-def test_embeddings_as_hear_wants_them(name: str, made, original, efficientat: Path) -> None:
+def test_embeddings_as_hear_wants_them(name: str, clips: tuple[str, ...], made, original, efficientat: Path) -> None:
     """Front end, windows and net together."""
     with np.load(efficientat / "clips_int16.npz") as file:
-        clips = {clip: file[clip].astype(np.float32) / 32768 for clip in file.files}
-    clips["c12"] = np.concatenate([clips["c10"], clips["c3"][:1, :64000]], axis=1)
+        sounds = {clip: file[clip].astype(np.float32) / 32768 for clip in file.files}
+    sounds["c12"] = np.concatenate([sounds["c10"], sounds["c3"][:1, :64000]], axis=1)
     expected = original("hear_style")
+    configuration = resolve(f"{name}_as_all_b_mel_avgs_clf1_logits")
+    names, sizes = configuration.features.names, list(configuration.features.sizes)
+    net = configuration.net.build()
+    net.load_state_dict(made(f"{name}_all").state_dict())
+    extractor = Extractor(configuration, configuration.checkpoint.frontend.build(), net, 32000).eval()
     compared = 0
-    for words in ("all_b_mel_avgs", "logits", "clf1"):
-        configuration = resolve(f"{name}_as_{words}")
-        net = configuration.net.build()
-        net.load_state_dict(made(f"{name}_all").state_dict())
-        extractor = Extractor(configuration, configuration.checkpoint.frontend.build(), net, 32000).eval()
-        for clip in ("c05", "c3", "c10", "c12"):
-            samples = torch.from_numpy(clips[clip])
+    for clip in clips:
+        samples = torch.from_numpy(sounds[clip])
+        scenes = dict(zip(names, extractor.scene_embeddings(samples).split(sizes, dim=1), strict=True))
+        for words, features in WORDS.items():
             if (key := f"{name}__{clip}__scene_{words}") in expected:
-                assert_close(extractor.scene_embeddings(samples), expected[key], key, 5e-5)
+                assert_close(torch.cat([scenes[feature] for feature in features], dim=1), expected[key], key, 5e-5)
                 compared += 1
+        if f"{name}__{clip}__ts_clf1" not in expected:
+            continue
+        found, times = extractor.timestamp_embeddings(samples)
+        stamps = dict(zip(names, found.split(sizes, dim=2), strict=True))
+        np.testing.assert_allclose(times[0], expected[f"{name}__{clip}__ts_ms"].reshape(-1)[: times.shape[1]])
+        for words, features in WORDS.items():
             if (key := f"{name}__{clip}__ts_{words}") in expected:
-                found, times = extractor.timestamp_embeddings(samples)
-                # On a few windows activations with these weights grow a hundredfold from block to block, and float32 is
-                # off from float64 by hundredths: there the original's numbers say nothing.
-                tame = np.abs(expected[key]).max(axis=2) < 5
-                assert tame.mean() > 0.5
-                assert_close(found[torch.from_numpy(tame)], expected[key][tame], key, 5e-5)
-                np.testing.assert_allclose(times[0], expected[f"{name}__{clip}__ts_ms"].reshape(-1)[: times.shape[1]])
+                ours, theirs = torch.cat([stamps[feature] for feature in features], dim=2), expected[key]
+                wild = np.abs(theirs).max(axis=2) >= 5
+                assert_close(ours[torch.from_numpy(~wild)], theirs[~wild], key)
+                if wild.any():
+                    assert (name, clip, wild.sum()) == ("dymn10", "c05", 4)
+                    exact = in_float64(made(f"{name}_all"), samples, features, np.flatnonzero(wild[0]))
+                    assert_no_worse(ours[0].numpy()[wild[0]], theirs[0][wild[0]], exact)
                 compared += 1
-    assert compared >= 12
+    assert compared >= 2 * len(clips)
+
+
+def in_float64(net: DyMN, clip: torch.Tensor, features: tuple[str, ...], rows: np.ndarray) -> np.ndarray:
+    """(rows, D) timestamp embeddings of a clip with a front end and a net in float64, without rounding to speak of."""
+    exact = copy.deepcopy(net).double()
+    exact.select(features)
+
+    def embed(windows: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            return exact(mobilenetv3_reference.log_mel(windows, 320, 128))
+
+    found = mobilenetv3_reference.timestamp_embeddings(embed, clip, rows=lambda _: rows.tolist())[0]
+    assert found.dtype == np.float64
+    return found[0]
+
+
+def assert_no_worse(ours: np.ndarray, theirs: np.ndarray, exact: np.ndarray) -> None:
+    """Compares the errors of float32 where these seeded weights make activations grow a hundredfold.
+
+    There the original's own numbers are off. Relative to a window's peak its clf1 is off from float64 by 1.3e-4,
+    2.9e-2, 1.4e-1 and 3.0e-3 in the four windows, and ours by 2.3e-4, 2.6e-2, 1.4e-2 and 3.9e-3; its all_b_mel_avgs by
+    9.8e-5, 3.7e-2, 1.3e-1, 3.6e-3, and ours by 1.8e-4, 3.3e-2, 1.2e-2, 4.4e-3. So ours are nearer on the whole (in the
+    geometric mean of the four, and in the largest), and none of them can be had in float32.
+    """
+    peaks = np.abs(exact).max(axis=1)
+    our, their = (np.abs(found - exact).max(axis=1) / peaks for found in (ours, theirs))
+    assert their.max() > 0.1
+    assert our.max() <= their.max()
+    assert np.exp(np.log(our / their).mean()) <= 1.0
