@@ -113,7 +113,9 @@ def _as_trained(
         logits = logits_of(head, logits)
     validation, test = logits[split.validation], logits[split.test]
     reading = read_logits(examples, split, validation, options.threshold)
-    return Learned(split, fitted, _bare(base, tuned.net_state), reading, validation, test, about)
+    return Learned(
+        split, fitted, _bare(base, tuned.net_state), reading, validation, test, about, settings=tuned.settings
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +159,8 @@ def _with_fitted_head(
     learned = learn_frozen(chosen.examples, split, options=head_options)
     notes = learned.notes if chosen.share else (*learned.notes, _AS_IT_WAS)
     about = {**about, "share": chosen.share, "head": learned.about}
-    return replace(learned, state=_bare(base, state), about=about, notes=notes)
+    settings = tuned.settings if chosen.share else {}
+    return replace(learned, state=_bare(base, state), about=about, notes=notes, settings=settings)
 
 
 def _validation_losses(examples: Examples, split: Split, options: TrainOptions) -> torch.Tensor:

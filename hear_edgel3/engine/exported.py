@@ -48,7 +48,7 @@ def to_onnx(net: nn.Module) -> bytes:
     with _exporting, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that there is a newer exporter, which needs two more packages
         torch.onnx.export(
-            in_eval_mode(folded.folded_module(net)),
+            in_eval_mode(_exportable(net)),
             (torch.zeros(2, n_mels, n_frames, dtype=torch.float32, device="cpu"),),
             file,  # type: ignore[arg-type]
             dynamo=False,
@@ -58,3 +58,12 @@ def to_onnx(net: nn.Module) -> bytes:
             dynamic_axes={"x": axes, "y": {0: "n"}},
         )
     return file.getvalue()
+
+
+def _exportable(net: nn.Module) -> nn.Module:
+    """The form of a net that can be exported."""
+    make = getattr(net, "exportable", None)
+    if make is None:
+        return folded.folded_module(net)
+    result: nn.Module = make()
+    return result

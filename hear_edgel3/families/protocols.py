@@ -57,6 +57,8 @@ class Net(Protocol):
 
     - ``n_mels``, the mel bands that it must be given, where it does not take any number;
     - ``folded()``, a ``torch.nn.Module`` that shares no tensor and gives the same in eval mode, but faster;
+    - ``exportable()``, the same of operations that can be exported for any number of images, where those of
+      ``folded()`` cannot;
     - ``kernel_layers()``, for the compiled kernels (:mod:`hear_edgel3.families.kernel_description`);
     - what :class:`SelectingNet` has.
     """
@@ -241,6 +243,10 @@ class Family:
         pruner: Makes what knows how its nets are pruned; None if they cannot be.
         with_classes: Makes the fields of a row that are other ones if its net was trained further on so many classes of
             its own; None if nets of this family have no classifier.
+        settings: The arguments of the net that change its results and that no tensor shows, which
+            ``check_architecture`` must be able to check alone. Converted weights carry them, and are refused if they do
+            not, or have others than the row; those of a net with classes of its own are its own. Of a net that learns
+            here they are what its attributes of these names say when its parameters are best.
         shape: Gives the arguments of ``architecture`` that made a row, as plain values, so that a folder can keep a net
             that was published; None if folders cannot hold nets of this family.
     """
@@ -254,4 +260,5 @@ class Family:
     student: Callable[[], Student] | None = None
     pruner: Callable[[], Pruner] | None = None
     with_classes: Callable[[Checkpoint, int], dict[str, Any]] | None = None
+    settings: tuple[str, ...] = ()
     shape: Callable[[Checkpoint], dict[str, Any]] | None = None
