@@ -88,10 +88,7 @@ class AnsweringNet:
         configuration = self.extractor.configuration
         if self.head is not None:
             return self.extractor, scene_framing(configuration)
-        row = configuration.checkpoint
-        rate = row.net_sample_rate
-        windows = CentredFraming(_MEAN_WINDOW_S * rate, rate, 1000 * _MEAN_HOP_S, row.padding == "reflection")
-        return self, SceneFraming(windows, LONGEST_WHOLE_S * rate)
+        return self, whole_clip_framing(configuration.checkpoint)
 
     def of_scene(self, rows: np.ndarray) -> np.ndarray:
         """(n_classes,) float32 answer to a whole clip, of (T, D) of its windows."""
@@ -112,3 +109,10 @@ class AnsweringNet:
                 f"are damaged; train it anew"
             )
         return found.float().to(embeddings.device)
+
+
+def whole_clip_framing(row: Checkpoint) -> SceneFraming:
+    """The windows of which a net's own classifier tells what a whole clip has: their logits are averaged."""
+    rate = row.net_sample_rate
+    windows = CentredFraming(_MEAN_WINDOW_S * rate, rate, 1000 * _MEAN_HOP_S, row.padding == "reflection")
+    return SceneFraming(windows, LONGEST_WHOLE_S * rate)

@@ -71,6 +71,19 @@ class L3MelSpectrogram(nn.Module):
             return None
         return MelDecibels(self.sample_rate, self.n_fft, self.hop_length, self.n_mels, AMIN, DYNAMIC_RANGE_DB)
 
+    def portable(self, float64: bool) -> nn.Module | None:
+        """The same function in operations that every engine has; None for a subclass, which may compute another.
+
+        Args:
+            float64: Whether the engine computes in float64. Without it, pure tones are off.
+        """
+        if type(self) is not L3MelSpectrogram:
+            return None
+        from hear_edgel3.families.l3.portable import PortableL3
+
+        dtype = torch.float64 if float64 else torch.float32
+        return PortableL3(*self.constants(), self.hop_length, dtype, AMIN, DYNAMIC_RANGE_DB)
+
     def constants(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The DFT window (n_fft,) and the mel bank (n_mels, n_fft // 2 + 1), both float64, on the CPU."""
         hann = torch.hann_window(self.n_fft, periodic=True, dtype=torch.float64).to(torch.float32)

@@ -97,6 +97,21 @@ class MobileNetV3MelSpectrogram(nn.Module):
         """Frames of a clip of ``n_samples``."""
         return layouts.n_frames(n_samples, self.hop_length, self.n_fft)
 
+    def portable(self, float64: bool) -> nn.Module | None:  # noqa: ARG002
+        """The same function in eval mode in operations that every engine has; None for a subclass of somebody's own.
+
+        Args:
+            float64: Whether the engine computes in float64; it is not needed.
+        """
+        if type(self) is not MobileNetV3MelSpectrogram:
+            return None
+        from hear_edgel3.families.mobilenetv3.portable import PortableMobileNetV3
+
+        hann = torch.hann_window(self.win_length, periodic=False, dtype=torch.float32)
+        bank = kaldi_mel_bank(self.n_mels, self.n_fft, self.sample_rate, self.fmin, self.fmax)
+        last = int(torch.nonzero(bank.amax(dim=0)).max()) + 1
+        return PortableMobileNetV3(hann, bank[:, :last], self.n_fft, self.hop_length, _PREEMPHASIS, _FLOOR)
+
     def _on(self, device: torch.device) -> tuple[torch.Tensor, list[_Bands]]:
         """The DFT window (win_length,) and the mel bank of eval mode on ``device``."""
         if device not in self._constants:
