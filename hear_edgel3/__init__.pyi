@@ -11,6 +11,7 @@ from hear_edgel3 import errors as errors
 from hear_edgel3._version import __version__ as __version__
 from hear_edgel3.distillation.run import distill as distill
 from hear_edgel3.errors import HearEdgeL3Error as HearEdgeL3Error
+from hear_edgel3.exporting.run import export as export
 from hear_edgel3.extractor.clip import embed_file as embed_file
 from hear_edgel3.extractor.contract import TimestampContract as TimestampContract
 from hear_edgel3.extractor.extractor import Extractor as Extractor

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from hear_edgel3.exporting.program import Program
 
 EXTRA, SUFFIX, ENGINE, FLOAT64 = "onnx", ".onnx", "onnxruntime", True
-TOLERANCES = {"l3": 1e-4, "mobilenetv3": 1e-4, "": 1e-4}
+# Observed: 1e-6 and 3e-5, on pure tones, of which the front end of MobileNetV3 is computed in float32 by both.
+TOLERANCES = {"l3": 1e-5, "mobilenetv3": 1e-4, "": 1e-4}
 _KEY = "hear_edgel3"
 _PRODUCTS = ("Conv", "MatMul", "Gemm")
 

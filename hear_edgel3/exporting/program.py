@@ -34,6 +34,8 @@ class Program:
     Attributes:
         module: In eval mode, in float32 on the CPU. Its outputs are those of ``outputs``, in that order.
         reference: The same function, computed as this package does: what a file is compared with.
+        fast: The same as the engine "torch" runs it: what a file's time is compared with.
+        images: The front end of this package, which makes the input of a file without one.
         example: An input to trace it with, (n, samples) or (n, n_mels, n_frames) float32.
         source: The name of its input: "samples" or "spectrogram".
         outputs: Their names: "embedding", and "logits" and "probabilities", or "numbers"; or "spectrogram".
@@ -43,6 +45,8 @@ class Program:
 
     module: nn.Module
     reference: nn.Module
+    fast: nn.Module
+    images: nn.Module
     example: torch.Tensor
     source: str
     outputs: tuple[str, ...]
@@ -155,21 +159,29 @@ def program_of(extractor: Extractor, part: str, length: int | None, float64: boo
         size = extractor.configuration.embedding_size
         rest = (size, None if head is None else in_eval_mode(head), targets, outputs_of(row).temperature, puts_logits)
         whole = part != FRONTEND
-        module = _Answers(portable, in_eval_mode(folded_module(net)) if whole else None, *rest)
-        frontend = None if part == NET else in_eval_mode(extractor.frontend)
-        reference = _Answers(frontend, in_eval_mode(net) if whole else None, *rest)
+        folded = in_eval_mode(folded_module(net)) if whole else None
+        images = in_eval_mode(extractor.frontend)
+        frontend = None if part == NET else images
+        module, fast, reference = (
+            _Answers(first, second, *rest).eval()
+            for first, second in (
+                (portable, folded),
+                (frontend, folded),
+                (frontend, in_eval_mode(net) if whole else None),
+            )
+        )
         n_samples = extractor.net_sample_rate if length is None else length
         example = torch.zeros(_EXAMPLES, n_samples, dtype=torch.float32)
         if part == NET:
-            example = in_eval_mode(extractor.frontend)(example)
+            example = images(example)
         outputs = _outputs(whole, targets)
-        found = reference.eval()(example)
+        found = reference(example)
         shapes: dict[str, list[int | None]] = {name: [*y.shape[1:]] for name, y in zip(outputs, found, strict=True)}
         if not whole and length is None:
             shapes["spectrogram"][-1] = None
         card = make_card(extractor, part, length, shapes)
         axis = None if length is not None else example.ndim - 1
-        yield Program(module.eval(), reference, example, card["input"], outputs, axis, card)
+        yield Program(module, reference, fast, images, example, card["input"], outputs, axis, card)
 
 
 def _parts(net: nn.Module) -> tuple[nn.Module, Head | None, bool]:
