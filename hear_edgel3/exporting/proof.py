@@ -16,7 +16,7 @@ from hear_edgel3.exporting.card import FRONTEND, NET
 from hear_edgel3.exporting.clips import ProofClip, own_clips, synthetic_clips
 from hear_edgel3.exporting.memory import peak_bytes
 from hear_edgel3.exporting.program import Program
-from hear_edgel3.exporting.targets import Target
+from hear_edgel3.exporting.targets import Target, tolerance_of
 
 _AT_ONCE = 8
 _ROUNDS = 7
@@ -157,7 +157,7 @@ def prove(program: Program, name: str, target: Target, path: Path, check: str | 
         f"{target.ENGINE} {target.engine_version()}",
         len(seen),
         sum(clip.kind == "own" for clip, _, _ in seen),
-        target.TOLERANCES.get(card["family"], target.TOLERANCES[""]),
+        tolerance_of(target, card["family"]),
         outputs,
         path.stat().st_size,
         ms,

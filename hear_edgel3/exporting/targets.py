@@ -83,6 +83,11 @@ def target_of(name: str) -> Target:
     return cast(Target, importlib.import_module(MODULES[name]))
 
 
+def tolerance_of(target: Target, family: str) -> float:
+    """The largest difference that is let through for nets of a family, as a fraction of the largest value."""
+    return target.TOLERANCES.get(family, target.TOLERANCES[""])
+
+
 def target_of_file(path: str | os.PathLike[str]) -> str | None:
     """The name of the target whose file something may be, by its ending; None if it is no file, or another's."""
     if not os.path.isfile(path):

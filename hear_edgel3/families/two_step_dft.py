@@ -65,7 +65,7 @@ class MelPower(nn.Module):
         buffers = dict(self.named_buffers())
         frames = self._frames(samples) * buffers["window"]
         frames = nn.functional.pad(frames, (0, self.n_fft - self.win_length))
-        both = buffers["first"] @ frames.unflatten(2, (self.n1, self.n2))  # (n, t, 2 n1, n2)
+        both = buffers["first"] @ frames.reshape(*frames.shape[:2], self.n1, self.n2)  # (n, t, 2 n1, n2)
         real, imag = both[:, :, : self.n1], both[:, :, self.n1 :]
         turned_real = real * buffers["turn_real"] - imag * buffers["turn_imag"]
         turned_imag = real * buffers["turn_imag"] + imag * buffers["turn_real"]
@@ -83,7 +83,7 @@ class MelPower(nn.Module):
         n_blocks = n_frames + side_by_side - 1
         # The zeros stand under no frame: the last block is filled up with them.
         filled = nn.functional.pad(samples, (0, side_by_side * hop))[:, : n_blocks * hop]
-        blocks = filled.unflatten(1, (-1, hop))
+        blocks = filled.reshape(filled.shape[0], -1, hop)
         beside = torch.cat([blocks[:, i : i + n_frames] for i in range(side_by_side)], dim=2)
         return beside[:, :, : self.win_length]
 

@@ -39,8 +39,12 @@ class PortableL3(nn.Module):
     def forward(self, windows: torch.Tensor) -> torch.Tensor:
         """(n, samples) float32 to (n, n_mels, n_frames) float32 decibels."""
         hop, n_fft, n_samples = self.power.hop_length, self.power.n_fft, windows.shape[1]
-        missing = (n_samples + hop - 1) // hop * hop - hop + n_fft - n_samples  # for a frame for each started hop
-        mel = self.power(nn.functional.pad(windows.to(self.dtype), (missing // 2, missing - missing // 2)))
+        # For a frame for each started hop.
+        missing = (n_samples + hop - 1) // hop * hop - hop + n_fft - n_samples
+        mel: torch.Tensor = self.power(
+            nn.functional.pad(windows.to(self.dtype), (missing // 2, missing - missing // 2))
+        )
         decibels = (5.0 / math.log(10.0)) * mel.clamp_min(self.least).log()
         decibels = decibels - decibels.amax(dim=(1, 2), keepdim=True)
-        return decibels.clamp_min(-self.range_db).to(torch.float32).transpose(1, 2)
+        result: torch.Tensor = decibels.clamp_min(-self.range_db).to(torch.float32).transpose(1, 2)
+        return result

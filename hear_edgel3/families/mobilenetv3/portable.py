@@ -31,12 +31,12 @@ class PortableMobileNetV3(nn.Module):
     ) -> None:
         super().__init__()
         self.power = MelPower(window, bank, n_fft, hop_length, torch.float32)
-        self.half, self.preemphasis, self.floor = len(window) // 2, preemphasis, floor
+        self.padding, self.preemphasis, self.added = len(window) // 2, preemphasis, floor
 
     def forward(self, samples: torch.Tensor) -> torch.Tensor:
         """(n, n_samples) float32 to (n, n_mels, n_frames) float32."""
         x = samples[:, 1:] - self.preemphasis * samples[:, :-1]
-        x = nn.functional.pad(x, (self.half, self.half), mode="reflect")
-        logarithms = (self.power(x) + self.floor).log()
+        x = nn.functional.pad(x, (self.padding, self.padding), mode="reflect")
+        logarithms = (self.power(x) + self.added).log()
         result: torch.Tensor = (logarithms + 4.5) / 5.0
         return result.transpose(1, 2)

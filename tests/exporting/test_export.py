@@ -1,0 +1,204 @@
+"""Exported files: what they put out, what they say of themselves, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import hear_edgel3
+from hear_edgel3.cli import main
+from hear_edgel3.errors import ConfigurationError, ExportFailed, InvalidOption, MissingExtra, OutputError
+from hear_edgel3.exporting import onnx as target
+from hear_edgel3.exporting.run import Exported, export
+from support import signals
+from support.detectors import CLASSES, RATES, write_detector
+
+
+def sounds(rate: int, n_samples: int, n: int = 3) -> np.ndarray:
+    """Noise, and a pure tone."""
+    clips = [signals.clip(n_samples / rate + 0.1, rate, seed=i)[:n_samples] for i in range(n - 1)]
+    tone = 0.7 * np.sin(2 * np.pi * 0.05 * np.arange(n_samples))
+    return np.stack([*clips, tone]).astype(np.float32)
+
+
+@pytest.mark.parametrize(("n_samples", "n"), [(32000, 3), (5120, 1), (81_111, 2), (514, 2)])
+def test_any_number_of_windows_of_any_length(tiny_file: Exported, n_samples: int, n: int) -> None:
+    x = sounds(32000, n_samples, max(n, 1))
+    found = target.open_file(tiny_file.path)(x)
+    extractor = hear_edgel3.load("tiny", engine="eager")
+    logits = hear_edgel3.load("tiny", features=["logits"], engine="eager")
+    windows = torch.from_numpy(x)
+    expected = extractor.embed_windows(windows).numpy()
+    np.testing.assert_allclose(found["embedding"], expected, atol=1e-4 * np.abs(expected).max())
+    expected = logits.embed_windows(windows).numpy()
+    np.testing.assert_allclose(found["logits"], expected, atol=1e-4 * np.abs(expected).max())
+    np.testing.assert_allclose(found["probabilities"], 1 / (1 + np.exp(-expected.astype(float))), atol=1e-4)
+
+
+def test_a_net_of_windows_of_one_length(sea_exported: Exported, weights_folder: Path) -> None:
+    """On a pure tone too, which a DFT in float32 would miss by far."""
+    x = sounds(8000, 8000)
+    found = target.open_file(sea_exported.path)(x)
+    assert list(found) == ["embedding"]
+    expected = hear_edgel3.load("sea_64", weights_folder, engine="eager").embed_windows(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(found["embedding"], expected, atol=1e-5 * np.abs(expected).max())
+    with pytest.raises(InvalidOption, match="windows of 1 s only"):
+        export("sea_64", length="dynamic")
+
+
+def test_the_parts_make_the_whole(tiny_file: Exported, tmp_path: Path) -> None:
+    front, net = (export("tiny", tmp_path / f"{part}.onnx", part=part) for part in ("frontend", "net"))
+    x = sounds(32000, 20_000)
+    images = target.open_file(front.path)(x)["spectrogram"]
+    assert images.shape == (3, 128, hear_edgel3.load("tiny").frontend.n_frames(20_000))
+    found, whole = target.open_file(net.path)(images), target.open_file(tiny_file.path)(x)
+    for name in ("embedding", "logits", "probabilities"):
+        np.testing.assert_allclose(found[name], whole[name], atol=1e-5 * np.abs(whole[name]).max())
+
+
+@pytest.mark.parametrize(
+    ("kind", "targets"), [("small", "single"), ("small_l3", "several"), ("own", "several"), ("small", "numbers")]
+)
+def test_classes_of_somebodys_own(kind: str, targets: str, tmp_path: Path) -> None:
+    folder = write_detector(tmp_path / "net", kind, targets=targets)
+    done = export(folder, tmp_path / "net.onnx")
+    assert done.card["labels"] == list(CLASSES)
+    assert done.card["targets"] == targets
+    x = sounds(RATES[kind], RATES[kind])
+    found = target.open_file(done.path)(x)
+    extractor = hear_edgel3.load(folder, engine="eager")
+    expected = extractor.embed_windows(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(found["embedding"], expected, atol=5e-4 * np.abs(expected).max())
+    answers = hear_edgel3.load(folder, features=["logits"], engine="eager").embed_windows(torch.from_numpy(x)).numpy()
+    name = "numbers" if targets == "numbers" else "logits"
+    np.testing.assert_allclose(found[name], answers, atol=5e-4 * np.abs(answers).max())
+    assert ("probabilities" in found) == (targets != "numbers")
+    if targets == "single":
+        np.testing.assert_allclose(found["probabilities"].sum(axis=1), 1.0, atol=1e-5)
+
+
+def test_what_a_file_says_of_itself(tiny_file: Exported) -> None:
+    card = target.read_card(tiny_file.path)
+    assert card == json.loads(json.dumps(tiny_file.card))
+    extractor = hear_edgel3.load("tiny")
+    assert card["labels"] == [label.name for label in extractor.labels or ()]
+    assert (card["sample_rate"], card["window"], card["length"]) == (32000, extractor.window, None)
+    assert card["contract"] == extractor.contract.to_dict()
+    assert extractor.weights is not None
+    assert card["weights_sha256"] == extractor.weights.sha256
+    assert card["version"] == hear_edgel3.__version__
+    assert card["licence"] == "MIT"
+
+
+def test_the_proof(tiny_file: Exported) -> None:
+    proof = tiny_file.proof
+    assert proof.passed
+    assert set(proof.outputs) == {"embedding", "logits", "probabilities"}
+    assert set(proof.outputs["embedding"].by_kind) == {"tone", "silence", "click", "synthetic"}
+    assert 0 < proof.outputs["embedding"].share < proof.tolerance
+    assert proof.outputs["embedding"].cosine_without_mel_avgs is not None
+    assert proof.size == tiny_file.path.stat().st_size
+    assert proof.peak_memory is None or 0 < proof.peak_memory < 200e6
+
+
+def test_an_extractor_stays_as_it_was(tmp_path: Path) -> None:
+    """Also one that has never run; whatever the caller has asked torch for."""
+    extractor = hear_edgel3.load("tiny")
+    before = {name: value.clone() for name, value in extractor.state_dict().items()}
+    threads, variant = torch.get_num_threads(), extractor.net.variant
+    with torch.inference_mode():
+        export(extractor.train(), tmp_path / "tiny.onnx")
+    assert extractor.training
+    assert (torch.get_num_threads(), extractor.net.variant) == (threads, variant)
+    assert all(torch.equal(value, before[name]) for name, value in extractor.state_dict().items())
+
+
+def test_over_the_tolerance_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys, here: Path) -> None:
+    monkeypatch.setattr(target, "TOLERANCES", {"": 1e-9})
+    path, report = tmp_path / "tiny.onnx", tmp_path / "report.json"
+    path.write_bytes(b"of before")
+    assert main(["export", "tiny", "--output", str(path), "--report", str(report)]) == 1
+    assert "was not written" in capsys.readouterr().err
+    assert path.read_bytes() == b"of before"
+    assert json.loads(report.read_text())["proof"]["passed"] is False
+    with pytest.raises(ExportFailed, match="of the peak"):
+        export("tiny", path, part="frontend")
+
+
+def test_the_command(tmp_path: Path, capsys, here: Path) -> None:
+    """With sounds of somebody's own, and windows of a length of one's own; then info."""
+    import soundfile
+
+    (tmp_path / "own").mkdir()
+    soundfile.write(tmp_path / "own" / "a.wav", signals.clip(1.2, 44100), 44100)
+    words = ["--check", str(tmp_path / "own"), "--length", "0.5", "--report", "r.json"]
+    assert main(["export", "tiny", *words]) == 0
+    out = capsys.readouterr().out
+    assert "3 of them your own" in out
+    assert out.endswith("wrote tiny.onnx\n")
+    report = json.loads(Path("r.json").read_text())
+    assert report["proof"]["own"] == 3
+    assert report["card"]["length"] == 16000
+    assert "own" in report["proof"]["outputs"]["logits"]["by_kind"]
+    assert main(["info", "tiny.onnx", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["operators"]["Conv"] > 10
+    assert facts["card"] == report["card"]
+    assert abs(facts["parameters"] / 599_000 - 1) < 0.1
+    assert main(["info", "tiny.onnx"]) == 0
+    assert "527: Speech" in capsys.readouterr().out
+
+
+def test_macs_of_a_file(sea_exported: Exported) -> None:
+    """Those of the net as its row has them, and the front end's."""
+    from hear_edgel3.extractor.complexity import complexity_of
+    from hear_edgel3.registry.names import resolve
+
+    costs = complexity_of(resolve("sea_64"))
+    assert costs is not None
+    found = target.describe(sea_exported.path, sea_exported.card)["macs_window"]
+    # Of each frame 64 by 32 times 32 by 32, four times 32 by 32 times 32 by 17, and the mel bank.
+    frames, bins = 50, 32 * 17
+    assert found - costs.macs_window == frames * (64 * 32 * 32 + 4 * 32 * 32 * 17 + bins * 64)
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "text"),
+    [
+        ({"to": "steam"}, InvalidOption, "to must be one of onnx"),
+        ({"part": "half"}, InvalidOption, "part must be one of"),
+        ({"length": 0.001}, InvalidOption, "too short for tiny"),
+        ({"length": "long"}, InvalidOption, "length must be dynamic"),
+        ({"output": "nowhere/x.onnx"}, OutputError, "does not exist"),
+        ({"configuration": hear_edgel3.load("tiny").half()}, InvalidOption, "not float32"),
+    ],
+)
+def test_refused(words: dict, error: type[Exception], text: str, here: Path) -> None:
+    with pytest.raises(error, match=text):
+        export(**words)
+
+
+def test_a_missing_tool_is_named(monkeypatch: pytest.MonkeyPatch, here: Path) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match=r"onnx.*\[onnx\]"):
+        export("tiny")
+
+
+def test_files_of_others(tmp_path: Path, here: Path, capsys) -> None:
+    import onnx
+
+    from hear_edgel3.engine.exported import to_onnx
+
+    damaged, other = tmp_path / "damaged.onnx", tmp_path / "other.onnx"
+    damaged.write_bytes(b"no protobuf at all")
+    with pytest.raises(ConfigurationError, match="damaged"):
+        target.read_card(damaged)
+    onnx.save(onnx.load_from_string(to_onnx(hear_edgel3.load("tiny").net)), other)
+    with pytest.raises(ConfigurationError, match="was not exported by hear_edgel3"):
+        target.read_card(other)
+    assert main(["info", str(other)]) == 1
+    assert "was not exported by hear_edgel3" in capsys.readouterr().err
