@@ -151,27 +151,30 @@ def program_of(extractor: Extractor, part: str, length: int | None, float64: boo
     with (
         torch.inference_mode(False),
         torch.no_grad(),
-        torch.device("cpu"),
         without_autocast(torch.device("cpu")),
         cast(SelectingNet, net).adding("logits") if has_own_logits and targets else nullcontext(),
     ):
-        portable = None if part == NET else _portable(extractor.frontend, row, float64)
         size = extractor.configuration.embedding_size
-        rest = (size, None if head is None else in_eval_mode(head), targets, outputs_of(row).temperature, puts_logits)
         whole = part != FRONTEND
-        folded = in_eval_mode(folded_module(net)) if whole else None
-        images = in_eval_mode(extractor.frontend)
-        frontend = None if part == NET else images
-        module, fast, reference = (
-            _Answers(first, second, *rest).eval()
-            for first, second in (
-                (portable, folded),
-                (frontend, folded),
-                (frontend, in_eval_mode(net) if whole else None),
+        with torch.device("cpu"):  # which would slow everything down if it lasted
+            portable = None if part == NET else _portable(extractor.frontend, row, float64)
+            rest = (
+                size,
+                None if head is None else in_eval_mode(head),
+                targets,
+                outputs_of(row).temperature,
+                puts_logits,
             )
-        )
-        n_samples = extractor.net_sample_rate if length is None else length
-        example = torch.zeros(_EXAMPLES, n_samples, dtype=torch.float32)
+            folded = in_eval_mode(folded_module(net)) if whole else None
+            images = in_eval_mode(extractor.frontend)
+            frontend = None if part == NET else images
+            plain = in_eval_mode(net) if whole else None
+            module, fast, reference = (
+                _Answers(first, second, *rest).eval()
+                for first, second in ((portable, folded), (frontend, folded), (frontend, plain))
+            )
+            n_samples = extractor.net_sample_rate if length is None else length
+            example = torch.zeros(_EXAMPLES, n_samples, dtype=torch.float32)
         if part == NET:
             example = images(example)
         outputs = _outputs(whole, targets)
