@@ -23,6 +23,8 @@ _LAZY = {
     "tag": "hear_edgel3.tagging.tagger",
     "export": "hear_edgel3.exporting.run",
     "distill": "hear_edgel3.distillation.run",
+    "train": "hear_edgel3.detectors.run",
+    "evaluate": "hear_edgel3.detectors.evaluation",
     "Tagger": "hear_edgel3.tagging.tagger",
     "Extractor": "hear_edgel3.extractor.extractor",
     "TimestampContract": "hear_edgel3.extractor.contract",
@@ -30,7 +32,7 @@ _LAZY = {
 }
 
 # Modules for users, which are imported when somebody asks for them.
-_ROOMS = ("custom", "dataset", "edgel3", "errors", "explore", "search")
+_ROOMS = ("custom", "dataset", "edgel3", "errors", "explore", "heads", "labels", "scores", "search")
 
 __all__ = [
     "Extractor",
@@ -40,11 +42,13 @@ __all__ = [
     "__version__",
     "distill",
     "embed_file",
+    "evaluate",
     "export",
     "extract",
     "list_configurations",
     "load",
     "tag",
+    "train",
 ]
 
 _install_finder()

@@ -9,6 +9,8 @@ from hear_edgel3 import custom as custom
 from hear_edgel3 import edgel3 as edgel3
 from hear_edgel3 import errors as errors
 from hear_edgel3._version import __version__ as __version__
+from hear_edgel3.detectors.evaluation import evaluate as evaluate
+from hear_edgel3.detectors.run import train as train
 from hear_edgel3.distillation.run import distill as distill
 from hear_edgel3.errors import HearEdgeL3Error as HearEdgeL3Error
 from hear_edgel3.exporting.run import export as export

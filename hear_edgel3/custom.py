@@ -1,4 +1,4 @@
-"""HEAR module of any folder that ``hear-edgel3 distill`` has made: ``load_model("path/to/folder")``."""
+"""HEAR module of any folder that ``hear-edgel3 distill`` or ``train`` has made: ``load_model("path/to/folder")``."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def load_model(model_file_path: str | os.PathLike[str] = "", **options: Any) -> 
 
     if not os.fspath(model_file_path):
         raise ConfigurationError(
-            "hear_edgel3.custom has no net of its own; give the folder that `hear-edgel3 distill` has made "
+            "hear_edgel3.custom has no net of its own; give the folder that `hear-edgel3 distill` or `train` made "
             "(hear-validator hear_edgel3.custom --model path/to/folder)"
         )
     return load(local.read_folder(model_file_path).folder, **options)

@@ -67,6 +67,7 @@ def _convert(argv: list[str]) -> int:
     parser.add_argument(
         "--quantize", choices=["int8"], help="store weights in eight bits, with a scale per output channel"
     )
+    parser.add_argument("--dense", action="store_true", help="store also the zeros of pruned nets")
     parser.add_argument(
         "--verify", type=Path, metavar="NPZ", help="reference embeddings (pcm__X windows, emb__X) that must be met"
     )
@@ -79,7 +80,7 @@ def _convert(argv: list[str]) -> int:
     net = commands.net_to_quantize(arguments.names) if arguments.quantize else None
     if net is not None:
         others = [f"--{name}" for name in ("source", "labels", "verify") if getattr(arguments, name) is not None]
-        commands.quantize_net(net, arguments.output, others)
+        commands.quantize_net(net, arguments.output, others, arguments.dense)
         return 0
     failed = commands.convert_all(
         commands.rows_of(arguments.names, arguments.all),
@@ -90,6 +91,7 @@ def _convert(argv: list[str]) -> int:
         arguments.all,
         arguments.labels,
         arguments.quantize is not None,
+        arguments.dense,
     )
     return 1 if failed else 0
 

@@ -20,7 +20,7 @@ from hear_edgel3.registry.labels import Label, read_labels
 from hear_edgel3.registry.names import checkpoints, published, resolve
 from hear_edgel3.weights.cache import cache_folder
 from hear_edgel3.weights.convert import convert, install
-from hear_edgel3.weights.file import WeightsFile, decode, encode
+from hear_edgel3.weights.file import WeightsFile, decode, encode, encode_sparse
 from hear_edgel3.weights.header import Quantization
 from hear_edgel3.weights.header import provenance as provenance_of
 from hear_edgel3.weights.inventory import stored_weights
@@ -29,10 +29,12 @@ from hear_edgel3.weights.upstream import expected_checksum
 from weights_convert.publish import publish
 from weights_convert.quantize import (
     Quantized,
+    origin_of,
     quantize_file,
     quantize_folder,
     quantized,
     read_fitting,
+    stored_otherwise,
     with_own_classes,
 )
 from weights_convert.verify import MIN_COSINE, Comparison, compare_states, verify
@@ -96,13 +98,14 @@ def convert_all(
     every: bool = False,
     own_labels: Path | None = None,
     quantize: bool = False,
+    dense: bool = False,
 ) -> int:
     """Converts the authors' files; prints the names of the converted ones with their sha256.
 
     Args:
         rows: the checkpoints.
-        source: the upstream file, or a folder of such; None to download them. If they are to be quantised, it may also
-            be a file that was converted before.
+        source: the upstream file, or a folder of such; None to download them. If they are to be quantised, or a pruned
+            net's zeros are to be left out or put back, it may also be a file that was converted before.
         output: the file to write, or a folder; None for the cache.
         reference: embeddings of the original that must be met first; see :func:`weights_convert.verify.verify`. Weights
             that are quantised must meet them before they are.
@@ -111,6 +114,7 @@ def convert_all(
         own_labels: the list of the classes of a net that was trained further on them; see
             :func:`hear_edgel3.registry.labels.read_labels`.
         quantize: whether weights shall be int8; see :mod:`hear_edgel3.weights.quantized`.
+        dense: whether the zeros of pruned nets shall be stored too; see :mod:`hear_edgel3.weights.sparse`.
 
     Returns:
         How many failed.
@@ -137,7 +141,7 @@ def convert_all(
 
     def one(row: Published) -> None:
         target = _target(row, output, len(sources) > 1)
-        _one(row, files[row.name], target, reference, tolerance, classes, quantize)
+        _one(row, files[row.name], target, reference, tolerance, classes, quantize, dense)
 
     return _each([row for row, _ in sources], one, "converted")
 
@@ -156,16 +160,17 @@ def net_to_quantize(names: Sequence[str]) -> Local | None:
     return found[0] if found else None
 
 
-def quantize_net(row: Local, output: str | None, others: Sequence[str] = ()) -> None:
+def quantize_net(row: Local, output: str | None, others: Sequence[str] = (), dense: bool = False) -> None:
     """Writes a folder with the int8 weights of a net that lives in one; prints the name of the weights file.
 
     Args:
         row: the net.
         output: the new folder.
         others: options that were given and are for published checkpoints only.
+        dense: whether the zeros of pruned nets shall be stored too.
 
     Raises:
-        InvalidOption: there is no output, or there are such options.
+        InvalidOption: there is no output, it is named like a weights file, or there are such options.
         As :func:`weights_convert.quantize.quantize_folder`.
     """
     if output is None or others:
@@ -173,7 +178,12 @@ def quantize_net(row: Local, output: str | None, others: Sequence[str] = ()) -> 
             f"{row.name} is quantised from {row.folder} into a new folder: give --output"
             + (f" and leave out {', '.join(others)}" if others else "")
         )
-    made = quantize_folder(row, Path(output))
+    if Path(output).suffix.lower() == ".safetensors":
+        raise InvalidOption(
+            f"--output {output} is named like a file, but {row.name} is quantised into a new folder, with its "
+            "description beside its weights: give the folder's name"
+        )
+    made = quantize_folder(row, Path(output), dense)
     path = Path(output) / row.weights_file
     print(f"{path}  sha256={sha256_of(path)}")
     _say_how_far(made)
@@ -206,12 +216,13 @@ def verify_all(
     def one(row: Checkpoint) -> None:
         path = locate(row, weights)
         fitting, file = read_fitting(row, path)
-        stored = file.quantization
+        how = file.quantization
+        stored = how if how is not None and how.int8 else None  # whose values are not those of the float weights
         if reference is not None:
             limit = tolerance if stored is None or tolerance is not None else math.inf
             _compare(fitting, file.tensors, reference, limit, stored is not None)
         print(f"{path}  sha256={file.sha256}")
-        kind = "" if stored is None else f" {stored.scheme} weights"
+        kind = "" if how is None else f" {how.in_words} weights"
         print(f"{row.name}: sound{kind}, {_where_from(row, file.provenance)}", file=sys.stderr)
         other = locate(row, against) if against is not None else None if stored is None else _made_from(stored)
         if other is not None:
@@ -238,7 +249,7 @@ def _say_against(
     row: Checkpoint, other: Path, before: WeightsFile, stored: Quantization | None, results: Sequence[Comparison]
 ) -> None:
     if stored is not None and stored.source_sha256 not in (None, before.sha256):
-        print(f"note: {other} is not the file that the {stored.scheme} weights were made from", file=sys.stderr)
+        print(f"note: {other} is not the file that the {stored.in_words} weights were made from", file=sys.stderr)
     for result in results:
         print(f"{row.name} against {other}, {_in_words(result)}", file=sys.stderr)
 
@@ -246,8 +257,10 @@ def _say_against(
 def _say_how_far(made: Quantized, reference: Path | None = None) -> None:
     """How much smaller quantised weights are, and how far their embeddings are from those of the float ones."""
     row = made.row
-    floats = len(encode(made.before.tensors, made.before.provenance))
-    print(f"{row.name}: int8 weights, {len(made.data)} bytes instead of {floats}", file=sys.stderr)
+    how = made.how
+    encoded = encode_sparse if how.sparse else encode
+    floats = len(encoded(made.before.tensors, origin_of(made.before)))
+    print(f"{row.name}: {how.in_words} weights, {len(made.data)} bytes instead of {floats}", file=sys.stderr)
     for result in compare_states(row, made.after, made.before.tensors, reference):
         print(f"{row.name}: int8 against float, {_in_words(result)}", file=sys.stderr)
 
@@ -321,17 +334,26 @@ def _one(
     tolerance: float | None,
     classes: tuple[Label, ...] | None,
     quantize: bool,
+    dense: bool,
 ) -> None:
     if quantize and source is not None and _is_ours(source):
         if classes is not None:
             raise InvalidOption(f"{source} is a converted file already, with its classes; leave out the labels")
         if target.exists() and target.samefile(source):
             raise InvalidOption(f"{target} is the source; give another --output")
-        made = quantize_file(row, source)
+        made = quantize_file(row, source, dense=dense)
         if reference is not None:
             _compare(made.row, made.before.tensors, reference, tolerance)
         _write_quantized(made, target, reference)
         return
+    if source is not None and classes is None and _is_ours(source):
+        data = stored_otherwise(row, source, dense)
+        if data is not None:
+            if reference is not None:
+                file = decode(data, str(source))
+                _compare(with_own_classes(row, file, str(source)), file.tensors, reference, tolerance)
+            _write(data, target)
+            return
     converted = convert(row, source, classes)
     source_file = converted.provenance["source_file"]
     if converted.published is False:
@@ -348,18 +370,23 @@ def _one(
     if reference is not None:
         _compare(row, converted.state, reference, tolerance)
     if quantize:
-        file = decode(converted.to_bytes(), source_file)
-        _write_quantized(quantized(with_own_classes(row, file, source_file), file, source_file), target, reference)
+        file = decode(converted.to_bytes(dense), source_file)
+        own = with_own_classes(row, file, source_file)
+        _write_quantized(quantized(own, file, source_file, dense), target, reference)
         return
-    sha256 = converted.write(target)
+    sha256 = converted.write(target, dense)
     print(f"{target}  sha256={sha256}")
 
 
 def _write_quantized(made: Quantized, target: Path, reference: Path | None) -> None:
-    with atomic_write(target) as file:
-        file.write(made.data)
-    print(f"{target}  sha256={sha256_of(target)}")
+    _write(made.data, target)
     _say_how_far(made, reference)
+
+
+def _write(data: bytes, target: Path) -> None:
+    with atomic_write(target) as file:
+        file.write(data)
+    print(f"{target}  sha256={sha256_of(target)}")
 
 
 def _is_ours(path: Path) -> bool:

@@ -105,9 +105,9 @@ def publish(row: Published, weights: Path, repo_id: str | None = None, upload: b
     data = weights.read_bytes()
     file = decode(data, str(weights))
     check_tensors(file.tensors, row.net.build(), row.name, str(weights))
-    if file.quantization is not None:
+    if file.quantization is not None and file.quantization.int8:
         raise WeightsMismatch(
-            f"{weights} has {file.quantization.scheme} weights; under the name of {row.name} only float ones are "
+            f"{weights} has {file.quantization.in_words} weights; under the name of {row.name} only float ones are "
             f"published: publish the file that it was made from"
         )
     provenance = _complete(file.provenance)

@@ -1,4 +1,4 @@
-"""Files and folders that this package has written, once more with int8 weights."""
+"""Files and folders that this package has written, once more: with int8 weights, or stored otherwise."""
 
 from __future__ import annotations
 
@@ -7,19 +7,28 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from hear_edgel3.disk.atomic import atomic_write
 from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.distillation.result import CARD, CURVES
-from hear_edgel3.distillation.training import METRICS
 from hear_edgel3.errors import ConfigurationError, InvalidOption, OutputError
 from hear_edgel3.families.schema import Checkpoint, Configuration, Local
 from hear_edgel3.registry import folder as local
 from hear_edgel3.registry.names import with_classes
-from hear_edgel3.weights.file import WeightsFile, check_tensors, decode, encode_quantized, read_for
-from hear_edgel3.weights.header import INT8, own_labels
+from hear_edgel3.training.loop import METRICS
+from hear_edgel3.weights.file import (
+    WeightsFile,
+    check_tensors,
+    decode,
+    encode,
+    encode_quantized,
+    encode_sparse,
+    read_for,
+)
+from hear_edgel3.weights.header import INT8, QUANTIZATION_KEY, Quantization, own_labels
 
 _NOTE = """
 ## Quantised
@@ -38,12 +47,14 @@ class Quantized:
         data: the file.
         before: the file that it was made of.
         after: what a reader of ``data`` gets.
+        how: the values are stored.
     """
 
     row: Checkpoint
     data: bytes
     before: WeightsFile
     after: dict[str, torch.Tensor]
+    how: Quantization
 
 
 def with_own_classes(row: Checkpoint, file: WeightsFile, source: str) -> Checkpoint:
@@ -72,42 +83,72 @@ def read_fitting(row: Checkpoint, path: Path, sha256: str | None = None) -> tupl
     return row, file
 
 
-def quantize_file(row: Checkpoint, path: Path, sha256: str | None = None) -> Quantized:
+def quantize_file(row: Checkpoint, path: Path, sha256: str | None = None, dense: bool = False) -> Quantized:
     """Quantises a weights file that this package has written.
 
     Args:
         row: the checkpoint that it is for.
         path: the file.
         sha256: what it must be; None if that is not known.
+        dense: whether the zeros of pruned nets are stored too.
 
     Raises:
         InvalidOption: it is quantised already.
         WeightsCorrupt, WeightsMismatch: as for :func:`read_fitting`.
     """
-    return quantized(*read_fitting(row, path, sha256), str(path))
+    return quantized(*read_fitting(row, path, sha256), str(path), dense)
 
 
-def quantized(row: Checkpoint, file: WeightsFile, source: str) -> Quantized:
+def stored_otherwise(row: Checkpoint, path: Path, dense: bool) -> bytes | None:
+    """A weights file that this package has written, with the zeros of pruned nets or without them.
+
+    Args:
+        row: the checkpoint that it is for.
+        path: the file.
+        dense: whether the zeros are stored too.
+
+    Returns:
+        The file, which has the same values bit by bit; None if the one that is there is no different, or has int8
+        weights, which are made from others.
+
+    Raises:
+        WeightsCorrupt, WeightsMismatch: as for :func:`read_fitting`.
+    """
+    _, file = read_fitting(row, path)
+    if file.quantization is not None and file.quantization.int8:
+        return None
+    data = (encode if dense else encode_sparse)(file.tensors, origin_of(file))
+    return None if hashlib.sha256(data).hexdigest() == file.sha256 else data
+
+
+def origin_of(file: WeightsFile) -> dict[str, Any]:
+    """A file's own words on where its values come from, less those on how they are stored."""
+    return {key: value for key, value in file.provenance.items() if key not in ("tensors_sha256", QUANTIZATION_KEY)}
+
+
+def quantized(row: Checkpoint, file: WeightsFile, source: str, dense: bool = False) -> Quantized:
     """The same weights as a file with int8 ones.
 
     Args:
         row: the checkpoint, with the classes of the file.
         file: what a weights file holds that this package has written.
         source: what to call it in errors.
+        dense: whether the zeros of pruned nets are stored too.
 
     Raises:
         InvalidOption: it is quantised already.
         WeightsCorrupt: as for :func:`hear_edgel3.weights.quantized.quantize_state`.
     """
-    if file.quantization is not None:
-        raise InvalidOption(f"{source} has {file.quantization.scheme} weights already; give the file of the float ones")
-    # The file's own words on where its values come from, less the digest, which is of the tensors as they are stored.
-    origin = {key: value for key, value in file.provenance.items() if key != "tensors_sha256"}
-    data = encode_quantized(file.tensors, origin, file.sha256)
-    return Quantized(row, data, file, decode(data, source).tensors)
+    how = file.quantization
+    if how is not None and how.int8:
+        raise InvalidOption(f"{source} has {how.in_words} weights already; give the file of the float ones")
+    data = encode_quantized(file.tensors, origin_of(file), file.sha256, dense)
+    after = decode(data, source)
+    assert after.quantization is not None
+    return Quantized(row, data, file, after.tensors, after.quantization)
 
 
-def quantize_folder(row: Local, output: Path) -> Quantized:
+def quantize_folder(row: Local, output: Path, dense: bool = False) -> Quantized:
     """Writes a folder like the one that a net made here lives in, with int8 weights.
 
     The description names the new weights; card, curves and metrics come along, and the card says what was done.
@@ -115,6 +156,7 @@ def quantize_folder(row: Local, output: Path) -> Quantized:
     Args:
         row: the net.
         output: the new folder, which does not exist yet or is empty.
+        dense: whether the zeros of pruned nets are stored too.
 
     Returns:
         What was written.
@@ -126,7 +168,7 @@ def quantize_folder(row: Local, output: Path) -> Quantized:
     """
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise OutputError(f"{output} is there already; give a new folder for the quantised {row.name}")
-    small = quantize_file(row, row.weights_path, row.weights_sha256)
+    small = quantize_file(row, row.weights_path, row.weights_sha256, dense)
     description = row.folder / local.FILENAME
     try:
         values = json.loads(description.read_text(encoding="utf-8"))

@@ -22,7 +22,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--threshold",
         type=options.fraction,
         metavar="S",
-        help="least similarity, above 0 and at most 1 (default 0.95; lower finds copies that were altered more)",
+        help="least similarity, above 0 and at most 1 (default 0.9; lower finds copies that were altered more)",
     )
     options.add_json(parser, "print one JSON object per group")
     options.add_quiet(parser)

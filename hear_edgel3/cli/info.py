@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         put(json_text(facts, indent=1))
         return 0
-    if target is not None:
-        readable = _readable_file(facts)
-    else:
-        readable = {**facts, "complexity": _readable(facts), "detector": _readable_detector(facts["detector"])}
+    readable = _readable_configuration(facts) if target is None else _readable_file(facts)
     for key, value in readable.items():
         if isinstance(value, dict):
             put(f"{key.replace('_', ' ')}:")
@@ -64,6 +62,12 @@ def run(arguments: argparse.Namespace) -> int:
         elif value is not None:
             put(f"{key.replace('_', ' '):<22} {value}")
     return 0
+
+
+def _readable_configuration(facts: dict[str, Any]) -> dict[str, Any]:
+    size = f"{facts['size_mb']} in memory, as float32"
+    detector = _readable_detector(facts["detector"])
+    return {**facts, "size_mb": size, "complexity": _readable(facts), "detector": detector}
 
 
 def _readable(facts: dict[str, Any]) -> dict[str, str]:
@@ -240,14 +244,19 @@ def _origin(row: Checkpoint) -> dict[str, Any]:
     }
 
 
-def _stored(row: Checkpoint) -> dict[str, str]:
-    """How the values of the weights file on this machine are stored, if that is not as floating point."""
+def _stored(row: Checkpoint) -> dict[str, Any]:
+    """The size of the weights file on this machine, and how its values are stored, if not as floating point."""
     path = at_hand(row)
     if path is None:
         return {}
     try:
         with path.open("rb") as file:
             found = quantization(provenance(file), path.name)
+            stored = {"stored_mb": round(os.fstat(file.fileno()).st_size / 1e6, 2)}
     except (OSError, WeightsCorrupt, WeightsMismatch) as error:
         return {"stored_as": f"cannot be read: {error}"}
-    return {} if found is None else {"stored_as": f"{found.scheme}, and computed with as float32"}
+    if found is None:
+        return stored
+    # The same values, their zeros left out; or others.
+    computed = "and computed with as float32" if found.int8 else "the same values without their zeros"
+    return {**stored, "stored_as": f"{found.in_words}, {computed}"}

@@ -35,13 +35,18 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         inner, "convert", _convert, "convert the authors' files", "Converts the authors' checkpoints to safetensors."
     )
     _add_names(convert, every=True, more="; to --quantize, also a folder that distill has made")
-    text = "the upstream file, or a folder of them (default: download them); to --quantize also one converted before"
+    text = (
+        "the upstream file, or a folder of them (default: download them); to --quantize, or to leave out zeros or put "
+        "them back (--dense), also one converted before"
+    )
     convert.add_argument("--source", type=Path, help=text)
     options.add_output(convert, "PATH", f"file to write, or folder for several; default: {_CACHE}")
     text = "classes of your own net, trained further on them: one a line, or CSV with a heading"
     convert.add_argument("--labels", type=Path, metavar="FILE", help=text)
     text = "store weights in eight bits, with a scale per output channel"
     convert.add_argument("--quantize", choices=["int8"], help=text)
+    text = "store also the zeros of pruned nets, for other programs (default: leave them out)"
+    convert.add_argument("--dense", action="store_true", help=text)
     _add_reference(convert, old=["--verify"])
 
     verify = _command(
@@ -141,7 +146,7 @@ def _convert(arguments: argparse.Namespace) -> int:
     net = commands.net_to_quantize(arguments.names) if arguments.quantize else None
     if net is not None:
         others = [f"--{name}" for name in ("source", "labels", "reference") if getattr(arguments, name) is not None]
-        commands.quantize_net(net, arguments.output, others)
+        commands.quantize_net(net, arguments.output, others, arguments.dense)
         return 0
     failed = commands.convert_all(
         commands.rows_of(arguments.names, arguments.all),
@@ -152,6 +157,7 @@ def _convert(arguments: argparse.Namespace) -> int:
         arguments.all,
         arguments.labels,
         arguments.quantize is not None,
+        arguments.dense,
     )
     return 1 if failed else 0
 

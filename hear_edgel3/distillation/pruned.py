@@ -19,13 +19,13 @@ from hear_edgel3.disk.atomic import atomic_write
 from hear_edgel3.disk.stderr import say
 from hear_edgel3.distillation.lessons import FreshLessons
 from hear_edgel3.distillation.notices import origin_of
-from hear_edgel3.distillation.pruning import Limits, check_limits, choose, importance
+from hear_edgel3.distillation.pruning import MIXES, Limits, check_limits, choose, importance
 from hear_edgel3.distillation.recipe import PrunedRecipe, fingerprint
 from hear_edgel3.distillation.target_scale import TargetScale, make_target_scale
 from hear_edgel3.distillation.teacher import Teacher
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.families.protocols import Pruner
-from hear_edgel3.families.schema import Published
+from hear_edgel3.families.schema import Local, Published
 from hear_edgel3.families.table import FAMILIES
 
 
@@ -110,7 +110,15 @@ class PrunedNet:
             OutputError: It cannot be kept on disk.
         """
         recipe = self._recipe
-        deciding = (recipe.parameters, recipe.macs, recipe.logits_weight, recipe.fit_clips, recipe.batch_seconds)
+        deciding: tuple[object, ...] = (
+            recipe.parameters,
+            recipe.macs,
+            recipe.logits_weight,
+            recipe.fit_clips,
+            recipe.batch_seconds,
+        )
+        if recipe.parameters is not None and recipe.macs is not None:
+            deciding = (*deciding, MIXES)
         path = (kept / f"pruned-{fingerprint(*deciding)}").with_suffix(".safetensors")
         if make and not _is_sound(path):
             self._make(lessons, path)
@@ -221,7 +229,8 @@ def _pruner(teacher: Teacher) -> Pruner:
             f"{teacher.name} cannot be pruned; teachers that can are nets with tags of the families {able}"
         )
     pruner = make()
-    problem = pruner.problem(row, configuration.features)
+    has_head = isinstance(row, Local) and row.head is not None
+    problem = "it has a head of its own" if has_head else pruner.problem(row, configuration.features)
     if problem is None and teacher.n_classes is None:
         problem = "its classes must be those of a list that comes with hear_edgel3, as AudioSet's"
     if problem is not None:

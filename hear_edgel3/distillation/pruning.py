@@ -17,6 +17,10 @@ import torch
 from hear_edgel3.errors import InvalidOption
 
 STEP = 8  # channels that are left out at once
+# What parameters and multiply-accumulates count for while there are too many of both. Where channels were left out for
+# one of them alone, leaving others out for the other one saves of the first again, more than was needed: which order
+# loses least is tried.
+MIXES = ((1.0, 1.0), (3.0, 1.0), (1.0, 3.0), (10.0, 1.0), (1.0, 10.0), (1.0, 0.0), (0.0, 1.0))
 
 
 @dataclass(frozen=True)
@@ -156,6 +160,8 @@ def choose(
 ) -> dict[str, torch.Tensor]:
     """The channels that stay: those are left out, by eights, that matter least for what they cost, until limits hold.
 
+    With two limits this is done for several weights of them (:data:`MIXES`), and that is taken by which least is lost.
+
     Args:
         importances: For each group (channels,).
         floors: The fewest channels that must stay, by group; eight where nothing is said.
@@ -169,30 +175,49 @@ def choose(
         InvalidOption: the net cannot become so small.
     """
     order = {name: torch.argsort(values, stable=True) for name, values in importances.items()}
-    sizes = {name: len(values) for name, values in importances.items()}
-    full = dict(sizes)
+    # What is lost when so many of a group's channels are left out.
+    losses = {
+        name: [0.0, *torch.cumsum(importances[name][order[name]].double(), dim=0).tolist()] for name in importances
+    }
+    mixes = MIXES if limits.parameters is not None and limits.macs is not None else MIXES[:1]
+    full = {name: len(values) for name, values in importances.items()}
+    tried = [_cut(losses, full, floors, cost, limits, mix) for mix in mixes]
+    best = min(tried, key=lambda sizes: sum(losses[name][full[name] - size] for name, size in sizes.items()))
+    return {name: order[name][full[name] - size :].sort().values for name, size in best.items()}
+
+
+def _cut(
+    losses: Mapping[str, Sequence[float]],
+    full: Mapping[str, int],
+    floors: Mapping[str, int],
+    cost: Callable[[Mapping[str, int]], tuple[int, int]],
+    limits: Limits,
+    mix: tuple[float, float],
+) -> dict[str, int]:
+    """The channels that stay of each group, given what each limit counts for while neither holds."""
+    sizes = dict(full)
     while True:
         now = cost(sizes)
-        excess = [
-            0.0 if limit is None else max(0.0, (value - limit) / value)
+        over = [
+            limit is not None and value > limit
             for value, limit in zip(now, (limits.parameters, limits.macs), strict=True)
         ]
-        if not any(excess):
-            break
+        if not any(over):
+            return sizes
+        counts = mix if all(over) else (float(over[0]), float(over[1]))
         best: tuple[float, str] | None = None
         for name, size in sizes.items():
             if size - STEP < max(STEP, floors.get(name, STEP)):
                 continue
             less = cost({**sizes, name: size - STEP})
             # What is saved, as a part of what there is, of that which is too much.
-            saved = sum(e > 0 and (a - b) / a for e, a, b in zip(excess, now, less, strict=True))
+            saved = sum(count * (a - b) / a for count, a, b in zip(counts, now, less, strict=True))
             if saved <= 0:
                 continue
             gone = full[name] - size
-            lost = float(importances[name][order[name][gone : gone + STEP]].sum())
+            lost = losses[name][gone + STEP] - losses[name][gone]
             if best is None or lost / saved < best[0]:
                 best = (lost / saved, name)
         if best is None:
             raise _too_small(limits, now)
         sizes[best[1]] -= STEP
-    return {name: order[name][full[name] - size :].sort().values for name, size in sizes.items()}

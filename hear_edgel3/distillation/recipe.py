@@ -205,7 +205,7 @@ class PrunedRecipe(Recipe):
     def _settle(self) -> None:
         for field in fields(Recipe):
             if field.name in _OF_A_WIDTH and getattr(self, field.name) != field.default:
-                raise InvalidOption(f"{field.name} does nothing with the student {PRUNED!r}; leave it out")
+                raise _of_no_use(field.name)
         _one_of("student", self.student, (PRUNED,))
         if self.parameters is None and self.macs is None:
             raise InvalidOption(f"the student {PRUNED!r} needs parameters or macs, which say how small it shall be")
@@ -251,7 +251,15 @@ def make_recipe(options: Mapping[str, Any]) -> Recipe:
         only = {field.name for field in fields(PrunedRecipe)}
         hint = f"; it is for the student {PRUNED!r}" if wrong[0] in only else ""
         raise InvalidOption(f"{wrong[0]} is no option of a distillation{hint}; there are {', '.join(sorted(known))}")
+    if kind is PrunedRecipe:
+        for name in options:
+            if name in _OF_A_WIDTH:  # also with its default value: who gives it expects something of it
+                raise _of_no_use(name)
     return kind(**options)
+
+
+def _of_no_use(name: str) -> InvalidOption:
+    return InvalidOption(f"{name} does nothing with the student {PRUNED!r}; leave it out")
 
 
 def student_of(family: str) -> Student:

@@ -18,7 +18,7 @@ from hear_edgel3.distillation.measuring import BY_SOURCE, GUESS
 from hear_edgel3.distillation.recipe import PRUNED
 from hear_edgel3.errors import ConfigurationError
 from hear_edgel3.registry import folder as local
-from hear_edgel3.weights.file import encode, encode_quantized
+from hear_edgel3.weights.file import encode_quantized, encode_sparse
 
 WEIGHTS = "model.safetensors"
 CARD = "README.md"
@@ -80,7 +80,7 @@ def write_result(
     """
     name, made = description.name, description.made
     origin = {"configuration": name, "teacher": made["teacher"], "made_by": f"hear_edgel3 {__version__}"}
-    data = encode_quantized(state, origin) if quantized else encode(state, origin)
+    data = encode_quantized(state, origin) if quantized else encode_sparse(state, origin)
     with atomic_write(folder / WEIGHTS) as file:
         file.write(data)
     values = {

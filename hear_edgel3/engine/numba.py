@@ -7,6 +7,7 @@ makes its own images (:mod:`hear_edgel3.families.kernel_description`).
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -66,7 +67,8 @@ class CompiledNet:
 
     def __init__(self, net: nn.Module) -> None:
         assert isinstance(net, HasKernelLayers)
-        self._in_torch = folded.compile_net(net)
+        self._net = net
+        self._in_torch: Callable[[torch.Tensor], torch.Tensor] | None = None
         self._layers = net.kernel_layers()
         self._nets: dict[tuple[int, int], KernelNet | None] = {}
         self._spectrograms: dict[MelDecibels, Spectrogram] = {}
@@ -75,7 +77,7 @@ class CompiledNet:
         """Embeds (n, n_mels, n_frames) images."""
         compiled = self._for_size(x.shape[1], x.shape[2])
         if compiled is None:
-            return self._in_torch(x)
+            return self._torch_net()(x)
         return torch.from_numpy(compiled(x.detach().float().numpy(), torch.get_num_threads()))
 
     def from_samples(self, frontend: nn.Module, windows: torch.Tensor) -> torch.Tensor | None:
@@ -96,6 +98,16 @@ class CompiledNet:
             self._spectrograms[computes] = Spectrogram(frontend)
         samples = windows.detach().contiguous().numpy()
         return torch.from_numpy(compiled(samples, torch.get_num_threads(), self._spectrograms[computes]))
+
+    def _torch_net(self) -> Callable[[torch.Tensor], torch.Tensor]:
+        """The net for images that the kernels do not take, made when there is one: it has all the zeros."""
+        from hear_edgel3.engine.kernels.network import BUILDING
+
+        if self._in_torch is None:
+            with BUILDING, torch.inference_mode(False), torch.no_grad():
+                if self._in_torch is None:  # no other thread has made it meanwhile
+                    self._in_torch = folded.compile_net(self._net)
+        return self._in_torch
 
     def _for_size(self, height: int, width: int) -> KernelNet | None:
         from hear_edgel3.engine.kernels.jit import native_lanes

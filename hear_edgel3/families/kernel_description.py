@@ -6,12 +6,63 @@ A net that such kernels can run has a method ``kernel_layers() -> FoldedNet``; a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
+
+# Weights of which less than this part is not zero are described by what is left. Kernels may still want them dense.
+SPARSE_BELOW = 0.3
+
+
+@dataclass(frozen=True)
+class SparseWeights:
+    """Weights of which few are not zero.
+
+    Attributes:
+        shape: of all, (n_out, n_in, 3, 3).
+        places: (n,) int32, where the others are in row-major order, ascending.
+        values: (n,) float32, what they are.
+    """
+
+    shape: tuple[int, ...]
+    places: np.ndarray
+    values: np.ndarray
+
+    @property
+    def size(self) -> int:
+        """How many weights there are, with the zeros."""
+        return math.prod(self.shape)
+
+    @classmethod
+    def of(cls, weights: np.ndarray) -> SparseWeights:
+        """Those of an array that are not zero."""
+        flat = np.ascontiguousarray(weights, np.float32).reshape(-1)
+        places = np.flatnonzero(flat).astype(np.int32)
+        return cls(weights.shape, places, flat[places])
+
+    def dense(self) -> np.ndarray:
+        """All of them, as a new array."""
+        weights = np.zeros(self.size, np.float32)
+        weights[self.places] = self.values
+        return weights.reshape(self.shape)
+
+
+Weights = np.ndarray | SparseWeights
+
+
+def dense(weights: Weights) -> np.ndarray:
+    """Weights with their zeros."""
+    return weights.dense() if isinstance(weights, SparseWeights) else weights
+
+
+def density(weights: Weights) -> float:
+    """The part of weights that is not zero."""
+    left = len(weights.places) if isinstance(weights, SparseWeights) else int(np.count_nonzero(weights))
+    return left / weights.size
 
 
 @dataclass(frozen=True)
@@ -24,7 +75,8 @@ class FoldedNet:
     Attributes:
         scale: factor of the input.
         offset: what is added to the scaled input.
-        weights: (n_out, n_in, 3, 3) float32 of each convolution, C-contiguous; the first one has one input channel.
+        weights: (n_out, n_in, 3, 3) float32 of each convolution, C-contiguous, or what is left of them where there are
+            many zeros; the first one has one input channel.
         biases: (n_out,) float32 of each convolution.
         pooled: for each convolution whether a 2 by 2 maximum with stride 2 follows.
         relus: for each convolution whether ReLU follows.
@@ -32,7 +84,7 @@ class FoldedNet:
 
     scale: float
     offset: float
-    weights: Sequence[np.ndarray]
+    weights: Sequence[Weights]
     biases: Sequence[np.ndarray]
     pooled: Sequence[bool]
     relus: Sequence[bool]

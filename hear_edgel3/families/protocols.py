@@ -246,6 +246,8 @@ class Family:
         pruner: Makes what knows how its nets are pruned; None if they cannot be.
         with_classes: Makes the fields of a row that are other ones if its net was trained further on so many classes of
             its own; None if nets of this family have no classifier.
+        shape: Gives the arguments of ``architecture`` that made a row, as plain values, so that a folder can keep a net
+            that was published; None if folders cannot hold nets of this family.
     """
 
     name: str
@@ -257,3 +259,4 @@ class Family:
     student: Callable[[], Student] | None = None
     pruner: Callable[[], Pruner] | None = None
     with_classes: Callable[[Checkpoint, int], dict[str, Any]] | None = None
+    shape: Callable[[Checkpoint], dict[str, Any]] | None = None

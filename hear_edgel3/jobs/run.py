@@ -32,6 +32,7 @@ from hear_edgel3.jobs.plan import Job, Part
 from hear_edgel3.jobs.sources_seen import changed_items
 from hear_edgel3.jobs.writer import FinishedPart, read_finished
 from hear_edgel3.registry.names import BUILT_IN, resolve, with_classes
+from hear_edgel3.sources.item import Item
 from hear_edgel3.sources.tables import TableOptions
 from hear_edgel3.weights.header import own_labels, provenance
 from hear_edgel3.weights.locate import locate
@@ -203,7 +204,30 @@ def extract(
     return _run(_as_list(sources), folder, options)
 
 
-def _run(sources: list[str], output: str, options: Options) -> Summary:
+def extract_items(items: Sequence[Item], output: str | os.PathLike[str], options: Options) -> Summary:
+    """As :func:`extract`, of sounds that were listed already.
+
+    The dataset has columns for starts and ends of clips in any case, so that a later run may add clips to it.
+
+    Args:
+        items: The sounds; each is embedded once, and none that the dataset has already.
+        output: The folder of the dataset.
+        options: How.
+
+    Raises:
+        InvalidOption: An option cannot be used, or the output was begun with others.
+        AudioFileError: There are no items.
+        OutputError: The dataset cannot be written; finished parts are kept.
+        ComputationError: Worker processes die again and again.
+        MissingExtra: pyarrow is not installed.
+    """
+    require_pyarrow()
+    folder = os.path.abspath(output)
+    check_folder_name(folder)
+    return _run(Listing(list(items)), folder, options)
+
+
+def _run(sources: list[str] | Listing, output: str, options: Options) -> Summary:
     started_at = time.monotonic()
     partition = options.partition
     if partition is None:
@@ -304,7 +328,7 @@ def _job_and_resources(output: str, options: Options) -> tuple[Job, Resources]:
     return job, Resources(str(name), path, options.device, options.threads, readers)
 
 
-def _begin_or_go_on(wanted: Job, sources: list[str], options: Options) -> tuple[Job, Listing]:
+def _begin_or_go_on(wanted: Job, sources: list[str] | Listing, options: Options) -> tuple[Job, Listing]:
     """Begins a job, or goes on with the one that is there, with what is new in the sources.
 
     Returns:
@@ -313,10 +337,16 @@ def _begin_or_go_on(wanted: Job, sources: list[str], options: Options) -> tuple[
     job = plan.find_job(wanted)
     if job is None and not sources:
         raise InvalidOption(f"nothing was begun in {wanted.output}: give files or folders to embed")
-    listing = list_items(sources, options.tables, () if job is None else job.table_columns.kept)
-    if options.tables.keep != () and sources and not listing.has_tables:
-        raise InvalidOption("columns are kept of tables (.csv, .tsv, .parquet), and there is none among the sources")
-    listed = TableColumns(any(item.is_clip for item in listing.items), tuple(listing.columns))
+    if isinstance(sources, Listing):
+        listing, may_have_clips = sources, True
+    else:
+        listing = list_items(sources, options.tables, () if job is None else job.table_columns.kept)
+        may_have_clips = any(item.is_clip for item in listing.items)
+        if options.tables.keep != () and sources and not listing.has_tables:
+            raise InvalidOption(
+                "columns are kept of tables (.csv, .tsv, .parquet), and there is none among the sources"
+            )
+    listed = TableColumns(may_have_clips, tuple(listing.columns))
     while True:
         # Counted before the items are read: if another process adds some in between, what is published here fails.
         generation = 0 if job is None else plan.n_generations(job)

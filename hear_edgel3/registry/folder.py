@@ -57,7 +57,7 @@ def read_folder(folder: str | os.PathLike[str]) -> Local:
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         what = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
         raise ConfigurationError(
-            f"{path} does not describe a configuration: {what}; `hear-edgel3 distill` writes such files"
+            f"{path} does not describe a configuration: {what}; `hear-edgel3 distill` and `train` write such files"
         ) from error
 
 

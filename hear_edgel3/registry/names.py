@@ -108,7 +108,7 @@ def resolve(name: str | os.PathLike[str]) -> Configuration:
         what = f"that folder has no {local.FILENAME}" if os.path.isdir(name) else "there is no such folder"
         raise UnknownConfiguration(
             f"there is no configuration {os.fspath(name)!r}: {what}; give a name that `hear-edgel3 list` shows, or a "
-            f"folder made by `hear-edgel3 distill`"
+            f"folder made by `hear-edgel3 distill` or `train`"
         )
     row = local.read_folder(name)
     return Configuration(row.name, row, row.vocabulary.read(row, ""))

@@ -16,8 +16,9 @@ from hear_edgel3.search import hnsw
 from hear_edgel3.search.neighbours import blocks, nearest
 from hear_edgel3.search.whitening import Whitening
 
-# What `python -m tests.benchmarks.same_sounds` suggests.
-THRESHOLD = 0.95
+# What `python -m tests.benchmarks.same_sounds` suggests for the built-in net and mn04_as: at 0.95 as many clips are
+# alike by chance, and fewer altered copies are found.
+THRESHOLD = 0.9
 # All pairs of more files than this are slower exactly than by way of an index.
 _EXACT_FILES = 100_000
 _NEIGHBOURS = 32  # that an index is asked for; equal embeddings are put together before

@@ -19,7 +19,7 @@ from hear_edgel3.families.table import FAMILIES
 from hear_edgel3.registry.labels import Label
 from hear_edgel3.registry.names import by_name, checkpoints, with_classes
 from hear_edgel3.weights.cache import cache_folder
-from hear_edgel3.weights.file import check_tensors, encode
+from hear_edgel3.weights.file import check_tensors, encode, encode_sparse
 from hear_edgel3.weights.header import provenance as provenance_of
 from hear_edgel3.weights.upstream import Checksums, checksums, download, is_published
 
@@ -40,13 +40,17 @@ class Converted:
     provenance: dict[str, Any]
     published: bool | None
 
-    def to_bytes(self) -> bytes:
-        """The safetensors file. The same source gives the same bytes."""
-        return encode(self.state, self.provenance)
+    def to_bytes(self, dense: bool = False) -> bytes:
+        """The safetensors file. The same source gives the same bytes.
 
-    def write(self, path: Path) -> str:
-        """Writes the file whole or not at all and returns its sha256."""
-        data = self.to_bytes()
+        Args:
+            dense: whether the zeros of pruned nets are stored too, as other programs want them.
+        """
+        return encode(self.state, self.provenance) if dense else encode_sparse(self.state, self.provenance)
+
+    def write(self, path: Path, dense: bool = False) -> str:
+        """Writes the file, as :meth:`to_bytes` makes it, whole or not at all and returns its sha256."""
+        data = self.to_bytes(dense)
         with atomic_write(path) as file:
             file.write(data)
         return hashlib.sha256(data).hexdigest()

@@ -24,11 +24,15 @@ from hear_edgel3.weights.header import (
     INT8_VERSION,
     METADATA_KEY,
     QUANTIZATION_KEY,
+    SPARSE,
+    SPARSE_INT8,
+    SPARSE_VERSION,
     Quantization,
     provenance,
     quantization,
 )
 from hear_edgel3.weights.quantized import dequantize_state, quantize_state
+from hear_edgel3.weights.sparse import compress_state, expand_state
 
 # The types of weights that there are; others hold codes, not values.
 _FLOATING = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
@@ -40,7 +44,7 @@ class WeightsFile:
     """What a weights file holds.
 
     Attributes:
-        tensors: by name; of a quantised file, what the net's are, in float32.
+        tensors: by name; of a quantised file, what the net's are, in float32; of a sparse one with their zeros.
         provenance: where they came from; empty if another program made the file.
         sha256: of the bytes that were read.
         quantization: how the values are stored; None if they are as they stand here.
@@ -65,8 +69,29 @@ def encode(tensors: dict[str, torch.Tensor], provenance: Mapping[str, Any]) -> b
     return save(tensors, {METADATA_KEY: text})
 
 
+def encode_sparse(tensors: Mapping[str, torch.Tensor], provenance: Mapping[str, Any]) -> bytes:
+    """A weights file in which tensors with many zeros are stored without them (:mod:`hear_edgel3.weights.sparse`).
+
+    Whoever reads it gets the same tensors, bit by bit. Of a net that has no such tensor it is the file that
+    :func:`encode` makes.
+
+    Args:
+        tensors: the net's state.
+        provenance: as for :func:`encode`; how the values are stored is added.
+    """
+    dense = encode(dict(tensors), provenance)
+    stored = compress_state(tensors)
+    if stored.keys() == tensors.keys():
+        return dense
+    how = Quantization(SPARSE, SPARSE_VERSION, hashlib.sha256(dense).hexdigest())
+    return encode(stored, {**provenance, QUANTIZATION_KEY: how.to_dict()})
+
+
 def encode_quantized(
-    tensors: Mapping[str, torch.Tensor], provenance: Mapping[str, Any], source_sha256: str | None = None
+    tensors: Mapping[str, torch.Tensor],
+    provenance: Mapping[str, Any],
+    source_sha256: str | None = None,
+    dense: bool = False,
 ) -> bytes:
     """A weights file with int8 weights (:mod:`hear_edgel3.weights.quantized`); whoever reads it gets float32.
 
@@ -74,14 +99,18 @@ def encode_quantized(
         tensors: the net's state, in floating point.
         provenance: as for :func:`encode`; how the values are stored is added.
         source_sha256: of the file with the same values before; None for the one that :func:`encode` makes of them.
+        dense: whether tensors with many zeros are stored with them.
 
     Raises:
         WeightsCorrupt: as :func:`hear_edgel3.weights.quantized.quantize_state`.
     """
     if source_sha256 is None:
         source_sha256 = hashlib.sha256(encode(dict(tensors), provenance)).hexdigest()
-    stored = Quantization(INT8, INT8_VERSION, source_sha256)
-    return encode(quantize_state(tensors), {**provenance, QUANTIZATION_KEY: stored.to_dict()})
+    whole = quantize_state(tensors)
+    stored = whole if dense else compress_state(whole)
+    scheme, version = (INT8, INT8_VERSION) if stored.keys() == whole.keys() else (SPARSE_INT8, SPARSE_VERSION)
+    how = Quantization(scheme, version, source_sha256)
+    return encode(stored, {**provenance, QUANTIZATION_KEY: how.to_dict()})
 
 
 def _digest(tensors: Mapping[str, torch.Tensor]) -> str:
@@ -103,7 +132,7 @@ def read_weights(path: Path, sha256: str | None = None) -> WeightsFile:
 
     Raises:
         WeightsCorrupt: it is another file, not readable as safetensors, or its tensors are not the ones written; or it
-            is quantised, and a scale is missing or cannot be.
+            is quantised or sparse, and a part is missing or cannot be.
         WeightsMismatch: its values are in a format that this version of the package does not know.
     """
     try:
@@ -141,7 +170,9 @@ def decode(data: bytes, source: str, sha256: str | None = None) -> WeightsFile:
     if sha256 is None and origin.get("tensors_sha256", written := _digest(tensors)) != written:
         raise WeightsCorrupt(f"{source} is damaged: its values are not the ones that were written; fetch it again")
     stored = quantization(origin, source)
-    if stored is not None:
+    if stored is not None and stored.sparse:
+        tensors = expand_state(tensors, source)
+    if stored is not None and stored.int8:
         tensors = dequantize_state(tensors, source)
     return WeightsFile(tensors, origin, found, stored)
 

@@ -20,9 +20,13 @@ METADATA_KEY = "hear_edgel3"
 # The format's own limit; a longer one is not a header.
 _LONGEST = 100_000_000
 _DEEPEST = 32
-# Where a header says how its values are stored, and what it may say there (see hear_edgel3.weights.quantized).
+# Where a header says how its values are stored, and what it may say there (see hear_edgel3.weights.quantized and
+# hear_edgel3.weights.sparse). The key is older than formats that lose nothing: versions of this package that do not
+# know these look there, and refuse them by name.
 QUANTIZATION_KEY = "quantization"
 INT8, INT8_VERSION = "int8", 1
+SPARSE, SPARSE_INT8, SPARSE_VERSION = "sparse", "sparse-int8", 1
+_VERSIONS = {INT8: INT8_VERSION, SPARSE: SPARSE_VERSION, SPARSE_INT8: SPARSE_VERSION}
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,21 @@ class Quantization:
     scheme: str
     version: int
     source_sha256: str | None
+
+    @property
+    def sparse(self) -> bool:
+        """Whether zeros are left out."""
+        return self.scheme in (SPARSE, SPARSE_INT8)
+
+    @property
+    def int8(self) -> bool:
+        """Whether values are in eight bits, and so not those of the net before."""
+        return self.scheme in (INT8, SPARSE_INT8)
+
+    @property
+    def in_words(self) -> str:
+        """How weights are stored, for people: "int8", "sparse" or "sparse int8"."""
+        return self.scheme.replace("-", " ")
 
     def to_dict(self) -> dict[str, Any]:
         """As it stands in a header."""
@@ -72,10 +91,11 @@ def quantization(origin: Mapping[str, Any], source: str) -> Quantization | None:
         raise WeightsCorrupt(
             f"{source} does not say in which format its values are quantised, but {shortened(repr(found))}"
         )
-    if (scheme, version) != (INT8, INT8_VERSION):
+    if _VERSIONS.get(scheme) != version:
+        known = ", ".join(f"{name!r}, version {number}" for name, number in _VERSIONS.items())
         raise WeightsMismatch(
-            f"{source} holds quantised values of the format {shortened(repr(scheme))}, version {version}, and this "
-            f"version of hear-edgel3 reads {INT8!r}, version {INT8_VERSION}; update it, or quantise the weights again"
+            f"{source} holds values of the format {shortened(repr(scheme))}, version {version}, and this version of "
+            f"hear-edgel3 reads {known}; update it, or convert the weights again"
         )
     return Quantization(scheme, version, before)
 

@@ -87,5 +87,5 @@ def _state(path: Path, size: int, configuration: str | None) -> str:
     try:
         stored = quantization(origin, path.name)
     except (WeightsCorrupt, WeightsMismatch):
-        return "quantised in a way that this version does not read"
-    return "sound" if stored is None else f"sound, {stored.scheme} weights"
+        return "stored in a way that this version does not read"
+    return "sound" if stored is None else f"sound, {stored.in_words} weights"

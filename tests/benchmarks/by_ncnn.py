@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from hear_edgel3.engine import folded
+from hear_edgel3.families.kernel_description import dense
 from hear_edgel3.families.l3.net import L3Net
 
 # From a spectrogram, (n_mels, n_frames), to the array that ncnn gets.
@@ -95,7 +96,7 @@ def _write_by_hand(net: L3Net, image: torch.Tensor, file: Path) -> _Prepare:
     for i, (weights, bias) in enumerate(zip(layers.weights, layers.biases, strict=True)):
         relu = " 9=1" if layers.relus[i] else ""
         add("Convolution", f"0={len(bias)} 1=3 4=1 5=1 6={weights.size}{relu}")
-        blob += struct.pack("<I", 0) + weights.tobytes() + bias.tobytes()
+        blob += struct.pack("<I", 0) + dense(weights).tobytes() + bias.tobytes()
         if layers.pooled[i]:
             add("Pooling", "0=0 1=2 2=2 5=1")
     add("Pooling", "0=0 4=1", "out0")

@@ -144,8 +144,8 @@ def report(name: str, weights: Path | None, files: Sequence[Path]) -> None:
     row = resolve(name).checkpoint
     path = locate(row, weights)
     file = read_for(row, path)
-    if file.quantization is not None:
-        raise SystemExit(f"{path} has {file.quantization.scheme} weights; give a file of the float ones (--weights)")
+    if file.quantization is not None and file.quantization.int8:
+        raise SystemExit(f"{path} has {file.quantization.in_words} weights; give a file of the float ones (--weights)")
     print(f"\n{name}, {len(files)} recordings:\n")
     expected: Heard | None = None
     with tempfile.TemporaryDirectory() as folder:

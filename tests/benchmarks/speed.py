@@ -1,14 +1,16 @@
 """Speed, whole path from windows to embeddings: ours, a straightforward port, and other engines, in one run.
 
     python -m tests.benchmarks.speed [NAME ...] [--batch 10 1] [--threads 1] [--masks uniform early] [--repeats 5]
-                                      [--memory]
+                                      [--together] [--memory]
 
-NAME is a configuration: sparse_*, sea_* (windows of one second) or mn* (clips of ten). Weights are seeded, zeros at
-random places (--masks: equally many in every layer, or fewer in early ones). Engines that are not installed are left
+NAME is a configuration: sparse_*, sea_* (windows of one second) or mn* (clips of ten), or the folder of a net that was
+made here. Weights are seeded, zeros at random places (--masks: equally many in every layer, or fewer in early ones);
+nets that were made here, as `tiny`, have their own. Engines that are not installed are left
 out: pip install '.[fast,onnxruntime,openvino]' ncnn pnnx. All engines but the straightforward port and ncnn get their
 spectrograms from this package's front end; ncnn's too.
 
-Repeats are interleaved, so that what else the machine does falls on all; medians of CPU time are printed, and of wall
+Repeats are interleaved, so that what else the machine does falls on all (--together: also those of different nets,
+which then can be compared as well as engines can); medians of CPU time are printed, and of wall
 time. "floor" is the time that the multiplications with the weights that are not zero would take at the measured peak of
 the cores, and nothing else. --memory runs each once more in a process of its own, after a warm-up, and prints the
 process's peak (Linux only), of which torch is 0.2 GiB.
@@ -26,8 +28,9 @@ import re
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -145,27 +148,64 @@ def differences(functions: dict[str, Callable[[], torch.Tensor]]) -> dict[str, f
     return {label: float((function() - expected).abs().max() / peak) for label, function in functions.items()}
 
 
-def measure(
-    name: str, mask: str | None, batch: int, threads: int, repeats: int, peak: float | None, memory: bool
-) -> bool:
-    """Prints a table for one net.
+@dataclass(frozen=True)
+class Subject:
+    """One net, and what runs it.
+
+    Attributes:
+        name: Of its configuration.
+        mask: How its zeros are spread; None if it is not pruned.
+        batch: Windows or clips at once.
+        threads: Of torch.
+        net: With weights.
+        functions: What agrees with the straightforward port, by its name.
+        away: How far each is from the port, those that are wrong too.
+    """
+
+    name: str
+    mask: str | None
+    batch: int
+    threads: int
+    net: torch.nn.Module
+    functions: dict[str, Callable[[], torch.Tensor]]
+    away: dict[str, float]
+
+    @property
+    def wrong(self) -> list[str]:
+        """What does not compute the port's embeddings."""
+        return [label for label in self.away if label not in self.functions]
+
+
+def prepare(name: str, mask: str | None, batch: int, threads: int) -> Subject:
+    """A net and those of its contestants that agree with the straightforward port."""
+    net = net_of(name, mask or "uniform")
+    functions = contestants(name, net, batch, threads)
+    away = differences(functions)
+    right = {label: function for label, function in functions.items() if away[label] <= _TOLERANCE}  # NaN is not
+    return Subject(name, mask, batch, threads, net, right, away)
+
+
+def measure(subjects: Sequence[Subject], repeats: int, peak: float | None, memory: bool) -> bool:
+    """Times all that some nets' contestants do in turn, and prints a table for each net.
 
     Returns:
         Whether all contestants agree, and so were timed.
     """
-    net = net_of(name, mask or "uniform")
-    functions = contestants(name, net, batch, threads)
-    away = differences(functions)
-    wrong = [label for label, difference in away.items() if not difference <= _TOLERANCE]  # NaN is wrong too
-    for label in wrong:
-        del functions[label]
+    both = {f"{i} {label}": function for i, one in enumerate(subjects) for label, function in one.functions.items()}
+    timed = interleaved(both, repeats)
+    for i, one in enumerate(subjects):
+        _print_table(one, {label: timed[f"{i} {label}"] for label in one.functions}, peak, memory)
+    return not any(one.wrong for one in subjects)
+
+
+def _print_table(subject: Subject, results: dict[str, tuple[float, float]], peak: float | None, memory: bool) -> None:
+    name, mask, batch, net, away = subject.name, subject.mask, subject.batch, subject.net, subject.away
     row = resolve(name).checkpoint
     chosen = f"engine {extractor_of(name, net)._runner.choose(net).name}"
     seconds = batch * (row.window / row.net_sample_rate if isinstance(net, L3Net) else _CLIP_SECONDS)
     zeros = f", {100 * row.zeros:g} % zeros ({mask})" if mask is not None else ""
-    print(f"\n{name}{zeros}, batch of {batch}, {threads} thread(s)")
+    print(f"\n{name}{zeros}, batch of {batch}, {subject.threads} thread(s)")
     print(f"{'':<26}{'CPU ms':>9}{'wall ms':>9}{'x port':>8}{'wall x':>8}{'s per s':>9}{'difference':>12}")
-    results = interleaved(functions, repeats)
     base = results["straightforward port"]
     for label, (cpu, wall) in results.items():
         mark = " *" if label == chosen else ""
@@ -173,7 +213,7 @@ def measure(
             f"{label + mark:<26}{1e3 * cpu / batch:>9.2f}{1e3 * wall / batch:>9.2f}{base[0] / cpu:>8.2f}"
             f"{base[1] / wall:>8.2f}{cpu / seconds:>9.4f}{away[label]:>12.1e}"
         )
-    for label in wrong:
+    for label in subject.wrong:
         print(f"{label:<26}not timed: its result is wrong by {away[label]:.1e}, more than {_TOLERANCE:.0e}")
     if peak is not None and isinstance(net, L3Net):
         arguments = row.frontend.arguments
@@ -181,8 +221,12 @@ def measure(
         floor = nonzero_macs(net, arguments["n_mels"], frames) / peak
         print(f"{'floor of nonzeros':<26}{1e3 * floor:>9.2f}{'':>9}{base[0] / batch / floor:>8.2f}")
     if memory:
-        print_memory(name, mask or "uniform", batch, threads, list(functions))
-    return not wrong
+        print_memory(name, mask or "uniform", batch, subject.threads, list(subject.functions))
+
+
+def masks_of(name: str, masks: Sequence[str]) -> Sequence[str | None]:
+    """Which masks a net is timed with: all that were asked for if it is a pruned one."""
+    return masks if name.startswith("sparse") else [None]
 
 
 def main() -> None:
@@ -193,6 +237,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, nargs="+", default=[10])
     parser.add_argument("--masks", nargs="+", choices=MASKS, default=["uniform"])
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--together", action="store_true", help="interleave the repeats of all nets")
     parser.add_argument("--memory", action="store_true")
     arguments = parser.parse_args()
     print(
@@ -205,12 +250,14 @@ def main() -> None:
         peak = macs_per_second()
         print(f"peak of one core: {peak / 1e9:.1f} G multiply-accumulates per second")
     agreed = True
-    for name in arguments.names:
-        for mask in arguments.masks if name.startswith("sparse") else [None]:
-            for batch in arguments.batch:
-                for threads in arguments.threads:
-                    torch.set_num_threads(threads)
-                    agreed &= measure(name, mask, batch, threads, arguments.repeats, peak, arguments.memory)
+    kinds = [(name, mask) for name in arguments.names for mask in masks_of(name, arguments.masks)]
+    groups = [kinds] if arguments.together else [[kind] for kind in kinds]
+    for group in groups:
+        for batch in arguments.batch:
+            for threads in arguments.threads:
+                torch.set_num_threads(threads)
+                subjects = [prepare(name, mask, batch, threads) for name, mask in group]
+                agreed &= measure(subjects, arguments.repeats, peak, arguments.memory)
     sys.exit(0 if agreed else 1)
 
 

@@ -80,6 +80,7 @@ def test_info_of_features(capsys: Captured) -> None:
     assert err == ""
     words = {line.strip().split("  ")[0]: line for line in out.splitlines()}
     assert words["features"].endswith(" mel_avgs, b5; blocks pooled by avg_ch")
+    assert "size mb                3.93 in memory, as float32" in out.splitlines()
     assert words["MACs, one pass over 10 s"].endswith(
         " 0.1106 G of the whole net, 0.04029 G of them for these features"
     )

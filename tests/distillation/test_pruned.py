@@ -113,6 +113,7 @@ def test_eight_bits(prune: Distill, tmp_path: Path) -> None:
         ({"epoch_hours": 0}, "epoch_hours must be more than 0 and at most 1000, got 0"),
         ({"fit_clips": 3}, "fit_clips must be a whole number of at least 16, got 3"),
         ({"width_mult": 0.2}, "width_mult does nothing with the student 'pruned'; leave it out"),
+        ({"views": 4}, "views does nothing with the student 'pruned'; leave it out"),  # the default of other students
         ({"masking": 0.1}, "masking does nothing with the student 'pruned'; leave it out"),
         ({"parameters": 1000}, r"cannot be pruned to 1,000 parameters: at [\d,]+ parameters"),
         ({"parameters": 123_783}, r"the net has 123,783 parameters and [\d,]+ MACs per 10 s, which is no more than"),

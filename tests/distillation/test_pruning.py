@@ -142,6 +142,17 @@ def test_limits_hold(net: MobileNetV3, images: list[torch.Tensor], limits: Limit
             assert found[name][gone].max() <= found[name][some].min()
 
 
+def test_with_two_limits_nothing_is_left_out_in_vain() -> None:
+    """The head is cheap to leave out for parameters, but what has to go for MACs saves enough of these as well."""
+    importances = {"head": torch.full((40,), 0.05), "body": torch.full((40,), 0.125)}
+
+    def counted(sizes: Mapping[str, int]) -> tuple[int, int]:
+        return 10 * sizes["head"] + 6 * sizes["body"], sizes["head"] + 10 * sizes["body"]
+
+    keep = choose(importances, {}, counted, Limits(500, 240))
+    assert {name: len(some) for name, some in keep.items()} == {"head": 40, "body": 16}
+
+
 def test_refitting_mends_what_was_lost(net: MobileNetV3, images: list[torch.Tensor]) -> None:
     with net.adding("logits"):
         found = importance(net, PRUNER.groups(net), images, torch.ones(net.embedding_size - 527), 527, 20.0)

@@ -142,7 +142,9 @@ def test_it_has_info(student: Path, capsys: Captured) -> None:
     state, _ = read_tensors(student / "model.safetensors")
     assert facts["name"] == row.name
     assert facts["licence"] == row.licence
-    assert facts["weights"] == {"from": str(student / "model.safetensors"), "sha256": row.weights_sha256}
+    weights = student / "model.safetensors"
+    stored = round(weights.stat().st_size / 1e6, 2)
+    assert facts["weights"] == {"from": str(weights), "sha256": row.weights_sha256, "stored_mb": stored}
     assert facts["made"]["teacher"] in ("mn01_as", "sea_64")
     assert facts["scores"] == row.made["scores"]
     trained = [v for k, v in state.items() if row.family == "l3" or "running_" not in k]

@@ -13,7 +13,7 @@ from hear_edgel3.engine.kernels.direct import Nonzeros
 from hear_edgel3.engine.kernels.network import KernelNet, best_strips, most_strips
 from hear_edgel3.engine.kernels.shape import LayerShape
 from hear_edgel3.engine.kernels.winograd import GROUP, Winograd
-from hear_edgel3.families.kernel_description import FoldedNet
+from hear_edgel3.families.kernel_description import FoldedNet, SparseWeights, dense, density
 from support.kernels import LANES, NET_TOLERANCE, POOLS, USUAL, check_layer, in_float64, random_weights, small_net
 
 
@@ -77,8 +77,8 @@ def test_kernel_layers_are_the_folded_net(final_norm: bool) -> None:
     layers, folded = net.kernel_layers(), net.folded()
     assert (layers.scale, layers.offset) == (float(folded.scale), float(folded.offset))
     for weights, bias, conv in zip(layers.weights, layers.biases, folded.convs, strict=True):
-        assert weights.flags.c_contiguous
-        np.testing.assert_array_equal(weights, conv.weight.numpy())
+        assert dense(weights).flags.c_contiguous
+        np.testing.assert_array_equal(dense(weights), conv.weight.numpy())
         np.testing.assert_array_equal(bias, conv.bias.numpy())
     assert list(layers.pooled) == [False, True] * 3 + [False] * 2
     assert list(layers.relus) == [True] * 7 + [final_norm]
@@ -86,7 +86,49 @@ def test_kernel_layers_are_the_folded_net(final_norm: bool) -> None:
     expected = folded.double()(torch.from_numpy(x).double()).numpy()
     np.testing.assert_allclose(in_float64(layers, x), expected, rtol=0, atol=1e-12)
     net.convs[0].weight.zero_()  # a copy: the net may change meanwhile
-    assert np.count_nonzero(layers.weights[0])
+    assert np.count_nonzero(dense(layers.weights[0]))
+
+
+@pytest.mark.parametrize("final_norm", [True, False])
+def test_of_pruned_layers_only_what_is_left_is_folded(final_norm: bool) -> None:
+    net = small_net(final_norm, density=0.1)
+    layers, folded = net.kernel_layers(), net.folded()
+    for weights, bias, conv in zip(layers.weights, layers.biases, folded.convs, strict=True):
+        assert isinstance(weights, SparseWeights)
+        np.testing.assert_array_equal(weights.dense(), conv.weight.numpy())
+        np.testing.assert_array_equal(bias, conv.bias.numpy())
+        assert density(weights) == np.count_nonzero(conv.weight.numpy()) / weights.size
+    # A channel that batch norm switches off has nothing left, and negative zeros are zeros.
+    net.norms[2].weight[0] = 0
+    net.convs[3].weight[1] = -0.0
+    layers = net.kernel_layers()
+    assert not np.any(dense(layers.weights[2])[0])
+    assert density(layers.weights[2]) == density(dense(layers.weights[2]))
+    assert density(layers.weights[3]) == density(dense(layers.weights[3]))
+
+
+@pytest.mark.parametrize("part", [0.0, 0.02, 0.3, 1.0])
+@pytest.mark.parametrize("block", [1, 3, 7])
+def test_the_order_of_nonzeros(part: float, block: int) -> None:
+    """By blocks, by how many weights an output has, by outputs, by places: of arrays and of what is left of them."""
+    rs = np.random.RandomState(int(100 * part) + block)
+    weights = (rs.randn(9, 7, 3, 3) * (rs.rand(9, 7, 3, 3) < part)).astype(np.float32)
+    found = Nonzeros.of(SparseWeights.of(weights), block, 5, 20, 4)
+    for some, other in zip(found, Nonzeros.of(weights, block, 5, 20, 4), strict=True):
+        np.testing.assert_array_equal(some, other)
+    values, offsets, outputs, starts = [], [], [], [0]
+    for first in range(0, 7, block):
+        these = weights[:, first : first + block]
+        for o in sorted(range(9), key=lambda o, these=these: np.count_nonzero(these[o])):
+            outputs.append(o)
+            for i, y, x in np.argwhere(these[o]):
+                values.append(these[o, i, y, x])
+                offsets.append((i * 20 + y * 5 + x) * 16)
+            starts.append(len(values))
+    for some, expected in ((found.values, values), (found.offsets, offsets), (found.outputs, outputs)):
+        assert some.tolist() == expected
+    assert found.starts.tolist() == starts
+    assert {str(some.dtype) for some in found[1:]} == {"int32", "float32"}
 
 
 @pytest.fixture(scope="module")
@@ -191,5 +233,7 @@ def test_how_images_are_shared_out(nets: dict[bool, FoldedNet]) -> None:
 def test_best_strips(density: float, height: int, lanes: int, strips: int | None) -> None:
     """Half as many where dense layers would else have 2 rows to a strip, if there are enough of them."""
     folded = small_net(final_norm=True, density=density, n_out=GROUP).kernel_layers()
-    dense_last = dataclasses.replace(folded, weights=[np.repeat(w, GROUP, 0)[: GROUP * 2] for w in folded.weights])
+    dense_last = dataclasses.replace(
+        folded, weights=[np.repeat(dense(w), GROUP, 0)[: GROUP * 2] for w in folded.weights]
+    )
     assert best_strips(dense_last, height, lanes, USUAL) == strips

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import importlib.util
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import torch
 
 import hear_edgel3
+from hear_edgel3.disk.digest import sha256_of
 from hear_edgel3.errors import InvalidOption, UnknownFeatures
 from hear_edgel3.families.headed import HeadedNet
 from hear_edgel3.families.protocols import Net
@@ -180,3 +182,79 @@ def test_costs(kind: str, mlp: bool, tmp_path: Path) -> None:
         assert found.macs_features_10s == without.macs_features_10s + head
         assert found.receptive_field_frames == without.receptive_field_frames
         assert found.memory_window_fp32 >= without.memory_window_fp32
+
+
+def test_a_family_that_nobody_knows(tmp_path: Path) -> None:
+    """It has one kind of embedding, windows of half a second, no layers told, and nothing folded."""
+    from hear_edgel3.families.schema import Local
+    from hear_edgel3.families.table import registered
+    from hear_edgel3.registry import folder as local
+    from hear_edgel3.tagging.tagger import Tagger
+    from hear_edgel3.weights.file import encode
+    from support.made_up.family import MURMUR
+    from support.made_up.rows import RATE
+
+    layout = HeadLayout("linear", 6, 2, standardize=True)
+    values = {
+        "format": 1,
+        "family": "murmur",
+        "architecture": {"channels": 4, "size": 6},
+        **dict.fromkeys(("name", "summary", "licence", "citation", "weights_file"), "x"),
+        "weights_sha256": "0" * 64,
+        "classes": ["low", "high"],
+        "targets": "single",
+        "head": {"layout": layout.to_dict(), "words": ""},
+    }
+    with registered(MURMUR):
+        row = local.make_row(values, tmp_path)
+        assert isinstance(row, Local)
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            net: Any = row.net.build()
+        net.head.start(torch.Generator().manual_seed(0))
+        (tmp_path / "x").write_bytes(encode(net.state_dict(), {}))
+        values["weights_sha256"] = sha256_of(tmp_path / "x")
+        (tmp_path / "configuration.json").write_text(json.dumps(values))
+        clip = signals.clip(1.5, RATE).astype(np.float32)
+        tagger = Tagger(tmp_path)
+        windows = tagger.tag_samples(clip, RATE, window=0.5)
+        expected = hear_edgel3.load(tmp_path, features=["logits"]).embed_windows(torch.from_numpy(clip[:8000])[None])
+        np.testing.assert_allclose(windows.logits[:1], expected, rtol=1e-5, atol=1e-6)
+        found = list(tagger.stream([clip], sample_rate=RATE))
+        np.testing.assert_allclose([one.logits for one in found], windows.logits, rtol=1e-5, atol=1e-6)
+        scene = hear_edgel3.load(tmp_path).scene_embeddings(clip[None])
+        with torch.no_grad():
+            logits = net.head.eval()(scene)
+        np.testing.assert_allclose(tagger.tag_samples(clip, RATE).logits, logits, rtol=1e-5, atol=1e-6)
+
+
+def test_weights_in_eight_bits(folders: dict[str, Path], tmp_path: Path) -> None:
+    from hear_edgel3.cli import main
+
+    output = tmp_path / "int8"
+    command = ["weights", "convert", str(folders["small"]), "--quantize", "int8", "--output", str(output)]
+    assert main(command) == 0
+    windows = torch.from_numpy(signals.windows(32000))
+    exact, found = (
+        hear_edgel3.load(folders["small"], weights, features=["logits"]).embed_windows(windows)
+        for weights in (None, output)
+    )
+    assert float((found - exact).abs().max()) < 0.2 * float(exact.abs().max())
+    assert not torch.equal(found, exact)
+
+
+def test_a_net_with_a_head_is_not_pruned(folders: dict[str, Path], tmp_path: Path) -> None:
+    from hear_edgel3.distillation.pruned import _pruner
+    from hear_edgel3.distillation.teacher import Teacher
+
+    with pytest.raises(InvalidOption, match="mine cannot be pruned: it has a head of its own"):
+        _pruner(Teacher(str(folders["small"])))
+
+
+def test_extractors_can_be_pickled(folders: dict[str, Path]) -> None:
+    windows = torch.from_numpy(signals.windows(8000))
+    for features in (None, ["logits"]):
+        extractor = hear_edgel3.load(folders["small_l3"], features=features, engine="torch")
+        again = pickle.loads(pickle.dumps(extractor))
+        assert torch.equal(again.embed_windows(windows), extractor.embed_windows(windows))
+        assert again.labels == extractor.labels

@@ -24,9 +24,18 @@ def _state(place: Path, family: str) -> dict[str, torch.Tensor]:
 
 
 def _weights(place: Path) -> list[Sound]:
-    from hear_edgel3.weights.file import encode, encode_quantized
-    from hear_edgel3.weights.header import INT8, INT8_VERSION, QUANTIZATION_KEY, Quantization
+    from hear_edgel3.weights.file import encode, encode_quantized, encode_sparse
+    from hear_edgel3.weights.header import (
+        INT8,
+        INT8_VERSION,
+        QUANTIZATION_KEY,
+        SPARSE,
+        SPARSE_INT8,
+        SPARSE_VERSION,
+        Quantization,
+    )
     from hear_edgel3.weights.quantized import quantize_state
+    from hear_edgel3.weights.sparse import compress_state
 
     int8 = {QUANTIZATION_KEY: Quantization(INT8, INT8_VERSION, None).to_dict()}
     sounds = []
@@ -38,6 +47,12 @@ def _weights(place: Path) -> list[Sound]:
         sounds.append(Sound(f"{family}.safetensors", encode_quantized(state, provenance)))
         small = save(quantize_state(state, fewest=1), {"hear_edgel3": json.dumps(provenance | int8)})
         sounds.append(Sound(f"{family}.safetensors", small))
+        pruned = {name: _pruned(value) for name, value in state.items()}
+        sounds.append(Sound(f"{family}.safetensors", encode_sparse(pruned, provenance)))
+        for scheme, whole in ((SPARSE, pruned), (SPARSE_INT8, quantize_state(pruned, fewest=1))):
+            how = {QUANTIZATION_KEY: Quantization(scheme, SPARSE_VERSION, None).to_dict()}
+            some = save(compress_state(whole, fewest=1), {"hear_edgel3": json.dumps(provenance | how)})
+            sounds.append(Sound(f"{family}.safetensors", some))
     values = torch.linspace(-1, 1, 12).reshape(3, 4)
     few = {f"layer.{i}.weight": values.to((torch.float32, torch.float16)[i % 2]) for i in range(5)}
     for zipped in (True, False):
@@ -47,6 +62,14 @@ def _weights(place: Path) -> list[Sound]:
             sounds.append(Sound("few.pt", buffer.getvalue()))
     sounds.append(Sound("few.h5", _keras()))
     return sounds
+
+
+def _pruned(value: torch.Tensor) -> torch.Tensor:
+    """A weight with few values left, and zeros of both signs."""
+    if value.ndim < 2:
+        return value
+    left = torch.rand(value.shape, generator=torch.Generator().manual_seed(0)) < 0.1
+    return value * left
 
 
 def _keras() -> bytes:

@@ -34,7 +34,7 @@ from support.types import Captured
 # --- damaged ones ---
 
 
-HOW = "`hear-edgel3 distill` writes such files"
+HOW = "`hear-edgel3 distill` and `train` write such files"
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_folders_without_a_description(place: str, tmp_path: Path, capsys: Captu
     elif place == "file":
         path.write_text("{}")
     what = r"that folder has no configuration\.json" if place == "folder" else "there is no such folder"
-    how = "give a name that `hear-edgel3 list` shows, or a folder made by `hear-edgel3 distill`"
+    how = "give a name that `hear-edgel3 list` shows, or a folder made by `hear-edgel3 distill` or `train`"
     for name in (path, str(path), f"{path}/"):
         with pytest.raises(UnknownConfiguration, match=f"there is no configuration '{path}/?': {what}; {how}"):
             hear_edgel3.load(name)

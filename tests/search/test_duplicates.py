@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hear_edgel3.cli import main
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.search import duplicates, find_duplicates, neighbours
 from hear_edgel3.search.whitening import Whitening
@@ -67,6 +68,13 @@ def test_duplicates_among_files_of_many_moments(tmp_path: Path) -> None:
     files = [f"{i // 10}.wav" for i in range(300)]
     write_part(tmp_path / "a.parquet", x, files, [0.0] * 300, hop_ms=50.0)
     assert [g.files for g in find_duplicates(tmp_path)] == [("1.wav", "3.wav")]
+
+
+def test_the_default_threshold(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is what `python -m tests.benchmarks.same_sounds` suggests for the built-in net."""
+    write_part(tmp_path / "a.parquet", clustered(40, clusters=20), [f"{i}.wav" for i in range(40)])
+    assert main(["duplicates", str(tmp_path)]) == 0
+    assert "(similarity 0.9 or more)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("threshold", [0.0, -0.5, 1.01, float("nan")])

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from hear_edgel3.engine.kernels.network import FoldedNet
+from hear_edgel3.engine.kernels.network import FoldedNet, dense
 from hear_edgel3.engine.kernels.settings import Settings
 from hear_edgel3.engine.kernels.shape import HALVE, KEEP, WHOLE, LayerShape
 from hear_edgel3.engine.kernels.winograd import GROUP
@@ -140,6 +140,6 @@ def in_float64(folded: FoldedNet, x: np.ndarray) -> np.ndarray:
         last = len(folded.weights) - 1
         for i, (weights, bias) in enumerate(zip(folded.weights, folded.biases, strict=True)):
             pool = WHOLE if i == last else HALVE if folded.pooled[i] else KEEP
-            y = convolved(y, weights, bias, pool, folded.relus[i])
+            y = convolved(y, dense(weights), bias, pool, folded.relus[i])
         results.append(y)
     return np.stack(results)

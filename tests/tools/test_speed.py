@@ -48,11 +48,30 @@ def test_what_is_wrong_is_not_timed(
         "ncnn": lambda: engine(right),
     }
     monkeypatch.setattr(speed, "contestants", lambda *arguments: dict(made))
-    assert not speed.measure("sea_64", None, 1, 1, 2, None, memory=False)
+    assert not speed.measure([speed.prepare("sea_64", None, 1, 1)], 2, None, memory=False)
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if line.startswith("engine right")]
     (refused,) = [line for line in lines if line.startswith("ncnn")]
     assert "not timed: its result is wrong by " + how_far in refused
     del made["ncnn"]
-    assert speed.measure("sea_64", None, 1, 1, 2, None, memory=False)
+    assert speed.measure([speed.prepare("sea_64", None, 1, 1)], 2, None, memory=False)
     assert "not timed" not in capsys.readouterr().out
+
+
+def test_nets_that_are_timed_together(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    turns: list[str] = []
+
+    def contestants(name: str, *arguments: object) -> dict[str, Callable[[], torch.Tensor]]:
+        def run() -> torch.Tensor:
+            turns.append(name)
+            return torch.ones(1, 4)
+
+        return {"straightforward port": run}
+
+    monkeypatch.setattr(speed, "contestants", contestants)
+    subjects = [speed.prepare(name, None, 1, 1) for name in ("sea_64", "tiny")]
+    turns.clear()
+    assert speed.measure(subjects, 3, None, memory=False)
+    assert turns == ["sea_64", "tiny"] * 4  # once to warm up
+    tables = [line for line in capsys.readouterr().out.splitlines() if ", batch of 1, 1 thread(s)" in line]
+    assert [table.split(",")[0] for table in tables] == ["sea_64", "tiny"]

@@ -18,6 +18,7 @@ from hear_edgel3.errors import DownloadError, OutputError, WeightsMismatch
 from hear_edgel3.registry.names import checkpoints
 from hear_edgel3.weights.cache import cache_folder
 from hear_edgel3.weights.convert import convert
+from hear_edgel3.weights.file import read_weights
 from hear_edgel3.weights.upstream import git_blob_id
 from support import synthetic
 from support.conversion import read
@@ -167,7 +168,7 @@ def test_all_converts_what_is_there(l3_downloads: Path, tmp_path: Path, capsys: 
     out = tmp_path / "new" / "folder"
     assert files_under(out) == ["sea_128.safetensors", "sea_64.safetensors", "sparse_95.safetensors"]
     for name in ("sea_64", "sea_128", "sparse_95"):
-        assert_is_seeded(read(out / f"{name}.safetensors")[0], name)
+        assert_is_seeded(read_weights(out / f"{name}.safetensors").tensors, name)
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("  sha256=")[0] for line in lines] == [
         str(out / f"{name}.safetensors") for name in ("sparse_95", "sea_64", "sea_128")

@@ -80,6 +80,8 @@ def test_what_is_refused(program: str, files: Path, capsys: Captured) -> None:
     refused("sea_128 --quantize int8 --source float.safetensors --output x", 1, "holds the weights of sea_64, not of")
     refused("tiny --quantize int8", 2, "into a new folder: give --output")
     refused("tiny --quantize int8 --output x --source float.safetensors", 2, "give --output and leave out --source")
+    like_a_file = "--output x.safetensors is named like a file, but tiny is quantised into a new folder"
+    refused("tiny --quantize int8 --output x.safetensors", 2, like_a_file)
     refused("tiny sea_64 --quantize int8 --output x", 2, "tiny lives in a folder of its own: quantise it by itself")
     refused("tiny --output x", 2, "tiny is part of this package")
     refused("./nowhere --quantize int8 --output x", 2, "there is no such folder")
@@ -125,9 +127,13 @@ def test_folders(family: str, here: Path, capsys: Captured) -> None:
     assert sha256 in card
 
     assert main(["info", "./small", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["weights"]["stored_as"] == "int8, and computed with as float32"
+    weights = json.loads(capsys.readouterr().out)["weights"]
+    assert weights["stored_as"] == "int8, and computed with as float32"
+    assert weights["stored_mb"] == round((here / "small/net.safetensors").stat().st_size / 1e6, 2)
     assert main(["info", "./net", "--json"]) == 0
-    assert "stored_as" not in json.loads(capsys.readouterr().out)["weights"]
+    weights = json.loads(capsys.readouterr().out)["weights"]
+    assert "stored_as" not in weights
+    assert weights["stored_mb"] == round((here / "net/net.safetensors").stat().st_size / 1e6, 2)
     assert main(["weights", "verify", "./small", "--against", "net"]) == 0
     assert "small: sound int8 weights, " in (err := capsys.readouterr().err)
     assert "small against net/net.safetensors, made-up sounds: 16 windows, largest difference" in err
@@ -201,7 +207,7 @@ def test_places(files: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured) 
     assert main(["weights", "list"]) == 0
     out = capsys.readouterr().out
     assert "sea_64.safetensors  (sound, int8 weights)" in out
-    assert "sea_128.safetensors  (quantised in a way that this version does not read)" in out
+    assert "sea_128.safetensors  (stored in a way that this version does not read)" in out
     model = hear_edgel3.load("sea_64")
     assert model.weights is not None
     assert model.weights.sha256 == sha256_of(there / "sea_64.safetensors")

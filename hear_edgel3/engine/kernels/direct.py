@@ -27,6 +27,7 @@ from hear_edgel3.engine.kernels.simd import (
     tile_of,
     zeros,
 )
+from hear_edgel3.families.kernel_description import SparseWeights, Weights
 
 
 class Nonzeros(NamedTuple):
@@ -51,11 +52,11 @@ class Nonzeros(NamedTuple):
     starts: Any
 
     @classmethod
-    def of(cls, weights: np.ndarray, block: int, pitch: int, patch: int, lanes: int) -> Nonzeros:
+    def of(cls, weights: Weights, block: int, pitch: int, patch: int, lanes: int) -> Nonzeros:
         """Those of (n_out, n_in, 3, 3) weights.
 
         Args:
-            weights: all.
+            weights: all, or those that are not zero.
             block: input channels per block.
             pitch: vectors per row of a patch.
             patch: vectors per patch.
@@ -63,14 +64,20 @@ class Nonzeros(NamedTuple):
         """
         n_out, n_in = weights.shape[:2]
         offsets, values, outputs, counts = [], [], [], []
-        for first in range(0, n_in, block):
-            some = weights[:, first : first + block].reshape(n_out, -1)
-            number = np.count_nonzero(some, axis=1)
+        left = weights if isinstance(weights, SparseWeights) else SparseWeights.of(weights)
+        rows, columns = np.divmod(left.places, 9 * n_in)
+        channels, taps = np.divmod(columns, 9)
+        blocks = channels // block
+        channels -= blocks * block
+        there = ((channels * patch + taps // 3 * pitch + taps % 3) * lanes * 4).astype(np.int32)
+        for b in range(-(-n_in // block)):
+            these = np.flatnonzero(blocks == b)
+            number = np.bincount(rows[these], minlength=n_out)
             order = np.argsort(number, kind="stable")
-            rows, columns = np.nonzero(some[order])
-            channels, taps = np.divmod(columns, 9)
-            offsets.append(((channels * patch + taps // 3 * pitch + taps % 3) * lanes * 4).astype(np.int32))
-            values.append(some[order][rows, columns].astype(np.float32))
+            turn = np.argsort(order)  # of each output
+            these = these[np.argsort(turn[rows[these]], kind="stable")]
+            offsets.append(there[these])
+            values.append(left.values[these])
             outputs.append(order)
             counts.append(number[order])
         return cls(
@@ -86,7 +93,7 @@ class Direct(Layer):
     """A layer that is convolved directly, with the weights that are not zero.
 
     Args:
-        weights: (n_out, n_in, 3, 3) float32.
+        weights: (n_out, n_in, 3, 3) float32, or those that are not zero.
         bias: (n_out,) float32.
         shape: of its input, and what becomes of its output; its height is a multiple of `rows`.
         rows: of a tile of the output that is summed up in registers.
@@ -97,7 +104,7 @@ class Direct(Layer):
 
     def __init__(
         self,
-        weights: np.ndarray,
+        weights: Weights,
         bias: np.ndarray,
         shape: LayerShape,
         rows: int,

@@ -13,6 +13,7 @@ from hear_edgel3.engine.kernels.jit import part
 from hear_edgel3.engine.kernels.patches import Maps, Output
 from hear_edgel3.engine.kernels.shape import LayerShape
 from hear_edgel3.engine.kernels.simd import splat
+from hear_edgel3.families.kernel_description import Weights
 
 
 class Facts(NamedTuple):
@@ -66,7 +67,7 @@ class Layer:
         kernel: to call with the addresses of input, output, room for the image with what is around it and other room;
             with facts, the first layer or None, and the weights in the kernel's form.
         first_layer: the net's first layer, if this is the second one and its input is the image; else None.
-        weights: (n_out, n_in, 3, 3) float32.
+        weights: (n_out, n_in, 3, 3) float32, or those that are not zero.
         kernel_weights: a named tuple, the form in which the kernel takes them.
         bias: (n_out,) float32.
         shape: of its input, and what becomes of its output.
@@ -83,7 +84,7 @@ class Layer:
         self,
         kernel: Callable[..., None],
         first_layer: FirstLayer | None,
-        weights: np.ndarray,
+        weights: Weights,
         kernel_weights: tuple[Any, ...],
         bias: np.ndarray,
         shape: LayerShape,

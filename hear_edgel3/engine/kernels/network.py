@@ -20,7 +20,7 @@ from hear_edgel3.engine.kernels.layer import Layer
 from hear_edgel3.engine.kernels.settings import Settings
 from hear_edgel3.engine.kernels.shape import HALVE, KEEP, WHOLE, LayerShape
 from hear_edgel3.engine.kernels.winograd import GROUP, Winograd, tile_for
-from hear_edgel3.families.kernel_description import FoldedNet
+from hear_edgel3.families.kernel_description import FoldedNet, dense, density
 
 # Nets are built one at a time, so that two first callers do not build one twice. A fork waits for it: in the child a
 # lock that some thread holds would never be free.
@@ -58,8 +58,8 @@ def best_strips(folded: FoldedNet, height: int, lanes: int, settings: Settings) 
     strips = most_strips(height, n_pools, lanes)
     if strips is None or strips < 16 or height != strips << (n_pools + 1):
         return strips
-    dense = all(np.count_nonzero(w) > settings.dense * w.size and len(w) % GROUP == 0 for w in folded.weights[-2:])
-    return strips // 2 if dense else strips
+    are_dense = all(density(w) > settings.dense and w.shape[0] % GROUP == 0 for w in folded.weights[-2:])
+    return strips // 2 if are_dense else strips
 
 
 def net_for(folded: FoldedNet, height: int, width: int, lanes: int, settings: Settings) -> KernelNet | None:
@@ -92,14 +92,15 @@ def _layers(
     for i, (weights, bias, shape) in enumerate(zip(folded.weights, folded.biases, shapes, strict=True)):
         if i < begin:
             continue
-        first_layer = FirstLayer.of(folded.weights[0], folded.biases[0]) if i == begin == 1 else None
-        density = float(np.count_nonzero(weights) / weights.size)
-        if i > 0 and density > settings.dense and len(bias) % GROUP == 0:
+        first_layer = FirstLayer.of(dense(folded.weights[0]), folded.biases[0]) if i == begin == 1 else None
+        part = density(weights)
+        if i > 0 and part > settings.dense and len(bias) % GROUP == 0:
             other = share_weights_with[len(layers)] if share_weights_with else None
             assert other is None or isinstance(other, Winograd)  # the same density, the same kind
-            layers.append(Winograd(weights, bias, shape, *tile_for(shape), *settings.winograd, first_layer, other))
+            all_of_them = dense(weights)
+            layers.append(Winograd(all_of_them, bias, shape, *tile_for(shape), *settings.winograd, first_layer, other))
         else:
-            layers.append(Direct(weights, bias, shape, *settings.tile(shape, density), first_layer))
+            layers.append(Direct(weights, bias, shape, *settings.tile(shape, part), first_layer))
     return layers
 
 

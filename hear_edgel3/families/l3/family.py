@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hear_edgel3.families.l3.rows import ROWS, architecture, check_architecture
+from hear_edgel3.families.l3.rows import ROWS, architecture, check_architecture, shape
 from hear_edgel3.families.protocols import Family
 
 if TYPE_CHECKING:
@@ -33,4 +33,5 @@ L3 = Family(
     check_architecture=check_architecture,
     read_upstream=_read_upstream,
     student=_student,
+    shape=shape,
 )

@@ -7,14 +7,15 @@ al., "Specialized Embedding Approximation for Edge Intelligence", ICASSP 2021. L
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_conv_bn_weights
 
-from hear_edgel3.families.kernel_description import FoldedNet
+from hear_edgel3.families.kernel_description import SPARSE_BELOW, FoldedNet, SparseWeights, Weights
 from hear_edgel3.families.l3.layout import POOLED
 
 # Keras' BatchNormalization defaults; its momentum of 0.99 is 0.01 in torch's terms.
@@ -88,16 +89,62 @@ class L3Net(nn.Module):
 
     def kernel_layers(self) -> FoldedNet:
         """The folded net as arrays, for compiled kernels; they share no memory with this net."""
-        folded = self.folded()
-        convs = [conv for conv in folded.convs if isinstance(conv, nn.Conv2d)]
+        scale, offset = _folded_input(self.input_norm)
+        weights: list[Weights] = []
+        biases = []
+        for i in range(len(self.convs)):
+            some, bias = self._kernel_layer(i)
+            weights.append(some)
+            biases.append(bias)
         return FoldedNet(
-            float(folded.scale),
-            float(folded.offset),
-            [np.ascontiguousarray(conv.weight.numpy()) for conv in convs],
-            [conv.bias.numpy().copy() for conv in convs if conv.bias is not None],
-            [i in POOLED for i in range(len(convs))],
-            [i < folded.n_relu for i in range(len(convs))],
+            float(scale.float()),
+            float(offset.float()),
+            weights,
+            biases,
+            [i in POOLED for i in range(len(weights))],
+            [i < len(self.norms) for i in range(len(weights))],
         )
+
+    @torch.no_grad()
+    def _kernel_layer(self, i: int) -> tuple[Weights, np.ndarray]:
+        """Weights and bias of a folded convolution, as :meth:`folded` has them.
+
+        Of pruned layers only what is left is folded: neither a dense float64 nor a dense float32 copy is made.
+        """
+        conv = self.convs[i]
+        assert isinstance(conv, nn.Conv2d)
+        assert conv.bias is not None
+        weights = conv.weight.detach()
+        # Folding a one gives the factor of each output channel.
+        factor = weights.new_ones((len(weights), 1, 1, 1), dtype=torch.float64)
+        bias = conv.bias.detach().double()
+        if i < len(self.norms):
+            norm = self.norms[i]
+            assert isinstance(norm, nn.BatchNorm2d)
+            assert norm.running_mean is not None
+            assert norm.running_var is not None
+            mean, variance = norm.running_mean.double(), norm.running_var.double()
+            gamma, beta = norm.weight.detach().double(), norm.bias.detach().double()
+            factor, bias = fuse_conv_bn_weights(factor, bias, mean, variance, norm.eps, gamma, beta)
+        flat = weights.contiguous().reshape(-1).numpy()
+        places = np.flatnonzero(flat)
+        shape = tuple(weights.shape)
+        folded_bias = bias.detach().float().numpy().copy()
+        if len(places) >= SPARSE_BELOW * len(flat):
+            return np.ascontiguousarray((weights.double() * factor.detach()).float().numpy()), folded_bias
+        rows = places // math.prod(shape[1:])
+        values = (flat[places].astype(np.float64) * factor.detach().reshape(-1).numpy()[rows]).astype(np.float32)
+        left = values != 0  # what is too small for float32 is not
+        return SparseWeights(shape, places[left].astype(np.int32), values[left]), folded_bias
+
+
+@torch.no_grad()
+def _folded_input(norm: nn.BatchNorm2d) -> tuple[torch.Tensor, torch.Tensor]:
+    """Scale and offset of the input, in float64."""
+    assert norm.running_var is not None
+    assert norm.running_mean is not None
+    scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
+    return scale, norm.bias.double() - norm.running_mean.double() * scale
 
 
 class FoldedL3(nn.Module):
@@ -108,12 +155,9 @@ class FoldedL3(nn.Module):
         dtype = net.input_norm.weight.dtype
         # Folded in float64, so that each value is rounded once. The copies are in eval mode.
         exact = copy.deepcopy(net).double().eval().requires_grad_(False)
-        norm = exact.input_norm
-        assert norm.running_var is not None
-        assert norm.running_mean is not None
-        scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+        scale, offset = _folded_input(net.input_norm)
         self.scale = nn.Parameter(scale.to(dtype), requires_grad=False)
-        self.offset = nn.Parameter((norm.bias - norm.running_mean * scale).to(dtype), requires_grad=False)
+        self.offset = nn.Parameter(offset.to(dtype), requires_grad=False)
         self.convs = nn.ModuleList()
         for i, plain in enumerate(exact.convs):
             assert isinstance(plain, nn.Conv2d)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hear_edgel3.families.l3.layout import L3Layers
-from hear_edgel3.families.schema import Component, HubFile, OneKind, Published, SceneRule, Upstream
+from hear_edgel3.families.schema import Checkpoint, Component, HubFile, OneKind, Published, SceneRule, Upstream
 from hear_edgel3.families.values import check_values, counts, is_count_to, is_flag
 
 if TYPE_CHECKING:
@@ -146,6 +146,13 @@ def architecture(
         # One 48 kHz window's largest activation is 13 MB: batches were slower, not faster.
         "windows_per_batch": 1 if n_mels * sample_rate // hop_length > 25_000 else 16,
     }
+
+
+def shape(row: Checkpoint) -> dict[str, Any]:
+    """The arguments of :func:`architecture` that made a row of this family, as plain values."""
+    net = row.net.arguments
+    frontend = {key: row.frontend.arguments[key] for key in ("sample_rate", "n_fft", "hop_length", "n_mels")}
+    return {"channels": list(net["channels"]), "final_norm": net["final_norm"], **frontend}
 
 
 def check_architecture(shape: Mapping[str, Any]) -> None:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hear_edgel3.families.mobilenetv3.rows import ROWS, architecture, canonical, check_architecture, with_classes
+from hear_edgel3.families.mobilenetv3.rows import (
+    ROWS,
+    architecture,
+    canonical,
+    check_architecture,
+    shape,
+    with_classes,
+)
 from hear_edgel3.families.protocols import Family
 
 if TYPE_CHECKING:
@@ -42,4 +49,5 @@ MOBILENETV3 = Family(
     student=_student,
     pruner=_pruner,
     with_classes=with_classes,
+    shape=shape,
 )

@@ -172,9 +172,15 @@ def with_classes(row: Checkpoint, n_classes: int) -> dict[str, Any]:
         row: of this family.
         n_classes: size of the logits.
     """
+    return architecture(**{**shape(row), "n_classes": n_classes})
+
+
+def shape(row: Checkpoint) -> dict[str, Any]:
+    """The arguments of :func:`architecture` that made a row of this family, as plain values."""
     net = row.net.arguments
-    shape = {key: net[key] for key in ("width_mult", "head", "n_mels", "strides", *layouts.WIDTHS) if key in net}
-    return architecture(**shape, n_classes=n_classes, hop_ms=hop_ms_of(row), n_teacher=net.get("n_teacher"))
+    keys = ("width_mult", "n_classes", "head", "n_mels", "strides", "n_teacher", *layouts.WIDTHS)
+    found = {key: list(net[key]) if isinstance(net[key], tuple) else net[key] for key in keys if key in net}
+    return {**found, "hop_ms": hop_ms_of(row)}
 
 
 def hop_ms_of(row: Checkpoint) -> int:

@@ -1,0 +1,89 @@
+"""Digests of sounds by their bytes, so that a sound is known wherever it lies and whatever it is called."""
+
+from __future__ import annotations
+
+import hashlib
+import tarfile
+from collections.abc import Sequence
+from typing import IO
+
+from hear_edgel3.disk.paths import path_of_text
+from hear_edgel3.errors import AudioFileError
+from hear_edgel3.sources.hdf5 import Hdf5Sounds, is_hdf5
+from hear_edgel3.sources.item import Item
+from hear_edgel3.sources.shards import TAR_ERRORS, open_tar
+
+_AT_ONCE = 1 << 20
+
+
+def digests_of(items: Sequence[Item]) -> list[str]:
+    """For each sound 32 hexadecimal digits, equal for equal bytes and equal starts and ends.
+
+    Args:
+        items: What can be read. Each file is read once, and each tar file from its beginning to its end.
+
+    Raises:
+        AudioFileError: A file cannot be read any more.
+    """
+    files: dict[str, str] = {}
+    shards: dict[str, set[str]] = {}
+    for item in items:
+        if item.shard is not None:
+            shards.setdefault(item.shard, set()).add(item.file)
+        elif item.file not in files:
+            files[item.file] = _of_file(item.file)
+    for shard, wanted in shards.items():
+        files |= _of_rows(shard, [item for item in items if item.shard == shard]) if is_hdf5(shard) else {}
+        files |= {} if is_hdf5(shard) else _of_members(shard, wanted)
+    return [_of_clip(item, files[item.file]) for item in items]
+
+
+def _of_clip(item: Item, digest: str) -> str:
+    if not item.is_clip:
+        return digest
+    return hashlib.blake2b(f"{digest} {item.start} {item.end}".encode(), digest_size=16).hexdigest()
+
+
+def _of_stream(opened: IO[bytes]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    while block := opened.read(_AT_ONCE):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def _of_file(file: str) -> str:
+    try:
+        with open(path_of_text(file), "rb") as opened:
+            return _of_stream(opened)
+    except OSError as error:
+        raise AudioFileError(f"{file} cannot be read: {error.strerror or error}") from error
+
+
+def _of_rows(shard: str, items: Sequence[Item]) -> dict[str, str]:
+    opened = Hdf5Sounds(str(path_of_text(shard)))
+    try:
+        return {item.file: hashlib.blake2b(opened.sound(item), digest_size=16).hexdigest() for item in items}
+    finally:
+        opened.close()
+
+
+def _of_members(shard: str, wanted: set[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    try:
+        with open_tar(str(path_of_text(shard))) as tar:
+            while (member := tar.next()) is not None:
+                name = f"{shard}/{member.name}"
+                source = tar.extractfile(member) if name in wanted and _is_file(member) else None
+                if source is not None:
+                    with source:
+                        found[name] = _of_stream(source)
+    except TAR_ERRORS as error:
+        raise AudioFileError(f"{shard} cannot be read: {error}") from error
+    missing = sorted(wanted - set(found))
+    if missing:
+        raise AudioFileError(f"{missing[0]} is not in its tar file any more")
+    return found
+
+
+def _is_file(member: tarfile.TarInfo) -> bool:
+    return member.isreg() or member.islnk()

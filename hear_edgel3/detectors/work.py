@@ -1,0 +1,50 @@
+"""What computes, and what is said meanwhile."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hear_edgel3.detectors.cache import Embedded, embed_labelled
+from hear_edgel3.disk.stderr import say
+from hear_edgel3.sources.item import Item
+
+
+@dataclass(frozen=True)
+class Work:
+    """What computes.
+
+    Attributes:
+        cache: The folder that embeddings are kept in; None for the user's.
+        weights: The weights file of the net; None to find it.
+        engine: What runs the net.
+        device: Where it runs; None for the CPU, and for training the net the GPU where there is one.
+        workers: How many processes embed; None for the CPUs there are.
+        quiet: Whether nothing is said on stderr.
+    """
+
+    cache: str | os.PathLike[str] | None = None
+    weights: str | os.PathLike[str] | None = None
+    engine: str = "auto"
+    device: str | None = None
+    workers: int | None = None
+    quiet: bool = True
+
+    def tell(self, line: str) -> None:
+        """Says a line on stderr."""
+        if not self.quiet:
+            say(f"hear-edgel3: {line}")
+
+    def embed(self, items: Sequence[Item], config: str | os.PathLike[str]) -> Embedded:
+        """The embeddings of sounds, as :func:`hear_edgel3.detectors.cache.embed_labelled` keeps them."""
+        return embed_labelled(
+            items,
+            config,
+            self.cache,
+            weights=self.weights,
+            engine=self.engine,
+            device=self.device or "cpu",
+            workers=self.workers,
+            quiet=self.quiet,
+        )

@@ -1,0 +1,251 @@
+"""Detectors against the probe of the quality benchmark, against extraction alone, and against a bare training loop.
+
+    python -m tests.benchmarks.detectors heads [--nets tiny mn04_as] [--cache DIR]     # frozen heads and the probe
+    python -m tests.benchmarks.detectors tuned [--nets tiny mn04_as] [--cache DIR] [--options '{"epochs": 30}']
+    python -m tests.benchmarks.detectors cost [--clips 10000] [--nets tiny]            # frozen training and extraction
+    python -m tests.benchmarks.detectors speed [--nets mn04_as]                        # training a net, and a bare loop
+
+`heads` and `tuned` are balanced accuracies on the three real tasks of the quality benchmark, with its folds and groups
+(tests/benchmarks/quality); --cache has the Debian packages, which are downloaded where it lacks some. `cost` compares
+`hear-edgel3 train` with an empty cache and `hear-edgel3 extract`, each in a process of its own, by the clock and by CPU
+time, and tells the most memory that the process and its workers had at once (PSS; Linux only). `speed` compares an
+epoch of fine-tuning, with augmentation, to forward and backward over spectrograms that are ready.
+Weights of published nets are found as usual (HEAR_EDGEL3_WEIGHTS).
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+
+import hear_edgel3
+from hear_edgel3.detectors.evaluation import evaluate
+from hear_edgel3.detectors.fine_tuning import FineTuneOptions, fine_tune
+from hear_edgel3.errors import AudioWarning
+from hear_edgel3.heads import HeadLayout, make_head
+from hear_edgel3.labels import Dividing, Kind, Labelled, Split
+from hear_edgel3.labels.splits import How
+from hear_edgel3.sources.item import Item
+from hear_edgel3.training.loop import make_accelerator
+from tests.benchmarks.quality import nets as quality_nets
+from tests.benchmarks.quality.clips import Clips
+from tests.benchmarks.quality.probe import balanced_accuracy, bootstrap, interval, predict
+from tests.benchmarks.quality.tasks import TASKS
+
+_RATE = 16000
+_CLASSES, _GROUPS = 10, 500
+
+
+def labelled_of(task: str, clips: Clips, folder: Path) -> Labelled:
+    """The clips of a task as files, with the benchmark's groups and folds."""
+    classes = tuple(np.unique(clips.labels).tolist())
+    items = []
+    for name, samples in zip(clips.names, clips.samples, strict=True):
+        path = folder / f"{name}.wav"
+        soundfile.write(path, samples, len(samples), subtype="FLOAT")
+        items.append(Item(os.fspath(path), path.stat().st_size))
+    return Labelled(
+        task,
+        Kind.SINGLE,
+        classes,
+        tuple(items),
+        np.array([classes.index(label) for label in clips.labels], np.int64),
+        folds=tuple(map(str, clips.folds)),
+        groups=tuple(map(str, clips.groups)),
+        published=True,
+    )
+
+
+def compare_heads(nets: Sequence[str], cache: Path | None, tuned: bool, options: dict[str, Any]) -> None:
+    """Prints a line per net and task: frozen heads beside the probe, or trained nets beside frozen heads."""
+    first, second = ("frozen", "trained") if tuned else ("probe", "frozen")
+    print(f"{'net':<10}  {'task':<12}  {first:>6}  {'95 % interval':<16}  {second:>7}  difference", flush=True)
+    dividing = Dividing(How.FOLDS, copies=False)
+    means: dict[str, list[tuple[float, float]]] = {}
+    for task in TASKS:
+        clips = TASKS[task].clips(cache)
+        with tempfile.TemporaryDirectory() as folder:
+            labelled = labelled_of(task, clips, Path(folder))
+            for name in nets:
+                frozen = evaluate(labelled, name, split=dividing, cache=Path(folder) / "cache", workers=1)
+                score = frozen.scores.overall["balanced_accuracy"]
+                if tuned:
+                    found = evaluate(
+                        labelled, name, split=dividing, cache=Path(folder) / "cache", fine_tune=True, **options
+                    )
+                    base, (low, high) = score, frozen.scores.overall_intervals["balanced_accuracy"] or (0.0, 1.0)
+                    other = found.scores.overall["balanced_accuracy"]
+                else:
+                    net = quality_nets.make(name, None, {})[0]
+                    guessed = predict(net.embed(clips.at(net.sample_rate)), clips.labels, clips.groups, clips.folds)
+                    base = balanced_accuracy(clips.labels, guessed == clips.labels)
+                    low, high = interval(bootstrap(clips.labels, clips.groups, guessed == clips.labels))
+                    other = score
+                assert base is not None
+                assert other is not None
+                means.setdefault(name, []).append((base, other))
+                within = "" if tuned else "within" if low <= other <= high else "OUTSIDE"
+                print(
+                    f"{name:<10}  {task:<12}  {base:6.3f}  {low:.3f} to {high:.3f}  {other:7.3f}  {other - base:+.3f} "
+                    f"{within}".rstrip(),
+                    flush=True,
+                )
+    for name, pairs in means.items():
+        base, other = np.mean(pairs, axis=0)
+        print(f"{name:<10}  {'mean':<12}  {base:6.3f}  {'':<16}  {other:7.3f}  {other - base:+.3f}")
+
+
+def write_set(folder: Path, count: int) -> Path:
+    """Clips of a second, all different, in classes that can be told apart, and a table of them."""
+    rng = np.random.default_rng(0)
+    t = np.arange(_RATE) / _RATE
+    rows = [("file", "label", "group")]
+    for i in range(count):
+        label = i % _CLASSES
+        tone = np.sin(2 * np.pi * (100 * 1.5**label * rng.uniform(0.85, 1.2)) * t + rng.uniform(0, 6))
+        samples = 0.2 * tone * np.exp(-t * rng.uniform(0, 8)) + rng.uniform(0.01, 0.2) * rng.standard_normal(_RATE)
+        soundfile.write(folder / f"{i:06d}.wav", samples.astype(np.float32), _RATE)
+        rows.append((f"{i:06d}.wav", f"class {label}", f"group {i // _CLASSES % _GROUPS}"))
+    table = folder / "sounds.csv"
+    with table.open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    return table
+
+
+def tree_memory(root: int) -> int:
+    """Bytes that a process and those that it started have at once, shared ones divided among them."""
+    parents: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            except (OSError, ValueError, IndexError):
+                continue
+            parents.setdefault(parent, []).append(int(entry.name))
+    total, waiting = 0, [root]
+    while waiting:
+        one = waiting.pop()
+        waiting += parents.get(one, [])
+        try:
+            lines = Path(f"/proc/{one}/smaps_rollup").read_text().splitlines()
+        except OSError:
+            continue
+        total += sum(int(line.split()[1]) << 10 for line in lines if line.startswith("Pss:"))
+    return total
+
+
+def run_measured(command: Sequence[str]) -> tuple[float, float, int]:
+    """Seconds by the clock and of all processors, and the most memory in bytes, of a command."""
+    before, start = os.times(), time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    peak, ended = 0, threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not ended.wait(0.2):
+            peak = max(peak, tree_memory(process.pid))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        _, said = process.communicate()
+    finally:
+        ended.set()
+        watcher.join()
+    if process.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{said.decode(errors='replace')}")
+    after = os.times()
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    return time.perf_counter() - start, cpu, peak
+
+
+def compare_cost(nets: Sequence[str], count: int, head: str) -> None:
+    """Prints what frozen training costs, and extraction alone."""
+    program = [sys.executable, "-m", "hear_edgel3.cli"]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "sounds").mkdir()
+        table = write_set(folder / "sounds", count)
+        for net in nets:
+            common = ["--config", net, "--quiet"]
+            alone = run_measured([*program, "extract", str(table), "--output", str(folder / f"e-{net}"), *common])
+            train = [*program, "train", "--data", str(table), "--cache", str(folder / f"c-{net}"), "--head", head]
+            train += ["--split", "random", *common]
+            whole = run_measured([*train, "--output", str(folder / f"first-{net}")])
+            again = run_measured([*train, "--output", str(folder / f"second-{net}"), "--seed", "1"])
+            print(f"{net}, {count} clips of 1 s, head {head}:")
+            for what, (wall, cpu, peak) in (("extract", alone), ("train", whole), ("train again, other seed", again)):
+                print(f"  {what:<24} {wall:7.1f} s, {cpu:7.1f} s of CPU, at most {peak / 1e9:.2f} GB")
+            print(f"  train / extract: {whole[0] / alone[0]:.2f} by the clock, {whole[1] / alone[1]:.2f} by CPU time")
+
+
+def speed(net: str, folder: Path, n: int) -> float:
+    """The speed of fine-tuning as a share of that of a bare loop of forward and backward over ready spectrograms."""
+    seconds, rate, size = 5.0, 32000, 16
+    rs = np.random.RandomState(0)
+    folder.mkdir(parents=True, exist_ok=True)
+    items = []
+    for i in range(n):
+        soundfile.write(folder / f"{i}.wav", 0.1 * rs.randn(int(seconds * rate)), rate)
+        items.append(Item(str(folder / f"{i}.wav"), 0))
+    labelled = Labelled("noise", Kind.SINGLE, ("a", "b"), tuple(items), np.arange(n) % 2)
+    nothing = np.zeros(0, np.int64)
+    split = Split("all", np.arange(n), nothing, nothing)
+    extractor = hear_edgel3.load(net)
+    layout = HeadLayout("linear", extractor.scene_embedding_size, 2)
+    options = FineTuneOptions(epochs=2, head_epochs=0, batch_size=size)
+    accelerator = make_accelerator("no", "cpu", "training", "train")
+    tuned = fine_tune(labelled, split, extractor, make_head(layout, 0), options, folder / "out", accelerator, True)
+    whole = tuned.metrics[1]["seconds"] - tuned.metrics[0]["seconds"]
+    model = torch.nn.Sequential(extractor.net, make_head(layout, 0)).to(memory_format=torch.channels_last).train()
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.eval()
+    images = extractor.frontend(0.1 * torch.randn(size, int(seconds * rate)))
+    model(images).sum().backward()  # what is made once is not counted
+    begun = time.monotonic()
+    for _ in range(n // size):
+        model(images).sum().backward()
+    return (time.monotonic() - begun) / whole
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("heads", "tuned", "cost", "speed"))
+    parser.add_argument("--nets", nargs="+", metavar="NAME")
+    parser.add_argument("--cache", type=Path, help="folder that Debian packages are kept in")
+    parser.add_argument("--clips", type=int, help="default 10000 for cost, 96 for speed")
+    parser.add_argument("--head", default="linear", choices=("linear", "mlp"))
+    parser.add_argument("--options", type=json.loads, default={}, metavar="JSON", help="of training the net")
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore", AudioWarning)
+    if arguments.what in ("heads", "tuned"):
+        nets = arguments.nets or ["tiny", "mn04_as"]
+        compare_heads(nets, arguments.cache, arguments.what == "tuned", arguments.options)
+    elif arguments.what == "cost":
+        compare_cost(arguments.nets or ["tiny"], arguments.clips or 10_000, arguments.head)
+    else:
+        with tempfile.TemporaryDirectory() as place:
+            for net in arguments.nets or ["mn04_as"]:
+                found = speed(net, Path(place) / net, arguments.clips or 96)
+                print(f"{net}: {found:.2f} of the speed of a bare loop")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""Detectors are tested on what they have not learnt from, and nets by cross-validation."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+import hear_edgel3
+from hear_edgel3.cli import main
+from hear_edgel3.errors import InvalidOption, LabelsError
+from support.detector_sounds import write_sounds
+
+
+@pytest.fixture(scope="module")
+def detector(sounds: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return hear_edgel3.train(sounds, tmp_path_factory.mktemp("detectors") / "mine", cache=cache)
+
+
+def test_its_own_test_part_of_the_same_data(detector: Path, sounds: Path, cache: Path) -> None:
+    found = hear_edgel3.evaluate(sounds, detector, cache=cache)
+    wanted = json.loads((detector / "scores.json").read_text())["test"]
+    assert "own test part" in found.what
+    assert found.scores.n == wanted["n"] < 36
+    assert found.scores.overall == pytest.approx({k: v["value"] for k, v in wanted["overall"].items()}, nan_ok=True)
+
+
+def test_sounds_that_it_learnt_from_are_refused_wherever_they_lie(
+    detector: Path, sounds: Path, cache: Path, tmp_path: Path
+) -> None:
+    with (detector / "split.csv").open(newline="") as file:
+        learnt = next(row for row in csv.DictReader(file) if row["part"] == "train")
+    other = write_sounds(tmp_path / "other", groups=2, each=1, seed=7)
+    assert hear_edgel3.evaluate(other, detector, cache=cache).scores.n == 6
+    copy = other / learnt["labels"] / "recording 0" / "renamed.wav"
+    copy.write_bytes(Path(learnt["file"]).read_bytes())
+    with pytest.raises(LabelsError, match=r"made with 1 of the 7 sounds .*1 in its train part.*renamed\.wav"):
+        hear_edgel3.evaluate(other, detector, cache=cache)
+    found = hear_edgel3.evaluate(other, detector, cache=cache, on_leak="say")
+    assert any("TOO GOOD" in note for note in found.notes)
+
+
+def test_classes_are_matched_by_name(detector: Path, cache: Path, tmp_path: Path) -> None:
+    two = write_sounds(tmp_path / "two", labels=("hum", "knock"), groups=3, seed=8)
+    found = hear_edgel3.evaluate(two, detector, cache=cache)
+    assert found.scores.classes == ("hiss", "hum", "knock")
+    assert found.scores.positives == (0, 6, 6)
+    assert found.scores.overall["balanced_accuracy"] == 1
+    with pytest.raises(LabelsError, match="'beep'"):
+        hear_edgel3.evaluate(write_sounds(tmp_path / "s", labels=("beep", "hum")), detector, cache=cache)
+
+
+def test_cross_validation(sounds: Path, cache: Path) -> None:
+    found = hear_edgel3.evaluate(sounds, cache=cache, split="groups")
+    assert found.scores.n == 36
+    assert list(found.per_split) == [f"without recording {i}" for i in range(6)]
+    assert found.confusion is not None
+    assert found.confusion.sum() == 36
+
+
+def test_options_are_not_for_detectors(detector: Path, sounds: Path) -> None:
+    with pytest.raises(InvalidOption, match="is a detector, and is tested as it is: head"):
+        hear_edgel3.evaluate(sounds, detector, head="mlp")
+
+
+class TestCommands:
+    def test_from_sounds_to_scores(
+        self, sounds: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        folder = str(tmp_path / "d")
+        common = ["--data", str(sounds), "--cache", str(cache), "--quiet"]
+        assert main(["train", *common, "--output", folder, "--head", "mlp", "--activation", "arelu"]) == 0
+        assert capsys.readouterr().out == f"{folder}\n"
+        assert "hear-edgel3 train --data" in (tmp_path / "d" / "README.md").read_text()
+        assert main(["evaluate", *common, "--config", folder]) == 0
+        assert "balanced_accuracy  1.000" in capsys.readouterr().out
+
+    def test_leave_one_group_out_as_json_with_confusions(
+        self, sounds: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for name in ("c.csv", "c.png"):
+            command = ["evaluate", "--data", str(sounds), "--cache", str(cache), "--leave-one-group-out", "--json"]
+            assert main([*command, "--confusion", str(tmp_path / name)]) == 0
+        lines = capsys.readouterr().out
+        found = json.loads(lines[: len(lines) // 2])
+        assert len(found["splits"]) == 6
+        assert found["overall"]["accuracy"]["interval"][0] <= found["overall"]["accuracy"]["value"]
+        with (tmp_path / "c.csv").open(newline="") as file:
+            assert next(csv.reader(file)) == ["true", "hiss", "hum", "knock"]
+        assert (tmp_path / "c.png").read_bytes()[:4] == b"\x89PNG"
+
+    @pytest.mark.parametrize(
+        ("more", "said"),
+        [
+            (["--folds", "3", "--split", "random"], "--folds is for folds"),
+            (["--test", "0.3", "--split", "groups"], "--test is the share of a random split"),
+            (["--parts", "dev"], "--parts takes WORD=PART"),
+            (["--recipe", "esc51"], "recipe must be one of esc50"),
+            (["--lr", "1"], "lr has no effect on a linear head"),
+            (["--deepspectrumlite", "none.json"], "cannot read none.json"),
+        ],
+    )
+    def test_what_cannot_be(
+        self, more: list[str], said: str, sounds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(["train", "--data", str(sounds), "--output", str(tmp_path / "d"), *more]) != 0
+        assert said in capsys.readouterr().err

@@ -1,0 +1,185 @@
+"""Fine-tuning in two phases: what it learns, what it leaves alone, and going on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import hear_edgel3
+from hear_edgel3.detectors.augmentation import ClipAugmentation
+from hear_edgel3.detectors.targets import start_is_better
+from hear_edgel3.detectors.two_phases import TwoPhaseTuning
+from hear_edgel3.errors import InvalidOption, OutputError
+from hear_edgel3.extractor import Extractor
+from hear_edgel3.heads import HeadLayout, make_head
+from hear_edgel3.labels import Kind, Labelled, Split
+from support.distilling import interrupting
+from support.labelled_sounds import heard, make_labelled, new_head, same, split_of, tune
+
+
+@pytest.fixture(scope="module")
+def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("sounds") / "made"
+
+
+@pytest.fixture(scope="module")
+def labelled(sounds: Path) -> Labelled:
+    return make_labelled(sounds)
+
+
+@pytest.fixture(scope="module")
+def small(mobilenetv3_folder: Path) -> Extractor:
+    return hear_edgel3.load("mn01_as", mobilenetv3_folder)
+
+
+def test_it_learns_and_leaves_the_rest_alone(labelled: Labelled, small: Extractor, tmp_path: Path) -> None:
+    """Sounds of another speaker; the extractor, the head and the caller's random numbers stay as they are."""
+    head = new_head(small, 3)
+    before = [value.clone() for value in (*small.net.state_dict().values(), *head.state_dict().values())]
+    torch.manual_seed(1)
+    np.random.seed(1)
+    torch_before, numpy_before = torch.get_rng_state(), repr(np.random.get_state(legacy=False))
+    tuned = tune(labelled, small, tmp_path / "out", head, epochs=12, head_epochs=2, lr=3e-3, mixup=0.0)
+    assert torch.equal(torch.get_rng_state(), torch_before)
+    assert repr(np.random.get_state(legacy=False)) == numpy_before
+    after = [*small.net.state_dict().values(), *head.state_dict().values()]
+    assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
+    rows = tuned.metrics
+    assert [row["epoch"] for row in rows] == list(range(13))
+    assert rows[-1]["train_loss"] < 0.75 * rows[1]["train_loss"]
+    assert min(row["validation_loss"] for row in rows[3:]) == rows[tuned.best_epoch]["validation_loss"]
+    assert rows[tuned.best_epoch]["balanced_accuracy"] > 0.75
+    # The first phase leaves the net as it is; batch norm keeps its statistics; what is behind the features rests.
+    changed = {name for name, value in tuned.net_state.items() if not torch.equal(value, small.net.state_dict()[name])}
+    assert "features.0.0.weight" in changed
+    assert not any("running" in name or name.startswith(("classifier.", "features.16.")) for name in changed)
+    assert (tmp_path / "out" / "metrics.csv").read_text().count("\n") == 14
+
+
+@pytest.mark.parametrize("call", [1, 3, 7])
+def test_going_on(
+    call: int, labelled: Labelled, small: Extractor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Interrupted in the first epoch, in the first of the second phase, and later: the same bits."""
+    straight = tune(labelled, small, tmp_path / "straight", epochs=3)
+    with monkeypatch.context() as patched:
+        patched.setattr(TwoPhaseTuning, "loss", interrupting(TwoPhaseTuning.loss, call))
+        with pytest.raises(KeyboardInterrupt):
+            tune(labelled, small, tmp_path / "out", epochs=3)
+    assert (tmp_path / "out" / "training.pt").exists() == (call >= 3)
+    assert same(tune(labelled, small, tmp_path / "out", epochs=3), straight)
+    with pytest.raises(OutputError, match="belongs to another training"):
+        tune(labelled, small, tmp_path / "out", epochs=3, seed=1)
+
+
+def test_the_seed_decides(labelled: Labelled, small: Extractor, tmp_path: Path) -> None:
+    first = tune(labelled, small, tmp_path / "first", epochs=2)
+    assert same(first, tune(labelled, small, tmp_path / "again", epochs=2))
+    assert not same(first, tune(labelled, small, tmp_path / "other", epochs=2, seed=1))
+
+
+def test_a_share_of_the_layers(labelled: Labelled, small: Extractor, tmp_path: Path) -> None:
+    """Of those that the features need; without a validation part the last epoch is taken."""
+    split = Split("all", np.arange(len(labelled)), np.zeros(0, np.int64), np.zeros(0, np.int64))
+    tuned = tune(labelled, small, tmp_path / "out", split=split, epochs=2, share=0.3)
+    assert tuned.best_epoch == 2
+    assert "validation_loss" not in tuned.metrics[0]
+    before = small.net.state_dict()
+    names = [name for name, _ in small.net.named_parameters()]
+    changed = [not torch.equal(tuned.net_state[name], before[name]) for name in names]
+    needed = [name for name in names if name.startswith(tuple(f"features.{i}." for i in range(16)))]
+    first = changed.index(True) / len(needed)
+    assert 0.65 < first < 0.75
+    assert sum(changed) > 0.9 * 0.3 * len(needed)
+
+
+def test_several_labels_some_unknown(sounds: Path, small: Extractor, tmp_path: Path) -> None:
+    tuned = tune(make_labelled(sounds, Kind.SEVERAL), small, tmp_path / "out", epochs=6, mixup=0.0)
+    assert tuned.metrics[-1]["train_loss"] < tuned.metrics[1]["train_loss"]
+    assert 0 <= tuned.metrics[-1]["mAP"] <= 1
+
+
+def test_numbers(sounds: Path, small: Extractor, tmp_path: Path) -> None:
+    """They are learnt in scales of their own, and put out as they are: hertz and noise."""
+    labelled = make_labelled(sounds, Kind.NUMBERS)
+    head = new_head(small, 2)
+    plain = ClipAugmentation(speed=0.0, filters=0.0, noise=0.0)
+    tuned = tune(
+        labelled, small, tmp_path / "out", head, epochs=8, head_epochs=2, lr=3e-3, head_lr=3e-2, augmentation=plain
+    )
+    assert tuned.metrics[-1]["train_loss"] < 0.7 * tuned.metrics[1]["train_loss"]
+    copy = hear_edgel3.load("mn01_as", small.weights.path if small.weights else None, 32000)
+    copy.net.load_state_dict(tuned.net_state)
+    assert tuned.head_state is not None
+    head.load_state_dict(tuned.head_state)
+    rows = split_of(labelled).validation
+    found = head.eval()(copy.scene_embeddings(heard(labelled, rows)))
+    error = found.detach() - torch.from_numpy(labelled.targets[rows])
+    assert float(error.abs().mean()) == pytest.approx(tuned.metrics[tuned.best_epoch]["mae"], rel=1e-3)
+
+
+def test_nets_of_one_window(labelled: Labelled, weights_folder: Path, tmp_path: Path) -> None:
+    """They learn from windows of a second, and the zeros of pruned ones stay."""
+    sparse = hear_edgel3.load("sparse_95", weights_folder)
+    tuned = tune(labelled, sparse, tmp_path / "sparse", epochs=1, head_epochs=0, batch_size=16)
+    before = sparse.net.state_dict()
+    for name in ("convs.0.weight", "convs.4.weight"):
+        assert torch.equal(tuned.net_state[name] == 0, before[name] == 0)
+        assert bool((before[name] == 0).any())
+    if tuned.best_epoch == 1:
+        assert not torch.equal(tuned.net_state["convs.4.weight"], before["convs.4.weight"])
+
+
+def test_a_classifier_of_its_own(labelled: Labelled, small: Extractor, tmp_path: Path) -> None:
+    tuned = tune(labelled, small, tmp_path / "out", head=None, epochs=2)
+    assert tuned.head_state is None
+    assert tuned.net_state["classifier.5.weight"].shape[0] == 3
+    configured = hear_edgel3.load("mn01_as", small.weights.path if small.weights else None)
+    assert configured.net.state_dict()["classifier.5.weight"].shape[0] == 527
+
+
+def test_mixed_precision(labelled: Labelled, small: Extractor, tmp_path: Path) -> None:
+    """8-bit mantissas change the loss, and not by much."""
+    full = tune(labelled, small, tmp_path / "full", epochs=1, head_epochs=0)
+    half = tune(labelled, small, tmp_path / "half", epochs=1, head_epochs=0, precision="bf16")
+    assert full.metrics[-1]["train_loss"] != half.metrics[-1]["train_loss"]
+    assert full.metrics[-1]["train_loss"] == pytest.approx(half.metrics[-1]["train_loss"], rel=0.05)
+
+
+def test_what_does_not_fit(labelled: Labelled, small: Extractor, weights_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(InvalidOption, match="the head makes 3 outputs of 7 values, but mn01_as puts out"):
+        tune(labelled, small, tmp_path / "a", make_head(HeadLayout("linear", 7, 3), 0))
+    with pytest.raises(InvalidOption, match="sea_64 has no classifier of its own; choose a head"):
+        tune(labelled, hear_edgel3.load("sea_64", weights_folder), tmp_path / "b", None)
+
+
+def test_when_the_start_is_kept() -> None:
+    """Of a hundred sounds, a score of 0.8 has a standard error of 0.04."""
+    start = {"balanced_accuracy": 0.8, "validation_loss": 0.5}
+    for score, kept in ((0.75, True), (0.77, False), (0.9, False)):
+        best = {"balanced_accuracy": score, "validation_loss": 1.0}
+        assert start_is_better(Kind.SINGLE, start, best, 100) == kept
+        assert start_is_better(Kind.NUMBERS, start, best, 100)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 0}, "epochs must be a whole number of at least 1, got 0"),
+        ({"head_epochs": 31}, "head_epochs=31 are more than all epochs, 30"),
+        ({"share": 0}, "share must be a number above 0, at most 1; got 0"),
+        ({"warmup": 1.0}, "warmup must be a number from 0 to below 1, got 1.0"),
+        ({"class_weights": "some"}, "class_weights must be balanced or none, got 'some'"),
+        ({"recipe": "esc"}, "there is no recipe 'esc'; there are esc50,"),
+        ({"precision": "fp8"}, "precision must be no, bf16 or fp16; got 'fp8'"),
+    ],
+)
+def test_options(options: dict[str, Any], message: str) -> None:
+    from hear_edgel3.detectors.fine_tuning import FineTuneOptions
+
+    with pytest.raises(InvalidOption, match=message):
+        FineTuneOptions(**options)
