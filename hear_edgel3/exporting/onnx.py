@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from hear_edgel3.exporting.program import Program
 
 EXTRA, SUFFIX, ENGINE, FLOAT64 = "onnx", ".onnx", "onnxruntime", True
-# L3, whose front end is computed in float64 by both: observed 1e-6. MobileNetV3, in float32 by both, where PyTorch is
-# itself off from float64 by as much: 2e-5 for published nets, 1e-4 for images alone, 3e-4 for nets that hardly learnt.
-TOLERANCES = {"l3": 1e-5, "mobilenetv3": 5e-4, "": 5e-4}
+# The DFT is computed in float64, the rest in float32. Observed on all kinds of sounds: 3e-6 of the largest value, of
+# probabilities 4e-6.
+TOLERANCES = {"": 1e-5}
 _KEY = "hear_edgel3"
 _PRODUCTS = ("Conv", "MatMul", "Gemm")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -33,7 +34,8 @@ class Program:
 
     Attributes:
         module: In eval mode, in float32 on the CPU. Its outputs are those of ``outputs``, in that order.
-        reference: The same function, computed as this package does: what a file is compared with.
+        reference: The same function of the same float32 input, computed in float64: what a file is compared with.
+        usual: The same as this package computes it, in float32.
         fast: The same as the engine "torch" runs it: what a file's time is compared with.
         images: The front end of this package, which makes the input of a file without one.
         example: An input to trace it with, (n, samples) or (n, n_mels, n_frames) float32.
@@ -45,6 +47,7 @@ class Program:
 
     module: nn.Module
     reference: nn.Module
+    usual: nn.Module
     fast: nn.Module
     images: nn.Module
     example: torch.Tensor
@@ -98,6 +101,19 @@ class _Answers(nn.Module):
         scaled = logits if self.temperature == 1 else logits / self.temperature
         probabilities = torch.softmax(scaled, dim=1) if self.targets == "single" else torch.sigmoid(scaled)
         return embedding, logits, probabilities
+
+
+class _Images64(nn.Module):
+    """A front end that computes in float64, or images that are given, in that type."""
+
+    def __init__(self, frontend: nn.Module | None) -> None:
+        super().__init__()
+        self.frontend = frontend
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(n, samples) or (n, n_mels, n_frames) to (n, n_mels, n_frames) float64."""
+        images: torch.Tensor = x if self.frontend is None else cast(Any, self.frontend).in_float64(x)
+        return images.double()
 
 
 def length_in_samples(row: Checkpoint, length: float | str | None) -> int | None:
@@ -158,33 +174,33 @@ def program_of(extractor: Extractor, part: str, length: int | None, float64: boo
         whole = part != FRONTEND
         with torch.device("cpu"):  # which would slow everything down if it lasted
             portable = None if part == NET else _portable(extractor.frontend, row, float64)
-            rest = (
-                size,
-                None if head is None else in_eval_mode(head),
-                targets,
-                outputs_of(row).temperature,
-                puts_logits,
-            )
+            plain_head = None if head is None else in_eval_mode(head)
+            rest = (targets, outputs_of(row).temperature, puts_logits)
             folded = in_eval_mode(folded_module(net)) if whole else None
             images = in_eval_mode(extractor.frontend)
             frontend = None if part == NET else images
             plain = in_eval_mode(net) if whole else None
-            module, fast, reference = (
-                _Answers(first, second, *rest).eval()
+            module, fast, usual = (
+                _Answers(first, second, size, plain_head, *rest).eval()
                 for first, second in ((portable, folded), (frontend, folded), (frontend, plain))
             )
+            wide, wide_head = (
+                None if one is None else copy.deepcopy(one).double().requires_grad_(False)
+                for one in (plain, plain_head)
+            )
+            reference = _Answers(_Images64(frontend), wide, size, wide_head, *rest).eval()
             n_samples = extractor.net_sample_rate if length is None else length
             example = torch.zeros(_EXAMPLES, n_samples, dtype=torch.float32)
         if part == NET:
             example = images(example)
         outputs = _outputs(whole, targets)
-        found = reference(example)
+        found = usual(example)
         shapes: dict[str, list[int | None]] = {name: [*y.shape[1:]] for name, y in zip(outputs, found, strict=True)}
         if not whole and length is None:
             shapes["spectrogram"][-1] = None
         card = make_card(extractor, part, length, shapes)
         axis = None if length is not None else example.ndim - 1
-        yield Program(module, reference, fast, images, example, card["input"], outputs, axis, card)
+        yield Program(module, reference, usual, fast, images, example, card["input"], outputs, axis, card)
 
 
 def _parts(net: nn.Module) -> tuple[nn.Module, Head | None, bool]:

@@ -12,7 +12,8 @@ from hear_edgel3.disk.atomic import atomic_write, check_writable
 from hear_edgel3.errors import ExportFailed, InvalidOption
 from hear_edgel3.exporting.card import WHOLE
 from hear_edgel3.exporting.program import PARTS, length_in_samples, program_of
-from hear_edgel3.exporting.proof import Proof, prove
+from hear_edgel3.exporting.proof import Proof
+from hear_edgel3.exporting.proving import prove
 from hear_edgel3.exporting.targets import target_of
 from hear_edgel3.extractor.extractor import Extractor
 from hear_edgel3.extractor.loading import load

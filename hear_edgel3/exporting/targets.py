@@ -39,8 +39,8 @@ class Target(Protocol):
         SUFFIX: What its files end in.
         ENGINE: What runs them, for reports.
         FLOAT64: Whether that computes in float64.
-        TOLERANCES: By the name of a family, the largest difference from PyTorch that is let through, as a fraction of
-            the largest value; under "" that of families without one.
+        TOLERANCES: By the kind of sound (:class:`hear_edgel3.exporting.clips.ProofClip`), the largest difference from
+            PyTorch in float64 that is let through, as a fraction of the largest value; under "" that of kinds without.
     """
 
     EXTRA: str
@@ -83,9 +83,9 @@ def target_of(name: str) -> Target:
     return cast(Target, importlib.import_module(MODULES[name]))
 
 
-def tolerance_of(target: Target, family: str) -> float:
-    """The largest difference that is let through for nets of a family, as a fraction of the largest value."""
-    return target.TOLERANCES.get(family, target.TOLERANCES[""])
+def tolerance_of(target: Target, kind: str) -> float:
+    """The largest difference that is let through for sounds of a kind, as a fraction of the largest value."""
+    return target.TOLERANCES.get(kind, target.TOLERANCES[""])
 
 
 def target_of_file(path: str | os.PathLike[str]) -> str | None:

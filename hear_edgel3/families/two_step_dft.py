@@ -23,7 +23,8 @@ class MelPower(nn.Module):
         bank: (n_mels, bins) The weights of the first bins in each band.
         n_fft: The points of the DFT; frames are followed by zeros up to it.
         hop_length: The samples between frames.
-        dtype: What it computes in.
+        dtype: What the DFT is computed in. Powers, which are not negative and lose nothing when they are added, are
+            float32.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class MelPower(nn.Module):
         self._keep("turn_imag", -twiddle.sin(), dtype)
         self._keep("second_real", second.cos(), dtype)
         self._keep("second_imag", -second.sin(), dtype)
-        self._keep("bank", placed.T, dtype)
+        self._keep("bank", placed.T, torch.float32)
 
     def _keep(self, name: str, value: torch.Tensor, dtype: torch.dtype) -> None:
         self.register_buffer(name, value.to(dtype).contiguous(), persistent=False)
@@ -60,7 +61,7 @@ class MelPower(nn.Module):
             samples: (n, n_samples) At least ``win_length`` of them, in the type that it computes in.
 
         Returns:
-            (n, n_frames, n_mels).
+            (n, n_frames, n_mels) float32.
         """
         buffers = dict(self.named_buffers())
         frames = self._frames(samples) * buffers["window"]
@@ -71,7 +72,7 @@ class MelPower(nn.Module):
         turned_imag = real * buffers["turn_imag"] + imag * buffers["turn_real"]
         real = turned_real @ buffers["second_real"] - turned_imag @ buffers["second_imag"]
         imag = turned_real @ buffers["second_imag"] + turned_imag @ buffers["second_real"]
-        power = real * real + imag * imag  # (n, t, n1, kept)
+        power = (real * real + imag * imag).to(torch.float32)  # (n, t, n1, kept)
         mel: torch.Tensor = power.flatten(2) @ buffers["bank"]
         return mel
 

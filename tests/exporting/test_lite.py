@@ -85,7 +85,7 @@ def test_scenes_and_timestamps(
         model = lite.Model(str(done.path))
         rate = done.card["sample_rate"]
         folder = None if name == "tiny" else weights_folder
-        extractor = hear_edgel3.load(name, folder, sample_rate=rate)
+        extractor = hear_edgel3.load(name, folder, sample_rate=rate, engine="eager")
         for seconds in (0.05, 1.7, 11.0):
             path = tmp_path / f"{seconds}.wav"
             samples = signals.clip(seconds, rate)

@@ -121,7 +121,14 @@ class L3MelSpectrogram(nn.Module):
             return torch.cat([self._decibels(window) for window in torch.split(windows, 1)])
         return self._decibels(windows)
 
+    def in_float64(self, windows: torch.Tensor) -> torch.Tensor:
+        """The same images (n, n_mels, n_frames) before they are rounded to float32, on a device with float64."""
+        return self._unrounded(windows)
+
     def _decibels(self, windows: torch.Tensor) -> torch.Tensor:
+        return self._unrounded(windows).to(torch.float32)
+
+    def _unrounded(self, windows: torch.Tensor) -> torch.Tensor:
         hann, bank = self._on(windows.device)
         missing = max((self.n_frames(windows.shape[1]) - 1) * self.hop_length + self.n_fft - windows.shape[1], 0)
         padded = nn.functional.pad(windows.to(hann.dtype), (missing // 2, missing - missing // 2))
@@ -134,7 +141,7 @@ class L3MelSpectrogram(nn.Module):
         )
         decibels = 5.0 * torch.log10(mel.transpose(0, 1).clamp_min(AMIN**2))
         decibels = decibels - decibels.amax(dim=(1, 2), keepdim=True)
-        return decibels.clamp_min(-DYNAMIC_RANGE_DB).to(torch.float32)
+        return decibels.clamp_min(-DYNAMIC_RANGE_DB)
 
     def extra_repr(self) -> str:
         """Shown when the module is printed."""

@@ -46,5 +46,5 @@ class PortableL3(nn.Module):
         )
         decibels = (5.0 / math.log(10.0)) * mel.clamp_min(self.least).log()
         decibels = decibels - decibels.amax(dim=(1, 2), keepdim=True)
-        result: torch.Tensor = decibels.clamp_min(-self.range_db).to(torch.float32).transpose(1, 2)
+        result: torch.Tensor = decibels.clamp_min(-self.range_db).transpose(1, 2)
         return result
