@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,9 @@ from hear_edgel3.exporting import onnx as target
 from hear_edgel3.exporting.run import Exported, export
 from hear_edgel3.extractor.extractor import Extractor
 from support import signals
-from support.detectors import CLASSES, RATES, write_detector
+from support.detectors import CLASSES, RATES
+
+Detectors = Callable[[str, str], tuple[Path, Exported]]
 
 
 def sounds(rate: int, n_samples: int, n: int = 3) -> np.ndarray:
@@ -88,9 +91,8 @@ def test_the_parts_make_the_whole(tiny_file: Exported, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "targets"), [("small", "single"), ("small_l3", "several"), ("own", "several"), ("small", "numbers")]
 )
-def test_classes_of_somebodys_own(kind: str, targets: str, tmp_path: Path) -> None:
-    folder = write_detector(tmp_path / "net", kind, targets=targets)
-    done = export(folder, tmp_path / "net.onnx")
+def test_classes_of_somebodys_own(kind: str, targets: str, detector_file: Detectors) -> None:
+    folder, done = detector_file(kind, targets)
     assert done.card["labels"] == list(CLASSES)
     assert done.card["targets"] == targets
     x = sounds(RATES[kind], RATES[kind])
@@ -133,7 +135,7 @@ def test_an_extractor_stays_as_it_was(tmp_path: Path) -> None:
     before = {name: value.clone() for name, value in extractor.state_dict().items()}
     threads, variant = torch.get_num_threads(), extractor.net.variant
     with torch.inference_mode():
-        export(extractor.train(), tmp_path / "tiny.onnx")
+        export(extractor.train(), tmp_path / "tiny.onnx", length=0.2)
     assert extractor.training
     assert (torch.get_num_threads(), extractor.net.variant) == (threads, variant)
     assert all(torch.equal(value, before[name]) for name, value in extractor.state_dict().items())

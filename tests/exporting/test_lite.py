@@ -6,6 +6,7 @@ import ast
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,10 @@ import torch
 import hear_edgel3
 from hear_edgel3 import lite
 from hear_edgel3.audio.resample import resample
-from hear_edgel3.exporting.run import Exported, export
+from hear_edgel3.exporting.run import Exported
 from support import signals
-from support.detectors import write_detector
+
+Detectors = Callable[[str, str], tuple[Path, Exported]]
 
 LITE = Path(lite.__file__)
 # Imports nothing but what the file says that it needs, and not this package either.
@@ -100,10 +102,9 @@ def test_scenes_and_timestamps(
 
 
 @pytest.mark.parametrize(("kind", "targets"), [("small", "single"), ("small_l3", "several"), ("small", "numbers")])
-def test_classes_of_somebodys_own(kind: str, targets: str, tmp_path: Path, recording: Path) -> None:
-    scale = {} if targets == "numbers" else {"temperature": 1.7}
-    folder = write_detector(tmp_path / "net", kind, targets=targets, **scale)
-    model = lite.Model(str(export(folder, tmp_path / "net.onnx").path))
+def test_classes_of_somebodys_own(kind: str, targets: str, detector_file: Detectors, recording: Path) -> None:
+    folder, done = detector_file(kind, targets)
+    model = lite.Model(str(done.path))
     tags = hear_edgel3.Tagger(folder).tag_file(recording)
     expected = tags.probabilities[0]
     np.testing.assert_allclose(model.tag(str(recording)), expected, atol=1e-3 * max(1, np.abs(expected).max()))
