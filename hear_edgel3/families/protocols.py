@@ -24,6 +24,12 @@ class FrontEnd(Protocol):
     A front end may have a method ``mask(images, factor)``, which hides parts of images while a student learns; 1 hides
     as much as the family's authors do when they train, and 0 nothing.
 
+    One that can be exported has ``portable(float64)``: the same function in eval mode as a ``torch.nn.Module`` of
+    operations that engines outside of torch have, or None if there is no such form; ``float64`` is whether the engine
+    computes in that type. It has ``in_float64(windows)`` as well: the images in eval mode, computed and put out in that
+    type, which such forms are measured by. Both take any number of windows of any length from ``minimum_samples`` on,
+    if the front end has that attribute, and from 1 on else.
+
     Attributes:
         n_mels: The number of mel bands.
         n_fft: The points of the DFT.
