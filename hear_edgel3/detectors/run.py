@@ -19,7 +19,6 @@ from hear_edgel3._extras import require
 from hear_edgel3._version import __version__
 from hear_edgel3.detectors.base import Base, check_base, load_base
 from hear_edgel3.detectors.cache import Embedded, check_readable
-from hear_edgel3.detectors.contents import digests_of
 from hear_edgel3.detectors.learning import (
     Answers,
     Examples,
@@ -35,6 +34,7 @@ from hear_edgel3.detectors.learning import (
 )
 from hear_edgel3.detectors.options import TrainOptions, make_options
 from hear_edgel3.detectors.own import check_own, learn_own
+from hear_edgel3.detectors.recordings import digests_and_recordings
 from hear_edgel3.detectors.result import Detector, check_classes, check_output, split_rows, write_detector
 from hear_edgel3.detectors.tuned import learn_tuned
 from hear_edgel3.detectors.work import Work
@@ -124,7 +124,7 @@ def train(
     labelled = sounds.examples.labelled
     check_classes(labelled)
     base = load_base(config, weights)
-    digests = digests_of(labelled.items)
+    digests, recordings = digests_and_recordings(labelled.items)
     folder = Path(output)
     identity = _identity(base, labelled, digests, dividing, chosen, name, licence)
     check_output(folder, identity)
@@ -178,7 +178,7 @@ def train(
         scores=scores,
         confusion=confusion,
         picture=_picture(labelled, confusion),
-        split=split_rows(labelled, digests, part_of, fold_of),
+        split=split_rows(labelled, digests, recordings, part_of, fold_of),
     )
     write_detector(folder, detector)
     return folder
