@@ -43,7 +43,7 @@ from hear_edgel3.errors import InvalidOption
 from hear_edgel3.labels.labelled import Kind, Labelled
 from hear_edgel3.labels.options import AS_IT_IS, LabelOptions
 from hear_edgel3.labels.reading import read_labelled
-from hear_edgel3.labels.splits import Dividing, How, Split, divide
+from hear_edgel3.labels.splits import Dividing, How, Split, check_states, divide
 from hear_edgel3.registry.names import BUILT_IN
 from hear_edgel3.scores import Scores, confusion_matrix, draw_confusion, expected_calibration_error
 from hear_edgel3.search.duplicates import find_alike
@@ -120,9 +120,12 @@ def train(
     check_installed(chosen)
     work = Work(cache, weights, device=device, workers=workers, quiet=quiet)
     dividing = dividing_of(split, chosen.seed)
-    sounds = read_sounds(data, config, labels, work)
+    # What is wrong with the labels is said before anything is computed.
+    read = data if isinstance(data, Labelled) else read_labelled(data, labels)
+    check_classes(read)
+    check_states(read, dividing)
+    sounds = read_sounds(read, config, labels, work)
     labelled = sounds.examples.labelled
-    check_classes(labelled)
     base = load_base(config, weights)
     digests, recordings = digests_and_recordings(labelled.items)
     folder = Path(output)
@@ -144,6 +147,8 @@ def train(
     if len(tested) == 1 and len(last.test):
         answers = [_test(learned, labelled)]
     notes = [*sounds.notes, *few_sounds(labelled, last), *_notes(tested, learned)]
+    if not answers:
+        notes.append("there is no test part, so no score says what the detector is worth on other sounds")
     for note in notes:
         work.tell(note)
     scores, calibration, confusion = _measured(sounds.examples, learned, answers, len(tested))

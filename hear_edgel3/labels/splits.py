@@ -132,6 +132,17 @@ def divide(labelled: Labelled, dividing: Dividing | None = None, near: Iterable[
     return [_checked(labelled, split, together, dividing) for split in splits]
 
 
+def check_states(labelled: Labelled, dividing: Dividing) -> None:
+    """Finds out before any work whether a set states what is asked for; :func:`divide` finds out the rest.
+
+    Raises:
+        LabelsError: It does not.
+    """
+    if _how(labelled, dividing) is How.GROUPS and len(set(labelled.groups or ())) < 2:
+        name = next(iter(labelled.groups or ()))
+        raise LabelsError(f"{labelled.name} states one group, {name!r}, only: nothing would be left to learn from")
+
+
 def _how(labelled: Labelled, dividing: Dividing) -> How:
     how = dividing.how
     if how is How.AUTO:
