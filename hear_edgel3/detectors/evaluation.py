@@ -16,7 +16,6 @@ from hear_edgel3._extras import require
 from hear_edgel3.detectors.answering import logits_of_folder
 from hear_edgel3.detectors.base import load_base
 from hear_edgel3.detectors.cache import check_readable
-from hear_edgel3.detectors.contents import digests_of
 from hear_edgel3.detectors.learning import (
     Answers,
     Examples,
@@ -29,7 +28,8 @@ from hear_edgel3.detectors.learning import (
     together,
 )
 from hear_edgel3.detectors.options import make_options
-from hear_edgel3.detectors.result import SPLIT, as_csv, confusion_rows, read_split
+from hear_edgel3.detectors.recordings import digests_and_recordings
+from hear_edgel3.detectors.result import LEARNT, SPLIT, MadeOf, as_csv, confusion_rows, read_split
 from hear_edgel3.detectors.run import (
     Data,
     check_installed,
@@ -254,20 +254,12 @@ def _of_detector(data: Data, row: Local, labels: LabelOptions, work: Work, say_l
     """What a detector says of sounds that it has not learnt from."""
     read = data if isinstance(data, Labelled) else read_labelled(data, labels)
     labelled = _as_detector(read, row)
-    digests = digests_of(labelled.items)
-    known = read_split(row.folder)
-    rows, which = _tested(labelled, digests, known)
+    digests, recordings = digests_and_recordings(labelled.items)
+    made_of = read_split(row.folder)
+    rows, which = _tested(labelled, digests, made_of)
     notes = list(labelled.notes)
-    labelled, digests = labelled.subset(rows), [digests[i] for i in rows]
-    learnt = [i for i, digest in enumerate(digests) if known.get(digest, ("", ""))[0] in ("train", "validation")]
-    if learnt:
-        parts = Counter(known[digests[i]][0] for i in learnt)
-        said = ", ".join(f"{n} in its {part} part" for part, n in sorted(parts.items()))
-        names = listed([labelled.items[i].name for i in learnt], _NAMED)
-        text = (
-            f"{row.folder} was made with {len(learnt)} of the {len(labelled)} sounds that it is to be tested on "
-            f"({said}): {names}"
-        )
+    labelled, digests, recordings = labelled.subset(rows), [digests[i] for i in rows], [recordings[i] for i in rows]
+    if (text := _learnt_from(row.folder, labelled, digests, recordings, made_of)) is not None:
         if not say_leaks:
             raise LabelsError(
                 f"{text}\nScores would be too good. Test it on other sounds, or on its own test part ({SPLIT} there "
@@ -288,14 +280,38 @@ def _of_detector(data: Data, row: Local, labels: LabelOptions, work: Work, say_l
     return _evaluation(what, examples, answers, {}, notes, work)
 
 
-def _tested(labelled: Labelled, digests: Sequence[str], known: dict[str, tuple[str, str]]) -> tuple[np.ndarray, str]:
+def _learnt_from(
+    folder: Path, labelled: Labelled, digests: Sequence[str], recordings: Sequence[str], made_of: MadeOf
+) -> str | None:
+    """What to say of sounds that a detector has learnt from, or of whose recordings it has; None if there are none."""
+    parts: Counter[str] = Counter()
+    names = []
+    for item, digest, recording in zip(labelled.items, digests, recordings, strict=True):
+        part = made_of.parts.get(digest)
+        if part in LEARNT:
+            parts[f"in its {part} part"] += 1
+        elif part is None and recording in made_of.recordings:
+            parts["of recordings of which it has learnt other clips"] += 1
+        else:
+            continue
+        names.append(item.name)
+    if not names:
+        return None
+    said = ", ".join(f"{n} {where}" for where, n in sorted(parts.items()))
+    return (
+        f"{folder} was made with {len(names)} of the {len(labelled)} sounds that it is to be tested on ({said}): "
+        f"{listed(names, _NAMED)}"
+    )
+
+
+def _tested(labelled: Labelled, digests: Sequence[str], made_of: MadeOf) -> tuple[np.ndarray, str]:
     """The sounds to test a detector on, and which these are, in words."""
     if labelled.parts is not None:
         rows = np.flatnonzero(np.array(labelled.parts) == TEST)
         if not len(rows):
             raise LabelsError(f"{labelled.name} states a split without a test part")
         return rows, f"the test part that it states, {len(rows)} sounds"
-    mine = [i for i, digest in enumerate(digests) if known.get(digest, ("",))[0] == "test"]
+    mine = [i for i, digest in enumerate(digests) if made_of.parts.get(digest) == TEST]
     if mine:
         return np.array(mine), f"the detector's own test part, {len(mine)} of {len(labelled)} sounds"
     return np.arange(len(labelled)), f"all {len(labelled)} sounds"

@@ -22,6 +22,7 @@ from hear_edgel3.disk.paths import text_of
 from hear_edgel3.errors import ConfigurationError, LabelsError, OutputError
 from hear_edgel3.heads import Head
 from hear_edgel3.labels.labelled import Kind, Labelled
+from hear_edgel3.labels.names import TRAIN, VALIDATION
 from hear_edgel3.registry import folder as local
 from hear_edgel3.scores import Scores
 from hear_edgel3.weights.file import encode
@@ -31,6 +32,8 @@ CONFUSION, CONFUSION_PICTURE = "confusion.csv", "confusion.png"
 # What a training that was interrupted leaves in its folder.
 _BEGUN = ("training.pt", "metrics.csv", "tensorboard", "cache", "folds", "wandb")
 _CLASSES_SHOWN = 60
+# The parts that something is learnt from: of the validation part when it is enough, how logits are read, and more.
+LEARNT = (TRAIN, VALIDATION)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,39 +173,68 @@ def write_detector(folder: Path, detector: Detector) -> None:
 
 
 def split_rows(
-    labelled: Labelled, digests: Sequence[str], part_of: Sequence[str], fold_of: Sequence[str]
+    labelled: Labelled,
+    digests: Sequence[str],
+    recordings: Sequence[str],
+    part_of: Sequence[str],
+    fold_of: Sequence[str],
 ) -> list[list[str]]:
     """The table that says which sound was in which part, with a heading.
 
     Args:
         labelled: The sounds.
         digests: Of their contents.
+        recordings: Of the contents of the whole files that they are clips of; for whole files, as ``digests``.
         part_of: The part of each.
         fold_of: The fold of cross-validation in which each was tested; empty where there was none.
     """
-    rows = [["file", "start", "end", "part", "fold", "group", "labels", "digest"]]
+    rows = [["file", "start", "end", "part", "fold", "group", "labels", "digest", "recording"]]
     for i, item in enumerate(labelled.items):
         start, end = ("" if at is None else repr(at) for at in (item.start, item.end))
         group = "" if labelled.groups is None else labelled.groups[i]
-        rows.append([text_of(item.file), start, end, part_of[i], fold_of[i], group, _labels(labelled, i), digests[i]])
+        known = [part_of[i], fold_of[i], group, _labels(labelled, i), digests[i], recordings[i]]
+        rows.append([text_of(item.file), start, end, *known])
     return rows
 
 
-def read_split(folder: Path) -> dict[str, tuple[str, str]]:
-    """The part and the name of each sound that a detector was made with, by the digest of its contents.
+@dataclass(frozen=True)
+class MadeOf:
+    """What a detector was made of.
+
+    Attributes:
+        parts: The part of each sound, by the digest of its contents; if equal ones were in several, that which is
+            learnt from.
+        recordings: The digests of the files that something was learnt from, be it a clip of them or all.
+    """
+
+    parts: Mapping[str, str]
+    recordings: frozenset[str]
+
+
+def read_split(folder: Path) -> MadeOf:
+    """What a detector was made of.
 
     Raises:
         ConfigurationError: There is no such table, or it is damaged.
     """
     path = folder / SPLIT
+    parts: dict[str, str] = {}
+    recordings = set()
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            return {row["digest"]: (row["part"], row["file"]) for row in csv.DictReader(file)}
+            for row in csv.DictReader(file):
+                digest, part = row["digest"], row["part"]
+                if parts.get(digest) not in LEARNT:
+                    parts[digest] = part
+                if part in LEARNT:
+                    # Folders of earlier versions do not say it; of whole files it is the same.
+                    recordings.add(row.get("recording") or digest)
     except (OSError, KeyError, ValueError, csv.Error) as error:
         raise ConfigurationError(
             f"{path}, which says what the detector learnt from, cannot be read ({error}); without it nobody can tell "
             f"whether it is tested on that"
         ) from error
+    return MadeOf(parts, frozenset(recordings))
 
 
 def confusion_rows(matrix: np.ndarray, labelled: Labelled) -> list[list[str]]:

@@ -19,7 +19,6 @@ from hear_edgel3._extras import require
 from hear_edgel3._version import __version__
 from hear_edgel3.detectors.base import Base, check_base, load_base
 from hear_edgel3.detectors.cache import Embedded, check_readable
-from hear_edgel3.detectors.contents import digests_of
 from hear_edgel3.detectors.learning import (
     Answers,
     Examples,
@@ -35,6 +34,7 @@ from hear_edgel3.detectors.learning import (
 )
 from hear_edgel3.detectors.options import TrainOptions, make_options
 from hear_edgel3.detectors.own import check_own, learn_own
+from hear_edgel3.detectors.recordings import digests_and_recordings
 from hear_edgel3.detectors.result import Detector, check_classes, check_output, split_rows, write_detector
 from hear_edgel3.detectors.tuned import learn_tuned
 from hear_edgel3.detectors.work import Work
@@ -43,7 +43,7 @@ from hear_edgel3.errors import InvalidOption
 from hear_edgel3.labels.labelled import Kind, Labelled
 from hear_edgel3.labels.options import AS_IT_IS, LabelOptions
 from hear_edgel3.labels.reading import read_labelled
-from hear_edgel3.labels.splits import Dividing, How, Split, divide
+from hear_edgel3.labels.splits import Dividing, How, Split, check_states, divide
 from hear_edgel3.registry.names import BUILT_IN
 from hear_edgel3.scores import Scores, confusion_matrix, draw_confusion, expected_calibration_error
 from hear_edgel3.search.duplicates import find_alike
@@ -120,11 +120,14 @@ def train(
     check_installed(chosen)
     work = Work(cache, weights, device=device, workers=workers, quiet=quiet)
     dividing = dividing_of(split, chosen.seed)
-    sounds = read_sounds(data, config, labels, work)
+    # What is wrong with the labels is said before anything is computed.
+    read = data if isinstance(data, Labelled) else read_labelled(data, labels)
+    check_classes(read)
+    check_states(read, dividing)
+    sounds = read_sounds(read, config, labels, work)
     labelled = sounds.examples.labelled
-    check_classes(labelled)
     base = load_base(config, weights)
-    digests = digests_of(labelled.items)
+    digests, recordings = digests_and_recordings(labelled.items)
     folder = Path(output)
     identity = _identity(base, labelled, digests, dividing, chosen, name, licence)
     check_output(folder, identity)
@@ -144,6 +147,8 @@ def train(
     if len(tested) == 1 and len(last.test):
         answers = [_test(learned, labelled)]
     notes = [*sounds.notes, *few_sounds(labelled, last), *_notes(tested, learned)]
+    if not answers:
+        notes.append("there is no test part, so no score says what the detector is worth on other sounds")
     for note in notes:
         work.tell(note)
     scores, calibration, confusion = _measured(sounds.examples, learned, answers, len(tested))
@@ -178,7 +183,7 @@ def train(
         scores=scores,
         confusion=confusion,
         picture=_picture(labelled, confusion),
-        split=split_rows(labelled, digests, part_of, fold_of),
+        split=split_rows(labelled, digests, recordings, part_of, fold_of),
     )
     write_detector(folder, detector)
     return folder

@@ -43,7 +43,7 @@ def unknown_part(word: str) -> str:
 
 
 def alike(counts: Mapping[str, int]) -> list[str]:
-    """What to say of names that only differ by case, spaces or underscores.
+    """What to say of names that only differ by case, spaces, underscores or forms of the same characters.
 
     Args:
         counts: How often each name is there.
@@ -53,11 +53,17 @@ def alike(counts: Mapping[str, int]) -> list[str]:
         forms.setdefault(plain(name), []).append(name)
     return [
         "the labels "
-        + " and ".join(f"{name!r} ({counts[name]} of them)" for name in names)
-        + " differ by case, spaces or underscores only: write them in one way"
+        + " and ".join(f"{_told_apart(name, names)} ({counts[name]} of them)" for name in names)
+        + " differ by case, spaces, underscores or forms of the same characters only: write them in one way"
         for names in forms.values()
         if len(names) > 1
     ]
+
+
+def _told_apart(name: str, names: Sequence[str]) -> str:
+    """A name as it is written; by the numbers of its characters where another one looks the same."""
+    same = [other for other in names if unicodedata.normalize("NFC", other) == unicodedata.normalize("NFC", name)]
+    return ascii(name) if len(same) > 1 else repr(name)
 
 
 def separator_of(cells: Iterable[str], wanted: str | None = None) -> str | None:

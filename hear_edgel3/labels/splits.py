@@ -13,10 +13,14 @@ from hear_edgel3.labels.labelled import Kind, Labelled
 from hear_edgel3.labels.leaks import Bond, Together, bonds, called_alike, find_leaks, say_leaks, units
 from hear_edgel3.labels.names import PARTS, TEST, TRAIN, VALIDATION, listed
 
-# Numbers are spread evenly over the parts by so many equally large ranges.
-_BINS = 10
+# Numbers are spread evenly over the parts by so many equally large ranges, of so many sounds at least: of ranges of
+# three sounds each, a part that is to have a fifth would get a third.
+_BINS, _LEAST_IN_BIN = 10, 10
 # More units than this are drawn without a look at their classes: chance spreads these evenly enough.
 _MOST_UNITS = 200_000
+# A part that lacks more than this share of its sounds is evened out, by the best of so many units.
+_FAR = 0.25
+_COMPARED = 64
 
 
 class How(StrEnum):
@@ -126,6 +130,17 @@ def divide(labelled: Labelled, dividing: Dividing | None = None, near: Iterable[
             _split("random split", labelled, np.flatnonzero(part == 0), np.flatnonzero(part == 1), unit, dividing, rng)
         ]
     return [_checked(labelled, split, together, dividing) for split in splits]
+
+
+def check_states(labelled: Labelled, dividing: Dividing) -> None:
+    """Finds out before any work whether a set states what is asked for; :func:`divide` finds out the rest.
+
+    Raises:
+        LabelsError: It does not.
+    """
+    if _how(labelled, dividing) is How.GROUPS and len(set(labelled.groups or ())) < 2:
+        name = next(iter(labelled.groups or ()))
+        raise LabelsError(f"{labelled.name} states one group, {name!r}, only: nothing would be left to learn from")
 
 
 def _how(labelled: Labelled, dividing: Dividing) -> How:
@@ -243,8 +258,9 @@ def _strata(labelled: Labelled, rows: np.ndarray) -> np.ndarray:
         targets = labelled.matrix(rows) > 0.5
         return targets if labelled.mask is None else targets & labelled.mask[rows]
     values = labelled.targets[rows, 0]
-    edges = np.quantile(values, np.linspace(0, 1, _BINS + 1)[1:-1])
-    return np.asarray(np.searchsorted(edges, values)[:, None] == np.arange(_BINS))
+    bins = min(_BINS, max(1, len(rows) // _LEAST_IN_BIN))
+    edges = np.quantile(values, np.linspace(0, 1, bins + 1)[1:-1])
+    return np.asarray(np.searchsorted(edges, values)[:, None] == np.arange(bins))
 
 
 def _stratified(of_class: np.ndarray, sizes: np.ndarray, shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -271,13 +287,58 @@ def _stratified(of_class: np.ndarray, sizes: np.ndarray, shares: np.ndarray, rng
             need[part[i]] -= of_class[i]
             room[part[i]] -= sizes[i]
         waiting[members] = False
-        left = (of_class[waiting] > 0).sum(axis=0)
+        left = left - (of_class[members] > 0).sum(axis=0)
     for i in np.flatnonzero(waiting)[np.argsort(-sizes[waiting], kind="stable")]:
         part[i] = int(np.argmax(room))
         room[part[i]] -= sizes[i]
+    _even_out(part, of_class, sizes, shares, rng)
     result = np.empty(n, np.int64)
     result[shuffled] = part
     return result
+
+
+def _even_out(
+    part: np.ndarray, of_class: np.ndarray, sizes: np.ndarray, shares: np.ndarray, rng: np.random.Generator
+) -> None:
+    """Moves units into parts that are far too small, where classes of few units were rounded alike.
+
+    Of three units of each class all are nearest to a share of .85, and none to one of .15. A unit is moved if that
+    brings both parts nearer to their shares, and the part that it is taken from keeps a unit of each of its classes;
+    of those that may be, one whose classes the other part lacks most.
+
+    Args:
+        part: (U,) the part of each unit; what is moved is changed here.
+        of_class: (U, S) how many sounds of each class a unit has.
+        sizes: (U,) how many sounds it has.
+        shares: (P,) of the parts.
+        rng: Draws those that are compared, of many.
+    """
+    wanted, total = shares * sizes.sum(), of_class.sum(axis=0)
+    there = np.bincount(part, sizes, len(shares))
+    has = of_class > 0
+    units_of = np.stack([has[part == i].sum(axis=0) for i in range(len(shares))])
+    sounds_of = np.stack([of_class[part == i].sum(axis=0) for i in range(len(shares))])
+    while True:
+        lacks = wanted - there
+        to = int(np.argmax(lacks / np.maximum(wanted, 1e-9)))
+        if lacks[to] <= _FAR * wanted[to]:
+            return
+        source = int(np.argmin(lacks))
+        may = np.flatnonzero((part == source) & (sizes < 2 * np.minimum(lacks[to], -lacks[source])))
+        if len(may) > _COMPARED:
+            may = rng.choice(may, _COMPARED, replace=False)
+        may = may[(~has[may] | (units_of[source] > 1)).all(axis=1)]
+        if not len(may):
+            return
+        # How much of its classes the other part still lacks, against what it then has too much.
+        need = shares[to] * total - sounds_of[to]
+        worse = (((need - of_class[may]) ** 2 - need**2) / np.maximum(total, 1)).sum(axis=1)
+        unit = int(may[np.argmin(worse)])
+        part[unit] = to
+        for which, sign in ((source, -1), (to, 1)):
+            there[which] += sign * sizes[unit]
+            units_of[which] += sign * has[unit]
+            sounds_of[which] += sign * of_class[unit]
 
 
 def _neediest(need: np.ndarray, room: np.ndarray) -> int:

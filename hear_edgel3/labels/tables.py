@@ -34,6 +34,7 @@ _ONE = (
 _ANY = ("labels", "classes", "categories", "tags", "positive labels")
 _NUMBERS = ("numbers", "number", "values", "value", "rating", "score")
 _PARTS = ("split", "subset", "partition", "part")
+_LARGEST = 3.4028234e38  # of a float32
 _MID = "/"  # what AudioSet's machine identifiers begin with
 
 
@@ -108,7 +109,9 @@ def listed_items(sources: Sequence[str], options: LabelOptions, audio: str | Non
     Raises:
         LabelsError: One of them gives nothing.
     """
-    listing = list_items(sources, TableOptions(keep=None, audio=audio, whole_files=options.whole_files))
+    # What is there twice is said later, with its labels.
+    tables = TableOptions(keep=None, audio=audio, whole_files=options.whole_files, repeats=True)
+    listing = list_items(sources, tables)
     if listing.failures:
         raise LabelsError("; ".join(str(error) for _, error in listing.failures))
     return listing
@@ -213,7 +216,10 @@ def _numbers(cells: Sequence[str], names: Sequence[str]) -> tuple[tuple[float, .
         if not cell.strip():
             return None, f"it has no number in {name!r}"
         if value is None or not math.isfinite(value):
-            return None, f"{cell.strip()[:40]!r} in {name!r} is no number"
+            hint = "; write it with a point" if value is None and _number(cell.replace(",", ".")) is not None else ""
+            return None, f"{cell.strip()[:40]!r} in {name!r} is no number{hint}"
+        if abs(value) > _LARGEST:
+            return None, f"{cell.strip()[:40]!r} in {name!r} is too large for a float32"
         values.append(value)
     return tuple(values), None
 

@@ -22,6 +22,9 @@ from hear_edgel3.heads.layout import HeadLayout
 
 _DEPENDENT = ("targets", "head", "temperature", "thresholds")
 
+# Beyond these probabilities overflow, or are all equal; a fit stays far within.
+_COLDEST, _HOTTEST = 1e-6, 1e6
+
 
 def with_own_classes(row: Local, values: Mapping[str, Any]) -> Local:
     """A row with the classes that its folder names; the row itself if it names none.
@@ -78,6 +81,8 @@ def _checked_temperature(temperature: object, targets: Targets) -> float:
         return 1.0
     if not _is_number(temperature) or not 0 < temperature < math.inf:  # type: ignore[operator]
         raise ValueError(f"temperature must be a positive number, got {shortened(repr(temperature))}")
+    if not _COLDEST <= temperature <= _HOTTEST:  # type: ignore[operator]
+        raise ValueError(f"temperature must be between {_COLDEST} and {_HOTTEST:g}, got {shortened(repr(temperature))}")
     if targets == "numbers" and temperature != 1:
         raise ValueError("temperature is for probabilities, and targets are numbers")
     return float(temperature)  # type: ignore[arg-type]

@@ -189,7 +189,7 @@ class _Lister:
                 error = f"row {row.number} of {source} names no file"
                 items.append(Item(text_of_path(source), 0, kept=kept, error=text_of_path(error)))
                 continue
-            if table.has_columns and not table.columns.has_clips:
+            if table.has_columns and not table.columns.has_clips and not self._tables.repeats:
                 if file in seen:
                     raise ValueError(
                         f"it names {file} twice (the second time in row {row.number}), and has no columns that say "

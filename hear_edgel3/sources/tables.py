@@ -36,11 +36,13 @@ class TableOptions:
         keep: The names of the columns that are kept; None for all of them.
         audio: The folder that relative paths in lists are relative to; None for the list's own.
         whole_files: Whether to embed whole files, whatever starts and ends a table has.
+        repeats: Whether a table without starts and ends may name a file twice.
     """
 
     keep: tuple[str, ...] | None = ()
     audio: str | None = None
     whole_files: bool = False
+    repeats: bool = False
 
 
 AS_THEY_ARE = TableOptions()
@@ -218,7 +220,7 @@ def _read_rows(rows: Any, names: Sequence[str], lines_before: int, options: Tabl
     """
     columns = _columns(names, options)
     kept = _kept(names, columns, options)
-    reader = _RowReader(columns, [place for _, place in kept], point)
+    reader = _RowReader(columns, [place for _, place in kept], point, len(names))
 
     def read() -> Iterator[Row]:
         for cells in rows:
@@ -298,12 +300,14 @@ class _RowReader:
         columns: Where what is.
         kept: The numbers of the columns that are kept.
         point: The decimal point.
+        n_columns: How many columns there are; None where rows cannot have more cells.
     """
 
-    def __init__(self, columns: Columns, kept: Sequence[int], point: str) -> None:
+    def __init__(self, columns: Columns, kept: Sequence[int], point: str, n_columns: int | None = None) -> None:
         self._columns = columns
         self._kept = kept
         self._point = point
+        self._n_columns = n_columns
 
     def row(self, number: int, cells: Sequence[Any]) -> Row:
         columns = self._columns
@@ -313,10 +317,23 @@ class _RowReader:
             other = f"fold{fold}/{file}"
         kept = tuple(_text(_cell(cells, place)) for place in self._kept)
         try:
+            self._check_count(cells)
             start, end = self._span(cells)
         except ValueError as error:
             return Row(number, file, other, kept=kept, error=str(error))
         return Row(number, file, other, start, end, kept)
+
+    def _check_count(self, cells: Sequence[Any]) -> None:
+        """Refuses rows with more cells than there are columns, where columns are kept: one would lack its end.
+
+        Raises:
+            ValueError: it has more.
+        """
+        if self._n_columns is not None and self._kept and any(cell.strip() for cell in cells[self._n_columns :]):
+            raise ValueError(
+                f"the row has {len(cells)} cells, and the table {self._n_columns} columns; what has the sign in it "
+                f"that stands between cells must be in quotes"
+            )
 
     def _span(self, cells: Sequence[Any]) -> tuple[float | None, float | None]:
         """Where the clip begins and ends; None and None for all of a file.

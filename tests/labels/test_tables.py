@@ -179,7 +179,10 @@ def test_stated_classes_give_the_order() -> None:
 
 
 def test_the_same_sound_twice() -> None:
-    assert "a.wav twice" in wrong("file,label\na.wav,x\na.wav,y\nb.wav,y\n")
+    said = wrong("file,label\na.wav,x\na.wav,y\nb.wav,y\n")
+    assert (
+        "contradict each other; several labels belong into one row, in a column `labels`: a.wav is 'x' and 'y'" in said
+    )
     assert "the same sound twice: a.wav" in wrong("file,label\na.wav,x\n./a.wav,x\nb.wav,y\n")
     clips = "file,start,end,label,split\na.wav,0,1,x,train\na.wav,0,1,x,test\nb.wav,0,1,y,train\n"
     assert "several parts of a split: a.wav (0-1 s) in train and test" in wrong(clips)

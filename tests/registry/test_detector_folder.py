@@ -93,6 +93,7 @@ def test_a_row_of_a_net_without_classes_says_so(tmp_path: Path) -> None:
             for value in (0, -1.5, True, "1", [1], float("inf"), float("nan"))
         ),
         ({"temperature": 10**400}, "too large|temperature"),
+        ({"temperature": 1e-320}, "temperature must be between 1e-06 and 1e"),
         ({"targets": "numbers", "temperature": 2}, "temperature is for probabilities, and targets are numbers"),
         ({"targets": "numbers", "thresholds": [0.5] * 3}, "thresholds are for probabilities, and targets are numbers"),
         ({"thresholds": 0.5}, "thresholds must be a list of 3, a number or null for each class"),

@@ -1,0 +1,24 @@
+"""What is wrong with labels is said before sounds are embedded, and a training without a test says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import hear_edgel3
+from hear_edgel3.errors import LabelsError
+
+
+@pytest.mark.parametrize(
+    ("label", "split", "said"),
+    [("b\nc", "auto", "no name that can be shown"), ("b", "groups", "'x', only"), ("b", "given", "states no split")],
+)
+def test_nothing_is_computed(tmp_path: Path, label: str, split: str, said: str) -> None:
+    for name in "ab":
+        (tmp_path / f"{name}.wav").write_text("no sound")
+    table = tmp_path / "t.csv"
+    table.write_text(f'file,label,group\na.wav,a,x\nb.wav,"{label}",x\n')
+    with pytest.raises(LabelsError, match=said):
+        hear_edgel3.train(table, tmp_path / "out", cache=tmp_path / "cache", split=split)
+    assert not (tmp_path / "cache").exists()

@@ -1,0 +1,49 @@
+"""Tables that would be read, and be wrong: cells without quotes, numbers of other kinds, names that look the same."""
+
+from __future__ import annotations
+
+import pytest
+
+from hear_edgel3.errors import LabelsError
+from hear_edgel3.labels import Labelled, LabelOptions, read_labelled
+from support.labelled import touch, write
+
+pytestmark = [pytest.mark.usefixtures("here"), pytest.mark.filterwarnings("error")]
+
+
+def read(text: str, **options: object) -> Labelled:
+    touch(*(f"{stem}.wav" for stem in "abcd"))
+    return read_labelled(write("t.csv", text), LabelOptions(**options))  # type: ignore[arg-type]
+
+
+def wrong(text: str) -> str:
+    with pytest.raises(LabelsError) as raised:
+        read(text)
+    return str(raised.value)
+
+
+def test_a_comma_without_quotes_does_not_cut_a_label() -> None:
+    text = "file,label\na.wav,rain, heavy\nb.wav,wind\nc.wav,wind\nd.wav,rain\n"
+    assert "a.wav: the row has 3 cells, and the table 2 columns" in wrong(text)
+    assert len(read(text, skip=True)) == 3
+    assert read(text.replace("rain, heavy", '"rain, heavy"')).classes == ("rain", "rain, heavy", "wind")
+
+
+def test_empty_cells_at_the_end_are_nothing() -> None:
+    assert read("file,label\na.wav,x,,\nb.wav,y,\n").classes == ("x", "y")
+
+
+def test_the_same_row_twice_may_be_left_out() -> None:
+    text = "file,label\na.wav,x\na.wav,x\nb.wav,y\n"
+    assert "the same sound twice: a.wav" in wrong(text)
+    assert len(read(text, skip=True)) == 2
+
+
+def test_names_that_look_the_same_are_told_apart() -> None:
+    said = wrong("file,label\na.wav,caf\u00e9\nb.wav,cafe\u0301\nc.wav,bar\n")
+    assert r"'caf\xe9' (1 of them) and 'cafe\u0301' (1 of them) differ by case, spaces, underscores or forms" in said
+
+
+def test_numbers_that_are_none_here() -> None:
+    assert "'1,5' in 'number' is no number; write it with a point" in wrong('file,number\na.wav,"1,5"\nb.wav,2\n')
+    assert "a.wav: '1e39' in 'number' is too large for a float32" in wrong("file,number\na.wav,1e39\nb.wav,2\n")
