@@ -19,7 +19,7 @@ from hear_edgel3._extras import require
 from hear_edgel3._version import __version__
 from hear_edgel3.detectors.base import Base, check_base, load_base
 from hear_edgel3.detectors.cache import Embedded, check_readable
-from hear_edgel3.detectors.contents import digests_of
+from hear_edgel3.detectors.contents import contents_of, digests_by
 from hear_edgel3.detectors.learning import (
     Answers,
     Examples,
@@ -124,11 +124,12 @@ def train(
     labelled = sounds.examples.labelled
     check_classes(labelled)
     base = load_base(config, weights)
-    digests = digests_of(labelled.items)
+    contents = contents_of(labelled.items)
+    digests = digests_by(labelled.items, contents)
     folder = Path(output)
     identity = _identity(base, labelled, digests, dividing, chosen, name, licence)
     check_output(folder, identity)
-    splits = divide(labelled, dividing, sounds.near)
+    splits = divide(labelled, dividing, sounds.near, contents)
     learn = learner(base, chosen, work, folder)
     tested = list(splits)
     answers: list[Answers] = []
@@ -137,7 +138,7 @@ def train(
             work.tell(f"{one.name}: learning from {len(one.train)} sounds, tested on {len(one.test)}")
             answers.append(_test(learn(sounds.examples, one, False), labelled))
         final = replace(dividing, how=How.RANDOM, test=0.0)
-        splits = [replace(divide(labelled, final, sounds.near)[0], name="all")]
+        splits = [replace(divide(labelled, final, sounds.near, contents)[0], name="all")]
     last = splits[0]
     work.tell(f"learning from {len(last.train)} sounds, {len(last.validation)} to validate, {len(last.test)} to test")
     learned = learn(sounds.examples, last, True)
