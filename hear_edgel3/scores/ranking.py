@@ -66,19 +66,26 @@ class Ranking:
         return np.where(all_hits > 0, ap, np.nan), np.where((all_hits > 0) & (all_misses > 0), auc, np.nan)
 
 
-def d_prime(auc: float | None) -> float | None:
+def d_prime(auc: float | None, least: float = 0.0) -> float | None:
     """The d' of an area under the ROC curve, sqrt(2) times the normal quantile of it; None where that has no bounds.
 
     It is how many standard deviations apart two normal distributions of scores with this area are (Gemmeke et al.,
     ICASSP 2017, use it for AudioSet).
+
+    Args:
+        auc: The area; None if there is none.
+        least: How near to 0 or 1 an area that is neither can be. One that is nearer counts as so near: of p sounds with
+            a class and q without, 1 / 2pq, which is that of one pair with equal scores. So few sounds cannot tell more.
     """
-    if auc is None or not 0 < auc < 1:
+    if auc is None or not 0 <= auc <= 1:
         return None
-    return math.sqrt(2) * NormalDist().inv_cdf(auc)
+    auc = min(max(auc, least), 1 - least)
+    return math.sqrt(2) * NormalDist().inv_cdf(auc) if 0 < auc < 1 else None
 
 
-def d_primes(aucs: Sequence[float] | np.ndarray) -> np.ndarray:
-    """The d' of many areas; NaN where one has none."""
-    values = [d_prime(float(auc)) for auc in np.asarray(aucs).ravel()]
+def d_primes(aucs: Sequence[float] | np.ndarray, least: Sequence[float] | np.ndarray) -> np.ndarray:
+    """The d' of many areas, with how near each can be to 0 or 1; NaN where one has none."""
+    areas, leasts = np.broadcast_arrays(np.asarray(aucs), np.asarray(least))
+    values = [d_prime(float(auc), float(one)) for auc, one in zip(areas.ravel(), leasts.ravel(), strict=True)]
     found = np.array([math.nan if value is None else value for value in values])
-    return found.reshape(np.shape(aucs))
+    return found.reshape(areas.shape)
