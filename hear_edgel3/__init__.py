@@ -19,8 +19,11 @@ from hear_edgel3.registry.names import list_configurations
 _LAZY = {
     "load": "hear_edgel3.extractor.loading",
     "embed_file": "hear_edgel3.extractor.clip",
+    "embed_scene": "hear_edgel3.extractor.clip",
+    "load_audio": "hear_edgel3.audio.loading",
     "extract": "hear_edgel3.jobs.run",
     "tag": "hear_edgel3.tagging.tagger",
+    "export": "hear_edgel3.exporting.run",
     "distill": "hear_edgel3.distillation.run",
     "train": "hear_edgel3.detectors.run",
     "evaluate": "hear_edgel3.detectors.evaluation",
@@ -31,7 +34,7 @@ _LAZY = {
 }
 
 # Modules for users, which are imported when somebody asks for them.
-_ROOMS = ("custom", "dataset", "edgel3", "errors", "explore", "heads", "labels", "scores", "search")
+_ROOMS = ("adapters", "custom", "dataset", "edgel3", "errors", "explore", "heads", "labels", "scores", "search")
 
 __all__ = [
     "Extractor",
@@ -41,10 +44,13 @@ __all__ = [
     "__version__",
     "distill",
     "embed_file",
+    "embed_scene",
     "evaluate",
+    "export",
     "extract",
     "list_configurations",
     "load",
+    "load_audio",
     "tag",
     "train",
 ]

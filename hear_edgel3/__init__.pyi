@@ -5,15 +5,19 @@ from typing import Any, Protocol
 
 import torch
 
+from hear_edgel3 import adapters as adapters
 from hear_edgel3 import custom as custom
 from hear_edgel3 import edgel3 as edgel3
 from hear_edgel3 import errors as errors
 from hear_edgel3._version import __version__ as __version__
+from hear_edgel3.audio.loading import load_audio as load_audio
 from hear_edgel3.detectors.evaluation import evaluate as evaluate
 from hear_edgel3.detectors.run import train as train
 from hear_edgel3.distillation.run import distill as distill
 from hear_edgel3.errors import HearEdgeL3Error as HearEdgeL3Error
+from hear_edgel3.exporting.run import export as export
 from hear_edgel3.extractor.clip import embed_file as embed_file
+from hear_edgel3.extractor.clip import embed_scene as embed_scene
 from hear_edgel3.extractor.contract import TimestampContract as TimestampContract
 from hear_edgel3.extractor.extractor import Extractor as Extractor
 from hear_edgel3.extractor.loading import load as load

@@ -6,6 +6,7 @@ Each message names the input, says what was wrong with it and what to do.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from numbers import Real
 
 _LARGEST_NUMBER = 1e9
@@ -53,6 +54,26 @@ class DatasetError(HearEdgeL3Error, ValueError):
 
 class LabelsError(HearEdgeL3Error, ValueError):
     """Labelled sounds cannot be learnt from or scored as they are: labels, numbers, splits or files make no sense."""
+
+
+class ExportFailed(HearEdgeL3Error, ValueError):
+    """A file for another engine does not compute there what PyTorch does, so it was not written.
+
+    Args:
+        text: What is wrong.
+        report: The comparison, as plain values.
+
+    Attributes:
+        report: As given.
+    """
+
+    def __init__(self, text: str, report: Mapping[str, object] | None = None) -> None:
+        super().__init__(text)
+        self.report = {} if report is None else dict(report)
+
+    def __reduce__(self) -> tuple[type[ExportFailed], tuple[str, dict[str, object]]]:
+        """How it is pickled, for worker processes."""
+        return type(self), (str(self), self.report)
 
 
 class OutputError(HearEdgeL3Error, OSError):

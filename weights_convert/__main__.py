@@ -65,6 +65,9 @@ def _convert(argv: list[str]) -> int:
         "--labels", type=Path, metavar="FILE", help="classes of your own net, trained further: one a line, or CSV"
     )
     parser.add_argument(
+        "--setting", action="append", metavar="NAME=VALUE", help="what no tensor of your own net shows: tau of a DyMN"
+    )
+    parser.add_argument(
         "--quantize", choices=["int8"], help="store weights in eight bits, with a scale per output channel"
     )
     parser.add_argument("--dense", action="store_true", help="store also the zeros of pruned nets")
@@ -79,7 +82,9 @@ def _convert(argv: list[str]) -> int:
         parser.error("--source takes a folder when there are several checkpoints")
     net = commands.net_to_quantize(arguments.names) if arguments.quantize else None
     if net is not None:
-        others = [f"--{name}" for name in ("source", "labels", "verify") if getattr(arguments, name) is not None]
+        others = [
+            f"--{name}" for name in ("source", "labels", "setting", "verify") if getattr(arguments, name) is not None
+        ]
         commands.quantize_net(net, arguments.output, others, arguments.dense)
         return 0
     failed = commands.convert_all(
@@ -92,6 +97,7 @@ def _convert(argv: list[str]) -> int:
         arguments.labels,
         arguments.quantize is not None,
         arguments.dense,
+        commands.read_settings(arguments.setting),
     )
     return 1 if failed else 0
 

@@ -5,12 +5,13 @@ Results go to stdout, notes to stderr. One checkpoint that fails does not stop t
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hear_edgel3.disk.atomic import atomic_write
 from hear_edgel3.disk.digest import sha256_of
@@ -71,6 +72,29 @@ def rows_or_folders_of(names: Sequence[str]) -> list[Checkpoint]:
     return [row if isinstance(row := resolve(name).checkpoint, Local) else published(name) for name in names]
 
 
+def read_settings(texts: Sequence[str] | None) -> dict[str, Any] | None:
+    """Settings as they stand on the command line, each as ``name=value``; None if there are none.
+
+    Raises:
+        InvalidOption: One is not of that form, or given twice.
+    """
+    if not texts:
+        return None
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        try:
+            number = json.loads(value)
+        except ValueError:
+            number = None
+        if isinstance(number, bool) or not isinstance(number, (int, float)):
+            raise InvalidOption(f"a setting must be a name and a number, as tau=1; got {text!r}")
+        if name in found:
+            raise InvalidOption(f"the setting {name} is given twice")
+        found[name] = number
+    return found
+
+
 def fetch_all(rows: Sequence[Published], again: bool = False) -> int:
     """Sees to it that the weights of checkpoints are on this machine; prints where.
 
@@ -99,6 +123,7 @@ def convert_all(
     own_labels: Path | None = None,
     quantize: bool = False,
     dense: bool = False,
+    settings: Mapping[str, Any] | None = None,
 ) -> int:
     """Converts the authors' files; prints the names of the converted ones with their sha256.
 
@@ -115,6 +140,7 @@ def convert_all(
             :func:`hear_edgel3.registry.labels.read_labels`.
         quantize: whether weights shall be int8; see :mod:`hear_edgel3.weights.quantized`.
         dense: whether the zeros of pruned nets shall be stored too; see :mod:`hear_edgel3.weights.sparse`.
+        settings: as for :func:`hear_edgel3.weights.convert.convert`.
 
     Returns:
         How many failed.
@@ -132,6 +158,8 @@ def convert_all(
     if classes is not None and (len(rows) != 1 or source is None or source.is_dir() or output is None):
         # In the cache it would stand for the authors' net.
         raise InvalidOption("labels are for one net of your own: give its name, its file (--source) and an --output")
+    if settings is not None and (len(rows) != 1 or source is None):
+        raise InvalidOption("settings are for one net of your own: give its name and its file (--source)")
     sources = [(row, _source(row, source)) for row in rows]
     if every and source is not None:
         sources = [(row, file) for row, file in sources if file is not None and file.is_file()]
@@ -141,7 +169,7 @@ def convert_all(
 
     def one(row: Published) -> None:
         target = _target(row, output, len(sources) > 1)
-        _one(row, files[row.name], target, reference, tolerance, classes, quantize, dense)
+        _one(row, files[row.name], target, reference, tolerance, classes, quantize, dense, settings)
 
     return _each([row for row, _ in sources], one, "converted")
 
@@ -335,10 +363,13 @@ def _one(
     classes: tuple[Label, ...] | None,
     quantize: bool,
     dense: bool,
+    settings: Mapping[str, Any] | None,
 ) -> None:
     if quantize and source is not None and _is_ours(source):
-        if classes is not None:
-            raise InvalidOption(f"{source} is a converted file already, with its classes; leave out the labels")
+        if classes is not None or settings is not None:
+            raise InvalidOption(
+                f"{source} is a converted file already, with its classes and settings; leave out --labels and --setting"
+            )
         if target.exists() and target.samefile(source):
             raise InvalidOption(f"{target} is the source; give another --output")
         made = quantize_file(row, source, dense=dense)
@@ -346,7 +377,7 @@ def _one(
             _compare(made.row, made.before.tensors, reference, tolerance)
         _write_quantized(made, target, reference)
         return
-    if source is not None and classes is None and _is_ours(source):
+    if source is not None and classes is None and settings is None and _is_ours(source):
         data = stored_otherwise(row, source, dense)
         if data is not None:
             if reference is not None:
@@ -354,7 +385,7 @@ def _one(
                 _compare(with_own_classes(row, file, str(source)), file.tensors, reference, tolerance)
             _write(data, target)
             return
-    converted = convert(row, source, classes)
+    converted = convert(row, source, classes, settings)
     source_file = converted.provenance["source_file"]
     if converted.published is False:
         print(

@@ -26,6 +26,7 @@ from hear_edgel3.weights.file import (
     encode,
     encode_quantized,
     encode_sparse,
+    own_settings,
     read_for,
 )
 from hear_edgel3.weights.header import INT8, QUANTIZATION_KEY, Quantization, own_labels
@@ -62,7 +63,8 @@ def with_own_classes(row: Checkpoint, file: WeightsFile, source: str) -> Checkpo
     classes = own_labels(file.provenance, source)
     if classes is None:
         return row
-    return with_classes(Configuration(row.name, row, row.vocabulary.read(row, "")), len(classes)).checkpoint
+    configuration = Configuration(row.name, row, row.vocabulary.read(row, ""))
+    return with_classes(configuration, len(classes), own_settings(row, file.provenance)).checkpoint
 
 
 def read_fitting(row: Checkpoint, path: Path, sha256: str | None = None) -> tuple[Checkpoint, WeightsFile]:

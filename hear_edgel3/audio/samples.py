@@ -155,8 +155,8 @@ def hear_batch(audio: Any, name: str = "audio") -> torch.Tensor:
         shortest, longest = min(map(len, clips)), max(map(len, clips))
         raise InvalidAudio(
             f"{name} is {len(clips)} clips of different lengths ({shortest} to {longest} samples), which have "
-            f"different numbers of timestamps: give them one by one, each as clip[None]; filled up to one length with "
-            f"zeros they would get other embeddings"
+            f"different numbers of timestamps: give them to timestamp_embeddings_of_each, or one by one, each as "
+            f"clip[None]; filled up to one length with zeros they would get other embeddings"
         )
     samples = _numbers(audio, name)
     if samples.ndim != 2:

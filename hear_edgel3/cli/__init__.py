@@ -21,7 +21,7 @@ from hear_edgel3.errors import HearEdgeL3Error, InvalidOption, UnknownConfigurat
 # In the order in which `hear-edgel3 --help` shows them.
 _VERBS = (
     *("embed", "tag", "predict", "extract", "listen", "index", "search", "duplicates", "explore", "distill"),
-    *("train", "evaluate"),
+    *("train", "evaluate", "export"),
     *("list", "info", "weights", "tune"),
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from pathlib import Path
 from typing import Any
 
 from hear_edgel3.cli import options
@@ -11,6 +12,7 @@ from hear_edgel3.cli.say import put
 from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.engine.expected import expected
 from hear_edgel3.errors import WeightsCorrupt, WeightsMismatch
+from hear_edgel3.exporting.targets import target_of, target_of_file
 from hear_edgel3.extractor.complexity import complexity_of
 from hear_edgel3.extractor.contract import contract_of
 from hear_edgel3.families.schema import Checkpoint, Local, Published
@@ -31,25 +33,26 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "info",
         help="describe a configuration",
         description="Describes a configuration: timestamps, size, cost in operations and memory, licence, citation, "
-        "and where its weights come from.",
+        "and where its weights come from. Of an exported file: what is in it.",
     )
     which = parser.add_mutually_exclusive_group(required=True)
-    text = "as `hear-edgel3 list` shows it, or a folder"
-    which.add_argument("name", nargs="?", default=argparse.SUPPRESS, metavar="NAME|FOLDER", help=text)
-    which.add_argument("--config", "-c", dest="name", metavar="NAME|FOLDER", default=argparse.SUPPRESS, help="the same")
+    text = "as `hear-edgel3 list` shows it, a folder, or a file that `export` wrote"
+    which.add_argument("name", nargs="?", default=argparse.SUPPRESS, metavar="NAME|FOLDER|FILE", help=text)
+    which.add_argument(
+        "--config", "-c", dest="name", metavar="NAME|FOLDER|FILE", default=argparse.SUPPRESS, help="the same"
+    )
     options.add_json(parser, "print JSON")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the description."""
-    facts = describe(arguments.name)
+    target = target_of_file(arguments.name)
+    facts = describe(arguments.name) if target is None else describe_file(arguments.name, target)
     if arguments.json:
         put(json_text(facts, indent=1))
         return 0
-    size = f"{facts['size_mb']} in memory, as float32"
-    detector = _readable_detector(facts["detector"])
-    readable = {**facts, "size_mb": size, "complexity": _readable(facts), "detector": detector}
+    readable = _readable_configuration(facts) if target is None else _readable_file(facts)
     for key, value in readable.items():
         if isinstance(value, dict):
             put(f"{key.replace('_', ' ')}:")
@@ -59,6 +62,12 @@ def run(arguments: argparse.Namespace) -> int:
         elif value is not None:
             put(f"{key.replace('_', ' '):<22} {value}")
     return 0
+
+
+def _readable_configuration(facts: dict[str, Any]) -> dict[str, Any]:
+    size = f"{facts['size_mb']} in memory, as float32"
+    detector = _readable_detector(facts["detector"])
+    return {**facts, "size_mb": size, "complexity": _readable(facts), "detector": detector}
 
 
 def _readable(facts: dict[str, Any]) -> dict[str, str]:
@@ -152,6 +161,48 @@ def describe(name: str) -> dict[str, Any]:
         "complexity": {"parameters": row.n_parameters, "macs_10s": row.macs_10s} if costs is None else costs.to_dict(),
         "detector": _detector(row),
         **_origin(row),
+    }
+
+
+def describe_file(path: str, target: str) -> dict[str, Any]:
+    """What an exported file consists of and costs, and what it says of itself, as plain values.
+
+    Raises:
+        ConfigurationError: It is not a file that was exported here, or damaged.
+        MissingExtra: What reads it is not installed.
+    """
+    file, module = Path(path), target_of(target)
+    card = module.read_card(file)
+    return {"file": path, "target": target, "bytes": file.stat().st_size, **module.describe(file, card), "card": card}
+
+
+def _readable_file(facts: dict[str, Any]) -> dict[str, Any]:
+    card = facts["card"]
+    outputs = {
+        name: " x ".join("any" if n is None else str(n) for n in shape) for name, shape in card["outputs"].items()
+    }
+    takes = "of any length" if card["length"] is None else f"of {card['length']} each"
+    samples = f"samples at {card['sample_rate']} Hz, windows {takes}"
+    images = f"images of the front end, of windows {takes}"
+    labels = card.get("labels")
+    return {
+        "file": facts["file"],
+        "target": facts["target"],
+        "name": card["name"],
+        "part": card["part"],
+        "takes": f"(n, ...) float32: {images if card['input'] == 'spectrogram' else samples}",
+        "puts_out": outputs,
+        "classes": None if labels is None else f"{len(labels)}: {', '.join(labels[:3])}{', ...' if labels[3:] else ''}",
+        "size": _megabytes(facts["bytes"]),
+        "parameters": facts["parameters"],
+        "macs": f"{_billions(facts['macs_window'])} for a window of {facts['window_samples']} samples",
+        "operators": facts["operators"],
+        "timestamps": card["contract"],
+        "licence": card["licence"],
+        "citation": card["citation"],
+        "weights_sha256": card["weights_sha256"],
+        "embedding_version": card["embedding_version"],
+        "exported_by": f"hear_edgel3 {card['version']}",
     }
 
 

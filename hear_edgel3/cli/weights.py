@@ -43,6 +43,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     options.add_output(convert, "PATH", f"file to write, or folder for several; default: {_CACHE}")
     text = "classes of your own net, trained further on them: one a line, or CSV with a heading"
     convert.add_argument("--labels", type=Path, metavar="FILE", help=text)
+    text = (
+        "what no tensor of a net that you trained further shows, and changes its results: tau=1, for a DyMN (its own "
+        "temperature when training ended; files of the authors are known)"
+    )
+    convert.add_argument("--setting", action="append", metavar="NAME=VALUE", help=text)
     text = "store weights in eight bits, with a scale per output channel"
     convert.add_argument("--quantize", choices=["int8"], help=text)
     text = "store also the zeros of pruned nets, for other programs (default: leave them out)"
@@ -145,7 +150,9 @@ def _convert(arguments: argparse.Namespace) -> int:
 
     net = commands.net_to_quantize(arguments.names) if arguments.quantize else None
     if net is not None:
-        others = [f"--{name}" for name in ("source", "labels", "reference") if getattr(arguments, name) is not None]
+        others = [
+            f"--{name}" for name in ("source", "labels", "setting", "reference") if getattr(arguments, name) is not None
+        ]
         commands.quantize_net(net, arguments.output, others, arguments.dense)
         return 0
     failed = commands.convert_all(
@@ -158,6 +165,7 @@ def _convert(arguments: argparse.Namespace) -> int:
         arguments.labels,
         arguments.quantize is not None,
         arguments.dense,
+        commands.read_settings(arguments.setting),
     )
     return 1 if failed else 0
 

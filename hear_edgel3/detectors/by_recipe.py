@@ -7,9 +7,9 @@ as scene embeddings are, and not augmented.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -87,6 +87,11 @@ class RecipeTuning(LabelTask):
             mask = np.ones(self._matrix.shape, bool) if labelled.mask is None else labelled.mask[rows]
             self._known = torch.from_numpy(mask)
         self._length = round((recipe.clip_seconds or 0) * learnt.sample_rate) or int(learnt.lengths.max())
+        # It falls from what the net has, whatever its name: a net that was trained already has that of its last epoch.
+        tempered = _tempered(tuned.model) if recipe.temperature is not None else []
+        self._temperature = None
+        if tempered and recipe.temperature is not None:
+            self._temperature = replace(recipe.temperature, highest=tempered[0].tau)
         self._order: Epochs = ShuffledEpochs(len(learnt), options.seed)
         if recipe.epoch_draws is not None:
             weights = audioset_weights((self._matrix > 0.5).numpy())
@@ -175,9 +180,13 @@ class RecipeTuning(LabelTask):
             frozen = schedule.frozen_layers(len(self._net_parameters), epoch)
             for place, parameter in enumerate(self._net_parameters):
                 parameter.requires_grad_(place >= frozen)
-        set_temperature = getattr(model.net, "set_tau", None)
-        if self.recipe.temperature is not None and set_temperature is not None:
-            set_temperature(self.recipe.temperature.of(epoch))
+        self.set_epoch(epoch)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Gives the net what it has in an epoch and no tensor shows: its temperature."""
+        if self._temperature is not None:
+            for module in _tempered(self._tuned.model):
+                module.set_tau(self._temperature.of(epoch))
 
     def learning_rates(self, epoch: int, share: float) -> Sequence[float]:  # noqa: ARG002
         """The same in all of an epoch."""
@@ -212,6 +221,11 @@ class RecipeTuning(LabelTask):
     def _lacks(self, row: Mapping[str, float]) -> float:
         figure = _FIGURES.get(self.recipe.selected_by)
         return row["validation_loss"] if figure is None or figure not in row else 1.0 - row[figure]
+
+
+def _tempered(model: nn.Module) -> list[Any]:
+    """The nets in a model that have a temperature."""
+    return [module for module in model.modules() if hasattr(module, "set_tau")]
 
 
 def _check_fits(recipe: TrainingRecipe, labelled: Labelled, tuned: TunedNet) -> None:

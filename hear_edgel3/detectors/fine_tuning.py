@@ -8,9 +8,10 @@ those of few sounds would spoil.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -21,6 +22,8 @@ from hear_edgel3.detectors.tuned_net import make_tuned_net
 from hear_edgel3.detectors.two_phases import TwoPhaseTuning
 from hear_edgel3.disk.atomic import make_folder
 from hear_edgel3.extractor import Extractor
+from hear_edgel3.families.headed import HeadedNet
+from hear_edgel3.families.table import FAMILIES
 from hear_edgel3.heads import Head
 from hear_edgel3.labels import Labelled, Split
 from hear_edgel3.training import loop
@@ -42,6 +45,8 @@ class Tuned:
             validation part.
         best_epoch: Whose state it is, from 1; 0 if nothing that was learnt was better on the validation part.
         seconds: The time that it took.
+        extractor: The net with that state, where it was trained: what makes embeddings for the head, or else logits.
+        settings: What the net has and no tensor shows (:attr:`hear_edgel3.families.protocols.Family.settings`).
     """
 
     net_state: dict[str, torch.Tensor]
@@ -49,6 +54,8 @@ class Tuned:
     metrics: list[dict[str, float]]
     best_epoch: int
     seconds: float
+    extractor: Extractor
+    settings: Mapping[str, Any]
 
 
 def fine_tune(
@@ -99,6 +106,8 @@ def fine_tune(
     keeps_start = task.keeps_start(progress)
     state = start if keeps_start else progress.best
     tuned.model.load_state_dict(state)
+    if not keeps_start and progress.best_epoch:
+        task.set_epoch(progress.best_epoch - 1)
     task.finish()
     state = {name: value.detach().cpu().clone() for name, value in tuned.model.state_dict().items()}
     parts = {
@@ -107,4 +116,9 @@ def fine_tune(
     }
     best_epoch = 0 if keeps_start else progress.best_epoch
     head_state = None if head is None else parts["head"]
-    return Tuned(parts["net"], head_state, progress.metrics, best_epoch, progress.seconds)
+    trained = Extractor(tuned.configuration, tuned.frontend, tuned.model.net).to(accelerator.device).eval()
+    net: Any = tuned.model.net
+    bare = net.net if isinstance(net, HeadedNet) else net
+    names = FAMILIES[extractor.configuration.checkpoint.family].settings
+    settings = {name: getattr(bare, name) for name in names if hasattr(bare, name)}
+    return Tuned(parts["net"], head_state, progress.metrics, best_epoch, progress.seconds, trained, settings)

@@ -68,6 +68,9 @@ class LabelTask(loop.Task):
     def _make_ready(self, device: torch.device) -> None:
         """Makes the head ready to begin."""
 
+    def set_epoch(self, epoch: int) -> None:
+        """Gives the net what it has in an epoch, which count from 0, and no tensor shows; most have no such thing."""
+
     def finish(self) -> None:
         """Has the best net, which is in place now, put out what it is to put out."""
         return

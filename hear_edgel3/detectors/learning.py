@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -92,6 +92,7 @@ class Learned:
         test: (T, C) logits of the test part.
         about: How it came about, as plain values.
         notes: What the user should know.
+        settings: What the net has since, if it was trained, and no tensor shows, by name.
     """
 
     split: Split
@@ -102,6 +103,7 @@ class Learned:
     test: np.ndarray
     about: dict[str, Any]
     notes: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 # Takes the sounds, a split of them, and whether this is the last one, and not one of a cross-validation.

@@ -190,6 +190,14 @@ class TrainOptions:
         """What was given of how the net is trained."""
         return {name: getattr(self, name) for name in _OF_LEARNING if getattr(self, name) is not None}
 
+    def of_head(self) -> TrainOptions:
+        """The options of the same head on a net that stays as it is then."""
+        kept = ("head", "units", "activation", "dropout", "threshold", "seed")
+        given = {name: getattr(self, name) for name in kept}
+        if self.head_kind != "mlp":
+            given["dropout"] = None
+        return TrainOptions(**given)
+
     def as_dict(self) -> dict[str, Any]:
         """What was chosen, as plain values: those that are not the default."""
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if getattr(self, f.name) != f.default}

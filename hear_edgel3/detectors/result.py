@@ -275,7 +275,13 @@ def _summary(detector: Detector) -> str:
 
 def _how(made: Mapping[str, Any]) -> str:
     if made["net"] == "trained":
-        return "The net was trained on the sounds, too."
+        share = made["learning"].get("share")
+        if share is None:
+            return "The net was trained on the sounds, too."
+        return (
+            f"The net was trained on the sounds, too, and went {share:g} of the way from what it was to what training "
+            f"had made of it; what tells the classes was then fitted to its embeddings of the sounds."
+        )
     again = " (the validation part included, after it had said how probabilities are read)"
     return (
         f"The net is as it was; what tells the classes was fitted to the sounds"

@@ -168,7 +168,7 @@ def train(
     }
     detector = Detector(
         name=name,
-        base=base,
+        base=replace(base, shape={**base.shape, **learned.settings}),
         labelled=labelled,
         head=None if learned.fitted is None else learned.fitted.head,
         state=learned.state,

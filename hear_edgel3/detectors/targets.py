@@ -15,6 +15,7 @@ from hear_edgel3.scores.ranking import Ranking
 from hear_edgel3.training.mixing import Mix
 
 _MOST_WEIGHT = 10.0
+_TEMPERATURES = tuple(2.0 ** (power / 4) for power in range(-20, 21))
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +84,33 @@ class Targets:
             "mae": float((outputs - wanted).abs().mean()),
             "r2": float(1 - loss / spread),
         }
+
+
+def losses_of(targets: Targets, outputs: torch.Tensor) -> torch.Tensor:
+    """(n,) float64 losses of outputs, to compare heads by sound for sound.
+
+    Of classes cross entropy, which sees more than what is right and wrong, at the temperature that suits the outputs
+    best, so that how sure a head is of all of them does not matter; of numbers the squared error, scaled.
+
+    Args:
+        targets: What is right.
+        outputs: (n, C) of the same sounds.
+    """
+    outputs = outputs.double()
+    if targets.kind is Kind.NUMBERS:
+        return ((outputs - targets.values.double()) / targets.scale.double()).square().mean(dim=1)
+    return min((_losses(targets, outputs / t) for t in _TEMPERATURES), key=lambda found: float(found.mean()))
+
+
+def _losses(targets: Targets, logits: torch.Tensor) -> torch.Tensor:
+    """(n,) losses of logits of classes."""
+    if targets.kind is Kind.SINGLE:
+        weights = targets.weights.double()[targets.values]
+        return functional.cross_entropy(logits, targets.values, reduction="none") * weights
+    wanted = targets.values.double()
+    losses = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+    known = torch.ones_like(wanted) if targets.known is None else targets.known.double()
+    return (losses * known).sum(dim=1) / known.sum(dim=1).clamp_min(1.0)
 
 
 SCORE = {Kind.SINGLE: "balanced_accuracy", Kind.SEVERAL: "mAP"}

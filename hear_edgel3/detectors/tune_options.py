@@ -20,7 +20,7 @@ class FineTuneOptions:
 
     Attributes:
         epochs: The epochs of both phases together; None for 30, or those of the recipe.
-        head_epochs: Those of the first, in which only the head learns; None for none if the head is fitted, else five.
+        head_epochs: Those of the first, in which only the head learns; None for none if the head is fitted, else three.
         lr: The highest learning rate of the net.
         head_lr: The learning rate of the head; in the second phase, the highest.
         share: The share of the net's parameters, from its output on, that learn in the second phase.
@@ -49,7 +49,7 @@ class FineTuneOptions:
 
     epochs: int | None = None
     head_epochs: int | None = None
-    lr: float = 1e-3
+    lr: float = 2e-3
     head_lr: float = 1e-3
     share: float = 1.0
     layer_decay: float = 1.0

@@ -19,7 +19,7 @@ from hear_edgel3.detectors.tuned_net import TunedNet, keep_zeros, make_groups
 from hear_edgel3.detectors.validating import outputs_of
 from hear_edgel3.errors import LabelsError
 from hear_edgel3.extractor.framings import scene_framing
-from hear_edgel3.framing.rules import CentredFraming
+from hear_edgel3.framing.rules import CentredFraming, CoveringFraming
 from hear_edgel3.heads import Head
 from hear_edgel3.labels import Kind, Labelled
 from hear_edgel3.training import loop
@@ -28,7 +28,7 @@ from hear_edgel3.training.mixing import Mix
 from hear_edgel3.training.schedule import cosine
 from hear_edgel3.training.spectrograms import MelFrontend, SpectrogramAugmentation
 
-_HEAD_EPOCHS = 5
+_HEAD_EPOCHS = 3
 _LONGEST_S = 10.0
 _WIDENED_BY = 512
 
@@ -64,7 +64,7 @@ class TwoPhaseTuning(LabelTask):
         self._spectrograms = SpectrogramAugmentation(mixup=0.0 if self._kind is Kind.NUMBERS else options.mixup)
         self._scaled = False
 
-    def _length(self) -> tuple[int, CentredFraming | None]:
+    def _length(self) -> tuple[int, CentredFraming | CoveringFraming | None]:
         """The samples of the longest clip, and the windows of a net that takes only these."""
         row, rate = self._tuned.configuration.checkpoint, self._learnt.sample_rate
         if row.scene.whole_up_to_ms == 0:

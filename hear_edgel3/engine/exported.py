@@ -44,17 +44,43 @@ def to_onnx(net: nn.Module) -> bytes:
     axes = {0: "n", 2: "n_frames"}
     if getattr(net, "n_mels", None) is None:
         axes[1] = "n_mels"
+    example = torch.zeros(2, n_mels, n_frames, dtype=torch.float32, device="cpu")
+    return traced(in_eval_mode(exportable(net)), example, "x", axes, {"y": {0: "n"}})
+
+
+def traced(
+    module: nn.Module, example: torch.Tensor, source: str, axes: dict[int, str], outputs: dict[str, dict[int, str]]
+) -> bytes:
+    """A module as an ONNX file.
+
+    Args:
+        module: Of one input, in eval mode; what it does depends on an input's size by its shape alone.
+        example: What it is traced with.
+        source: The name of the input.
+        axes: The axes of the input that may have other sizes later, and what they are called.
+        outputs: By the name of each output, in their order, the same of it.
+    """
     file = io.BytesIO()
     with _exporting, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that there is a newer exporter, which needs two more packages
+        # That there is a newer exporter, which needs two more packages; and that sizes are traced, as they shall be.
+        warnings.simplefilter("ignore")
         torch.onnx.export(
-            in_eval_mode(folded.folded_module(net)),
-            (torch.zeros(2, n_mels, n_frames, dtype=torch.float32, device="cpu"),),
+            module,
+            (example,),
             file,  # type: ignore[arg-type]
             dynamo=False,
             opset_version=_OPSET,
-            input_names=["x"],
-            output_names=["y"],
-            dynamic_axes={"x": axes, "y": {0: "n"}},
+            input_names=[source],
+            output_names=list(outputs),
+            dynamic_axes={source: axes, **outputs},
         )
     return file.getvalue()
+
+
+def exportable(net: nn.Module) -> nn.Module:
+    """The form of a net that can be exported: its batch norms folded, unless it has a form of its own."""
+    make = getattr(net, "exportable", None)
+    if make is None:
+        return folded.folded_module(net)
+    result: nn.Module = make()
+    return result

@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from hear_edgel3._extras import require
 from hear_edgel3.audio.channels import EACH, MEAN, check_channel
 from hear_edgel3.audio.file import AudioFile, naming
 from hear_edgel3.audio.rates import check_rate
@@ -21,11 +22,14 @@ from hear_edgel3.audio.samples import channels_of, mono, pieces
 from hear_edgel3.audio.source import SoundSource
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.extractor.extractor import Extractor
-from hear_edgel3.extractor.framings import file_framing
+from hear_edgel3.extractor.framings import file_framing, scene_framing
 from hear_edgel3.extractor.loading import load
-from hear_edgel3.extractor.window_net import embed_blocks
+from hear_edgel3.extractor.window_net import embed_blocks, mean_embedding
 from hear_edgel3.framing.rules import CentredFraming, CoveringFraming
 from hear_edgel3.registry.names import BUILT_IN
+
+if TYPE_CHECKING:
+    import pandas
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,21 @@ class ClipEmbedding:
     start: float | None = None
     end: float | None = None
 
+    def to_pandas(self) -> pandas.DataFrame:
+        """A table with a row per window, indexed by ``timestamp`` in seconds, and a column per value.
+
+        With ``channel="each"`` the index has two levels, ``channel`` and ``timestamp``.
+
+        Raises:
+            MissingExtra: pandas is not installed.
+        """
+        pd = require("pandas", "making a table", "pandas")
+        if self.embedding.ndim == 2:
+            return pd.DataFrame(self.embedding, index=pd.Index(self.timestamps, name="timestamp"))
+        n_channels, _, size = self.embedding.shape
+        index = pd.MultiIndex.from_product([range(n_channels), self.timestamps], names=["channel", "timestamp"])
+        return pd.DataFrame(self.embedding.reshape(-1, size), index=index)
+
 
 def embed_file(
     path: SoundSource,
@@ -90,16 +109,53 @@ def embed_file(
         InvalidAudio: a sample is not finite, or the clip is too short.
         InvalidOption: the hop is not a positive number of seconds, or the file has no such channel.
     """
-    if isinstance(extractor, (str, os.PathLike)):
-        model = load(extractor, weights=weights)
-    elif weights is None and isinstance(extractor, Extractor):
-        model = extractor
-    else:
-        wrong = f"got {type(extractor).__name__}" if weights is None else "and `weights` goes with a name only"
-        raise InvalidOption(f"extractor must be a configuration's name or a loaded extractor, {wrong}")
+    model = _loaded(extractor, weights)
     file_framing(model.configuration, hop_size, center)  # what is wrong with options is said first
     with AudioFile(path, channel=check_channel(channel, each=True)) as file:
         return embed_opened(file, model, hop_size=hop_size, center=center)
+
+
+def embed_scene(
+    path: SoundSource,
+    extractor: Extractor | str | os.PathLike[str] = BUILT_IN,
+    *,
+    weights: str | os.PathLike[str] | None = None,
+    channel: int | str = MEAN,
+    start: float | None = None,
+    end: float | None = None,
+) -> np.ndarray:
+    """The scene embedding of a file, or a part of it: one row, as ``hear-edgel3 extract`` writes it.
+
+    Args:
+        path: as for :func:`embed_file`.
+        extractor: as for :func:`embed_file`.
+        weights: as for :func:`embed_file`.
+        channel: what of its channels: "mean" of all, or the number of one, from 0.
+        start: where the part begins, in seconds; None for the beginning.
+        end: where it ends, in seconds of the file; None for the end.
+
+    Returns:
+        (D,) float32.
+
+    Raises:
+        AudioFileError: the file is missing, damaged or not audio, or the part lies behind its end.
+        InvalidAudio: a sample is not finite, or the clip is too short.
+        InvalidOption: the file has no such channel.
+    """
+    model = _loaded(extractor, weights)
+    with AudioFile(path, channel=check_channel(channel), start=start, end=end) as file, naming(file.name):
+        rate = check_rate(file.sample_rate, "the file's sample rate")
+        way = model.window_path(scene_framing(model.configuration), rate)
+        return mean_embedding(embed_blocks([model], file.blocks(), way)[0])
+
+
+def _loaded(extractor: Extractor | str | os.PathLike[str], weights: str | os.PathLike[str] | None) -> Extractor:
+    if isinstance(extractor, (str, os.PathLike)):
+        return load(extractor, weights=weights)
+    if weights is None and isinstance(extractor, Extractor):
+        return extractor
+    wrong = f"got {type(extractor).__name__}" if weights is None else "and `weights` goes with a name only"
+    raise InvalidOption(f"extractor must be a configuration's name or a loaded extractor, {wrong}")
 
 
 def embed_opened(

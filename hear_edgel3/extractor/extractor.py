@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, overload
 
+import numpy as np
 import torch
 from torch import nn
 
 from hear_edgel3.audio.channels import MEAN
+from hear_edgel3.audio.file import naming
+from hear_edgel3.audio.rates import check_rate
 from hear_edgel3.audio.samples import clips_of_different_lengths, hear_batch
 from hear_edgel3.engine import runner as engines
 from hear_edgel3.extractor.contract import TimestampContract, contract_of, rate_fed
@@ -20,7 +23,7 @@ from hear_edgel3.extractor.streaming import EmbeddingStream, Moment
 from hear_edgel3.extractor.window_net import mean_of_windows
 from hear_edgel3.families.schema import Checkpoint, Configuration, Local
 from hear_edgel3.framing.path import NetInput, WindowPath, windows_of_clips
-from hear_edgel3.framing.rules import WindowRule, check_hop_ms
+from hear_edgel3.framing.rules import CentredFraming, WindowRule, check_hop_ms
 from hear_edgel3.registry.labels import Label, labels
 
 # On a GPU; 64 windows of one second at 48 kHz.
@@ -112,6 +115,11 @@ class Extractor(nn.Module):
         return self._own_labels if self._own_labels is not None or name is None else labels(name)
 
     @property
+    def embedding_size(self) -> int:
+        """How many values an embedding has, of a scene or of a moment."""
+        return self.configuration.embedding_size
+
+    @property
     def scene_embedding_size(self) -> int:
         """How many values a scene embedding has."""
         return self.configuration.embedding_size
@@ -144,12 +152,16 @@ class Extractor(nn.Module):
         embedding: torch.Tensor = self.net(self.frontend(windows))
         return embedding
 
-    def timestamp_embeddings(self, audio: Any, hop_ms: float | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+    def timestamp_embeddings(
+        self, audio: Any, hop_ms: float | None = None, *, sample_rate: int | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Embeddings at regular times.
 
         Args:
-            audio: (n, samples) at ``sample_rate``: floats in [-1, 1], or integers at their full scale.
+            audio: (n, samples): floats in [-1, 1], or integers at their full scale.
             hop_ms: distance between timestamps in milliseconds; default ``self.hop_ms``.
+            sample_rate: rate of ``audio`` in Hz, 1000 to 768000; default ``self.sample_rate``. An array does not know
+                its rate: at another one than it is said to have it would give plausible nonsense.
 
         Returns:
             (n, T, D) float32 embeddings and (n, T) float32 timestamps in milliseconds: 0, hop, 2 hop, ... up to the
@@ -157,13 +169,48 @@ class Extractor(nn.Module):
 
         Raises:
             InvalidAudio: wrong shape or type, not finite, or too short.
-            InvalidOption: the hop is not a positive number of milliseconds.
+            InvalidOption: the hop is not a positive number of milliseconds, or the rate cannot be used.
         """
-        samples = hear_batch(audio)
-        framing = timestamp_framing(self.configuration, self.hop_ms if hop_ms is None else hop_ms)
-        embeddings = self._embed_clips(samples, framing)
-        times = framing.timestamps_ms(embeddings.shape[1], Fraction(samples.shape[1], self.sample_rate))
+        rate = self._rate(sample_rate)
+        return self._timestamps(hear_batch(audio), self._timestamp_framing(hop_ms), rate)
+
+    def timestamp_embeddings_of_each(
+        self, clips: Sequence[Any], hop_ms: float | None = None, *, sample_rate: int | None = None
+    ) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Embeddings at regular times of clips of any lengths, each as it has them alone.
+
+        Args:
+            clips: (samples,) each, or the rows of one array.
+            hop_ms: as for :meth:`timestamp_embeddings`.
+            sample_rate: of all of them, as for :meth:`timestamp_embeddings`.
+
+        Returns:
+            For each clip (T, D) float32 embeddings and (T,) float32 timestamps in milliseconds, on its device.
+
+        Raises:
+            InvalidAudio: a clip, which is named, has the wrong shape or type, is not finite, or is too short.
+            InvalidOption: as :meth:`timestamp_embeddings`.
+        """
+        rate, framing = self._rate(sample_rate), self._timestamp_framing(hop_ms)
+        found = []
+        for i, clip in enumerate(clips):
+            name = f"clip {i} of clips"
+            embeddings, times = self._timestamps(_one_clip(clip, name), framing, rate, name)
+            found.append((embeddings[0], times[0]))
+        return found
+
+    def _timestamps(
+        self, samples: torch.Tensor, framing: CentredFraming, sample_rate: int, name: str = "audio"
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        embeddings = self._embed_clips(samples, framing, sample_rate, name)
+        times = framing.timestamps_ms(embeddings.shape[1], Fraction(samples.shape[1], sample_rate))
         return embeddings, times.to(samples.device).expand(samples.shape[0], -1).contiguous()
+
+    def _timestamp_framing(self, hop_ms: float | None) -> CentredFraming:
+        return timestamp_framing(self.configuration, self.hop_ms if hop_ms is None else hop_ms)
+
+    def _rate(self, sample_rate: int | None) -> int:
+        return self.sample_rate if sample_rate is None else check_rate(sample_rate)
 
     @overload
     def stream(
@@ -214,28 +261,28 @@ class Extractor(nn.Module):
         stream = EmbeddingStream(self, sample_rate, framing, channel)
         return stream if blocks is None else stream.follow(blocks)
 
-    def scene_embeddings(self, audio: Any) -> torch.Tensor:
+    def scene_embeddings(self, audio: Any, *, sample_rate: int | None = None) -> torch.Tensor:
         """One embedding per clip, by the rule in ``contract.scene``: a mean over windows, or one pass over all of it.
 
         Args:
             audio: as for :meth:`timestamp_embeddings`; or a list of (samples,) clips of any lengths, of which each is
                 embedded as it would be alone. (Filled up with zeros to one length, they would get other embeddings.)
+            sample_rate: as for :meth:`timestamp_embeddings`.
 
         Returns:
             (n, D) float32 on the device of ``audio``.
 
         Raises:
             InvalidAudio: wrong shape or type, not finite, or too short.
+            InvalidOption: the rate cannot be used.
         """
-        framing = scene_framing(self.configuration)
+        framing, rate = scene_framing(self.configuration), self._rate(sample_rate)
         clips = clips_of_different_lengths(audio)
         if clips is None:
-            return mean_of_windows(self._embed_clips(hear_batch(audio), framing))
-        batches = [
-            hear_batch([clip] if isinstance(clip, (list, tuple)) else clip[None], f"clip {i} of audio")
-            for i, clip in enumerate(clips)
-        ]
-        return torch.cat([mean_of_windows(self._embed_clips(batch, framing)) for batch in batches])
+            return mean_of_windows(self._embed_clips(hear_batch(audio), framing, rate))
+        batches = [_one_clip(clip, f"clip {i} of audio") for i, clip in enumerate(clips)]
+        rows = [self._embed_clips(batch, framing, rate, f"clip {i} of audio") for i, batch in enumerate(batches)]
+        return torch.cat([mean_of_windows(embeddings) for embeddings in rows])
 
     @property
     def _parameter(self) -> torch.Tensor:
@@ -246,16 +293,19 @@ class Extractor(nn.Module):
         """Whether windows see the clip's reflection beyond its ends."""
         return self.configuration.checkpoint.padding == "reflection"
 
-    def _embed_clips(self, samples: torch.Tensor, rule: WindowRule) -> torch.Tensor:
+    def _embed_clips(
+        self, samples: torch.Tensor, rule: WindowRule, sample_rate: int, name: str = "audio"
+    ) -> torch.Tensor:
         """(n, T, D) embeddings of (n, samples) at ``sample_rate``, on the device of ``samples``."""
-        count, groups = windows_of_clips(samples, rule, self.sample_rate, self._net_input(), self.windows_at_once)
+        with naming(name):
+            count, groups = windows_of_clips(samples, rule, sample_rate, self._net_input(), self.windows_at_once)
         n_clips, size = samples.shape[0], self.timestamp_embedding_size
         result = torch.empty((n_clips * count, size), dtype=torch.float32, device=samples.device)
         row = 0
         for group in groups:
 
             def clip_of(number: int, first: int = row) -> str:
-                return f"clip {(first + number) // count} of audio" if n_clips > 1 else "audio"
+                return f"clip {(first + number) // count} of {name}" if n_clips > 1 else name
 
             result[row : row + len(group)] = self._embed(group, clip_of)
             row += len(group)
@@ -327,3 +377,12 @@ class Extractor(nn.Module):
             found = self._runner.embed(self.net, self.frontend, windows.to(self._parameter.device))
             check_embeddings(found, windows, self.configuration.name, clip_of)
             return found.float().to(windows.device)
+
+
+def _one_clip(clip: Any, name: str) -> torch.Tensor:
+    """(1, samples) of one clip of a list.
+
+    Raises:
+        InvalidAudio: It is none.
+    """
+    return hear_batch(clip[None] if isinstance(clip, (np.ndarray, torch.Tensor)) else [clip], name)

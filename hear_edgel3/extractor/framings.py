@@ -30,7 +30,11 @@ def scene_framing(configuration: Configuration) -> SceneFraming:
     """
     row = configuration.checkpoint
     window = configuration.window if row.scene.window is None else row.scene.window
-    windows = CentredFraming(window, row.net_sample_rate, row.scene.hop_ms, row.padding == "reflection")
+    windows: CentredFraming | CoveringFraming
+    if row.scene.segments:
+        windows = CoveringFraming(window, row.net_sample_rate, row.scene.hop_ms / 1000, center=False)
+    else:
+        windows = CentredFraming(window, row.net_sample_rate, row.scene.hop_ms, row.padding == "reflection")
     return SceneFraming(windows, row.scene.whole_up_to)
 
 

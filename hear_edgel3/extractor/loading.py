@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from hear_edgel3.extractor.extractor import Extractor, WeightsInfo, check_options
 from hear_edgel3.registry.names import BUILT_IN, resolve, with_classes, with_features
-from hear_edgel3.weights.file import put_into, read_for
+from hear_edgel3.weights.file import own_settings, put_into, read_for
 from hear_edgel3.weights.header import own_labels
 from hear_edgel3.weights.locate import find
 
@@ -61,7 +61,7 @@ def load(
     file = read_for(row, found.path, found.sha256)
     classes = own_labels(file.provenance, str(found.path))
     if classes is not None:
-        configuration = with_classes(configuration, len(classes))
+        configuration = with_classes(configuration, len(classes), own_settings(row, file.provenance))
         row = configuration.checkpoint
     # An ordinary model on the CPU, whatever mode, default device or default type the caller has set.
     with torch.inference_mode(False), torch.device("cpu"):

@@ -24,6 +24,12 @@ class FrontEnd(Protocol):
     A front end may have a method ``mask(images, factor)``, which hides parts of images while a student learns; 1 hides
     as much as the family's authors do when they train, and 0 nothing.
 
+    One that can be exported has ``portable(float64)``: the same function in eval mode as a ``torch.nn.Module`` of
+    operations that engines outside of torch have, or None if there is no such form; ``float64`` is whether the engine
+    computes in that type. It has ``in_float64(windows)`` as well: the images in eval mode, computed and put out in that
+    type, which such forms are measured by. Both take any number of windows of any length from ``minimum_samples`` on,
+    if the front end has that attribute, and from 1 on else.
+
     Attributes:
         n_mels: The number of mel bands.
         n_fft: The points of the DFT.
@@ -57,6 +63,8 @@ class Net(Protocol):
 
     - ``n_mels``, the mel bands that it must be given, where it does not take any number;
     - ``folded()``, a ``torch.nn.Module`` that shares no tensor and gives the same in eval mode, but faster;
+    - ``exportable()``, the same of operations that can be exported for any number of images, where those of
+      ``folded()`` cannot;
     - ``kernel_layers()``, for the compiled kernels (:mod:`hear_edgel3.families.kernel_description`);
     - what :class:`SelectingNet` has.
     """
@@ -241,6 +249,10 @@ class Family:
         pruner: Makes what knows how its nets are pruned; None if they cannot be.
         with_classes: Makes the fields of a row that are other ones if its net was trained further on so many classes of
             its own; None if nets of this family have no classifier.
+        settings: The arguments of the net that change its results and that no tensor shows, which
+            ``check_architecture`` must be able to check alone. Converted weights carry them, and are refused if they do
+            not, or have others than the row; those of a net with classes of its own are its own. Of a net that learns
+            here they are what its attributes of these names say when its parameters are best.
         shape: Gives the arguments of ``architecture`` that made a row, as plain values, so that a folder can keep a net
             that was published; None if folders cannot hold nets of this family.
     """
@@ -254,4 +266,5 @@ class Family:
     student: Callable[[], Student] | None = None
     pruner: Callable[[], Pruner] | None = None
     with_classes: Callable[[Checkpoint, int], dict[str, Any]] | None = None
+    settings: tuple[str, ...] = ()
     shape: Callable[[Checkpoint], dict[str, Any]] | None = None

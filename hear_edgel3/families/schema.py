@@ -157,12 +157,15 @@ class SceneRule:
         hop_ms: The distance of the windows' middles, of which the first is at 0.
         window_ms: The length of a window; None for that of timestamps.
         whole_up_to_ms: The longest clip that is one window, whatever its length; 0 if there is none.
+        segments: Whether windows lie one behind the other from 0 on instead, ``window_ms`` each and ``hop_ms`` apart,
+            up to the first that reaches the clip's end, with zeros behind it.
     """
 
     sample_rate: int
     hop_ms: float
     window_ms: float | None = None
     whole_up_to_ms: float = 0.0
+    segments: bool = False
 
     @property
     def window(self) -> int | None:

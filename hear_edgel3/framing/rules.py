@@ -222,7 +222,7 @@ class SceneFraming:
         whole_up_to: How many samples at the net's rate a clip that is one window may have; 0 if there are no such.
     """
 
-    windows: CentredFraming
+    windows: CentredFraming | CoveringFraming
     whole_up_to: int = 0
 
     @property

@@ -11,14 +11,15 @@ from __future__ import annotations
 import difflib
 import functools
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from hear_edgel3.errors import InvalidOption, UnknownConfiguration, UnknownFeatures
 from hear_edgel3.families import table
 from hear_edgel3.families.protocols import Family
-from hear_edgel3.families.schema import Checkpoint, Configuration, Local, Published
+from hear_edgel3.families.schema import Checkpoint, Component, Configuration, Local, Published
 from hear_edgel3.registry import folder as local
 
 __all__ = [
@@ -152,12 +153,15 @@ def by_name(name: str) -> Configuration:
     raise UnknownConfiguration(f"there is no configuration {name!r}; {hint}")
 
 
-def with_classes(configuration: Configuration, n_classes: int) -> Configuration:
+def with_classes(
+    configuration: Configuration, n_classes: int, settings: Mapping[str, Any] | None = None
+) -> Configuration:
     """The same checkpoint, trained further on classes of somebody's own.
 
     Args:
         configuration: whose net it was.
         n_classes: how many classes there are.
+        settings: the net's :attr:`~hear_edgel3.families.protocols.Family.settings` since; None for those that it had.
 
     Raises:
         InvalidOption: nets of this family have no classifier, or the checkpoint's folder names its classes itself.
@@ -168,6 +172,8 @@ def with_classes(configuration: Configuration, n_classes: int) -> Configuration:
     change = table.FAMILIES[row.family].with_classes
     if change is None:
         raise InvalidOption(f"{row.name} has no classifier, so there can be no labels of its classes")
+    if settings:
+        row = replace(row, net=Component(row.net.make, {**row.net.arguments, **settings}))
     changed = replace(row, **{**change(row, n_classes), "labels": None, "reported": {}})
     return replace(configuration, checkpoint=changed, features=row.vocabulary.read(changed, configuration.words))
 

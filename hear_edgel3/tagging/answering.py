@@ -16,7 +16,7 @@ from hear_edgel3.extractor.framings import scene_framing
 from hear_edgel3.extractor.loading import load
 from hear_edgel3.extractor.window_net import mean_embedding
 from hear_edgel3.families.headed import HeadedNet
-from hear_edgel3.families.schema import Checkpoint, Local
+from hear_edgel3.families.schema import Checkpoint, Configuration, Local
 from hear_edgel3.framing.path import WindowPath
 from hear_edgel3.framing.rules import CentredFraming, SceneFraming, WindowRule
 from hear_edgel3.heads import Head
@@ -85,13 +85,9 @@ class AnsweringNet:
     @property
     def of_whole_clips(self) -> tuple[Extractor | AnsweringNet, SceneFraming]:
         """What to embed the windows of a whole clip with, and where these lie; :meth:`of_scene` comes behind."""
-        configuration = self.extractor.configuration
-        if self.head is not None:
-            return self.extractor, scene_framing(configuration)
-        row = configuration.checkpoint
-        rate = row.net_sample_rate
-        windows = CentredFraming(_MEAN_WINDOW_S * rate, rate, 1000 * _MEAN_HOP_S, row.padding == "reflection")
-        return self, SceneFraming(windows, LONGEST_WHOLE_S * rate)
+        has_head = self.head is not None
+        framing = whole_clip_framing(self.extractor.configuration, has_head)
+        return (self.extractor if has_head else self), framing
 
     def of_scene(self, rows: np.ndarray) -> np.ndarray:
         """(n_classes,) float32 answer to a whole clip, of (T, D) of its windows."""
@@ -112,3 +108,18 @@ class AnsweringNet:
                 f"are damaged; train it anew"
             )
         return found.float().to(embeddings.device)
+
+
+def whole_clip_framing(configuration: Configuration, has_head: bool) -> SceneFraming:
+    """The windows of a clip that is tagged as a whole.
+
+    Args:
+        configuration: Of the net.
+        has_head: Whether a head sees the mean of their embeddings. Else the net's own logits are averaged.
+    """
+    if has_head:
+        return scene_framing(configuration)
+    row = configuration.checkpoint
+    rate = row.net_sample_rate
+    windows = CentredFraming(_MEAN_WINDOW_S * rate, rate, 1000 * _MEAN_HOP_S, row.padding == "reflection")
+    return SceneFraming(windows, LONGEST_WHOLE_S * rate)

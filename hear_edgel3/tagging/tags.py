@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hear_edgel3._extras import require
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.registry.labels import Label
 from hear_edgel3.tagging.outputs import AUDIOSET, Outputs
 from hear_edgel3.tagging.reading import are_above, are_said, order, read
+
+if TYPE_CHECKING:
+    import pandas
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,18 @@ class ClipTags:
             InvalidOption: ``n`` is no such number.
         """
         return most_probable(self.logits[window], self.labels, n, self.outputs)
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """A table of :attr:`probabilities` with a row per window and a column per class.
+
+        The index has two levels, ``start`` and ``end`` of the window in seconds.
+
+        Raises:
+            MissingExtra: pandas is not installed.
+        """
+        pd = require("pandas", "making a table", "pandas")
+        index = pd.MultiIndex.from_arrays([self.starts, self.ends], names=["start", "end"])
+        return pd.DataFrame(self.probabilities, index=index, columns=[label.name for label in self.labels])
 
 
 def most_probable(logits: np.ndarray, labels: Sequence[Label], n: int, outputs: Outputs = AUDIOSET) -> list[Tag]:

@@ -261,7 +261,8 @@ def train(
                 progress.best = _copied(run.bare)
             if not math.isfinite(row["train_loss"]):
                 raise ComputationError(
-                    f"training diverged in epoch {progress.epoch} (loss {row['train_loss']}); use a lower lr (--lr)"
+                    f"training diverged in epoch {progress.epoch} (loss {row['train_loss']}): use a lower "
+                    "learning rate (--lr, or lr= in Python)"
                 )
             if accelerator.is_main_process:
                 task.save(folder, task.identity, run.bare, run, progress)

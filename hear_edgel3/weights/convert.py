@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from hear_edgel3.families.table import FAMILIES
 from hear_edgel3.registry.labels import Label
 from hear_edgel3.registry.names import by_name, checkpoints, with_classes
 from hear_edgel3.weights.cache import cache_folder
-from hear_edgel3.weights.file import check_tensors, encode, encode_sparse
+from hear_edgel3.weights.file import check_tensors, encode, encode_sparse, settings_of, settings_problem
 from hear_edgel3.weights.header import provenance as provenance_of
 from hear_edgel3.weights.upstream import Checksums, checksums, download, is_published
 
@@ -56,13 +57,21 @@ class Converted:
         return hashlib.sha256(data).hexdigest()
 
 
-def convert(row: Published, source: Path | None = None, own_labels: tuple[Label, ...] | None = None) -> Converted:
+def convert(
+    row: Published,
+    source: Path | None = None,
+    own_labels: tuple[Label, ...] | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Converted:
     """Reads and checks an upstream file.
 
     Args:
         row: the checkpoint it is.
         source: the file; None to download the published one.
         own_labels: the classes of a net that was trained further on them; None if they are the checkpoint's.
+        settings: what changes the net's results and stands in none of its tensors
+            (:attr:`hear_edgel3.families.protocols.Family.settings`). Those of the authors' files are the row's; of
+            another file they must be given, for nothing shows them.
 
     Raises:
         WeightsNotFound: there is no such file.
@@ -70,7 +79,8 @@ def convert(row: Published, source: Path | None = None, own_labels: tuple[Label,
         WeightsMismatch: it is a checkpoint of something else.
         DownloadError: it could not be fetched.
         MissingExtra: a library that reads its format is missing.
-        InvalidOption: labels are given, and the published file is to be downloaded, or nets of this family have none.
+        InvalidOption: labels are given, and the published file is to be downloaded, or nets of this family have none;
+            or settings are missing, or cannot be.
     """
     _require_reader(row)
     published_row = row
@@ -103,6 +113,8 @@ def convert(row: Published, source: Path | None = None, own_labels: tuple[Label,
     check_tensors(state, net, row.name, filename)
     if not published:
         _refuse_name_of_another(row, filename)
+    authors = source is None or published or (published is None and filename == row.upstream.filename)
+    own = _settings_given(row, settings, authors and own_labels is None, own_labels is not None, filename)
     provenance = {
         "format": 1,
         "configuration": row.name,
@@ -115,9 +127,35 @@ def convert(row: Published, source: Path | None = None, own_labels: tuple[Label,
         "citation": row.citation,
         "converter": f"hear_edgel3 {__version__}",
     }
+    if own:
+        provenance["settings"] = dict(own)
     if own_labels is not None:
         provenance["labels"] = [[label.name, label.mid] for label in own_labels]
     return Converted(published_row, state, provenance, published)
+
+
+def _settings_given(
+    row: Published, given: Mapping[str, Any] | None, authors: bool, trained_further: bool, filename: str
+) -> Mapping[str, Any]:
+    """The settings of the net in a file: the row's if it is the authors', else those that are given."""
+    known = settings_of(row)
+    words = ", ".join(f"{name}={value:g}" for name, value in known.items())
+    if given is None:
+        if authors or not known:
+            return known
+        raise InvalidOption(
+            f"{filename} is not known to be the file that {row.name}'s authors published, and nothing in it shows its "
+            f"{', '.join(known)}, without which its results would be others: give what its training ended with, "
+            f"--setting {words} if that is what {row.name} has"
+        )
+    problem = settings_problem(row, given)
+    if problem is not None:
+        raise InvalidOption(f"the settings do not fit {row.name}: {problem}")
+    if dict(given) != known and not trained_further:
+        raise InvalidOption(
+            f"{row.name} has {words}; a net of your own may have another if it has classes of its own (--labels)"
+        )
+    return given
 
 
 def _with_classes(row: Published, n_classes: int) -> Published:

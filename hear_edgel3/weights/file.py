@@ -19,6 +19,7 @@ from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.errors import WeightsCorrupt, WeightsMismatch
 from hear_edgel3.families.formats.names import without_prefixes
 from hear_edgel3.families.schema import Checkpoint, Local, Published
+from hear_edgel3.families.table import FAMILIES
 from hear_edgel3.weights.header import (
     INT8,
     INT8_VERSION,
@@ -37,6 +38,8 @@ from hear_edgel3.weights.sparse import compress_state, expand_state
 # The types of weights that there are; others hold codes, not values.
 _FLOATING = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 _WHOLE = (torch.int64, torch.int32)
+# The key of the provenance with what no tensor shows.
+_SETTINGS = "settings"
 
 
 @dataclass(frozen=True)
@@ -225,6 +228,7 @@ def read_for(row: Checkpoint, path: Path, sha256: str | None = None) -> WeightsF
     made_for = file.provenance.get("configuration")
     if isinstance(made_for, str) and made_for != row.name:
         raise WeightsMismatch(f"{path} holds the weights of {made_for}, not of {row.name}")
+    check_settings(row, file.provenance, str(path))
     values = sum(value.numel() for value in file.tensors.values())
     # A folder may describe a net of any size; none is built that its own weights could not fill.
     if isinstance(row, Local) and values < row.n_parameters:
@@ -232,6 +236,60 @@ def read_for(row: Checkpoint, path: Path, sha256: str | None = None) -> WeightsF
             f"{path} has {values} values, and {row.folder} describes a net of {row.n_parameters} parameters"
         )
     return file
+
+
+def settings_of(row: Checkpoint) -> dict[str, Any]:
+    """What changes the results of a row's net and stands in none of its tensors, by name."""
+    arguments = row.net.arguments
+    return {name: arguments[name] for name in FAMILIES[row.family].settings if name in arguments}
+
+
+def own_settings(row: Checkpoint, provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a net that was trained further, as its file says them; :func:`check_settings` was called.
+
+    Args:
+        row: The checkpoint that it was.
+        provenance: What the file says of itself.
+    """
+    return dict(provenance[_SETTINGS]) if settings_of(row) else {}
+
+
+def check_settings(row: Checkpoint, provenance: Mapping[str, Any], source: str) -> None:
+    """Checks that a file says the settings of its weights, and that those of a published checkpoint are its row's.
+
+    Raises:
+        WeightsMismatch: the file says none; or others, and it does not name classes of its own, either.
+        WeightsCorrupt: what it says cannot be.
+    """
+    expected = settings_of(row)
+    if not expected or isinstance(row, Local):  # whose settings stand beside the checksum of its weights
+        return
+    found = provenance.get(_SETTINGS)
+    words = ", ".join(f"{name} {value:g}" for name, value in expected.items())
+    if not isinstance(found, Mapping):
+        raise WeightsMismatch(
+            f"{source} does not say whether it is for {words}, as {row.name} is; with another the same weights give "
+            f"other results; convert the authors' file: hear-edgel3 weights convert {row.name}"
+        )
+    if provenance.get("labels") is None:
+        if dict(found) != expected:
+            raise WeightsMismatch(f"{source} is for {dict(found)!r}, and {row.name} has {words}")
+        return
+    problem = settings_problem(row, found)
+    if problem is not None:
+        raise WeightsCorrupt(f"{source} does not say what its net is like: {problem}")
+
+
+def settings_problem(row: Checkpoint, settings: Mapping[str, Any]) -> str | None:
+    """Why settings cannot be those of a net like a row's, or None if they can."""
+    expected = settings_of(row)
+    if set(settings) != set(expected):
+        return f"expected {', '.join(expected) or 'no settings'}, got {', '.join(map(str, settings)) or 'none'}"
+    try:
+        FAMILIES[row.family].check_architecture({**expected, **settings})
+    except (KeyError, TypeError, ValueError) as error:
+        return str(error)
+    return None
 
 
 def put_into(net: nn.Module, row: Checkpoint, file: WeightsFile, path: Path) -> None:

@@ -1,12 +1,15 @@
 """Detectors against the probe of the quality benchmark, against extraction alone, and against a bare training loop.
 
     python -m tests.benchmarks.detectors heads [--nets tiny mn04_as] [--cache DIR]     # frozen heads and the probe
-    python -m tests.benchmarks.detectors tuned [--nets tiny mn04_as] [--cache DIR] [--options '{"epochs": 30}']
+    python -m tests.benchmarks.detectors tuned [--nets tiny mn04_as] [--cache DIR] [--state DIR] [--tasks drums ...]
+                                               [--options '{"epochs": 30}']            # trained nets and frozen heads
     python -m tests.benchmarks.detectors cost [--clips 10000] [--nets tiny]            # frozen training and extraction
     python -m tests.benchmarks.detectors speed [--nets mn04_as]                        # training a net, and a bare loop
 
 `heads` and `tuned` are balanced accuracies on the three real tasks of the quality benchmark, with its folds and groups
-(tests/benchmarks/quality); --cache has the Debian packages, which are downloaded where it lacks some. `cost` compares
+(tests/benchmarks/quality); --cache has the Debian packages, which are downloaded where it lacks some. Training takes
+minutes for each fold: with --state it goes on where it was stopped, and several processes may share the tasks and nets
+(--tasks, --nets); the same command without these then prints all of it. `cost` compares
 `hear-edgel3 train` with an empty cache and `hear-edgel3 extract`, each in a process of its own, by the clock and by CPU
 time, and tells the most memory that the process and its workers had at once (PSS; Linux only). `speed` compares an
 epoch of fine-tuning, with augmentation, to forward and backward over spectrograms that are ready.
@@ -17,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import hashlib
 import json
 import os
 import subprocess
@@ -52,12 +56,16 @@ _CLASSES, _GROUPS = 10, 500
 
 
 def labelled_of(task: str, clips: Clips, folder: Path) -> Labelled:
-    """The clips of a task as files, with the benchmark's groups and folds."""
+    """The clips of a task as files, with the benchmark's groups and folds; files that are there stay."""
     classes = tuple(np.unique(clips.labels).tolist())
+    folder.mkdir(parents=True, exist_ok=True)
     items = []
     for name, samples in zip(clips.names, clips.samples, strict=True):
         path = folder / f"{name}.wav"
-        soundfile.write(path, samples, len(samples), subtype="FLOAT")
+        if not path.exists():
+            beginning = path.with_suffix(f".{os.getpid()}")
+            soundfile.write(beginning, samples, len(samples), format="WAV", subtype="FLOAT")
+            beginning.replace(path)
         items.append(Item(os.fspath(path), path.stat().st_size))
     return Labelled(
         task,
@@ -71,43 +79,73 @@ def labelled_of(task: str, clips: Clips, folder: Path) -> Labelled:
     )
 
 
-def compare_heads(nets: Sequence[str], cache: Path | None, tuned: bool, options: dict[str, Any]) -> None:
-    """Prints a line per net and task: frozen heads beside the probe, or trained nets beside frozen heads."""
-    first, second = ("frozen", "trained") if tuned else ("probe", "frozen")
-    print(f"{'net':<10}  {'task':<12}  {first:>6}  {'95 % interval':<16}  {second:>7}  difference", flush=True)
-    dividing = Dividing(How.FOLDS, copies=False)
+def compare_heads(nets: Sequence[str], tasks: Sequence[str], cache: Path | None) -> None:
+    """Prints a line per net and task: frozen heads beside the probe."""
+    print(f"{'net':<10}  {'task':<12}  {'probe':>6}  {'95 % interval':<16}  {'frozen':>7}  difference", flush=True)
     means: dict[str, list[tuple[float, float]]] = {}
-    for task in TASKS:
+    for task in tasks:
         clips = TASKS[task].clips(cache)
         with tempfile.TemporaryDirectory() as folder:
             labelled = labelled_of(task, clips, Path(folder))
             for name in nets:
-                frozen = evaluate(labelled, name, split=dividing, cache=Path(folder) / "cache", workers=1)
-                score = frozen.scores.overall["balanced_accuracy"]
-                if tuned:
-                    found = evaluate(
-                        labelled, name, split=dividing, cache=Path(folder) / "cache", fine_tune=True, **options
-                    )
-                    base, (low, high) = score, frozen.scores.overall_intervals["balanced_accuracy"] or (0.0, 1.0)
-                    other = found.scores.overall["balanced_accuracy"]
-                else:
-                    net = quality_nets.make(name, None, {})[0]
-                    guessed = predict(net.embed(clips.at(net.sample_rate)), clips.labels, clips.groups, clips.folds)
-                    base = balanced_accuracy(clips.labels, guessed == clips.labels)
-                    low, high = interval(bootstrap(clips.labels, clips.groups, guessed == clips.labels))
-                    other = score
-                assert base is not None
-                assert other is not None
-                means.setdefault(name, []).append((base, other))
-                within = "" if tuned else "within" if low <= other <= high else "OUTSIDE"
+                frozen, _ = _score(labelled, name, Path(folder), {})
+                net = quality_nets.make(name, None, {})[0]
+                guessed = predict(net.embed(clips.at(net.sample_rate)), clips.labels, clips.groups, clips.folds)
+                probe = balanced_accuracy(clips.labels, guessed == clips.labels)
+                low, high = interval(bootstrap(clips.labels, clips.groups, guessed == clips.labels))
+                means.setdefault(name, []).append((probe, frozen))
+                within = "within" if low <= frozen <= high else "OUTSIDE"
                 print(
-                    f"{name:<10}  {task:<12}  {base:6.3f}  {low:.3f} to {high:.3f}  {other:7.3f}  {other - base:+.3f} "
-                    f"{within}".rstrip(),
+                    f"{name:<10}  {task:<12}  {probe:6.3f}  {low:.3f} to {high:.3f}  {frozen:7.3f}  "
+                    f"{frozen - probe:+.3f} {within}",
                     flush=True,
                 )
     for name, pairs in means.items():
-        base, other = np.mean(pairs, axis=0)
-        print(f"{name:<10}  {'mean':<12}  {base:6.3f}  {'':<16}  {other:7.3f}  {other - base:+.3f}")
+        probe, frozen = np.mean(pairs, axis=0)
+        print(f"{name:<10}  {'mean':<12}  {probe:6.3f}  {'':<16}  {frozen:7.3f}  {frozen - probe:+.3f}")
+
+
+def compare_tuned(
+    nets: Sequence[str], tasks: Sequence[str], cache: Path | None, state: Path, options: dict[str, Any]
+) -> None:
+    """Prints a line per net and task: trained nets beside frozen heads, both with intervals over groups.
+
+    Args:
+        nets: Which nets.
+        tasks: Which tasks.
+        cache: The folder that Debian packages are kept in.
+        state: What sounds, embeddings and trainings are kept in.
+        options: Of training.
+    """
+    print(
+        f"{'net':<10}  {'task':<12}  {'frozen':>6}  {'95 % interval':<16}  {'tuned':>6}  {'95 % interval':<16}  gain",
+        flush=True,
+    )
+    gains: dict[str, list[tuple[float, float]]] = {}
+    for task in tasks:
+        labelled = labelled_of(task, TASKS[task].clips(cache), state / task / "sounds")
+        for name in nets:
+            place = state / task / name
+            frozen, before = _score(labelled, name, place, {})
+            tuned, after = _score(labelled, name, place, {"fine_tune": True, **options})
+            gains.setdefault(name, []).append((frozen, tuned))
+            row = f"{name:<10}  {task:<12}  {frozen:6.3f}  {before:<16}  {tuned:6.3f}  {after:<16}"
+            print(f"{row}  {tuned - frozen:+.3f}", flush=True)
+    for name, pairs in gains.items():
+        frozen, tuned = np.mean(pairs, axis=0)
+        print(f"{name:<10}  {'mean':<12}  {frozen:6.3f}  {'':<16}  {tuned:6.3f}  {'':<16}  {tuned - frozen:+.3f}")
+
+
+def _score(labelled: Labelled, net: str, place: Path, options: dict[str, Any]) -> tuple[float, str]:
+    """The balanced accuracy of cross-validation over the benchmark's folds, and its interval in words."""
+    dividing = Dividing(How.FOLDS, copies=False)
+    # A training that is kept is known by its options.
+    kept = place / hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:16]
+    found = evaluate(labelled, net, split=dividing, cache=place / "cache", workers=1, state=kept, **options).scores
+    score = found.overall["balanced_accuracy"]
+    low, high = found.overall_intervals["balanced_accuracy"] or (0.0, 1.0)
+    assert score is not None
+    return score, f"{low:.3f} to {high:.3f}"
 
 
 def write_set(folder: Path, count: int) -> Path:
@@ -229,6 +267,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("heads", "tuned", "cost", "speed"))
     parser.add_argument("--nets", nargs="+", metavar="NAME")
+    parser.add_argument("--tasks", nargs="+", choices=tuple(TASKS), default=tuple(TASKS), metavar="NAME")
+    parser.add_argument("--state", type=Path, help="folder that trainings are kept in, to go on from")
     parser.add_argument("--cache", type=Path, help="folder that Debian packages are kept in")
     parser.add_argument("--clips", type=int, help="default 10000 for cost, 96 for speed")
     parser.add_argument("--head", default="linear", choices=("linear", "mlp"))
@@ -237,7 +277,12 @@ def main() -> None:
     warnings.simplefilter("ignore", AudioWarning)
     if arguments.what in ("heads", "tuned"):
         nets = arguments.nets or ["tiny", "mn04_as"]
-        compare_heads(nets, arguments.cache, arguments.what == "tuned", arguments.options)
+        if arguments.what == "heads":
+            compare_heads(nets, arguments.tasks, arguments.cache)
+        else:
+            with tempfile.TemporaryDirectory() as place:
+                state = arguments.state or Path(place)
+                compare_tuned(nets, arguments.tasks, arguments.cache, state, arguments.options)
     elif arguments.what == "cost":
         compare_cost(arguments.nets or ["tiny"], arguments.clips or 10_000, arguments.head)
     else:

@@ -56,6 +56,7 @@ CHEAP: list[tuple[str, int]] = [
     ("explore . --tags sea64", 2),
     ("distill --teacher sea64 --audio . --output out", 2),
     ("distill --teacher mn04_as --audio nowhere --output out", 1),
+    ("export tiny --to steam", 2),
     ("weights fetch sea64", 2),
     ("weights verify sea_64 --weights nowhere", 1),
     ("weights list", 0),

@@ -119,6 +119,8 @@ def test_one_epoch(fix_norm: float, distill: Distill, tmp_path: Path) -> None:
 
 
 def test_a_training_that_diverges(distill: Distill, tmp_path: Path) -> None:
-    with pytest.raises(ComputationError, match=r"training diverged in epoch \d \(loss nan\); use a lower lr"):
+    with pytest.raises(
+        ComputationError, match=r"training diverged in epoch \d \(loss nan\): use a lower learning rate"
+    ):
         distill(tmp_path / "out", lr=1e38, batch_seconds=4.0)
     assert not (tmp_path / "out" / "model.safetensors").exists()

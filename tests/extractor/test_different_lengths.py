@@ -46,7 +46,7 @@ def test_the_hear_function_takes_them(extractor: Extractor, clips: list[np.ndarr
 
 def test_timestamps_of_them_are_refused_in_words(extractor: Extractor, clips: list[np.ndarray]) -> None:
     shortest, longest = len(clips[2]), len(clips[1])
-    words = rf"audio is 3 clips of different lengths \({shortest} to {longest} samples\).*: give them one by one"
+    words = rf"audio is 3 clips of different lengths \({shortest} to {longest} samples\).*timestamp_embeddings_of_each"
     with pytest.raises(InvalidAudio, match=words):
         extractor.timestamp_embeddings(clips)
 

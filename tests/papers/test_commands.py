@@ -54,7 +54,9 @@ def test_no_release_is_promised() -> None:
 
 
 # The verb, and what follows it up to the end of the command. A line that ends in a backslash goes on.
-VERBS = "embed|extract|tag|train|evaluate|listen|index|search|duplicates|explore|list|info|distill|tune|weights \\w+"
+VERBS = (
+    "embed|extract|tag|train|evaluate|listen|index|search|duplicates|explore|list|info|distill|export|tune|weights \\w+"
+)
 TEXT = "\n".join(page.read_text() for page in pages()).replace("\\\n", " ")
 USES = re.findall(rf"(?:hear-edgel3|hear_edgel3\.cli|hear_edgel3) (?:--verbose )?({VERBS})\b([^\n`&|]*)", TEXT)
 FLAGS = sorted({(verb, flag) for verb, rest in USES for flag in re.findall(r"(?<!\S)--[a-z][a-z-]*", rest)})

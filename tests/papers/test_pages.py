@@ -54,7 +54,7 @@ def test_every_page_is_in_the_index() -> None:
 
 def test_the_tables_have_every_configuration() -> None:
     page = text_of("docs/configurations.md").split("## Features")[0]
-    named = set(re.findall(r"`((?:sparse|sea)_\d+|mn\d\d_\w+)`", page))
+    named = set(re.findall(r"`((?:sparse|sea)_\d+|(?:dy)?mn\d\d_\w+)`", page))
     assert named | {f"{n}_kd" for n in named if n.startswith("sparse")} == {row.name for row in checkpoints()}
     for row in checkpoints():
         assert f"{row.n_parameters:,}" in page
@@ -235,8 +235,11 @@ def test_python_examples_run(page: str, session: dict[str, Any], capsys: pytest.
     if page == "docs/search.md":
         assert session["search"].query("clip.wav")
     if page == "docs/python.md":
-        shown = next(block for block in blocks(ROOT / page) if not block.language)
-        assert missing(shown.text, capsys.readouterr().out) is None
+        printed = capsys.readouterr().out
+        shown = [block.text for block in blocks(ROOT / page) if not block.language]
+        assert shown
+        for text in shown:
+            assert missing(text, printed) is None
 
 
 @pytest.mark.parametrize("block", [b for b in PYTHON if b.needs], ids=lambda block: block.place)

@@ -24,6 +24,8 @@ from support.mobilenetv3_nets import run_on_meta
 
 # Names with words, of both vocabularies and every kind of net; beside each the size of its embedding.
 WITH_WORDS = {
+    "dymn10_as_all_ctx": 1032,
+    "dymn20_as_2_clf1_ts320": 1920,
     "mn01_as_mel_avgs_ts640": 128,
     "mn04_as_b5_mel_avgs": 144,
     "mn04_e1_l": 911,

@@ -14,7 +14,7 @@ from hear_edgel3.extractor.loading import load
 
 STUB = Path(hear_edgel3.__file__).parent / "__init__.pyi"
 _HEADER = "# Made by `python -m support.make_stub` (in the folder tests) from the table of checkpoints; do not edit."
-_MODULES = ("custom", "edgel3", "errors")
+_MODULES = ("adapters", "custom", "edgel3", "errors")
 
 
 def stub() -> str:

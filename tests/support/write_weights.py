@@ -6,10 +6,11 @@ import sys
 from pathlib import Path
 
 from hear_edgel3.weights.file import encode
-from support import mobilenetv3_reference, synthetic
+from support import dymn_files, mobilenetv3_reference, synthetic
 from support.mobilenetv3_reference import Spec
 
 MOBILENETV3 = {"mn01_as": Spec(0.1), "mn04_as": Spec(0.4), "mn10_as": Spec(1.0), "mn10_as_hop_15": Spec(1.0)}
+DYMN = ("dymn04_as", "dymn04_replace_se_as")
 
 
 def write_weights(folder: Path) -> None:
@@ -28,6 +29,14 @@ def write_mobilenetv3(folder: Path) -> None:
         (folder / f"{name}.safetensors").write_bytes(data)
 
 
+def write_dymn(folder: Path) -> None:
+    """Writes <name>.safetensors for a few of the DyMN family."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in DYMN:
+        (folder / f"{name}.safetensors").write_bytes(dymn_files.converted(name))
+
+
 if __name__ == "__main__":
     write_weights(Path(sys.argv[1]))
     write_mobilenetv3(Path(sys.argv[1]))
+    write_dymn(Path(sys.argv[1]))

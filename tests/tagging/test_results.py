@@ -172,3 +172,13 @@ def test_bad_arrays(audio: Any, kind: type[Exception], message: str, tagger: Tag
 def test_bad_rates(rate: Any, tagger: Tagger) -> None:
     with pytest.raises(InvalidOption, match="sample_rate"):
         tagger.tag_samples(np.zeros(100), rate)
+
+
+def test_tags_are_a_table_of_pandas() -> None:
+    pytest.importorskip("pandas")
+    tags = hear_edgel3.Tagger().tag_samples(np.random.default_rng(0).uniform(-0.1, 0.1, 64000), 32000, 1.0, 0.5)
+    table = tags.to_pandas()
+    assert table.index.names == ["start", "end"]
+    np.testing.assert_array_equal(table.index.get_level_values("start"), tags.starts)
+    np.testing.assert_array_equal(table["Speech"], tags.probabilities[:, 0])
+    assert list(table.columns) == [label.name for label in AUDIOSET]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import re
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -36,6 +37,29 @@ def read_state_dict(data: bytes, source: str) -> dict[str, torch.Tensor]:
     """
     if data[_LENGTH:].startswith(_HEADER):
         return without_prefixes(_safetensors(data, source))
+    loaded = read_plain(data, source)
+    found = _plain(loaded)
+    for key in _WRAPPERS:
+        if found is not None and isinstance(found.get(key), Mapping):
+            found = _plain(found[key])
+            break
+    return without_prefixes(named_tensors(found or loaded, source))
+
+
+def read_plain(
+    data: bytes, source: str, stand_ins: Mapping[str, type] | None = None, advice: str = "save its state_dict() alone"
+) -> object:
+    """What ``torch.save`` wrote, if it is tensors and plain containers.
+
+    Args:
+        data: bytes of the file.
+        source: how to call it in errors.
+        stand_ins: harmless classes that take the place of those that the file names, by full name.
+        advice: what to do with a file that holds more.
+
+    Raises:
+        WeightsCorrupt: not such a file, truncated, or with more in it.
+    """
     if not data.startswith(_MAGIC):
         raise WeightsCorrupt(
             f"{source} is not a PyTorch checkpoint (.pt): {len(data)} bytes that start with {data[:8]!r}"
@@ -45,20 +69,31 @@ def read_state_dict(data: bytes, source: str) -> dict[str, torch.Tensor]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on old pickles, and on bytes that are none
-            loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+            with torch.serialization.safe_globals([(kind, name) for name, kind in (stand_ins or {}).items()]):
+                loaded: object = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+                return loaded
     except pickle.UnpicklingError as error:
         # Not with torch's own words, which advise to load it all the same.
+        found = re.search(r"GLOBAL ([\w.]+)", str(error))
         raise WeightsCorrupt(
-            f"{source} holds more than tensors and plain containers, or is damaged, and was not loaded ({len(data)} "
-            f"bytes); save its state_dict() alone"
+            f"{source} holds more than tensors and plain containers{f' ({found[1]})' if found else ''}, or is damaged, "
+            f"and was not loaded ({len(data)} bytes); {advice}"
         ) from error
     except Exception as error:  # what the unpickler says of damaged bytes has no common base
         raise WeightsCorrupt(f"{source} is a damaged or truncated PyTorch checkpoint ({len(data)} bytes)") from error
+
+
+def named_tensors(loaded: object, source: str) -> dict[str, torch.Tensor]:
+    """A plain dict of what is a state dict.
+
+    Args:
+        loaded: what was read.
+        source: how to call the file in errors.
+
+    Raises:
+        WeightsCorrupt: it is none.
+    """
     found = _plain(loaded)
-    for key in _WRAPPERS:
-        if found is not None and isinstance(found.get(key), Mapping):
-            found = _plain(found[key])
-            break
     if not found:
         raise WeightsCorrupt(f"{source} is not a state dict: expected named tensors, found {type(loaded).__name__}")
     for name, value in found.items():
@@ -66,7 +101,7 @@ def read_state_dict(data: bytes, source: str) -> dict[str, torch.Tensor]:
             raise WeightsCorrupt(f"{source} is not a state dict: {name!r} is {type(value).__name__}, not a tensor")
         if value.layout is not torch.strided or value.is_meta or value.is_quantized or value.is_complex():
             raise WeightsCorrupt(f"{source}: {name} is not a dense tensor of real numbers")
-    return without_prefixes(found)
+    return found
 
 
 def _plain(loaded: object) -> dict[str, torch.Tensor] | None:

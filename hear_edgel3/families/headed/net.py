@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -80,8 +81,15 @@ class HeadedNet(nn.Module):
 
     def folded(self) -> nn.Module:
         """The same function in eval mode, with the net folded if it can be; it shares no tensor with this net."""
-        fold = getattr(self.net, "folded", None)
-        net: nn.Module = copy.deepcopy(self.net) if fold is None else fold()
+        return self._with_head(getattr(self.net, "folded", None))
+
+    def exportable(self) -> nn.Module:
+        """The same as :meth:`folded`, of what can be exported for any number of images."""
+        return self._with_head(getattr(self.net, "exportable", None) or getattr(self.net, "folded", None))
+
+    def _with_head(self, make: Callable[[], nn.Module] | None) -> nn.Module:
+        """A form of the net with a copy of the head."""
+        net = copy.deepcopy(self.net) if make is None else make()
         layers = [net] if self.puts_out == "embedding" else [net, copy.deepcopy(self.head)]
         return nn.Sequential(*layers).eval().requires_grad_(False)
 

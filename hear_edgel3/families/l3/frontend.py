@@ -71,6 +71,19 @@ class L3MelSpectrogram(nn.Module):
             return None
         return MelDecibels(self.sample_rate, self.n_fft, self.hop_length, self.n_mels, AMIN, DYNAMIC_RANGE_DB)
 
+    def portable(self, float64: bool) -> nn.Module | None:
+        """The same function in operations that every engine has; None for a subclass, which may compute another.
+
+        Args:
+            float64: Whether the engine computes in float64. Without it, pure tones are off.
+        """
+        if type(self) is not L3MelSpectrogram:
+            return None
+        from hear_edgel3.families.l3.portable import PortableL3
+
+        dtype = torch.float64 if float64 else torch.float32
+        return PortableL3(*self.constants(), self.hop_length, dtype, AMIN, DYNAMIC_RANGE_DB)
+
     def constants(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The DFT window (n_fft,) and the mel bank (n_mels, n_fft // 2 + 1), both float64, on the CPU."""
         hann = torch.hann_window(self.n_fft, periodic=True, dtype=torch.float64).to(torch.float32)
@@ -108,7 +121,14 @@ class L3MelSpectrogram(nn.Module):
             return torch.cat([self._decibels(window) for window in torch.split(windows, 1)])
         return self._decibels(windows)
 
+    def in_float64(self, windows: torch.Tensor) -> torch.Tensor:
+        """The same images (n, n_mels, n_frames) before they are rounded to float32, on a device with float64."""
+        return self._unrounded(windows)
+
     def _decibels(self, windows: torch.Tensor) -> torch.Tensor:
+        return self._unrounded(windows).to(torch.float32)
+
+    def _unrounded(self, windows: torch.Tensor) -> torch.Tensor:
         hann, bank = self._on(windows.device)
         missing = max((self.n_frames(windows.shape[1]) - 1) * self.hop_length + self.n_fft - windows.shape[1], 0)
         padded = nn.functional.pad(windows.to(hann.dtype), (missing // 2, missing - missing // 2))
@@ -121,7 +141,7 @@ class L3MelSpectrogram(nn.Module):
         )
         decibels = 5.0 * torch.log10(mel.transpose(0, 1).clamp_min(AMIN**2))
         decibels = decibels - decibels.amax(dim=(1, 2), keepdim=True)
-        return decibels.clamp_min(-DYNAMIC_RANGE_DB).to(torch.float32)
+        return decibels.clamp_min(-DYNAMIC_RANGE_DB)
 
     def extra_repr(self) -> str:
         """Shown when the module is printed."""

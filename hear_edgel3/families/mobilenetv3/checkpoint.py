@@ -41,11 +41,48 @@ def read_checkpoint(data: bytes, source: str, row: Published) -> dict[str, torch
     state = read_state_dict(data, source)
     if row.net.arguments["n_classes"] is None:
         state = {name: value for name, value in state.items() if name not in _LAST_LAYER}
-    expected = _expected(row)
+    expected = expected_state(row)
     missing, unknown = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
     wrong = [name for name in expected if name in state and state[name].shape != expected[name].shape]
     if missing or unknown or wrong:
         raise WeightsMismatch(_difference(state, expected, missing, unknown, wrong, source, row))
+    return plain_types(state, expected, source)
+
+
+def fitted(
+    state: dict[str, torch.Tensor], expected: dict[str, torch.Tensor], source: str, intro: str, found: list[str]
+) -> dict[str, torch.Tensor]:
+    """The tensors of a file in the types that a net has.
+
+    Args:
+        state: those of the file.
+        expected: those of the net; only names and shapes matter.
+        source: how to call the file in errors.
+        intro: what was expected, in words.
+        found: what is told of the file if it is not what was expected.
+
+    Raises:
+        WeightsCorrupt: a type cannot be.
+        WeightsMismatch: names or shapes differ.
+    """
+    missing, unknown = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
+    wrong = [name for name in expected if name in state and state[name].shape != expected[name].shape]
+    if missing or unknown or wrong:
+        if len(found) < 2:
+            shapes = [f"{n} of shape {tuple(state[n].shape)} instead of {tuple(expected[n].shape)}" for n in wrong[:3]]
+            found = [*found, *shapes, *(f"{n} missing" for n in missing[:3]), *(f"{n} unknown" for n in unknown[:3])]
+        raise WeightsMismatch(f"{intro}, found {', '.join(found)}")
+    return plain_types(state, expected, source)
+
+
+def plain_types(
+    state: dict[str, torch.Tensor], expected: dict[str, torch.Tensor], source: str
+) -> dict[str, torch.Tensor]:
+    """The tensors of a file that are expected, as float32 and, for counters, int64.
+
+    Raises:
+        WeightsCorrupt: a type cannot be.
+    """
     converted = {}
     for name in expected:
         value, counts = state[name], name.endswith("num_batches_tracked")
@@ -57,7 +94,8 @@ def read_checkpoint(data: bytes, source: str, row: Published) -> dict[str, torch
     return converted
 
 
-def _expected(row: Published) -> dict[str, torch.Tensor]:
+def expected_state(row: Published) -> dict[str, torch.Tensor]:
+    """The tensors of a row's net, without memory for their values."""
     with torch.device("meta"):
         net: Any = row.net.build()
     state: dict[str, torch.Tensor] = net.state_dict()

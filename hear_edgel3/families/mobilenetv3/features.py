@@ -9,9 +9,9 @@ other layers in the older one, which is meant as soon as one of its own words is
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from hear_edgel3.errors import UnknownFeatures
 from hear_edgel3.families.mobilenetv3 import layout as layouts
@@ -40,13 +40,13 @@ _OLD = {
     "se": ("se12", "se13", "se14", "se15"),
     "all_se": tuple(f"se{i}" for i in _SE_LAYERS),
 }
-_POOLINGS = {f"{name}_pool": name for name in layouts.POOLINGS}
+POOLING_WORDS = {f"{name}_pool": name for name in layouts.POOLINGS}
 _SHORTEST_MS, _LONGEST_MS = 20, 10_000
-_LONGEST_WORD = max(word.count("_") for word in _POOLINGS) + 1
+_LONGEST_WORD = max(word.count("_") for word in POOLING_WORDS) + 1
 
 VOCABULARY = (
     "the words are mel_avgs, clf1, clf2, logits, se4 se5 se6 se11 ... se15, b0 ... b15 (b5_11_13 for several), all_b, "
-    f"all_se, allmode, of distilled nets teacher; one of {', '.join(_POOLINGS)}; ts160 or another window in "
+    f"all_se, allmode, of distilled nets teacher; one of {', '.join(POOLING_WORDS)}; ts160 or another window in "
     f"milliseconds; or the older {', '.join(_OLD)}"
 )
 
@@ -62,28 +62,10 @@ class MobileNetV3Features:
             UnknownFeatures: An unknown or repeated word, words of both vocabularies, or a feature this net lacks.
         """
         words = words or row.default_features
-        chosen: list[str] = []
-        pooling: str | None = None
-        window_ms: int | None = None
-        for word in _split(words):
-            if word in _POOLINGS:
-                if pooling is not None:
-                    raise UnknownFeatures(f"it names two poolings, {pooling}_pool and {word}; keep one")
-                pooling = _POOLINGS[word]
-            elif word.startswith("ts"):
-                if window_ms is not None:
-                    raise UnknownFeatures(f"it names two windows, ts{window_ms} and {word}; keep one")
-                window_ms = int(word[2:])
-            elif word in chosen:
-                raise UnknownFeatures(f"{word} is there twice")
-            else:
-                chosen.append(word)
-        names = _names(chosen or [*DEFAULT])
-        if pooling is not None and not any(name.startswith("b") for name in names):
-            raise UnknownFeatures(f"{pooling}_pool pools blocks, and no block (b0 ... b15, all_b, block) is named")
-        if window_ms is not None and not _SHORTEST_MS <= window_ms <= _LONGEST_MS:
-            raise UnknownFeatures(f"ts{window_ms} must be from ts{_SHORTEST_MS} to ts{_LONGEST_MS} (milliseconds)")
-        return _features(row, names, pooling or "avg_ch", window_ms)
+        chosen = choose(split(words, _is_word, _refuse))
+        names = _names(chosen.words or [*DEFAULT])
+        check_chosen(chosen, names, "b0 ... b15, all_b, block")
+        return _features(row, names, chosen.pooling or "avg_ch", chosen.window_ms)
 
 
 def _features(row: Checkpoint, names: tuple[str, ...], pooling: str, window_ms: int | None) -> Features:
@@ -96,21 +78,24 @@ def _features(row: Checkpoint, names: tuple[str, ...], pooling: str, window_ms: 
         if problem is not None:
             raise UnknownFeatures(problem)
     sizes = tuple(layouts.feature_size(layout, name, pooling, **options) for name in names)
-    description = ", ".join(names)
-    if any(name.startswith("b") for name in names):
-        description += f"; blocks pooled by {pooling}"
     return Features(
         names,
         sum(sizes),
         sizes,
         {"outputs": names, "pooling": pooling},
         window_ms,
-        description,
+        describe(names, pooling),
     )
 
 
-def _split(text: str) -> Iterator[str]:
-    """The words of ``text``, the longest first where several fit; ``b5_11`` gives b5 and b11."""
+def split(text: str, is_word: Callable[[str], bool], refuse: Callable[[str], NoReturn]) -> Iterator[str]:
+    """The words of ``text``, the longest first where several fit; ``b5_11`` gives b5 and b11.
+
+    Args:
+        text: words joined by underscores.
+        is_word: says whether something is one.
+        refuse: is called with what is none, and raises.
+    """
     parts = text.split("_") if text else []
     run = ""  # "b" or "se" while bare numbers continue it
     i = 0
@@ -119,22 +104,86 @@ def _split(text: str) -> Iterator[str]:
             word = "_".join(parts[i : i + n])
             if run and word.isdecimal():
                 word = run + word
-            if _is_word(word):
-                run = word.rstrip("0123456789") if word.lstrip("bse").isdecimal() else ""
+            if is_word(word):
+                run = word.rstrip("0123456789") if re.fullmatch(r"(b|se|ctx)[0-9]+", word) else ""
                 yield word
                 i += n
                 break
         else:
-            _refuse("b16" if (run, parts[i]) == ("b", "16") else parts[i] or "_")
+            refuse("b16" if (run, parts[i]) == ("b", "16") else parts[i] or "_")
+
+
+@dataclass
+class Chosen:
+    """What words say.
+
+    Attributes:
+        words: those that name features, as they stand.
+        pooling: of the blocks, or None.
+        window_ms: length of windows, or None.
+    """
+
+    words: list[str]
+    pooling: str | None = None
+    window_ms: int | None = None
+
+
+def choose(words: Iterable[str]) -> Chosen:
+    """Tells poolings, windows and features apart.
+
+    Raises:
+        UnknownFeatures: something is there twice, or a window has a length that cannot be.
+    """
+    chosen = Chosen([])
+    for word in words:
+        if word in POOLING_WORDS:
+            if chosen.pooling is not None:
+                raise UnknownFeatures(f"it names two poolings, {chosen.pooling}_pool and {word}; keep one")
+            chosen.pooling = POOLING_WORDS[word]
+        elif word.startswith("ts"):
+            if chosen.window_ms is not None:
+                raise UnknownFeatures(f"it names two windows, ts{chosen.window_ms} and {word}; keep one")
+            chosen.window_ms = int(word[2:])
+        elif word in chosen.words:
+            raise UnknownFeatures(f"{word} is there twice")
+        else:
+            chosen.words.append(word)
+    return chosen
+
+
+def check_chosen(chosen: Chosen, names: Iterable[str], words: str) -> None:
+    """Checks what belongs together.
+
+    Args:
+        chosen: the words.
+        names: the features that they choose.
+        words: the words for blocks, for the message.
+
+    Raises:
+        UnknownFeatures: there is a pooling and no block, or a window that is too short or too long.
+    """
+    if chosen.pooling is not None and not any(name.startswith("b") for name in names):
+        raise UnknownFeatures(f"{chosen.pooling}_pool pools blocks, and no block ({words}) is named")
+    if chosen.window_ms is not None and not _SHORTEST_MS <= chosen.window_ms <= _LONGEST_MS:
+        raise UnknownFeatures(f"ts{chosen.window_ms} must be from ts{_SHORTEST_MS} to ts{_LONGEST_MS} (milliseconds)")
+
+
+def describe(names: tuple[str, ...], pooling: str) -> str:
+    """Features in words."""
+    description = ", ".join(names)
+    return f"{description}; blocks pooled by {pooling}" if any(name.startswith("b") for name in names) else description
 
 
 def _is_word(word: str) -> bool:
-    if word in _NEW_ORDER or word in _NEW_SETS or word in _OLD or word in _POOLINGS:
-        return True
-    return re.fullmatch(r"ts[0-9]{1,6}", word) is not None
+    return word in _NEW_ORDER or word in _NEW_SETS or word in _OLD or is_common_word(word)
 
 
-def _refuse(word: str) -> None:
+def is_common_word(word: str) -> bool:
+    """Whether a word names a pooling or the length of windows."""
+    return word in POOLING_WORDS or re.fullmatch(r"ts[0-9]{1,6}", word) is not None
+
+
+def _refuse(word: str) -> NoReturn:
     if word == "b16":
         raise UnknownFeatures("b16 is no word of its own: pooled, it is clf1; the last block otherwise is b15")
     raise UnknownFeatures(f"{word!r} is no feature; {VOCABULARY}")

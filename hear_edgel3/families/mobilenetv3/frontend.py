@@ -97,6 +97,27 @@ class MobileNetV3MelSpectrogram(nn.Module):
         """Frames of a clip of ``n_samples``."""
         return layouts.n_frames(n_samples, self.hop_length, self.n_fft)
 
+    def portable(self, float64: bool) -> nn.Module | None:
+        """The same function in eval mode in operations that every engine has; None for a subclass of somebody's own.
+
+        Args:
+            float64: Whether the engine computes in float64. With it the images are nearer to :meth:`in_float64` than
+                this front end's own are, of pure tones a thousand times.
+        """
+        if type(self) is not MobileNetV3MelSpectrogram:
+            return None
+        from hear_edgel3.families.mobilenetv3.portable import PortableMobileNetV3
+
+        hann = torch.hann_window(self.win_length, periodic=False, dtype=torch.float32)
+        bank = kaldi_mel_bank(self.n_mels, self.n_fft, self.sample_rate, self.fmin, self.fmax)
+        last = int(torch.nonzero(bank.amax(dim=0)).max()) + 1
+        dtype = torch.float64 if float64 else torch.float32
+        return PortableMobileNetV3(hann, bank[:, :last], self.n_fft, self.hop_length, dtype, _PREEMPHASIS, _FLOOR)
+
+    def in_float64(self, samples: torch.Tensor) -> torch.Tensor:
+        """The same images (n, n_mels, n_frames) as in eval mode, but computed in float64, on a device with that."""
+        return (self._logarithms(samples, None, torch.float64) + 4.5) / 5.0
+
     def _on(self, device: torch.device) -> tuple[torch.Tensor, list[_Bands]]:
         """The DFT window (win_length,) and the mel bank of eval mode on ``device``."""
         if device not in self._constants:
@@ -141,13 +162,18 @@ class MobileNetV3MelSpectrogram(nn.Module):
     def _bank(self, fmin: float, fmax: float, device: torch.device) -> list[_Bands]:
         return _in_bands(kaldi_mel_bank(self.n_mels, self.n_fft, self.sample_rate, fmin, fmax), device)
 
-    def _logarithms(self, samples: torch.Tensor, bank: list[_Bands] | None) -> torch.Tensor:
+    def _logarithms(
+        self, samples: torch.Tensor, bank: list[_Bands] | None, dtype: torch.dtype = torch.float32
+    ) -> torch.Tensor:
         """(n, n_samples) to (n, n_mels, n_frames) logarithms, with the mel bank of eval mode where none is given."""
         if not len(samples):  # torch neither pads nor transforms an empty batch
-            return samples.new_zeros((0, self.n_mels, self.n_frames(samples.shape[1])), dtype=torch.float32)
+            return samples.new_zeros((0, self.n_mels, self.n_frames(samples.shape[1])), dtype=dtype)
         hann, usual = self._on(samples.device)
         bank = usual if bank is None else bank
-        x = samples.to(torch.float32)
+        if dtype != hann.dtype:
+            hann = hann.to(dtype)
+            bank = [_Bands(bands.first, bands.last, bands.weights.to(dtype)) for bands in bank]
+        x = samples.to(dtype)
         if x.shape[1] < self.minimum_samples:
             x = nn.functional.pad(x, (0, self.minimum_samples - x.shape[1]))
         x = x[:, 1:] - _PREEMPHASIS * x[:, :-1]

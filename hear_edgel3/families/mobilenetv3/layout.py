@@ -406,14 +406,14 @@ class MobileNetV3Layers:
                 if squeezed is not None:
                     found[f"se{number}"] = squeezed
             if f"b{number}" in outputs:
-                found[f"b{number}"] = _pool(net, x, pooling)
+                found[f"b{number}"] = record_pool(net, x, pooling)
             if f"b{number}" in inputs:
-                approximated[f"b{number}"] = _pool(net, x, "avg_ch")
+                approximated[f"b{number}"] = record_pool(net, x, "avg_ch")
         if not {"clf1", "clf2", "logits"}.isdisjoint(outputs):
             self._head(net, x, outputs, found)
         kept = [x, *found.values()]
         if self.n_teacher is not None and "teacher" in outputs:
-            approximated["clf1"] = _pool(net, x, "avg_ch")
+            approximated["clf1"] = record_pool(net, x, "avg_ch")
             seen = net.make((approximation_inputs(self.layout, self.n_mels),), *approximated.values())
             kept += [seen, *approximated.values()]
             found["teacher"] = net.linear(seen, self.n_teacher)
@@ -423,20 +423,13 @@ class MobileNetV3Layers:
 
     def _head(self, net: Recorder, x: Values, outputs: Sequence[str], found: dict[str, Values]) -> None:
         """The classifier, as far as ``outputs`` need it."""
-        if self.head == "mlp" or "clf1" in outputs:
-            found["clf1"] = _pool(net, x, "avg_ch")
-        if self.head == "mlp":
-            if "clf2" in outputs or "logits" in outputs:
-                hidden = net.linear(found["clf1"], self.layout.hidden)
-                found["clf2"] = net.make(hidden.shape, hidden)
-            if "logits" in outputs:
-                found["logits"] = net.linear(found["clf2"], self.n_classes or 0)
-        elif "logits" in outputs:
-            pooling = self._convolution_head if self.head == "fully_convolutional" else self._attention_head
-            found["logits"] = pooling(net, x, self.n_classes or 0)
-
-    def _convolution_head(self, net: Recorder, x: Values, n_classes: int) -> Values:
-        return _pool(net, net.convolution(x, n_classes), "avg_ch")
+        if self.head != "multihead_attention_pooling":
+            record_head(net, x, self.head, self.layout.hidden, self.n_classes or 0, outputs, found)
+            return
+        if "clf1" in outputs:
+            found["clf1"] = record_pool(net, x, "avg_ch")
+        if "logits" in outputs:
+            found["logits"] = self._attention_head(net, x, self.n_classes or 0)
 
     def _attention_head(self, net: Recorder, x: Values, n_classes: int) -> Values:
         channels, _, frames = x.shape
@@ -466,7 +459,30 @@ def _block(net: Recorder, x: Values, block: Block, with_squeezed: bool) -> tuple
     return y, net.make(squeezed.shape, squeezed, kept=(x, y))
 
 
-def _pool(net: Recorder, x: Values, pooling: str) -> Values:
+def record_head(
+    net: Recorder,
+    x: Values,
+    head: str,
+    hidden: int,
+    n_classes: int,
+    outputs: Sequence[str],
+    found: dict[str, Values],
+) -> None:
+    """Takes down the head "mlp" or "fully_convolutional", as far as ``outputs`` need it."""
+    if head == "mlp" or "clf1" in outputs:
+        found["clf1"] = record_pool(net, x, "avg_ch")
+    if head != "mlp":
+        if "logits" in outputs:
+            found["logits"] = record_pool(net, net.convolution(x, n_classes), "avg_ch")
+        return
+    if "clf2" in outputs or "logits" in outputs:
+        values = net.linear(found["clf1"], hidden)
+        found["clf2"] = net.make(values.shape, values)
+    if "logits" in outputs:
+        found["logits"] = net.linear(found["clf2"], n_classes)
+
+
+def record_pool(net: Recorder, x: Values, pooling: str) -> Values:
     """A map pooled by one of POOLINGS."""
     channels, bands, _ = x.shape
     shape = (channels * bands,) if pooling.endswith("time") else (channels,)

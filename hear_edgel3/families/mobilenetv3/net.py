@@ -8,22 +8,26 @@ Extractors", EUSIPCO 2023. Parameter names are upstream's (EfficientAT ``models/
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import torch
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from hear_edgel3.families.mobilenetv3 import layout as layouts
+from hear_edgel3.families.mobilenetv3.parts import (
+    ChoosingNet,
+    convolution,
+    fold,
+    fully_convolutional,
+    initialise,
+    mlp,
+    pool,
+)
 
-_BN_EPS = 1e-3
-_BN_MOMENTUM = 0.01
-_DROPOUT = 0.2
 _ATTENTION_FLOOR = 1e-7
 
 
-class MobileNetV3(nn.Module):
+class MobileNetV3(ChoosingNet):
     """The net, with a choice of what it puts out.
 
     Only what ``outputs`` ask for is computed: blocks behind the last one needed do not run.
@@ -101,14 +105,12 @@ class MobileNetV3(nn.Module):
         self.n_heads = n_heads
         self.n_teacher = n_teacher
         self.se_dims = se_dims
-        self.pooling = "avg_ch"
-        self.outputs: tuple[str, ...] = ()
         self.features = self._blocks(se_agg)
         self.classifier = self._head()
         self.approximation: nn.Linear | None = None
         if n_teacher is not None:
             self.approximation = nn.Linear(layouts.approximation_inputs(self.layout, n_mels), n_teacher)
-        _initialise(self)
+        initialise(self)
         self.select((self.last_output,) if outputs is None else outputs, pooling)
 
     @property
@@ -117,7 +119,7 @@ class MobileNetV3(nn.Module):
         return self.n_mels, 101
 
     def _blocks(self, se_agg: str) -> nn.Sequential:
-        layers: list[nn.Module] = [_conv(1, self.layout.first, 3, True, stride=2)]
+        layers: list[nn.Module] = [convolution(1, self.layout.first, 3, True, stride=2)]
         for number, block in enumerate(self.layout.blocks, 1):
             sizes = {
                 "c": block.expanded,
@@ -125,80 +127,23 @@ class MobileNetV3(nn.Module):
                 "t": self.layout.size(number, self.n_frames),
             }
             layers.append(_InvertedResidual(block, {d: sizes[d] for d in self.se_dims}, se_agg))
-        layers.append(_conv(self.layout.blocks[-1].outputs, self.layout.last, 1, True))
+        layers.append(convolution(self.layout.blocks[-1].outputs, self.layout.last, 1, True))
         return nn.Sequential(*layers)
 
     def _head(self) -> nn.Module:
-        last, hidden = self.layout.last, self.layout.hidden
+        last = self.layout.last
         if self.head == "mlp":
-            layers = [
-                nn.AdaptiveAvgPool2d(1),
-                nn.Flatten(start_dim=1),
-                nn.Linear(last, hidden),
-                nn.Hardswish(),
-                nn.Dropout(_DROPOUT),
-            ]
-            if self.n_classes is not None:
-                layers.append(nn.Linear(hidden, self.n_classes))
-            return nn.Sequential(*layers)
+            return mlp(last, self.layout.hidden, self.n_classes)
         assert self.n_classes is not None
         if self.head == "fully_convolutional":
-            # torch's own batch norm defaults here, unlike everywhere else in the net
-            return nn.Sequential(
-                nn.Conv2d(last, self.n_classes, 1, bias=False),
-                nn.BatchNorm2d(self.n_classes),
-                nn.AdaptiveAvgPool2d(1),
-            )
+            return fully_convolutional(last, self.n_classes)
         return _AttentionPooling(last, self.n_classes, self.n_heads)
 
-    def select(self, outputs: Sequence[str], pooling: str = "avg_ch") -> None:
-        """Chooses what :meth:`forward` puts out; the parameters stay as they are.
-
-        Args:
-            outputs: as in the class.
-            pooling: as in the class.
-
-        Raises:
-            ValueError: the net has no such feature, or there is no such pooling.
-        """
-        if isinstance(outputs, str) or not outputs:
-            raise ValueError(f"outputs must be one or more names of features, got {outputs!r}")
-        if pooling not in layouts.POOLINGS:
-            raise ValueError(f"pooling must be one of {', '.join(layouts.POOLINGS)}; got {pooling!r}")
-        for name in outputs:
-            problem = layouts.missing_feature(self.layout, name, self.head, self.n_classes, self.n_teacher)
-            if problem is None and name.startswith("se") and not self.se_dims:
-                problem = f"there is no feature {name!r}: this net has no squeeze-and-excitation"
-            if problem is not None:
-                raise ValueError(problem)
-        self.outputs, self.pooling = tuple(outputs), pooling
-
-    @contextmanager
-    def adding(self, *names: str) -> Iterator[None]:
-        """Makes it put out further features behind the chosen ones, for as long as the block runs.
-
-        Args:
-            names: as ``outputs`` in the class.
-
-        Raises:
-            ValueError: the net has no such feature.
-        """
-        chosen = self.outputs
-        self.select((*chosen, *names), self.pooling)
-        try:
-            yield
-        finally:
-            self.select(chosen, self.pooling)
-
-    @property
-    def variant(self) -> tuple[object, ...]:
-        """What :meth:`select` has chosen, for whoever keeps something made from this net."""
-        return (self.outputs, self.pooling)
-
-    @property
-    def embedding_size(self) -> int:
-        """Values that :meth:`forward` puts out per spectrogram."""
-        return sum(self._size(name) for name in self.outputs)
+    def _problem(self, name: str) -> str | None:
+        problem = layouts.missing_feature(self.layout, name, self.head, self.n_classes, self.n_teacher)
+        if problem is None and name.startswith("se") and not self.se_dims:
+            problem = f"there is no feature {name!r}: this net has no squeeze-and-excitation"
+        return problem
 
     def _size(self, name: str) -> int:
         if name.startswith("se"):
@@ -236,36 +181,16 @@ class MobileNetV3(nn.Module):
             else:
                 x = layer(x)
             if f"b{number}" in wanted:
-                found[f"b{number}"] = _pool(x, self.pooling)
+                found[f"b{number}"] = pool(x, self.pooling)
             if f"b{number}" in inputs:
-                approximated[f"b{number}"] = _pool(x, "avg_ch")
+                approximated[f"b{number}"] = pool(x, "avg_ch")
         if wanted & {"clf1", "clf2", "logits"}:
             self._add_head(x, wanted, found)
         if self.approximation is not None and "teacher" in wanted:
-            approximated["clf1"] = _pool(x, "avg_ch")
+            approximated["clf1"] = pool(x, "avg_ch")
             seen = torch.cat([approximated[name] for name in layouts.APPROXIMATION_INPUTS], dim=1)
             found["teacher"] = self.approximation(seen)
         return torch.cat([found[name] for name in self.outputs], dim=1)
-
-    def _add_head(self, x: torch.Tensor, wanted: set[str], found: dict[str, torch.Tensor]) -> None:
-        if self.head != "mlp":
-            if "clf1" in wanted:
-                found["clf1"] = x.mean(dim=(2, 3))
-            if "logits" in wanted:
-                found["logits"] = self.classifier(x).flatten(1)
-            return
-        found["clf1"] = x.mean(dim=(2, 3))
-        if wanted & {"clf2", "logits"}:
-            assert isinstance(self.classifier, nn.Sequential)
-            # Upstream's in-place activation makes its second feature the activated one.
-            found["clf2"] = self.classifier[3](self.classifier[2](found["clf1"]))
-            if "logits" in wanted:
-                found["logits"] = self.classifier[4:](found["clf2"])
-
-    @property
-    def last_output(self) -> str:
-        """The feature that needs all layers."""
-        return "clf2" if self.n_classes is None else "logits"
 
     def convolutions(self) -> tuple[tuple[int, int, int], ...]:
         """Kernel, stride and dilation of the convolutions that ``outputs`` need, first to last, in both directions."""
@@ -287,7 +212,7 @@ class MobileNetV3(nn.Module):
         net.eval().requires_grad_(False)
         for module in net.modules():
             if isinstance(module, nn.Sequential):
-                _fold(module)
+                fold(module)
             elif isinstance(module, _InvertedResidual):
                 module.in_place = True
         # Not before, because a change of type loses the format of kernels of 1 by 1 or with one input channel; and not
@@ -298,38 +223,6 @@ class MobileNetV3(nn.Module):
         return net
 
 
-def _conv(
-    inputs: int,
-    outputs: int,
-    kernel: int,
-    hardswish: bool | None,
-    stride: int = 1,
-    dilation: int = 1,
-    groups: int = 1,
-) -> nn.Sequential:
-    """Convolution, batch norm, and an activation unless ``hardswish`` is None."""
-    padding = (kernel - 1) // 2 * dilation
-    layers: list[nn.Module] = [
-        nn.Conv2d(inputs, outputs, kernel, stride, padding, dilation, groups, bias=False),
-        nn.BatchNorm2d(outputs, eps=_BN_EPS, momentum=_BN_MOMENTUM),
-    ]
-    if hardswish is not None:
-        layers.append(nn.Hardswish() if hardswish else nn.ReLU())
-    return nn.Sequential(*layers)
-
-
-def _fold(layers: nn.Sequential) -> None:
-    """Folds a batch norm into the convolution before it, and lets activations overwrite their input."""
-    if len(layers) > 1 and isinstance(layers[0], nn.Conv2d) and isinstance(layers[1], nn.BatchNorm2d):
-        dtype = layers[0].weight.dtype
-        # In float64, so that each value is rounded once.
-        fused = fuse_conv_bn_eval(layers[0].double(), layers[1].double())
-        layers[0], layers[1] = fused.to(dtype).requires_grad_(False), nn.Identity()
-        for layer in layers:
-            if isinstance(layer, (nn.Hardswish, nn.ReLU)):
-                layer.inplace = True
-
-
 class _InvertedResidual(nn.Module):
     """Expansion, depthwise convolution, squeeze-and-excitation, projection; plus the input where shapes agree."""
 
@@ -337,9 +230,9 @@ class _InvertedResidual(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         if block.expands:
-            layers.append(_conv(block.inputs, block.expanded, 1, block.hardswish))
+            layers.append(convolution(block.inputs, block.expanded, 1, block.hardswish))
         layers.append(
-            _conv(
+            convolution(
                 block.expanded,
                 block.expanded,
                 block.kernel,
@@ -352,7 +245,7 @@ class _InvertedResidual(nn.Module):
         if block.has_se and se_sizes:
             bottlenecks = {d: block.squeeze if d == "c" else layouts.squeeze_size(n) for d, n in se_sizes.items()}
             layers.append(_ConcurrentSE(se_sizes, bottlenecks, se_agg))
-        layers.append(_conv(block.expanded, block.outputs, 1, None))
+        layers.append(convolution(block.expanded, block.outputs, 1, None))
         self.block = nn.Sequential(*layers)
         self.residual = block.residual
         self.in_place = False
@@ -468,28 +361,3 @@ class _AttentionPooling(nn.Module):
         attention = attention / attention.sum(dim=1, keepdim=True)
         pooled: torch.Tensor = ((attention * value).sum(dim=1) * self.head_weight).sum(dim=1)
         return pooled
-
-
-def _pool(x: torch.Tensor, pooling: str) -> torch.Tensor:
-    """(n, c, f, t) to (n, c), (n, 2c) or (n, c * f); EfficientAT_HEAR ``models/feature_pooling.py``."""
-    if pooling == "avg_ch":
-        return x.mean(dim=(2, 3))
-    if pooling == "max_ch":
-        return x.amax(dim=(2, 3))
-    if pooling == "add_avg_max_ch":
-        return x.mean(dim=(2, 3)) + x.amax(dim=(2, 3))
-    if pooling == "cat_avg_max_ch":
-        return torch.cat([x.mean(dim=(2, 3)), x.amax(dim=(2, 3))], dim=1)
-    if pooling == "avg_time":
-        return x.mean(dim=3).flatten(1)
-    return (x.mean(dim=3) + x.amax(dim=3)).flatten(1)
-
-
-def _initialise(net: nn.Module) -> None:
-    """Upstream's initialisation, for nets that are trained from scratch."""
-    for module in net.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out")
-        elif isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, 0, 0.01)
-            nn.init.zeros_(module.bias)

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from hear_edgel3.families.mobilenetv3.frontend import MobileNetV3MelSpectrogram
     from hear_edgel3.families.mobilenetv3.net import MobileNetV3
 
-_PROJECT = "https://github.com/fschmid56/EfficientAT"
-_FILES = f"{_PROJECT}/releases/download/v0.0.1"
+PROJECT = "https://github.com/fschmid56/EfficientAT"
+FILES = f"{PROJECT}/releases/download/v0.0.1"
 _LICENCE, _COPYRIGHT = "MIT", "(c) 2022 Florian Schmid"
 _CITATION = (
     "Florian Schmid, Khaled Koutini, Gerhard Widmer. Efficient Large-Scale Audio Tagging Via Transformer-To-CNN "
@@ -236,9 +236,7 @@ def _row(upstream_name: str, file: str, mean_average_precision: int | None) -> P
             hop_ms,
             strides,
         ),
-        upstream=Upstream(
-            f"{_FILES}/{file}.pt", _GIT_BLOBS.get(name), _LICENCE, _COPYRIGHT, _PROJECT, _SHA256.get(name)
-        ),
+        upstream=Upstream(f"{FILES}/{file}.pt", _GIT_BLOBS.get(name), _LICENCE, _COPYRIGHT, PROJECT, _SHA256.get(name)),
         hub=HubFile(f"hear-edgel3/{name}", "model.safetensors", *_PUBLISHED.get(name, ())),
         citation=_CITATION,
         labels="audioset" if audioset else None,

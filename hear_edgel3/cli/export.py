@@ -1,0 +1,90 @@
+"""``hear-edgel3 export``: a configuration as a file for another engine."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from hear_edgel3.cli import options
+from hear_edgel3.cli.say import put
+from hear_edgel3.disk.jsons import json_text
+from hear_edgel3.errors import ExportFailed
+from hear_edgel3.exporting import targets
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the subcommand."""
+    parser = commands.add_parser(
+        "export",
+        help="write a net as a file for another engine",
+        description="Writes a configuration as a file that runs without PyTorch: samples in, embeddings and classes "
+        "out. The file is run in its own engine and compared with PyTorch first; if it differs, none is written.",
+    )
+    which = parser.add_mutually_exclusive_group(required=True)
+    text = "as `hear-edgel3 list` shows it, or a folder"
+    which.add_argument("name", nargs="?", default=argparse.SUPPRESS, metavar="NAME|FOLDER", help=text)
+    which.add_argument("--config", "-c", dest="name", metavar="NAME|FOLDER", default=argparse.SUPPRESS, help="the same")
+    parser.add_argument(
+        "--to", default="onnx", metavar="TARGET", help=f"what for: {', '.join(targets.MODULES)} (default onnx)"
+    )
+    options.add_output(parser, "FILE", "the file (default: the configuration's name, in the current folder)")
+    parser.add_argument(
+        "--length",
+        type=_length,
+        metavar="S|dynamic",
+        help="seconds of the windows that it takes, or any (default: dynamic, or the only length that the net takes)",
+    )
+    part = parser.add_mutually_exclusive_group()
+    part.add_argument("--no-frontend", action="store_true", help="the net alone, which is given the front end's images")
+    part.add_argument("--only-frontend", action="store_true", help="the front end alone, which puts images out")
+    parser.add_argument(
+        "--check",
+        metavar="FOLDER",
+        help="compare on your own sounds too, of each the first ten seconds: audio files, or what else has them",
+    )
+    parser.add_argument("--report", metavar="JSON", help="write the comparison to this file, also if it fails")
+    options.add_weights(parser)
+    options.add_quiet(parser)
+    parser.set_defaults(run=run)
+
+
+def _length(text: str) -> float | str:
+    return text if text == "dynamic" else options.positive("seconds, or dynamic")(text)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Exports, and tells how near to PyTorch the file is."""
+    target = targets.target_of(arguments.to)
+    target.check_installed()
+    from hear_edgel3.disk.atomic import atomic_write, check_writable
+    from hear_edgel3.exporting.run import export
+
+    report = None if arguments.report is None else Path(arguments.report)
+    if report is not None:
+        check_writable(report)
+
+    def keep(values: object) -> None:
+        if report is not None:
+            with atomic_write(report) as file:
+                file.write((json_text(values, indent=1) + "\n").encode())
+
+    part = "net" if arguments.no_frontend else "frontend" if arguments.only_frontend else "whole"
+    try:
+        done = export(
+            arguments.name,
+            arguments.output,
+            to=arguments.to,
+            length=arguments.length,
+            part=part,
+            check=arguments.check,
+            weights=arguments.weights,
+        )
+    except ExportFailed as error:
+        keep(error.report)
+        raise
+    keep({"file": str(done.path), "card": done.card, "proof": done.proof.to_dict()})
+    if not arguments.quiet:
+        for line in done.proof.lines():
+            put(line)
+    put(f"wrote {done.path}")
+    return 0

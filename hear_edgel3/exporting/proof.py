@@ -1,0 +1,109 @@
+"""What is known of an exported file: how far it is from PyTorch, and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class OutputProof:
+    """How far an output is from what PyTorch computes in float64.
+
+    Attributes:
+        error: The largest difference.
+        torch_error: That of what PyTorch computes in float32.
+        peak: The largest absolute value that PyTorch puts out.
+        worst: The sound with the largest difference.
+        by_kind: The largest difference of each kind of sound.
+        allowed: The largest that is let through.
+        cosine: The smallest cosine of a window, and the mean; None where there is none, as of silence.
+        cosine_without_mel_avgs: The same of what is behind these; None where there are none.
+    """
+
+    error: float
+    torch_error: float
+    peak: float
+    worst: str
+    by_kind: Mapping[str, float]
+    allowed: Mapping[str, float]
+    cosine: tuple[float, float] | None = None
+    cosine_without_mel_avgs: tuple[float, float] | None = None
+
+    @property
+    def share(self) -> float:
+        """The largest difference as a fraction of the largest value."""
+        return self.error / self.peak if self.peak else float(self.error > 0)
+
+    @property
+    def passed(self) -> bool:
+        """Whether no difference is larger than what is let through."""
+        return all(error <= self.allowed[kind] for kind, error in self.by_kind.items())
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What is known of a file.
+
+    Attributes:
+        target: The target's name.
+        engine: The engine and its version.
+        windows: How many windows were compared.
+        own: How many of them are of somebody's own sounds.
+        outputs: By name.
+        size: The file's, in bytes.
+        ms: The CPU time of one window in the engine, on one thread.
+        torch_ms: The same in PyTorch.
+        window_s: The length of that window in seconds.
+        peak_memory: The most bytes that one window takes, the engine's own code left out; None where it is not known.
+    """
+
+    target: str
+    engine: str
+    windows: int
+    own: int
+    outputs: Mapping[str, OutputProof]
+    size: int
+    ms: float
+    torch_ms: float
+    window_s: float
+    peak_memory: int | None
+
+    @property
+    def passed(self) -> bool:
+        """Whether no output is further off than what is let through."""
+        return all(output.passed for output in self.outputs.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, ready for JSON."""
+        shares = {name: {**asdict(output), "share": output.share} for name, output in self.outputs.items()}
+        ratio = self.ms / self.torch_ms
+        return {**asdict(self), "outputs": shares, "time_ratio": ratio, "passed": self.passed}
+
+    def lines(self) -> list[str]:
+        """As text, a line each."""
+        own = f", {self.own} of them your own" if self.own else ""
+        found = [
+            f"proof: {self.windows} windows of tones, silence, clicks, noise, notes{own}; {self.engine} against "
+            "PyTorch in float64"
+        ]
+        for name, output in self.outputs.items():
+            usual, tones = min(output.allowed.values()), output.allowed["tone"]
+            allowed = f"{usual:.1e}" if tones == usual else f"{usual:.1e}, of tones {tones:.1e},"
+            found.append(
+                f"{name}: largest difference {output.error:.1e} ({output.worst}), {output.share:.1e} of the peak "
+                f"{output.peak:.3g}; at most {allowed} is let through; PyTorch in float32 is off by "
+                f"{output.torch_error:.1e}"
+            )
+            kinds = ", ".join(f"{kind} {error:.1e}" for kind, error in output.by_kind.items())
+            found.append(f"{name}: by kind of sound: {kinds}")
+            for what, cosine in (("", output.cosine), (" without mel_avgs", output.cosine_without_mel_avgs)):
+                if cosine is not None:
+                    found.append(f"{name}: least cosine{what} {cosine[0]:.7f}, mean {cosine[1]:.7f}")
+        memory = "not known" if self.peak_memory is None else f"{self.peak_memory / 1e6:.0f} MB above the engine"
+        found.append(
+            f"size {self.size / 1e6:.2f} MB; CPU time {self.ms / self.torch_ms:.2f} of PyTorch's ({self.ms:.1f} and "
+            f"{self.torch_ms:.1f} ms for {self.window_s:g} s); peak memory {memory}"
+        )
+        return found

@@ -1,0 +1,102 @@
+"""Exports a configuration: the file is written where nobody looks, proven, and only then put in its place."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hear_edgel3.disk.atomic import atomic_write, check_writable
+from hear_edgel3.errors import ExportFailed, InvalidOption
+from hear_edgel3.exporting.card import WHOLE
+from hear_edgel3.exporting.program import PARTS, length_in_samples, program_of
+from hear_edgel3.exporting.proof import Proof
+from hear_edgel3.exporting.proving import prove
+from hear_edgel3.exporting.targets import target_of
+from hear_edgel3.extractor.extractor import Extractor
+from hear_edgel3.extractor.loading import load
+from hear_edgel3.registry.names import BUILT_IN, resolve
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file that was written.
+
+    Attributes:
+        path: Where it is.
+        card: What it says of itself.
+        proof: How near to PyTorch it is, and what it costs.
+    """
+
+    path: Path
+    card: dict[str, Any]
+    proof: Proof
+
+
+def export(
+    configuration: str | os.PathLike[str] | Extractor = BUILT_IN,
+    output: str | os.PathLike[str] | None = None,
+    *,
+    to: str = "onnx",
+    length: float | str | None = None,
+    part: str = WHOLE,
+    check: str | os.PathLike[str] | None = None,
+    weights: str | os.PathLike[str] | None = None,
+) -> Exported:
+    """Writes a configuration as a file for another engine, once it is proven that it computes the same there.
+
+    The file takes samples at the net's rate and puts out embeddings and, where there are classes, logits and
+    probabilities; what it is, it says of itself. It is run in its own engine on tones, silence, clicks, noise and
+    notes first, and compared with PyTorch.
+
+    Args:
+        configuration: a configuration's name (or folder), or an extractor, in float32 on the CPU.
+        output: the file; None for the configuration's name in the current folder.
+        to: what for: "onnx".
+        length: seconds of the windows that it takes, or "dynamic" for any; None for what suits the net: dynamic, or the
+            only length that it takes.
+        part: "whole", "net" (which takes the front end's images), or "frontend" (which puts them out).
+        check: sources of sounds of your own to prove it on besides: of each file the first ten seconds.
+        weights: for a name: as in :func:`hear_edgel3.load`.
+
+    Raises:
+        UnknownConfiguration: no such name.
+        InvalidOption: an option has a value that cannot be used, or the net cannot be exported.
+        MissingExtra: what the target needs is not installed.
+        ExportFailed: the file does not compute the same; it was not written.
+        OutputError: the file cannot be written.
+        AudioFileError, InvalidAudio: sounds to check with cannot be read.
+        WeightsNotFound, WeightsMismatch, WeightsCorrupt, DownloadError: see :mod:`hear_edgel3.weights`.
+    """
+    target = target_of(to)
+    if part not in PARTS:
+        raise InvalidOption(f"part must be one of {', '.join(PARTS)}; got {part!r}")
+    given = configuration if isinstance(configuration, Extractor) else None
+    row = given.configuration if given is not None else resolve(configuration)  # type: ignore[arg-type]
+    n_samples = length_in_samples(row.checkpoint, length)
+    path = default_path(row.name, part, to) if output is None else Path(output)
+    target.check_installed()
+    check_writable(path)
+    extractor = given if given is not None else load(configuration, weights, engine="torch")  # type: ignore[arg-type]
+    with (
+        tempfile.TemporaryDirectory(prefix="hear_edgel3_export_") as folder,
+        program_of(extractor, part, n_samples, target.FLOAT64) as program,
+    ):
+        staged = Path(folder) / f"staged{target.SUFFIX}"
+        target.write(program, staged)
+        proof = prove(program, to, target, staged, None if check is None else os.fspath(check))
+        if not proof.passed:
+            report = {"file": None, "card": program.card, "proof": proof.to_dict()}
+            told = "\n".join(proof.lines())
+            raise ExportFailed(f"{path} was not written: it does not compute what PyTorch does.\n{told}", report)
+        with atomic_write(path) as file:
+            file.write(staged.read_bytes())
+        return Exported(path, program.card, proof)
+
+
+def default_path(name: str, part: str, to: str) -> Path:
+    """Where a file goes if nobody says where."""
+    suffix = "" if part == WHOLE else f"_{part}"
+    return Path(f"{Path(name).name}{suffix}{target_of(to).SUFFIX}")

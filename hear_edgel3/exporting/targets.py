@@ -1,0 +1,96 @@
+"""The targets by name. A new one is one module here and one line in this table, which imports nothing."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from hear_edgel3.errors import InvalidOption
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from hear_edgel3.exporting.program import Program
+
+MODULES = {
+    "onnx": "hear_edgel3.exporting.onnx",
+}
+
+
+class Session(Protocol):
+    """A file that was written, opened by its own engine."""
+
+    def __call__(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        """What the file puts out, by name, each (n, ...) float32.
+
+        Args:
+            x: (n, samples) float32, or images (n, n_mels, n_frames) for a file without the front end.
+        """
+
+
+class Target(Protocol):
+    """What the module of a target has. It imports torch only where it writes.
+
+    Attributes:
+        EXTRA: The extra of this package that brings what it needs.
+        SUFFIX: What its files end in.
+        ENGINE: What runs them, for reports.
+        FLOAT64: Whether that computes in float64.
+        TOLERANCES: By the kind of sound (:class:`hear_edgel3.exporting.clips.ProofClip`), the largest difference from
+            PyTorch in float64 that is let through, as a fraction of the largest value; under "" that of kinds without.
+    """
+
+    EXTRA: str
+    SUFFIX: str
+    ENGINE: str
+    FLOAT64: bool
+    TOLERANCES: Mapping[str, float]
+
+    def check_installed(self) -> None:
+        """Raises MissingExtra if a package that it needs is not installed."""
+
+    def write(self, program: Program, path: Path) -> None:
+        """Writes a program, with its card."""
+
+    def open_file(self, path: Path, threads: int | None = 1) -> Session:
+        """Opens a file in the engine, on so many threads, or as many as it likes."""
+
+    def engine_version(self) -> str:
+        """The version of the engine."""
+
+    def read_card(self, path: Path) -> dict[str, Any]:
+        """The card in a file.
+
+        Raises:
+            ConfigurationError: It is not a file that was exported here, or damaged.
+        """
+
+    def describe(self, path: Path, card: Mapping[str, Any]) -> dict[str, Any]:
+        """What a file consists of and costs: operators, parameters and macs, at least."""
+
+
+def target_of(name: str) -> Target:
+    """A target by its name.
+
+    Raises:
+        InvalidOption: There is none.
+    """
+    if name not in MODULES:
+        raise InvalidOption(f"to must be one of {', '.join(MODULES)}; got {name!r}")
+    return cast(Target, importlib.import_module(MODULES[name]))
+
+
+def tolerance_of(target: Target, kind: str) -> float:
+    """The largest difference that is let through for sounds of a kind, as a fraction of the largest value."""
+    return target.TOLERANCES.get(kind, target.TOLERANCES[""])
+
+
+def target_of_file(path: str | os.PathLike[str]) -> str | None:
+    """The name of the target whose file something may be, by its ending; None if it is no file, or another's."""
+    if not os.path.isfile(path):
+        return None
+    ending = Path(path).suffix.lower()
+    return next((name for name in MODULES if ending == target_of(name).SUFFIX), None)

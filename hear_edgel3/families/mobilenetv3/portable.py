@@ -1,0 +1,47 @@
+"""The front end of the MobileNetV3 family in operations that engines outside of torch have."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from hear_edgel3.families.two_step_dft import MelPower
+
+
+class PortableMobileNetV3(nn.Module):
+    """The same function as a front end's in eval mode, of at least ``minimum_samples``.
+
+    Args:
+        window: (win_length,) The window of its DFT.
+        bank: (n_mels, bins) Its mel bank; bins that no band has a weight of may be left out at the end.
+        n_fft: The points of its DFT.
+        hop_length: The samples between frames.
+        dtype: What the DFT is computed in. In float32 what leaks out of a loud pure tone drowns in rounding, and where
+            it is near to the floor, logarithms are off by 1e-3.
+        preemphasis: The factor of the sample before.
+        floor: What is added to powers.
+    """
+
+    def __init__(
+        self,
+        window: torch.Tensor,
+        bank: torch.Tensor,
+        n_fft: int,
+        hop_length: int,
+        dtype: torch.dtype,
+        preemphasis: float,
+        floor: float,
+    ) -> None:
+        super().__init__()
+        self.power = MelPower(window, bank, n_fft, hop_length, dtype)
+        self.dtype = dtype
+        self.padding, self.preemphasis, self.added = len(window) // 2, preemphasis, floor
+
+    def forward(self, samples: torch.Tensor) -> torch.Tensor:
+        """(n, n_samples) float32 to (n, n_mels, n_frames) float32."""
+        x = samples.to(self.dtype)
+        x = x[:, 1:] - self.preemphasis * x[:, :-1]
+        x = nn.functional.pad(x, (self.padding, self.padding), mode="reflect")
+        logarithms = (self.power(x) + self.added).log()
+        result: torch.Tensor = (logarithms + 4.5) / 5.0
+        return result.transpose(1, 2)

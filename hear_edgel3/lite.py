@@ -1,0 +1,150 @@
+"""Tags and embeds sound files with a file that ``hear-edgel3 export`` wrote, without PyTorch.
+
+Needs numpy, soundfile and onnxruntime, and nothing else of this package: the file may be copied out of it.
+    python lite.py MODEL.onnx SOUND [--top N] [--embeddings OUT.npy] [--hop SECONDS]
+
+Windows, rates and means are the package's, but heads with a hidden layer see each window, and not the mean embedding.
+"""
+
+import argparse
+import json
+import math
+import sys
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import soundfile
+
+# resampy 0.2.2, kaiser_best: zero crossings, and entries of the table between two
+_ZEROS, _STEPS, _ROLLOFF, _BETA = 64, 512, 0.9475937167399596, 14.769656459379492
+
+
+def resample(x: np.ndarray, old: int, new: int) -> np.ndarray:
+    """(n,) samples at another rate, as resampy 0.2.2 converts them; float64."""
+    if old == new:
+        return x
+    ratio, common = float(new) / old, math.gcd(old, new)
+    inputs, outputs, scale, n_out = old // common, new // common, min(1.0, ratio), int(len(x) * ratio)
+    taper = np.kaiser(2 * _STEPS * _ZEROS + 1, _BETA)[_STEPS * _ZEROS :]
+    table = _ROLLOFF * np.sinc(_ROLLOFF * np.linspace(0, _ZEROS, len(taper))) * taper * scale
+    slope, step = np.append(np.diff(table), 0.0), int(scale * _STEPS)
+    k = np.arange(len(table) // step + 1)
+    padded = np.pad(x.astype(np.float64), len(k) + 1)
+
+    def wing(fraction: float) -> np.ndarray:
+        entry = int(scale * fraction * _STEPS)
+        index = np.where(k < (len(table) - entry) // step, entry + k * step, len(table) - 1)
+        weights = table[index] + (scale * fraction * _STEPS - entry) * slope[index]
+        return np.asarray(np.where(k < (len(table) - entry) // step, weights, 0.0))
+
+    def outputs_at(centre: np.ndarray, fraction: float) -> np.ndarray:
+        weights = np.concatenate([wing(fraction)[::-1], wing(1.0 - fraction)])
+        windows = np.lib.stride_tricks.sliding_window_view(padded, len(weights))
+        return np.asarray(windows[centre + 2] @ weights)  # of len(k) samples up to the centre, and as many behind it
+
+    y = np.empty(n_out)
+    for phase in range(min(outputs, n_out)):
+        t = np.arange(phase, n_out, outputs)
+        y[phase::outputs] = outputs_at(t * inputs // outputs, phase * inputs % outputs / outputs)
+    if Fraction(1.0 / ratio) != Fraction(old, new):  # resampy adds its position up, and may fall short of a sample
+        position = np.cumsum(np.append(0.0, np.full(n_out, 1.0 / ratio)))[:n_out:outputs]
+        whole = np.arange(len(position)) * inputs
+        late = position < whole
+        y[::outputs][late] = outputs_at(whole[late] - 1, 1.0)
+    return y
+
+
+class Model:
+    """An exported file; ``card`` is what it says of itself, and ``labels`` are its classes, or None."""
+
+    def __init__(self, path: str, threads: int | None = None) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or 0  # as many as it likes
+        self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        text = self._session.get_modelmeta().custom_metadata_map.get("hear_edgel3", "{}")
+        self.card: dict[str, Any] = json.loads(text)
+        self.labels: list[str] | None = self.card.get("labels")
+        if self.card.get("part") != "whole":
+            raise ValueError(f"{path} is no whole net that hear_edgel3 exported, with the front end in it")
+
+    def read(self, path: str) -> tuple[np.ndarray, Fraction]:
+        """(n,) float32 samples of a file at the net's rate, mean of its channels, and its seconds."""
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        if not len(samples) or not np.isfinite(samples).all():
+            raise ValueError(f"{path} has no samples, or some that are not finite")
+        x = resample(samples.astype(np.float64).mean(axis=1), rate, self.card["sample_rate"]).astype(np.float32)
+        return x, Fraction(len(samples), rate)
+
+    def run(self, windows: np.ndarray) -> dict[str, np.ndarray]:
+        """What the file puts out for (n, samples) float32 windows at the net's rate, by name."""
+        names, length = [o.name for o in self._session.get_outputs()], self.card["length"]
+        if length not in (None, windows.shape[1]):
+            raise ValueError(f"this file takes windows of {length} samples only, not {windows.shape[1]}")
+        filled = np.pad(windows, ((0, 0), (0, max(0, self.card["minimum_samples"] - windows.shape[1]))))
+        return dict(zip(names, self._session.run(None, {"samples": filled}), strict=True))
+
+    def centred(self, x: np.ndarray, seconds: Fraction, window: int, hop_ms: float) -> dict[str, np.ndarray]:
+        """What the file puts out for windows centred at 0, hop, 2 hop, ... up to the end."""
+        reflect, half = self.card["padding"] == "reflection", window // 2
+        x = np.pad(x, (0, max(0, half + 1 - len(x)))) if reflect else x
+        padded = np.pad(np.pad(x, half, "reflect" if reflect else "constant"), (0, window))
+        hop = Fraction(hop_ms) * self.card["sample_rate"] / 1000
+        starts = [round(k * hop) for k in range(int(seconds * 1000 / Fraction(hop_ms)) + 1)]
+        groups = [starts[i : i + 16] for i in range(0, len(starts), 16)]
+        found = [self.run(np.stack([padded[s : s + window] for s in group])) for group in groups]
+        return {name: np.concatenate([one[name] for one in found]) for name in found[0]}
+
+    def embed(self, path: str, hop_ms: float = 0) -> tuple[np.ndarray, np.ndarray]:
+        """(T, D) embeddings and (T,) timestamps in milliseconds of a file; the usual hop for 0."""
+        hop = hop_ms or self.card["hop_ms"]
+        if not 0 < hop < np.inf:
+            raise ValueError(f"the hop must be positive, got {hop} ms")
+        found = self.centred(*self.read(path), self.card["window"], hop)["embedding"]
+        return found, np.arange(len(found)) * hop
+
+    def scene(self, path: str) -> np.ndarray:
+        """(D,) embedding of a whole file."""
+        return self._mean(path, "scene", "embedding")
+
+    def tag(self, path: str) -> np.ndarray:
+        """(n_classes,) probabilities of the classes in a whole file, or the numbers that the net guesses."""
+        if self.labels is None:
+            raise ValueError(f"{self.card['name']} has no classes")
+        if (kind := self.card["targets"]) == "numbers":
+            return self._mean(path, "clip", "numbers")
+        logits = self._mean(path, "clip", "logits").astype(np.float64) / self.card["temperature"]
+        powers = np.exp(logits - logits.max() if kind == "single" else -np.abs(logits))
+        return np.asarray(powers / powers.sum() if kind == "single" else np.where(logits < 0, powers, 1) / (1 + powers))
+
+    def _mean(self, path: str, rule: str, output: str) -> np.ndarray:
+        (x, seconds), how = self.read(path), self.card[rule]
+        if len(x) <= how["whole_up_to"] and self.card["length"] is None:
+            return np.asarray(self.run(x[None])[output][0])
+        window = self.card["length"] or how["window"]
+        return np.asarray(self.centred(x, seconds, window, how["hop_ms"])[output].mean(axis=0, dtype=np.float64))
+
+
+def main() -> None:
+    """The command line: the likeliest classes, one a line; and embeddings as an .npy file."""
+    parser = argparse.ArgumentParser(description="Tags and embeds a sound with an exported model, without PyTorch.")
+    parser.add_argument("files", nargs=2, metavar=("MODEL", "SOUND"))
+    parser.add_argument("--top", type=int, default=5, help="how many classes to print")
+    parser.add_argument("--embeddings", metavar="OUT.npy", help="write the timestamp embeddings there")
+    parser.add_argument("--hop", type=float, default=0, metavar="SECONDS", help="between embeddings")
+    given = parser.parse_args()
+    try:
+        model, sound = Model(given.files[0]), given.files[1]
+        if given.embeddings:
+            np.save(given.embeddings, model.embed(sound, 1000 * given.hop)[0])
+        if model.labels is not None:
+            values = model.tag(sound)
+            for i in np.argsort(-values, kind="stable")[: given.top]:
+                print(f"{values[i]:7.3f}  {model.labels[i]}")
+    except Exception as error:  # ONNX Runtime's have no common base of their own
+        sys.exit(f"lite: {error}")
+
+
+if __name__ == "__main__":
+    main()
