@@ -35,18 +35,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    options.add_config(parser, default=None)
-    parser.add_argument("--data", required=True, metavar="FOLDER|TABLE", help=labelled.DATA)
-    options.add_weights(parser)
-    parser.add_argument(
-        "--cache", metavar="DIR", help="where embeddings are kept (default: embeddings in the user's cache)"
-    )
+    labelled.add_embedded(parser)
     options.add_json(parser, "print one JSON object, confusions included")
     parser.add_argument("--confusion", metavar="FILE", help="write confusions to this file: .csv, or a .png picture")
     options.add_top(parser, "classes in the table (default: all)")
-    parser.add_argument("--device", help="torch device (default cpu; with --fine-tune the GPU where there is one)")
-    options.add_workers(parser, "processes that embed (default: one per usable CPU)")
-    options.add_quiet(parser)
     labelled.add_labels(parser)
     labelled.add_dividing(parser)
     parser.add_argument(

@@ -11,11 +11,24 @@ from hear_edgel3.errors import InvalidOption
 if TYPE_CHECKING:
     from hear_edgel3.labels import Dividing, LabelOptions
 
-DATA = (
+_DATA = (
     "a folder with a folder per class; a table (.csv, .tsv, .parquet) of files and labels; label tracks of Audacity or "
     "selection tables of Raven; or the folder of a published set"
 )
 _SPLITS = ("auto", "given", "random", "folds", "groups")
+
+
+def add_embedded(parser: argparse.ArgumentParser) -> None:
+    """Labelled sounds, the net that hears them, and how that is computed."""
+    options.add_config(parser, default=None)
+    parser.add_argument("--data", required=True, metavar="FOLDER|TABLE", help=_DATA)
+    options.add_weights(parser)
+    parser.add_argument(
+        "--cache", metavar="DIR", help="where embeddings are kept (default: embeddings in the user's cache)"
+    )
+    parser.add_argument("--device", help="torch device (default cpu; with --fine-tune the GPU where there is one)")
+    options.add_workers(parser, "processes that embed (default: one per usable CPU)")
+    options.add_quiet(parser)
 
 
 def add_labels(parser: argparse.ArgumentParser) -> None:

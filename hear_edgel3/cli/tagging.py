@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from hear_edgel3.families.schema import Checkpoint, Local
 from hear_edgel3.registry.labels import labels
 from hear_edgel3.registry.names import BUILT_IN
 from hear_edgel3.tagging.output import TagsFile, check_name, is_table
-from hear_edgel3.tagging.outputs import outputs_of, outputs_together
+from hear_edgel3.tagging.outputs import Outputs, outputs_of, outputs_together
 from hear_edgel3.tagging.records import CLIP_END, CLIP_START, Record, as_csv, as_json, as_text, columns_of, record_of
 from hear_edgel3.tagging.request import check_length, check_windows, one_each, tagging_rows
 from hear_edgel3.weights.header import own_labels, provenance
@@ -40,6 +41,31 @@ if TYPE_CHECKING:
 TOP = 10
 
 _Weights = Sequence[str | os.PathLike[str] | None]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What was asked for.
+
+    Attributes:
+        arguments: the command's.
+        rows: the nets.
+        weights: their weights, as they were given.
+        outputs: what is put out for a window.
+        sources: what is tagged.
+        failures: what could not be tagged.
+        doubts: what to say of results in the end.
+    """
+
+    arguments: argparse.Namespace
+    rows: list[Checkpoint]
+    weights: _Weights
+    outputs: Outputs
+    sources: AudioSources
+    failures: Failures
+    doubts: Doubts
+
+
 # The number of a file, and what is heard in it or what went wrong.
 _Tagged = Generator[tuple[int, "Record | Exception"], None, None]
 
@@ -118,10 +144,11 @@ def tag_all(arguments: argparse.Namespace, usual_top: int | None) -> int:
     failures = Failures(found.failures)
     doubts = Doubts(rows, own_weights=arguments.weights is not None)
     say_notes(found.notes, arguments.quiet)
+    asked = _Asked(arguments, rows, weights, outputs, found, failures, doubts)
     if found.items and arguments.output is not None:
-        _tag_into(found, rows, weights, arguments, failures, doubts)
+        _tag_into(asked)
     elif found.items:
-        _print_all(found, rows, weights, arguments, failures, doubts)
+        _print_all(asked)
     doubts.tell(arguments.quiet)
     failures.summarise(n_inputs)
     return 1 if failures else 0
@@ -159,17 +186,11 @@ def _check_plot(picture: str, n_inputs: int, found: AudioSources) -> None:
     check_writable(Path(picture))
 
 
-def _print_all(
-    sources: AudioSources,
-    rows: list[Checkpoint],
-    weights: _Weights,
-    arguments: argparse.Namespace,
-    failures: Failures,
-    doubts: Doubts,
-) -> None:
+def _print_all(asked: _Asked) -> None:
     """Tags files and prints what is heard, in their order."""
+    arguments, rows, weights = asked.arguments, asked.rows, asked.weights
+    outputs, sources = asked.outputs, asked.sources
     items = sources.items
-    outputs = outputs_together([outputs_of(row) for row in rows])
     form: Callable[[Record], str] = as_json if arguments.json else as_csv
     if not (arguments.json or arguments.csv):
         form = partial(as_text, top=arguments.top)
@@ -192,7 +213,7 @@ def _print_all(
             if n_done == 0 and arguments.csv:
                 put(",".join(columns_of(arguments.channel == "each", sources.has_clips, outputs)))
             if isinstance(found, Exception):
-                failures.add(name_of(items[number]), found)
+                asked.failures.add(name_of(items[number]), found)
                 waiting[number] = None
             else:
                 waiting[number] = {**found, "file": text_of(path_of_text(items[number].file))}
@@ -201,18 +222,12 @@ def _print_all(
                 turn += 1
                 if record is not None:
                     put(form(record), end="", exact=arguments.csv)
-                    doubts.see(record)
+                    asked.doubts.see(record)
 
 
-def _tag_into(
-    sources: AudioSources,
-    rows: list[Checkpoint],
-    weights: _Weights,
-    arguments: argparse.Namespace,
-    failures: Failures,
-    doubts: Doubts,
-) -> None:
+def _tag_into(asked: _Asked) -> None:
     """Tags files into ``--output``."""
+    arguments, rows, weights, sources = asked.arguments, asked.rows, asked.weights, asked.sources
     items = sources.items
     located = [_located(row, path) for row, path in zip(rows, weights, strict=True)]
     made_with = {
@@ -229,9 +244,8 @@ def _tag_into(
         **({"clips": True} if sources.has_clips else {}),
     }
     what = "files and clips" if sources.has_clips else "files"
-    outputs = outputs_together([outputs_of(row) for row in rows])
     classes = _class_names(rows[0], weights[0]) if is_table(arguments.output) else ()
-    with TagsFile(arguments.output, made_with, arguments.overwrite, outputs, classes) as output:
+    with TagsFile(arguments.output, made_with, arguments.overwrite, asked.outputs, classes) as output:
         pending = output.pending(items)
         done = 0
         if pending:
@@ -243,9 +257,9 @@ def _tag_into(
                     for number, found in tagged:
                         progress.update()
                         if isinstance(found, Exception):
-                            failures.add(name_of(pending[number]), found)
+                            asked.failures.add(name_of(pending[number]), found)
                         else:
-                            doubts.see(found)
+                            asked.doubts.see(found)
                             output.add({**found, "file": output.name_of(pending[number])})
                             done += 1
             except KeyboardInterrupt:
@@ -256,7 +270,7 @@ def _tag_into(
         if not arguments.quiet:
             kept = len(items) - len(pending)
             before = f", {kept} were there" if kept else ""
-            failed = f", {len(failures)} failed" if failures else ""
+            failed = f", {len(asked.failures)} failed" if asked.failures else ""
             say(f"{done} {what} tagged{before}{failed}: {arguments.output}")
 
 

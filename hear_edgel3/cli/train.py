@@ -38,18 +38,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    options.add_config(parser, default=None)
-    parser.add_argument("--data", required=True, metavar="FOLDER|TABLE", help=labelled.DATA)
+    labelled.add_embedded(parser)
     options.add_output(parser, "DIR", "the folder to write", required=True)
-    options.add_weights(parser)
-    parser.add_argument(
-        "--cache", metavar="DIR", help="where embeddings are kept (default: embeddings in the user's cache)"
-    )
     parser.add_argument("--name", help="of the new configuration: letters and digits (default custom)")
     parser.add_argument("--licence", metavar="TEXT", help="what to say of the weights' licence")
-    parser.add_argument("--device", help="torch device (default cpu; with --fine-tune the GPU where there is one)")
-    options.add_workers(parser, "processes that embed (default: one per usable CPU)")
-    options.add_quiet(parser)
     labelled.add_labels(parser)
     labelled.add_dividing(parser)
     add_learning(parser)

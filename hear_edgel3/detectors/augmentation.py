@@ -12,8 +12,8 @@ from functools import lru_cache
 import numpy as np
 
 from hear_edgel3._extras import require
-from hear_edgel3.distillation.effects import SOFTEST, Generator, Sound, Spectrum, decibels, level
 from hear_edgel3.errors import InvalidOption
+from hear_edgel3.training.effects import SOFTEST, Generator, Sound, Spectrum, decibels, level
 
 _TAIL_S = 0.02
 _STEP = 1024

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +17,9 @@ from hear_edgel3.families.headed import HeadedNet, HeadedVocabulary
 from hear_edgel3.families.schema import Checkpoint, Local, Published
 from hear_edgel3.families.table import FAMILIES
 from hear_edgel3.registry.names import resolve
+
+# Batch norm's counters, which say nothing of what a net computes.
+_COUNTER = "num_batches_tracked"
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,13 @@ class Base:
         """The tensors of the net without a head, on the CPU."""
         net = self.extractor.net
         bare = net.net if isinstance(net, HeadedNet) else net
-        return {name: value.detach().cpu() for name, value in bare.state_dict().items()}
+        return {name: value.detach().cpu() for name, value in bare.state_dict().items() if not name.endswith(_COUNTER)}
+
+    def stored(self, names: Iterable[str]) -> tuple[Path, dict[str, str]]:
+        """Its weights file, and what tensors of a detector would be called there: a head's net begins with ``net.``."""
+        assert self.extractor.weights is not None
+        inside = "net." if isinstance(self.extractor.net, HeadedNet) else ""
+        return Path(self.extractor.weights.path), {name: inside + name.removeprefix("net.") for name in names}
 
 
 def check_base(config: str | os.PathLike[str]) -> None:

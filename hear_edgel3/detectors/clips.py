@@ -13,14 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from hear_edgel3.disk.atomic import make_folder
+from hear_edgel3.disk.digest import fingerprint
 from hear_edgel3.disk.paths import path_of_text
 from hear_edgel3.disk.stderr import say
-from hear_edgel3.distillation.corpus import Clip
-from hear_edgel3.distillation.recipe import fingerprint
-from hear_edgel3.distillation.sounds import Sounds, make_sounds
 from hear_edgel3.errors import AudioFileError, InvalidAudio, LabelsError, OutputError
 from hear_edgel3.sources.item import Item
 from hear_edgel3.sources.opening import ItemOpener
+from hear_edgel3.training.clip import Clip
+from hear_edgel3.training.sounds import Sounds, make_sounds
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

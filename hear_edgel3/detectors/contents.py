@@ -20,6 +20,20 @@ def digests_of(items: Sequence[Item]) -> list[str]:
     """For each sound 32 hexadecimal digits, equal for equal bytes and equal starts and ends.
 
     Args:
+        items: As for :func:`contents_of`.
+    """
+    return digests_by(items, contents_of(items))
+
+
+def digests_by(items: Sequence[Item], contents: Sequence[str]) -> list[str]:
+    """What :func:`digests_of` gives, where :func:`contents_of` these sounds is known."""
+    return [_of_clip(item, digest) for item, digest in zip(items, contents, strict=True)]
+
+
+def contents_of(items: Sequence[Item]) -> list[str]:
+    """For each sound 32 hexadecimal digits of its whole file, equal for equal bytes.
+
+    Args:
         items: What can be read. Each file is read once, and each tar file from its beginning to its end.
 
     Raises:
@@ -35,7 +49,7 @@ def digests_of(items: Sequence[Item]) -> list[str]:
     for shard, wanted in shards.items():
         files |= _of_rows(shard, [item for item in items if item.shard == shard]) if is_hdf5(shard) else {}
         files |= {} if is_hdf5(shard) else _of_members(shard, wanted)
-    return [_of_clip(item, files[item.file]) for item in items]
+    return [files[item.file] for item in items]
 
 
 def _of_clip(item: Item, digest: str) -> str:

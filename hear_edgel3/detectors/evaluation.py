@@ -16,6 +16,7 @@ from hear_edgel3._extras import require
 from hear_edgel3.detectors.answering import logits_of_folder
 from hear_edgel3.detectors.base import load_base
 from hear_edgel3.detectors.cache import check_readable
+from hear_edgel3.detectors.contents import contents_of, digests_by
 from hear_edgel3.detectors.learning import (
     Answers,
     Examples,
@@ -28,7 +29,6 @@ from hear_edgel3.detectors.learning import (
     together,
 )
 from hear_edgel3.detectors.options import make_options
-from hear_edgel3.detectors.recordings import digests_and_recordings
 from hear_edgel3.detectors.result import LEARNT, SPLIT, MadeOf, as_csv, confusion_rows, read_split
 from hear_edgel3.detectors.run import (
     Data,
@@ -254,7 +254,8 @@ def _of_detector(data: Data, row: Local, labels: LabelOptions, work: Work, say_l
     """What a detector says of sounds that it has not learnt from."""
     read = data if isinstance(data, Labelled) else read_labelled(data, labels)
     labelled = _as_detector(read, row)
-    digests, recordings = digests_and_recordings(labelled.items)
+    recordings = contents_of(labelled.items)
+    digests = digests_by(labelled.items, recordings)
     made_of = read_split(row.folder)
     rows, which = _tested(labelled, digests, made_of)
     notes = list(labelled.notes)

@@ -15,7 +15,7 @@ from hear_edgel3.detectors.targets import make_targets, start_is_better
 from hear_edgel3.detectors.tune_options import FineTuneOptions
 from hear_edgel3.detectors.tuned_net import TunedNet
 from hear_edgel3.detectors.validating import outputs_of
-from hear_edgel3.distillation.recipe import fingerprint
+from hear_edgel3.disk.digest import fingerprint
 from hear_edgel3.labels import Labelled
 from hear_edgel3.training import loop
 

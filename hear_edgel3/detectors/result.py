@@ -25,7 +25,7 @@ from hear_edgel3.labels.labelled import Kind, Labelled
 from hear_edgel3.labels.names import TRAIN, VALIDATION
 from hear_edgel3.registry import folder as local
 from hear_edgel3.scores import Scores
-from hear_edgel3.weights.file import encode
+from hear_edgel3.weights.alike import encode_alike
 
 WEIGHTS, CARD, SCORES, SPLIT = "model.safetensors", "README.md", "scores.json", "split.csv"
 CONFUSION, CONFUSION_PICTURE = "confusion.csv", "confusion.png"
@@ -133,7 +133,8 @@ def write_detector(folder: Path, detector: Detector) -> None:
         state = {f"net.{name}": value for name, value in state.items()}
         state |= {f"head.{name}": value.detach().cpu() for name, value in detector.head.state_dict().items()}
     origin = {"configuration": detector.name, "base": base.name, "made_by": f"hear_edgel3 {__version__}"}
-    data = encode({name: value.contiguous() for name, value in state.items()}, origin)
+    # What was not trained is stored as it was: int8 stays int8, and takes no more room.
+    data = encode_alike({name: value.contiguous() for name, value in state.items()}, origin, *base.stored(state))
     values = {
         "format": local.FORMAT,
         "name": detector.name,

@@ -19,6 +19,7 @@ from hear_edgel3._extras import require
 from hear_edgel3._version import __version__
 from hear_edgel3.detectors.base import Base, check_base, load_base
 from hear_edgel3.detectors.cache import Embedded, check_readable
+from hear_edgel3.detectors.contents import contents_of, digests_by
 from hear_edgel3.detectors.learning import (
     Answers,
     Examples,
@@ -34,7 +35,6 @@ from hear_edgel3.detectors.learning import (
 )
 from hear_edgel3.detectors.options import TrainOptions, make_options
 from hear_edgel3.detectors.own import check_own, learn_own
-from hear_edgel3.detectors.recordings import digests_and_recordings
 from hear_edgel3.detectors.result import Detector, check_classes, check_output, split_rows, write_detector
 from hear_edgel3.detectors.tuned import learn_tuned
 from hear_edgel3.detectors.work import Work
@@ -127,11 +127,12 @@ def train(
     sounds = read_sounds(read, config, labels, work)
     labelled = sounds.examples.labelled
     base = load_base(config, weights)
-    digests, recordings = digests_and_recordings(labelled.items)
+    contents = contents_of(labelled.items)
+    digests = digests_by(labelled.items, contents)
     folder = Path(output)
     identity = _identity(base, labelled, digests, dividing, chosen, name, licence)
     check_output(folder, identity)
-    splits = divide(labelled, dividing, sounds.near)
+    splits = divide(labelled, dividing, sounds.near, contents)
     learn = learner(base, chosen, work, folder)
     tested = list(splits)
     answers: list[Answers] = []
@@ -140,7 +141,7 @@ def train(
             work.tell(f"{one.name}: learning from {len(one.train)} sounds, tested on {len(one.test)}")
             answers.append(_test(learn(sounds.examples, one, False), labelled))
         final = replace(dividing, how=How.RANDOM, test=0.0)
-        splits = [replace(divide(labelled, final, sounds.near)[0], name="all")]
+        splits = [replace(divide(labelled, final, sounds.near, contents)[0], name="all")]
     last = splits[0]
     work.tell(f"learning from {len(last.train)} sounds, {len(last.validation)} to validate, {len(last.test)} to test")
     learned = learn(sounds.examples, last, True)
@@ -183,7 +184,7 @@ def train(
         scores=scores,
         confusion=confusion,
         picture=_picture(labelled, confusion),
-        split=split_rows(labelled, digests, recordings, part_of, fold_of),
+        split=split_rows(labelled, digests, contents, part_of, fold_of),
     )
     write_detector(folder, detector)
     return folder

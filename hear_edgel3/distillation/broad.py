@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hear_edgel3._extras import require
-from hear_edgel3.distillation import effects
-from hear_edgel3.distillation.effects import SOFTEST, Generator, Sound, Spectrum, decibels, level
 from hear_edgel3.errors import InvalidOption
+from hear_edgel3.training import effects
+from hear_edgel3.training.effects import SOFTEST, Generator, Sound, Spectrum, decibels, level
 
 PLAIN = 0.15
 SLOWEST, FASTEST = 0.4, 2.5
@@ -30,7 +30,7 @@ _SHARES = (0.0625, 0.125, 0.25, 0.5, 1.0)
 
 
 class Recordings(Protocol):
-    """Where sounds are taken from: :class:`hear_edgel3.distillation.sounds.Sounds`."""
+    """Where sounds are taken from: :class:`hear_edgel3.training.sounds.Sounds`."""
 
     @property
     def sample_rate(self) -> int:

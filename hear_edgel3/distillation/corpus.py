@@ -21,39 +21,13 @@ from hear_edgel3.sources.item import Identities, Item
 from hear_edgel3.sources.lister import list_items
 from hear_edgel3.sources.opening import ItemOpener
 from hear_edgel3.sources.shards import is_packed
+from hear_edgel3.training.clip import Clip
 
 # Less says nothing about how sounds differ; it is far too little for a good net, too.
 MINIMUM_SECONDS = 60.0
 _MINIMUM_FILES = 4
 _SHORTEST_CLIP = 0.05
 _MOST_OF_A_SOURCE = 100
-
-
-@dataclass(frozen=True)
-class Clip:
-    """A stretch of a file.
-
-    Attributes:
-        item: The file, which may be in a tar file.
-        start: The seconds of the file that lie before it.
-        seconds: Its length.
-        source: The name of the file's source.
-    """
-
-    item: Item
-    start: float
-    seconds: float
-    source: str = ""
-
-    @property
-    def path(self) -> Path:
-        """The path of the file; of one in a tar file, ``<tar file>/<member>``."""
-        return path_of_text(self.item.file)
-
-    @property
-    def size(self) -> int:
-        """The bytes of the file, as it is now; of one in a tar file, as it was when that was listed."""
-        return self.item.size if self.item.shard is not None else self.path.stat().st_size
 
 
 @dataclass(frozen=True)

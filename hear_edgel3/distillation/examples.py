@@ -20,13 +20,13 @@ from hear_edgel3.audio.resample import resample
 from hear_edgel3.disk.atomic import atomic_write
 from hear_edgel3.disk.stderr import say
 from hear_edgel3.distillation.broad import BroadClips
-from hear_edgel3.distillation.corpus import Clip
 from hear_edgel3.distillation.recipe import Recipe
-from hear_edgel3.distillation.sounds import Sounds
 from hear_edgel3.distillation.student import Learner
 from hear_edgel3.distillation.teacher import Teacher
 from hear_edgel3.errors import AudioFileError, InvalidAudio
 from hear_edgel3.sources.opening import ItemOpener
+from hear_edgel3.training.clip import Clip
+from hear_edgel3.training.sounds import Sounds
 
 _CLIPS_PER_SHARD = 64
 _AT_ONCE_SECONDS = 80.0

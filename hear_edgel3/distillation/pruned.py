@@ -16,11 +16,12 @@ import torch
 from torch import nn
 
 from hear_edgel3.disk.atomic import atomic_write
+from hear_edgel3.disk.digest import fingerprint
 from hear_edgel3.disk.stderr import say
 from hear_edgel3.distillation.lessons import FreshLessons
 from hear_edgel3.distillation.notices import origin_of
 from hear_edgel3.distillation.pruning import MIXES, Limits, check_limits, choose, importance
-from hear_edgel3.distillation.recipe import PrunedRecipe, fingerprint
+from hear_edgel3.distillation.recipe import PrunedRecipe
 from hear_edgel3.distillation.target_scale import TargetScale, make_target_scale
 from hear_edgel3.distillation.teacher import Teacher
 from hear_edgel3.errors import InvalidOption

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -271,12 +269,6 @@ def student_of(family: str) -> Student:
     make = FAMILIES[family].student
     assert make is not None
     return make()
-
-
-def fingerprint(*parts: object) -> str:
-    """A short digest of plain values: the same for the same values only."""
-    text = json.dumps(parts, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _checked_lengths(lengths: object) -> tuple[float, ...]:

@@ -17,9 +17,10 @@ import torch
 from hear_edgel3._extras import require
 from hear_edgel3._version import __version__
 from hear_edgel3.disk.atomic import make_folder
+from hear_edgel3.disk.digest import fingerprint
 from hear_edgel3.disk.stderr import say
 from hear_edgel3.distillation.broad import BroadClips
-from hear_edgel3.distillation.corpus import Clip, Corpus, find_corpus
+from hear_edgel3.distillation.corpus import Corpus, find_corpus
 from hear_edgel3.distillation.curves import draw_curves
 from hear_edgel3.distillation.examples import Examples, make_examples, sample_rate
 from hear_edgel3.distillation.lessons import FreshLessons, Lessons, StoredLessons
@@ -27,9 +28,8 @@ from hear_edgel3.distillation.loss import DistillationLoss
 from hear_edgel3.distillation.measuring import BY_SOURCE, GUESS, measure, measure_guess, named
 from hear_edgel3.distillation.notices import licence_text, notice_of
 from hear_edgel3.distillation.pruned import PrunedNet
-from hear_edgel3.distillation.recipe import PrunedRecipe, Recipe, fingerprint, make_recipe
+from hear_edgel3.distillation.recipe import PrunedRecipe, Recipe, make_recipe
 from hear_edgel3.distillation.result import Description, read_sources, write_result
-from hear_edgel3.distillation.sounds import Sounds, make_sounds
 from hear_edgel3.distillation.student import Learner, StudentNet
 from hear_edgel3.distillation.target_scale import TargetScale, make_target_scale
 from hear_edgel3.distillation.teacher import Teacher
@@ -38,6 +38,8 @@ from hear_edgel3.errors import InvalidAudio, InvalidOption, OutputError
 from hear_edgel3.families.schema import Local
 from hear_edgel3.families.values import is_count
 from hear_edgel3.registry import folder as local
+from hear_edgel3.training.clip import Clip
+from hear_edgel3.training.sounds import Sounds, make_sounds
 from hear_edgel3.weights.quantized import dequantize_state, quantize_state
 
 if TYPE_CHECKING:

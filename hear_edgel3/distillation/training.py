@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from hear_edgel3.disk.digest import fingerprint
 from hear_edgel3.distillation.examples import Batch, Examples
 from hear_edgel3.distillation.lessons import Epoch, Lessons
 from hear_edgel3.distillation.loss import DistillationLoss
 from hear_edgel3.distillation.measuring import BY_SOURCE, deciding_loss, measure, named
-from hear_edgel3.distillation.recipe import Recipe, fingerprint
+from hear_edgel3.distillation.recipe import Recipe
 from hear_edgel3.distillation.student import Learner
 from hear_edgel3.distillation.target_scale import TargetScale
 from hear_edgel3.training import loop

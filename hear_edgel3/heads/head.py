@@ -6,7 +6,6 @@ import math
 
 import torch
 from torch import nn
-from torch.nn.utils import skip_init
 
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.heads.activations import Activation
@@ -121,6 +120,14 @@ def make_head(layout: HeadLayout, seed: int) -> Head:
 
 def _linear(inputs: int, outputs: int) -> nn.Linear:
     """A layer whose weights are not drawn yet, whatever torch's defaults are."""
-    layer = skip_init(nn.Linear, inputs, outputs, device="cpu", dtype=torch.float32)  # type: ignore[no-untyped-call]
-    assert isinstance(layer, nn.Linear)
-    return layer
+    return _Undrawn(inputs, outputs, device="cpu", dtype=torch.float32)
+
+
+class _Undrawn(nn.Linear):
+    """A layer that leaves the global stream alone.
+
+    ``torch.nn.utils.skip_init`` does too, by way of the meta device, for which torch imports half of its compiler.
+    """
+
+    def reset_parameters(self) -> None:
+        """Draws nothing: whoever makes the layer fills it."""

@@ -68,7 +68,12 @@ class Leak:
         return f"{self.name} ({' and '.join(self.sides)})"
 
 
-def bonds(labelled: Labelled, near: Iterable[Sequence[int]] = (), copies: bool = True) -> list[Together]:
+def bonds(
+    labelled: Labelled,
+    near: Iterable[Sequence[int]] = (),
+    copies: bool = True,
+    contents: Sequence[str] | None = None,
+) -> list[Together]:
     """What must stay together: clips of one file, groups, exact copies, and what else is known to be nearly the same.
 
     Args:
@@ -76,6 +81,7 @@ def bonds(labelled: Labelled, near: Iterable[Sequence[int]] = (), copies: bool =
         near: Rows of sounds that are nearly the same, as ``hear_edgel3.search.duplicates.find_alike`` finds them in
             embeddings of all sounds, in the order of the sounds.
         copies: Whether to look for exact copies, for which files of equal sizes are read.
+        contents: A digest of each sound's file, if they are known: then no file is read for that.
 
     Raises:
         LabelsError: ``near`` has a row that is none.
@@ -84,7 +90,8 @@ def bonds(labelled: Labelled, near: Iterable[Sequence[int]] = (), copies: bool =
     if labelled.groups is not None:
         found += [Together(Bond.GROUP, rows) for rows in _equal(labelled.groups)]
     if copies:
-        found += [Together(Bond.COPY, rows) for rows in exact_copies(labelled.items)]
+        same = exact_copies(labelled.items) if contents is None else _copies_by(labelled.items, contents)
+        found += [Together(Bond.COPY, rows) for rows in same]
     for rows in near:
         if len(rows) > 1:
             if not all(0 <= row < len(labelled) for row in rows):
@@ -222,6 +229,12 @@ def exact_copies(items: Sequence[Item]) -> list[tuple[int, ...]]:
             for file, packed_digest in _packed_digests(shard, members):
                 digests.setdefault(packed_digest, []).append(file)
     return [tuple(sorted(row for file in files for row in first[file])) for files in digests.values() if len(files) > 1]
+
+
+def _copies_by(items: Sequence[Item], contents: Sequence[str]) -> list[tuple[int, ...]]:
+    """Rows of files that have the same bytes, by digests of these; rows of one file are no copies of each other."""
+    files = _files(items)
+    return [rows for rows in _equal(contents) if len({files[row] for row in rows}) > 1]
 
 
 def _packed_digests(shard: str, members: Sequence[tuple[str, Item]]) -> list[tuple[str, bytes]]:

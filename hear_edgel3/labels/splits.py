@@ -93,7 +93,12 @@ class Split:
     notes: tuple[str, ...] = ()
 
 
-def divide(labelled: Labelled, dividing: Dividing | None = None, near: Iterable[Sequence[int]] = ()) -> list[Split]:
+def divide(
+    labelled: Labelled,
+    dividing: Dividing | None = None,
+    near: Iterable[Sequence[int]] = (),
+    contents: Sequence[str] | None = None,
+) -> list[Split]:
     """Divides sounds: into one split, or one per fold or group.
 
     What must stay together (clips of one file, groups, exact copies, ``near``) stays so in every split that is made
@@ -105,6 +110,7 @@ def divide(labelled: Labelled, dividing: Dividing | None = None, near: Iterable[
         labelled: The sounds.
         dividing: How.
         near: Rows of sounds that are nearly the same, as for :func:`hear_edgel3.labels.leaks.bonds`.
+        contents: A digest of each sound's file, if they are known, likewise.
 
     Returns:
         The splits.
@@ -114,7 +120,7 @@ def divide(labelled: Labelled, dividing: Dividing | None = None, near: Iterable[
     """
     dividing = dividing or Dividing()
     how = _how(labelled, dividing)
-    together = bonds(labelled, near, dividing.copies)
+    together = bonds(labelled, near, dividing.copies, contents)
     unit = units(len(labelled), together)
     rng = np.random.default_rng(dividing.seed)
     if how is How.GIVEN:

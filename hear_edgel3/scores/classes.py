@@ -98,6 +98,10 @@ def score_classes(
     ``f1_micro``. Of each class: ``ap``, ``roc_auc``, ``d_prime``, ``f1``, ``precision``, ``recall``. A class without a
     judged sound that has it has none of these; it counts in no mean, and a note says so.
 
+    An area of 0 or 1, whose d' has no bounds, counts for it as half a pair of sounds away: of p judged sounds with a
+    class and q without, as 1 / 2pq or 1 - 1 / 2pq. The mean of such areas likewise, as the nearest to 0 or 1 that it
+    could be. A note names the classes.
+
     Args:
         guesses: What was right, and what was guessed.
         classes: The names of the classes.
@@ -117,7 +121,9 @@ def score_classes(
         rows = np.flatnonzero(judged[:, i])
         rankings.append(Ranking(right[rows, i], ranks[rows, i], rows))
     positives = (right & judged).sum(axis=0)
-    counted = _Counted(right & judged & guessed, ~right & judged & guessed, right & judged, guesses.is_single)
+    counted = _Counted(
+        right & judged & guessed, ~right & judged & guessed, right & judged, ~right & judged, guesses.is_single
+    )
     overall, per_class = _figures(np.ones((1, n)), rankings, counted)
     group_of = np.asarray(range(n) if groups is None else groups)
     scores = Scores(
@@ -144,18 +150,22 @@ class _Counted:
         hits: Classes that are guessed rightly.
         false: Classes that are guessed wrongly.
         right: Classes that sounds have.
+        others: Classes that they have not.
         is_single: Whether each sound has one class.
     """
 
     hits: np.ndarray
     false: np.ndarray
     right: np.ndarray
+    others: np.ndarray
     is_single: bool
 
 
 def _figures(weights: np.ndarray, rankings: Sequence[Ranking], counted: _Counted) -> Figures:
     """Scores of samples: overall (R,), and of each class (R, C); NaN where there is none."""
-    hits, false, right = (weights @ one.astype(np.float64) for one in (counted.hits, counted.false, counted.right))
+    hits, false, right, others = (
+        weights @ one.astype(np.float64) for one in (counted.hits, counted.false, counted.right, counted.others)
+    )
     pairs = [ranking.ap_and_auc(weights) for ranking in rankings]
     ap, auc = (np.stack([pair[i] for pair in pairs], axis=1) for i in range(2))
     there = right > 0
@@ -166,18 +176,22 @@ def _figures(weights: np.ndarray, rankings: Sequence[Ranking], counted: _Counted
         micro = 2 * hits.sum(axis=1) / (hits + false + right).sum(axis=1)
         accuracy = hits.sum(axis=1) / weights.sum(axis=1)
     mean_auc = _mean(auc)
+    # Half a pair of sounds, in areas; the mean of areas changes by as much over the number of them.
+    least = 0.5 / np.maximum(right * others, 1)
+    known = np.isfinite(auc)
+    least_of_mean = np.where(known, least, 1).min(axis=1) / np.maximum(known.sum(axis=1), 1)
     overall = {"accuracy": accuracy, "balanced_accuracy": _mean(recall)} if counted.is_single else {}
     overall |= {
         "mAP": _mean(ap),
         "roc_auc": mean_auc,
-        "d_prime": d_primes(mean_auc),
+        "d_prime": d_primes(mean_auc, least_of_mean),
         "f1_macro": _mean(f1),
         "f1_micro": micro,
     }
     per_class = {
         "ap": ap,
         "roc_auc": auc,
-        "d_prime": d_primes(auc),
+        "d_prime": d_primes(auc, least),
         "f1": f1,
         "precision": precision,
         "recall": recall,
@@ -209,7 +223,10 @@ def _notes(
     if len(full := np.flatnonzero((positives > 0) & (positives == judged.sum(axis=0)))):
         notes.append(f"all judged sounds have these classes, so there is no area to tell: {_listed(classes, full)}")
     if len(without := np.flatnonzero(np.isin(per_class["roc_auc"][0], (0, 1)))):
-        notes.append(f"d' has no bounds where the area is 0 or 1, and is left out: {_listed(classes, without)}")
+        notes.append(
+            f"d' has no bounds where the area is 0 or 1; that of an area half a pair of sounds away is told: "
+            f"{_listed(classes, without)}"
+        )
     if n_groups < 2:
         notes.append("all sounds are of one group, so there are no intervals")
     elif n_groups < _FEW_GROUPS:

@@ -59,7 +59,8 @@ def resampled_weights(
         drawn = np.zeros((min(at_once, n - start), n_groups))
         for some in members:
             drawn[:, some] = rng.multinomial(len(some), np.full(len(some), 1 / len(some)), len(drawn))
-        yield drawn[:, group_of]
+        # A row per sound in memory, in which rankings add up.
+        yield np.ascontiguousarray(drawn.T)[group_of].T
 
 
 def interval(values: np.ndarray) -> tuple[float, float] | None:

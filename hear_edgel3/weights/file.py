@@ -156,19 +156,13 @@ def decode(data: bytes, source: str, sha256: str | None = None) -> WeightsFile:
     Raises:
         WeightsCorrupt, WeightsMismatch: as for :func:`read_weights`.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-
     found = hashlib.sha256(data).hexdigest()
     if sha256 not in (None, found):
         raise WeightsCorrupt(
             f"{source} has the wrong checksum: expected sha256 {sha256}, found {found}; it was damaged or replaced and "
             f"was not loaded"
         )
-    try:
-        tensors = load(data)
-    except (SafetensorError, ValueError, KeyError) as error:  # KeyError: of a type that torch does not have
-        raise _unsound(source, error) from error
+    tensors = load_stored(data, source)
     origin = provenance(io.BytesIO(data))
     if sha256 is None and origin.get("tensors_sha256", written := _digest(tensors)) != written:
         raise WeightsCorrupt(f"{source} is damaged: its values are not the ones that were written; fetch it again")
@@ -178,6 +172,25 @@ def decode(data: bytes, source: str, sha256: str | None = None) -> WeightsFile:
     if stored is not None and stored.int8:
         tensors = dequantize_state(tensors, source)
     return WeightsFile(tensors, origin, found, stored)
+
+
+def load_stored(data: bytes, source: str) -> dict[str, torch.Tensor]:
+    """The tensors of a weights file as they are stored: codes, scales and what zeros leave, if it has such.
+
+    Args:
+        data: the whole file.
+        source: what to call it in errors.
+
+    Raises:
+        WeightsCorrupt: it is not a sound safetensors file.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        return load(data)
+    except (SafetensorError, ValueError, KeyError) as error:  # KeyError: of a type that torch does not have
+        raise _unsound(source, error) from error
 
 
 def _unsound(source: str, error: Exception) -> WeightsCorrupt:

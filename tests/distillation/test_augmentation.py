@@ -12,8 +12,8 @@ import torch
 
 from hear_edgel3.distillation import examples
 from hear_edgel3.distillation.broad import BroadClips
-from hear_edgel3.distillation.sounds import make_sounds
 from hear_edgel3.errors import MissingExtra
+from hear_edgel3.training.sounds import make_sounds
 from support.distilling import TWO_AND_TWO, Distill, interrupting, leftovers, shards, table, without_times
 
 BROAD: dict[str, Any] = {"augmentation": "broad", "views": 3, **TWO_AND_TWO}

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hear_edgel3.distillation import broad, effects
+from hear_edgel3.distillation import broad
 from hear_edgel3.distillation.broad import BroadClips
 from hear_edgel3.errors import InvalidOption
+from hear_edgel3.training import effects
 
 RATE = 16000
 

@@ -12,13 +12,14 @@ import soundfile
 import torch
 
 from hear_edgel3.audio.resample import resample
-from hear_edgel3.distillation import sounds as module
-from hear_edgel3.distillation.corpus import Clip, find_corpus
+from hear_edgel3.distillation.corpus import find_corpus
 from hear_edgel3.distillation.origins import sources_of
 from hear_edgel3.distillation.recipe import Recipe
-from hear_edgel3.distillation.sounds import Sounds, make_sounds
 from hear_edgel3.errors import InvalidAudio, InvalidOption
 from hear_edgel3.sources.item import Item
+from hear_edgel3.training import sounds as module
+from hear_edgel3.training.clip import Clip
+from hear_edgel3.training.sounds import Sounds, make_sounds
 from support import signals
 
 RATE = 16000

@@ -144,9 +144,8 @@ def test_d_prime() -> None:
     assert d_prime(0.5) == pytest.approx(0)
     assert d_prime(0.97) == pytest.approx(math.sqrt(2) * norm.ppf(0.97))
     assert [d_prime(area) for area in (None, 0.0, 1.0)] == [None] * 3
-    scores = scored(Guesses(np.array([0, 1]), np.eye(2)))
-    assert scores.overall["d_prime"] is None
-    assert any("d' has no bounds" in note for note in scores.notes)
+    assert d_prime(1.0, 0.01) == d_prime(0.99) == -(d_prime(0.0, 0.01) or 0)
+    assert d_prime(0.98, 0.01) == d_prime(0.98)
 
 
 def test_weights_are_as_repeated_sounds() -> None:

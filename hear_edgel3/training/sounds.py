@@ -22,11 +22,11 @@ import numpy.typing as npt
 from hear_edgel3.audio.rates import check_rate
 from hear_edgel3.audio.resample import resample
 from hear_edgel3.disk.atomic import atomic_write, make_folder
+from hear_edgel3.disk.digest import fingerprint
 from hear_edgel3.disk.stderr import say
-from hear_edgel3.distillation.corpus import Clip
-from hear_edgel3.distillation.recipe import fingerprint
 from hear_edgel3.errors import AudioFileError, InvalidAudio
 from hear_edgel3.sources.opening import ItemOpener
+from hear_edgel3.training.clip import Clip
 
 _CLIPS_PER_SHARD = 128
 _READERS = 4
