@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 from hear_edgel3.families.dymn import rows as dymn
 from hear_edgel3.families.layers import Layers, Operation
 from hear_edgel3.families.mobilenetv3 import rows as mobilenetv3
-from hear_edgel3.families.schema import Checkpoint, Component, HubFile, Published, SceneRule, Upstream
+from hear_edgel3.families.schema import (
+    Checkpoint,
+    Component,
+    HubFile,
+    Published,
+    SceneRule,
+    Upstream,
+)
 from hear_edgel3.families.ssondo.features import SsondoFeatures
 from hear_edgel3.families.values import check_values, is_factor, one_of
 
@@ -23,8 +30,8 @@ RATE, SEGMENT_MS = 32000, 10_000.0
 # The values of the teacher's embedding.
 TEACHER_SIZE = 3840
 # The code's is MIT. Nothing published says under which the weights are.
-LICENCE = "not stated by their authors"
-_CITATION = (
+LICENCE = "not stated by their authors (of their code: MIT)"
+CITATION = (
     "Mohammed Ali El Adlouni, Aurian Quelennec, Pierre Chouteau, Geoffroy Peeters, Slim Essid. S-SONDO: "
     "Self-Supervised Knowledge Distillation for General Audio Foundation Models. ICASSP, 2026."
 )
@@ -159,7 +166,7 @@ def _rows() -> Iterator[Published]:
                 PROJECT,
             ),
             hub=HubFile(f"hear-edgel3/{name}", "model.safetensors"),
-            citation=_CITATION,
+            citation=CITATION,
         )
 
 
