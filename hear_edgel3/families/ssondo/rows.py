@@ -117,7 +117,6 @@ def architecture(net: str, tau: float | None = None) -> dict[str, Any]:
         "frontend": Component(build_frontend, _FRONT_END),
         "layers": layers,
         "vocabulary": SsondoFeatures(fields["vocabulary"]),
-        "default_features": "clf1",
         # Its head's outputs are no classes.
         "n_classes": None,
         "macs_10s": sum(operation.macs for operation in layers.operations(n_frames)),
@@ -151,13 +150,10 @@ def check_architecture(shape: Mapping[str, Any]) -> None:
 
 def _rows() -> Iterator[Published]:
     for name, theirs, net, note in _ROWS:
-        fields = architecture(net, _TAU if net == "dymn" else None)
-        default = {"default_features": fields.pop("default_features")}
         yield Published(
             name=name,
             summary=f"{_TITLES[net]} of width 1, distilled from MATPAC++ on AudioSet without labels{note}",
-            **fields,
-            **default,
+            **architecture(net, _TAU if net == "dymn" else None),
             upstream=Upstream(
                 f"{FILES}/{theirs.replace('-', '_')}.ckpt",
                 None,
