@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hear_edgel3.errors import DownloadError, WeightsMismatch, WeightsNotFound
+from hear_edgel3.errors import DownloadError, InvalidOption, WeightsMismatch, WeightsNotFound
 from hear_edgel3.families.schema import Published
 from hear_edgel3.registry.names import resolve
 from hear_edgel3.weights.file import check_tensors, decode
@@ -94,6 +94,7 @@ def publish(row: Published, weights: Path, repo_id: str | None = None, upload: b
 
     Raises:
         WeightsNotFound: there is no such file.
+        InvalidOption: the weights have no licence under which they could be published.
         WeightsMismatch: the file is not a conversion of this checkpoint's published file.
         WeightsCorrupt: the file is damaged.
         DownloadError: the Hub refused.
@@ -101,6 +102,11 @@ def publish(row: Published, weights: Path, repo_id: str | None = None, upload: b
     if not weights.is_file():
         raise WeightsNotFound(
             f"the converted file {weights} does not exist; make it with: python -m weights_convert {row.name}"
+        )
+    if not row.upstream.states_licence:
+        raise InvalidOption(
+            f"the licence of the weights of {row.name} is {row.upstream.licence}: they cannot be published by others "
+            f"before their authors ({row.upstream.project}) allow it"
         )
     data = weights.read_bytes()
     file = decode(data, str(weights))

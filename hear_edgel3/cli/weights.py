@@ -12,7 +12,7 @@ from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.disk.paths import printable, text_of_path
 from hear_edgel3.errors import InvalidOption, WeightsNotFound
 from hear_edgel3.families.schema import Local
-from hear_edgel3.registry.names import published, resolve
+from hear_edgel3.registry.names import published, published_heads, resolve
 
 _DESCRIPTION = """Weights are fetched when they are needed first. These commands do it beforehand, convert files
 that you have, check and publish them, and show what is there."""
@@ -53,6 +53,19 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     text = "store also the zeros of pruned nets, for other programs (default: leave them out)"
     convert.add_argument("--dense", action="store_true", help=text)
     _add_reference(convert, old=["--verify"])
+
+    head = _command(
+        inner,
+        "head",
+        _head,
+        "make a folder of a published head",
+        "Puts a linear head that the authors of a checkpoint published and its net into a folder, which tags like one "
+        "that train has made. Its classes are numbers where no names were published.",
+    )
+    head.add_argument("names", nargs=1, metavar="HEAD", help="its name: " + ", ".join(published_heads()))
+    head.add_argument("--source", type=Path, required=True, metavar="FILE", help="the authors' file of the head")
+    options.add_weights(head, "the net's converted file, or a folder of them (default: where they are found)")
+    options.add_output(head, "FOLDER", "the folder to make")
 
     verify = _command(
         inner,
@@ -168,6 +181,17 @@ def _convert(arguments: argparse.Namespace) -> int:
         commands.read_settings(arguments.setting),
     )
     return 1 if failed else 0
+
+
+def _head(arguments: argparse.Namespace) -> int:
+    if arguments.output is None:
+        raise InvalidOption("give the folder to make: --output FOLDER")
+    from weights_convert.heads import make_head_folder
+
+    weights = None if arguments.weights is None else Path(arguments.weights)
+    made = make_head_folder(arguments.names[0], arguments.source, Path(arguments.output), weights)
+    put(printable(text_of_path(made)))
+    return 0
 
 
 def _verify(arguments: argparse.Namespace) -> int:

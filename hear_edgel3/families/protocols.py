@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 if TYPE_CHECKING:
     import torch
 
-    from hear_edgel3.families.schema import Checkpoint, Features, Published
+    from hear_edgel3.families.schema import Checkpoint, Features, Published, PublishedHead
 
 
 @runtime_checkable
@@ -253,6 +253,7 @@ class Family:
             ``check_architecture`` must be able to check alone. Converted weights carry them, and are refused if they do
             not, or have others than the row; those of a net with classes of its own are its own. Of a net that learns
             here they are what its attributes of these names say when its parameters are best.
+        heads: The linear heads that its authors published for its nets.
         shape: Gives the arguments of ``architecture`` that made a row, as plain values, so that a folder can keep a net
             that was published; None if folders cannot hold nets of this family.
     """
@@ -267,4 +268,5 @@ class Family:
     pruner: Callable[[], Pruner] | None = None
     with_classes: Callable[[Checkpoint, int], dict[str, Any]] | None = None
     settings: tuple[str, ...] = ()
+    heads: tuple[PublishedHead, ...] = ()
     shape: Callable[[Checkpoint], dict[str, Any]] | None = None

@@ -66,7 +66,7 @@ class Upstream:
     Attributes:
         url: The address of the file.
         git_blob: The id that git gives to the file's bytes, which a download must have; None if it is not known.
-        licence: The SPDX identifier of the licence.
+        licence: The SPDX identifier of the licence; or words, where none is stated.
         copyright: The holder of the copyright.
         project: The home page of the project.
         sha256: The checksum of the file; None if it is not known.
@@ -83,6 +83,11 @@ class Upstream:
     def filename(self) -> str:
         """The last part of the URL."""
         return self.url.rsplit("/", 1)[1]
+
+    @property
+    def states_licence(self) -> bool:
+        """Whether the authors say under which licence the file is."""
+        return " " not in self.licence
 
     @property
     def has_checksum(self) -> bool:
@@ -281,6 +286,36 @@ class Published(Checkpoint):
 
 
 Targets = Literal["single", "several", "numbers"]
+
+
+@dataclass(frozen=True)
+class PublishedHead:
+    """A linear head that the authors of a net published for it: classes of a data set, told by an embedding.
+
+    Attributes:
+        name: Its name here.
+        checkpoint: The name of the only checkpoint that it fits.
+        words: The words of the embedding that it is on.
+        data: What it was trained on.
+        n_classes: The number of its classes, which have numbers and no names: none were published.
+        targets: How its logits are read.
+        url: The address of the file.
+        licence: As for :class:`Upstream`.
+        citation: What to cite.
+        read: Reads the file's bytes, given how to call it in errors, to a weight (n_classes, D) and a bias (n_classes,)
+            in float32. Raises WeightsCorrupt or WeightsMismatch.
+    """
+
+    name: str
+    checkpoint: str
+    words: str
+    data: str
+    n_classes: int
+    targets: Targets
+    url: str
+    licence: str
+    citation: str
+    read: Callable[[bytes, str], tuple[Any, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)

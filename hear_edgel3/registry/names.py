@@ -19,7 +19,7 @@ from typing import Any
 from hear_edgel3.errors import InvalidOption, UnknownConfiguration, UnknownFeatures
 from hear_edgel3.families import table
 from hear_edgel3.families.protocols import Family
-from hear_edgel3.families.schema import Checkpoint, Component, Configuration, Local, Published
+from hear_edgel3.families.schema import Checkpoint, Component, Configuration, Local, Published, PublishedHead
 from hear_edgel3.registry import folder as local
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "list_configurations",
     "near_names",
     "published",
+    "published_heads",
     "resolve",
     "with_classes",
     "with_features",
@@ -55,6 +56,11 @@ def _rows_of(families: tuple[Family, ...]) -> dict[str, Checkpoint]:
 def checkpoints() -> tuple[Published, ...]:
     """The rows of published checkpoints, in the order of the table."""
     return tuple(row for family in table.FAMILIES.values() for row in family.rows)
+
+
+def published_heads() -> dict[str, PublishedHead]:
+    """The heads that authors of checkpoints have published for them, by name."""
+    return {head.name: head for family in table.FAMILIES.values() for head in family.heads}
 
 
 def families() -> tuple[str, ...]:

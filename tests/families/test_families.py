@@ -119,4 +119,4 @@ def test_students_are_those_of_the_table() -> None:
     assert "mute" not in FAMILIES
     with registered(family):
         assert FAMILIES["l3"] is family
-    assert list(FAMILIES) == ["l3", "mobilenetv3", "dymn"]
+    assert list(FAMILIES) == ["l3", "mobilenetv3", "dymn", "ssondo"]

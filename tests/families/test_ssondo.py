@@ -81,7 +81,7 @@ def test_the_authors_file(name: str, tmp_path: Path) -> None:
     assert converted.state.keys() == ssondo_files.state(name).keys()
     assert all(torch.equal(value, ssondo_files.state(name)[key]) for key, value in converted.state.items())
     assert converted.provenance.get("settings") == ({"tau": 30.0} if name == DYMN else None)
-    assert converted.provenance["licence"] == "not stated by their authors"
+    assert converted.provenance["licence"] == "not stated by their authors (of their code: MIT)"
 
 
 def test_what_lightning_adds_is_harmless_or_refused(tmp_path: Path) -> None:

@@ -41,6 +41,8 @@ WITH_WORDS = {
     "mn40_as_3_logits_ts320": 527,
     "mn40_as_ext_e1_l_all_se": 8423,
     "mn40_ext_clf_l": 5647,
+    "ssondo_matpac_dymn_all_ctx": 1032,
+    "ssondo_matpac_mn_teacher_all_se": 4400,
     "tiny_logits": 527,
 }
 NAMES = [*list_configurations(), *WITH_WORDS]

@@ -29,7 +29,7 @@ FILE_GAIN = 2.3
 _FACTORS = (
     (("residuals", "coef_net"), 6.0),
     (("conv_f", "conv_t"), 3.0),
-    (("classifier", "classification_head", "linear_probe"), 8.0),
+    (("classifier",), 8.0),
 )
 
 

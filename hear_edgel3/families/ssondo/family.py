@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hear_edgel3.families.protocols import Family
+from hear_edgel3.families.ssondo.heads import HEADS
 from hear_edgel3.families.ssondo.rows import ROWS, architecture, canonical, check_architecture, shape
 
 if TYPE_CHECKING:
@@ -27,5 +28,6 @@ SSONDO = Family(
     canonical=canonical,
     read_upstream=_read_upstream,
     settings=("tau",),
+    heads=HEADS,
     shape=shape,
 )

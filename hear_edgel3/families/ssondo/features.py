@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from hear_edgel3.errors import UnknownFeatures
 from hear_edgel3.families.schema import Checkpoint, Features, Vocabulary
 
-_LOGITS, _TEACHER = "logits", "teacher"
+_DEFAULT, _LOGITS, _TEACHER = "clf1", "logits", "teacher"
 # Words of the nets' own families that mean logits, or hold them.
 _NONE_HERE = (_LOGITS, "l", "allmode")
 
@@ -32,7 +32,7 @@ class SsondoFeatures:
         Raises:
             UnknownFeatures: As the net's own vocabulary; or a word means logits.
         """
-        parts = (words or row.default_features).split("_")
+        parts = (words or row.default_features or _DEFAULT).split("_")
         for word in parts:
             if word in _NONE_HERE:
                 raise UnknownFeatures(

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 from hear_edgel3.families.dymn import rows as dymn
 from hear_edgel3.families.layers import Layers, Operation
 from hear_edgel3.families.mobilenetv3 import rows as mobilenetv3
-from hear_edgel3.families.schema import Checkpoint, Component, HubFile, Published, SceneRule, Upstream
+from hear_edgel3.families.schema import (
+    Checkpoint,
+    Component,
+    HubFile,
+    Published,
+    SceneRule,
+    Upstream,
+)
 from hear_edgel3.families.ssondo.features import SsondoFeatures
 from hear_edgel3.families.values import check_values, is_factor, one_of
 
@@ -23,8 +30,8 @@ RATE, SEGMENT_MS = 32000, 10_000.0
 # The values of the teacher's embedding.
 TEACHER_SIZE = 3840
 # The code's is MIT. Nothing published says under which the weights are.
-LICENCE = "not stated by their authors"
-_CITATION = (
+LICENCE = "not stated by their authors (of their code: MIT)"
+CITATION = (
     "Mohammed Ali El Adlouni, Aurian Quelennec, Pierre Chouteau, Geoffroy Peeters, Slim Essid. S-SONDO: "
     "Self-Supervised Knowledge Distillation for General Audio Foundation Models. ICASSP, 2026."
 )
@@ -110,7 +117,6 @@ def architecture(net: str, tau: float | None = None) -> dict[str, Any]:
         "frontend": Component(build_frontend, _FRONT_END),
         "layers": layers,
         "vocabulary": SsondoFeatures(fields["vocabulary"]),
-        "default_features": "clf1",
         # Its head's outputs are no classes.
         "n_classes": None,
         "macs_10s": sum(operation.macs for operation in layers.operations(n_frames)),
@@ -144,13 +150,10 @@ def check_architecture(shape: Mapping[str, Any]) -> None:
 
 def _rows() -> Iterator[Published]:
     for name, theirs, net, note in _ROWS:
-        fields = architecture(net, _TAU if net == "dymn" else None)
-        default = {"default_features": fields.pop("default_features")}
         yield Published(
             name=name,
             summary=f"{_TITLES[net]} of width 1, distilled from MATPAC++ on AudioSet without labels{note}",
-            **fields,
-            **default,
+            **architecture(net, _TAU if net == "dymn" else None),
             upstream=Upstream(
                 f"{FILES}/{theirs.replace('-', '_')}.ckpt",
                 None,
@@ -159,7 +162,7 @@ def _rows() -> Iterator[Published]:
                 PROJECT,
             ),
             hub=HubFile(f"hear-edgel3/{name}", "model.safetensors"),
-            citation=_CITATION,
+            citation=CITATION,
         )
 
 
