@@ -21,6 +21,8 @@ _LAZY = {
     "embed_file": "hear_edgel3.extractor.clip",
     "extract": "hear_edgel3.jobs.run",
     "tag": "hear_edgel3.tagging.tagger",
+    "events": "hear_edgel3.event_detection.finder",
+    "EventFinder": "hear_edgel3.event_detection.finder",
     "distill": "hear_edgel3.distillation.run",
     "train": "hear_edgel3.detectors.run",
     "evaluate": "hear_edgel3.detectors.evaluation",
@@ -34,6 +36,7 @@ _LAZY = {
 _ROOMS = ("custom", "dataset", "edgel3", "errors", "explore", "heads", "labels", "scores", "search")
 
 __all__ = [
+    "EventFinder",
     "Extractor",
     "HearEdgeL3Error",
     "Tagger",
@@ -42,6 +45,7 @@ __all__ = [
     "distill",
     "embed_file",
     "evaluate",
+    "events",
     "extract",
     "list_configurations",
     "load",

@@ -13,6 +13,8 @@ from hear_edgel3.detectors.evaluation import evaluate as evaluate
 from hear_edgel3.detectors.run import train as train
 from hear_edgel3.distillation.run import distill as distill
 from hear_edgel3.errors import HearEdgeL3Error as HearEdgeL3Error
+from hear_edgel3.event_detection.finder import EventFinder as EventFinder
+from hear_edgel3.event_detection.finder import events as events
 from hear_edgel3.extractor.clip import embed_file as embed_file
 from hear_edgel3.extractor.contract import TimestampContract as TimestampContract
 from hear_edgel3.extractor.extractor import Extractor as Extractor

@@ -18,7 +18,7 @@ from hear_edgel3.audio.file import naming
 from hear_edgel3.audio.rates import check_rate
 from hear_edgel3.disk.state import FileState
 from hear_edgel3.errors import OutputError
-from hear_edgel3.extractor.extractor import Extractor
+from hear_edgel3.extractor.window_net import WindowNet
 from hear_edgel3.framing.rules import WindowRule
 from hear_edgel3.jobs.sources_seen import look
 from hear_edgel3.sources.item import Item
@@ -83,14 +83,14 @@ class ItemReader:
     """Reads items for a net.
 
     Args:
-        model: The extractor whose windows to cut.
+        model: What the windows are cut for.
         rule: The rule that says where the windows lie.
         folder: The folder that relative paths are relative to.
         threads: How many threads read. Packed shards, which can only be read in order, are read by one.
         channel: What of the files' channels: "mean" of all, or the number of one, from 0.
     """
 
-    def __init__(self, model: Extractor, rule: WindowRule, folder: str, threads: int, channel: int | str) -> None:
+    def __init__(self, model: WindowNet, rule: WindowRule, folder: str, threads: int, channel: int | str) -> None:
         self._model = model
         self._rule = rule
         self._threads = threads

@@ -20,6 +20,7 @@ from typing import IO, Any, BinaryIO
 from hear_edgel3.audio.span import exact_span
 from hear_edgel3.disk.atomic import atomic_write, check_writable, is_special
 from hear_edgel3.disk.jsons import json_text
+from hear_edgel3.disk.lock import lock
 from hear_edgel3.disk.paths import path_of_text, text_of_path
 from hear_edgel3.disk.temporary import sweep
 from hear_edgel3.errors import InvalidOption, OutputError
@@ -204,7 +205,7 @@ class TagsFile:
         try:
             journal = self._journal_path.open("a+b")
             try:
-                _lock(journal)
+                lock(journal)
             except OSError as error:
                 journal.close()
                 raise OutputError(f"another process is writing {self.path}; wait for its end") from error
@@ -321,16 +322,3 @@ class TagsFile:
 
 def _said(value: Any) -> str:
     return "not given" if value is None else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _lock(file: IO[bytes]) -> None:
-    """Keeps other processes away, where the system can.
-
-    Raises:
-        OSError: one is there already.
-    """
-    try:
-        import fcntl
-    except ImportError:
-        return
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
