@@ -6,6 +6,7 @@ import argparse
 import io
 import os
 from contextlib import closing
+from dataclasses import asdict
 from typing import Any
 
 from hear_edgel3.cli import options
@@ -61,6 +62,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     output.add_argument(
         "--margin", type=options.share, metavar="SECONDS", help="before and behind what is cut out (default 0.5)"
     )
+    options.add_time_and_place(parser, site="1")
     options.add_channel(parser)
     options.add_tables(parser)
     options.add_engine(parser)
@@ -142,6 +144,7 @@ def run(arguments: argparse.Namespace) -> int:
     options.check_engine(arguments.engine)
     check_given(row, arguments.weights)
     asked = event_options(arguments)
+    options.time_and_place(arguments)
     window, hop = asked.windows_of(row)
     _check_labels(row, asked)
     if arguments.margin is not None and arguments.clips is None:
@@ -204,6 +207,7 @@ def _how(row: Checkpoint, arguments: argparse.Namespace, asked: EventOptions) ->
         options=asked,
         clips=arguments.clips,
         margin=MARGIN_S if arguments.margin is None else arguments.margin,
+        look=options.time_and_place(arguments),
     )
 
 
@@ -254,7 +258,8 @@ def _rendered(form: str, recording: Recording, layout: Layout) -> str:
 
 
 def _layout(arguments: argparse.Namespace) -> Layout:
-    return Layout(times=False, sites=False, clips=arguments.clips is not None)
+    asked = options.time_and_place(arguments)
+    return Layout(sites=asked.site is not None, clips=arguments.clips is not None, zone=asked.tz)
 
 
 def _write(
@@ -281,6 +286,7 @@ def _write(
         "hop": hop,
         "clips": None if arguments.clips is None else text_of_path(os.path.abspath(arguments.clips)),
         "margin": None if arguments.clips is None else how.margin,
+        **asdict(how.look),
         **{name: getattr(asked, name) for name in _DECIDE},
         **_of_classes(row),
     }

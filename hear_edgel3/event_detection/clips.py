@@ -15,7 +15,7 @@ from hear_edgel3.audio.file import AudioFile
 from hear_edgel3.audio.span import seconds
 from hear_edgel3.disk.atomic import atomic_write, make_folder
 from hear_edgel3.disk.paths import path_of_text
-from hear_edgel3.event_detection.finder import Event
+from hear_edgel3.event_detection.event import Event
 from hear_edgel3.sources.item import Item
 from hear_edgel3.sources.opening import ItemOpener
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,6 +14,7 @@ from hear_edgel3.audio.rates import check_rate
 from hear_edgel3.audio.samples import mono, pieces
 from hear_edgel3.audio.source import SoundSource
 from hear_edgel3.errors import InvalidOption
+from hear_edgel3.event_detection.event import Event
 from hear_edgel3.event_detection.request import EventOptions, event_row
 from hear_edgel3.families.schema import Local
 from hear_edgel3.framing.rules import CoveringFraming
@@ -23,25 +23,6 @@ from hear_edgel3.registry.names import BUILT_IN
 from hear_edgel3.tagging.answering import AnsweringNet
 from hear_edgel3.tagging.reading import read
 from hear_edgel3.timeline import EventDecoder, EventRules, Found, slices_of
-
-
-@dataclass(frozen=True)
-class Event:
-    """A sound that is heard.
-
-    Attributes:
-        start: Where it starts, in seconds of the recording or stream.
-        end: Where it ends, in seconds.
-        label: Its class, or group of classes.
-        mid: The machine identifier of the class; empty where it has none.
-        score: The highest probability in it, after smoothing, from 0 to 1.
-    """
-
-    start: float
-    end: float
-    label: str
-    mid: str
-    score: float
 
 
 class EventFinder:

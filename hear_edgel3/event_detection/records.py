@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime, timedelta, tzinfo
+from datetime import tzinfo
 from typing import Any
 
 from hear_edgel3.disk.state import FileState
-from hear_edgel3.event_detection.finder import Event
+from hear_edgel3.event_detection.event import Event
+from hear_edgel3.recorded import moment_after
 
 
 @dataclass(frozen=True)
@@ -74,13 +75,7 @@ class Recording:
             seconds: The place, in seconds of the file.
             zone: The time zone to say it in; None for the one that the recording says.
         """
-        if self.began is None:
-            return None
-        began = datetime.fromisoformat(self.began)
-        moment = began + timedelta(seconds=seconds)
-        if zone is not None and moment.tzinfo is not None:
-            moment = moment.astimezone(zone)
-        return moment.isoformat(timespec="milliseconds")
+        return moment_after(self.began, seconds, zone)
 
 
 @dataclass(frozen=True)

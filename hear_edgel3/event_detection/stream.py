@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from hear_edgel3.audio.channels import MEAN
-from hear_edgel3.event_detection.finder import Event, EventFinder, Pass
+from hear_edgel3.event_detection.event import Event
+from hear_edgel3.event_detection.finder import EventFinder, Pass
 from hear_edgel3.extractor.streaming import AudioStream
 
 

@@ -17,6 +17,7 @@ from hear_edgel3.event_detection.records import Recording
 from hear_edgel3.event_detection.request import EventOptions
 from hear_edgel3.jobs.reading import FileEnded, FileOpened, ItemReader
 from hear_edgel3.jobs.worker import PartCounts
+from hear_edgel3.recorded import TimeAndPlace
 from hear_edgel3.sources.item import Item
 from hear_edgel3.sources.opening import ItemOpener
 
@@ -39,6 +40,7 @@ class HowToWork:
         options: What is asked of events.
         clips: Where the sounds are cut out to; None if they are not.
         margin: How many seconds before and behind an event are cut out with it.
+        look: What to find out of when and where recordings were made.
     """
 
     configuration: str
@@ -50,6 +52,7 @@ class HowToWork:
     options: EventOptions
     clips: str | None
     margin: float
+    look: TimeAndPlace
 
 
 class Worker:
@@ -71,7 +74,8 @@ class Worker:
             raise InvalidOption(f"device {how.device!r} cannot be used: {error}") from error
         self._channel = how.channel
         # One thread decodes while the net computes.
-        self._reader = ItemReader(self._finder.net, self._finder.framing, "", 1, how.channel)
+        self._reader = ItemReader(self._finder.net, self._finder.framing, "", 1, how.channel, how.look)
+        self._look = how.look
         self._opener = ItemOpener("", how.channel)
         self._cutter = None if how.clips is None else ClipCutter(how.clips, how.margin, self._opener)
 
@@ -90,7 +94,7 @@ class Worker:
         except OutputError:
             raise
         except INPUT_ERRORS as error:
-            return failed(item, error)
+            return self._failed(item, error)
 
     def _find(self, item: Item, report: Report) -> Recording:
         found = Recording(item.file, start=item.start, end=item.end)
@@ -100,10 +104,12 @@ class Worker:
             for _, event in reading:
                 if isinstance(event, FileOpened):
                     found = replace(found, duration=event.duration, sample_rate=event.sample_rate)
+                    if event.recorded is not None:
+                        found = replace(found, began=event.recorded.began, site=event.recorded.site)
                 elif isinstance(event, FileEnded):
                     found = replace(found, seen=event.seen)
                     if event.error is not None:
-                        return replace(failed(item, event.error), seen=event.seen)
+                        return replace(self._failed(item, event.error), seen=event.seen)
                 else:
                     heard += event.seconds
                     pass_.take(event.samples)
@@ -111,6 +117,10 @@ class Worker:
                         reported = time.monotonic()
                         report(PartCounts(seconds=heard))
         return self._with_clips(item, replace(found, events=tuple(pass_.finish(heard))).shifted())
+
+    def _failed(self, item: Item, error: Exception) -> Recording:
+        recorded = self._look.of_file(item.file, "")
+        return replace(failed(item, error), began=recorded.began, site=recorded.site)
 
     def _with_clips(self, item: Item, found: Recording) -> Recording:
         if self._cutter is None:

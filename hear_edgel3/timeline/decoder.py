@@ -59,7 +59,7 @@ class EventDecoder:
         self._high = np.asarray(rules.thresholds, np.float64)
         self._low = self._high * rules.hysteresis
         self._longest = float("inf") if rules.max_length is None else rules.max_length + _CLOSE
-        self._half = int(rules.smooth / slice_length + _CLOSE) // 2  # slices before and behind
+        self._half = max(0, int(rules.smooth / slice_length + _CLOSE) - 1) // 2  # slices before and behind
         self._runs: dict[int, _Run] = {}  # those that the last slice belongs to
         self._waiting: dict[int, _Run] = {}  # events that the next run may be joined to
         self._rows: np.ndarray | None = None  # those that are not smoothed yet, and what they need before them
