@@ -112,6 +112,18 @@ def add_event_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def check_no_event_options(arguments: argparse.Namespace) -> None:
+    """Checks that none of :func:`add_event_options` is given where there are no events.
+
+    Raises:
+        InvalidOption: One is.
+    """
+    usual = {"exact": False, "hysteresis": 0.5, "smooth": 0.0, "merge": 0.0, "min_length": 0.0}
+    for name in _DECIDE:
+        if getattr(arguments, name) != usual.get(name):
+            raise InvalidOption(f"{options.flag(name)} goes with events: give --events too, or leave it out")
+
+
 def event_options(arguments: argparse.Namespace) -> EventOptions:
     """What :func:`add_event_options` was given.
 
@@ -145,8 +157,7 @@ def run(arguments: argparse.Namespace) -> int:
     check_given(row, arguments.weights)
     asked = event_options(arguments)
     options.time_and_place(arguments)
-    window, hop = asked.windows_of(row)
-    _check_labels(row, asked)
+    check_events(row, asked)
     if arguments.margin is not None and arguments.clips is None:
         raise InvalidOption("--margin is for --clips, which is not given")
     form = formats.format_of(arguments.output, arguments.format)
@@ -157,17 +168,22 @@ def run(arguments: argparse.Namespace) -> int:
         say(f"error: {error}" if name in str(error) else f"error: {name}: {error}")
     failures = len(found.failures)
     if found.items and arguments.output is not None and form is not None:
-        failures += _write(found, row, arguments, asked, form, window, hop)
+        failures += _write(found, row, arguments, asked, form)
     elif found.items:
         failures += _print(found, row, arguments, asked, form)
     return 1 if failures else 0
 
 
-def _check_labels(row: Checkpoint, asked: EventOptions) -> None:
-    """Finds out before anything is loaded whether there are such classes."""
+def check_events(row: Checkpoint, asked: EventOptions) -> None:
+    """Finds out before anything is loaded whether a net has what is asked of it.
+
+    Raises:
+        InvalidOption: It takes no such windows, or has no such classes.
+    """
     from hear_edgel3.registry.labels import Label, labels
     from hear_edgel3.tagging.outputs import outputs_of
 
+    asked.windows_of(row)
     if isinstance(row, Local) and row.classes:
         known = tuple(Label(name, "") for name in row.classes)
     elif row.labels is not None:
@@ -180,14 +196,13 @@ def _check_labels(row: Checkpoint, asked: EventOptions) -> None:
 
 def _check_output(arguments: argparse.Namespace, form: str | None) -> None:
     from hear_edgel3.disk.atomic import check_folder_name
-    from hear_edgel3.event_detection.run import check_output
 
     if arguments.output is None:
         for name in ("overwrite", "retry_failed"):
             if getattr(arguments, name):
                 raise InvalidOption(f"{options.flag(name)} is for --output, which is not given")
     elif form is not None:
-        check_output(arguments.output, form)
+        formats.check_output(arguments.output, form)
     if arguments.clips is not None:
         check_folder_name(arguments.clips)
 
@@ -268,13 +283,12 @@ def _write(
     arguments: argparse.Namespace,
     asked: EventOptions,
     form: str,
-    window: float,
-    hop: float,
 ) -> int:
     """Finds events and writes them into ``--output``. Returns how many recordings failed."""
     from hear_edgel3.event_detection.run import Summary, write_events
 
     how = _how(row, arguments, asked)
+    window, hop = asked.windows_of(row)
     made_with = {
         "config": row.name,
         "embedding_version": row.embedding_version,

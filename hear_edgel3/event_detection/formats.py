@@ -17,10 +17,12 @@ import csv
 import io
 import os
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from hear_edgel3._extras import require
 from hear_edgel3.audio.span import seconds
+from hear_edgel3.disk.atomic import check_folder_name, check_writable
 from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.disk.paths import path_of_text, printable, text_of_path
 from hear_edgel3.errors import InvalidOption
@@ -29,8 +31,6 @@ from hear_edgel3.event_detection.records import Layout, Recording
 FORMATS = ("csv", "jsonl", "parquet", "audacity", "raven", "kaleidoscope", "birdnet")
 # Those with a file per recording, where the output is a folder.
 TRACKS = ("audacity", "raven")
-# Those with a place for the error of a recording.
-_WITH_ERRORS = ("csv", "jsonl", "parquet")
 _BY_ENDING = {".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet"}
 _ROWS_PER_GROUP = 1 << 14
 _NYQUIST = 24000  # of a recording whose rate is unknown
@@ -77,9 +77,24 @@ def needs_pyarrow() -> None:
     require("pyarrow", "events as Parquet", "extract")
 
 
-def tells_errors(form: str) -> bool:
-    """Whether a format has a place for the errors of recordings."""
-    return form in _WITH_ERRORS
+def check_output(output: str, form: str) -> None:
+    """Finds out before the work whether an output can be written.
+
+    Raises:
+        OutputError: It cannot.
+        MissingExtra: It needs pyarrow, which is not installed.
+    """
+    if form == "parquet":
+        needs_pyarrow()
+    if is_folder(output, form):
+        check_folder_name(output)
+    else:
+        check_writable(Path(output))
+
+
+def is_folder(output: str, form: str) -> bool:
+    """Whether an output is a folder with a file for each recording."""
+    return form in TRACKS and not output.lower().endswith(".txt")
 
 
 def has_heading(form: str) -> bool:

@@ -14,8 +14,8 @@ from hear_edgel3.families.schema import Checkpoint
 from hear_edgel3.registry.labels import Label
 from hear_edgel3.tagging.outputs import Outputs, outputs_of
 from hear_edgel3.tagging.request import check_length, check_windows, tagging_rows
-from hear_edgel3.timeline import ClassGroups, EventRules, groups_of
-from hear_edgel3.timeline.rules import check_share
+from hear_edgel3.timeline.groups import ClassGroups, groups_of
+from hear_edgel3.timeline.rules import EventRules, check_share
 
 WINDOW_S = 1.0
 HOPS_PER_WINDOW = 2

@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 
-from hear_edgel3.disk.atomic import atomic_write, check_folder_name, check_writable, make_folder
+from hear_edgel3.disk.atomic import atomic_write, make_folder
 from hear_edgel3.disk.paths import path_of_text
 from hear_edgel3.errors import ComputationError, InvalidOption
 from hear_edgel3.event_detection import formats
@@ -52,26 +52,6 @@ class Summary:
         self.seconds += recording.duration or 0.0
         if recording.error is not None:
             self.failed.append((recording.file, recording.error))
-
-
-def check_output(output: str, form: str) -> None:
-    """Finds out before the work whether an output can be written.
-
-    Raises:
-        OutputError: It cannot.
-        MissingExtra: It needs pyarrow, which is not installed.
-    """
-    if form == "parquet":
-        formats.needs_pyarrow()
-    if is_folder(output, form):
-        check_folder_name(output)
-    else:
-        check_writable(Path(output))
-
-
-def is_folder(output: str, form: str) -> bool:
-    """Whether an output is a folder with a file for each recording."""
-    return form in formats.TRACKS and not output.lower().endswith(".txt")
 
 
 def find_events(
@@ -201,12 +181,12 @@ def write_events(
     """
     started = time.monotonic()
     summary = Summary()
-    if form == "audacity" and not is_folder(output, form) and len(items) > 1:
+    if form == "audacity" and not formats.is_folder(output, form) and len(items) > 1:
         raise InvalidOption(
             f"{output} is one label track, and there are {len(items)} recordings: give the name of a folder, which "
             f"gets a track for each"
         )
-    if is_folder(output, form):
+    if formats.is_folder(output, form):
         make_folder(output)
     with Journal(output, made_with, overwrite) as journal:
         pending = journal.pending(items, retry_failed)
@@ -228,7 +208,7 @@ def write_events(
 
 
 def _write_output(journal: Journal, items: Sequence[Item], output: str, form: str, layout: Layout) -> None:
-    if not is_folder(output, form):
+    if not formats.is_folder(output, form):
         with atomic_write(output) as target:
             formats.write(form, target, journal.recordings(items), layout)
         return

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-
-import numpy as np
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.registry.labels import Label
 from hear_edgel3.registry.ontology import below, parents
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _SUGGESTED = 3
 
@@ -28,13 +31,15 @@ class ClassGroups:
     labels: tuple[Label, ...]
     members: tuple[tuple[int, ...], ...]
     exclusive: bool = False
-    _flat: np.ndarray = field(init=False, repr=False, compare=False)
-    _starts: np.ndarray = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def _places(self) -> tuple[np.ndarray, np.ndarray]:
+        """The classes of all groups, one after the other, and where those of each begin."""
+        import numpy as np
+
         lengths = [len(some) for some in self.members]
-        object.__setattr__(self, "_flat", np.array([i for some in self.members for i in some], np.intp))
-        object.__setattr__(self, "_starts", np.cumsum([0, *lengths[:-1]], dtype=np.intp))
+        classes = np.array([i for some in self.members for i in some], np.intp)
+        return classes, np.cumsum([0, *lengths[:-1]], dtype=np.intp)
 
     def probabilities(self, of_classes: np.ndarray) -> np.ndarray:
         """The probabilities of the groups: the highest of their classes or, where one class is right, the sum.
@@ -48,8 +53,11 @@ class ClassGroups:
         Returns:
             (n, n_groups), of the same type.
         """
+        import numpy as np
+
+        classes, starts = self._places
         reduce = np.add if self.exclusive else np.maximum
-        found: np.ndarray = reduce.reduceat(of_classes[:, self._flat], self._starts, axis=1)
+        found: np.ndarray = reduce.reduceat(of_classes[:, classes], starts, axis=1)
         return np.minimum(found, 1) if self.exclusive else found
 
     def thresholds(self, of_classes: Sequence[float]) -> tuple[float, ...]:
