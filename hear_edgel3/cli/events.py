@@ -62,7 +62,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     output.add_argument(
         "--margin", type=options.share, metavar="SECONDS", help="before and behind what is cut out (default 0.5)"
     )
-    options.add_time_and_place(parser, site="1")
+    options.add_time_and_place(parser, always=True)
     options.add_channel(parser)
     options.add_tables(parser)
     options.add_engine(parser)

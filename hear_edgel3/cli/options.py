@@ -150,14 +150,18 @@ def add_tables(parser: Options) -> None:
     )
 
 
-def add_time_and_place(parser: Options, site: str | None = None) -> None:
-    """``--time-pattern``, ``--time-zone`` and ``--site``: when and where recordings were made.
+def add_time_and_place(parser: Options, always: bool = False) -> None:
+    """``--recorded``, ``--time-pattern``, ``--time-zone`` and ``--site``: when and where recordings were made.
 
     Args:
         parser: where to.
-        site: the default of ``--site``.
+        always: whether the columns are there without being asked for, so that there is no ``--recorded``.
     """
     group = parser.add_argument_group("when and where recordings were made")
+    if not always:
+        group.add_argument(
+            "--recorded", action="store_true", help="columns recorded_at and site (the options below mean it, too)"
+        )
     group.add_argument(
         "--time-pattern",
         metavar="PATTERN",
@@ -172,10 +176,9 @@ def add_time_and_place(parser: Options, site: str | None = None) -> None:
     group.add_argument(
         "--site",
         type=_site,
-        default=site,
         metavar="N|REGEX|none",
         help="the folder called as the site: 1 for a file's own, 2 for that above it; or a regular expression that "
-        f"finds it in the path (default {site or 'none'})",
+        "finds it in the path (default 1)",
     )
 
 
@@ -184,15 +187,19 @@ def _site(text: str) -> int | str:
 
 
 def time_and_place(arguments: argparse.Namespace) -> TimeAndPlace:
-    """What :func:`add_time_and_place` was given.
+    """What :func:`add_time_and_place` was given, or what is usual.
 
     Raises:
         InvalidOption: it cannot be used.
     """
-    site = arguments.site
-    if isinstance(site, str) and site.isdecimal():  # the default
-        site = int(site)
+    site = 1 if arguments.site is None else arguments.site
     return TimeAndPlace(arguments.time_pattern, arguments.time_zone, None if site == "none" else site)
+
+
+def asked_time_and_place(arguments: argparse.Namespace) -> TimeAndPlace | None:
+    """As :func:`time_and_place`; None if nothing of it was asked for."""
+    given = (arguments.time_pattern, arguments.time_zone, arguments.site)
+    return time_and_place(arguments) if arguments.recorded or any(one is not None for one in given) else None
 
 
 def add_recursive(parser: Options) -> None:

@@ -59,7 +59,7 @@ class TagsFile:
     Args:
         path: its name, which ends in .csv, .jsonl or .parquet.
         options: what decides about the results: names of options, and plain values. Where "clips" is true, records say
-            which clip of a file they are of.
+            which clip of a file they are of; where there is "recorded", when and where they were recorded.
         overwrite: whether to begin anew.
         outputs: how the outputs of the nets are read.
         classes: the names of their classes, for a table.
@@ -81,10 +81,11 @@ class TagsFile:
         self.path = Path(path)
         check_writable(self.path)
         each, clips = options.get("channel") == "each", bool(options.get("clips", False))
-        self._table = TagsTable(classes, outputs, each, clips) if is_table(path) else None
+        recorded = options.get("recorded") is not None
+        self._table = TagsTable(classes, outputs, each, clips, recorded) if is_table(path) else None
         self._format = FORMATS.get(self.path.suffix.lower(), as_json)
         self._is_special = is_special(self.path)  # a pipe: nothing can be read back from it
-        self._columns = columns_of(each, clips, outputs)
+        self._columns = columns_of(each, clips, outputs, recorded)
         self._journal_path = self.path.with_name(self.path.name + ".part")
         self._options_path = self.path.with_name(self.path.name + ".options.json")
         self._here = text_of_path(os.getcwd())
