@@ -46,7 +46,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Adds the subcommand."""
     parser = commands.add_parser(
         "listen",
-        help="tags or embeddings of audio while it comes in",
+        help="tags, events or embeddings of audio while it comes in",
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
