@@ -4,7 +4,7 @@
 start_s        float64, null for a whole file   where the clip begins, in seconds of the file
 end_s          float64, null for a whole file   where the clip ends, in seconds of the file; null, with a start: its end
                or to its end
-recorded_at    string, null where unknown       when the sound of the row was recorded (a file's or clip's beginning), in
+recorded_at    string, null where unknown       when the row's sound was recorded (a file's or clip's beginning), in
                                                 ISO 8601, with an offset from UTC only where that is known
 site           string, null where unknown       where it was recorded
 (others)       string, null where empty         what the table says of the clip or file, in the columns that were kept

@@ -207,7 +207,7 @@ def test_thresholds_and_groups_of_files(capsys: Captured) -> None:
     assert json.loads(capsys.readouterr().out)["label"] == "Loud"
     assert main([*words, "--thresholds", "t.csv"]) == 0
     assert capsys.readouterr().out == ""
-    Path("t.csv").write_text("loud,high\n")
+    Path("t.csv").write_text("class,threshold\nloud,high\n")
     assert main([*words, "--thresholds", "t.csv"]) == 2
     assert "it takes JSON" in capsys.readouterr().err
 
