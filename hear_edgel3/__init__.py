@@ -24,6 +24,8 @@ _LAZY = {
     "extract": "hear_edgel3.jobs.run",
     "tag": "hear_edgel3.tagging.tagger",
     "export": "hear_edgel3.exporting.run",
+    "events": "hear_edgel3.event_detection.finder",
+    "EventFinder": "hear_edgel3.event_detection.finder",
     "distill": "hear_edgel3.distillation.run",
     "train": "hear_edgel3.detectors.run",
     "evaluate": "hear_edgel3.detectors.evaluation",
@@ -37,6 +39,7 @@ _LAZY = {
 _ROOMS = ("adapters", "custom", "dataset", "edgel3", "errors", "explore", "heads", "labels", "scores", "search")
 
 __all__ = [
+    "EventFinder",
     "Extractor",
     "HearEdgeL3Error",
     "Tagger",
@@ -46,6 +49,7 @@ __all__ = [
     "embed_file",
     "embed_scene",
     "evaluate",
+    "events",
     "export",
     "extract",
     "list_configurations",

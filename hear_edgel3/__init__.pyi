@@ -15,6 +15,8 @@ from hear_edgel3.detectors.evaluation import evaluate as evaluate
 from hear_edgel3.detectors.run import train as train
 from hear_edgel3.distillation.run import distill as distill
 from hear_edgel3.errors import HearEdgeL3Error as HearEdgeL3Error
+from hear_edgel3.event_detection.finder import EventFinder as EventFinder
+from hear_edgel3.event_detection.finder import events as events
 from hear_edgel3.exporting.run import export as export
 from hear_edgel3.extractor.clip import embed_file as embed_file
 from hear_edgel3.extractor.clip import embed_scene as embed_scene
@@ -98,3 +100,16 @@ mn20_im: HearModule
 mn30_im: HearModule
 mn40_im: HearModule
 mn10_im_pytorch: HearModule
+dymn04_as: HearModule
+dymn10_as: HearModule
+dymn20_as: HearModule
+dymn20_as_1: HearModule
+dymn20_as_2: HearModule
+dymn20_as_3: HearModule
+dymn04_replace_se_as: HearModule
+dymn10_replace_se_as: HearModule
+dymn04_im: HearModule
+dymn10_im: HearModule
+dymn20_im: HearModule
+ssondo_matpac_mn: HearModule
+ssondo_matpac_dymn: HearModule

@@ -99,6 +99,15 @@ class AudioFile:
             self.sample_rate, self.channels = self._media.sample_rate, self._media.channels
 
     @property
+    def n_bytes(self) -> int:
+        """How many bytes the file has."""
+        return self._source.size
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Up to so many bytes of the file from a place on, whatever they are; fewer at its end."""
+        return self._source.read_at(offset, size)
+
+    @property
     def duration(self) -> float:
         """Seconds, as the header says, where it is right; else counted, by decoding all if need be."""
         if self._media is not None:

@@ -20,7 +20,7 @@ from hear_edgel3.errors import HearEdgeL3Error, InvalidOption, UnknownConfigurat
 
 # In the order in which `hear-edgel3 --help` shows them.
 _VERBS = (
-    *("embed", "tag", "predict", "extract", "listen", "index", "search", "duplicates", "explore", "distill"),
+    *("embed", "tag", "predict", "events", "extract", "listen", "index", "search", "duplicates", "explore", "distill"),
     *("train", "evaluate", "export"),
     *("list", "info", "weights", "tune"),
 )

@@ -65,6 +65,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--keep", metavar="COLUMNS|all", help="columns of tables that the dataset gets too, with commas between"
     )
     options.add_tables(tables)
+    options.add_time_and_place(parser)
     options.add_quiet(parser, "print nothing but errors")
     options.add_json(parser, "print a summary as JSON to stdout")
     work = parser.add_argument_group("who does the work")
@@ -143,6 +144,7 @@ def run(arguments: argparse.Namespace) -> int:
         audio=arguments.audio,
         whole_files=arguments.whole_files,
         file_timeout=arguments.file_timeout,
+        recorded=options.asked_time_and_place(arguments),
     )
     _say(summary, arguments.quiet)
     if arguments.json:
@@ -188,6 +190,7 @@ def _runner_and_engine(arguments: argparse.Namespace) -> tuple[str, str]:
 def _check(arguments: argparse.Namespace, engine: str) -> None:
     """Finds out what cannot be used before anything heavy is imported."""
     row = resolve(arguments.config).checkpoint
+    options.asked_time_and_place(arguments)
     options.check_engine(engine)
     if arguments.hop is not None:
         options.check_hop(arguments.hop, row.net_sample_rate)

@@ -10,10 +10,12 @@ from hear_edgel3.audio.magic import Beginning
 from hear_edgel3.audio.pcm import PCM_FORMATS, PcmDecoder
 from hear_edgel3.cli import options
 from hear_edgel3.cli.common import on_device
+from hear_edgel3.cli.events import add_event_options, check_events, check_no_event_options, event_options
 from hear_edgel3.cli.say import put, say
 from hear_edgel3.cli.stdin import StandardInput
 from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.errors import InvalidAudio, InvalidOption
+from hear_edgel3.event_detection.request import EventOptions, event_row
 from hear_edgel3.families.schema import Configuration
 from hear_edgel3.framing.rules import milliseconds
 from hear_edgel3.registry.names import resolve
@@ -26,12 +28,14 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """Reads raw PCM from standard input while it is being recorded or decoded, and prints a line of JSON as
 soon as enough has come: the most probable classes of the last second, four times a second (of AudioSet's, or of your
-own, by a folder that `hear-edgel3 train` made), or timestamp embeddings (--embeddings, and nets without a classifier).
+own, by a folder that `hear-edgel3 train` made), timestamp embeddings (--embeddings, and nets without a classifier), or
+events with their start and end (--events).
 The end of the input, or Ctrl-C, ends it."""
 
 _EPILOG = """examples:
   arecord -q -t raw -f S16_LE -r 48000 -c 1 | hear-edgel3 listen
   ffmpeg -v error -i URL -f s16le -ac 1 -ar 48000 - | hear-edgel3 listen --config mn10_as --top 1
+  arecord -q -t raw -f S16_LE -r 48000 -c 1 | hear-edgel3 listen --events --classes Bird Dog --max-length 60
   ffmpeg -v error -i clip.mp3 -f s16le -ac 1 -ar 44100 - | hear-edgel3 listen -c sea_64 --rate 44100"""
 
 _HINT = "pipe raw audio in, for example: arecord -q -t raw -f S16_LE -r 48000 -c 1 | hear-edgel3 listen"
@@ -42,7 +46,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Adds the subcommand."""
     parser = commands.add_parser(
         "listen",
-        help="tags or embeddings of audio while it comes in",
+        help="tags, events or embeddings of audio while it comes in",
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -58,11 +62,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--tags", action="store_true", help="print classes (default, if the net has a classifier)")
     what.add_argument("--embeddings", action="store_true", help="print embeddings")
+    what.add_argument("--events", action="store_true", help="print sound events, each as soon as it is over")
     options.add_top(parser, f"classes per line (default {_TOP}; all where they are numbers)")
     options.add_window(parser, "that are tagged at a time (default 1)")
     options.add_hop(
         parser, f"between lines (default {_TAG_HOP:g} for tags, or a quarter of --window; 0.05 for embeddings)"
     )
+    add_event_options(parser)
     options.add_engine(parser)
     options.add_device(parser)
     options.add_quiet(parser)
@@ -78,6 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
     configuration = resolve(arguments.config)
     options.check_engine(arguments.engine)
     tags = _wants_tags(arguments, configuration)
+    asked = _events_asked(arguments)
     check_given(configuration.checkpoint, arguments.weights)
     if arguments.hop is not None and not tags:
         options.check_hop(arguments.hop, configuration.checkpoint.net_sample_rate)
@@ -87,14 +94,20 @@ def run(arguments: argparse.Namespace) -> int:
         )
     decoder = PcmDecoder(arguments.format, arguments.channels)
     source = StandardInput(_HINT)
-    streams = _tag_streams(arguments) if tags else _embedding_streams(arguments)
+    if asked is not None:
+        streams = _event_streams(arguments, asked)
+    else:
+        streams = _tag_streams(arguments) if tags else _embedding_streams(arguments)
     stream = streams[0]
     stream.warm_up()
     if not arguments.quiet:
         _announce(arguments, configuration, stream)
     with source:
         for channel, found in _found(source, decoder, streams):
-            line = _tags_line(found, arguments.top) if tags else _embedding_line(found)
+            if asked is not None:
+                line = _event_line(found)
+            else:
+                line = _tags_line(found, arguments.top) if tags else _embedding_line(found)
             put(json_text({"channel": channel, **line} if arguments.channel == "each" else line))
     if decoder.pending:
         say(f"hear-edgel3: the last {len(decoder.pending)} bytes are no whole sample: left out")
@@ -104,13 +117,42 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _wants_tags(arguments: argparse.Namespace, configuration: Configuration) -> bool:
-    tags = bool(arguments.tags or (configuration.checkpoint.tags and not arguments.embeddings))
+    tags = bool(arguments.tags or (configuration.checkpoint.tags and not (arguments.embeddings or arguments.events)))
+    if arguments.top is not None and arguments.events:
+        raise InvalidOption("--top goes with tags, and this prints events; leave it out")
     for option in ("top", "window"):
-        if getattr(arguments, option) is not None and not tags:
+        if getattr(arguments, option) is not None and not (tags or arguments.events):
             raise InvalidOption(f"--{option} goes with tags, and this prints embeddings; leave it out")
     if arguments.window is not None:
         check_length(configuration.checkpoint, arguments.window)
     return tags
+
+
+def _events_asked(arguments: argparse.Namespace) -> EventOptions | None:
+    """What is asked of events; None if they are not.
+
+    Raises:
+        InvalidOption: It cannot be used, or is given without ``--events``.
+    """
+    if not arguments.events:
+        check_no_event_options(arguments)
+        return None
+    asked = event_options(arguments)
+    check_events(event_row(arguments.config), asked)
+    return asked
+
+
+def _event_streams(arguments: argparse.Namespace, asked: EventOptions) -> list[AudioStream[Any]]:
+    from hear_edgel3.event_detection.finder import EventFinder
+    from hear_edgel3.event_detection.stream import EventStream
+
+    finder = on_device(EventFinder(arguments.config, arguments.weights, arguments.engine, asked), arguments.device)
+    return [EventStream(finder, arguments.rate, channel) for channel in _channels(arguments)]
+
+
+def _event_line(found: Any) -> dict[str, object]:
+    times = {"start_ms": round(1000 * found.start, 3), "end_ms": round(1000 * found.end, 3)}
+    return {**times, "label": found.label, "mid": found.mid, "score": round(found.score, 6)}
 
 
 def _channels(arguments: argparse.Namespace) -> list[int | str]:

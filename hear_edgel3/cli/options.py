@@ -19,6 +19,7 @@ from hear_edgel3.disk.paths import printable, shortened
 from hear_edgel3.engine import table as engines
 from hear_edgel3.errors import DatasetError, InvalidOption
 from hear_edgel3.framing.rules import check_hop_ms, milliseconds
+from hear_edgel3.recorded import TimeAndPlace
 from hear_edgel3.registry.names import BUILT_IN
 
 # A parser, or a group of options in one.
@@ -147,6 +148,58 @@ def add_tables(parser: Options) -> None:
     parser.add_argument(
         "--whole-files", action="store_true", help="take whole files, whatever starts and ends of clips a table has"
     )
+
+
+def add_time_and_place(parser: Options, always: bool = False) -> None:
+    """``--recorded``, ``--time-pattern``, ``--time-zone`` and ``--site``: when and where recordings were made.
+
+    Args:
+        parser: where to.
+        always: whether the columns are there without being asked for, so that there is no ``--recorded``.
+    """
+    group = parser.add_argument_group("when and where recordings were made")
+    if not always:
+        group.add_argument(
+            "--recorded", action="store_true", help="columns recorded_at and site (the options below mean it, too)"
+        )
+    group.add_argument(
+        "--time-pattern",
+        metavar="PATTERN",
+        help="of the time in names of files, as %%Y%%m%%d_%%H%%M%%S (default: those of AudioMoth, Song Meter, BAR-LT "
+        "and ISO 8601, and what is in files: GUANO, wamd, AudioMoth's comment, bext, iXML)",
+    )
+    group.add_argument(
+        "--time-zone",
+        metavar="ZONE",
+        help="of times that say none, and to tell all in: UTC, +02:00, Europe/Berlin (default: none is assumed)",
+    )
+    group.add_argument(
+        "--site",
+        type=_site,
+        metavar="N|REGEX|none",
+        help="the folder called as the site: 1 for a file's own, 2 for that above it; or a regular expression that "
+        "finds it in the path (default 1)",
+    )
+
+
+def _site(text: str) -> int | str:
+    return int(text) if _is_whole(text) else text
+
+
+def time_and_place(arguments: argparse.Namespace) -> TimeAndPlace:
+    """What :func:`add_time_and_place` was given, or what is usual.
+
+    Raises:
+        InvalidOption: it cannot be used.
+    """
+    site = 1 if arguments.site is None else arguments.site
+    return TimeAndPlace(arguments.time_pattern, arguments.time_zone, None if site == "none" else site)
+
+
+def asked_time_and_place(arguments: argparse.Namespace) -> TimeAndPlace | None:
+    """As :func:`time_and_place`; None if nothing of it was asked for."""
+    given = (arguments.time_pattern, arguments.time_zone, arguments.site)
+    return time_and_place(arguments) if arguments.recorded or any(one is not None for one in given) else None
 
 
 def add_recursive(parser: Options) -> None:

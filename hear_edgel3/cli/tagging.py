@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,11 +22,23 @@ from hear_edgel3.disk.digest import sha256_of
 from hear_edgel3.disk.paths import path_of_text, text_of
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.families.schema import Checkpoint, Local
+from hear_edgel3.recorded import moment_after
 from hear_edgel3.registry.labels import labels
 from hear_edgel3.registry.names import BUILT_IN
 from hear_edgel3.tagging.output import TagsFile, check_name, is_table
 from hear_edgel3.tagging.outputs import Outputs, outputs_of, outputs_together
-from hear_edgel3.tagging.records import CLIP_END, CLIP_START, Record, as_csv, as_json, as_text, columns_of, record_of
+from hear_edgel3.tagging.records import (
+    CLIP_END,
+    CLIP_START,
+    RECORDED_AT,
+    SITE,
+    Record,
+    as_csv,
+    as_json,
+    as_text,
+    columns_of,
+    record_of,
+)
 from hear_edgel3.tagging.request import check_length, check_windows, one_each, tagging_rows
 from hear_edgel3.weights.header import own_labels, provenance
 from hear_edgel3.weights.locate import check_given, find
@@ -92,6 +104,7 @@ def add_tagging(parser: argparse.ArgumentParser, top: str) -> None:
     options.add_hop(parser, "between windows (default a quarter of a window)")
     options.add_channel(parser, each=True)
     options.add_tables(parser)
+    options.add_time_and_place(parser)
     form = parser.add_mutually_exclusive_group()
     options.add_json(form, "print one JSON object per file")
     form.add_argument("--csv", action="store_true", help="print CSV")
@@ -125,6 +138,7 @@ def tag_all(arguments: argparse.Namespace, usual_top: int | None) -> int:
     rows = tagging_rows(names or [BUILT_IN])
     weights = one_each(rows, arguments.weights)
     options.check_engine(arguments.engine)
+    options.asked_time_and_place(arguments)
     check_windows(arguments.window, arguments.hop)
     for row, path in zip(rows, weights, strict=True):
         check_given(row, path)
@@ -211,7 +225,8 @@ def _print_all(asked: _Asked) -> None:
         for n_done, (number, found) in enumerate(tagged):
             progress.update()
             if n_done == 0 and arguments.csv:
-                put(",".join(columns_of(arguments.channel == "each", sources.has_clips, outputs)))
+                recorded = options.asked_time_and_place(arguments) is not None
+                put(",".join(columns_of(arguments.channel == "each", sources.has_clips, outputs, recorded)))
             if isinstance(found, Exception):
                 asked.failures.add(name_of(items[number]), found)
                 waiting[number] = None
@@ -230,6 +245,7 @@ def _tag_into(asked: _Asked) -> None:
     arguments, rows, weights, sources = asked.arguments, asked.rows, asked.weights, asked.sources
     items = sources.items
     located = [_located(row, path) for row, path in zip(rows, weights, strict=True)]
+    recorded = options.asked_time_and_place(arguments)
     made_with = {
         "config": [row.name for row in rows],
         "embedding_version": [row.embedding_version for row in rows],
@@ -242,6 +258,7 @@ def _tag_into(asked: _Asked) -> None:
         **_classes_made_with(rows),
         **({} if arguments.channel == "mean" else {"channel": arguments.channel}),
         **({"clips": True} if sources.has_clips else {}),
+        **({} if recorded is None else {"recorded": asdict(recorded)}),
     }
     what = "files and clips" if sources.has_clips else "files"
     classes = _class_names(rows[0], weights[0]) if is_table(arguments.output) else ()
@@ -374,6 +391,7 @@ class _Work:
         from hear_edgel3.tagging.tagger import Tagger
 
         self._arguments = arguments
+        self._look = options.asked_time_and_place(arguments)
         self._clips = clips
         self._opener = ItemOpener("", arguments.channel)
         self._tagger: Tagger = on_device(Tagger(nets, weights, arguments.engine), arguments.device)
@@ -387,6 +405,7 @@ class _Work:
         arguments = self._arguments
         with self._opener.open(item) as file:
             each = file.each() if arguments.channel == "each" else [file]
+            recorded = None if self._look is None else self._look.of_file(item.file, "", file)
             found = [self._tagger.tag_opened(one, arguments.window, arguments.hop) for one in each]
         source = path_of_text(item.file)
         if arguments.plot is not None:
@@ -398,6 +417,10 @@ class _Work:
         tags = found if arguments.channel == "each" else found[0]
         for_table = arguments.output is not None and is_table(arguments.output)
         record = record_of(str(source), tags, arguments.kept, item.start or 0.0, for_table)
+        if recorded is not None and self._look is not None:
+            for window in record["windows"]:
+                window[RECORDED_AT] = moment_after(recorded.began, window["start"], self._look.tz)
+            record[SITE] = recorded.site
         if not self._clips:
             return record
         return {"file": record.pop("file"), CLIP_START: item.start, CLIP_END: item.end, **record}

@@ -4,6 +4,9 @@
 start_s        float64, null for a whole file   where the clip begins, in seconds of the file
 end_s          float64, null for a whole file   where the clip ends, in seconds of the file; null, with a start: its end
                or to its end
+recorded_at    string, null where unknown       when the row's sound was recorded (a file's or clip's beginning), in
+                                                ISO 8601, with an offset from UTC only where that is known
+site           string, null where unknown       where it was recorded
 (others)       string, null where empty         what the table says of the clip or file, in the columns that were kept
 =============  ===============================  =======================================================================
 
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 START, END = "start_s", "end_s"
+RECORDED_AT, SITE = "recorded_at", "site"
 _USUAL = ("file", "timestamp_ms", "embedding", "error", "duration_s", "sample_rate", START, END)
 _METADATA = b"hear_edgel3.clips"
 
@@ -49,10 +53,12 @@ class TableColumns:
     Attributes:
         clips: Whether some of its rows are of clips, and not of whole files.
         kept: The names of the tables' columns that are kept.
+        recorded: Whether its rows say when and where they were recorded.
     """
 
     clips: bool = False
     kept: tuple[str, ...] = ()
+    recorded: bool = False
 
     @property
     def names(self) -> list[str]:
@@ -61,9 +67,10 @@ class TableColumns:
         Raises:
             InvalidOption: two would be called the same.
         """
-        names = [START, END] if self.clips else []
+        own = [RECORDED_AT, SITE] if self.recorded else []
+        names = [*([START, END] if self.clips else []), *own]
         for name in self.kept:
-            names.append(name if name not in _USUAL else f"table_{name}")
+            names.append(name if name not in (*_USUAL, *own) else f"table_{name}")
         if len(set(names)) < len(names):
             raise InvalidOption(f"two columns to keep would have one name: {', '.join(names)}")
         return names
@@ -82,16 +89,23 @@ class TableColumns:
             said["timestamp_ms"] = ["milliseconds of the file, not of the clip"]
         return schema.with_metadata({**(schema.metadata or {}), _METADATA: json_text(said, sort_keys=True).encode()})
 
-    def values(self, start: float | None, end: float | None, kept: Sequence[str | None]) -> tuple[object, ...]:
+    def values(
+        self,
+        start: float | None,
+        end: float | None,
+        kept: Sequence[str | None],
+        recorded: tuple[object, object] = (None, None),
+    ) -> tuple[object, ...]:
         """What a row has in these columns.
 
         Args:
             start: Where its clip begins, or None.
             end: Where its clip ends, or None.
             kept: What it has in the columns that are kept; what lacks at its end is null.
+            recorded: When and where it was recorded; of several rows a list of times.
         """
         padded = [*kept, *[None] * (len(self.kept) - len(kept))][: len(self.kept)]
-        return (*((start, end) if self.clips else ()), *padded)
+        return (*((start, end) if self.clips else ()), *(recorded if self.recorded else ()), *padded)
 
 
 NO_COLUMNS = TableColumns()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from hear_edgel3.audio.channels import MEAN, check_channel
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.jobs import partition as partitions
+from hear_edgel3.recorded import TimeAndPlace
 from hear_edgel3.registry.names import BUILT_IN
 from hear_edgel3.sources.tables import AS_THEY_ARE, TableOptions
 
@@ -41,6 +42,7 @@ class Options:
         channel: What of the files' channels: "mean" of all, or the number of one, from 0.
         tables: How tables among the sources are read.
         file_timeout: How many seconds a file may take; None for any time.
+        recorded: What to find out of when and where files were recorded; None for nothing.
 
     Raises:
         InvalidOption: One of them has a value that cannot be used, whatever the configuration.
@@ -65,6 +67,7 @@ class Options:
     tables: TableOptions = AS_THEY_ARE
     channel: int | str = MEAN
     file_timeout: float | None = None
+    recorded: TimeAndPlace | None = None
 
     def __post_init__(self) -> None:
         _check_word("dtype", self.dtype, DTYPES)

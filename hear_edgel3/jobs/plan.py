@@ -28,6 +28,7 @@ from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.disk.temporary import sweep, temporary_folder
 from hear_edgel3.errors import DatasetError, HearEdgeL3Error, InvalidOption, OutputError
 from hear_edgel3.jobs.manifest import identities, items_from, items_schema
+from hear_edgel3.recorded import TimeAndPlace
 from hear_edgel3.sources.item import Item
 from hear_edgel3.sources.shards import is_packed
 
@@ -73,6 +74,7 @@ class Job:
         engine: What runs the net; ``net_engine`` in ``job.json``.
         table_columns: What its rows have of tables.
         channel: What of the files' channels: "mean" of all, or the number of one, from 0.
+        recorded: What to find out of when and where files were recorded; None for nothing.
     """
 
     output: str
@@ -81,6 +83,7 @@ class Job:
     engine: str
     table_columns: TableColumns = NO_COLUMNS
     channel: int | str = MEAN
+    recorded: TimeAndPlace | None = None
 
     def check_same(self, other: Job) -> None:
         """Compares what was asked for now with this job, which was started before.
@@ -89,7 +92,11 @@ class Job:
             InvalidOption: they differ.
         """
         mine, others = (
-            {**asdict(job.description), "engine": job.engine, "channel": job.channel, "rows": _rows(job)}
+            {
+                **asdict(job.description),
+                **{"engine": job.engine, "channel": job.channel, "rows": _rows(job)},
+                "recorded": None if job.recorded is None else asdict(job.recorded),
+            }
             for job in (self, other)
         )
         mine.pop("package_version")  # a release that changes numbers has another embedding_version
@@ -168,13 +175,16 @@ def _job_of(values: dict[str, Any], wanted: Job) -> Job:
     clips, kept = values.get("clips", False), values.get("kept_columns", [])
     if not isinstance(clips, bool) or not isinstance(kept, list) or not all(isinstance(name, str) for name in kept):
         raise TypeError("clips or kept_columns are not what they should be")
+    asked = values.get("recorded")
+    recorded = None if asked is None else TimeAndPlace(**asked)
     return Job(
         wanted.output,
         values["folder"],
         made,
         values["net_engine"],
-        TableColumns(clips, tuple(kept)),
+        TableColumns(clips, tuple(kept), recorded is not None),
         check_channel(values.get("channel", MEAN)),
+        recorded,
     )
 
 
@@ -225,7 +235,9 @@ def _write_generation(
         values |= {"folder": job.folder, "net_engine": job.engine}
         if job.channel != MEAN:
             values["channel"] = job.channel
-        if job.table_columns != NO_COLUMNS:
+        if job.recorded is not None:
+            values["recorded"] = asdict(job.recorded)
+        if job.table_columns.clips or job.table_columns.kept:
             values |= {"clips": job.table_columns.clips, "kept_columns": job.table_columns.kept}
         (folder / _JOB).write_text(json_text(values, indent=1) + "\n", encoding="utf-8")
         sync_file(folder / _JOB)

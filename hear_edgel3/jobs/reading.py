@@ -18,9 +18,10 @@ from hear_edgel3.audio.file import naming
 from hear_edgel3.audio.rates import check_rate
 from hear_edgel3.disk.state import FileState
 from hear_edgel3.errors import OutputError
-from hear_edgel3.extractor.extractor import Extractor
+from hear_edgel3.extractor.window_net import WindowNet
 from hear_edgel3.framing.rules import WindowRule
 from hear_edgel3.jobs.sources_seen import look
+from hear_edgel3.recorded import Recorded, TimeAndPlace
 from hear_edgel3.sources.item import Item
 from hear_edgel3.sources.opening import ItemOpener
 from hear_edgel3.sources.shards import is_packed
@@ -43,10 +44,12 @@ class FileOpened:
     Attributes:
         duration: Its length in seconds; None if it does not know.
         sample_rate: Its sample rate in Hz.
+        recorded: When and where it was made, if that was asked for.
     """
 
     duration: float | None
     sample_rate: int
+    recorded: Recorded | None = None
 
 
 @dataclass(frozen=True)
@@ -83,14 +86,24 @@ class ItemReader:
     """Reads items for a net.
 
     Args:
-        model: The extractor whose windows to cut.
+        model: What the windows are cut for.
         rule: The rule that says where the windows lie.
         folder: The folder that relative paths are relative to.
         threads: How many threads read. Packed shards, which can only be read in order, are read by one.
         channel: What of the files' channels: "mean" of all, or the number of one, from 0.
+        look: What to find out of when and where they were made; None for nothing.
     """
 
-    def __init__(self, model: Extractor, rule: WindowRule, folder: str, threads: int, channel: int | str) -> None:
+    def __init__(
+        self,
+        model: WindowNet,
+        rule: WindowRule,
+        folder: str,
+        threads: int,
+        channel: int | str,
+        look: TimeAndPlace | None = None,
+    ) -> None:
+        self._look = look
         self._model = model
         self._rule = rule
         self._threads = threads
@@ -125,7 +138,8 @@ class ItemReader:
             with self._files.open(item) as file, naming(item.name):
                 rate = check_rate(file.sample_rate, "the file's sample rate")
                 duration = file.duration
-                yield FileOpened(duration if duration < _LONGEST_KNOWN_S else None, rate)
+                recorded = None if self._look is None else self._look.of_file(item.file, self._folder, file)
+                yield FileOpened(duration if duration < _LONGEST_KNOWN_S else None, rate, recorded)
 
                 path = self._model.window_path(self._rule, rate, lambda _window: self._group)
                 told = 0

@@ -31,6 +31,7 @@ from hear_edgel3.jobs.options import Options, runner_and_engine
 from hear_edgel3.jobs.plan import Job, Part
 from hear_edgel3.jobs.sources_seen import changed_items
 from hear_edgel3.jobs.writer import FinishedPart, read_finished
+from hear_edgel3.recorded import TimeAndPlace
 from hear_edgel3.registry.names import BUILT_IN, resolve, with_classes
 from hear_edgel3.sources.item import Item
 from hear_edgel3.sources.tables import TableOptions
@@ -119,6 +120,7 @@ def extract(
     whole_files: bool = False,
     channel: int | str = "mean",
     file_timeout: float | None = None,
+    recorded: TimeAndPlace | None = None,
 ) -> Summary:
     """Embeds many files into a dataset; goes on with one that was begun before.
 
@@ -161,6 +163,8 @@ def extract(
         channel: What of the files' channels: "mean" of all, or the number of one, from 0.
         file_timeout: How many seconds a file may take, in local processes; None for any time. One that takes longer
             becomes a row with an ``error``, and its process is ended, so there is always one, also with ``workers=1``.
+        recorded: What to find out of when and where files were recorded, for the columns ``recorded_at`` and ``site``;
+            None for no such columns.
 
     Returns:
         What became of it.
@@ -198,6 +202,7 @@ def extract(
         ),
         channel=channel,
         file_timeout=file_timeout,
+        recorded=recorded,
     )
     folder = os.path.abspath(output)
     check_folder_name(folder)
@@ -324,7 +329,7 @@ def _job_and_resources(output: str, options: Options) -> tuple[Job, Resources]:
     config = options.config
     name = os.path.abspath(config) if isinstance(config, os.PathLike) or os.path.isdir(config) else config
     readers = _READERS_BESIDE_CPU if options.device == "cpu" else min(_READERS_BESIDE_GPU, usable_cpus())
-    job = Job(output, os.getcwd(), description, options.engine, channel=options.channel)
+    job = Job(output, os.getcwd(), description, options.engine, channel=options.channel, recorded=options.recorded)
     return job, Resources(str(name), path, options.device, options.threads, readers)
 
 
@@ -346,7 +351,7 @@ def _begin_or_go_on(wanted: Job, sources: list[str] | Listing, options: Options)
             raise InvalidOption(
                 "columns are kept of tables (.csv, .tsv, .parquet), and there is none among the sources"
             )
-    listed = TableColumns(may_have_clips, tuple(listing.columns))
+    listed = TableColumns(may_have_clips, tuple(listing.columns), options.recorded is not None)
     while True:
         # Counted before the items are read: if another process adds some in between, what is published here fails.
         generation = 0 if job is None else plan.n_generations(job)

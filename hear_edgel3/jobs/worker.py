@@ -22,12 +22,14 @@ from hear_edgel3.jobs.plan import Job, Part, items_of
 from hear_edgel3.jobs.pool import Mark, TimedOut, given_up
 from hear_edgel3.jobs.reading import FileEnded, FileOpened, ItemReader, ReadEvent
 from hear_edgel3.jobs.writer import PartWriter, error_text, part_writer
+from hear_edgel3.recorded import moment_after
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hear_edgel3.disk.state import FileState
     from hear_edgel3.extractor.extractor import Extractor
+    from hear_edgel3.recorded import Recorded
     from hear_edgel3.sources.item import Item
 
 _MOST_DEATHS = 3
@@ -215,6 +217,7 @@ class _File:
         ended: Whether all windows have been cut, or an error was met.
         error: The error that was met, if any.
         seen: What the file was like before it was read; None if it was not there.
+        recorded: When and where it was recorded, if that was asked for.
     """
 
     item: Item
@@ -226,6 +229,7 @@ class _File:
     ended: bool = False
     error: Exception | None = None
     seen: FileState | None = None
+    recorded: Recorded | None = None
 
     @property
     def settled(self) -> bool:
@@ -253,7 +257,8 @@ class _Embedding:
         scenes = self._hop_ms is None
         configuration = model.configuration
         rule = scene_framing(configuration) if scenes else timestamp_framing(configuration, self._hop_ms)
-        self._reader = ItemReader(model, rule, job.folder, readers, job.channel)
+        self._look, self._folder = job.recorded, job.folder
+        self._reader = ItemReader(model, rule, job.folder, readers, job.channel, job.recorded)
         self._batcher = Batcher(model)
         self._writer = writer
         self._report = report
@@ -281,7 +286,7 @@ class _Embedding:
     def _take_event(self, key: int, file: _File, event: ReadEvent) -> None:
         """Takes what happened to a file while it was read."""
         if isinstance(event, FileOpened):
-            file.duration, file.sample_rate = event.duration, event.sample_rate
+            file.duration, file.sample_rate, file.recorded = event.duration, event.sample_rate, event.recorded
         elif isinstance(event, FileEnded):
             file.ended, file.seen = True, event.seen
             file.error = file.error or event.error
@@ -310,7 +315,7 @@ class _Embedding:
             if self._writer is not None:
                 times = np.arange(file.embedded, file.embedded + len(found)) * self._hop_ms
                 times = times + 1000 * (file.item.start or 0.0)  # of the file, also in a clip
-                more = self._of_tables(file.item)
+                more = self._of_tables(file, times)
                 self._writer.add_embeddings(file.item.file, times, found, file.duration, file.sample_rate, more)
         file.embedded += 0 if isinstance(found, Exception) else len(found)
         self._finish_settled()
@@ -333,7 +338,7 @@ class _Embedding:
             if self._writer is None:
                 continue
             self._writer.add_seen(file.seen)
-            more = self._of_tables(file.item)
+            more = self._of_tables(file)
             if file.error is not None:
                 self._writer.fail_file(file.item.file, file.error, file.duration, file.sample_rate, more)
             elif file.total is not None:
@@ -343,8 +348,17 @@ class _Embedding:
             self._reported = time.monotonic()
             self._report(self._counts())
 
-    def _of_tables(self, item: Item) -> tuple[object, ...]:
-        return self._columns.values(item.start, item.end, item.kept)
+    def _of_tables(self, file: _File, times: np.ndarray | None = None) -> tuple[object, ...]:
+        """What a file's rows, at these milliseconds or as a whole, have in the columns that not all datasets have."""
+        item = file.item
+        if self._look is None:
+            return self._columns.values(item.start, item.end, item.kept)
+        recorded = file.recorded or self._look.of_file(item.file, self._folder)
+        began, zone = recorded.began, self._look.tz
+        when: object = moment_after(began, item.start or 0.0, zone)
+        if times is not None:
+            when = [moment_after(began, ms / 1000, zone) for ms in times.tolist()]
+        return self._columns.values(item.start, item.end, item.kept, (when, recorded.site))
 
     def _counts(self) -> PartCounts:
         rows = 0 if self._writer is None else self._writer.rows

@@ -102,7 +102,7 @@ class PartWriter:
             embeddings: (n, D) floating point.
             duration: The length of the file in seconds; None where it is unknown.
             rate: The sample rate of the file in Hz; None where it is unknown.
-            more: What the rows have in the columns of tables.
+            more: What the rows have in the columns of tables; a list says it row by row.
         """
         done = 0
         while done < len(embeddings):
@@ -111,7 +111,8 @@ class PartWriter:
             n = min(len(embeddings) - done, len(self._embeddings) - self._held)
             self._embeddings[self._held : self._held + n] = embeddings[done : done + n]
             stamps = [None] * n if times is None else times[done : done + n].tolist()
-            self._add_columns(n, file, stamps, [None] * n, duration, rate, more)
+            some = [value[done : done + n] if isinstance(value, list) else value for value in more]
+            self._add_columns(n, file, stamps, [None] * n, duration, rate, some)
             done += n
 
     def fail_file(
@@ -143,7 +144,7 @@ class PartWriter:
         for name, column in {**values, "duration_s": [duration] * n, "sample_rate": [rate] * n}.items():
             self._columns[name] += column
         for name, value in zip(self._of_tables, more, strict=True):
-            self._columns[name] += [value] * n
+            self._columns[name] += value if isinstance(value, list) else [value] * n
         self._held += n
 
     def add_seen(self, seen: FileState | None) -> None:

@@ -20,6 +20,7 @@ from typing import IO, Any, BinaryIO
 from hear_edgel3.audio.span import exact_span
 from hear_edgel3.disk.atomic import atomic_write, check_writable, is_special
 from hear_edgel3.disk.jsons import json_text
+from hear_edgel3.disk.lock import lock
 from hear_edgel3.disk.paths import path_of_text, text_of_path
 from hear_edgel3.disk.temporary import sweep
 from hear_edgel3.errors import InvalidOption, OutputError
@@ -58,7 +59,7 @@ class TagsFile:
     Args:
         path: its name, which ends in .csv, .jsonl or .parquet.
         options: what decides about the results: names of options, and plain values. Where "clips" is true, records say
-            which clip of a file they are of.
+            which clip of a file they are of; where there is "recorded", when and where they were recorded.
         overwrite: whether to begin anew.
         outputs: how the outputs of the nets are read.
         classes: the names of their classes, for a table.
@@ -80,10 +81,11 @@ class TagsFile:
         self.path = Path(path)
         check_writable(self.path)
         each, clips = options.get("channel") == "each", bool(options.get("clips", False))
-        self._table = TagsTable(classes, outputs, each, clips) if is_table(path) else None
+        recorded = options.get("recorded") is not None
+        self._table = TagsTable(classes, outputs, each, clips, recorded) if is_table(path) else None
         self._format = FORMATS.get(self.path.suffix.lower(), as_json)
         self._is_special = is_special(self.path)  # a pipe: nothing can be read back from it
-        self._columns = columns_of(each, clips, outputs)
+        self._columns = columns_of(each, clips, outputs, recorded)
         self._journal_path = self.path.with_name(self.path.name + ".part")
         self._options_path = self.path.with_name(self.path.name + ".options.json")
         self._here = text_of_path(os.getcwd())
@@ -204,7 +206,7 @@ class TagsFile:
         try:
             journal = self._journal_path.open("a+b")
             try:
-                _lock(journal)
+                lock(journal)
             except OSError as error:
                 journal.close()
                 raise OutputError(f"another process is writing {self.path}; wait for its end") from error
@@ -321,16 +323,3 @@ class TagsFile:
 
 def _said(value: Any) -> str:
     return "not given" if value is None else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _lock(file: IO[bytes]) -> None:
-    """Keeps other processes away, where the system can.
-
-    Raises:
-        OSError: one is there already.
-    """
-    try:
-        import fcntl
-    except ImportError:
-        return
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -23,19 +23,33 @@ if TYPE_CHECKING:
 Record = dict[str, Any]
 CLIP_START, CLIP_END = "clip_start", "clip_end"
 ABOVE = "above_threshold"
+# Where that is asked for, windows have "recorded_at", and the record has "site"; either may be None.
+RECORDED = RECORDED_AT, SITE = "recorded_at", "site"
 
 
-def columns_of(each: bool, clips: bool, outputs: Outputs = AUDIOSET) -> tuple[str, ...]:
+def columns_of(each: bool, clips: bool, outputs: Outputs = AUDIOSET, recorded: bool = False) -> tuple[str, ...]:
     """The columns of CSV.
 
     Args:
         each: whether each channel is tagged by itself.
         clips: whether some of what is tagged are clips.
         outputs: how outputs are read.
+        recorded: whether it says when and where the sound was recorded.
     """
     more = (*((CLIP_START, CLIP_END) if clips else ()), *(("channel",) if each else ()))
     above = () if outputs.thresholds is None else (ABOVE,)
-    return ("file", *more, "start", "end", "rank", "label", "mid", value_name(outputs), *above)
+    return (
+        "file",
+        *more,
+        "start",
+        "end",
+        "rank",
+        "label",
+        "mid",
+        value_name(outputs),
+        *above,
+        *(RECORDED if recorded else ()),
+    )
 
 
 def value_name(outputs: Outputs) -> str:
@@ -133,6 +147,7 @@ def as_csv(record: Record) -> str:
             tag["mid"],
             f"{tag['value']:.9g}" if "value" in tag else f"{tag['probability']:.6f}",
             *(["true" if tag[ABOVE] else "false"] if ABOVE in tag else ()),
+            *([window[RECORDED_AT] or "", record[SITE] or ""] if SITE in record else ()),
         ]
         for window in record["windows"]
         for rank, tag in enumerate(window["tags"], 1)

@@ -1,9 +1,10 @@
 """Tags as a Parquet table: a row per window, and a column per class. Needs pyarrow (the extra ``extract``).
 
 The columns are ``file``; ``clip_start`` and ``clip_end`` where there are clips, ``channel`` where each channel is
-tagged by itself; ``start`` and ``end`` in seconds; ``predicted``, what is said to be heard (a text, or null, where one
-class is right, else a list of texts; missing where the outputs are numbers); and one of float32 for each class, by its
-name. A class that is called as a column before it has its number behind its name.
+tagged by itself; ``start`` and ``end`` in seconds; ``recorded_at`` and ``site`` where these are asked for;
+``predicted``, what is said to be heard (a text, or null, where one class is right, else a list of texts; missing where
+the outputs are numbers); and one of float32 for each class, by its name. A class that is called as a column before it
+has its number behind its name.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, BinaryIO
 from hear_edgel3._extras import require
 from hear_edgel3.dataset.parquet import opened_parquet
 from hear_edgel3.tagging.outputs import Outputs
-from hear_edgel3.tagging.records import CLIP_END, CLIP_START, Record
+from hear_edgel3.tagging.records import CLIP_END, CLIP_START, RECORDED, SITE, Record
 
 _PURPOSE, _EXTRA = "tags as Parquet", "extract"
 _ROWS_PER_GROUP = 4096
@@ -42,12 +43,15 @@ class TagsTable:
         outputs: How outputs are read.
         each: Whether each channel is tagged by itself.
         clips: Whether some of what is tagged are clips.
+        recorded: Whether rows say when and where the sound was recorded.
 
     Raises:
         MissingExtra: pyarrow is not installed.
     """
 
-    def __init__(self, classes: Sequence[str], outputs: Outputs, each: bool, clips: bool) -> None:
+    def __init__(
+        self, classes: Sequence[str], outputs: Outputs, each: bool, clips: bool, recorded: bool = False
+    ) -> None:
         pa = require("pyarrow", _PURPOSE, _EXTRA)
         fields = [("file", pa.string())]
         if clips:
@@ -55,6 +59,8 @@ class TagsTable:
         if each:
             fields.append(("channel", pa.int32()))
         fields += [("start", pa.float64()), ("end", pa.float64())]
+        if recorded:
+            fields += [(name, pa.string()) for name in RECORDED]
         if not outputs.are_numbers:
             fields.append(("predicted", pa.string() if outputs.targets == "single" else pa.list_(pa.string())))
         self._fixed = [name for name, _ in fields]
@@ -66,7 +72,7 @@ class TagsTable:
 
     def rows_of(self, record: Record) -> list[dict[str, Any]]:
         """The rows of what is heard in a file or clip."""
-        same = {name: record[name] for name in ("file", CLIP_START, CLIP_END) if name in record}
+        same = {name: record[name] for name in ("file", CLIP_START, CLIP_END, SITE) if name in record}
         return [
             {
                 **same,

@@ -1,0 +1,187 @@
+"""What is known of the recordings of a run, and of the runs before it: a line of JSON per recording.
+
+``<output>.done.jsonl`` stays beside the output, which is made of it: so a later run knows which recordings had no
+events, and an output in another format costs nothing to compute. Its first line says with which options it was begun.
+A line is written as soon as a recording is done; of several of one recording the last one counts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from hear_edgel3.audio.span import exact_span
+from hear_edgel3.disk.jsons import json_text
+from hear_edgel3.disk.lock import lock
+from hear_edgel3.disk.paths import path_of_text, text_of_path
+from hear_edgel3.disk.state import file_state
+from hear_edgel3.errors import InvalidOption, OutputError
+from hear_edgel3.event_detection.records import Recording
+from hear_edgel3.sources.item import Item
+
+_FORMAT = 1
+
+
+class Journal:
+    """The recordings that are done. Use it as a context manager: what is inside is for one process at a time.
+
+    Args:
+        output: The name of the output.
+        options: What decides about the results, by names, as plain values.
+        overwrite: Whether to begin anew.
+
+    Raises:
+        InvalidOption: It was begun with other options.
+        OutputError: It cannot be written, is damaged, or another process is writing it.
+    """
+
+    def __init__(self, output: str, options: Mapping[str, Any], overwrite: bool = False) -> None:
+        self.path = Path(f"{output.rstrip('/')}.done.jsonl")
+        self._output = output
+        self._here = text_of_path(os.getcwd())
+        self._folder = self._here
+        self._places: dict[str, tuple[int, int, bool]] = {}  # where its line is, how long, and whether it failed
+        try:
+            self._file: IO[bytes] = self.path.open("a+b")
+        except OSError as error:
+            raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from error
+        try:
+            self._lock()
+            if overwrite:
+                self._file.truncate(0)
+            self._begin(json.loads(json_text(dict(options))))
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+    def __len__(self) -> int:
+        """How many recordings are done, those that failed among them."""
+        return len(self._places)
+
+    def pending(self, items: Iterable[Item], retry_failed: bool = False) -> list[Item]:
+        """Those of the recordings that are not done, or whose file has changed since.
+
+        Args:
+            items: The recordings.
+            retry_failed: Whether those that failed are to be tried again.
+        """
+        found = []
+        for item in items:
+            place = self._places.get(self._key_of(item))
+            if place is None or (retry_failed and place[2]) or self._has_changed(item, place):
+                found.append(item)
+        return found
+
+    def name_of(self, item: Item) -> str:
+        """What a recording is called in here: as given, or absolute if the first run was started in another folder."""
+        path = path_of_text(item.file)
+        return text_of_path(path if self._here == self._folder else os.path.abspath(path))
+
+    def add(self, recording: Recording) -> None:
+        """Keeps what was found in a recording.
+
+        Raises:
+            OutputError: The disk is full, for example. What was kept before stays.
+        """
+        self._write(recording.to_values())
+        self._places[self._key(recording)] = (*self._last, recording.error is not None)
+
+    def recordings(self, items: Sequence[Item]) -> Iterator[Recording]:
+        """All that are done: those that only earlier runs had, and then the rest in the order of the items."""
+        given = dict.fromkeys(self._key_of(item) for item in items)
+        for key in [*(key for key in self._places if key not in given), *given]:
+            if key in self._places:
+                yield self._read(self._places[key])
+
+    def _read(self, place: tuple[int, int, bool]) -> Recording:
+        start, length, _ = place
+        self._file.seek(start)
+        return Recording.of_values(json.loads(self._file.read(length)))
+
+    def _has_changed(self, item: Item, place: tuple[int, int, bool]) -> bool:
+        before = self._read(place).seen
+        now = file_state(path_of_text(item.file if item.shard is None else item.shard))
+        return before is not None and now is not None and before != now
+
+    def _lock(self) -> None:
+        try:
+            lock(self._file)
+        except OSError as error:
+            raise OutputError(f"another process is writing {self._output}; wait for its end") from error
+
+    def _begin(self, options: dict[str, Any]) -> None:
+        self._file.seek(0)
+        first = self._file.readline()
+        if not first.endswith(b"\n"):  # nothing is there, or less than a line, of a run that was killed at once
+            if first and not b'{"format":'.startswith(first[:10]):
+                raise self._is_damaged("it does not begin as it should")
+            self._file.truncate(0)
+            self._write({"format": _FORMAT, "folder": self._here, "options": options})
+            return
+        try:
+            begun = json.loads(first)
+            if begun["format"] != _FORMAT:
+                raise ValueError(f"its format is {begun['format']!r}")
+            before, self._folder = dict(begun["options"]), str(begun["folder"])
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
+            raise self._is_damaged(str(error)) from error
+        for name in dict.fromkeys([*options, *before]):  # in order, so that it is always the same one
+            if before.get(name) != options.get(name):
+                raise InvalidOption(
+                    f"{self._output} was begun with {name} {_said(before.get(name))}, and now it is "
+                    f"{_said(options.get(name))}; use the same, another --output, or --overwrite"
+                )
+        self._index(len(first))
+
+    def _index(self, start: int) -> None:
+        """Finds where the lines are. A last one that was not written to its end is cut off."""
+        for number, line in enumerate(self._file, 2):
+            if not line.endswith(b"\n"):
+                break
+            try:
+                recording = Recording.of_values(json.loads(line))
+            except (ValueError, LookupError, TypeError, RecursionError) as error:
+                raise self._is_damaged(f"line {number}: {error}") from error
+            self._places[self._key(recording)] = (start, len(line), recording.error is not None)
+            start += len(line)
+        self._file.truncate(start)
+
+    def _write(self, values: dict[str, Any]) -> None:
+        line = (json_text(values, ensure_ascii=False) + "\n").encode()
+        try:
+            self._last = (self._file.seek(0, os.SEEK_END), len(line))
+            self._file.write(line)
+            self._file.flush()
+        except OSError as error:
+            raise OutputError(
+                f"cannot write {self.path}: {error.strerror or error}; what was computed before is kept: make room, "
+                f"and the same command goes on"
+            ) from error
+
+    def _is_damaged(self, why: str) -> OutputError:
+        return OutputError(
+            f"{self.path}, which says what is done of {self._output}, is damaged ({why}); use --overwrite, or another "
+            f"--output"
+        )
+
+    def _key_of(self, item: Item) -> str:
+        return self._key(Recording(self.name_of(item), start=item.start, end=item.end))
+
+    def _key(self, recording: Recording) -> str:
+        """Equal for the same file, however it was named, and the same clip of it."""
+        whole = recording.start is None and recording.end is None
+        place = "" if whole else exact_span(recording.start, recording.end)
+        return f"{os.path.normpath(os.path.join(self._folder, recording.file))}\0{place}"
+
+
+def _said(value: Any) -> str:
+    return "not given" if value is None else json_text(value, ensure_ascii=False)

@@ -1,0 +1,235 @@
+"""The events of many recordings, into a file or a folder, by several processes, and on from where a run was ended."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePath
+
+from hear_edgel3.disk.atomic import atomic_write, make_folder
+from hear_edgel3.disk.paths import path_of_text
+from hear_edgel3.errors import ComputationError, InvalidOption
+from hear_edgel3.event_detection import formats
+from hear_edgel3.event_detection.journal import Journal
+from hear_edgel3.event_detection.records import Layout, Recording
+from hear_edgel3.event_detection.work import HowToWork, failed, maker
+from hear_edgel3.jobs.pool import Died, Pool, TimedOut, given_up
+from hear_edgel3.jobs.progress import JobProgress
+from hear_edgel3.jobs.worker import PartCounts
+from hear_edgel3.sources.item import Item
+
+
+@dataclass
+class Summary:
+    """What became of a run.
+
+    Attributes:
+        recordings: How many recordings were done in this run, those that failed among them.
+        events: How many events were found in them.
+        seconds: How many seconds of sound that were.
+        wall_seconds: How long it took.
+        failed: Those that failed in this run, and why.
+        failed_before: How many had failed before, and were left alone.
+        kept: How many were done before.
+    """
+
+    recordings: int = 0
+    events: int = 0
+    seconds: float = 0.0
+    wall_seconds: float = 0.0
+    failed: list[tuple[str, str]] = field(default_factory=list)
+    failed_before: int = 0
+    kept: int = 0
+
+    def take(self, recording: Recording) -> None:
+        """Counts a recording."""
+        self.recordings += 1
+        self.events += len(recording.events)
+        self.seconds += recording.duration or 0.0
+        if recording.error is not None:
+            self.failed.append((recording.file, recording.error))
+
+
+def find_events(
+    items: Sequence[Item],
+    how: HowToWork,
+    workers: int = 1,
+    file_timeout: float | None = None,
+    quiet: bool = True,
+) -> Generator[tuple[int, Recording], None, None]:
+    """Finds the events of recordings, in this process or in several.
+
+    Args:
+        items: The recordings.
+        how: What there is to know.
+        workers: How many processes there are.
+        file_timeout: How many seconds a recording may take; None for any time.
+        quiet: Whether to show no progress on stderr.
+
+    Yields:
+        The number of each recording with what was found in it, as soon as it is done.
+
+    Raises:
+        ComputationError: Workers die as soon as they start.
+        HearEdgeL3Error: The net cannot be loaded, or the disk is full.
+    """
+    with JobProgress(len(items), quiet) as progress:
+        done = _here(items, how, progress)
+        if min(workers, len(items)) > 1 or file_timeout is not None:  # what has a limit must be one that can be ended
+            done = _in_processes(items, how, min(workers, len(items)), file_timeout, progress)
+        with closing(done):
+            for number, recording in done:
+                error = () if recording.error is None else ((recording.file, recording.error),)
+                progress.finished(PartCounts(1, len(recording.events), recording.duration or 0.0, error))
+                yield number, recording
+
+
+_Done = Generator[tuple[int, Recording], None, None]
+
+
+def _here(items: Sequence[Item], how: HowToWork, progress: JobProgress) -> _Done:
+    import torch
+
+    threads = torch.get_num_threads()
+    try:
+        with closing(maker(how)()) as work:
+            for number, item in enumerate(items):
+                found = work(item, lambda counts: progress.report(0, counts))
+                progress.report(0, PartCounts())
+                yield number, found
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _in_processes(
+    items: Sequence[Item], how: HowToWork, count: int, limit: float | None, progress: JobProgress
+) -> _Done:
+    numbers = iter(range(len(items)))
+    numbered: dict[int, int] = {}
+
+    def ask() -> Item | None:
+        number = next(numbers, None)
+        if number is None:
+            return None
+        numbered[id(items[number])] = number
+        return items[number]
+
+    pool: Pool[Item, Recording] = Pool(
+        maker(how if how.threads is not None else replace(how, threads=1)),
+        count,
+        lambda worker, counts: progress.report(worker, counts or PartCounts()),
+        limit,
+    )
+    for item, result in pool.serve(ask):
+        number = numbered.pop(id(item))
+        if isinstance(result, Died):
+            died = ComputationError(
+                f"{item.name}: the worker process died over it (exit code {result.exit_code}); if memory is short, use "
+                f"fewer --workers"
+            )
+            yield number, failed(item, died)
+        elif isinstance(result, TimedOut):
+            yield number, failed(item, ComputationError(f"{item.name}: {given_up(result)}"))
+        else:
+            yield number, result
+
+
+def write_events(
+    items: Sequence[Item],
+    output: str,
+    form: str,
+    layout: Layout,
+    how: HowToWork,
+    made_with: dict[str, object],
+    *,
+    overwrite: bool = False,
+    retry_failed: bool = False,
+    workers: int = 1,
+    file_timeout: float | None = None,
+    quiet: bool = True,
+) -> Generator[Recording, None, Summary]:
+    """Finds the events of recordings and writes them; goes on with what an earlier run has begun.
+
+    Args:
+        items: The recordings.
+        output: The file, or the folder, to write.
+        form: The format.
+        layout: What rows have.
+        how: How to find them.
+        made_with: What decides about the results, by names.
+        overwrite: Whether to begin anew.
+        retry_failed: Whether recordings that failed before are tried again.
+        workers: As for :func:`find_events`.
+        file_timeout: As for :func:`find_events`.
+        quiet: As for :func:`find_events`.
+
+    Yields:
+        Each recording that is done in this run. What was done is written also if the generator is closed before its
+        end.
+
+    Returns:
+        What became of it.
+
+    Raises:
+        InvalidOption: The output was begun with other options, or cannot hold several recordings.
+        OutputError: It cannot be written; what was computed is kept.
+        ComputationError: As :func:`find_events`.
+    """
+    started = time.monotonic()
+    summary = Summary()
+    if form == "audacity" and not formats.is_folder(output, form) and len(items) > 1:
+        raise InvalidOption(
+            f"{output} is one label track, and there are {len(items)} recordings: give the name of a folder, which "
+            f"gets a track for each"
+        )
+    if formats.is_folder(output, form):
+        make_folder(output)
+    with Journal(output, made_with, overwrite) as journal:
+        pending = journal.pending(items, retry_failed)
+        try:
+            with closing(find_events(pending, how, workers, file_timeout, quiet or not pending)) as found:
+                for number, recording in found:
+                    named = replace(recording, file=journal.name_of(pending[number]))
+                    journal.add(named)
+                    summary.take(named)
+                    yield named
+        finally:
+            # Also where nothing was pending: a run may have ended when all was computed and nothing written.
+            _write_output(journal, items, output, form, layout)
+        summary.kept = len(items) - len(pending)
+        failures = sum(one.error is not None for one in journal.recordings(items))
+        summary.failed_before = failures - len(summary.failed)
+    summary.wall_seconds = time.monotonic() - started
+    return summary
+
+
+def _write_output(journal: Journal, items: Sequence[Item], output: str, form: str, layout: Layout) -> None:
+    if not formats.is_folder(output, form):
+        with atomic_write(output) as target:
+            formats.write(form, target, journal.recordings(items), layout)
+        return
+    for name, some in _tracks(journal.recordings(items)):
+        path = Path(output) / name
+        make_folder(path.parent)
+        with atomic_write(path) as target:
+            formats.write(form, target, some, layout)
+
+
+def _tracks(recordings: Iterable[Recording]) -> Iterator[tuple[Path, list[Recording]]]:
+    """What goes into which file of a folder: recordings of one name have their endings kept, and their folders."""
+    by_file: dict[str, list[Recording]] = {}
+    for recording in recordings:
+        if recording.error is None:
+            by_file.setdefault(recording.file, []).append(recording)
+    stems = Counter(PurePath(file).stem for file in by_file)
+    for file, some in by_file.items():
+        path = PurePath(path_of_text(file))
+        if stems[PurePath(file).stem] == 1:
+            yield Path(f"{path.stem}.txt"), some
+        else:
+            parts = [part for part in path.parent.parts if part not in (os.sep, "..", ".")]
+            yield Path(*parts, f"{path.name}.txt"), some

@@ -1,0 +1,140 @@
+"""The events of one recording after the other, in this process or in a worker."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from hear_edgel3.disk.paths import text_of_path
+from hear_edgel3.errors import INPUT_ERRORS, HearEdgeL3Error, InvalidOption, OutputError
+from hear_edgel3.event_detection.clips import ClipCutter
+from hear_edgel3.event_detection.finder import EventFinder, Pass
+from hear_edgel3.event_detection.records import Recording
+from hear_edgel3.event_detection.request import EventOptions
+from hear_edgel3.jobs.reading import FileEnded, FileOpened, ItemReader
+from hear_edgel3.jobs.worker import PartCounts
+from hear_edgel3.recorded import TimeAndPlace
+from hear_edgel3.sources.item import Item
+from hear_edgel3.sources.opening import ItemOpener
+
+_REPORT_EVERY_S = 0.2
+
+Report = Callable[[PartCounts], None]
+
+
+@dataclass(frozen=True)
+class HowToWork:
+    """What a worker needs to know.
+
+    Attributes:
+        configuration: The net's name, or its folder.
+        weights: Its weights; None to find them.
+        engine: What runs it.
+        device: The torch device.
+        threads: How many threads torch has; None for as many as it likes.
+        channel: What of the channels: "mean" of all, or the number of one, from 0.
+        options: What is asked of events.
+        clips: Where the sounds are cut out to; None if they are not.
+        margin: How many seconds before and behind an event are cut out with it.
+        look: What to find out of when and where recordings were made.
+    """
+
+    configuration: str
+    weights: str | None
+    engine: str
+    device: str
+    threads: int | None
+    channel: int | str
+    options: EventOptions
+    clips: str | None
+    margin: float
+    look: TimeAndPlace
+
+
+class Worker:
+    """Finds the events of one recording after the other.
+
+    Args:
+        how: What it needs to know.
+    """
+
+    def __init__(self, how: HowToWork) -> None:
+        import torch
+
+        if how.threads is not None:
+            torch.set_num_threads(how.threads)
+        self._finder = EventFinder(how.configuration, how.weights, how.engine, how.options)
+        try:
+            self._finder.to(how.device)
+        except (RuntimeError, AssertionError) as error:  # AssertionError: torch without CUDA
+            raise InvalidOption(f"device {how.device!r} cannot be used: {error}") from error
+        self._channel = how.channel
+        # One thread decodes while the net computes.
+        self._reader = ItemReader(self._finder.net, self._finder.framing, "", 1, how.channel, how.look)
+        self._look = how.look
+        self._opener = ItemOpener("", how.channel)
+        self._cutter = None if how.clips is None else ClipCutter(how.clips, how.margin, self._opener)
+
+    def close(self) -> None:
+        """Closes what is open."""
+        self._opener.close()
+
+    def __call__(self, item: Item, report: Report, *_: Any) -> Recording:
+        """The events of a recording. What is wrong with it alone is said in the result.
+
+        Raises:
+            OutputError: The disk is full, for example.
+        """
+        try:
+            return self._find(item, report)
+        except OutputError:
+            raise
+        except INPUT_ERRORS as error:
+            return self._failed(item, error)
+
+    def _find(self, item: Item, report: Report) -> Recording:
+        found = Recording(item.file, start=item.start, end=item.end)
+        pass_ = Pass(self._finder)
+        heard, reported = 0.0, time.monotonic()
+        with closing(self._reader.read([item], {})) as reading:
+            for _, event in reading:
+                if isinstance(event, FileOpened):
+                    found = replace(found, duration=event.duration, sample_rate=event.sample_rate)
+                    if event.recorded is not None:
+                        found = replace(found, began=event.recorded.began, site=event.recorded.site)
+                elif isinstance(event, FileEnded):
+                    found = replace(found, seen=event.seen)
+                    if event.error is not None:
+                        return replace(self._failed(item, event.error), seen=event.seen)
+                else:
+                    heard += event.seconds
+                    pass_.take(event.samples)
+                    if time.monotonic() - reported > _REPORT_EVERY_S:
+                        reported = time.monotonic()
+                        report(PartCounts(seconds=heard))
+        return self._with_clips(item, replace(found, events=tuple(pass_.finish(heard))).shifted())
+
+    def _failed(self, item: Item, error: Exception) -> Recording:
+        recorded = self._look.of_file(item.file, "")
+        return replace(failed(item, error), began=recorded.began, site=recorded.site)
+
+    def _with_clips(self, item: Item, found: Recording) -> Recording:
+        if self._cutter is None:
+            return found
+        return replace(found, clips=tuple(map(text_of_path, self._cutter.cut(item, found.events))))
+
+
+def failed(item: Item, error: Exception) -> Recording:
+    """What becomes of a recording that cannot be done."""
+    known = isinstance(error, HearEdgeL3Error)
+    text = f"{type(error).__name__ if known else 'ComputationError'}: {error}"
+    return Recording(item.file, start=item.start, end=item.end, error=text_of_path(text))
+
+
+def maker(how: HowToWork) -> Callable[[], Worker]:
+    """What makes a worker, to be sent to other processes."""
+    return partial(Worker, how)

@@ -1,0 +1,155 @@
+"""What is written for other programs is read back by this package as what it was."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+
+from hear_edgel3.errors import InvalidOption
+from hear_edgel3.event_detection import Event, formats
+from hear_edgel3.event_detection.records import Layout, Recording
+from hear_edgel3.labels.options import LabelOptions
+from hear_edgel3.labels.reading import read_labelled
+from hear_edgel3.recorded import zone_of
+
+EVENTS = (
+    Event(0.25, 1.5, "Bird", "/m/015p6", 0.75),
+    Event(1.25, 2.0, "Dishes, pots, and pans", "/m/04brg2", 1 / 3),
+    Event(3.0, 3.5, "Bird", "/m/015p6", 0.5),
+)
+MORE = (Event(0.5, 1.0, "Frog", "/m/09ld4", 0.875),)
+
+
+def recordings(folder: Path) -> list[Recording]:
+    found = []
+    for name, events in {"a.wav": EVENTS, "b.wav": MORE, "none.wav": ()}.items():
+        soundfile.write(folder / name, np.zeros(4 * 8000), 8000)
+        began, site = "2024-05-01T23:59:59+02:00", "north"
+        found.append(Recording(str(folder / name), events, None, None, 4.0, 8000, began, site))
+    return found
+
+
+def written(form: str, some: list[Recording], layout: Layout | None = None) -> bytes:
+    target = io.BytesIO()
+    formats.write(form, target, some, layout or Layout())
+    return target.getvalue()
+
+
+def labelled(path: Path, **options: str) -> list[tuple[str, float, float, str]]:
+    """What a file of labels says, as this package reads it."""
+    read = read_labelled(str(path), LabelOptions(**options))  # type: ignore[arg-type]
+    assert read.kind == "single"
+    return sorted(
+        (Path(item.file).name, item.start or 0.0, item.end or 0.0, read.classes[int(target)])
+        for item, target in zip(read.items, read.targets, strict=True)
+    )
+
+
+EXPECTED = sorted(
+    (name, event.start, event.end, event.label)
+    for name, events in {"a.wav": EVENTS, "b.wav": MORE}.items()
+    for event in events
+)
+
+
+@pytest.mark.parametrize(
+    ("form", "name"), [("csv", "x.csv"), ("parquet", "x.parquet"), ("raven", "x.txt"), ("birdnet", "x.csv")]
+)
+def test_tables_are_read_back(form: str, name: str, tmp_path: Path) -> None:
+    some = recordings(tmp_path)
+    (tmp_path / name).write_bytes(written(form, some))
+    assert labelled(tmp_path / name) == EXPECTED
+
+
+def test_kaleidoscope_is_read_back(tmp_path: Path) -> None:
+    (tmp_path / "id.csv").write_bytes(written("kaleidoscope", recordings(tmp_path)))
+    assert labelled(tmp_path / "id.csv") == EXPECTED
+
+
+@pytest.mark.parametrize("form", ["audacity", "raven"])
+def test_tracks_are_read_back(form: str, tmp_path: Path) -> None:
+    for one in recordings(tmp_path):
+        (tmp_path / f"{Path(one.file).stem}.txt").write_bytes(written(form, [one]))
+    (tmp_path / "none.txt").unlink()
+    assert labelled(tmp_path, layout="tracks") == EXPECTED
+
+
+def test_raven_times_run_on_from_file_to_file(tmp_path: Path) -> None:
+    rows = list(csv.DictReader(io.StringIO(written("raven", recordings(tmp_path)).decode()), delimiter="\t"))
+    assert [row["Begin Time (s)"] for row in rows] == ["0.250000", "1.250000", "3.000000", "4.500000"]
+    assert [row["File Offset (s)"] for row in rows] == ["0.250000", "1.250000", "3.000000", "0.500000"]
+    assert [row["Selection"] for row in rows] == ["1", "2", "3", "4"]
+    assert rows[0]["High Freq (Hz)"] == "4000"
+
+
+def test_rows_say_when_and_where(tmp_path: Path) -> None:
+    (a, *_) = recordings(tmp_path)
+    rows = list(csv.DictReader(io.StringIO(written("csv", [a]).decode())))
+    assert [row["recorded_at"] for row in rows] == [
+        *("2024-05-01T23:59:59.250+02:00", "2024-05-02T00:00:00.250+02:00", "2024-05-02T00:00:02.000+02:00"),
+    ]
+    assert {row["site"] for row in rows} == {"north"}
+    told = written("csv", [a], Layout(zone=zone_of("UTC"))).decode()
+    assert "2024-05-01T21:59:59.250+00:00" in told
+    unknown = written("csv", [replace(a, began="2024-05-01T23:59:59")], Layout(zone=None)).decode()
+    assert "2024-05-01T23:59:59.250," in unknown
+    day = list(csv.DictReader(io.StringIO(written("kaleidoscope", [a]).decode())))
+    assert (day[1]["DATE"], day[1]["TIME"]) == ("2024-05-02", "00:00:00")
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
+def test_a_recording_that_failed_is_a_row(form: str, tmp_path: Path) -> None:
+    bad = Recording("x\r.wav", error="AudioFileError: x is, well, damaged", site="north")
+    data = written(form, [bad])
+    if form == "csv":
+        (row,) = csv.DictReader(io.StringIO(data.decode(), newline=""))
+    elif form == "jsonl":
+        row = json.loads(data)
+    else:
+        (row,) = pq.read_table(io.BytesIO(data)).to_pylist()
+    assert row["file"] == "x\r.wav"
+    assert row["error"] == "AudioFileError: x is, well, damaged"
+    assert row["site"] == "north"
+    assert not row.get("start")
+
+
+def test_json_lines_lack_what_is_not_known() -> None:
+    line = json.loads(written("jsonl", [Recording("a.wav", MORE)]))
+    assert line == {"file": "a.wav", "start": 0.5, "end": 1.0, "label": "Frog", "mid": "/m/09ld4", "score": 0.875}
+
+
+def test_text_for_people() -> None:
+    assert formats.as_text(Recording("a.wav", MORE)) == "a.wav  0.50 - 1.00 s  0.875  Frog\n"
+    assert formats.as_text(Recording("a\n.wav")) == "a\\x0a.wav  no events\n" or "\\n" in formats.as_text(
+        Recording("a\n.wav")
+    )
+
+
+@pytest.mark.parametrize(
+    ("output", "named", "form"),
+    [("x.CSV", None, "csv"), ("x.parquet", None, "parquet"), ("x", "raven", "raven"), (None, None, None)],
+)
+def test_formats_by_name(output: str | None, named: str | None, form: str | None) -> None:
+    assert formats.format_of(output, named) == form
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda: formats.format_of("x.txt", None),
+        lambda: formats.format_of("x.csv", "word"),
+        lambda: formats.format_of(None, "parquet"),
+    ],
+)
+def test_formats_that_are_not_there(ask: Callable[[], object]) -> None:
+    with pytest.raises(InvalidOption, match="format"):
+        ask()
