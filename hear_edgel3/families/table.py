@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from hear_edgel3.families.image.family import IMAGE
 from hear_edgel3.families.l3.family import L3
 from hear_edgel3.families.mobilenetv3.family import MOBILENETV3
 from hear_edgel3.families.protocols import Family
 
 # In the order in which configurations are listed.
-FAMILIES = {family.name: family for family in (L3, MOBILENETV3)}
+FAMILIES = {family.name: family for family in (L3, MOBILENETV3, IMAGE)}
 
 
 def students() -> tuple[str, ...]:
