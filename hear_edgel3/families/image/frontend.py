@@ -120,14 +120,16 @@ class ImageSpectrogram(nn.Module):
         frames = self._power(torch.cat([windows[0], new])[None])[0]
         n_frames = self.n_frames(windows.shape[1])
         # What a window has behind its last frame belongs to no frame of it, but may to one of the next.
-        return frames.unfold(0, n_frames, hops)[: len(windows)].transpose(1, 2)
+        shared: torch.Tensor = frames.unfold(0, n_frames, hops)[: len(windows)].transpose(1, 2)
+        return shared
 
     def _power(self, windows: torch.Tensor) -> torch.Tensor:
         """(n, n_frames, num_mel_bins) mel powers of (n, samples)."""
         hann, bank, _ = self._on(windows.device)
         frames = windows.to(hann.dtype).unfold(1, self.options.frame_length, self.hop_length) * hann
         spectrum = torch.fft.rfft(frames, n=self.n_fft)
-        return (spectrum.real.square() + spectrum.imag.square()) @ bank
+        power: torch.Tensor = (spectrum.real.square() + spectrum.imag.square()) @ bank
+        return power
 
     def _scaled(self, power: torch.Tensor) -> torch.Tensor:
         """(n, n_frames, n_mels) what is shown of mel powers."""

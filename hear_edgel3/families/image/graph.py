@@ -1,8 +1,8 @@
 """A convolutional net as plain data: its layers in order, each with what it reads and the size of what it makes.
 
 Nets are written down once, in ``nets/``, by calling the methods of a :class:`Graph`. From that come the module
-(:mod:`hear_edgel3.families.image.net`), the layout of Keras's files, the layers that can be asked for, and the counts of
-parameters and multiply-accumulates. Nothing here imports torch.
+(:mod:`hear_edgel3.families.image.net`), the layout of Keras's files, the layers that can be asked for, and how many
+parameters and multiply-accumulates there are. Nothing here imports torch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Spectrograms to the pictures that nets for photographs see: a colour map, another size, and each net's own numbers."""
+"""Spectrograms to the pictures that nets for photographs see: a colour map, another size, each net's own numbers."""
 
 from __future__ import annotations
 
@@ -107,5 +107,5 @@ def normalised(images: torch.Tensor, colours: str) -> torch.Tensor:
     order, mean, deviation = COLOURS[colours]
     if order != (0, 1, 2):
         images = images[:, list(order)]
-    like = {"dtype": images.dtype, "device": images.device}
-    return (images - torch.tensor(mean, **like).view(3, 1, 1)) / torch.tensor(deviation, **like).view(3, 1, 1)
+    less, divided = (images.new_tensor(values).view(3, 1, 1) for values in (mean, deviation))
+    return (images - less) / divided

@@ -1,14 +1,15 @@
 """Making images larger or smaller as ``tf.image.resize`` does it (half-pixel centres), as products with two matrices.
 
 Each value of the result is a weighted mean of values around its place. The weights are those of TensorFlow's
-``ScaleAndTranslate`` (``kernel((j + 0.5 - (i + 0.5) s) / w) / sum``, with the scale s from result to image, and the width
-w = max(s, 1) with anti-aliasing, else 1), and for "area" the shares of the values under each value of the result.
+``ScaleAndTranslate`` (``kernel((j + 0.5 - (i + 0.5) s) / w) / sum``, with the scale s from result to image, and the
+width w = max(s, 1) with anti-aliasing, else 1), and for "area" the shares of the values under each value of the result.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -26,7 +27,7 @@ def resize(images: torch.Tensor, height: int, width: int, method: str, anti_alia
     Returns:
         (..., height, width).
     """
-    if torch.jit.is_tracing():  # whose sizes must stay open
+    if torch._C._get_tracing_state() is not None:  # whose sizes must stay open
         rows, columns = (torch._shape_as_tensor(images)[i] for i in (-2, -1))
         if method == "nearest":
             return images.index_select(-2, _nearest(rows, height)).index_select(-1, _nearest(columns, width))
@@ -68,12 +69,13 @@ def _nearest(n: torch.Tensor, size: int) -> torch.Tensor:
 def _weights(n: torch.Tensor, size: int, method: str, anti_alias: bool, dtype: torch.dtype) -> torch.Tensor:
     """(size, n) the weights of n values in each of the result's."""
     scale = n.to(dtype) / size
-    values = torch.arange(n, dtype=dtype)[None]
+    count: Any = n  # a tensor while torch traces
+    values = torch.arange(count, dtype=dtype)[None]
     if method == "area":
         begins = torch.arange(size, dtype=dtype)[:, None] * scale
         return (torch.minimum(begins + scale, values + 1.0) - torch.maximum(begins, values)).clamp_min(0.0) / scale
     # In float32 as there, because a value may lie just on the edge of a kernel.
-    inverse = 1.0 / torch.div(torch.tensor(float(size)), n.to(torch.float32))
+    inverse = 1.0 / torch.div(torch.tensor(size, dtype=torch.float32), n.to(torch.float32))
     middles = ((torch.arange(size, dtype=torch.float32)[:, None] + 0.5) * inverse).to(dtype)
     if method == "bicubic" and not anti_alias:  # there by a table of 1024 places between two values
         first = (middles - 0.5).floor()

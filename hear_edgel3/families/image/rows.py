@@ -68,8 +68,9 @@ def architecture(
             f"{net} needs images of at least {kind.smallest} by {kind.smallest}, not {made.image_width} by "
             f"{made.image_height}"
         )
-    graph, values, rate = graph_of(net, made.image_height, made.image_width), made.to_dict(), made.sample_rate
-    macs = sum(node.macs for node in graph.nodes.values())
+    values, rate, macs = made.to_dict(), made.sample_rate, kind.macs
+    if (made.image_width, made.image_height) != (kind.size, kind.size):
+        macs = sum(node.macs for node in graph_of(net, made.image_height, made.image_width).nodes.values())
     return {
         "family": "image",
         "sample_rate": next((hear for hear in _HEAR_RATES if hear >= rate), _HEAR_RATES[-1]),
@@ -78,7 +79,7 @@ def architecture(
         "net": Component(build_net, {"net": net, **values}),
         "frontend": Component(build_frontend, values),
         "vocabulary": ImageFeatures(),
-        "n_parameters": sum(node.n_parameters for node in graph.nodes.values()),
+        "n_parameters": kind.n_parameters,
         "macs_10s": macs,  # one picture, however long it is
         "scene": SceneRule(sample_rate=rate, hop_ms=_SCENE_HOP_MS, whole_up_to_ms=float(window_ms)),
         "padding": "reflection",

@@ -127,6 +127,7 @@ def folded(
         if node.kind == "norm" and original.inputs[0] in alone and isinstance(modules.get(before), nn.Conv2d):
             conv, norm = modules[before], copy.deepcopy(layers[node.name]).eval()
             assert isinstance(conv, nn.Conv2d)
+            assert isinstance(norm, nn.BatchNorm2d)
             dtype = conv.weight.dtype
             modules[before] = fuse_conv_bn_eval(conv.double(), norm.double()).to(dtype)  # so that each is rounded once
             instead[node.name] = before

@@ -66,7 +66,7 @@ class ImageFeatures:
 
 def _options(made: Mapping[str, Any], chosen: Mapping[str, str]) -> PictureOptions:
     """The row's options, or those of a preset, with the words' own."""
-    given = dict(chosen)
+    given: dict[str, Any] = dict(chosen)
     preset = given.pop("preset", None)
     base = PictureOptions(**made) if preset is None else options_of(preset, {"sample_rate": made["sample_rate"]})
     sizes = {name: made[name] for name in ("image_width", "image_height")}
@@ -95,8 +95,8 @@ def _split(graph: Graph, text: str, name: str) -> Iterator[tuple[str, str]]:
                 break
         else:
             raise UnknownFeatures(
-                f"{parts[i] or '_'!r} is no feature of {name}; the words are its layers ({', '.join(graph.stages)}, and "
-                f"the layers between by their names), {', '.join(PRESETS)}, {', '.join(COLOR_MAPS)}, "
+                f"{parts[i] or '_'!r} is no feature of {name}; the words are its layers ({', '.join(graph.stages)}, "
+                f"and those between by their names), {', '.join(PRESETS)}, {', '.join(COLOR_MAPS)}, "
                 f"{', '.join(RESIZE_METHODS)}, and ts2000 or another window in milliseconds"
             )
 

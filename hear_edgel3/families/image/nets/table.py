@@ -21,6 +21,8 @@ class NetKind:
         smallest: The least height and width that it can take.
         title: What it is called in summaries.
         citation: What to cite.
+        n_parameters: Running statistics of batch norm included, without a classifier.
+        macs: Multiply-accumulates for a picture of ``size``. Both stand here so that rows cost nothing.
     """
 
     build: Callable[[int, int], Graph]
@@ -29,6 +31,8 @@ class NetKind:
     smallest: int
     title: str
     citation: str
+    n_parameters: int
+    macs: int
 
 
 NETS: dict[str, NetKind] = {
@@ -38,7 +42,9 @@ NETS: dict[str, NetKind] = {
         224,
         32,
         "EfficientNet-Lite0",
-        "Mingxing Tan, Quoc V. Le. EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks. ICML, 2019.",
+        "Mingxing Tan, Quoc Le. EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks. ICML 2019.",
+        3_413_024,
+        383_907_552,
     ),
 }
 
