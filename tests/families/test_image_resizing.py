@@ -1,4 +1,4 @@
-"""Resizing against what ``tf.image.resize`` gave (TensorFlow 2.15.1, random numbers of 30 by 40 made 13 by 17, 64 by 17)."""
+"""Resizing against what ``tf.image.resize`` gave: TensorFlow 2.15.1, 30 by 40 random numbers made 13 and 64 by 17."""
 
 from __future__ import annotations
 
