@@ -94,3 +94,4 @@ mn20_im: HearModule
 mn30_im: HearModule
 mn40_im: HearModule
 mn10_im_pytorch: HearModule
+image_effnet_lite0: HearModule

@@ -54,7 +54,7 @@ def test_every_page_is_in_the_index() -> None:
 
 def test_the_tables_have_every_configuration() -> None:
     page = text_of("docs/configurations.md").split("## Features")[0]
-    named = set(re.findall(r"`((?:sparse|sea)_\d+|mn\d\d_\w+)`", page))
+    named = set(re.findall(r"`((?:sparse|sea)_\d+|mn\d\d_\w+|image_\w+)`", page))
     assert named | {f"{n}_kd" for n in named if n.startswith("sparse")} == {row.name for row in checkpoints()}
     for row in checkpoints():
         assert f"{row.n_parameters:,}" in page
