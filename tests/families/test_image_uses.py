@@ -162,7 +162,7 @@ def test_it_teaches(at_hand: Path) -> None:
     for seed in range(4):
         wav(Path(f"in/{seed}.wav"), sounds(1, 20.0, seed)[0])
     made = hear_edgel3.distill(
-        FAST, "in", "out", device="cpu", width_mult=0.1, lengths=(1.0,), epochs=1, views=1, clips_per_file=1
+        FAST, "in", "out", device="cpu", width_mult=0.1, lengths=(1.0,), epochs=1, views=1, clips_per_file=20
     )
     assert hear_edgel3.load(made).scene_embeddings(sounds(1, 1.0)).shape == (1, 24)
 
@@ -171,7 +171,7 @@ def test_it_teaches(at_hand: Path) -> None:
 def test_a_detector_is_made_of_it(fine_tune: bool, at_hand: Path) -> None:
     pytest.importorskip("sklearn")
     t = torch.arange(16000) / 16000
-    for number in range(12):
+    for number in range(8):
         for name, frequency in (("low", 300), ("high", 3000)):
             tone = torch.sin(2 * torch.pi * (frequency + 20 * number) * t) * 0.3
             wav(Path(f"in/{name}/{number}.wav"), tone + 0.01 * sounds(1, 1.0, number)[0])

@@ -79,7 +79,7 @@ def test_the_table_of_licences_has_every_checkpoint() -> None:
     by_name = {name: row for row in rows for name in re.findall(r"`(\w+)`", row[0])}
     prefixes = {name.split("_")[0][:2]: row for name, row in by_name.items()}
     for checkpoint in checkpoints():
-        _, licence, owner, project = prefixes[checkpoint.name[:2]]
+        _, licence, owner, project = by_name.get(checkpoint.name) or prefixes[checkpoint.name[:2]]
         upstream = checkpoint.upstream
         assert (licence.strip(), owner.strip()) == (upstream.licence, upstream.copyright)
         assert project.strip() == f"<{upstream.project}>"

@@ -9,7 +9,9 @@ from typing import Any
 import torch
 
 from hear_edgel3.errors import WeightsMismatch
+from hear_edgel3.families.formats.keras import read_layers
 from hear_edgel3.families.formats.pytorch import read_state_dict
+from hear_edgel3.families.image.nets.table import graph_of
 from hear_edgel3.families.schema import Published
 
 _LITE = {
@@ -24,6 +26,7 @@ _LITE = {
     **{f"_blocks.{i}._project_conv": f"block{i}_project_conv" for i in range(16)},
     **{f"_blocks.{i}._bn2": f"block{i}_project_bn" for i in range(16)},
 }
+_GZIP, _HDF5 = b"\x1f\x8b", b"\x89HDF"
 _CLASSIFIER = re.compile(r"_fc\.(weight|bias)")
 
 
@@ -42,7 +45,34 @@ def read_checkpoint(data: bytes, source: str, row: Published) -> dict[str, torch
         WeightsCorrupt: The file is not a sound one.
         WeightsMismatch: Its names or shapes are not those of ``row``.
     """
+    if data.startswith((_GZIP, _HDF5)):
+        return _checked(_keras(data, source, row), source, row)
     return _checked(_lite(read_state_dict(data, source)), source, row)
+
+
+def _keras(data: bytes, source: str, row: Published) -> dict[str, torch.Tensor]:
+    """What a file of Keras has of a row's net; what it has besides, as a classifier, is left out."""
+    arguments = row.net.arguments
+    graph = graph_of(arguments["net"], arguments["image_height"], arguments["image_width"])
+    arrays = {layer.name: layer.arrays for layer in read_layers(data, source)}
+    state: dict[str, torch.Tensor] = {}
+    for node in graph.nodes.values():
+        place = f"layers.{node.name}"
+        found = [torch.from_numpy(array) for array in arrays.get(node.options.get("layer", node.name), ())]
+        if node.kind == "conv" and found:
+            kernel = found[0]
+            if kernel.ndim == 4:  # height, width, and then inputs and outputs, or channels and 1
+                state[f"{place}.weight"] = (
+                    kernel.permute(2, 3, 0, 1) if node.options["groups"] > 1 else kernel.permute(3, 2, 0, 1)
+                )
+            if node.options["bias"] and len(found) > 1:
+                state[f"{place}.bias"] = found[-1]
+        elif node.kind == "norm" and len(found) == (4 if node.options["scale"] else 3):
+            scale = found[0] if node.options["scale"] else torch.ones_like(found[0])
+            names = ("weight", "bias", "running_mean", "running_var")
+            state |= {f"{place}.{name}": value for name, value in zip(names, (scale, *found[-3:]), strict=True)}
+            state[f"{place}.num_batches_tracked"] = torch.tensor(0)
+    return state
 
 
 def _lite(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

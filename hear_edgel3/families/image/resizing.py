@@ -8,6 +8,7 @@ width w = max(s, 1) with anti-aliasing, else 1), and for "area" the shares of th
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -106,9 +107,15 @@ def _mitchell(x: torch.Tensor) -> torch.Tensor:
     return torch.where(x < 1.0, near, torch.where(x < 2.0, far, 0.0))
 
 
+def _sinc(x: torch.Tensor) -> torch.Tensor:
+    """As ``torch.sinc``, which cannot be exported."""
+    angle = math.pi * torch.where(x == 0, 1.0, x)
+    return torch.where(x == 0, 1.0, torch.sin(angle) / angle)
+
+
 def _lanczos(radius: float) -> Callable[[torch.Tensor], torch.Tensor]:
     def kernel(x: torch.Tensor) -> torch.Tensor:
-        return torch.where(x < radius, torch.sinc(x) * torch.sinc(x / radius), 0.0)
+        return torch.where(x < radius, _sinc(x) * _sinc(x / radius), 0.0)
 
     return kernel
 

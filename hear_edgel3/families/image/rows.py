@@ -137,8 +137,49 @@ def _effnet_lite0() -> Published:
     )
 
 
+_KERAS = "https://storage.googleapis.com/tensorflow/keras-applications"
+_TF = "weights_tf_dim_ordering_tf_kernels"
+_KERAS_PROJECT = "https://github.com/keras-team/keras-applications"
+# Where Keras publishes a net without its classifier, and under which licence: that of its authors, as Keras says.
+_PUBLISHED_BY_KERAS = {
+    "vgg16": (f"{_KERAS}/vgg16/vgg16_{_TF}_notop.h5", "CC-BY-4.0", "Visual Geometry Group, University of Oxford"),
+    "vgg19": (f"{_KERAS}/vgg19/vgg19_{_TF}_notop.h5", "CC-BY-4.0", "Visual Geometry Group, University of Oxford"),
+    "resnet50": (f"{_KERAS}/resnet/resnet50_{_TF}_notop.h5", "MIT", "(c) 2016 Kaiming He"),
+    "densenet121": (f"{_KERAS}/densenet/densenet121_{_TF}_notop.h5", "BSD-3-Clause", "(c) 2017 Zhuang Liu"),
+    "densenet169": (f"{_KERAS}/densenet/densenet169_{_TF}_notop.h5", "BSD-3-Clause", "(c) 2017 Zhuang Liu"),
+    "densenet201": (f"{_KERAS}/densenet/densenet201_{_TF}_notop.h5", "BSD-3-Clause", "(c) 2017 Zhuang Liu"),
+    "mobilenet": (f"{_KERAS}/mobilenet/mobilenet_1_0_224_tf_no_top.h5", "Apache-2.0", "The TensorFlow authors"),
+    "mobilenet_v2": (
+        f"{_KERAS}/mobilenet_v2/mobilenet_v2_{_TF}_1.0_224_no_top.h5",
+        "Apache-2.0",
+        "The TensorFlow authors",
+    ),
+    "squeezenet_v1": (
+        f"https://github.com/rcmalli/keras-squeezenet/releases/download/v1.0/squeezenet_{_TF}_notop.h5",
+        "MIT",
+        "(c) 2016 Refik Can Malli",
+    ),
+}
+
+
+def _of_keras(net: str) -> Published:
+    name, kind = f"{PREFIX}{net}", NETS[net]
+    url, licence, owner = _PUBLISHED_BY_KERAS[net]
+    project = _KERAS_PROJECT if url.startswith(_KERAS) else "https://github.com/rcmalli/keras-squeezenet"
+    return Published(
+        name=name,
+        summary=f"{kind.title}, trained on photographs, sees spectrograms",
+        **architecture(net),
+        upstream=Upstream(url, None, licence, owner, project),
+        hub=HubFile(f"hear-edgel3/{name}", "model.safetensors"),
+        citation=f"{kind.citation} {_CITATION}",
+    )
+
+
 def _rows() -> Iterator[Published]:
     yield _effnet_lite0()
+    for net in _PUBLISHED_BY_KERAS:
+        yield _of_keras(net)
 
 
 ROWS = tuple(_rows())
