@@ -113,3 +113,13 @@ dymn10_im: HearModule
 dymn20_im: HearModule
 ssondo_matpac_mn: HearModule
 ssondo_matpac_dymn: HearModule
+image_effnet_lite0: HearModule
+image_vgg16: HearModule
+image_vgg19: HearModule
+image_resnet50: HearModule
+image_densenet121: HearModule
+image_densenet169: HearModule
+image_densenet201: HearModule
+image_mobilenet: HearModule
+image_mobilenet_v2: HearModule
+image_squeezenet_v1: HearModule

@@ -71,8 +71,9 @@ class TwoPhaseTuning(LabelTask):
             framing = scene_framing(self._tuned.configuration).windows
             return framing.window, framing
         seconds = self._options.clip_seconds
-        if seconds is None:
-            seconds = min(_LONGEST_S, float(np.median(self._learnt.lengths)) / rate)
+        if seconds is None:  # what the net hears in one piece later
+            longest = min(_LONGEST_S, row.scene.whole_up_to_ms / 1000)
+            seconds = min(longest, float(np.median(self._learnt.lengths)) / rate)
         return max(1, round(seconds * rate)), None
 
     def _make_ready(self, device: torch.device) -> None:

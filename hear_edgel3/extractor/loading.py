@@ -71,7 +71,9 @@ def load(
             net.float()
         put_into(net, row, file, found.path)
         info = WeightsInfo(str(found.path), file.sha256)
-        extractor = Extractor(configuration, row.frontend.build(), net, sample_rate, engine, hop_ms, info, classes)
+        extractor = Extractor(
+            configuration, configuration.frontend.build(), net, sample_rate, engine, hop_ms, info, classes
+        )
     return extractor.eval()
 
 

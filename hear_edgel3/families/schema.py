@@ -60,16 +60,32 @@ class HubFile:
 
 
 @dataclass(frozen=True)
+class PackagedFile:
+    """A file that its authors publish inside a Python package.
+
+    Attributes:
+        distribution: The package's name on PyPI.
+        path: The file's path in it, and where it is installed.
+        extra: The extra of this package that brings it.
+    """
+
+    distribution: str
+    path: str
+    extra: str
+
+
+@dataclass(frozen=True)
 class Upstream:
     """Where the authors published a checkpoint.
 
     Attributes:
-        url: The address of the file.
+        url: The address of the file, or of the package (a wheel) that it is in.
         git_blob: The id that git gives to the file's bytes, which a download must have; None if it is not known.
         licence: The SPDX identifier of the licence; or words, where none is stated.
         copyright: The holder of the copyright.
         project: The home page of the project.
         sha256: The checksum of the file; None if it is not known.
+        packaged: What the file is inside of a package; None if it is published by itself.
     """
 
     url: str
@@ -78,6 +94,7 @@ class Upstream:
     copyright: str
     project: str
     sha256: str | None = None
+    packaged: PackagedFile | None = None
 
     @property
     def filename(self) -> str:
@@ -106,6 +123,7 @@ class Features:
         arguments: The arguments that choose them when the net is built.
         window_ms: The length of timestamp windows, where the words ask for another than the row's; else None.
         description: The features in words.
+        frontend: The arguments that the words change when the front end is built.
     """
 
     names: tuple[str, ...]
@@ -114,6 +132,7 @@ class Features:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     window_ms: float | None = None
     description: str = ""
+    frontend: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Vocabulary(Protocol):
@@ -397,3 +416,9 @@ class Configuration:
         """The net that puts these features out."""
         net = self.checkpoint.net
         return Component(net.make, {**net.arguments, **self.features.arguments})
+
+    @property
+    def frontend(self) -> Component:
+        """The front end that these features are taken with."""
+        frontend = self.checkpoint.frontend
+        return Component(frontend.make, {**frontend.arguments, **self.features.frontend})

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from hear_edgel3.families.dymn.family import DYMN
+from hear_edgel3.families.image.family import IMAGE
 from hear_edgel3.families.l3.family import L3
 from hear_edgel3.families.mobilenetv3.family import MOBILENETV3
 from hear_edgel3.families.protocols import Family
 from hear_edgel3.families.ssondo.family import SSONDO
 
 # In the order in which configurations are listed.
-FAMILIES = {family.name: family for family in (L3, MOBILENETV3, DYMN, SSONDO)}
+FAMILIES = {family.name: family for family in (L3, MOBILENETV3, DYMN, SSONDO, IMAGE)}
 
 
 def students() -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import torch
 
 from hear_edgel3._version import __version__
 from hear_edgel3.disk.atomic import atomic_write
-from hear_edgel3.errors import InvalidOption, OutputError, WeightsMismatch, WeightsNotFound
+from hear_edgel3.errors import InvalidOption, OutputError, WeightsCorrupt, WeightsMismatch, WeightsNotFound
 from hear_edgel3.families.formats import KERAS_ENDINGS
 from hear_edgel3.families.schema import Published
 from hear_edgel3.families.table import FAMILIES
@@ -22,7 +22,8 @@ from hear_edgel3.registry.names import by_name, checkpoints, with_classes
 from hear_edgel3.weights.cache import cache_folder
 from hear_edgel3.weights.file import check_tensors, encode, encode_sparse, settings_of, settings_problem
 from hear_edgel3.weights.header import provenance as provenance_of
-from hear_edgel3.weights.upstream import Checksums, checksums, download, is_published
+from hear_edgel3.weights.packaged import installed, unpacked
+from hear_edgel3.weights.upstream import Checksums, checksums, download, expected_checksum, is_published
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def convert(
 
     Args:
         row: the checkpoint it is.
-        source: the file; None to download the published one.
+        source: the file; None for the published one, from the package that has it, if that is installed, or downloaded.
         own_labels: the classes of a net that was trained further on them; None if they are the checkpoint's.
         settings: what changes the net's results and stands in none of its tensors
             (:attr:`hear_edgel3.families.protocols.Family.settings`). Those of the authors' files are the row's; of
@@ -75,7 +76,7 @@ def convert(
 
     Raises:
         WeightsNotFound: there is no such file.
-        WeightsCorrupt: it is damaged, or not what was published (when downloaded).
+        WeightsCorrupt: it is damaged, or not what was published (when downloaded, or from a package).
         WeightsMismatch: it is a checkpoint of something else.
         DownloadError: it could not be fetched.
         MissingExtra: a library that reads its format is missing.
@@ -88,12 +89,16 @@ def convert(
         if source is None:
             raise InvalidOption(f"labels are for a net of your own: say which file it is in (--source), not {row.name}")
         row = _with_classes(row, len(own_labels))
-    if source is None:
+    package = installed(row) if source is None else None
+    if package is not None:
+        data, filename = _from_package(row, package), package.name
+    elif source is None:
         data, filename = download(row), row.upstream.filename
     else:
         if not source.is_file():
             raise WeightsNotFound(f"the source file {source} does not exist")
-        data, filename = source.read_bytes(), source.name
+        filename = source.name
+        data = unpacked(row, source.read_bytes(), filename)
     made_for = provenance_of(io.BytesIO(data)).get("configuration")
     if made_for is not None:
         raise WeightsMismatch(f"{filename} is a converted file already, of {made_for}; give the file it was made from")
@@ -158,6 +163,18 @@ def _settings_given(
     return given
 
 
+def _from_package(row: Published, path: Path) -> bytes:
+    """The authors' file in an installed package."""
+    data = path.read_bytes()
+    if is_published(row, checksums(data)) is False:
+        assert row.upstream.packaged is not None
+        raise WeightsCorrupt(
+            f"{path} is not the published file of {row.name}: expected {expected_checksum(row)}, found sha256 "
+            f"{checksums(data).sha256}; install {row.upstream.packaged.distribution} again"
+        )
+    return data
+
+
 def _with_classes(row: Published, n_classes: int) -> Published:
     changed = with_classes(by_name(row.name), n_classes).checkpoint
     assert isinstance(changed, Published)
@@ -190,7 +207,7 @@ def _settings(row: Published) -> str:
 
 
 def install(row: Published) -> Path:
-    """Downloads, verifies and converts the published file of a checkpoint into the user's cache.
+    """Fetches, verifies and converts the published file of a checkpoint into the user's cache.
 
     Returns:
         Path of the converted file, where ``hear_edgel3.load`` finds it.

@@ -8,7 +8,8 @@ The first of these that has them wins; each step says what it did at log level I
 3. the folder named by ``$HEAR_EDGEL3_WEIGHTS``;
 4. the cache of converted files (``$HEAR_EDGEL3_CACHE``, else ``~/.cache/hear_edgel3``);
 5. the Hugging Face Hub, at the revision and sha256 in the registry, where it has them;
-6. the authors' file, downloaded, verified, converted by ``weights_convert`` and put into the cache.
+6. the authors' file, from a Python package that has it if that is installed, else downloaded, verified, converted by
+   ``weights_convert`` and put into the cache.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from hear_edgel3.families.formats import KERAS_ENDINGS, PYTORCH_ENDINGS
 from hear_edgel3.families.schema import Checkpoint, Local, Published
 from hear_edgel3.weights.cache import FOLDER_VARIABLE, cache_folder, offline
 from hear_edgel3.weights.hub import from_hub
+from hear_edgel3.weights.packaged import installed
 from hear_edgel3.weights.ways import ways_to_get
 
 _log = logging.getLogger(__name__)
@@ -54,6 +56,9 @@ def origin(row: Checkpoint) -> str:
             return f"{path} ({place})"
     if row.hub.revision is not None:
         return f"the Hugging Face Hub: {row.hub.repo_id} at {row.hub.revision}"
+    package = installed(row)
+    if package is not None:
+        return f"{package} (an installed package; converted on first use)"
     verified = "verified" if row.upstream.has_checksum else "checked by names and shapes only"
     return f"{row.upstream.url} (downloaded, {verified} and converted on first use; not on the Hub yet)"
 
@@ -71,7 +76,7 @@ def is_here(row: Checkpoint) -> bool:
     if isinstance(row, Local):
         return _is_file(row.weights_path)
     assert isinstance(row, Published)
-    return any(there for _, _, there in _looked_into(row))
+    return any(there for _, _, there in _looked_into(row)) or installed(row) is not None
 
 
 def locate(row: Checkpoint, weights: str | os.PathLike[str] | None = None) -> Path:
@@ -189,8 +194,9 @@ def _given(row: Checkpoint, path: Path) -> Path:
 
 
 def _from_upstream(row: Published) -> Path:
-    """Downloads and converts the authors' file into the cache: the one place where this package calls the converter."""
-    if offline():
+    """Fetches and converts the authors' file into the cache: the one place where this package calls the converter."""
+    package = installed(row)
+    if package is None and offline():
         raise WeightsNotFound(
             f"no weights for {row.name} on this machine, and the network is switched off (HF_HUB_OFFLINE); "
             f"{ways_to_get(row)}"
@@ -199,10 +205,13 @@ def _from_upstream(row: Published) -> Path:
     from hear_edgel3.weights.upstream import url_of
 
     unknown = "" if row.upstream.has_checksum else "; no checksum of this file is known"
-    say(f"hear_edgel3: fetching and converting the weights of {row.name}, once ({url_of(row)}{unknown})")
+    if package is None:
+        say(f"hear_edgel3: fetching and converting the weights of {row.name}, once ({url_of(row)}{unknown})")
+    else:
+        say(f"hear_edgel3: converting the weights of {row.name}, once ({package})")
     try:
         path = install(row)
     except DownloadError as error:
         raise WeightsNotFound(f"no weights for {row.name} on this machine, and {error}; {ways_to_get(row)}") from error
-    _log.info("weights of %s: %s (converted from %s)", row.name, path, row.upstream.url)
+    _log.info("weights of %s: %s (converted from %s)", row.name, path, package or row.upstream.url)
     return path

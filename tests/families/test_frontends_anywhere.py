@@ -8,12 +8,15 @@ from contextlib import AbstractContextManager
 import pytest
 import torch
 
+from hear_edgel3.families.image.frontend import ImageSpectrogram
+from hear_edgel3.families.image.picture import Picture
 from hear_edgel3.families.l3.frontend import L3MelSpectrogram
 from hear_edgel3.families.mobilenetv3.frontend import MobileNetV3MelSpectrogram
 
 MAKE: dict[str, Callable[[], torch.nn.Module]] = {
     "l3": lambda: L3MelSpectrogram(8000, 1024, 160, 64),
     "mobilenetv3": MobileNetV3MelSpectrogram,
+    "image": lambda: torch.nn.Sequential(ImageSpectrogram(), Picture(image_width=32, image_height=32)),
 }
 AROUND: dict[str, Callable[[], AbstractContextManager[object]]] = {
     "inference mode": torch.inference_mode,
@@ -58,7 +61,9 @@ def test_made_with_another_default_type(name: str, float16: None) -> None:
 def test_used_first_in_inference_mode_for_another_device(name: str) -> None:
     """What is kept for a device is made when it is needed first."""
     frontend = MAKE[name]().eval()
-    frontend._constants.clear()  # type: ignore[operator,union-attr]
+    for part in frontend.modules():
+        for kept in ("_constants", "_tables"):
+            getattr(part, kept, {}).clear()
     with torch.inference_mode():
         frontend(sound())
     samples = sound().requires_grad_()

@@ -54,7 +54,7 @@ def test_every_page_is_in_the_index() -> None:
 
 def test_the_tables_have_every_configuration() -> None:
     page = text_of("docs/configurations.md").split("## Features")[0]
-    named = set(re.findall(r"`((?:sparse|sea)_\d+|(?:dy)?mn\d\d_\w+|ssondo_\w+)`", page))
+    named = set(re.findall(r"`((?:sparse|sea)_\d+|(?:dy)?mn\d\d_\w+|ssondo_\w+|image_\w+)`", page))
     assert named | {f"{n}_kd" for n in named if n.startswith("sparse")} == {row.name for row in checkpoints()}
     for row in checkpoints():
         assert f"{row.n_parameters:,}" in page
@@ -79,7 +79,7 @@ def test_the_table_of_licences_has_every_checkpoint() -> None:
     by_name = {name: row for row in rows for name in re.findall(r"`(\w+)`", row[0])}
     prefixes = {name.split("_")[0][:2]: row for name, row in by_name.items()}
     for checkpoint in checkpoints():
-        _, licence, owner, project = prefixes[checkpoint.name[:2]]
+        _, licence, owner, project = by_name.get(checkpoint.name) or prefixes[checkpoint.name[:2]]
         upstream = checkpoint.upstream
         assert (licence.strip(), owner.strip()) == (upstream.licence, upstream.copyright)
         assert project.strip() == f"<{upstream.project}>"

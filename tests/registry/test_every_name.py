@@ -26,6 +26,7 @@ from support.mobilenetv3_nets import run_on_meta
 WITH_WORDS = {
     "dymn10_as_all_ctx": 1032,
     "dymn20_as_2_clf1_ts320": 1920,
+    "image_effnet_lite0_block3_compat_magma": 40,
     "mn01_as_mel_avgs_ts640": 128,
     "mn04_as_b5_mel_avgs": 144,
     "mn04_e1_l": 911,
@@ -122,8 +123,11 @@ def has_info(name: str) -> None:
 def is_measured_as_its_row_says(name: str) -> None:
     configuration = resolve(name)
     row = configuration.checkpoint
-    found = costs_of(name)
     net = meta_net(name)
+    if row.layers is None:
+        assert row.family == "image"  # whose counts have a test beside its nets
+        return
+    found = costs_of(name)
     # those of L3 are counted with the statistics of batch norm, as Keras does
     counted = [*net.parameters(), *(b for b in net.buffers() if row.family == "l3" and b.ndim)]
     assert found.parameters == row.n_parameters == sum(t.numel() for t in counted)

@@ -54,7 +54,8 @@ class HeadedVocabulary:
         if words == LOGITS:
             seen = self.base.vocabulary.read(self.base, self.words)
             arguments = {"chosen": dict(seen.arguments), "puts_out": "logits"}
-            return Features((LOGITS,), self.outputs, (self.outputs,), arguments, seen.window_ms, "logits of its head")
+            size, text = self.outputs, "logits of its head"
+            return Features((LOGITS,), size, (size,), arguments, seen.window_ms, text, seen.frontend)
         try:
             found = self.base.vocabulary.read(self.base, words or self.words)
         except UnknownFeatures as error:
