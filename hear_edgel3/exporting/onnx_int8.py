@@ -101,7 +101,26 @@ def narrow_everything(model: Any, inputs: Sequence[np.ndarray]) -> Any:
             activation_type=tools.QuantType.QInt8,
             weight_type=tools.QuantType.QInt8,
         )
-        return onnx.load_from_string(path.read_bytes())
+        made = onnx.load_from_string(path.read_bytes())
+    _pool_whole_numbers(made)
+    return made
+
+
+def _pool_whole_numbers(model: Any) -> None:
+    """Gives what goes into max pools the scale of what comes out, whose range is the same.
+
+    Only where the two are equal does ONNX Runtime pool whole numbers; else it does so in float. Not the other way
+    round, because the biases of the next convolution are in units of the scale of what comes out.
+    """
+    makers = {name: node for node in model.graph.node for name in node.output}
+    rounding = {node.input[0]: node for node in model.graph.node if node.op_type == "QuantizeLinear"}
+    for node in model.graph.node:
+        if node.op_type != "MaxPool" or node.output[0] not in rounding:
+            continue
+        widened = makers[node.input[0]]
+        if widened.op_type == "DequantizeLinear":
+            for one in (widened, makers[widened.input[0]]):
+                one.input[1:] = rounding[node.output[0]].input[1:]
 
 
 @contextmanager

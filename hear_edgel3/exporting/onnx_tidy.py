@@ -23,6 +23,7 @@ def tidy(model: Any) -> None:
     Args:
         model: It is changed. Inputs, outputs and initializers keep their names.
     """
+    _leave_out_unused(model)
     _merge_constants(model)
     _leave_out_zeros(model)
     _shorten_names(model)
@@ -34,6 +35,13 @@ def _constant(node: Any) -> Any:
     if node.op_type != "Constant" or len(node.attribute) != 1 or node.attribute[0].name != "value":
         return None
     return node.attribute[0].t
+
+
+def _leave_out_unused(model: Any) -> None:
+    graph = model.graph
+    used = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
+    for value in [value for value in graph.initializer if value.name not in used]:
+        graph.initializer.remove(value)
 
 
 def _merge_constants(model: Any) -> None:
