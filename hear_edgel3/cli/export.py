@@ -38,6 +38,17 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     part.add_argument("--no-frontend", action="store_true", help="the net alone, which is given the front end's images")
     part.add_argument("--only-frontend", action="store_true", help="the front end alone, which puts images out")
     parser.add_argument(
+        "--quantize",
+        choices=["none", "int8"],
+        default="none",
+        help="int8: weights in eight bits, and activations where that does not cost too much (default none)",
+    )
+    parser.add_argument(
+        "--calibrate",
+        metavar="FOLDER",
+        help="for --quantize int8: measure what is lost on your own sounds too, of each the first ten seconds",
+    )
+    parser.add_argument(
         "--check",
         metavar="FOLDER",
         help="compare on your own sounds too, of each the first ten seconds: audio files, or what else has them",
@@ -76,6 +87,8 @@ def run(arguments: argparse.Namespace) -> int:
             to=arguments.to,
             length=arguments.length,
             part=part,
+            quantize=arguments.quantize,
+            calibrate=arguments.calibrate,
             check=arguments.check,
             weights=arguments.weights,
         )

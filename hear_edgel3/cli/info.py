@@ -194,6 +194,7 @@ def _readable_file(facts: dict[str, Any]) -> dict[str, Any]:
         "puts_out": outputs,
         "classes": None if labels is None else f"{len(labels)}: {', '.join(labels[:3])}{', ...' if labels[3:] else ''}",
         "size": _megabytes(facts["bytes"]),
+        "in_eight_bits": _in_eight_bits(card.get("quantization")),
         "parameters": facts["parameters"],
         "macs": f"{_billions(facts['macs_window'])} for a window of {facts['window_samples']} samples",
         "operators": facts["operators"],
@@ -204,6 +205,12 @@ def _readable_file(facts: dict[str, Any]) -> dict[str, Any]:
         "embedding_version": card["embedding_version"],
         "exported_by": f"hear_edgel3 {card['version']}",
     }
+
+
+def _in_eight_bits(quantization: dict[str, Any] | None) -> str | None:
+    if quantization is None:
+        return None
+    return "weights" if quantization["method"] == "weights" else "weights and activations of convolutions"
 
 
 def _detector(row: Checkpoint) -> dict[str, Any] | None:

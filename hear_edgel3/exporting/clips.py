@@ -36,15 +36,16 @@ class ProofClip:
     samples: np.ndarray
 
 
-def synthetic_clips(sample_rate: int, n_samples: int) -> list[ProofClip]:
+def synthetic_clips(sample_rate: int, n_samples: int, seed: int = 0) -> list[ProofClip]:
     """Tones, silence, clicks, and what sounds more like recordings, the same ones every time.
 
     Args:
         sample_rate: The net's rate in Hz.
         n_samples: The length of each.
+        seed: Of the noise in them, and of the pitches of notes. Tones, silence and clicks are always the same.
     """
     t = np.arange(n_samples) / sample_rate
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(seed)
     found: list[tuple[str, str, np.ndarray]] = []
     for share in (0.005, 0.0275, 0.125, 0.25, 0.4):  # the fourth in the middle of a bin, and so of no other
         for level in (0.9, 0.01):
@@ -62,7 +63,7 @@ def synthetic_clips(sample_rate: int, n_samples: int) -> list[ProofClip]:
     found.append(("synthetic", "white noise", 0.1 * noise))
     found.append(("synthetic", "pink noise", 0.3 * pink / np.abs(pink).max()))
     found.append(("synthetic", "clipped noise", np.clip(noise, -1, 1)))
-    for number, pitch in enumerate((110.0, 330.0, 880.0)):
+    for number, pitch in enumerate((110.0 + 40 * seed, 330.0 + 90 * seed, 880.0 - 210 * seed)):
         swaying = pitch * t + 0.3 * np.sin(2 * np.pi * 5 * t)
         partials = [np.sin(2 * np.pi * k * swaying) / k for k in range(1, 9) if k * pitch < sample_rate / 2]
         note = 0.3 * sum(partials, np.zeros(n_samples)) * np.exp(-3 * (t % 0.4)) + 0.003 * noise

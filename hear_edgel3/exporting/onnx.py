@@ -8,20 +8,23 @@ from __future__ import annotations
 import importlib.util
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hear_edgel3._extras import require
 from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.errors import ConfigurationError, MissingExtra
+from hear_edgel3.exporting.onnx_tidy import tidy
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
 
     from hear_edgel3.exporting.program import Program
 
 EXTRA, SUFFIX, ENGINE, FLOAT64 = "onnx", ".onnx", "onnxruntime", True
+INT8 = True
 # The DFT is computed in float64, the rest in float32. Observed on all kinds of sounds: 3e-6 of the largest value, of
 # probabilities 4e-6.
 TOLERANCES = {"": 1e-5}
@@ -58,7 +61,32 @@ def write(program: Program, path: Path) -> None:
     model = onnx.load_from_string(traced(program.module, program.example, program.source, axes, outputs))
     model.producer_name, model.producer_version = "hear_edgel3", program.card["version"]
     model.doc_string = f"{program.card['name']} ({program.card['licence']})"
-    onnx.helper.set_model_props(model, {_KEY: json_text(program.card)})
+    _save(model, program.card, path)
+
+
+def quantize(program: Program, source: Path, path: Path, inputs: Sequence[torch.Tensor]) -> dict[str, Any]:
+    """Writes a file in eight bits, made of one in float."""
+    from hear_edgel3.exporting import onnx_int8
+
+    model = _load(source)
+    how: dict[str, Any] = {"method": "static"}
+    if onnx_int8.all_activations_are_relus(model):
+        model = onnx_int8.narrow_everything(model, [x[i : i + 1].numpy() for x in inputs for i in range(len(x))])
+    else:
+        from hear_edgel3.exporting.int8 import choose
+
+        chosen = choose(program, inputs)
+        onnx_int8.narrow_weights(model, chosen.narrowed)
+        how = {"method": "weights", "in_float": list(chosen.in_float), "blocks": chosen.blocks}
+    card = {**program.card, "quantization": how}
+    _save(model, card, path)
+    return card
+
+
+def _save(model: Any, card: Mapping[str, Any], path: Path) -> None:
+    onnx = require("onnx", "exporting to ONNX", EXTRA)
+    tidy(model)
+    onnx.helper.set_model_props(model, {_KEY: json_text(card)})
     onnx.checker.check_model(model)
     path.write_bytes(model.SerializeToString())
 
@@ -129,7 +157,7 @@ def describe(path: Path, card: Mapping[str, Any]) -> dict[str, Any]:
     graph = model.graph
     sizes = {value.name: [*value.dims] for value in graph.initializer}
     products = [node for node in graph.node if node.op_type in _PRODUCTS]
-    wanted = {name for node in products for name in (node.input[0], node.output[0]) if name not in sizes}
+    wanted = {name for node in products for name in (*node.input[:2], node.output[0]) if name not in sizes}
     known = {value.name for value in (*graph.input, *graph.output)}
     graph.output.extend(onnx.ValueInfoProto(name=name) for name in sorted(wanted - known))
     source = graph.input[0]

@@ -29,36 +29,7 @@ _EXAMPLES = 2
 PARTS = (WHOLE, NET, FRONTEND)
 
 
-@dataclass(frozen=True)
-class Program:
-    """A module to export.
-
-    Attributes:
-        module: In eval mode, in float32 on the CPU. Its outputs are those of ``outputs``, in that order.
-        reference: The same function of the same float32 input, computed in float64: what a file is compared with.
-        usual: The same as this package computes it, in float32.
-        fast: The same as the engine "torch" runs it: what a file's time is compared with.
-        images: The front end of this package, which makes the input of a file without one.
-        example: An input to trace it with, (n, samples) or (n, n_mels, n_frames) float32.
-        source: The name of its input: "samples" or "spectrogram".
-        outputs: Their names: "embedding", and "logits" and "probabilities", or "numbers"; or "spectrogram".
-        length_axis: The axis of its input that may have any length; None if all are alike.
-        card: What the file is to say of itself.
-    """
-
-    module: nn.Module
-    reference: nn.Module
-    usual: nn.Module
-    fast: nn.Module
-    images: nn.Module
-    example: torch.Tensor
-    source: str
-    outputs: tuple[str, ...]
-    length_axis: int | None
-    card: dict[str, Any]
-
-
-class _Answers(nn.Module):
+class Answers(nn.Module):
     """From samples, or images, to everything that a file puts out.
 
     Args:
@@ -102,6 +73,41 @@ class _Answers(nn.Module):
         scaled = logits if self.temperature == 1 else logits / self.temperature
         probabilities = torch.softmax(scaled, dim=1) if self.targets == "single" else torch.sigmoid(scaled)
         return embedding, logits, probabilities
+
+    def embeddings(self, images: torch.Tensor) -> torch.Tensor:
+        """(n, n_mels, n_frames) images to what the net makes of them, (n, size), before any head."""
+        assert self.net is not None
+        found: torch.Tensor = self.net(images)
+        return found[:, : self.size] if self.head is None else found
+
+
+@dataclass(frozen=True)
+class Program:
+    """A module to export.
+
+    Attributes:
+        module: In eval mode, in float32 on the CPU. Its outputs are those of ``outputs``, in that order.
+        reference: The same function of the same float32 input, computed in float64: what a file is compared with.
+        usual: The same as this package computes it, in float32.
+        fast: The same as the engine "torch" runs it: what a file's time is compared with.
+        images: The front end of this package, which makes the input of a file without one.
+        example: An input to trace it with, (n, samples) or (n, n_mels, n_frames) float32.
+        source: The name of its input: "samples" or "spectrogram".
+        outputs: Their names: "embedding", and "logits" and "probabilities", or "numbers"; or "spectrogram".
+        length_axis: The axis of its input that may have any length; None if all are alike.
+        card: What the file is to say of itself.
+    """
+
+    module: Answers
+    reference: nn.Module
+    usual: nn.Module
+    fast: nn.Module
+    images: nn.Module
+    example: torch.Tensor
+    source: str
+    outputs: tuple[str, ...]
+    length_axis: int | None
+    card: dict[str, Any]
 
 
 class _Images64(nn.Module):
@@ -183,14 +189,14 @@ def program_of(extractor: Extractor, part: str, length: int | None, float64: boo
             frontend = None if part == NET else images
             plain = in_eval_mode(net) if whole else None
             module, fast, usual = (
-                _Answers(first, second, size, plain_head, *rest).eval()
+                Answers(first, second, size, plain_head, *rest).eval()
                 for first, second in ((portable, exported), (frontend, folded), (frontend, plain))
             )
             wide, wide_head = (
                 None if one is None else copy.deepcopy(one).double().requires_grad_(False)
                 for one in (plain, plain_head)
             )
-            reference = _Answers(_Images64(frontend), wide, size, wide_head, *rest).eval()
+            reference = Answers(_Images64(frontend), wide, size, wide_head, *rest).eval()
             n_samples = extractor.net_sample_rate if length is None else length
             example = torch.zeros(_EXAMPLES, n_samples, dtype=torch.float32)
         if part == NET:

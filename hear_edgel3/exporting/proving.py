@@ -20,6 +20,7 @@ import torch
 from hear_edgel3.exporting.card import FRONTEND, NET
 from hear_edgel3.exporting.clips import ProofClip, own_clips, synthetic_clips
 from hear_edgel3.exporting.memory import peak_bytes
+from hear_edgel3.exporting.places import cosines, without_mel_averages
 from hear_edgel3.exporting.program import Program
 from hear_edgel3.exporting.proof import OutputProof, Proof
 from hear_edgel3.exporting.targets import Target, tolerance_of
@@ -29,11 +30,40 @@ _ROUNDS = 7
 # Of a window of timestamps, and of a scene: other lengths than it was traced with.
 _OTHER_SECONDS = (0.16, 2.53)
 _SAMPLED_S = 1.0
-# The means of the image over time, which are the first values of many embeddings, and flatter every cosine.
-_MEL_AVERAGES = "mel_avgs"
+# The least mean cosine of embeddings, without mel_avgs, of files in eight bits.
+_LEAST = {"weights": 0.995, "static": 0.99}
 
 
-def prove(program: Program, name: str, target: Target, path: Path, check: str | None = None) -> Proof:
+def calibration_inputs(program: Program, calibrate: str | None) -> list[torch.Tensor]:
+    """What to measure on how large activations are, and what weights lose: batches as a program takes them.
+
+    Args:
+        program: What is exported.
+        calibrate: Sources of somebody's own sounds, besides built-in ones, which are others than the proof's.
+    """
+    rate, n_samples = program.card["sample_rate"], _usual_samples(program.card)
+    # What is like recordings alone: pure tones and silence would take half of the eight bits' range for themselves.
+    clips = [clip for clip in synthetic_clips(rate, n_samples, seed=1) if clip.kind == "synthetic"]
+    if calibrate is not None:
+        clips += own_clips(calibrate, rate, n_samples)
+    images = program.images if program.card["part"] == NET else _as_given
+    groups = [clips[i : i + _AT_ONCE] for i in range(0, len(clips), _AT_ONCE)]
+    return [images(torch.from_numpy(np.stack([clip.samples for clip in group]))) for group in groups]
+
+
+def _usual_samples(card: Mapping[str, Any]) -> int:
+    return int(card["length"] or _SAMPLED_S * card["sample_rate"])
+
+
+def prove(
+    program: Program,
+    name: str,
+    target: Target,
+    path: Path,
+    check: str | None = None,
+    quantization: Mapping[str, Any] | None = None,
+    in_float: Path | None = None,
+) -> Proof:
     """Compares a file with PyTorch.
 
     Args:
@@ -42,10 +72,12 @@ def prove(program: Program, name: str, target: Target, path: Path, check: str | 
         target: What it was written for.
         path: The file.
         check: Sources of somebody's own sounds, besides the built-in ones.
+        quantization: What of it is in eight bits, as its card says.
+        in_float: The same file in float, if it is in eight bits.
     """
     card = program.card
     rate, length = card["sample_rate"], card["length"]
-    usual = length or int(_SAMPLED_S * rate)
+    usual = _usual_samples(card)
     clips = synthetic_clips(rate, usual)
     if check is not None:
         clips += own_clips(check, rate, usual)
@@ -67,10 +99,16 @@ def prove(program: Program, name: str, target: Target, path: Path, check: str | 
             )
             for i, clip in enumerate(group):
                 seen.append(_Seen(clip, _row(found, i), _row(exact, i), _row(plain, i)))
-        tolerances = {one.clip.kind: tolerance_of(target, one.clip.kind) for one in seen}
-        outputs = {one: _compare(one, seen, card, tolerances) for one in program.outputs}
+        least = None if quantization is None else _LEAST[quantization["method"]]
+        kinds = {one.clip.kind for one in seen} if quantization is None else set()
+        tolerances = {kind: tolerance_of(target, kind) for kind in kinds}
+        outputs = {one: _compare(one, seen, card, tolerances, least) for one in program.outputs}
         x = images(torch.from_numpy(clips[-1].samples)[None])
-        ms, torch_ms = _times(lambda: session(x.numpy()), lambda: program.fast(x))
+        runs: list[Callable[[], object]] = [lambda: session(x.numpy()), lambda: program.fast(x)]
+        if in_float is not None:
+            other = target.open_file(in_float)
+            runs.append(lambda: other(x.numpy()))
+        ms, torch_ms, *float_ms = _times(*runs)
     return Proof(
         name,
         f"{target.ENGINE} {target.engine_version()}",
@@ -82,6 +120,9 @@ def prove(program: Program, name: str, target: Target, path: Path, check: str | 
         torch_ms,
         usual / rate,
         peak_bytes(name, path, x.shape),
+        quantization,
+        None if in_float is None else in_float.stat().st_size,
+        float_ms[0] if float_ms else None,
     )
 
 
@@ -103,7 +144,9 @@ def _row(values: Mapping[str, np.ndarray], i: int) -> dict[str, np.ndarray]:
     return {name: value[i].ravel().astype(np.float64) for name, value in values.items()}
 
 
-def _compare(name: str, seen: Sequence[_Seen], card: Mapping[str, Any], tolerances: Mapping[str, float]) -> OutputProof:
+def _compare(
+    name: str, seen: Sequence[_Seen], card: Mapping[str, Any], tolerances: Mapping[str, float], least: float | None
+) -> OutputProof:
     errors = [float(np.abs(one.found[name] - one.exact[name]).max()) for one in seen]
     # What is not a number is as far off as can be.
     errors = [error if np.isfinite(error) else float("inf") for error in errors]
@@ -117,10 +160,10 @@ def _compare(name: str, seen: Sequence[_Seen], card: Mapping[str, Any], toleranc
     torch_error = max(float(np.abs(one.usual[name] - one.exact[name]).max()) for one in seen)
     if name != "embedding" or card["part"] == FRONTEND:
         return OutputProof(max(errors), torch_error, peak, worst, by_kind, allowed)
-    pairs = [(one.found[name], one.exact[name]) for one in seen]
-    places = _without_mel_averages(card["features"])
-    without = [(a[places], b[places]) for a, b in pairs] if places is not None else []
-    return OutputProof(max(errors), torch_error, peak, worst, by_kind, allowed, _cosines(pairs), _cosines(without))
+    found, exact = np.stack([one.found[name] for one in seen]), np.stack([one.exact[name] for one in seen])
+    places = without_mel_averages(card["features"])
+    without = None if places is None else _cosines(found[:, places], exact[:, places])
+    return OutputProof(max(errors), torch_error, peak, worst, by_kind, allowed, _cosines(found, exact), without, least)
 
 
 def _peak(name: str, seen: Sequence[_Seen]) -> float:
@@ -132,16 +175,9 @@ def _slope(card: Mapping[str, Any]) -> float:
     return (0.5 if card["targets"] == "single" else 0.25) / float(card["temperature"])
 
 
-def _without_mel_averages(features: Mapping[str, int]) -> np.ndarray | None:
-    if _MEL_AVERAGES not in features or len(features) == 1:
-        return None
-    return np.concatenate([np.full(size, name != _MEL_AVERAGES) for name, size in features.items()])
-
-
-def _cosines(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[float, float] | None:
-    lengths = [(a, b, float(np.linalg.norm(a) * np.linalg.norm(b))) for a, b in pairs]
-    found = [float(a @ b) / length for a, b, length in lengths if length > 0]
-    return (min(found), sum(found) / len(found)) if found else None
+def _cosines(found: np.ndarray, expected: np.ndarray) -> tuple[float, float] | None:
+    values = cosines(found, expected)
+    return (float(values.min()), float(values.mean())) if len(values) else None
 
 
 def _times(*runs: Callable[[], object]) -> list[float]:

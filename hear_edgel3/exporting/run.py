@@ -10,10 +10,10 @@ from typing import Any
 
 from hear_edgel3.disk.atomic import atomic_write, check_writable
 from hear_edgel3.errors import ExportFailed, InvalidOption
-from hear_edgel3.exporting.card import WHOLE
+from hear_edgel3.exporting.card import FRONTEND, WHOLE
 from hear_edgel3.exporting.program import PARTS, length_in_samples, program_of
 from hear_edgel3.exporting.proof import Proof
-from hear_edgel3.exporting.proving import prove
+from hear_edgel3.exporting.proving import calibration_inputs, prove
 from hear_edgel3.exporting.targets import target_of
 from hear_edgel3.extractor.extractor import Extractor
 from hear_edgel3.extractor.loading import load
@@ -42,6 +42,8 @@ def export(
     to: str = "onnx",
     length: float | str | None = None,
     part: str = WHOLE,
+    quantize: str = "none",
+    calibrate: str | os.PathLike[str] | None = None,
     check: str | os.PathLike[str] | None = None,
     weights: str | os.PathLike[str] | None = None,
 ) -> Exported:
@@ -58,6 +60,8 @@ def export(
         length: seconds of the windows that it takes, or "dynamic" for any; None for what suits the net: dynamic, or the
             only length that it takes.
         part: "whole", "net" (which takes the front end's images), or "frontend" (which puts them out).
+        quantize: "none", or "int8": weights, and activations where that does not cost too much, in eight bits.
+        calibrate: for "int8": sources of sounds of your own to measure on, besides built-in ones, what is lost.
         check: sources of sounds of your own to prove it on besides: of each file the first ten seconds.
         weights: for a name: as in :func:`hear_edgel3.load`.
 
@@ -73,6 +77,13 @@ def export(
     target = target_of(to)
     if part not in PARTS:
         raise InvalidOption(f"part must be one of {', '.join(PARTS)}; got {part!r}")
+    if quantize not in ("none", "int8"):
+        raise InvalidOption(f"quantize must be none or int8; got {quantize!r}")
+    if quantize == "none" and calibrate is not None:
+        raise InvalidOption("calibrate is for quantize='int8' (--quantize int8), which was not asked for")
+    if quantize == "int8" and (part == FRONTEND or not target.INT8):
+        what = "the front end alone" if part == FRONTEND else f"a file for {to}"
+        raise InvalidOption(f"{what} is never in eight bits; leave quantize out")
     given = configuration if isinstance(configuration, Extractor) else None
     row = given.configuration if given is not None else resolve(configuration)  # type: ignore[arg-type]
     n_samples = length_in_samples(row.checkpoint, length)
@@ -86,14 +97,20 @@ def export(
     ):
         staged = Path(folder) / f"staged{target.SUFFIX}"
         target.write(program, staged)
-        proof = prove(program, to, target, staged, None if check is None else os.fspath(check))
+        card, in_float = program.card, None
+        if quantize == "int8":
+            inputs = calibration_inputs(program, None if calibrate is None else os.fspath(calibrate))
+            in_float, staged = staged, Path(folder) / f"int8{target.SUFFIX}"
+            card = target.quantize(program, in_float, staged, inputs)
+        own = None if check is None else os.fspath(check)
+        proof = prove(program, to, target, staged, own, card.get("quantization"), in_float)
         if not proof.passed:
-            report = {"file": None, "card": program.card, "proof": proof.to_dict()}
+            report = {"file": None, "card": card, "proof": proof.to_dict()}
             told = "\n".join(proof.lines())
             raise ExportFailed(f"{path} was not written: it does not compute what PyTorch does.\n{told}", report)
         with atomic_write(path) as file:
             file.write(staged.read_bytes())
-        return Exported(path, program.card, proof)
+        return Exported(path, card, proof)
 
 
 def default_path(name: str, part: str, to: str) -> Path:

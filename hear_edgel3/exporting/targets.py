@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -12,6 +12,7 @@ from hear_edgel3.errors import InvalidOption
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
 
     from hear_edgel3.exporting.program import Program
 
@@ -39,6 +40,7 @@ class Target(Protocol):
         SUFFIX: What its files end in.
         ENGINE: What runs them, for reports.
         FLOAT64: Whether that computes in float64.
+        INT8: Whether there are files in eight bits; those that have none need no ``quantize``.
         TOLERANCES: By the kind of sound (:class:`hear_edgel3.exporting.clips.ProofClip`), the largest difference from
             PyTorch in float64 that is let through, as a fraction of the largest value; under "" that of kinds without.
     """
@@ -47,6 +49,7 @@ class Target(Protocol):
     SUFFIX: str
     ENGINE: str
     FLOAT64: bool
+    INT8: bool
     TOLERANCES: Mapping[str, float]
 
     def check_installed(self) -> None:
@@ -54,6 +57,20 @@ class Target(Protocol):
 
     def write(self, program: Program, path: Path) -> None:
         """Writes a program, with its card."""
+
+    def quantize(self, program: Program, source: Path, path: Path, inputs: Sequence[torch.Tensor]) -> dict[str, Any]:
+        """Writes a file in eight bits.
+
+        Args:
+            program: What it is.
+            source: The same in float, written before.
+            path: The file.
+            inputs: Sounds to measure on, batches as the program takes them.
+
+        Returns:
+            Its card, with ``quantization``: "method" ("static", weights and activations; or "weights"), and of weights
+            "in_float", the blocks that are not in eight bits.
+        """
 
     def open_file(self, path: Path, threads: int | None = 1) -> Session:
         """Opens a file in the engine, on so many threads, or as many as it likes."""

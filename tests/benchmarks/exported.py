@@ -5,9 +5,10 @@
 NAME are configurations or folders (the built-in net if none is given), --weights a folder of their weights, --check
 sounds of your own to compare on besides. Each net is exported as `hear-edgel3 export` does, to a temporary folder, and
 the table says what that command says: the largest difference of an embedding as a fraction of the largest value, over
-all sounds and over pure tones alone; the least cosine, and that without mel_avgs; megabytes; the CPU time of a window
-of a second, on one thread, as a multiple of PyTorch's; and the megabytes that it takes above the engine itself. A net
-that a target does not take, or gets wrong, is said to be so.
+all sounds and over pure tones alone; the mean cosine, and that without mel_avgs; megabytes; the CPU time of a window
+of a second, on one thread, as a multiple of PyTorch's; and the megabytes that it takes above the engine itself. Of
+files in eight bits, megabytes and time are also given as fractions of what float takes. A net that a target does not
+take, or gets wrong, is said to be so.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from hear_edgel3.errors import HearEdgeL3Error
 from hear_edgel3.exporting.proof import Proof
 from hear_edgel3.exporting.targets import MODULES, target_of
 
-_COLUMNS = "difference, of tones, cosine, without mel_avgs, MB, time, memory (MB)"
+_COLUMNS = "difference, of tones, cosine, without mel_avgs, MB, of float, time, of float, memory (MB)"
 
 
 def cells(proof: Proof) -> list[str]:
@@ -32,10 +33,12 @@ def cells(proof: Proof) -> list[str]:
     return [
         f"{embedding.share:.0e}",
         f"{embedding.by_kind['tone'] / embedding.peak:.0e}",
-        "" if embedding.cosine is None else f"{embedding.cosine[0]:.7f}",
-        "" if without is None else f"{without[0]:.7f}",
+        "" if embedding.cosine is None else f"{embedding.cosine[1]:.5f}",
+        "" if without is None else f"{without[1]:.5f}",
         f"{proof.size / 1e6:.2f}",
+        "" if proof.float_size is None else f"{proof.size / proof.float_size:.2f}",
         f"{proof.ms / proof.torch_ms:.2f}",
+        "" if proof.float_ms is None else f"{proof.ms / proof.float_ms:.2f}",
         "" if proof.peak_memory is None else f"{proof.peak_memory / 1e6:.0f}",
     ]
 
@@ -53,14 +56,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name in arguments.names:
             for to in MODULES:
-                path = Path(folder) / f"net{target_of(to).SUFFIX}"
-                weights = None if name == "tiny" else arguments.weights
-                try:
-                    done = hear_edgel3.export(name, path, to=to, check=arguments.check, weights=weights)
-                    line = " | ".join(cells(done.proof))
-                except HearEdgeL3Error as error:
-                    line = str(error).splitlines()[0]
-                print(f"| {name} | {to} | {line} |", flush=True)
+                for quantize in ("none", "int8") if target_of(to).INT8 else ("none",):
+                    path = Path(folder) / f"net{target_of(to).SUFFIX}"
+                    weights = None if name == "tiny" else arguments.weights
+                    try:
+                        done = hear_edgel3.export(
+                            name, path, to=to, quantize=quantize, check=arguments.check, weights=weights
+                        )
+                        line = " | ".join(cells(done.proof))
+                    except HearEdgeL3Error as error:
+                        line = str(error).splitlines()[0]
+                    what = to if quantize == "none" else f"{to}, {quantize}"
+                    print(f"| {name} | {what} | {line} |", flush=True)
 
 
 if __name__ == "__main__":
