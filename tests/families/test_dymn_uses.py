@@ -151,7 +151,7 @@ def test_it_teaches_and_learns(folder: Path, tmp_path: Path) -> None:
     pytest.importorskip("accelerate")
     (tmp_path / "in").mkdir()
     for seed in range(4):
-        soundfile.write(tmp_path / "in" / f"{seed}.wav", signals.clip(16.0, RATE, seed=seed), RATE)
+        soundfile.write(tmp_path / "in" / f"{seed}.wav", signals.clip(17.0, RATE, seed=seed), RATE)
     made = hear_edgel3.distill(
         f"{NAME}_clf1",
         tmp_path / "in",
@@ -162,8 +162,8 @@ def test_it_teaches_and_learns(folder: Path, tmp_path: Path) -> None:
         lengths=(1.0,),
         epochs=2,
         views=1,
-        clips_per_file=2,
-        batch_seconds=4.0,
+        clips_per_file=16,
+        batch_seconds=16.0,
         name="small",
         device="cpu",
     )

@@ -167,7 +167,7 @@ def _same(found: object, wanted: object) -> bool:
     if isinstance(wanted, list):
         given = list(found) if isinstance(found, (list, tuple, str)) else None
         return given == wanted
-    if isinstance(wanted, float):
+    if isinstance(wanted, (int, float)) and not isinstance(wanted, bool):
         number = isinstance(found, (int, float)) and not isinstance(found, bool)
         return number and abs(float(found) - wanted) <= 1e-9 * abs(wanted)  # type: ignore[arg-type]
     return type(found) is type(wanted) and found == wanted
