@@ -12,7 +12,7 @@ from typing import Any
 from hear_edgel3.cli import options
 from hear_edgel3.cli.common import say_notes
 from hear_edgel3.cli.say import put, say
-from hear_edgel3.cli.sources import AudioSources, audio_sources
+from hear_edgel3.cli.sources import AudioSources, audio_sources, file_of
 from hear_edgel3.disk.digest import sha256_of
 from hear_edgel3.disk.paths import text_of, text_of_path
 from hear_edgel3.errors import InvalidOption
@@ -163,6 +163,8 @@ def run(arguments: argparse.Namespace) -> int:
     form = formats.format_of(arguments.output, arguments.format)
     _check_output(arguments, form)
     found = audio_sources(arguments.sources, arguments.audio, arguments.whole_files)
+    if arguments.clips is not None:
+        _leave_out_clips(found, arguments.clips)
     say_notes(found.notes, arguments.quiet)
     for name, error in found.failures:
         say(f"error: {error}" if name in str(error) else f"error: {name}: {error}")
@@ -172,6 +174,16 @@ def run(arguments: argparse.Namespace) -> int:
     elif found.items:
         failures += _print(found, row, arguments, asked, form)
     return 1 if failures else 0
+
+
+def _leave_out_clips(found: AudioSources, clips: str) -> None:
+    """Leaves out what an earlier run has cut out, where that is inside a folder that is listened to."""
+    inside = os.path.join(os.path.realpath(clips), "")
+    items = [item for item in found.items if not os.path.realpath(file_of(item)).startswith(inside)]
+    if len(items) < len(found.items):
+        left_out = len(found.items) - len(items)
+        found.notes.append(f"{left_out} sounds in {clips} are left out: they are --clips themselves")
+        found.items = items
 
 
 def check_events(row: Checkpoint, asked: EventOptions) -> None:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from hear_edgel3.audio.span import exact_span
+from hear_edgel3.disk.atomic import is_special
 from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.disk.lock import lock
 from hear_edgel3.disk.paths import path_of_text, text_of_path
@@ -45,7 +47,9 @@ class Journal:
         self._folder = self._here
         self._places: dict[str, tuple[int, int, bool]] = {}  # where its line is, how long, and whether it failed
         try:
-            self._file: IO[bytes] = self.path.open("a+b")
+            # What goes into a pipe cannot be gone on with.
+            special = is_special(output)
+            self._file: IO[bytes] = tempfile.TemporaryFile() if special else self.path.open("a+b")  # noqa: SIM115
         except OSError as error:
             raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from error
         try:

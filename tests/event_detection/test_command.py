@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -170,6 +171,25 @@ def test_sounds_are_cut_out_with_a_margin() -> None:
     first = round((start - 0.25) * RATE)
     assert len(clip) == round((end + 0.25) * RATE) - first
     assert np.abs(clip - samples[first : first + len(clip)]).max() < 1e-4
+
+
+def test_what_was_cut_out_is_not_listened_to_again(capsys: Captured) -> None:
+    assert events("north", "-o", "e.csv", "--clips", "north/cut") == 0
+    capsys.readouterr()
+    assert events("north", "-o", "e.csv", "--clips", "north/cut") == 0
+    assert "2 sounds in north/cut are left out" in capsys.readouterr().err
+    assert len(rows("e.csv")) == 2
+
+
+def test_into_a_pipe() -> None:
+    os.mkfifo("pipe")
+    read: list[bytes] = []
+    reader = threading.Thread(target=lambda: read.append(Path("pipe").read_bytes()))
+    reader.start()
+    assert events("north", "-o", "pipe", "--format", "csv") == 0
+    reader.join(20)
+    assert read[0].count(b"\n") == 3
+    assert not Path("pipe.done.jsonl").exists()
 
 
 def test_clips_of_tables_are_listened_to_in_their_place() -> None:
