@@ -118,23 +118,27 @@ def run(arguments: argparse.Namespace) -> int:
     if os.path.isfile(arguments.output):
         raise InvalidOption(f"--output {arguments.output} is a file; give a folder")
     check_folder_name(arguments.output)
-    runs: list[tuple[str, dict[str, Any]]] = [(arguments.output, chosen)]
-    if arguments.deepspectrumlite is not None:
-        from hear_edgel3.detectors.deepspectrumlite import runs_of
+    from hear_edgel3.detectors.deepspectrumlite import Run, runs_of
+    from hear_edgel3.detectors.pictures import write_picture_net
 
+    runs = [Run(arguments.output, chosen, None)]
+    if arguments.deepspectrumlite is not None:
         runs, said = runs_of(arguments.deepspectrumlite, config, arguments.output, chosen)
         for line in said:
             say(f"hear-edgel3: {line}")
     from hear_edgel3.detectors.run import NO_LICENCE, train
 
-    for output, one in runs:
+    for output, one, pictures in runs:
+        net: str | os.PathLike[str] = config or BUILT_IN
+        if pictures is not None:  # a folder beside the detector's, with what this combination's pictures are made with
+            net = write_picture_net(pictures, f"{output.rstrip(os.sep)}-net", arguments.weights)
         folder = train(
             arguments.data,
             output,
-            config or BUILT_IN,
+            net,
             labels=labels,
             split=dividing,
-            weights=arguments.weights,
+            weights=None if pictures is not None else arguments.weights,
             cache=arguments.cache,
             device=arguments.device,
             workers=arguments.workers,

@@ -1,21 +1,36 @@
-"""Configuration files of DeepSpectrumLite as options of a training: what of them a net of sounds has a use for."""
+"""Configuration files of DeepSpectrumLite as options of a training, of the net that they ask for or of another."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hear_edgel3.detectors.options import TrainOptions
+from hear_edgel3.detectors.pictures import TAKEN, check_pictures
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.training import read_grid
 
-# What is taken over; everything else is of pictures of spectrograms, and of nets that see these.
+# What any net takes over; everything else is of pictures of spectrograms, and of nets that see these.
 _TAKEN = (
     *("num_units", "activation", "dropout", "learning_rate", "fine_learning_rate", "finetune_layer"),
     *("pre_epochs", "epochs", "batch_size", "prediction_type", "label_parser", "model_name"),
 )
+
+
+class Run(NamedTuple):
+    """One training.
+
+    Attributes:
+        folder: Where the detector goes.
+        options: Of :class:`TrainOptions`.
+        pictures: The file's values, which say what net there is and what it sees; None if another net was named.
+    """
+
+    folder: str
+    options: dict[str, Any]
+    pictures: Mapping[str, Any] | None
 
 
 def runs_of(
@@ -23,34 +38,32 @@ def runs_of(
     config: str | os.PathLike[str] | None,
     output: str | os.PathLike[str],
     given: Mapping[str, Any],
-) -> tuple[list[tuple[str, dict[str, Any]]], list[str]]:
+) -> tuple[list[Run], list[str]]:
     """What a file asks for: one training, or one for each combination of its values.
 
     Args:
         path: The JSON file.
-        config: The net that takes the place of the file's; None if none was named.
+        config: The net that takes the place of the file's; None for that.
         output: The folder to write; of several combinations each gets a folder in it, called by its number.
         given: Options that were given besides, which go before the file's.
 
     Returns:
-        The folder and the options of each training, and what to say.
+        The trainings, and what to say.
 
     Raises:
         ConfigurationError: The file cannot be read.
-        InvalidOption: It needs a net that is not here, or options do not fit together.
+        InvalidOption: It needs a net or pictures that are not here, or options do not fit together.
     """
     grid = read_grid(path)
     numbers = grid.numbers()
-    if config is None:
-        raise InvalidOption(
-            f"{os.fspath(path)} asks for {grid[numbers[0]].values['basemodel_name']}, a net for pictures, and there is "
-            f"none here yet; name a net of sounds (--config), which gets the file's head and way of learning"
-        )
     if dead := [name for name in ("head", "recipe") if name in given]:
         raise InvalidOption(f"{dead[0]} is for trainings without a configuration file: it says what the head is")
-    runs, said = [], []
+    runs: list[Run] = []
+    said: list[str] = []
     for number in numbers:
         configuration = grid[number]
+        if config is None:
+            check_pictures(configuration.values, os.fspath(path))
         chosen = _options(configuration.values)
         for name, value in given.items():
             if name in chosen and chosen[name] != value:
@@ -58,10 +71,12 @@ def runs_of(
         chosen |= given
         TrainOptions(**chosen)
         folder = Path(output) / f"{number:04d}" if len(grid) > 1 else Path(output)
-        runs.append((str(folder), chosen))
+        runs.append(Run(str(folder), chosen, configuration.values if config is None else None))
         said += configuration.unused
-        unused = [name for name in configuration.values if name not in _TAKEN]
-        said.append(f"no use with {os.fspath(config)}, a net of sounds: {', '.join(unused)}")
+        taken = (*_TAKEN, *TAKEN) if config is None else _TAKEN
+        unused = [name for name in configuration.values if name not in taken]
+        instead = "" if config is None else f" with {os.fspath(config)}"
+        said.append(f"no use{instead}: {', '.join(unused)}")
     if len(grid) > 1:
         said.insert(0, f"{os.fspath(path)} has {len(grid)} combinations, and {len(runs)} of them are trained now")
     return runs, list(dict.fromkeys(said))
