@@ -3,8 +3,7 @@
 By a recipe, and with the net's own classifier, what was trained is taken as it is. Else a new head is only what the net
 is trained with: the head that stays is fitted on the embeddings of the trained net, as on those of a net that stays as
 it was. How far the net goes from what it was to what training has made of it is chosen by the validation part (Wortsman
-et al., "Robust fine-tuning of zero-shot models", CVPR 2022): a part of the way often tells sounds of new speakers,
-devices and places better than all of it.
+et al., "Robust fine-tuning of zero-shot models", CVPR 2022).
 """
 
 from __future__ import annotations
