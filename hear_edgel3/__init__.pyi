@@ -94,3 +94,16 @@ mn20_im: HearModule
 mn30_im: HearModule
 mn40_im: HearModule
 mn10_im_pytorch: HearModule
+dymn04_as: HearModule
+dymn10_as: HearModule
+dymn20_as: HearModule
+dymn20_as_1: HearModule
+dymn20_as_2: HearModule
+dymn20_as_3: HearModule
+dymn04_replace_se_as: HearModule
+dymn10_replace_se_as: HearModule
+dymn04_im: HearModule
+dymn10_im: HearModule
+dymn20_im: HearModule
+ssondo_matpac_mn: HearModule
+ssondo_matpac_dymn: HearModule
