@@ -113,7 +113,6 @@ dymn10_im: HearModule
 dymn20_im: HearModule
 ssondo_matpac_mn: HearModule
 ssondo_matpac_dymn: HearModule
-<<<<<<< HEAD
 image_effnet_lite0: HearModule
 image_vgg16: HearModule
 image_vgg19: HearModule
@@ -124,5 +123,3 @@ image_densenet201: HearModule
 image_mobilenet: HearModule
 image_mobilenet_v2: HearModule
 image_squeezenet_v1: HearModule
-=======
->>>>>>> dymn20
