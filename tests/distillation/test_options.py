@@ -21,7 +21,7 @@ CANNOT_BE: list[tuple[dict[str, Any], str]] = [
     ({"name": "2nd"}, "name must be letters"),
     ({"name": ""}, "name must be letters"),
     ({"name": None}, "name must be letters"),
-    ({"student": "resnet"}, "student must be one of l3, mobilenetv3, pruned; got 'resnet'"),
+    ({"student": "resnet"}, "student must be one of l3, mobilenetv3, dymn, pruned; got 'resnet'"),
     ({"student": None}, "student must be one of"),
     ({"width_mult": 0.04}, "width_mult must be a number from 0.05 to 10, got 0.04"),
     ({"width_mult": 11}, "width_mult must be"),

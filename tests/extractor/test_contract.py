@@ -39,7 +39,9 @@ def test_every_configuration_has_one() -> None:
         found = contract_of(resolve(name))
         assert (found.sample_rate, found.net_sample_rate) == (row.sample_rate, row.net_sample_rate)
         assert found.hop_ms == row.hop_ms == (48 if row.family == "image" else 50)
-        assert found.minimum_samples == (1 if row.padding == "reflection" else found.sample_rate // row.net_sample_rate)
+        assert found.minimum_samples == (
+            1 if row.padding == "reflection" else -(-found.sample_rate // row.net_sample_rate)
+        )
 
 
 def test_in_words() -> None:

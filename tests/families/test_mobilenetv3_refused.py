@@ -213,7 +213,7 @@ NO_STATE_DICTS: dict[str, tuple[Callable[[], object], str]] = {
     "nothing": (lambda: None, "is not a state dict: expected named tensors, found NoneType"),
     "a number": (lambda: 3, "is not a state dict: expected named tensors, found int"),
     "an empty dict": (dict, "is not a state dict: expected named tensors, found dict"),
-    "an empty state dict": (lambda: {"state_dict": {}, "epoch": 3}, "expected named tensors, found dict"),
+    "an empty state dict": (lambda: {"state_dict": {}, "epoch": 3}, "is not a state dict: 'state_dict' is dict, not a"),
     "no names": (lambda: dict(enumerate(state("mn01_as").values())), "is not a state dict: 0 is Tensor"),
     "a number among tensors": (lambda: state("mn01_as") | {"epoch": 3}, "is not a state dict: 'epoch' is int, not a"),
     "a sparse tensor": (

@@ -18,8 +18,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from hear_edgel3.engine import folded
 from hear_edgel3.extractor.complexity import Complexity
+from hear_edgel3.extractor.framings import scene_framing
 from hear_edgel3.families.schema import Configuration
-from hear_edgel3.framing.rules import CentredFraming
 
 _META = torch.device("meta")
 
@@ -40,7 +40,7 @@ def measure(configuration: Configuration) -> Complexity:
     scene_length, scene_count = 10 * rate, 1
     if scene_length > row.scene.whole_up_to:
         scene_length = row.scene.window or window
-        scene_count = CentredFraming(scene_length, rate, row.scene.hop_ms).count(10 * rate, Fraction(10))
+        scene_count = scene_framing(configuration).windows.count(10 * rate, Fraction(10))
     macs = {length: count_macs(net, image(length)) for length in {window, rate, 10 * rate, scene_length}}
     fp32 = {length: peak_memory(net, image(length)) for length in {window, longest}}
     net.half()

@@ -111,8 +111,8 @@ def test_nets_without_a_classifier(names: str | list[str], tagging_folder: Path)
     unable = {"sea_64", "sparse_95", "mn01_im"} & ({names} if isinstance(names, str) else set(names))
     assert text.partition(" ")[0] in unable
     able = text.split("these can: ")[1].split(", ")
-    assert able == ["tiny", *(n for n in list_configurations() if n.startswith("mn") and "_as" in n)]
-    assert len(able) == 27
+    assert able == ["tiny", *(n for n in list_configurations() if n.startswith(("mn", "dymn")) and "_as" in n)]
+    assert len(able) == 35
 
 
 def test_no_configuration_and_unknown_ones(tagging_folder: Path) -> None:

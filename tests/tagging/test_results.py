@@ -31,7 +31,7 @@ def test_the_labels() -> None:
     assert all(label.mid.startswith(("/m/", "/t/", "/g/")) and label.name.strip() == label.name for label in AUDIOSET)
     assert Label("Male speech, man speaking", "/m/05zppz") in AUDIOSET  # a comma is no end
     rows = [row for row in checkpoints() if row.labels is not None]
-    assert len(rows) == 26
+    assert len(rows) == 34
     for row in rows:
         assert row.net.arguments["n_classes"] == len(labels(str(row.labels)))
 

@@ -100,7 +100,10 @@ def test_a_net_with_classes_of_its_own(here: Path, capsys: Captured) -> None:
     model = hear_edgel3.load("mn01_as", "int8.safetensors", features=["logits"])
     assert model.labels == tuple(Label(name, "") for name in names)
     assert convert_main(f"{again} --labels birds.txt".split()) == 1
-    assert "is a converted file already, with its classes; leave out the labels" in capsys.readouterr().err
+    assert (
+        "is a converted file already, with its classes and settings; leave out --labels and --setting"
+        in capsys.readouterr().err
+    )
     assert (
         main(["weights", "verify", "mn01_as", "--weights", "int8.safetensors", "--against", "float.safetensors"]) == 0
     )

@@ -188,6 +188,8 @@ class StaticConvolution(nn.Module):
 class DynamicConvolution(nn.Module):
     """A convolution whose kernel is a mean of several, weighted as the context says, for each clip another one."""
 
+    shift: torch.Tensor | None
+
     def __init__(
         self,
         inputs: int,
@@ -206,7 +208,7 @@ class DynamicConvolution(nn.Module):
         self.padding = (kernel - 1) // 2 * dilation
         self.groups = groups
         self.tau = 1.0
-        self.shift: torch.Tensor | None = None
+        self.register_buffer("shift", None, persistent=False)
         self.residuals = nn.Sequential(nn.Linear(context, kernels))
         self.weight = nn.Parameter(torch.empty(1, 1, kernels, math.prod(self.kernel_shape)))
 
