@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -38,18 +40,39 @@ def test_sounds_are_those_that_load_audio_gives(folder: Path) -> None:
         sounds[3]
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_lists_go_from_a_loader_into_a_net(folder: Path, workers: int) -> None:
+def test_lists_go_from_a_loader_into_a_net(folder: Path) -> None:
     extractor = hear_edgel3.load()
     sounds = SoundDataset(folder, extractor.sample_rate)
-    loader = DataLoader(sounds, batch_size=2, collate_fn=SoundDataset.as_lists, num_workers=workers)
     found = {}
-    for batch in loader:
+    for batch in DataLoader(sounds, batch_size=2, collate_fn=SoundDataset.as_lists):
         found |= dict(zip(batch["file"], extractor.scene_embeddings(batch["samples"]), strict=True))
     assert list(found) == [str(folder / name) for name in ("a.wav", "b.flac", "c.wav")]
     for file, embedding in found.items():
         alone = extractor.scene_embeddings(hear_edgel3.load_audio(file, extractor.sample_rate)[None])[0]
         torch.testing.assert_close(embedding, alone, rtol=0, atol=1e-6)
+
+
+_IN_PROCESSES = """
+import sys
+from torch.utils.data import DataLoader
+from hear_edgel3.adapters import SoundDataset
+
+if __name__ == "__main__":
+    sounds = SoundDataset(sys.argv[1], 32000)
+    sounds[0]  # a reader of this process's own, which its workers must not share
+    for start in ("fork", "spawn"):
+        loader = DataLoader(sounds, 2, num_workers=2, collate_fn=SoundDataset.as_lists, multiprocessing_context=start)
+        found = [samples for batch in loader for samples in batch["samples"]]
+        assert [s.tolist() for s in found] == [sound["samples"].tolist() for sound in sounds]
+    print(len(found))
+"""
+
+
+def test_a_loaders_processes_read_them(folder: Path, tmp_path: Path) -> None:
+    # In a process of its own: once a loader has had workers, torch handles the end of every child of the process.
+    (tmp_path / "load.py").write_text(_IN_PROCESSES)
+    words = [sys.executable, str(tmp_path / "load.py"), str(folder)]
+    assert subprocess.run(words, check=True, capture_output=True, text=True).stdout == "3\n"
 
 
 def test_parts_are_of_one_length_and_cover_everything(folder: Path) -> None:
