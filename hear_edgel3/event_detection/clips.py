@@ -6,12 +6,10 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path, PurePath
-from typing import Any
 
 import numpy as np
 import soundfile
 
-from hear_edgel3.audio.file import AudioFile
 from hear_edgel3.audio.span import seconds
 from hear_edgel3.disk.atomic import atomic_write, make_folder
 from hear_edgel3.disk.paths import path_of_text
@@ -65,7 +63,8 @@ class ClipCutter:
             end = min(end, item.end)
         with self._opener.open(item._replace(start=begin, end=end)) as file:
             rate = file.sample_rate
-            samples = np.concatenate([block.numpy() for block in _within(file)])
+            # Without the warnings that the recording has given already.
+            samples = np.concatenate([block.numpy() for block in file.blocks(watch=False)])
         path = self._folder / _safe(event.label) / _place(item.file) / _name(item.file, event)
         if path.parent not in self._made:
             make_folder(path.parent)
@@ -73,11 +72,6 @@ class ClipCutter:
         with atomic_write(path, swept=True) as target:
             soundfile.write(target, np.clip(samples, -1, 1), min(rate, _HIGHEST_RATE), "PCM_16", format="FLAC")
         return os.fspath(path)
-
-
-def _within(file: AudioFile) -> Any:
-    """The blocks of a clip, without the warnings that the recording has given already."""
-    return file.blocks(watch=False)
 
 
 def _safe(name: str) -> str:
