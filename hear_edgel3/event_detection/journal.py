@@ -71,6 +71,11 @@ class Journal:
         """How many recordings are done, those that failed among them."""
         return len(self._places)
 
+    @property
+    def n_failed(self) -> int:
+        """How many of them failed."""
+        return sum(failed for _, _, failed in self._places.values())
+
     def pending(self, items: Iterable[Item], retry_failed: bool = False) -> list[Item]:
         """Those of the recordings that are not done, or whose file has changed since.
 

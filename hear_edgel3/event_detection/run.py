@@ -201,8 +201,7 @@ def write_events(
             # Also where nothing was pending: a run may have ended when all was computed and nothing written.
             _write_output(journal, items, output, form, layout)
         summary.kept = len(items) - len(pending)
-        failures = sum(one.error is not None for one in journal.recordings(items))
-        summary.failed_before = failures - len(summary.failed)
+        summary.failed_before = journal.n_failed - len(summary.failed)
     summary.wall_seconds = time.monotonic() - started
     return summary
 
