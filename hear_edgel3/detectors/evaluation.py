@@ -207,7 +207,7 @@ def _by_splits(
     if on_leak is not None:
         dividing = replace(dividing, on_leak=OnLeak(on_leak))
     base = load_base(config, work.weights)
-    splits = divide(labelled, dividing, sounds.near)
+    splits = divide(labelled, dividing, sounds.near, contents_of(labelled.items))  # as when a detector is made
     if not any(len(one.test) for one in splits):
         raise LabelsError(f"{labelled.name} has no test part by this split: there is nothing to evaluate on")
     notes = [*sounds.notes, *(note for one in splits for note in one.notes)]
