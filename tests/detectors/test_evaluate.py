@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
+import tarfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import hear_edgel3
 from hear_edgel3.cli import main
 from hear_edgel3.errors import InvalidOption, LabelsError
+from hear_edgel3.labels import Labelled, read_labelled
+from hear_edgel3.labels.leaks import Bond
+from hear_edgel3.sources.lister import list_items
 from support.detector_sounds import write_sounds
 
 
@@ -107,3 +112,17 @@ class TestCommands:
     ) -> None:
         assert main(["train", "--data", str(sounds), "--output", str(tmp_path / "d"), *more]) != 0
         assert said in capsys.readouterr().err
+
+
+def test_a_copy_inside_a_tar_file_is_known_by_its_bytes(cache: Path, tmp_path: Path) -> None:
+    folder = write_sounds(tmp_path / "sounds", groups=2, each=1, seed=9)
+    first = next(iter(sorted(folder.rglob("*.wav"))))
+    with tarfile.open(tmp_path / "shard.tar", "w") as tar:
+        tar.add(first, "copy.wav")
+    plain = read_labelled(folder)
+    items = (*plain.items, *list_items([str(tmp_path / "shard.tar")]).items)
+    targets = np.append(plain.targets, plain.targets[[item.file == str(first) for item in plain.items]])
+    parts = ("train",) * (len(plain) - 1) + ("test", "test")
+    labelled = Labelled("some", plain.kind, plain.classes, items, targets, parts=parts)
+    with pytest.raises(LabelsError, match=rf"{Bond.COPY} .*copy\.wav"):
+        hear_edgel3.evaluate(labelled, cache=cache, split="given")
