@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -162,7 +163,8 @@ def make_examples(
     starts = range(0, len(clips), _CLIPS_PER_SHARD)
     shards = [folder / f"{start // _CLIPS_PER_SHARD:06d}.safetensors" for start in starts]
     maker = _Maker(recipe, teacher, student, device, recipe.views if views is None else views, sounds)
-    with tqdm(total=len(clips), desc=what, unit="clip", file=sys.stderr, disable=quiet, dynamic_ncols=True) as bar:
+    progress = tqdm(total=len(clips), desc=what, unit="clip", file=sys.stderr, disable=quiet, dynamic_ncols=True)
+    with closing(maker), progress as bar:
         for start, shard in zip(starts, shards, strict=True):
             part = clips[start : start + _CLIPS_PER_SHARD]
             if not _is_sound(shard):
@@ -203,6 +205,10 @@ class _Maker:
         self._broad: dict[float, BroadClips] = {}
         if sounds is not None:
             self._broad = {length: BroadClips(sounds, self._rate, length, recipe.seed) for length in recipe.lengths}
+
+    def close(self) -> None:
+        """Closes what is open of the sources."""
+        self._opener.close()
 
     def shard(self, clips: Sequence[Clip], number: int) -> bytes:
         """A shard as bytes.

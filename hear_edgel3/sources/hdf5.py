@@ -1,21 +1,30 @@
-"""HDF5 files with a whole audio file per row, as the AudioSet, FSD50K and OpenMIC of EfficientAT and PaSST are kept."""
+"""HDF5 files with a whole audio file per row, as the AudioSet, FSD50K and OpenMIC of EfficientAT and PaSST are kept.
+
+They are read by a process apart, because the HDF5 library does not come back from some damaged files, and nothing in
+this process could stop it then.
+"""
 
 from __future__ import annotations
 
 import os
 from typing import Any
 
+import numpy as np
+
 from hear_edgel3._extras import require
 from hear_edgel3.audio.find import check_ordinary
+from hear_edgel3.disk.apart import Apart, Ended, Failed, Refused
 from hear_edgel3.disk.paths import text_of_path
 from hear_edgel3.errors import AudioFileError
 from hear_edgel3.sources.item import Item
 
-NAMES, SOUNDS = "audio_name", "mp3"
+_READER = "hear_edgel3.sources.hdf5_reading:answer"
 _ENDINGS = (".hdf", ".hdf5", ".h5")
 _OF_SOUNDS = ("_mp3.hdf", "_mp3.hdf5", "_mp3.h5")
-# What h5py raises on damaged files.
-_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError)
+# A row is read in milliseconds, and the longest data set that is read at once, AudioSet's targets of 140 MB, in seconds
+# from a disk; what is slower is a network that hardly works.
+_PATIENCE_S = 180
+_MAX_ENDS = 3  # rows that do not come back, until the rest of a file is given up
 
 
 def is_hdf5(path: str) -> bool:
@@ -33,52 +42,48 @@ class Hdf5Sounds:
 
     Args:
         path: The file; its data sets ``audio_name`` and ``mp3`` have a row per sound.
+        patience_s: Seconds that reading a row or a data set may take.
 
     Raises:
         AudioFileError: It cannot be read, or has no such data sets.
         MissingExtra: h5py is not installed.
     """
 
-    def __init__(self, path: str) -> None:
-        h5py = require("h5py", "reading HDF5 files of sounds", "train")
+    def __init__(self, path: str, patience_s: int = _PATIENCE_S) -> None:
+        require("h5py", "reading HDF5 files of sounds", "train")
         self.path = path
+        self._patience_s = patience_s
+        check_ordinary(path)
+        self._n_ends = 0
+        self._reader = self._start()
         try:
-            check_ordinary(path)
-            self._file: Any = h5py.File(path, "r")
-        except AudioFileError:
+            self._ask("cannot be read as an HDF5 file", ask="open", path=path)
+        except BaseException:
+            self.close()
             raise
-        except _ERRORS as error:
-            raise AudioFileError(f"{path} cannot be read as an HDF5 file: {error}") from error
-        lacking = [name for name in (NAMES, SOUNDS) if name not in self._file]
-        if not lacking and len(self._file[NAMES]) != len(self._file[SOUNDS]):
-            self.close()
-            raise AudioFileError(f"{path}: its data sets {NAMES} and {SOUNDS} have different lengths")
-        if lacking:
-            has = ", ".join(self._file) or "none"
-            self.close()
-            raise AudioFileError(f"{path} has no data set {' and '.join(lacking)}, but {has}")
 
     def items(self) -> list[Item]:
         """The sounds, in the order of the rows.
 
         An item's ``offset`` is its row, and its ``size`` the mean of all, for what one has is only known when it is
         read.
+
+        Raises:
+            AudioFileError: The names are damaged.
         """
         shard = text_of_path(self.path)
-        names = [self._text(name) for name in self.read(NAMES)]
+        names = self._ask("has damaged names of sounds", ask="names")[0]["names"]
         size = os.path.getsize(self.path) // max(1, len(names))
         return [Item(f"{shard}/{name}", size, shard, row) for row, name in enumerate(names)]
 
-    def read(self, name: str) -> Any:
-        """All of a data set.
+    def read(self, name: str) -> np.ndarray:
+        """All of a data set of numbers.
 
         Raises:
             AudioFileError: There is none of this name, or it is damaged.
         """
-        try:
-            return self._file[name][:]
-        except _ERRORS as error:
-            raise AudioFileError(f"{self.path}: its data set {name} cannot be read: {error}") from error
+        head, body = self._ask(f"has a data set {name} that cannot be read", ask="all", name=name)
+        return np.frombuffer(body, head["dtype"]).reshape(head["shape"])
 
     def sound(self, item: Item) -> bytes:
         """The bytes of a sound's file.
@@ -86,22 +91,38 @@ class Hdf5Sounds:
         Raises:
             AudioFileError: The row is damaged, or is another sound's now.
         """
-        assert item.offset is not None
-        try:
-            name = self._text(self._file[NAMES][item.offset])
-            data: bytes = self._file[SOUNDS][item.offset].tobytes()
-        except _ERRORS as error:
-            raise AudioFileError(f"{item.file} cannot be read from its HDF5 file: {error}") from error
-        if name != item.member:
-            raise AudioFileError(f"{self.path} has changed: in row {item.offset} is {name}, not {item.member}")
-        if not data:
+        head, body = self._ask(f"has a damaged row, {item.member}", ask="sound", row=item.offset)
+        if head["name"] != item.member:
+            raise AudioFileError(f"{self.path} has changed: in row {item.offset} is {head['name']}, not {item.member}")
+        if not body:
             raise AudioFileError(f"{item.file} is empty")
-        return data
+        return bytes(body)
 
     def close(self) -> None:
-        """Closes the file."""
-        self._file.close()
+        """Ends the process that reads."""
+        self._reader.close()
 
-    @staticmethod
-    def _text(name: bytes | str) -> str:
-        return name.decode("utf-8", "backslashreplace") if isinstance(name, bytes) else name
+    def _start(self) -> Apart:
+        return Apart(_READER, "HDF5", self._patience_s)
+
+    def _ask(self, wrong: str, **question: Any) -> tuple[dict[str, Any], bytearray]:
+        """The head and the body of an answer.
+
+        Raises:
+            AudioFileError: With ``wrong``, and what is.
+        """
+        if self._reader.has_ended:  # an earlier question ended it; other rows may be whole
+            if self._n_ends >= _MAX_ENDS:
+                raise AudioFileError(f"{self.path} {wrong}: after {self._n_ends} such rows it is not read any further")
+            self._reader.close()
+            self._reader = self._start()
+            self._ask("cannot be read as an HDF5 file", ask="open", path=self.path)
+        try:
+            return self._reader.ask(question)
+        except Refused as error:
+            raise AudioFileError(f"{self.path} {error}") from error
+        except Failed as error:
+            raise AudioFileError(f"{self.path} {wrong}: {error}") from error
+        except Ended as error:
+            self._n_ends += 1
+            raise AudioFileError(f"{self.path} {wrong}: {error}") from error

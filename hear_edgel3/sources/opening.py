@@ -8,6 +8,7 @@ import os
 import shutil
 import tarfile
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, cast
@@ -39,6 +40,9 @@ class ItemOpener:
         self._channel = channel
         self._packed: tuple[str, tarfile.TarFile] | None = None
         self._hdf5: Hdf5Sounds | None = None
+        self._asking = (
+            threading.Lock()
+        )  # several threads may open items, and an HDF5 file answers one question at a time
         self._copied: tuple[str, int | None, BinaryIO] | None = None  # the last member of a packed shard
         self._now: tuple[tuple[str, int, int], dict[str, Item]] | None = None  # what a shard has now
         self._changed: set[str] = set()  # packed shards that are not as they were
@@ -88,12 +92,13 @@ class ItemOpener:
     def _row(self, item: Item) -> bytes:
         assert item.shard is not None
         path = self._path(item.shard)
-        if self._hdf5 is None or self._hdf5.path != path:
-            if self._hdf5 is not None:
-                self._hdf5.close()
-                self._hdf5 = None
-            self._hdf5 = Hdf5Sounds(path)
-        return self._hdf5.sound(item)
+        with self._asking:
+            if self._hdf5 is None or self._hdf5.path != path:
+                if self._hdf5 is not None:
+                    self._hdf5.close()
+                    self._hdf5 = None
+                self._hdf5 = Hdf5Sounds(path)
+            return self._hdf5.sound(item)
 
     def _path(self, text: str) -> str:
         return os.fspath(path_of_text(os.path.join(self._folder, text)))

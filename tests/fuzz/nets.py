@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save
 
 from support.folders import make_folder
 
+from .kept import Kept
 from .kind import Attempt, Kind, Sound
 
 _FAMILIES = ("mobilenetv3", "l3")
@@ -89,9 +90,10 @@ def _keras() -> bytes:
 
 def _prepare_weights(place: Path) -> Attempt:
     import hear_edgel3
-    from hear_edgel3.families.formats.keras import read_layers
+    from hear_edgel3.families.formats import keras
     from hear_edgel3.families.formats.pytorch import read_state_dict
 
+    keras.Apart = Kept()  # type: ignore[assignment, misc]
     for family in _FAMILIES:
         make_folder(place / family, family)
     descriptions = {family: json.loads((place / family / "configuration.json").read_text()) for family in _FAMILIES}
@@ -101,7 +103,7 @@ def _prepare_weights(place: Path) -> Attempt:
         if name.endswith(".pt"):
             read_state_dict(data, name)
         elif name.endswith(".h5"):
-            read_layers(data, name)
+            keras.read_layers(data, name)
         else:
             family = name.split(".", maxsplit=1)[0]
             folder = place / family

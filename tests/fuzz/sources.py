@@ -1,4 +1,4 @@
-"""Lists of files, and tar shards."""
+"""Lists of files, tar shards, and HDF5 files of sounds."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .kept import Kept
 from .kind import Attempt, Kind, Sound
 
 
@@ -55,6 +56,22 @@ def _shards(_: Path) -> list[Sound]:
     return sounds
 
 
+def _hdf5(_: Path) -> list[Sound]:
+    import h5py
+
+    sounds = []
+    for library in ("earliest", "latest"):
+        buffer = io.BytesIO()
+        with h5py.File(buffer, "w", libver=library) as file:
+            file["audio_name"] = np.array([f"{i}.wav" for i in range(3)], "S20")
+            file["target"] = np.zeros((3, 2), np.uint8)
+            data = file.create_dataset("mp3", (3,), h5py.vlen_dtype(np.uint8))
+            for i in range(3):
+                data[i] = np.frombuffer(clip_bytes(i), np.uint8)
+        sounds.append(Sound(f"{library}_mp3.hdf", buffer.getvalue()))
+    return sounds
+
+
 def _prepare(place: Path) -> Attempt:
     import shutil
 
@@ -64,7 +81,10 @@ def _prepare(place: Path) -> Attempt:
     from hear_edgel3.dataset.dataset import Dataset
     from hear_edgel3.errors import HearEdgeL3Error
     from hear_edgel3.jobs.manifest import list_items
+    from hear_edgel3.sources import hdf5
 
+    hdf5.Apart = Kept()  # type: ignore[assignment, misc]
+    hdf5.Hdf5Sounds.__init__.__defaults__ = (5,)  # seconds of patience
     torch.set_num_threads(1)
     tried = 0
 
@@ -87,4 +107,4 @@ def _prepare(place: Path) -> Attempt:
     return attempt
 
 
-KINDS = (Kind("lists", _lists, _prepare, text=True), Kind("shards", _shards, _prepare))
+KINDS = (Kind("lists", _lists, _prepare, text=True), Kind("shards", _shards, _prepare), Kind("hdf5", _hdf5, _prepare))

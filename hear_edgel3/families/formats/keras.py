@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import gzip
 import io
+import math
 import zlib
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hear_edgel3._extras import require
+from hear_edgel3.disk.apart import Answer, Apart, Ended, Failed, Refused
 from hear_edgel3.errors import WeightsCorrupt
 
 if TYPE_CHECKING:
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 _GZIP, _HDF5 = b"\x1f\x8b", b"\x89HDF\r\n\x1a\n"
 # The largest file of the systems we convert is 76 MB unpacked; a gzip bomb must not fill the memory.
 _MAX_BYTES = 1 << 30
+_PATIENCE_S = 120  # the largest takes a second
 _MAX_ELEMENTS = 1 << 27  # of all arrays together
 
 
@@ -58,27 +62,46 @@ def read_layers(data: bytes, source: str) -> list[Layer]:
         WeightsCorrupt: not HDF5, truncated, or without Keras' lists of layers and weights.
         MissingExtra: h5py is not installed.
     """
-    h5py = require_h5py()
+    require_h5py()
     unpacked = _unpack(data, source)
-    try:
-        with h5py.File(io.BytesIO(unpacked), "r") as file:
-            group = file.get("model_weights", file)
-            if "layer_names" not in group.attrs:
-                found = ", ".join(sorted(file.keys())[:5]) or "nothing"
-                raise WeightsCorrupt(
-                    f"{source} is HDF5 but not a Keras model: expected layer groups under /model_weights or at the "
-                    f"root, with the attribute layer_names; found {found}"
-                )
-            layers, room = [], _MAX_ELEMENTS
-            for name in group.attrs["layer_names"]:
-                layers.append(_layer(group, _text(name), source, room))
-                room -= sum(array.size for array in layers[-1].arrays)
-    # TypeError, AttributeError: h5py's answers where an attribute or group is not of the kind Keras writes
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
-        if isinstance(error, WeightsCorrupt):
-            raise
-        raise WeightsCorrupt(f"{source} is a damaged or truncated HDF5 file: {error}") from error
-    return [layer for layer in layers if layer.arrays]
+    with closing(Apart("hear_edgel3.families.formats.keras:answer", "HDF5", _PATIENCE_S)) as reader:
+        try:
+            head, body = reader.ask({"source": source}, unpacked)
+        except Refused as error:
+            raise WeightsCorrupt(str(error)) from error
+        except (Failed, Ended) as error:
+            raise WeightsCorrupt(f"{source} is a damaged or truncated HDF5 file: {error}") from error
+    layers, values, start = [], np.frombuffer(body, np.float32), 0
+    for name, shapes in head["layers"]:
+        arrays = []
+        for shape in shapes:
+            size = math.prod(shape)
+            arrays.append(values[start : start + size].reshape(shape))
+            start += size
+        layers.append(Layer(name, arrays))
+    return layers
+
+
+def answer(question: dict[str, Any], data: bytes) -> Answer:
+    """The layers in the bytes of a file: for the process apart that reads it."""
+    import h5py
+
+    source = question["source"]
+    with h5py.File(io.BytesIO(data), "r") as file:
+        group = file.get("model_weights", file)
+        if "layer_names" not in group.attrs:
+            found = ", ".join(sorted(file.keys())[:5]) or "nothing"
+            raise Refused(
+                f"{source} is HDF5 but not a Keras model: expected layer groups under /model_weights or at the "
+                f"root, with the attribute layer_names; found {found}"
+            )
+        layers, room = [], _MAX_ELEMENTS
+        for name in group.attrs["layer_names"]:
+            layers.append(_layer(group, _text(name), source, room))
+            room -= sum(array.size for array in layers[-1].arrays)
+    layers = [layer for layer in layers if layer.arrays]
+    shapes = [(layer.name, [array.shape for array in layer.arrays]) for layer in layers]
+    return {"layers": shapes}, (np.ascontiguousarray(array).data for layer in layers for array in layer.arrays)
 
 
 def _unpack(data: bytes, source: str) -> bytes:
@@ -106,9 +129,9 @@ def _layer(group: h5py.Group, name: str, source: str, room: int) -> Layer:
         dataset = layer[_text(weight)]
         room -= dataset.size
         if room < 0:
-            raise WeightsCorrupt(f"{source} has arrays of more than {_MAX_ELEMENTS} values, more than any checkpoint")
+            raise Refused(f"{source} has arrays of more than {_MAX_ELEMENTS} values, more than any checkpoint")
         if dataset.dtype.kind != "f" or dataset.is_virtual or dataset.external:
-            raise WeightsCorrupt(
+            raise Refused(
                 f"{source}: {name}/{_text(weight)} is not a plain array of numbers ({dataset.dtype}, {dataset.shape})"
             )
         arrays.append(np.asarray(dataset, dtype=np.float32))
