@@ -25,6 +25,7 @@ from hear_edgel3.detectors.learning import (
     examples_of,
     few_sounds,
     guesses_of,
+    notes_of_splits,
     score,
     together,
 )
@@ -45,7 +46,7 @@ from hear_edgel3.labels.labelled import Kind, Labelled
 from hear_edgel3.labels.names import TEST, listed
 from hear_edgel3.labels.options import AS_IT_IS, LabelOptions
 from hear_edgel3.labels.reading import read_labelled
-from hear_edgel3.labels.splits import Dividing, How, OnLeak, divide
+from hear_edgel3.labels.splits import Dividing, How, OnLeak, check_states, divide
 from hear_edgel3.registry.names import BUILT_IN, resolve
 from hear_edgel3.scores import Scores, confusion_matrix, draw_confusion, expected_calibration_error
 
@@ -60,6 +61,8 @@ class Evaluation:
         what: What was evaluated, in words.
         scores: Overall and of each class, with intervals.
         per_split: The overall scores of each split of a cross-validation.
+        learnt: How what was tested came about, as plain values, by split; the penalty of its head, for example, or the
+            share of the way that a trained net went. Empty for a detector.
         confusion: As :func:`hear_edgel3.scores.confusion_matrix` gives it; None for numbers.
         labelled: The sounds that were tested, or all of them.
         ece: The expected calibration error; None for numbers.
@@ -73,6 +76,7 @@ class Evaluation:
     labelled: Labelled
     ece: float | None
     notes: tuple[str, ...] = field(default=())
+    learnt: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """What to write as JSON."""
@@ -81,6 +85,7 @@ class Evaluation:
             **self.scores.as_json(),
             "ece": self.ece,
             "splits": self.per_split,
+            "learnt": self.learnt,
             "confusion": None if self.confusion is None else confusion_rows(self.confusion, self.labelled),
             "notes": [*self.notes, *self.scores.notes],
         }
@@ -198,19 +203,23 @@ def _by_splits(
     """Cross-validation, or a single split that the data state."""
     chosen = make_options(options)
     check_installed(chosen)
-    sounds = read_sounds(data, config, labels, work)
-    examples = sounds.examples
-    labelled = examples.labelled
+    # What is wrong with the labels is said before anything is computed.
+    read = data if isinstance(data, Labelled) else read_labelled(data, labels)
     if split is None:
-        split = How.GIVEN if labelled.parts is not None else How.FOLDS
+        split = How.GIVEN if read.parts is not None else How.FOLDS
     dividing = dividing_of(split, chosen.seed)
     if on_leak is not None:
         dividing = replace(dividing, on_leak=OnLeak(on_leak))
+    check_states(read, dividing)
+    sounds = read_sounds(read, config, labels, work)
+    examples = sounds.examples
+    labelled = examples.labelled
     base = load_base(config, work.weights)
     splits = divide(labelled, dividing, sounds.near, contents_of(labelled.items))  # as when a detector is made
     if not any(len(one.test) for one in splits):
         raise LabelsError(f"{labelled.name} has no test part by this split: there is nothing to evaluate on")
-    notes = [*sounds.notes, *(note for one in splits for note in one.notes)]
+    said = [(one.name, note) for one in splits for note in one.notes]
+    learnt: dict[str, dict[str, Any]] = {}
     answers: list[Answers] = []
     with tempfile.TemporaryDirectory(prefix="hear-edgel3-") as temporary:
         learn = learner(base, chosen, work, Path(temporary if state is None else state))
@@ -218,7 +227,8 @@ def _by_splits(
             work.tell(f"{one.name}: learning from {len(one.train)} sounds, tested on {len(one.test)}")
             learned = learn(examples, one, False)
             answers.append(answers_of(labelled, one.test, learned.test, learned.reading))
-            notes += [*few_sounds(labelled, one), *learned.notes, *learned.reading.notes]
+            learnt[one.name] = learned.about
+            said += [(one.name, note) for note in (*few_sounds(labelled, one), *learned.notes, *learned.reading.notes)]
     way = "trained" if chosen.trains_net else "as it is"
     how = (
         splits[0].name if len(splits) == 1 else f"{len(splits)} splits, each tested once by what learnt from the others"
@@ -227,7 +237,9 @@ def _by_splits(
     per_split = {
         one.name: dict(score(examples, found, resamples=0).overall) for one, found in zip(splits, answers, strict=True)
     }
-    return _evaluation(what, examples, together(answers), per_split if len(splits) > 1 else {}, notes, work)
+    notes = [*sounds.notes, *notes_of_splits(said, len(splits))]
+    found = _evaluation(what, examples, together(answers), per_split if len(splits) > 1 else {}, notes, work)
+    return replace(found, learnt=learnt)
 
 
 def _evaluation(

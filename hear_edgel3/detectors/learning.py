@@ -315,3 +315,20 @@ def few_sounds(labelled: Labelled, split: Split) -> list[str]:
     if few := [labelled.classes[i] for i in np.flatnonzero(counts == 1)]:
         notes.append(f"classes with one sound to learn from: {listed(few)}")
     return notes
+
+
+def notes_of_splits(said: Sequence[tuple[str, str]], n_splits: int) -> list[str]:
+    """Notes of several splits, each once: with the names of the splits that it is of, unless it is of all.
+
+    Args:
+        said: The name of a split, and a note of it.
+        n_splits: How many splits there are.
+    """
+    if n_splits == 1:
+        return list(dict.fromkeys(note for _, note in said))
+    names: dict[str, list[str]] = {}
+    for name, note in said:
+        of = names.setdefault(note.removeprefix(f"{name}: "), [])
+        if name not in of:
+            of.append(name)
+    return [note if len(of) == n_splits else f"{', '.join(of)}: {note}" for note, of in names.items()]

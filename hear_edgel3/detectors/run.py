@@ -30,6 +30,7 @@ from hear_edgel3.detectors.learning import (
     few_sounds,
     guesses_of,
     learn_frozen,
+    notes_of_splits,
     score,
     together,
 )
@@ -311,7 +312,7 @@ def _picture(labelled: Labelled, confusion: np.ndarray | None) -> bytes | None:
 
 
 def _notes(splits: Sequence[Split], learned: Learned) -> list[str]:
-    found = [note for split in splits for note in split.notes]
+    found = notes_of_splits([(split.name, note) for split in splits for note in split.notes], len(splits))
     found += [*learned.split.notes, *learned.notes, *learned.reading.notes]
     return list(dict.fromkeys(found))
 

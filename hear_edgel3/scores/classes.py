@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -126,6 +126,8 @@ def score_classes(
     )
     overall, per_class = _figures(np.ones((1, n)), rankings, counted)
     group_of = np.asarray(range(n) if groups is None else groups)
+    # Of a class whose sounds are of one group, nothing says how other groups would do.
+    alone = np.array([positives[i] > 0 and len(np.unique(group_of[counted.right[:, i]])) < 2 for i in range(n_classes)])
     scores = Scores(
         tuple(classes),
         n,
@@ -133,13 +135,13 @@ def score_classes(
         tuple(map(int, positives)),
         {name: number(values[0]) for name, values in overall.items()},
         {name: tuple(number(value) for value in values[0]) for name, values in per_class.items()},
-        notes=tuple(_notes(classes, positives, judged, per_class, len(np.unique(group_of)))),
+        notes=tuple(_notes(classes, positives, judged, per_class, len(np.unique(group_of)), alone)),
     )
-    times = n_resamples(n, n_classes, resamples) if scores.n_groups > 1 else 0
+    told = scores.n_groups > 1 and not alone[positives > 0].all()
+    times = n_resamples(n, n_classes, resamples) if told else 0
     strata = guesses.targets if guesses.is_single else None
-    return with_intervals(
-        scores, [_figures(block, rankings, counted) for block in resampled_weights(group_of, strata, times, seed)]
-    )
+    figures = [_figures(block, rankings, counted) for block in resampled_weights(group_of, strata, times, seed)]
+    return with_intervals(scores, figures, alone)
 
 
 @dataclass(frozen=True)
@@ -213,6 +215,7 @@ def _notes(
     judged: np.ndarray,
     per_class: dict[str, np.ndarray],
     n_groups: int,
+    alone: np.ndarray,
 ) -> list[str]:
     notes = []
     if len(empty := np.flatnonzero(positives == 0)):
@@ -229,7 +232,15 @@ def _notes(
         )
     if n_groups < 2:
         notes.append("all sounds are of one group, so there are no intervals")
-    elif n_groups < _FEW_GROUPS:
+        return notes
+    if alone[positives > 0].all():
+        return [*notes, "the sounds of each class are of one group, so there are no intervals"]
+    if alone.any():
+        notes.append(
+            f"classes whose sounds are of one group, so that they have no intervals, and those of means are too narrow: "
+            f"{_listed(classes, np.flatnonzero(alone))}"
+        )
+    if n_groups < _FEW_GROUPS:
         notes.append(f"intervals over {n_groups} groups only are rough, and rather too narrow")
     return notes
 

@@ -100,12 +100,13 @@ class Scores:
 Figures = tuple[dict[str, np.ndarray], dict[str, np.ndarray]]
 
 
-def with_intervals(scores: Scores, blocks: Sequence[Figures]) -> Scores:
+def with_intervals(scores: Scores, blocks: Sequence[Figures], without: np.ndarray | None = None) -> Scores:
     """Scores with the intervals that resampled ones give.
 
     Args:
         scores: The scores.
         blocks: Resampled overall scores (R,) and those of classes (R, C), by their names.
+        without: (C,) bool, classes that get no interval.
     """
     from dataclasses import replace
 
@@ -116,7 +117,10 @@ def with_intervals(scores: Scores, blocks: Sequence[Figures]) -> Scores:
     for name in scores.per_class:
         values = np.concatenate([block[1][name] for block in blocks])
         known = scores.per_class[name]
-        per_class[name] = tuple(None if known[i] is None else interval(values[:, i]) for i in range(values.shape[1]))
+        none = np.zeros(values.shape[1], bool) if without is None else without
+        per_class[name] = tuple(
+            None if known[i] is None or none[i] else interval(values[:, i]) for i in range(values.shape[1])
+        )
     overall = {name: None if scores.overall[name] is None else found for name, found in overall.items()}
     n = sum(len(next(iter(block[0].values()))) for block in blocks)
     return replace(scores, overall_intervals=overall, class_intervals=per_class, resamples=n)

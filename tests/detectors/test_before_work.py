@@ -22,3 +22,7 @@ def test_nothing_is_computed(tmp_path: Path, label: str, split: str, said: str) 
     with pytest.raises(LabelsError, match=said):
         hear_edgel3.train(table, tmp_path / "out", cache=tmp_path / "cache", split=split)
     assert not (tmp_path / "cache").exists()
+    if split != "auto":
+        with pytest.raises(LabelsError, match=said):
+            hear_edgel3.evaluate(table, cache=tmp_path / "cache", split=split)
+        assert not (tmp_path / "cache").exists()

@@ -12,6 +12,7 @@ import pytest
 
 import hear_edgel3
 from hear_edgel3.cli import main
+from hear_edgel3.detectors.learning import notes_of_splits
 from hear_edgel3.errors import InvalidOption, LabelsError
 from hear_edgel3.labels import Labelled, read_labelled
 from hear_edgel3.labels.leaks import Bond
@@ -63,6 +64,14 @@ def test_cross_validation(sounds: Path, cache: Path) -> None:
     assert list(found.per_split) == [f"without recording {i}" for i in range(6)]
     assert found.confusion is not None
     assert found.confusion.sum() == 36
+    assert list(found.as_json()["learnt"]) == list(found.per_split)
+    assert all("penalty" in how for how in found.learnt.values())
+
+
+def test_notes_of_splits_name_those_that_they_are_of() -> None:
+    said = [("fold 1", "few"), ("fold 1", "fold 1: odd"), ("fold 2", "few"), ("fold 3", "few"), ("fold 3", "odd")]
+    assert notes_of_splits(said, 3) == ["few", "fold 1, fold 3: odd"]
+    assert notes_of_splits([("random split", "random split: odd")], 1) == ["random split: odd"]
 
 
 def test_options_are_not_for_detectors(detector: Path, sounds: Path) -> None:

@@ -98,3 +98,27 @@ def test_intervals_of_numbers() -> None:
     low, high = scores.overall_intervals["rmse"] or (0, 0)
     assert low < 0.5 < high
     assert high - low == pytest.approx(2 * 1.96 * 0.5 / np.sqrt(2 * 300), rel=0.15)
+
+
+@pytest.mark.parametrize("of_several", [False, True])
+def test_a_class_of_one_group_has_no_interval(of_several: bool) -> None:
+    targets = np.array([0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2])
+    guessed = np.array([0, 1, 0, 2, 1, 0, 1, 1, 2, 0, 2, 1])
+    groups = ["a", "a", "b", "c", "d", "e", "e", "d", "f", "f", "f", "f"]
+    right = np.eye(3)[targets] if of_several else targets
+    found = score_classes(Guesses(right, np.eye(3)[guessed]), ["x", "y", "z"], groups)
+    for name, known in found.class_intervals.items():
+        assert known[2] is None, name
+        assert known[0] is not None, name
+    assert found.overall_intervals["mAP"] is not None
+    assert [note for note in found.notes if "one group" in note] == [
+        "classes whose sounds are of one group, so that they have no intervals, and those of means are too narrow: z"
+    ]
+
+
+def test_classes_of_one_group_each_have_no_intervals() -> None:
+    found = score_classes(guesses_with(np.arange(8) < 6), ["x", "y"], ["a", "b"] * 4)
+    assert found.resamples == 0
+    assert found.notes[-1] == "the sounds of each class are of one group, so there are no intervals"
+    assert " to " not in found.table()
+    assert all(entry["interval"] is None for entry in found.as_json()["overall"].values())
