@@ -16,7 +16,6 @@ from hear_edgel3._extras import require
 from hear_edgel3.detectors.answering import logits_of_folder
 from hear_edgel3.detectors.base import load_base
 from hear_edgel3.detectors.cache import check_readable
-from hear_edgel3.detectors.contents import contents_of, digests_by
 from hear_edgel3.detectors.learning import (
     Answers,
     Examples,
@@ -42,6 +41,7 @@ from hear_edgel3.detectors.work import Work
 from hear_edgel3.disk.atomic import atomic_write
 from hear_edgel3.errors import InvalidOption, LabelsError
 from hear_edgel3.families.schema import Local
+from hear_edgel3.labels.contents import contents_of, digests_by
 from hear_edgel3.labels.labelled import Kind, Labelled
 from hear_edgel3.labels.names import TEST, listed
 from hear_edgel3.labels.options import AS_IT_IS, LabelOptions

@@ -19,7 +19,6 @@ from hear_edgel3._extras import require
 from hear_edgel3._version import __version__
 from hear_edgel3.detectors.base import Base, check_base, load_base
 from hear_edgel3.detectors.cache import Embedded, check_readable
-from hear_edgel3.detectors.contents import contents_of, digests_by
 from hear_edgel3.detectors.learning import (
     Answers,
     Examples,
@@ -41,6 +40,7 @@ from hear_edgel3.detectors.tuned import learn_tuned
 from hear_edgel3.detectors.work import Work
 from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.errors import InvalidOption
+from hear_edgel3.labels.contents import contents_of, digests_by
 from hear_edgel3.labels.labelled import Kind, Labelled
 from hear_edgel3.labels.options import AS_IT_IS, LabelOptions
 from hear_edgel3.labels.reading import read_labelled

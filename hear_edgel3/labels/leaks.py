@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -12,12 +11,12 @@ from enum import StrEnum
 import numpy as np
 
 from hear_edgel3.disk.paths import path_of_text
-from hear_edgel3.errors import AudioFileError, LabelsError
+from hear_edgel3.errors import LabelsError
+from hear_edgel3.labels.contents import readable_contents_of
 from hear_edgel3.labels.labelled import Kind, Labelled
-from hear_edgel3.sources.hdf5 import Hdf5Sounds, is_hdf5
+from hear_edgel3.sources.hdf5 import is_hdf5
 from hear_edgel3.sources.item import Identities, Item
 
-_AT_ONCE = 1 << 20
 # The bytes of a file of sounds are all read to find copies in it; of so many rows that takes hours.
 _MOST_ROWS = 50_000
 _HINT = " (if they are, state groups: by `group_pattern`, a column `group`, or folders inside those of the classes)"
@@ -198,68 +197,36 @@ def say_leaks(leaks: Sequence[Leak], shown: int = 5) -> list[str]:
 def exact_copies(items: Sequence[Item]) -> list[tuple[int, ...]]:
     """Rows of files that have the same bytes.
 
-    Only files of equal sizes are read. A file that cannot be read is like no other: decoding it will say why. HDF5
-    files of more than 50,000 sounds altogether are left alone.
+    Only files of equal sizes are read, and what is in tar and HDF5 files. A file that cannot be read is like no other:
+    decoding it will say why. HDF5 files of more than 50,000 sounds altogether are left alone.
 
     Args:
         items: Files, or clips of files: clips of two copies are taken to be copies.
     """
-    first: dict[str, list[int]] = {}
-    for row, file in enumerate(_files(items)):
-        first.setdefault(file, []).append(row)
-    by_size: dict[int, list[str]] = {}
-    digests: dict[bytes, list[str]] = {}
-    packed: dict[str, list[tuple[str, Item]]] = {}
-    for file, rows in first.items():
-        item = items[rows[0]]
+    first: dict[str, Item] = {}
+    names = _files(items)
+    for name, item in zip(names, items, strict=True):
+        first.setdefault(name, item)
+    by_size: dict[int, list[Item]] = {}
+    packed: list[Item] = []
+    rows: list[Item] = []
+    for item in first.values():
         if item.shard is not None:
-            if is_hdf5(item.shard):
-                packed.setdefault(item.shard, []).append((file, item))
+            (rows if is_hdf5(item.shard) else packed).append(item)
             continue
         try:
-            by_size.setdefault(os.stat(path_of_text(item.file)).st_size, []).append(file)
+            by_size.setdefault(os.stat(path_of_text(item.file)).st_size, []).append(item)
         except (OSError, ValueError):
             continue
-    for files in by_size.values():
-        for file in files if len(files) > 1 else []:
-            if (digest := _digest(items[first[file][0]].file)) is not None:
-                digests.setdefault(digest, []).append(file)
-    if sum(map(len, packed.values())) <= _MOST_ROWS:
-        for shard, members in packed.items():
-            for file, packed_digest in _packed_digests(shard, members):
-                digests.setdefault(packed_digest, []).append(file)
-    return [tuple(sorted(row for file in files for row in first[file])) for files in digests.values() if len(files) > 1]
+    alike = [item for some in by_size.values() if len(some) > 1 or packed or rows for item in some]
+    known = readable_contents_of([*alike, *packed, *(rows if len(rows) <= _MOST_ROWS else ())])
+    return _copies_by(items, [known.get(first[name].file, name) for name in names])
 
 
 def _copies_by(items: Sequence[Item], contents: Sequence[str]) -> list[tuple[int, ...]]:
     """Rows of files that have the same bytes, by digests of these; rows of one file are no copies of each other."""
     files = _files(items)
     return [rows for rows in _equal(contents) if len({files[row] for row in rows}) > 1]
-
-
-def _packed_digests(shard: str, members: Sequence[tuple[str, Item]]) -> list[tuple[str, bytes]]:
-    found = []
-    opened = Hdf5Sounds(os.fspath(path_of_text(shard)))
-    try:
-        for file, item in members:
-            try:
-                found.append((file, hashlib.blake2b(opened.sound(item), digest_size=16).digest()))
-            except AudioFileError:
-                continue
-    finally:
-        opened.close()
-    return found
-
-
-def _digest(file: str) -> bytes | None:
-    digest = hashlib.blake2b(digest_size=16)
-    try:
-        with open(path_of_text(file), "rb") as opened:
-            while block := opened.read(_AT_ONCE):
-                digest.update(block)
-    except OSError:
-        return None
-    return digest.digest()
 
 
 def _files(items: Sequence[Item]) -> list[str]:

@@ -237,8 +237,8 @@ def _notes(
         return [*notes, "the sounds of each class are of one group, so there are no intervals"]
     if alone.any():
         notes.append(
-            "classes whose sounds are of one group, so that they have no intervals, and those of means are too narrow: "
-            + _listed(classes, np.flatnonzero(alone))
+            "classes whose sounds are of one group, so that they have no intervals, and those of means are too "
+            "narrow: " + _listed(classes, np.flatnonzero(alone))
         )
     if n_groups < _FEW_GROUPS:
         notes.append(f"intervals over {n_groups} groups only are rough, and rather too narrow")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from hear_edgel3.detectors.contents import contents_of, digests_by, digests_of
+from hear_edgel3.errors import AudioFileError
 from hear_edgel3.labels import Dividing, Kind, Labelled, divide, leaks
-from hear_edgel3.labels.leaks import Bond, bonds
+from hear_edgel3.labels.contents import contents_of, digests_by, digests_of
+from hear_edgel3.labels.leaks import Bond, bonds, exact_copies
 from hear_edgel3.labels.splits import How
 from hear_edgel3.sources.item import Item
+from hear_edgel3.sources.lister import list_items
 
 
 def labelled_of(folder: Path) -> Labelled:
@@ -33,7 +36,7 @@ def test_copies_by_digests_that_are_known(tmp_path: Path, monkeypatch: pytest.Mo
     def refuse(*_: object) -> None:
         raise AssertionError("a file is read again")
 
-    monkeypatch.setattr(leaks, "_digest", refuse)
+    monkeypatch.setattr(leaks, "readable_contents_of", refuse)
     assert bonds(labelled, contents=contents) == wanted
     again = divide(labelled, Dividing(How.RANDOM), contents=contents)
     for one, other in zip(splits, again, strict=True):
@@ -49,3 +52,19 @@ def test_a_link_to_a_file_is_as_a_copy(tmp_path: Path) -> None:
     wanted = bonds(more)
     assert bonds(more, contents=contents_of(items)) == wanted
     assert Bond.COPY in {one.bond for one in wanted if 7 in one.rows}
+
+
+def test_copies_inside_a_tar_file_and_beside_it(tmp_path: Path) -> None:
+    for name, content in {"a.wav": b"one", "b.wav": b"another"}.items():
+        (tmp_path / name).write_bytes(content)
+    with tarfile.open(tmp_path / "some.tar", "w") as tar:
+        tar.add(tmp_path / "b.wav", "c.wav")
+    items = [
+        *list_items([str(tmp_path / "some.tar")]).items,
+        *(Item(str(tmp_path / name), 0) for name in ("a.wav", "b.wav")),
+    ]
+    assert exact_copies(items) == [(0, 2)]
+    (tmp_path / "some.tar").write_bytes(b"no tar file")
+    assert exact_copies(items) == []
+    with pytest.raises(AudioFileError, match=r"some\.tar"):
+        contents_of(items)

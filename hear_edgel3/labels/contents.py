@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from typing import IO
 
 from hear_edgel3.disk.paths import path_of_text
@@ -40,16 +41,30 @@ def contents_of(items: Sequence[Item]) -> list[str]:
         AudioFileError: A file cannot be read any more.
     """
     files: dict[str, str] = {}
-    shards: dict[str, set[str]] = {}
+    for name, found in _each(items):
+        if isinstance(found, AudioFileError):
+            raise found
+        files[name] = found
+    return [files[item.file] for item in items]
+
+
+def readable_contents_of(items: Sequence[Item]) -> dict[str, str]:
+    """As :func:`contents_of`, by the names of files; what cannot be read is left out, for decoding it will say why."""
+    return {name: found for name, found in _each(items) if isinstance(found, str)}
+
+
+def _each(items: Sequence[Item]) -> Iterator[tuple[str, str | AudioFileError]]:
+    """The digest of each file, or why it has none."""
+    done: set[str] = set()
+    shards: dict[str, dict[str, Item]] = {}
     for item in items:
         if item.shard is not None:
-            shards.setdefault(item.shard, set()).add(item.file)
-        elif item.file not in files:
-            files[item.file] = _of_file(item.file)
+            shards.setdefault(item.shard, {}).setdefault(item.file, item)
+        elif item.file not in done:
+            done.add(item.file)
+            yield item.file, _of_file(item.file)
     for shard, wanted in shards.items():
-        files |= _of_rows(shard, [item for item in items if item.shard == shard]) if is_hdf5(shard) else {}
-        files |= {} if is_hdf5(shard) else _of_members(shard, wanted)
-    return [files[item.file] for item in items]
+        yield from _of_rows(shard, list(wanted.values())) if is_hdf5(shard) else _of_members(shard, set(wanted))
 
 
 def _of_clip(item: Item, digest: str) -> str:
@@ -65,24 +80,31 @@ def _of_stream(opened: IO[bytes]) -> str:
     return digest.hexdigest()
 
 
-def _of_file(file: str) -> str:
+def _of_file(file: str) -> str | AudioFileError:
     try:
         with open(path_of_text(file), "rb") as opened:
             return _of_stream(opened)
     except OSError as error:
-        raise AudioFileError(f"{file} cannot be read: {error.strerror or error}") from error
+        return AudioFileError(f"{file} cannot be read: {error.strerror or error}")
 
 
-def _of_rows(shard: str, items: Sequence[Item]) -> dict[str, str]:
-    opened = Hdf5Sounds(str(path_of_text(shard)))
+def _of_rows(shard: str, items: Sequence[Item]) -> Iterator[tuple[str, str | AudioFileError]]:
     try:
-        return {item.file: hashlib.blake2b(opened.sound(item), digest_size=16).hexdigest() for item in items}
-    finally:
-        opened.close()
+        opened = Hdf5Sounds(str(path_of_text(shard)))
+    except AudioFileError as error:
+        yield from ((item.file, error) for item in items)
+        return
+    with closing(opened):
+        for item in items:
+            try:
+                yield item.file, hashlib.blake2b(opened.sound(item), digest_size=16).hexdigest()
+            except AudioFileError as error:
+                yield item.file, error
 
 
-def _of_members(shard: str, wanted: set[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
+def _of_members(shard: str, wanted: set[str]) -> Iterator[tuple[str, str | AudioFileError]]:
+    found: set[str] = set()
+    why: AudioFileError | None = None
     try:
         with open_tar(str(path_of_text(shard))) as tar:
             while (member := tar.next()) is not None:
@@ -90,13 +112,13 @@ def _of_members(shard: str, wanted: set[str]) -> dict[str, str]:
                 source = tar.extractfile(member) if name in wanted and _is_file(member) else None
                 if source is not None:
                     with source:
-                        found[name] = _of_stream(source)
+                        digest = _of_stream(source)
+                    found.add(name)
+                    yield name, digest
     except TAR_ERRORS as error:
-        raise AudioFileError(f"{shard} cannot be read: {error}") from error
-    missing = sorted(wanted - set(found))
-    if missing:
-        raise AudioFileError(f"{missing[0]} is not in its tar file any more")
-    return found
+        why = AudioFileError(f"{shard} cannot be read: {error}")
+    for name in sorted(wanted - found):
+        yield name, why or AudioFileError(f"{name} is not in its tar file any more")
 
 
 def _is_file(member: tarfile.TarInfo) -> bool:
