@@ -89,8 +89,8 @@ def explore(
             f"{dataset.folder} has no embeddings to show: {len(means.failed)} files failed"
             + (f", the first with: {means.failed[0][1]}" if means.failed else "")
         )
-    places, method = project(means.vectors, projection, seed)
     whitened = Whitening.fit([means.vectors], dataset.description.size, len(means.files)).apply(means.vectors)
+    places, method = project(means.vectors, projection, seed, whitened)
     clip_map = ClipMap(places, method, *nearest(whitened, _NEIGHBOURS))
     name = title or dataset.folder.resolve().name or "embeddings"
     name = name.encode("utf-8", "backslashreplace").decode()  # names of folders may be no text

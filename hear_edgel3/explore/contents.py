@@ -12,10 +12,13 @@ import numpy as np
 from hear_edgel3.dataset.dataset import Description
 from hear_edgel3.dataset.file_means import FileMeans
 from hear_edgel3.explore import spectrograms
+from hear_edgel3.explore.distinctive import distinctive
 from hear_edgel3.explore.folders import below, common_folder
+from hear_edgel3.explore.projection import neighbours_kept
 from hear_edgel3.explore.survey import Survey
 from hear_edgel3.explore.tags import TOP, TagSource
 
+_MARKS = (("200 Hz", 200), ("1 kHz", 1000), ("4 kHz", 4000), ("10 kHz", 10000))
 _FAILED_SHOWN = 1000  # of files without an embedding; all are counted
 
 
@@ -67,12 +70,15 @@ def page_contents(
         "hop_ms": description.hop_ms,
         "version": description.package_version,
         "projection": clip_map.projection,
+        "neighbours_kept": neighbours_kept(clip_map.places, clip_map.neighbours),
         "root": root,
         "names": [
             name[len(os.path.dirname(f)) :].lstrip("/") for f, name in zip(means.files, means.names, strict=True)
         ],
         "folders": list(known),
         "folder_of": _table([known[folder] for folder in folders], "<u4"),
+        "files": means.files,
+        "spans": means.spans if any(means.spans) else None,
         "links": survey.links,
         "embedded_seconds": spectrograms.SECONDS if embed else None,
         "rows": _table(means.rows, "<u4"),
@@ -86,6 +92,7 @@ def page_contents(
         "labels": [] if tags is None else [tags.labels[i] for i in used],
         "n_tags": TOP,
         "tags": _table(classes, "<i4"),
+        "distinctive": _table(distinctive(classes, survey.probabilities), "<i4"),
         "probabilities": _table(survey.probabilities, "<f4"),
         "spectrograms": {
             "bands": spectrograms.BANDS,
@@ -94,6 +101,7 @@ def page_contents(
             "per_block": spectrograms.PER_BLOCK,
             "seconds": spectrograms.SECONDS,
             "highest_hz": spectrograms.highest_hz(),
+            "marks_hz": [[text, round(spectrograms.height_of(hz), 4)] for text, hz in _MARKS],
         },
         "unseen": survey.unseen,
         "notes": survey.notes,

@@ -11,16 +11,22 @@ from hear_edgel3.errors import InvalidOption, MissingExtra
 from hear_edgel3.search.neighbours import unit
 
 METHODS = ("auto", "pca", "umap")
-_UMAP_NEIGHBOURS = 15
+_UMAP_NEIGHBOURS = 10
+_COUNTED = 2000
+_FEWEST = 15  # clips, and no more: they are not laid out by UMAP
 
 
-def project(vectors: np.ndarray, method: str = "auto", seed: int = 0) -> tuple[np.ndarray, str]:
+def project(
+    vectors: np.ndarray, method: str = "auto", seed: int = 0, near: np.ndarray | None = None
+) -> tuple[np.ndarray, str]:
     """Lays vectors out in two dimensions. Their lengths do not count: neighbours are compared by angle as well.
 
     Args:
         vectors: (n, D) float32, n >= 1.
         method: ``pca``; ``umap``; or ``auto``: UMAP where umap-learn is installed and there are enough vectors for it.
         seed: The seed of UMAP; the same gives the same map.
+        near: (n, D') float32, the vectors by which neighbours are found, for UMAP to keep near; None for ``vectors``.
+            Principal components are of ``vectors``: whitened ones have none.
 
     Returns:
         (n, 2) float32 in [-1, 1], centred, with equal scales of both axes; and the method that was used.
@@ -33,10 +39,35 @@ def project(vectors: np.ndarray, method: str = "auto", seed: int = 0) -> tuple[n
         raise InvalidOption(f"projection {method!r} is not known; use one of {', '.join(METHODS)}")
     if method == "umap":
         require_umap()
-    enough = len(vectors) > _UMAP_NEIGHBOURS  # fewer have not so many neighbours
+    enough = len(vectors) > _FEWEST  # fewer have not so many neighbours
     if enough and (method == "umap" or (method == "auto" and _umap_is_there())):
-        return _fitted(_pca(_umap(vectors, seed))), "umap"  # turned so that it is wider than high
+        return _fitted(
+            _pca(_umap(vectors if near is None else near, seed))
+        ), "umap"  # turned so that it is wider than high
     return _fitted(_pca(unit(vectors))), "pca"
+
+
+def neighbours_kept(places: np.ndarray, neighbours: np.ndarray) -> float | None:
+    """How many of each clip's nearest are among as many nearest places on the map, from 0 to 1.
+
+    Args:
+        places: (n, 2).
+        neighbours: (n, k) the numbers of the nearest by their embeddings, -1 where there are no more.
+
+    Returns:
+        The mean, of at most 2,000 clips that are evenly spread; None for one clip.
+    """
+    n, k = neighbours.shape
+    if n < 2 or k == 0:
+        return None
+    shares = []
+    for clip in np.linspace(0, n - 1, min(n, _COUNTED)).astype(int):
+        away = ((places - places[clip]) ** 2).sum(axis=1)
+        away[clip] = np.inf
+        wanted = neighbours[clip][neighbours[clip] >= 0]
+        near = np.argpartition(away, len(wanted) - 1)[: len(wanted)]
+        shares.append(len(np.intersect1d(near, wanted)) / len(wanted))
+    return float(np.mean(shares))
 
 
 def require_umap() -> None:

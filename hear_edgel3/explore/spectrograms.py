@@ -42,6 +42,17 @@ def highest_hz() -> int:
     return int(_frontend().fmax)
 
 
+def height_of(hz: float) -> float:
+    """Where a frequency is in a spectrogram, as a share of its height from its lower edge (Kaldi's mel scale)."""
+
+    def mel(frequency: float) -> float:
+        return math.log(1 + frequency / 700)
+
+    low, high = mel(_frontend().fmin), mel(_frontend().fmax)
+    band = (mel(hz) - low) / (high - low) * (BANDS + 1) - 1  # the centre of band 0 is one step above the lowest
+    return (band + 0.5) / BANDS
+
+
 def at_rate(samples: torch.Tensor, sample_rate: int) -> torch.Tensor:
     """(n,) samples of a clip, converted to :data:`RATE`.
 

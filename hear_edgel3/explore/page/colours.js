@@ -40,6 +40,6 @@ function grouped(nameOf) {
 }
 
 const groupings = {
-  tag: grouped((clip) => tagsOf(clip)[0]?.label ?? null),
+  tag: grouped((clip) => (distinctive[clip] < 0 ? null : data.labels[distinctive[clip]])),
   folder: grouped((clip) => data.folders[folderOf[clip]].split("/")[0] || "(top folder)"),
 };

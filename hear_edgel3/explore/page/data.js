@@ -14,6 +14,7 @@ const neighbours = table(Int32Array, data.neighbours);
 const similarities = table(Float32Array, data.similarities);
 const tags = table(Int32Array, data.tags);
 const probabilities = table(Float32Array, data.probabilities);
+const distinctive = table(Int32Array, data.distinctive); // the class that sets a clip apart; it has its colour
 const unseen = new Set(data.unseen);
 
 function table(Type, text) {

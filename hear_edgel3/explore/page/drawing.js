@@ -121,7 +121,44 @@ function drawMarks(chosen, hovered, style) {
     circle(chosen, radius + 1, style.dotOf(chosen), style.ground, 2);
     circle(chosen, radius + 4, null, style.accent, 2.5);
   }
+  for (let clip = 0; clip < count; clip++) {
+    if (selected[clip] && shown[clip]) circle(clip, radius + 1.5, null, style.text, 1.5);
+  }
+  if (lasso !== null) outline(lasso, style.accent);
+  writeNames(style);
   if (hovered >= 0 && hovered !== chosen) circle(hovered, radius + 2.5, null, style.accent, 1.5);
+}
+
+function outline(corners, colour) {
+  pen.beginPath();
+  for (let i = 0; i < corners.length; i += 2) pen.lineTo(corners[i], corners[i + 1]);
+  pen.closePath();
+  pen.strokeStyle = colour;
+  pen.lineWidth = 1.5;
+  pen.setLineDash([5, 4]);
+  pen.stroke();
+  pen.setLineDash([]);
+}
+
+// The names of the groups, each where most of its shown clips are; those that would lie on others are left out.
+function writeNames(style) {
+  pen.font = "600 12px system-ui, sans-serif";
+  pen.textAlign = "center";
+  pen.lineWidth = 3.5;
+  pen.lineJoin = "round";
+  const taken = [];
+  for (const { name, x, y } of style.names) {
+    const at = [(x - view.x) * pixelsPerUnit() + view.width / 2, (view.y - y) * pixelsPerUnit() + view.height / 2 - 12];
+    const half = pen.measureText(name).width / 2 + 4;
+    const box = [at[0] - half, at[1] - 14, at[0] + half, at[1] + 5];
+    if (box[0] < 0 || box[1] < 0 || box[2] > view.width || box[3] > view.height) continue;
+    if (taken.some((one) => one[0] < box[2] && box[0] < one[2] && one[1] < box[3] && box[1] < one[3])) continue;
+    taken.push(box);
+    pen.strokeStyle = style.ground;
+    pen.strokeText(name, ...at);
+    pen.fillStyle = style.text;
+    pen.fillText(name, ...at);
+  }
 }
 
 function circle(clip, radius, fill, stroke, width) {

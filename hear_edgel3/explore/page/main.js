@@ -10,6 +10,7 @@ const state = {
   group: null, // the only group shown, or null
   theme: null, // "light" or "dark"; null as the system has it
   found: count,
+  names: [], // of groups, with their places
 };
 const prefersDark = window.matchMedia("(prefers-color-scheme: dark)");
 
@@ -45,6 +46,8 @@ function drawMarksNow() {
   const style = getComputedStyle(document.documentElement);
   drawMarks(state.chosen, state.hovered, {
     line: style.getPropertyValue("--muted"),
+    text: style.getPropertyValue("--text"),
+    names: state.names,
     accent: style.getPropertyValue("--accent"),
     ground: GROUNDS[theme()],
     dotOf: colourOf,
@@ -122,6 +125,7 @@ function filter() {
   element("clear").hidden = !words;
   element("nothing").hidden = found > 0;
   fillLegend(perGroup);
+  state.names = placesOfNames(groupings[state.by].names, groupings[state.by].groupOf);
   hover(-1);
   draw();
 }
@@ -189,7 +193,7 @@ function followTheme() {
 function hover(clip, x, y) {
   const tooltip = element("tooltip");
   tooltip.hidden = clip < 0;
-  canvas.style.cursor = clip >= 0 ? "pointer" : "grab";
+  canvas.style.cursor = clip >= 0 ? "pointer" : lassoing ? "crosshair" : "grab";
   if (clip >= 0) {
     const heard = tagsOf(clip)[0];
     const under = heard?.label ?? data.folders[folderOf[clip]];
@@ -224,6 +228,9 @@ const KEYS = {
   0: wholeMap,
   "/": () => element("filter").select(),
   "?": () => element("help").showModal(),
+  s: () => state.chosen >= 0 && select([state.chosen], !selected[state.chosen]),
+  a: () => select(Array.from({ length: count }, (_, clip) => clip).filter((clip) => shown[clip])),
+  l: () => element("label").disabled || element("label").focus(),
   c: () => data.tagged_by !== null && colourBy(state.by === "tag" ? "folder" : "tag"),
   Escape: escape,
 };
@@ -231,6 +238,10 @@ const KEYS = {
 function onKey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || element("help").open) return;
   const at = event.target;
+  if (at === element("label")) {
+    if (event.key === "Escape") canvas.focus();
+    return;
+  }
   if (at === element("filter")) {
     if (event.key === "Escape") clearFilter();
     if (event.key === "Enter") goToFirstMatch();
@@ -248,7 +259,8 @@ function isForControl(node, key) {
 }
 
 function escape() {
-  if (element("filter").value || state.group !== null) clearFilter();
+  if (lassoing) setLassoing(false);
+  else if (element("filter").value || state.group !== null) clearFilter();
   else choose(-1);
 }
 
@@ -296,6 +308,7 @@ function start() {
     seek((event.offsetX / element("spectrogram").clientWidth) * spectrogramLength(state.chosen));
   });
   listenToSound();
+  listenToSelection();
   document.addEventListener("keydown", onKey);
   prefersDark.addEventListener("change", followTheme);
   setTheme(null);

@@ -1,5 +1,5 @@
 "use strict";
-// Pointers on the map: hovering, clicking, dragging, the wheel, and two fingers.
+// Pointers on the map: hovering, clicking, dragging, the lasso, the wheel, and two fingers.
 
 const CLICK = 5; // pixels that a pointer may move in a click
 const pointers = new Map(); // those that are down, by id: {x, y}
@@ -9,7 +9,13 @@ let moved = 0;
 function listenToPointers(on) {
   canvas.addEventListener("pointerdown", (event) => {
     canvas.setPointerCapture(event.pointerId);
-    if (pointers.size === 0) moved = 0;
+    if (pointers.size === 0) {
+      moved = 0;
+      const { x, y } = placeOf(event);
+      lasso = event.shiftKey || lassoing ? [x, y] : null;
+    } else {
+      lasso = null; // of two fingers
+    }
     pointers.set(event.pointerId, placeOf(event));
     on.hover(-1);
   });
@@ -24,10 +30,17 @@ function listenToPointers(on) {
   });
   canvas.addEventListener("pointerup", (event) => {
     const place = placeOf(event);
-    if (pointers.size === 1 && moved <= CLICK) on.choose(clipAt(place.x, place.y, reachOf(event)));
+    if (lasso !== null && moved > CLICK) {
+      closeLasso();
+      on.moved();
+    } else if (pointers.size === 1 && moved <= CLICK) on.choose(clipAt(place.x, place.y, reachOf(event)));
+    lasso = null;
     pointers.delete(event.pointerId);
   });
-  canvas.addEventListener("pointercancel", (event) => pointers.delete(event.pointerId));
+  canvas.addEventListener("pointercancel", (event) => {
+    lasso = null;
+    pointers.delete(event.pointerId);
+  });
   canvas.addEventListener("pointerleave", () => on.hover(-1));
   canvas.addEventListener(
     "wheel",
@@ -57,6 +70,10 @@ function drag(id, place) {
   const old = pointers.get(id);
   pointers.set(id, place);
   moved += Math.hypot(place.x - old.x, place.y - old.y);
+  if (lasso !== null) {
+    lasso.push(place.x, place.y);
+    return;
+  }
   if (before.length === 1) {
     if (moved > CLICK) panBy(place.x - old.x, place.y - old.y);
     return;

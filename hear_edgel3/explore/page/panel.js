@@ -15,11 +15,17 @@ function fillHeader() {
   const made = data.hop_ms === null ? "one per clip" : `means of one every ${data.hop_ms} ms`;
   describe("about", [
     ["Embeddings", `${data.configuration}, ${data.size} values, ${made}`],
-    ["Map", data.projection === "umap" ? "UMAP by cosine" : "principal components"],
+    ["Map", mapText()],
     ["Tags", data.tagged_by ?? "none"],
     ["Folder", data.root || "several"],
     ["Made by", `hear_edgel3 ${data.version}`],
   ]);
+}
+
+function mapText() {
+  const kind = data.projection === "umap" ? "UMAP by whitened cosine" : "principal components";
+  if (data.neighbours_kept === null) return kind;
+  return `${kind}; ${Math.round(100 * data.neighbours_kept)} % of a clip's ${data.n_neighbours} nearest are so here, too`;
 }
 
 function describe(id, pairs) {
@@ -122,6 +128,7 @@ async function showSpectrogram(clip) {
   picture.hidden = levels === null;
   element("no-spectrogram").hidden = levels !== null;
   element("spectrogram-scale").hidden = levels === null;
+  fillScales(clip, levels !== null);
   if (levels === null) return;
   picture.width = frames;
   picture.height = bands;
@@ -129,6 +136,30 @@ async function showSpectrogram(clip) {
   const cut = seconds[clip] > longest ? `first ${longest} s of ${longTime(seconds[clip])}` : longTime(seconds[clip]);
   element("spectrogram-scale").textContent = `log-mel to ${highest / 1000} kHz, up to 70 dB; ${cut}`;
   picture.setAttribute("aria-label", `Spectrogram of ${data.names[clip]}: ${cut}`);
+}
+
+// Marks of Hz and seconds on the spectrogram.
+function fillScales(clip, visible) {
+  const marksOf = (texts, side) =>
+    texts.map(([text, share]) => {
+      const mark = made("li", text);
+      mark.style[side] = `${100 * share}%`;
+      return mark;
+    });
+  element("frequencies").hidden = element("times").hidden = !visible;
+  if (!visible) return;
+  element("frequencies").replaceChildren(...marksOf(data.spectrograms.marks_hz, "bottom"));
+  const length = spectrogramLength(clip);
+  const ticks = Number.isNaN(length) ? [] : ticksOf(length).map((at) => [`${at} s`, at / length]);
+  element("times").replaceChildren(...marksOf(ticks, "left"));
+}
+
+// Round seconds inside a length, at most five.
+function ticksOf(length) {
+  const step = [0.05, 0.1, 0.2, 0.5, 1, 2, 5].find((one) => length / one <= 6) ?? length;
+  const ticks = [];
+  for (let i = 1; i * step < 0.93 * length; i++) ticks.push(Number((i * step).toFixed(2)));
+  return ticks;
 }
 
 function painted(levels, bands, frames) {

@@ -98,6 +98,29 @@ function clipAt(x, y, reach) {
   return best;
 }
 
+// [{name, x, y}]: where most of the shown clips of each group are; groups of fewer than three have no place.
+function placesOfNames(names, groupOf) {
+  const across = 16, found = [];
+  const cells = Array.from(names, () => new Uint32Array(across * across));
+  const cellOf = (place) => Math.min(across - 1, Math.max(0, Math.floor(((place + 1) / 2) * across)));
+  const at = (clip) => cellOf(places[2 * clip + 1]) * across + cellOf(places[2 * clip]);
+  for (let clip = 0; clip < count; clip++) if (shown[clip] && groupOf[clip] < names.length) cells[groupOf[clip]][at(clip)]++;
+  for (const [group, name] of names.entries()) {
+    const most = Math.max(...cells[group]);
+    if (most < 3) continue;
+    const cell = cells[group].indexOf(most);
+    let x = 0, y = 0;
+    for (let clip = 0; clip < count; clip++) {
+      if (shown[clip] && groupOf[clip] === group && at(clip) === cell) {
+        x += places[2 * clip] / most;
+        y += places[2 * clip + 1] / most;
+      }
+    }
+    found.push({ name, x, y });
+  }
+  return found;
+}
+
 // The shown clip that comes next from `clip` in a direction ([1, 0] is right, [0, 1] up), within 45 degrees of it and
 // rather straight on than aside; -1 where there is none.
 function clipTowards(clip, [right, up]) {
