@@ -21,9 +21,9 @@ def xception(height: int, width: int) -> Graph:
             x = _separable(g, g.relu(f"block{block}_sepconv{i}_act", x), f"block{block}_sepconv{i}", 728)
         x = g.stage(g.add(g.numbered("add"), x, before), f"block{block}")
     x = _reduction(g, x, 13, (728, 1024))
-    for i, channels in enumerate((1536, 2048), 1):
+    for i, n in enumerate((1536, 2048), 1):
         name = f"block14_sepconv{i}"
-        x = g.relu(f"{name}_act", _separable(g, x, name, channels))
+        x = g.relu(f"{name}_act", _separable(g, x, name, n))
     g.stage(x, "block14")
     return g
 
