@@ -69,7 +69,8 @@ class Picture(nn.Module):
         """
         o = self.options
         x = spectrograms.float()
-        if o.resize_method == "nearest":  # the same, and cheaper: colours are of single values
+        smaller = x.shape[1] * x.shape[2] > o.image_height * o.image_width
+        if o.resize_method == "nearest" and smaller:  # the same, and cheaper: colours are of single values
             lowest, highest = _range(x)
             colours = self._colours(resize(x, o.image_height, o.image_width, "nearest", False), lowest, highest)
         else:
