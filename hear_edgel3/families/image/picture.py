@@ -69,13 +69,11 @@ class Picture(nn.Module):
         """
         o = self.options
         x = spectrograms.float()
-        smaller = x.shape[1] * x.shape[2] > o.image_height * o.image_width
-        if o.resize_method == "nearest" and smaller:  # the same, and cheaper: colours are of single values
-            lowest, highest = _range(x)
-            colours = self._colours(resize(x, o.image_height, o.image_width, "nearest", False), lowest, highest)
-        else:
-            colours = resize(self._colours(x, *_range(x)), o.image_height, o.image_width, o.resize_method, o.anti_alias)
-        return colours.clamp(0.0, float(_STEPS)).flip(2)
+        colours = self._colours(x, *_range(x))
+        # Means of colours are none that have to be clamped.
+        means = o.resize_method in ("nearest", "area", "bilinear")
+        images = resize(colours, o.image_height, o.image_width, o.resize_method, o.anti_alias, upwards=True)
+        return images if means else images.clamp(0.0, float(_STEPS))
 
     def _colours(self, x: torch.Tensor, lowest: torch.Tensor, highest: torch.Tensor) -> torch.Tensor:
         """(n, 3, rows, columns) the colours of (n, rows, columns)."""
