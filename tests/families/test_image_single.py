@@ -11,6 +11,7 @@ import torch
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.families.image.frontend import ImageSpectrogram
 from hear_edgel3.families.image.options import COMPAT, options_of
+from hear_edgel3.families.image.picture import Picture
 from hear_edgel3.families.image.single_precision import hann_window, is_power_of_two, power_spectrum
 from support.spectrogram_images import sounds
 
@@ -66,3 +67,25 @@ def test_windows_of_one_call_do_not_depend_on_each_other(dtype: torch.dtype) -> 
 def test_it_must_be_true_or_false() -> None:
     with pytest.raises(InvalidOption, match="single_precision must be true or false, got 1"):
         options_of("compat", {"single_precision": 1})
+
+
+def test_no_loudness_is_too_much_or_too_little() -> None:
+    """Subnormal samples, whose factor overflows, and such as have squares that do."""
+    x = sounds(1, 1.0)
+    normalising, plain = (
+        ImageSpectrogram(**options_of("compat", {"normalize_audio": flag}).to_dict()) for flag in (True, False)
+    )
+    with torch.no_grad():
+        expected = normalising(x)
+        # 2 ** -135 is so small that samples have some 11 bits left.
+        faint = normalising(x * 2.0**-135)
+        assert float((faint - expected).abs().median()) < 0.1
+        torch.testing.assert_close(normalising(x * 2.0**-110), expected, rtol=0, atol=1e-5)
+        torch.testing.assert_close(plain(x * 2.0**80), plain(x) + 1600 * np.log10(2.0), rtol=0, atol=1e-3)
+        assert bool(torch.isfinite(normalising(torch.full((1, 16000), 1e-45))).all())
+
+
+def test_not_a_number_reaches_the_check_behind_the_net() -> None:
+    picture = Picture(**options_of("compat").to_dict())
+    images = picture(torch.full((1, 128, 14), float("nan")))
+    assert bool(images.isnan().all())

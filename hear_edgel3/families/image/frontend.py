@@ -17,6 +17,7 @@ from hear_edgel3.families.image.options import SPECTROGRAM, PictureOptions
 from hear_edgel3.families.image.single_precision import hann_window, is_power_of_two, power_spectrum
 
 _PEAK = 0.7079  # -3 dB
+_FAINT, _LOUDER = 1e-30, 2.0**100
 _FLOOR, _MFCC_FLOOR, _LN_FLOOR = 1e-16, 1e-32, 1e-6
 # Shifts are looked for by this many samples at first.
 _LOOK_AT = 32
@@ -108,6 +109,9 @@ class ImageSpectrogram(nn.Module):
         """
         if self.options.normalize_audio and self._single:  # before anything is rounded
             windows = windows.float()
+            # What is so faint that its factor would be infinite is first made louder, which rounds nothing.
+            faint = windows.abs().amax(dim=1, keepdim=True) < _FAINT
+            windows = torch.where(faint, windows * _LOUDER, windows)
             power = self._shared_power(windows * _normalising(windows)[:, None])
         else:
             power = self._shared_power(windows)
@@ -138,7 +142,7 @@ class ImageSpectrogram(nn.Module):
             frames = windows.float().unfold(1, self.options.frame_length, self.hop_length) * hann.float()
             frames = frames[..., : self.n_fft]
             frames = nn.functional.pad(frames, (0, self.n_fft - frames.shape[-1]))
-            return power_spectrum(frames).to(bank.dtype) @ bank
+            return power_spectrum(frames, bank.dtype) @ bank
         frames = windows.to(hann.dtype).unfold(1, self.options.frame_length, self.hop_length) * hann
         spectrum = torch.fft.rfft(frames, n=self.n_fft)
         power: torch.Tensor = (spectrum.real.square() + spectrum.imag.square()) @ bank

@@ -79,7 +79,7 @@ class Picture(nn.Module):
         """(n, 3, rows, columns) the colours of (n, rows, columns)."""
         spread = highest - lowest
         place = (x - lowest) / torch.where(spread > 0, spread, torch.ones_like(spread)) * _STEPS
-        lower = place.detach().floor().clamp(0, _STEPS - 1)
+        lower = place.detach().floor().nan_to_num(0.0).clamp(0, _STEPS - 1)  # what is NaN stays so by its share
         table = self._table(x.device)
         steps = torch.cat([table[:-1], table.diff(dim=0)], dim=1)  # (255, 6): a colour, and what leads to the next
         found = steps[lower.long()]

@@ -47,17 +47,18 @@ def is_power_of_two(n: int) -> bool:
     return n > 1 and n & (n - 1) == 0
 
 
-def power_spectrum(frames: torch.Tensor) -> torch.Tensor:
+def power_spectrum(frames: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
     """Squared magnitudes, differentiable.
 
     Args:
         frames: (..., n) float32; n is a power of two.
+        dtype: Of the squares, which overflow in float32 long before what they are of does.
 
     Returns:
-        (..., n // 2 + 1) float32.
+        (..., n // 2 + 1) of ``dtype``.
     """
     n, rows = frames.shape[-1], frames.reshape(-1, frames.shape[-1])
-    squares = _transformed(rows.T.contiguous()).square()
+    squares = _transformed(rows.T.contiguous()).to(dtype).square()
     between = squares[1:-1].reshape(n // 2 - 1, 2, len(rows))
     power = torch.cat([squares[:1], between[:, 0] + between[:, 1], squares[-1:]])
     return power.T.reshape(*frames.shape[:-1], n // 2 + 1)
