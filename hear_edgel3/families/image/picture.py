@@ -24,15 +24,19 @@ COLOURS: dict[str, tuple[tuple[int, int, int], tuple[float, float, float], tuple
 _STEPS = 255
 
 
-@functools.lru_cache(maxsize=1)
 def color_maps() -> dict[str, torch.Tensor]:
     """The colour maps, those of matplotlib: (256, 3) float32 red, green and blue from 0 to 1, by name."""
+    with torch.inference_mode(False), torch.device("cpu"):
+        return {name: torch.tensor(table, dtype=torch.float32) for name, table in _read_color_maps().items()}
+
+
+@functools.lru_cache(maxsize=1)
+def _read_color_maps() -> dict[str, list[list[float]]]:
     text = (importlib.resources.files(__package__) / "color_maps.csv").read_text("utf-8")
     rows: dict[str, list[list[float]]] = {}
     for row in csv.DictReader(text.splitlines()):
         rows.setdefault(row["map"], []).append([float(row[colour]) for colour in ("red", "green", "blue")])
-    with torch.inference_mode(False), torch.device("cpu"):
-        return {name: torch.tensor(table, dtype=torch.float32) for name, table in rows.items()}
+    return rows
 
 
 class Picture(nn.Module):

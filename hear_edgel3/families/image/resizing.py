@@ -7,12 +7,13 @@ width w = max(s, 1) with anti-aliasing, else 1), and for "area" the shares of th
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 from typing import Any
 
 import torch
+
+from hear_edgel3.families.image.kept import kept
 
 
 def resize(
@@ -52,16 +53,14 @@ def resize(
     return (down.flip(0) if upwards else down) @ images @ across.T
 
 
-@functools.lru_cache(maxsize=64)
+@kept
 def _kept_nearest(n: int, size: int) -> torch.Tensor:
-    with torch.inference_mode(False), torch.device("cpu"):
-        return _nearest(torch.tensor(n), size)
+    return _nearest(torch.tensor(n), size)
 
 
-@functools.lru_cache(maxsize=64)
+@kept
 def _kept_weights(n: int, size: int, method: str, anti_alias: bool) -> torch.Tensor:
-    with torch.inference_mode(False), torch.no_grad(), torch.device("cpu"):
-        return _weights(torch.tensor(n), size, method, anti_alias, torch.float64).float()
+    return _weights(torch.tensor(n), size, method, anti_alias, torch.float64).float()
 
 
 def _nearest(n: torch.Tensor, size: int) -> torch.Tensor:

@@ -8,10 +8,11 @@ Eigen.
 
 from __future__ import annotations
 
-import functools
 import math
 
 import torch
+
+from hear_edgel3.families.image.kept import kept
 
 # The greatest parts of pi / 2, for angles that lose no bits (Cody and Waite; in S. Moshier's Cephes), and what the
 # cosine and the sine are made of near 0, the highest powers first.
@@ -88,13 +89,12 @@ def _radices(n: int) -> list[int]:
     return [4] * (twos // 2) + [2] * (twos % 2)
 
 
-@functools.lru_cache(maxsize=64)
+@kept
 def _twiddles(n: int, radix: int, groups: int, inside: int) -> torch.Tensor:
     """(radix - 1, 2, (inside - 1) // 2, 1) cosines and sines."""
-    with torch.inference_mode(False), torch.device("cpu"):
-        turns = torch.arange(1, radix, dtype=torch.float64)[:, None] * torch.arange(1, (inside - 1) // 2 + 1)
-        angles = 2.0 * math.pi * groups * turns / n
-        return torch.stack([angles.cos(), angles.sin()], dim=1).float()[..., None]
+    turns = torch.arange(1, radix, dtype=torch.float64)[:, None] * torch.arange(1, (inside - 1) // 2 + 1)
+    angles = 2.0 * math.pi * groups * turns / n
+    return torch.stack([angles.cos(), angles.sin()], dim=1).float()[..., None]
 
 
 def _turned(x: torch.Tensor, twiddle: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
