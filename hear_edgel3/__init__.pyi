@@ -122,4 +122,9 @@ image_densenet169: HearModule
 image_densenet201: HearModule
 image_mobilenet: HearModule
 image_mobilenet_v2: HearModule
+image_xception: HearModule
+image_inception_v3: HearModule
+image_inception_resnet_v2: HearModule
+image_nasnet_mobile: HearModule
+image_nasnet_large: HearModule
 image_squeezenet_v1: HearModule

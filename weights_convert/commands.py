@@ -343,8 +343,9 @@ def _where_from(row: Checkpoint, provenance: dict[str, object]) -> str:
         return "made by another program: it does not say where it comes from"
     if not isinstance(row, Published):
         return f"made by {provenance.get('made_by', 'another program')}"
-    known = {row.upstream.git_blob: "source_git_blob", row.upstream.sha256: "source_sha256"}
-    checks = [provenance.get(key) == value for value, key in known.items() if value is not None]
+    said = {name: provenance.get(f"source_{name}") for name in row.upstream.checksums}
+    # Files that were converted before the published one's md5 was known do not say theirs.
+    checks = [said[name] == value for name, value in row.upstream.checksums.items() if name != "md5" or said[name]]
     if not checks:
         return f"from {provenance.get('source_file')}, of which no checksum is known"
     return (

@@ -136,10 +136,7 @@ def _from_published(row: Published, provenance: dict[str, str]) -> bool:
         return False
     if not row.upstream.has_checksum:
         return provenance.get("source_file") == row.upstream.filename
-    return row.upstream.git_blob in (None, provenance.get("source_git_blob")) and row.upstream.sha256 in (
-        None,
-        provenance.get("source_sha256"),
-    )
+    return all(provenance.get(f"source_{name}") == value for name, value in row.upstream.checksums.items())
 
 
 def _complete(provenance: dict[str, Any]) -> dict[str, str]:

@@ -24,7 +24,7 @@ from hear_edgel3.disk.temporary import sweep
 from hear_edgel3.errors import HearEdgeL3Error, InvalidOption, OutputError
 from hear_edgel3.extractor.framings import file_framing
 from hear_edgel3.extractor.npz import END, START, conflict, is_outdated, plan_outputs, save_npz
-from hear_edgel3.registry.names import BUILT_IN, resolve
+from hear_edgel3.registry.names import resolve
 from hear_edgel3.weights.locate import check_given, locate
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser("embed", help="embed audio files", description=_DESCRIPTION)
     parser.add_argument("sources", nargs="+", metavar="SOURCES", help=options.SOURCES)
     options.add_config(parser, default=None)
+    options.add_features(parser)
     options.add_weights(parser)
     options.add_output(parser, "DIR", "where results go; default: beside each input", old=["--output-dir"])
     parser.add_argument("--suffix", "-x", metavar="TEXT", help="added to the names of the results")
@@ -121,10 +122,10 @@ def _configuration(arguments: argparse.Namespace) -> str:
     if arguments.config is not None:
         if given:
             raise InvalidOption("give --config, or the old flags (--model-type, --emb-dim, ...), but not both")
-        resolve(arguments.config)
-        return str(arguments.config)
+    elif given and arguments.features is not None:
+        raise InvalidOption("--features is for --config, not for the old flags (--model-type, --emb-dim, ...)")
     if not given:
-        return BUILT_IN
+        return options.configuration_of(arguments.config, arguments.features)
     from hear_edgel3.edgel3.models import configuration_name
 
     return configuration_name(**given)

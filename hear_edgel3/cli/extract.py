@@ -54,6 +54,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("sources", nargs="*", metavar="SOURCES", help="files, folders, globs, lists, tar shards")
     options.add_output(parser, "DIR", "the dataset's folder", required=True)
     options.add_config(parser)
+    options.add_features(parser)
     options.add_weights(parser)
     parser.add_argument("--timestamps", action="store_true", help="embeddings at regular times, not one per file")
     options.add_hop(parser, "between timestamps (default: the configuration's, 0.05)")
@@ -113,6 +114,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if arguments.hop is not None and not arguments.timestamps:
         raise InvalidOption("--hop is for embeddings at regular times: give --timestamps too")
+    arguments.config = options.configuration_of(arguments.config, arguments.features)
     runner, engine = _runner_and_engine(arguments)
     from hear_edgel3.jobs import partition
 

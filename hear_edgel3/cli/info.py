@@ -246,6 +246,7 @@ def _origin(row: Checkpoint) -> dict[str, Any]:
             "hub_revision": row.hub.revision or "not published yet",
             "upstream_file": row.upstream.url,
             "upstream_git_blob": row.upstream.git_blob or "not known",
+            **{f"upstream_{name}": value for name, value in row.upstream.checksums.items() if name != "git_blob"},
             **_stored(row),
         },
     }

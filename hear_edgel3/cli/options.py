@@ -20,7 +20,7 @@ from hear_edgel3.engine import table as engines
 from hear_edgel3.errors import DatasetError, InvalidOption
 from hear_edgel3.framing.rules import check_hop_ms, milliseconds
 from hear_edgel3.recorded import TimeAndPlace
-from hear_edgel3.registry.names import BUILT_IN
+from hear_edgel3.registry.names import BUILT_IN, find, resolve, with_features
 
 # A parser, or a group of options in one.
 Options = argparse._ActionsContainer
@@ -96,6 +96,31 @@ def add_config(
         where.add_argument(old, nargs="?", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     settings: dict[str, Any] = {"required": True} if required else {"default": default}  # a group cannot require one
     where.add_argument("--config", "-c", dest="config", metavar="NAME|FOLDER", help=text, **settings)
+
+
+def add_features(parser: Options) -> None:
+    """``--features``: what to take from the net."""
+    parser.add_argument(
+        "--features",
+        metavar="WORD[,WORD]",
+        help="layers, or other words of the configuration's kind, as behind its name: --config image_effnet_lite0 "
+        "--features block5,head is image_effnet_lite0_block5_head",
+    )
+
+
+def configuration_of(config: str | None, features: str | None) -> str:
+    """The name of a configuration, of ``--config`` and ``--features``.
+
+    Raises:
+        InvalidOption: There is no such configuration, or the words do not fit it.
+    """
+    configuration = resolve(BUILT_IN if config is None else config)
+    if features is None:
+        return BUILT_IN if config is None else str(config)
+    if config is not None and find(str(config)) is None:
+        name = printable(shortened(str(config)))
+        raise InvalidOption(f"--features is for configurations that `hear-edgel3 list` has; {name} is a folder")
+    return with_features(configuration, [word.strip() for word in features.split(",")]).name
 
 
 def add_weights(parser: Options, text: str = "converted weights, or a folder of them", **settings: Any) -> None:

@@ -13,7 +13,6 @@ from hear_edgel3._version import __version__
 from hear_edgel3.disk.atomic import atomic_write
 from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.errors import InvalidOption
-from hear_edgel3.families.image.nets.table import NETS
 from hear_edgel3.families.image.options import PictureOptions
 from hear_edgel3.families.table import FAMILIES
 from hear_edgel3.registry import folder as local
@@ -38,19 +37,16 @@ def check_pictures(values: Mapping[str, Any], where: str) -> None:
         InvalidOption: There is none.
     """
     net = values["basemodel_name"]
-    if net not in NETS:
-        there = ", ".join(name for name in NETS if name != "effnet_lite0")
-        raise InvalidOption(
-            f"{where} asks for {net}, which is not here; of its nets there are {there}; or name another (--config), "
-            f"which gets the file's head and way of learning"
-        )
     if values["weights"] != "imagenet":
         raise InvalidOption(f"{where} asks for {net} with random weights; only weights of imagenet are here")
     if not values["use_plot_images"]:
         raise InvalidOption(f"{where} has use_plot_images false; nets see pictures here: set it to true")
     if values["chunk_size"] < 0:
         raise InvalidOption(f"{where} has a chunk_size below 0, for whole files; give seconds, such as 4.0")
-    FAMILIES["image"].architecture(**_shape(values))
+    try:
+        FAMILIES["image"].architecture(**_shape(values))
+    except ValueError as error:
+        raise InvalidOption(f"{where}: {error}") from error
 
 
 def _shape(values: Mapping[str, Any]) -> dict[str, Any]:

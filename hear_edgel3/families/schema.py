@@ -86,6 +86,7 @@ class Upstream:
         project: The home page of the project.
         sha256: The checksum of the file; None if it is not known.
         packaged: What the file is inside of a package; None if it is published by itself.
+        md5: The older checksum, where its authors tell no other; None if it is not known.
     """
 
     url: str
@@ -95,6 +96,7 @@ class Upstream:
     project: str
     sha256: str | None = None
     packaged: PackagedFile | None = None
+    md5: str | None = None
 
     @property
     def filename(self) -> str:
@@ -107,9 +109,15 @@ class Upstream:
         return " " not in self.licence
 
     @property
+    def checksums(self) -> dict[str, str]:
+        """The checksums that are known, by name: git_blob, sha256, md5."""
+        known = {"git_blob": self.git_blob, "sha256": self.sha256, "md5": self.md5}
+        return {name: value for name, value in known.items() if value is not None}
+
+    @property
     def has_checksum(self) -> bool:
         """Whether a file can be told to be the published one."""
-        return self.git_blob is not None or self.sha256 is not None
+        return bool(self.checksums)
 
 
 @dataclass(frozen=True)

@@ -126,6 +126,7 @@ def convert(
         "source_file": filename,
         "source_sha256": found.sha256,
         "source_git_blob": found.git_blob,
+        **({"source_md5": found.md5} if row.upstream.md5 is not None else {}),
         "upstream_url": row.upstream.url,
         "licence": row.upstream.licence,
         "copyright": row.upstream.copyright,

@@ -16,6 +16,7 @@ from hear_edgel3.weights.packaged import unpacked
 # A mirror that holds files of the upstream names; they are verified all the same.
 MIRROR_VARIABLE = "HEAR_EDGEL3_MIRROR"
 
+_WORDS = {"git_blob": "git blob", "sha256": "sha256", "md5": "md5"}
 _log = logging.getLogger(__name__)
 
 
@@ -31,30 +32,31 @@ class Checksums:
     Attributes:
         git_blob: git's id of its bytes.
         sha256: of its bytes.
+        md5: of its bytes, which only tells a damaged or other file, not a forged one.
     """
 
     git_blob: str
     sha256: str
+    md5: str
 
 
 def checksums(data: bytes) -> Checksums:
-    """Both checksums of a file's bytes."""
-    return Checksums(git_blob_id(data), hashlib.sha256(data).hexdigest())
+    """All checksums of a file's bytes."""
+    md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
+    return Checksums(git_blob_id(data), hashlib.sha256(data).hexdigest(), md5)
 
 
 def is_published(row: Published, found: Checksums) -> bool | None:
     """Whether a file is the published one of a checkpoint; None if no checksum of that is known."""
-    upstream = row.upstream
-    if not upstream.has_checksum:
-        return None
-    return upstream.git_blob in (None, found.git_blob) and upstream.sha256 in (None, found.sha256)
+    known = row.upstream.checksums
+    return all(getattr(found, name) == value for name, value in known.items()) if known else None
 
 
 def expected_checksum(row: Published) -> str:
     """The published file's checksum, in words."""
-    if row.upstream.git_blob is not None:
-        return f"git blob {row.upstream.git_blob}"
-    return f"sha256 {row.upstream.sha256}" if row.upstream.sha256 is not None else "no checksum known"
+    for name, value in row.upstream.checksums.items():
+        return f"{_WORDS[name]} {value}"
+    return "no checksum known"
 
 
 def url_of(row: Published) -> str:
@@ -77,8 +79,9 @@ def download(row: Published) -> bytes:
     data = unpacked(row, fetch(url, cache_folder() / f"{row.filename}.download.part"), url)
     found = checksums(data)
     if is_published(row, found) is False:
+        md5 = f", md5 {found.md5}" if row.upstream.md5 is not None else ""
         raise WeightsCorrupt(
             f"{url} is not the published file of {row.name}: expected {expected_checksum(row)}, found git blob "
-            f"{found.git_blob}, sha256 {found.sha256} ({len(data)} bytes); nothing was written"
+            f"{found.git_blob}, sha256 {found.sha256}{md5} ({len(data)} bytes); nothing was written"
         )
     return data

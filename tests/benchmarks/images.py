@@ -1,6 +1,6 @@
 """The front end of the image family beside matplotlib's way, and how much of the whole path it takes.
 
-    python -m tests.benchmarks.images [--windows 8] [--seconds 3]
+    python -m tests.benchmarks.images [--config image_effnet_lite0] [--windows 8] [--seconds 3]
 
 Both make images of 224 by 224 of the same windows of one second. matplotlib's way is what is done where pictures are
 drawn: a figure, ``imshow`` with the colour map, saved as PNG, read, resized. The windows do not overlap, so nothing is
@@ -61,11 +61,12 @@ def drawn(spectrogram: np.ndarray) -> np.ndarray:
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", default=_NAME, metavar="NAME")
     parser.add_argument("--windows", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=3.0, help="per row")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    configuration, n = resolve(_NAME), arguments.windows
+    configuration, n = resolve(arguments.config), arguments.windows
     frontend, net = configuration.frontend.build().eval(), configuration.net.build().eval()
     windows = 0.1 * torch.randn(n, 16000, generator=torch.Generator().manual_seed(0))
     folded = compile_net(net)

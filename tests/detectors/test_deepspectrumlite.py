@@ -14,6 +14,7 @@ from hear_edgel3.cli import main
 from hear_edgel3.detectors.deepspectrumlite import runs_of
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.registry.names import published, resolve
+from hear_edgel3.training.deepspectrumlite import BASE_MODELS
 from hear_edgel3.weights.file import encode
 
 
@@ -68,8 +69,10 @@ def test_the_files_own_net_and_pictures(write, tmp_path: Path) -> None:
     assert run.pictures["basemodel_name"] == "densenet121"
     assert "color_map" not in said[-1]
     assert "chunk_hop_size" in said[-1]
+    for net in BASE_MODELS:
+        assert runs_of(write(basemodel_name=net), None, tmp_path / "d", {})[0][0].pictures["basemodel_name"] == net
     for changed, message in (
-        ({"basemodel_name": "nasnet_large"}, r"asks for nasnet_large, which is not here; .*vgg16.*--config"),
+        ({"basemodel_name": "xception", "image_width": 64}, "needs images of at least 71 by 71, not 64 by 224"),
         ({"weights": ""}, "with random weights"),
         ({"use_plot_images": False}, "use_plot_images false"),
         ({"chunk_size": -1}, "chunk_size below 0"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from hear_edgel3.families.image.nets.table import NETS, graph_of
 from hear_edgel3.families.image.picture import normalised
 from hear_edgel3.registry.names import published
 from hear_edgel3.weights.convert import convert
+from support.keras_nets import seeded
 
 # Parameters that Keras's own model.summary() counts, without a top.
 COUNTED = {
@@ -27,22 +27,14 @@ COUNTED = {
     "densenet201": 18_321_984,
     "mobilenet": 3_228_864,
     "mobilenet_v2": 2_257_984,
+    "xception": 20_861_480,
+    "inception_v3": 21_802_784,
+    "inception_resnet_v2": 54_336_736,
+    "nasnet_mobile": 4_269_716,
+    "nasnet_large": 84_916_818,
     "squeezenet_v1": 722_496,
 }
 REFERENCES = ("mobilenet_v2", "mobilenet", "densenet121", "squeezenet_v1", "resnet50", "vgg16")
-
-
-def seeded(name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """The values that the reference nets have, from the names of their weights."""
-    random, kind = np.random.RandomState(zlib.crc32(name.encode())), name.rsplit("/", 1)[1]
-    if kind in ("gamma", "moving_variance"):
-        return random.uniform(0.5, 1.5, shape).astype(np.float32)
-    if kind in ("beta", "moving_mean"):
-        return (0.1 * random.randn(*shape)).astype(np.float32)
-    if kind == "bias":
-        return (0.05 * random.randn(*shape)).astype(np.float32)
-    inputs = shape[0] * shape[1] if kind == "depthwise_kernel" else np.prod(shape[:-1])
-    return (random.randn(*shape) * np.sqrt(2 / inputs)).astype(np.float32)
 
 
 def weights_of(net: str) -> list[tuple[str, tuple[int, ...]]]:

@@ -235,7 +235,7 @@ def on_hub(row: Checkpoint, data: bytes) -> Checkpoint:
 def from_upstream(row: Checkpoint, data: bytes) -> Checkpoint:
     """The row as if `data` were the file its authors published."""
     blob = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
-    return dataclasses.replace(row, upstream=dataclasses.replace(row.upstream, git_blob=blob, sha256=None))
+    return dataclasses.replace(row, upstream=dataclasses.replace(row.upstream, git_blob=blob, sha256=None, md5=None))
 
 
 def put_in_table(monkeypatch: pytest.MonkeyPatch, row: Checkpoint) -> Checkpoint:

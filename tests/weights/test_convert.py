@@ -129,7 +129,7 @@ def test_a_file_that_is_published_as_another_checkpoint_is_refused(
 
 
 def test_no_two_rows_claim_the_same_file() -> None:
-    assert len({row.upstream.url for row in checkpoints()}) == len(checkpoints()) == 78
+    assert len({row.upstream.url for row in checkpoints()}) == len(checkpoints()) == 83
     known = [row.upstream.git_blob for row in checkpoints() if row.upstream.git_blob is not None]
     assert len(set(known)) == len(known) == 26
 

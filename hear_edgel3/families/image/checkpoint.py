@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from hear_edgel3.errors import WeightsMismatch
-from hear_edgel3.families.formats.keras import read_layers
+from hear_edgel3.families.formats.keras import Layer, read_layers
 from hear_edgel3.families.formats.pytorch import read_state_dict
+from hear_edgel3.families.image.graph import Graph
+from hear_edgel3.families.image.keras_order import keras_order, layer_of
 from hear_edgel3.families.image.nets.table import graph_of
 from hear_edgel3.families.schema import Published
 
@@ -27,6 +30,10 @@ _LITE = {
     **{f"_blocks.{i}._bn2": f"block{i}_project_bn" for i in range(16)},
 }
 _GZIP, _HDF5 = b"\x1f\x8b", b"\x89HDF"
+# What versions of Keras call layers without names.
+_NUMBERED = tuple(
+    re.compile(rf"({names})(_[0-9]+)?") for names in ("conv2d|convolution2d", "batch_normalization|batchnormalization")
+)
 _CLASSIFIER = re.compile(r"_fc\.(weight|bias)")
 
 
@@ -53,14 +60,30 @@ def read_checkpoint(data: bytes, source: str, row: Published) -> dict[str, torch
 def _keras(data: bytes, source: str, row: Published) -> dict[str, torch.Tensor]:
     """What a file of Keras has of a row's net; what it has besides, as a classifier, is left out."""
     arguments = row.net.arguments
-    graph = graph_of(arguments["net"], arguments["image_height"], arguments["image_width"])
-    arrays = {layer.name: layer.arrays for layer in read_layers(data, source)}
+    return keras_state(
+        graph_of(arguments["net"], arguments["image_height"], arguments["image_width"]), read_layers(data, source)
+    )
+
+
+def keras_state(graph: Graph, layers: Sequence[Layer]) -> dict[str, torch.Tensor]:
+    """The tensors of a net that layers of Keras have; those that they do not have are left out.
+
+    Layers are found by their names. Those that got only a number, because the net gives them no names, may have any
+    number, and as Keras finds them they are found by their order.
+
+    Args:
+        graph: The net.
+        layers: Of a file, in its order.
+    """
+    by_name = {layer.name: layer.arrays for layer in layers}
+    arrays = _by_order(graph, layers)
     state: dict[str, torch.Tensor] = {}
     for node in graph.nodes.values():
+        layer = layer_of(node)
         place = f"layers.{node.name}"
-        found = [torch.from_numpy(array) for array in arrays.get(node.options.get("layer", node.name), ())]
+        found = [torch.from_numpy(array) for array in arrays.get(layer, by_name.get(layer, ()))]
         if node.kind == "conv" and found:
-            kernel = found[0]
+            kernel = found[1] if node.options["weight"] == "pointwise_kernel" and len(found) > 1 else found[0]
             if kernel.ndim == 4:  # height, width, and then inputs and outputs, or channels and 1
                 state[f"{place}.weight"] = (
                     kernel.permute(2, 3, 0, 1) if node.options["groups"] > 1 else kernel.permute(3, 2, 0, 1)
@@ -73,6 +96,20 @@ def _keras(data: bytes, source: str, row: Published) -> dict[str, torch.Tensor]:
             state |= {f"{place}.{name}": value for name, value in zip(names, (scale, *found[-3:]), strict=True)}
             state[f"{place}.num_batches_tracked"] = torch.tensor(0)
     return state
+
+
+def _by_order(graph: Graph, layers: Sequence[Layer]) -> dict[str, list[np.ndarray]]:
+    """What layers without names of their own have, by the names that they have in the graph."""
+    found: dict[str, list[np.ndarray]] = {}
+    ordered = keras_order(graph)
+    for kind in _NUMBERED:
+        mine = [name for name in ordered if kind.fullmatch(name) and name in graph.nodes]
+        theirs = [layer for layer in layers if kind.fullmatch(layer.name)]
+        if len(mine) == len(theirs):
+            found |= {name: layer.arrays for name, layer in zip(mine, theirs, strict=True)}
+        else:  # another net: what its numbers say is nothing
+            found |= {name: [] for name in mine}
+    return found
 
 
 def _lite(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

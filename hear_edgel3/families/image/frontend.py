@@ -14,8 +14,10 @@ import torch
 from torch import nn
 
 from hear_edgel3.families.image.options import SPECTROGRAM, PictureOptions
+from hear_edgel3.families.image.single_precision import hann_window, is_power_of_two, power_spectrum
 
 _PEAK = 0.7079  # -3 dB
+_FAINT, _LOUDER = 1e-30, 2.0**100
 _FLOOR, _MFCC_FLOOR, _LN_FLOOR = 1e-16, 1e-32, 1e-6
 # Shifts are looked for by this many samples at first.
 _LOOK_AT = 32
@@ -56,7 +58,8 @@ class ImageSpectrogram(nn.Module):
     Frames that overlapping windows share are transformed once: windows of one call that are each other shifted by whole
     hops are found by their samples, and nothing but the time that it takes depends on it.
 
-    The Fourier transform is computed in float64 (float32 only on devices without it): the floor lies at -160 dB.
+    The Fourier transform is computed in float64 (float32 only on devices without it): the floor lies at -160 dB. With
+    the option ``single_precision`` samples are normalised, weighted and transformed in float32, as TensorFlow does it.
 
     Args:
         options: As those of :class:`hear_edgel3.families.image.options.PictureOptions` that make spectrograms.
@@ -69,6 +72,7 @@ class ImageSpectrogram(nn.Module):
         self.n_mels = self.options.n_bands
         self.n_fft = self.options.n_fft
         self.hop_length = self.options.hop_length
+        self._single = self.options.single_precision and is_power_of_two(self.n_fft)
         # Constants per device, not buffers: .half() or .float() on a model must not touch them. Those of the CPU are
         # made here, because torch.export, which may come before the first call, lets no module change.
         self._constants: dict[torch.device, tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]] = {}
@@ -84,7 +88,10 @@ class ImageSpectrogram(nn.Module):
             o, dtype = self.options, torch.float32 if device.type == "mps" else torch.float64
             # Kept for later calls, which may want gradients: never as tensors of inference mode.
             with torch.inference_mode(False), torch.device("cpu"):
-                hann = torch.hann_window(o.frame_length, periodic=True, dtype=torch.float64)
+                if self._single:
+                    hann = hann_window(o.frame_length)
+                else:
+                    hann = torch.hann_window(o.frame_length, periodic=True, dtype=torch.float64)
                 bank = mel_bank(o.sample_rate, o.n_fft, o.num_mel_bins, o.lower_edge_hertz, o.upper_edge_hertz)
                 matrix = cosines(o.num_mel_bins, o.num_mfccs, o.cep_lifter).to(device, dtype) if o.num_mfccs else None
                 self._constants[device] = (hann.to(device, dtype), bank.to(device, dtype), matrix)
@@ -100,11 +107,16 @@ class ImageSpectrogram(nn.Module):
         Returns:
             (n, n_mels, n_frames) float32: decibels, powers or MFCCs, as the options say.
         """
-        power = self._shared_power(windows)
-        if self.options.normalize_audio:
-            peak = windows.to(power.dtype).abs().amax(dim=1)
-            factor = torch.where(peak > 0, _PEAK / torch.where(peak > 0, peak, 1.0), 0.0)
-            power = power * factor.square()[:, None, None]
+        if self.options.normalize_audio and self._single:  # before anything is rounded
+            windows = windows.float()
+            # What is so faint that its factor would be infinite is first made louder, which rounds nothing.
+            faint = windows.abs().amax(dim=1, keepdim=True) < _FAINT
+            windows = torch.where(faint, windows * _LOUDER, windows)
+            power = self._shared_power(windows * _normalising(windows)[:, None])
+        else:
+            power = self._shared_power(windows)
+            if self.options.normalize_audio:
+                power = power * _normalising(windows.to(power.dtype)).square()[:, None, None]
         return self._scaled(power).transpose(1, 2).to(torch.float32)
 
     def _shared_power(self, windows: torch.Tensor) -> torch.Tensor:
@@ -126,6 +138,11 @@ class ImageSpectrogram(nn.Module):
     def _power(self, windows: torch.Tensor) -> torch.Tensor:
         """(n, n_frames, num_mel_bins) mel powers of (n, samples)."""
         hann, bank, _ = self._on(windows.device)
+        if self._single:
+            frames = windows.float().unfold(1, self.options.frame_length, self.hop_length) * hann.float()
+            frames = frames[..., : self.n_fft]
+            frames = nn.functional.pad(frames, (0, self.n_fft - frames.shape[-1]))
+            return power_spectrum(frames, bank.dtype) @ bank
         frames = windows.to(hann.dtype).unfold(1, self.options.frame_length, self.hop_length) * hann
         spectrum = torch.fft.rfft(frames, n=self.n_fft)
         power: torch.Tensor = (spectrum.real.square() + spectrum.imag.square()) @ bank
@@ -152,6 +169,13 @@ class ImageSpectrogram(nn.Module):
     def extra_repr(self) -> str:
         """Shown when the module is printed."""
         return ", ".join(f"{name}={getattr(self.options, name)!r}" for name in SPECTROGRAM)
+
+
+def _normalising(windows: torch.Tensor) -> torch.Tensor:
+    """(n,) what each of (n, samples) is to be multiplied by; 0 for silence."""
+    peak = windows.abs().amax(dim=1)
+    # A true division: torch multiplies a number by the reciprocal.
+    return torch.where(peak > 0, torch.full_like(peak, _PEAK) / torch.where(peak > 0, peak, 1.0), 0.0)
 
 
 def _shift(windows: torch.Tensor, hop_length: int) -> int | None:

@@ -82,6 +82,13 @@ class Graph:
     eps: float = 1e-3
     nodes: dict[str, Node] = field(default_factory=dict)
     stages: dict[str, str] = field(default_factory=dict)
+    _counts: dict[str, int] = field(default_factory=dict, repr=False)
+
+    def numbered(self, kind: str) -> str:
+        """The name that Keras gives to the next layer of a kind if the net gives none: KIND, KIND_1, KIND_2."""
+        number = self._counts.get(kind, 0)
+        self._counts[kind] = number + 1
+        return f"{kind}_{number}" if number else kind
 
     @property
     def last(self) -> str:
@@ -161,6 +168,19 @@ class Graph:
             layer=layer or name,
             weight=weight or ("depthwise_kernel" if channels is None else "kernel"),
         )
+
+    def separable(
+        self,
+        name: str,
+        x: str,
+        channels: int,
+        kernel: int,
+        stride: int = 1,
+        padding: str | tuple[Pair, Pair] = "same",
+    ) -> str:
+        """What Keras calls a separable convolution: of each channel by itself, then one of 1 by 1."""
+        x = self.conv(f"{name}/depthwise", x, None, kernel, stride, padding, layer=name)
+        return self.conv(name, x, channels, weight="pointwise_kernel")
 
     def norm(self, name: str, x: str, scale: bool = True, eps: float | None = None) -> str:
         """Batch norm; without trained factors where ``scale`` is False."""

@@ -39,6 +39,9 @@ class PictureOptions:
         db_scale: Whether powers are in decibels (for MFCCs relative to the window's loudest), or as they are (for MFCCs
             natural logarithms).
         top_db: The decibels below the window's loudest that are kept; None for all. Not DeepSpectrumLite's.
+        single_precision: Whether spectrograms are computed in float32 as DeepSpectrumLite computes them, where
+            ``stft_fft_length`` is a power of two in samples: then its decibels come out, with what it rounded in quiet
+            bands. Not DeepSpectrumLite's.
         color_map: The map from what is least to what is most in the window: viridis, cividis, inferno, magma, plasma.
         image_width: Of the picture, along time.
         image_height: Of the picture, along frequency.
@@ -58,6 +61,7 @@ class PictureOptions:
     cep_lifter: int = 0
     db_scale: bool = True
     top_db: float | None = 80.0
+    single_precision: bool = False
     color_map: str = "viridis"
     image_width: int = 224
     image_height: int = 224
@@ -70,7 +74,7 @@ class PictureOptions:
         Raises:
             InvalidOption: A value cannot be used.
         """
-        for name in ("normalize_audio", "db_scale", "anti_alias"):
+        for name in ("normalize_audio", "db_scale", "single_precision", "anti_alias"):
             if not isinstance(getattr(self, name), bool):
                 raise InvalidOption(f"{name} must be true or false, got {getattr(self, name)!r}")
         for name in ("sample_rate", "num_mel_bins", "image_width", "image_height"):
@@ -157,6 +161,7 @@ COMPAT = PictureOptions(
     stft_hop_size=0.064,
     stft_fft_length=0.128,
     top_db=None,
+    single_precision=True,
     resize_method="nearest",
     anti_alias=False,
 )
@@ -164,7 +169,7 @@ PRESETS = {"recommended": RECOMMENDED, "compat": COMPAT}
 # What makes a spectrogram of samples; the others make a picture of that.
 SPECTROGRAM = (
     *("sample_rate", "normalize_audio", "stft_window_size", "stft_hop_size", "stft_fft_length", "lower_edge_hertz"),
-    *("upper_edge_hertz", "num_mel_bins", "num_mfccs", "cep_lifter", "db_scale", "top_db"),
+    *("upper_edge_hertz", "num_mel_bins", "num_mfccs", "cep_lifter", "db_scale", "top_db", "single_precision"),
 )
 PICTURE = ("color_map", "image_width", "image_height", "resize_method", "anti_alias")
 _NAMES = tuple(field.name for field in dataclasses.fields(PictureOptions))

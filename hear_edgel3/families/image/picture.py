@@ -24,15 +24,19 @@ COLOURS: dict[str, tuple[tuple[int, int, int], tuple[float, float, float], tuple
 _STEPS = 255
 
 
-@functools.lru_cache(maxsize=1)
 def color_maps() -> dict[str, torch.Tensor]:
     """The colour maps, those of matplotlib: (256, 3) float32 red, green and blue from 0 to 1, by name."""
+    with torch.inference_mode(False), torch.device("cpu"):
+        return {name: torch.tensor(table, dtype=torch.float32) for name, table in _read_color_maps().items()}
+
+
+@functools.lru_cache(maxsize=1)
+def _read_color_maps() -> dict[str, list[list[float]]]:
     text = (importlib.resources.files(__package__) / "color_maps.csv").read_text("utf-8")
     rows: dict[str, list[list[float]]] = {}
     for row in csv.DictReader(text.splitlines()):
         rows.setdefault(row["map"], []).append([float(row[colour]) for colour in ("red", "green", "blue")])
-    with torch.inference_mode(False), torch.device("cpu"):
-        return {name: torch.tensor(table, dtype=torch.float32) for name, table in rows.items()}
+    return rows
 
 
 class Picture(nn.Module):
@@ -69,18 +73,17 @@ class Picture(nn.Module):
         """
         o = self.options
         x = spectrograms.float()
-        if o.resize_method == "nearest":  # the same, and cheaper: colours are of single values
-            lowest, highest = _range(x)
-            colours = self._colours(resize(x, o.image_height, o.image_width, "nearest", False), lowest, highest)
-        else:
-            colours = resize(self._colours(x, *_range(x)), o.image_height, o.image_width, o.resize_method, o.anti_alias)
-        return colours.clamp(0.0, float(_STEPS)).flip(2)
+        colours = self._colours(x, *_range(x))
+        # Means of colours are none that have to be clamped.
+        means = o.resize_method in ("nearest", "area", "bilinear")
+        images = resize(colours, o.image_height, o.image_width, o.resize_method, o.anti_alias, upwards=True)
+        return images if means else images.clamp(0.0, float(_STEPS))
 
     def _colours(self, x: torch.Tensor, lowest: torch.Tensor, highest: torch.Tensor) -> torch.Tensor:
         """(n, 3, rows, columns) the colours of (n, rows, columns)."""
         spread = highest - lowest
         place = (x - lowest) / torch.where(spread > 0, spread, torch.ones_like(spread)) * _STEPS
-        lower = place.detach().floor().clamp(0, _STEPS - 1)
+        lower = place.detach().floor().nan_to_num(0.0).clamp(0, _STEPS - 1)  # what is NaN stays so by its share
         table = self._table(x.device)
         steps = torch.cat([table[:-1], table.diff(dim=0)], dim=1)  # (255, 6): a colour, and what leads to the next
         found = steps[lower.long()]

@@ -7,15 +7,18 @@ width w = max(s, 1) with anti-aliasing, else 1), and for "area" the shares of th
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
+from hear_edgel3.families.image.kept import kept
 
-def resize(images: torch.Tensor, height: int, width: int, method: str, anti_alias: bool) -> torch.Tensor:
+
+def resize(
+    images: torch.Tensor, height: int, width: int, method: str, anti_alias: bool, upwards: bool = False
+) -> torch.Tensor:
     """Images of another size, differentiable.
 
     Args:
@@ -24,6 +27,7 @@ def resize(images: torch.Tensor, height: int, width: int, method: str, anti_alia
         width: Columns of the result.
         method: One of :data:`hear_edgel3.families.image.options.RESIZE_METHODS`.
         anti_alias: As of ``tf.image.resize``: no matter for nearest and area, or where the result is larger.
+        upwards: Whether the result is turned upside down, which costs nothing here.
 
     Returns:
         (..., height, width).
@@ -31,7 +35,8 @@ def resize(images: torch.Tensor, height: int, width: int, method: str, anti_alia
     if torch._C._get_tracing_state() is not None:  # whose sizes must stay open
         rows, columns = (torch._shape_as_tensor(images)[i] for i in (-2, -1))
         if method == "nearest":
-            return images.index_select(-2, _nearest(rows, height)).index_select(-1, _nearest(columns, width))
+            down, across = _nearest(rows, height), _nearest(columns, width)
+            return images.index_select(-2, down.flip(0) if upwards else down).index_select(-1, across)
         down, across = (
             _weights(n, size, method, anti_alias, torch.float32) for n, size in ((rows, height), (columns, width))
         )
@@ -40,24 +45,22 @@ def resize(images: torch.Tensor, height: int, width: int, method: str, anti_alia
         if method == "nearest":
             taken = (_kept_nearest(n, size) for n, size in ((n_rows, height), (n_columns, width)))
             down, across = (places.to(images.device) for places in taken)
-            return images.index_select(-2, down).index_select(-1, across)
+            return images.index_select(-2, down.flip(0) if upwards else down).index_select(-1, across)
         down, across = (
             _kept_weights(n, size, method, anti_alias).to(images.device, images.dtype)
             for n, size in ((n_rows, height), (n_columns, width))
         )
-    return down @ images @ across.T
+    return (down.flip(0) if upwards else down) @ images @ across.T
 
 
-@functools.lru_cache(maxsize=64)
+@kept
 def _kept_nearest(n: int, size: int) -> torch.Tensor:
-    with torch.inference_mode(False), torch.device("cpu"):
-        return _nearest(torch.tensor(n), size)
+    return _nearest(torch.tensor(n), size)
 
 
-@functools.lru_cache(maxsize=64)
+@kept
 def _kept_weights(n: int, size: int, method: str, anti_alias: bool) -> torch.Tensor:
-    with torch.inference_mode(False), torch.no_grad(), torch.device("cpu"):
-        return _weights(torch.tensor(n), size, method, anti_alias, torch.float64).float()
+    return _weights(torch.tensor(n), size, method, anti_alias, torch.float64).float()
 
 
 def _nearest(n: torch.Tensor, size: int) -> torch.Tensor:

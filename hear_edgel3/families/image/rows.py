@@ -140,37 +140,86 @@ def _effnet_lite0() -> Published:
 _KERAS = "https://storage.googleapis.com/tensorflow/keras-applications"
 _TF = "weights_tf_dim_ordering_tf_kernels"
 _KERAS_PROJECT = "https://github.com/keras-team/keras-applications"
-# Where Keras publishes a net without its classifier, and under which licence: that of its authors, as Keras says.
-_PUBLISHED_BY_KERAS = {
-    "vgg16": (f"{_KERAS}/vgg16/vgg16_{_TF}_notop.h5", "CC-BY-4.0", "Visual Geometry Group, University of Oxford"),
-    "vgg19": (f"{_KERAS}/vgg19/vgg19_{_TF}_notop.h5", "CC-BY-4.0", "Visual Geometry Group, University of Oxford"),
-    "resnet50": (f"{_KERAS}/resnet/resnet50_{_TF}_notop.h5", "MIT", "(c) 2016 Kaiming He"),
-    "densenet121": (f"{_KERAS}/densenet/densenet121_{_TF}_notop.h5", "BSD-3-Clause", "(c) 2017 Zhuang Liu"),
-    "densenet169": (f"{_KERAS}/densenet/densenet169_{_TF}_notop.h5", "BSD-3-Clause", "(c) 2017 Zhuang Liu"),
-    "densenet201": (f"{_KERAS}/densenet/densenet201_{_TF}_notop.h5", "BSD-3-Clause", "(c) 2017 Zhuang Liu"),
-    "mobilenet": (f"{_KERAS}/mobilenet/mobilenet_1_0_224_tf_no_top.h5", "Apache-2.0", "The TensorFlow authors"),
-    "mobilenet_v2": (
-        f"{_KERAS}/mobilenet_v2/mobilenet_v2_{_TF}_1.0_224_no_top.h5",
+_VGG, _LIU, _GOOGLE = "Visual Geometry Group, University of Oxford", "(c) 2017 Zhuang Liu", "The TensorFlow authors"
+# Where Keras publishes a net without its classifier, under which licence (that of its authors, as Keras says), and the
+# md5 of the file, where Keras has one to verify its own downloads with (``file_hash`` in keras/src/applications).
+_PUBLISHED_BY_KERAS: dict[str, tuple[str, str, str, str | None]] = {
+    "vgg16": (f"{_KERAS}/vgg16/vgg16_{_TF}_notop.h5", "CC-BY-4.0", _VGG, "6d6bbae143d832006294945121d1f1fc"),
+    "vgg19": (f"{_KERAS}/vgg19/vgg19_{_TF}_notop.h5", "CC-BY-4.0", _VGG, "253f8cb515780f3b799900260a226db6"),
+    "resnet50": (
+        f"{_KERAS}/resnet/resnet50_{_TF}_notop.h5",
+        "MIT",
+        "(c) 2016 Kaiming He",
+        "4d473c1dd8becc155b73f8504c6f6626",
+    ),
+    "densenet121": (
+        f"{_KERAS}/densenet/densenet121_{_TF}_notop.h5",
+        "BSD-3-Clause",
+        _LIU,
+        "30ee3e1110167f948a6b9946edeeb738",
+    ),
+    "densenet169": (
+        f"{_KERAS}/densenet/densenet169_{_TF}_notop.h5",
+        "BSD-3-Clause",
+        _LIU,
+        "b8c4d4c20dd625c148057b9ff1c1176b",
+    ),
+    "densenet201": (
+        f"{_KERAS}/densenet/densenet201_{_TF}_notop.h5",
+        "BSD-3-Clause",
+        _LIU,
+        "c13680b51ded0fb44dff2d8f86ac8bb1",
+    ),
+    "mobilenet": (f"{_KERAS}/mobilenet/mobilenet_1_0_224_tf_no_top.h5", "Apache-2.0", _GOOGLE, None),
+    "mobilenet_v2": (f"{_KERAS}/mobilenet_v2/mobilenet_v2_{_TF}_1.0_224_no_top.h5", "Apache-2.0", _GOOGLE, None),
+    "xception": (
+        f"{_KERAS}/xception/xception_{_TF}_notop.h5",
+        "MIT",
+        "(c) 2016 Francois Chollet",
+        "b0042744bf5b25fce3cb969f33bebb97",
+    ),
+    "inception_v3": (
+        f"{_KERAS}/inception_v3/inception_v3_{_TF}_notop.h5",
         "Apache-2.0",
-        "The TensorFlow authors",
+        _GOOGLE,
+        "bcbd6486424b2319ff4ef7d526e38f63",
+    ),
+    "inception_resnet_v2": (
+        f"{_KERAS}/inception_resnet_v2/inception_resnet_v2_{_TF}_notop.h5",
+        "Apache-2.0",
+        _GOOGLE,
+        "d19885ff4a710c122648d3b5c3b684e4",
+    ),
+    "nasnet_mobile": (
+        f"{_KERAS}/nasnet/NASNet-mobile-no-top.h5",
+        "Apache-2.0",
+        _GOOGLE,
+        "1ed92395b5b598bdda52abe5c0dbfd63",
+    ),
+    "nasnet_large": (
+        f"{_KERAS}/nasnet/NASNet-large-no-top.h5",
+        "Apache-2.0",
+        _GOOGLE,
+        "d81d89dc07e6e56530c4e77faddd61b5",
     ),
     "squeezenet_v1": (
         f"https://github.com/rcmalli/keras-squeezenet/releases/download/v1.0/squeezenet_{_TF}_notop.h5",
         "MIT",
         "(c) 2016 Refik Can Malli",
+        None,
     ),
 }
 
 
 def _of_keras(net: str) -> Published:
     name, kind = f"{PREFIX}{net}", NETS[net]
-    url, licence, owner = _PUBLISHED_BY_KERAS[net]
+    url, licence, owner, md5 = _PUBLISHED_BY_KERAS[net]
     project = _KERAS_PROJECT if url.startswith(_KERAS) else "https://github.com/rcmalli/keras-squeezenet"
     return Published(
         name=name,
         summary=f"{kind.title}, trained on photographs, sees spectrograms",
         **architecture(net),
-        upstream=Upstream(url, None, licence, owner, project),
+        upstream=Upstream(url, None, licence, owner, project, md5=md5),
         hub=HubFile(f"hear-edgel3/{name}", "model.safetensors"),
         citation=f"{kind.citation} {_CITATION}",
     )

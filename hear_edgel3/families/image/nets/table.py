@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from hear_edgel3.families.image.graph import Graph
 from hear_edgel3.families.image.nets import keras
 from hear_edgel3.families.image.nets.effnet_lite import effnet_lite0
+from hear_edgel3.families.image.nets.inception import inception_resnet_v2, inception_v3
+from hear_edgel3.families.image.nets.nasnet import nasnet_large, nasnet_mobile
+from hear_edgel3.families.image.nets.xception import xception
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,13 @@ _RESNET = "Kaiming He, Xiangyu Zhang, Shaoqing Ren, Jian Sun. Deep Residual Lear
 _DENSENET = "Gao Huang, Zhuang Liu, Laurens van der Maaten, Kilian Weinberger. Densely Connected Networks. CVPR 2017."
 _MOBILENET = "Andrew Howard et al. MobileNets: Efficient Convolutional Neural Networks for Mobile Vision. arXiv, 2017."
 _MOBILENET_V2 = "Mark Sandler et al. MobileNetV2: Inverted Residuals and Linear Bottlenecks. CVPR 2018."
+_XCEPTION = "Francois Chollet. Xception: Deep Learning with Depthwise Separable Convolutions. CVPR 2017."
+_INCEPTION = "Christian Szegedy et al. Rethinking the Inception Architecture for Computer Vision. CVPR 2016."
+_INCEPTION_RESNET = (
+    "Christian Szegedy et al. Inception-v4, Inception-ResNet and the Impact of Residual Connections on Learning. "
+    "AAAI 2017."
+)
+_NASNET = "Barret Zoph et al. Learning Transferable Architectures for Scalable Image Recognition. CVPR 2018."
 _SQUEEZENET = "Forrest Iandola et al. SqueezeNet: AlexNet-Level Accuracy with 50x Fewer Parameters. arXiv, 2016."
 
 NETS: dict[str, NetKind] = {
@@ -64,6 +74,13 @@ NETS: dict[str, NetKind] = {
     "densenet201": NetKind(keras.densenet201, "torch", 224, 32, "DenseNet201", _DENSENET, 18_321_984, 4_289_445_888),
     "mobilenet": NetKind(keras.mobilenet, "tf", 224, 32, "MobileNet", _MOBILENET, 3_228_864, 567_716_352),
     "mobilenet_v2": NetKind(keras.mobilenet_v2, "tf", 224, 32, "MobileNetV2", _MOBILENET_V2, 2_257_984, 299_494_272),
+    "xception": NetKind(xception, "tf", 299, 71, "Xception", _XCEPTION, 20_861_480, 8_355_355_496),
+    "inception_v3": NetKind(inception_v3, "tf", 299, 75, "Inception-v3", _INCEPTION, 21_802_784, 5_711_168_096),
+    "inception_resnet_v2": NetKind(
+        inception_resnet_v2, "tf", 299, 75, "Inception-ResNet-v2", _INCEPTION_RESNET, 54_336_736, 13_154_258_016
+    ),
+    "nasnet_mobile": NetKind(nasnet_mobile, "tf", 224, 32, "NASNet-A Mobile", _NASNET, 4_269_716, 562_582_816),
+    "nasnet_large": NetKind(nasnet_large, "tf", 331, 32, "NASNet-A Large", _NASNET, 84_916_818, 23_779_382_658),
     "squeezenet_v1": NetKind(
         keras.squeezenet_v1, "caffe", 224, 48, "SqueezeNet 1.1", _SQUEEZENET, 722_496, 262_623_936
     ),
