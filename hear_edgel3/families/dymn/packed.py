@@ -28,7 +28,7 @@ _POSITIONS_AT_ONCE = 1 << 17
 _MOST_AT_ONCE = 64
 # A kernel is made for each clip where it is used at more positions than this.
 _FEW_POSITIONS = 8
-# Channels of a map beside its own, of which the first is ones: rows stay aligned.
+# Channels of a map beside its own, the first of ones and the others of zeros: rows stay aligned.
 _BESIDE = 8
 
 
@@ -64,6 +64,7 @@ class PackedDyMN(nn.Module):
         self.net = net
         weight = next(iter(net.in_c.parameters()), None)
         self.dtype = torch.float32 if weight is None else weight.dtype
+        self.beside = beside(self.dtype)
         last = layouts.last_block_needed(net.outputs)
         offset = torch.zeros(net.layout.plain.first, dtype=torch.float64)
         blocks: list[PackedBlock | PackedPlainBlock] = []
@@ -100,7 +101,7 @@ class PackedDyMN(nn.Module):
         """What each block gives, from 0 on, as (n, c, f, t), and its context. The next one may overwrite it."""
         image = mel.unsqueeze(1).contiguous(memory_format=torch.channels_last)
         y = self.net.in_c(image).permute(2, 3, 0, 1)
-        x = room(y.shape[:3], y.shape[3], y)
+        x = room(y.shape[:3], y.shape[3], self.beside)
         x[..., : y.shape[3]] = y
         yield y.permute(2, 3, 0, 1), None
         for number, block in enumerate(self.blocks, 1):
@@ -129,10 +130,21 @@ def _in_parts(mel: torch.Tensor) -> Iterator[torch.Tensor]:
         start += at_once
 
 
-def room(shape: torch.Size, channels: int, like: torch.Tensor) -> torch.Tensor:
-    """A map (*shape, channels + _BESIDE) with anything in it but the ones."""
-    x = like.new_empty(*shape, channels + _BESIDE)
-    x[..., channels] = 1
+def beside(dtype: torch.dtype) -> torch.Tensor:
+    """(_BESIDE,) What is beside the channels of a map: one, and zeros.
+
+    No layer reads the zeros. But processors that multiply half precision in pairs do, with a factor of zero, and make
+    NaN of whatever happened to be there.
+    """
+    values = torch.zeros(_BESIDE, dtype=dtype)
+    values[0] = 1
+    return values
+
+
+def room(shape: torch.Size, channels: int, beside: torch.Tensor) -> torch.Tensor:
+    """A map (*shape, channels + _BESIDE) with anything in its own channels."""
+    x = beside.new_empty(*shape, channels + _BESIDE)
+    x[..., channels:] = beside
     return x
 
 
@@ -174,7 +186,9 @@ class PackedPlainBlock(nn.Module):
         super().__init__()
         self.parts = nn.ModuleList(block.block.children())
         self.residual = block.residual
-        self.added = offset.to(next(block.parameters()).dtype)
+        dtype = next(block.parameters()).dtype
+        self.beside = beside(dtype)
+        self.added = offset.to(dtype)
         self.offset = offset.new_zeros(next(reversed(list(block.parameters()))).shape)
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, None]:
@@ -194,7 +208,7 @@ class PackedPlainBlock(nn.Module):
                 y = _depthwise(y, convolution.weight.repeat(n, 1, 1, 1), convolution.bias.repeat(n), *where)
             for activation in list(layers)[1:]:
                 y = activation(y)
-        result = room(y.shape[:3], y.shape[3], y)
+        result = room(y.shape[:3], y.shape[3], self.beside)
         if self.residual:
             torch.add(y, x, out=result[..., :-_BESIDE])
         else:
@@ -250,6 +264,7 @@ class PackedBlock(nn.Module):
         linear = [_linear(convolution.residuals) for convolution in convolutions]
         weights = [layer.weight / depthwise.tau for layer in linear]
         biases = [layer.bias / depthwise.tau for layer in linear]
+        self.beside = beside(depthwise.weight.dtype)
         self.n_mixed = len(convolutions)
         self.kernels = len(self.depthwise)
         self.lines = 0
@@ -284,7 +299,7 @@ class PackedBlock(nn.Module):
         y = _depthwise(y, kernels, None, self.shape.step, self.shape.dilation)
         y = self._activated(y, made[:, used:], sequence, bands)
         if not self.shape.residual:
-            x = room(y.shape[:3], self.shape.outputs, y)
+            x = room(y.shape[:3], self.shape.outputs, self.beside)
         self.projection.put(y, attention[:, -1], x, self.shape.residual)
         return x, context
 
