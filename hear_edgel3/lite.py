@@ -120,10 +120,19 @@ class Model:
 
     def _mean(self, path: str, rule: str, output: str) -> np.ndarray:
         (x, seconds), how = self.read(path), self.card[rule]
+        if (segment := how.get("segment")) is not None:
+            return self._mean_of_segments(x, segment, output)
         if len(x) <= how["whole_up_to"] and self.card["length"] is None:
             return np.asarray(self.run(x[None])[output][0])
         window = self.card["length"] or how["window"]
         return np.asarray(self.centred(x, seconds, window, how["hop_ms"])[output].mean(axis=0, dtype=np.float64))
+
+    def _mean_of_segments(self, x: np.ndarray, segment: int, output: str) -> np.ndarray:
+        """Segments one behind the other; a last one counts for the share of it that the sound fills."""
+        weights = [min(segment, len(x) - i) / segment for i in range(0, len(x), segment)]
+        segments = np.pad(x, (0, -len(x) % segment)).reshape(-1, segment)
+        found = [self.run(one[None])[output][0] for one in segments]
+        return np.asarray(np.average(found, axis=0, weights=weights), np.float64)
 
 
 def main() -> None:
