@@ -37,7 +37,7 @@ def model(folder: Path) -> hear_edgel3.Extractor:
 def segments(model: hear_edgel3.Extractor, clip: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """What the net makes of each segment, by itself, and the seconds in it."""
     starts = range(0, len(clip), SEGMENT)
-    padded = np.pad(clip, (0, -len(clip) % SEGMENT)).reshape(-1, SEGMENT)
+    padded = np.pad(clip.astype(np.float32), (0, -len(clip) % SEGMENT)).reshape(-1, SEGMENT)
     with torch.no_grad():
         found = model.net(model.frontend(torch.from_numpy(padded))).double().numpy()
     return found, np.array([min(SEGMENT, len(clip) - start) / RATE for start in starts])
