@@ -12,7 +12,7 @@ last batch norm of a block adds is left out of the map, and is in the offsets of
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 import torch
@@ -45,7 +45,9 @@ class Foldable(Protocol):
     def blocks_read(self) -> set[int]:
         """The blocks whose output is pooled."""
 
-    def features_of(self, mel: torch.Tensor, maps: Iterable[tuple[torch.Tensor, torch.Tensor | None]]) -> torch.Tensor:
+    def features_of(
+        self, mel: torch.Tensor, maps: Iterable[tuple[torch.Tensor, Mapping[str, torch.Tensor]]]
+    ) -> torch.Tensor:
         """The chosen features."""
 
     def __call__(self, mel: torch.Tensor) -> torch.Tensor:
@@ -97,24 +99,24 @@ class PackedDyMN(nn.Module):
         mel = mel.to(self.dtype)
         return torch.cat([self.net.features_of(part, self._maps(part)) for part in _in_parts(mel)])
 
-    def _maps(self, mel: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
-        """What each block gives, from 0 on, as (n, c, f, t), and its context. The next one may overwrite it."""
+    def _maps(self, mel: torch.Tensor) -> Iterator[tuple[torch.Tensor, dict[str, torch.Tensor]]]:
+        """What each block gives, from 0 on, as (n, c, f, t), and its context by name. The next one may overwrite it."""
         image = mel.unsqueeze(1).contiguous(memory_format=torch.channels_last)
         y = self.net.in_c(image).permute(2, 3, 0, 1)
         x = room(y.shape[:3], y.shape[3], self.beside)
         x[..., : y.shape[3]] = y
-        yield y.permute(2, 3, 0, 1), None
+        yield y.permute(2, 3, 0, 1), {}
         for number, block in enumerate(self.blocks, 1):
             x, context = block(x)
             y = x[..., :-_BESIDE]
             if number in self.net.blocks_read:
                 y = y + self.offsets[number]
-            yield y.permute(2, 3, 0, 1), context
+            yield y.permute(2, 3, 0, 1), {} if context is None else {f"ctx{number - 1}": context}
         if self.out_weight is not None:
             bands, frames, n, _ = x.shape
             y = x.view(-1, x.shape[3])[:, : len(self.out_weight)] @ self.out_weight
             y = functional.hardswish(y, inplace=True).view(bands, frames, n, -1)
-            yield y.permute(2, 3, 0, 1), None
+            yield y.permute(2, 3, 0, 1), {}
 
 
 def _in_parts(mel: torch.Tensor) -> Iterator[torch.Tensor]:
