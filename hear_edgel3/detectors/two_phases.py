@@ -153,20 +153,12 @@ class TwoPhaseTuning(LabelTask):
         return samples, torch.tensor(plan.numbers), Draws.at(options.seed, epoch, number)
 
     def _window(self, i: int, n: int, speed: float, rng: np.random.Generator) -> np.ndarray:
-        """A window of a sound, anywhere where one could lie when the sound is heard whole.
-
-        Centred windows may reach beyond both ends. Segments begin with the sound, or behind its beginning if it has
-        more than one of them.
-        """
+        """A window of a sound, anywhere where one could lie when the sound is heard whole."""
         framing = self._windows
         assert framing is not None
         rate, length = self._learnt.sample_rate, framing.window
         wanted = max(1, int(length * speed))
-        place = float(rng.uniform(0, 1))
-        if isinstance(framing, SegmentFraming):
-            first = int(place * max(0, n - wanted))
-        else:
-            first = int(place * n) - int(length // 2 * speed)
+        first = first_of_window(framing, n, speed, float(rng.uniform(0, 1)))
         start = max(0, first)
         sound = self._learnt.read(i, start, first + wanted - start)
         padded = np.zeros(wanted, np.float32)
@@ -251,6 +243,23 @@ class TwoPhaseTuning(LabelTask):
 
     def _resting_epochs(self) -> int:
         return self._head_epochs
+
+
+def first_of_window(framing: CentredFraming | SegmentFraming, n: int, speed: float, place: float) -> int:
+    """The first sample of a window that a net learns from.
+
+    Centred windows may reach beyond both ends of a sound. Segments begin with it, or, if it has more than one of them,
+    behind its beginning.
+
+    Args:
+        framing: Where windows lie when sounds are heard.
+        n: The samples of the sound.
+        speed: How many of its samples become one.
+        place: Where it is among all places, from 0 to 1.
+    """
+    if isinstance(framing, SegmentFraming):
+        return int(place * max(0, n - int(framing.window * speed)))
+    return int(place * n) - int(framing.window // 2 * speed)
 
 
 def _hidden(images: torch.Tensor, dim: int, share: float, draws: Draws) -> torch.Tensor:
