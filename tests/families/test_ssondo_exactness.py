@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +13,9 @@ import hear_edgel3
 from hear_edgel3.families.ssondo.frontend import SsondoMelSpectrogram, slaney_mel_bank
 from hear_edgel3.registry.names import resolve
 from hear_edgel3.weights.convert import convert
-from support import dymn_files, ssondo_files
+from support import dymn_files, originals, ssondo_files
 from support.mobilenetv3_files import pt
+from support.originals import assert_close
 from weights_convert.heads import make_head_folder
 
 RATE, SEGMENT = 32000, 320000
@@ -29,20 +28,12 @@ WHOLE = ("c10", "b2", "c3pad", "c1pad", "c01pad", "silence")
 
 @pytest.fixture(scope="session")
 def folder(shared: Path) -> Path:
-    found = shared / "reference" / "ssondo"
-    if not found.is_dir():
-        pytest.skip(f"the outputs of S-SONDO are not at {found}")
-    return found
+    return originals.folder_of(shared, "ssondo", "S-SONDO")
 
 
 @pytest.fixture(scope="session")
-def original(folder: Path) -> Callable[[str], dict[str, np.ndarray]]:
-    @lru_cache
-    def read(name: str) -> dict[str, np.ndarray]:
-        with np.load(folder / f"{name}.npz") as file:
-            return dict(file)
-
-    return read
+def original(folder: Path) -> originals.Originals:
+    return originals.reading(folder)
 
 
 @pytest.fixture(scope="session")
@@ -86,13 +77,6 @@ def model(name: str, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     convert(row, source).write(root / row.filename)  # type: ignore[arg-type]
     stages = "_".join(f"b{i}" for i in range(16))
     return hear_edgel3.load(f"{name}_clf1_teacher_{stages}", root, sample_rate=RATE)
-
-
-def assert_close(found: torch.Tensor | np.ndarray, expected: np.ndarray, what: str, tolerance: float) -> None:
-    values = np.asarray(found)
-    assert values.shape == expected.shape, what
-    difference = np.abs(values - expected).max()
-    assert difference <= tolerance * np.abs(expected).max(), (what, difference / np.abs(expected).max())
 
 
 def parts(model: hear_edgel3.Extractor, found: torch.Tensor) -> dict[str, torch.Tensor]:
