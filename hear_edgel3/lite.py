@@ -30,8 +30,7 @@ def resample(x: np.ndarray, old: int, new: int) -> np.ndarray:
     taper = np.kaiser(2 * _STEPS * _ZEROS + 1, _BETA)[_STEPS * _ZEROS :]
     table = _ROLLOFF * np.sinc(_ROLLOFF * np.linspace(0, _ZEROS, len(taper))) * taper * scale
     slope, step = np.append(np.diff(table), 0.0), int(scale * _STEPS)
-    k = np.arange(len(table) // step + 1)
-    padded = np.pad(x.astype(np.float64), len(k) + 1)
+    padded = np.pad(x.astype(np.float64), len(k := np.arange(len(table) // step + 1)) + 1)
 
     def wing(fraction: float) -> np.ndarray:
         entry = int(scale * fraction * _STEPS)
@@ -98,8 +97,7 @@ class Model:
 
     def embed(self, path: str, hop_ms: float = 0) -> tuple[np.ndarray, np.ndarray]:
         """(T, D) embeddings and (T,) timestamps in milliseconds of a file; the usual hop for 0."""
-        hop = hop_ms or self.card["hop_ms"]
-        if not 0 < hop < np.inf:
+        if not 0 < (hop := hop_ms or self.card["hop_ms"]) < np.inf:
             raise ValueError(f"the hop must be positive, got {hop} ms")
         found = self.centred(*self.read(path), self.card["window"], hop)["embedding"]
         return found, np.arange(len(found)) * hop
@@ -119,11 +117,14 @@ class Model:
         return np.asarray(powers / powers.sum() if kind == "single" else np.where(logits < 0, powers, 1) / (1 + powers))
 
     def _mean(self, path: str, rule: str, output: str) -> np.ndarray:
-        (x, seconds), how = self.read(path), self.card[rule]
-        if len(x) <= how["whole_up_to"] and self.card["length"] is None:
+        (x, seconds), how, length = self.read(path), self.card[rule], self.card["length"]
+        if "segment" in how:  # they lie one behind the other, and a last one counts for as much as the sound fills
+            parts = np.split(x, range((size := length or how["segment"]), len(x), size))
+            found = [self.run(np.pad(part, (0, size - len(part)))[None])[output][0] for part in parts]
+            return np.asarray(np.average(found, axis=0, weights=[len(part) for part in parts]))
+        if len(x) <= how["whole_up_to"] and length is None:
             return np.asarray(self.run(x[None])[output][0])
-        window = self.card["length"] or how["window"]
-        return np.asarray(self.centred(x, seconds, window, how["hop_ms"])[output].mean(axis=0, dtype=np.float64))
+        return np.asarray(self.centred(x, seconds, length or how["window"], how["hop_ms"])[output].mean(0, np.float64))
 
 
 def main() -> None:
@@ -135,12 +136,11 @@ def main() -> None:
     parser.add_argument("--hop", type=float, default=0, metavar="SECONDS", help="between embeddings")
     given = parser.parse_args()
     try:
-        model, sound = Model(given.files[0]), given.files[1]
+        model = Model(given.files[0])
         if given.embeddings:
-            np.save(given.embeddings, model.embed(sound, 1000 * given.hop)[0])
+            np.save(given.embeddings, model.embed(given.files[1], 1000 * given.hop)[0])
         if model.labels is not None:
-            values = model.tag(sound)
-            for i in np.argsort(-values, kind="stable")[: given.top]:
+            for i in np.argsort(-(values := model.tag(given.files[1])), kind="stable")[: given.top]:
                 print(f"{values[i]:7.3f}  {model.labels[i]}")
     except Exception as error:  # ONNX Runtime's have no common base of their own
         sys.exit(f"lite: {error}")

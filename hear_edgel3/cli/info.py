@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from hear_edgel3.errors import WeightsCorrupt, WeightsMismatch
 from hear_edgel3.exporting.targets import target_of, target_of_file
 from hear_edgel3.extractor.complexity import complexity_of
 from hear_edgel3.extractor.contract import contract_of
-from hear_edgel3.families.schema import Checkpoint, Local, Published
+from hear_edgel3.families.schema import Checkpoint, Component, Local, Published
 from hear_edgel3.registry.names import resolve
+from hear_edgel3.weights.file import settings_of
 from hear_edgel3.weights.header import provenance, quantization
 from hear_edgel3.weights.locate import at_hand, origin
 
@@ -67,7 +69,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _readable_configuration(facts: dict[str, Any]) -> dict[str, Any]:
     size = f"{facts['size_mb']} in memory, as float32"
     detector = _readable_detector(facts["detector"])
-    return {**facts, "size_mb": size, "complexity": _readable(facts), "detector": detector}
+    settings = None if facts["settings"] is None else ", ".join(f"{k} {v:g}" for k, v in facts["settings"].items())
+    return {**facts, "size_mb": size, "settings": settings, "complexity": _readable(facts), "detector": detector}
 
 
 def _readable(facts: dict[str, Any]) -> dict[str, str]:
@@ -152,6 +155,7 @@ def describe(name: str) -> dict[str, Any]:
         "summary": row.summary,
         "embedding_size": configuration.embedding_size,
         "features": configuration.features.description or None,
+        "settings": _settings(row) or None,
         "embedding_version": row.embedding_version,
         "parameters": row.n_parameters,
         "size_mb": round(4 * row.n_parameters / 1e6, 2),
@@ -162,6 +166,12 @@ def describe(name: str) -> dict[str, Any]:
         "detector": _detector(row),
         **_origin(row),
     }
+
+
+def _settings(row: Checkpoint) -> dict[str, Any]:
+    """What changes results and stands in no tensor, also of the net that a head is on."""
+    inside = row.net.arguments.get("net")
+    return settings_of(replace(row, net=inside) if isinstance(inside, Component) else row)
 
 
 def describe_file(path: str, target: str) -> dict[str, Any]:

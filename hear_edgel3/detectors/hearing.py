@@ -9,7 +9,7 @@ import numpy as np
 from hear_edgel3.audio.rates import check_rate
 from hear_edgel3.errors import AudioFileError, ComputationError, InvalidAudio
 from hear_edgel3.extractor.extractor import Extractor
-from hear_edgel3.extractor.window_net import embed_blocks, mean_embedding
+from hear_edgel3.extractor.window_net import scene_of_blocks
 from hear_edgel3.sources.item import Item
 from hear_edgel3.sources.opening import ItemOpener
 from hear_edgel3.tagging.answering import whole_clip_framing
@@ -36,11 +36,10 @@ def hear(extractor: Extractor, items: Sequence[Item], rows: np.ndarray, has_head
             try:
                 with opener.open(item) as file:
                     path = extractor.window_path(framing, check_rate(file.sample_rate, "the file's sample rate"))
-                    [windows] = embed_blocks([extractor], file.blocks(), path)
+                    found[row] = scene_of_blocks(extractor, file.blocks(), path)
             except (AudioFileError, InvalidAudio) as error:
                 said = str(error) if item.name in str(error) else f"{item.name}: {error}"
                 raise ComputationError(f"{said} (it could be read before)") from error
-            found[row] = mean_embedding(windows)
     finally:
         opener.close()
     return found

@@ -19,7 +19,7 @@ from hear_edgel3.detectors.tuned_net import TunedNet, keep_zeros, make_groups
 from hear_edgel3.detectors.validating import outputs_of
 from hear_edgel3.errors import LabelsError
 from hear_edgel3.extractor.framings import scene_framing
-from hear_edgel3.framing.rules import CentredFraming, CoveringFraming
+from hear_edgel3.framing.rules import CentredFraming, SegmentFraming
 from hear_edgel3.heads import Head
 from hear_edgel3.labels import Kind, Labelled
 from hear_edgel3.training import loop
@@ -64,7 +64,7 @@ class TwoPhaseTuning(LabelTask):
         self._spectrograms = SpectrogramAugmentation(mixup=0.0 if self._kind is Kind.NUMBERS else options.mixup)
         self._scaled = False
 
-    def _length(self) -> tuple[int, CentredFraming | CoveringFraming | None]:
+    def _length(self) -> tuple[int, CentredFraming | SegmentFraming | None]:
         """The samples of the longest clip, and the windows of a net that takes only these."""
         row, rate = self._tuned.configuration.checkpoint, self._learnt.sample_rate
         if row.scene.whole_up_to_ms == 0:
@@ -153,14 +153,12 @@ class TwoPhaseTuning(LabelTask):
         return samples, torch.tensor(plan.numbers), Draws.at(options.seed, epoch, number)
 
     def _window(self, i: int, n: int, speed: float, rng: np.random.Generator) -> np.ndarray:
-        """A window of a sound, anywhere where one lies when the sound is heard whole: it may reach beyond the ends."""
+        """A window of a sound, anywhere where one could lie when the sound is heard whole."""
         framing = self._windows
         assert framing is not None
         rate, length = self._learnt.sample_rate, framing.window
-        half = length // 2
-        middle = float(rng.uniform(0, n))
-        first = int(middle) - int(half * speed)
         wanted = max(1, int(length * speed))
+        first = first_of_window(framing, n, speed, float(rng.uniform(0, 1)))
         start = max(0, first)
         sound = self._learnt.read(i, start, first + wanted - start)
         padded = np.zeros(wanted, np.float32)
@@ -245,6 +243,23 @@ class TwoPhaseTuning(LabelTask):
 
     def _resting_epochs(self) -> int:
         return self._head_epochs
+
+
+def first_of_window(framing: CentredFraming | SegmentFraming, n: int, speed: float, place: float) -> int:
+    """The first sample of a window that a net learns from.
+
+    Centred windows may reach beyond both ends of a sound. Segments begin with it, or, if it has more than one of them,
+    behind its beginning.
+
+    Args:
+        framing: Where windows lie when sounds are heard.
+        n: The samples of the sound.
+        speed: How many of its samples become one.
+        place: Where it is among all places, from 0 to 1.
+    """
+    if isinstance(framing, SegmentFraming):
+        return int(place * max(0, n - int(framing.window * speed)))
+    return int(place * n) - int(framing.window // 2 * speed)
 
 
 def _hidden(images: torch.Tensor, dim: int, share: float, draws: Draws) -> torch.Tensor:

@@ -10,8 +10,9 @@ from torch import nn
 
 from hear_edgel3.detectors.clips import Decoded
 from hear_edgel3.extractor.framings import scene_framing
+from hear_edgel3.extractor.window_net import mean_of_windows
 from hear_edgel3.families.schema import Configuration
-from hear_edgel3.framing.path import NetInput, windows_of_clips
+from hear_edgel3.framing.path import NetInput, weight_of_last, windows_of_clips
 
 # Samples of windows that run through the net at once.
 _AT_ONCE = 1 << 20
@@ -41,7 +42,8 @@ def outputs_of(
         samples = torch.from_numpy(np.stack([sounds.read(i) for i in numbers]))
         count, groups = windows_of_clips(samples, rule, rate, path, lambda window: max(1, _AT_ONCE // max(1, window)))
         found = torch.cat([net(frontend(group.to(device))).float().cpu() for group in groups])
-        means = found.view(len(numbers), count, -1).mean(dim=1, dtype=torch.float64).float()
+        last = weight_of_last(rule, samples.shape[1], rate, rate)
+        means = mean_of_windows(found.view(len(numbers), count, -1), last)
         for number, mean in zip(numbers, means, strict=True):
             result[number] = mean
     return torch.stack([one for one in result if one is not None])

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from hear_edgel3._version import __version__
-from hear_edgel3.errors import InvalidOption
 from hear_edgel3.extractor.extractor import Extractor
 from hear_edgel3.extractor.framings import scene_framing
 from hear_edgel3.families.schema import Local, Published
-from hear_edgel3.framing.rules import CentredFraming, SceneFraming
+from hear_edgel3.framing.rules import SceneFraming, SegmentFraming
 from hear_edgel3.tagging.answering import whole_clip_framing
 from hear_edgel3.tagging.outputs import outputs_of
 
@@ -52,7 +51,7 @@ def make_card(
         "features": dict(zip(configuration.features.names, configuration.features.sizes, strict=True)),
         "hop_ms": extractor.hop_ms,
         "padding": row.padding,
-        "scene": _windows(scene_framing(configuration), row.name),
+        "scene": _windows(scene_framing(configuration)),
         "contract": extractor.contract.to_dict(),
     }
     if "probabilities" in outputs or "numbers" in outputs:
@@ -64,7 +63,7 @@ def make_card(
             "targets": read.targets,
             "temperature": read.temperature,
             "thresholds": None if read.thresholds is None else list(read.thresholds),
-            "clip": _windows(whole_clip_framing(configuration, own), row.name),
+            "clip": _windows(whole_clip_framing(configuration, own)),
         }
     return card
 
@@ -76,12 +75,9 @@ def _licence(row: Any) -> str:
     return row.licence
 
 
-def _windows(framing: SceneFraming, name: str) -> dict[str, Any]:
+def _windows(framing: SceneFraming) -> dict[str, Any]:
     """The windows of a whole clip, whose outputs are averaged, in samples."""
     windows = framing.windows
-    if not isinstance(windows, CentredFraming):
-        raise InvalidOption(
-            f"{name} cannot be exported: its scenes are segments one behind the other, which exported files have no "
-            f"word for yet"
-        )
+    if isinstance(windows, SegmentFraming):
+        return {"segment": windows.window}
     return {"window": framing.window, "hop_ms": windows.hop_ms, "whole_up_to": framing.whole_up_to}

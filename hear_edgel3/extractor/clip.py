@@ -24,7 +24,7 @@ from hear_edgel3.errors import InvalidOption
 from hear_edgel3.extractor.extractor import Extractor
 from hear_edgel3.extractor.framings import file_framing, scene_framing
 from hear_edgel3.extractor.loading import load
-from hear_edgel3.extractor.window_net import embed_blocks, mean_embedding
+from hear_edgel3.extractor.window_net import embed_blocks, scene_of_blocks
 from hear_edgel3.framing.rules import CentredFraming, CoveringFraming
 from hear_edgel3.registry.names import BUILT_IN
 
@@ -146,7 +146,7 @@ def embed_scene(
     with AudioFile(path, channel=check_channel(channel), start=start, end=end) as file, naming(file.name):
         rate = check_rate(file.sample_rate, "the file's sample rate")
         way = model.window_path(scene_framing(model.configuration), rate)
-        return mean_embedding(embed_blocks([model], file.blocks(), way)[0])
+        return scene_of_blocks(model, file.blocks(), way)
 
 
 def _loaded(extractor: Extractor | str | os.PathLike[str], weights: str | os.PathLike[str] | None) -> Extractor:

@@ -106,8 +106,8 @@ def _describe_scene(row: Checkpoint) -> str:
     rule, rate = row.scene, row.net_sample_rate
     if rule.segments and rule.window is not None:
         return (
-            f"mean of the embeddings of segments of {rule.window / rate:g} s, one every {rule.hop_ms / 1000:g} s from "
-            f"0 on; zeros follow a last one, or a clip, that is shorter"
+            f"mean of the embeddings of segments of {rule.window / rate:g} s, one behind the other, in which each "
+            f"second of the clip counts alike; zeros follow a last segment, or a clip, that is shorter"
         )
     seconds = "" if rule.window is None else f"of {rule.window / rate:g} s "
     text = f"mean of the embeddings of windows {seconds}centred every {rule.hop_ms:g} ms"

@@ -22,7 +22,7 @@ from hear_edgel3.extractor.framings import scene_framing, timestamp_framing
 from hear_edgel3.extractor.streaming import EmbeddingStream, Moment
 from hear_edgel3.extractor.window_net import mean_of_windows
 from hear_edgel3.families.schema import Checkpoint, Configuration, Local
-from hear_edgel3.framing.path import NetInput, WindowPath, windows_of_clips
+from hear_edgel3.framing.path import NetInput, WindowPath, weight_of_last, windows_of_clips
 from hear_edgel3.framing.rules import CentredFraming, WindowRule, check_hop_ms
 from hear_edgel3.registry.labels import Label, labels
 
@@ -279,10 +279,13 @@ class Extractor(nn.Module):
         framing, rate = scene_framing(self.configuration), self._rate(sample_rate)
         clips = clips_of_different_lengths(audio)
         if clips is None:
-            return mean_of_windows(self._embed_clips(hear_batch(audio), framing, rate))
+            return self._scenes(hear_batch(audio), framing, rate)
         batches = [_one_clip(clip, f"clip {i} of audio") for i, clip in enumerate(clips)]
-        rows = [self._embed_clips(batch, framing, rate, f"clip {i} of audio") for i, batch in enumerate(batches)]
-        return torch.cat([mean_of_windows(embeddings) for embeddings in rows])
+        return torch.cat([self._scenes(batch, framing, rate, f"clip {i} of audio") for i, batch in enumerate(batches)])
+
+    def _scenes(self, samples: torch.Tensor, rule: WindowRule, sample_rate: int, name: str = "audio") -> torch.Tensor:
+        embeddings = self._embed_clips(samples, rule, sample_rate, name)
+        return mean_of_windows(embeddings, weight_of_last(rule, samples.shape[1], sample_rate, self.net_sample_rate))
 
     @property
     def _parameter(self) -> torch.Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hear_edgel3.errors import InvalidOption, check_positive
 from hear_edgel3.families.schema import Configuration
-from hear_edgel3.framing.rules import CentredFraming, CoveringFraming, SceneFraming, milliseconds
+from hear_edgel3.framing.rules import CentredFraming, CoveringFraming, SceneFraming, SegmentFraming, milliseconds
 
 
 def timestamp_framing(configuration: Configuration, hop_ms: float | None = None) -> CentredFraming:
@@ -30,9 +30,9 @@ def scene_framing(configuration: Configuration) -> SceneFraming:
     """
     row = configuration.checkpoint
     window = configuration.window if row.scene.window is None else row.scene.window
-    windows: CentredFraming | CoveringFraming
+    windows: CentredFraming | SegmentFraming
     if row.scene.segments:
-        windows = CoveringFraming(window, row.net_sample_rate, row.scene.hop_ms / 1000, center=False)
+        windows = SegmentFraming(window)
     else:
         windows = CentredFraming(window, row.net_sample_rate, row.scene.hop_ms, row.padding == "reflection")
     return SceneFraming(windows, row.scene.whole_up_to)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -70,32 +70,68 @@ def embed_blocks(nets: Sequence[WindowNet], blocks: Iterable[torch.Tensor], path
     return [found.table() for found in rows]
 
 
-def mean_of_windows(embeddings: torch.Tensor) -> torch.Tensor:
+_Values = TypeVar("_Values", torch.Tensor, np.ndarray)
+
+
+def mean_of_sum(total: _Values, last: _Values, count: int, last_weight: float) -> _Values:
+    """A mean over windows of which all count alike but the last.
+
+    Args:
+        total: (..., D) float64 sum of the embeddings of all windows.
+        last: (..., D) of the last one.
+        count: How many there are.
+        last_weight: How much the last one counts, of which the others count 1.
+
+    Returns:
+        (..., D) float64.
+    """
+    if last_weight == 1:
+        return total / count
+    return (total - (1 - last_weight) * last) / (count - 1 + last_weight)
+
+
+def mean_of_windows(embeddings: torch.Tensor, last_weight: float = 1.0) -> torch.Tensor:
     """The embeddings of scenes: means over windows, summed in float64.
 
     Summed in float32, the mean over the 72,000 windows of an hour would be off by 1e-5 of its peak.
 
     Args:
         embeddings: (n, T, D) float32 of the windows of each clip.
+        last_weight: How much the last window counts, of which the others count 1.
 
     Returns:
         (n, D) float32 on their device.
     """
     if embeddings.device.type == "mps":  # which has no float64
-        return mean_of_windows(embeddings.cpu()).to(embeddings.device)
-    return embeddings.mean(dim=1, dtype=torch.float64).float()
+        return mean_of_windows(embeddings.cpu(), last_weight).to(embeddings.device)
+    total = embeddings.sum(dim=1, dtype=torch.float64)
+    return mean_of_sum(total, embeddings[:, -1].double(), embeddings.shape[1], last_weight).float()
 
 
-def mean_embedding(embeddings: np.ndarray) -> np.ndarray:
+def mean_embedding(embeddings: np.ndarray, last_weight: float = 1.0) -> np.ndarray:
     """The embedding of one scene, by the same rule as :func:`mean_of_windows`.
 
     Args:
         embeddings: (T, D) float32 of its windows.
+        last_weight: As for that function.
 
     Returns:
         (D,) float32.
     """
-    return mean_of_windows(torch.from_numpy(embeddings)[None])[0].numpy()
+    return mean_of_windows(torch.from_numpy(embeddings)[None], last_weight)[0].numpy()
+
+
+def scene_of_blocks(net: WindowNet, blocks: Iterable[torch.Tensor], path: WindowPath) -> np.ndarray:
+    """Embeds one clip that arrives in blocks as a scene; arguments as for :func:`embed_blocks`.
+
+    Returns:
+        (D,) float32, the mean over its windows.
+
+    Raises:
+        InvalidAudio: The clip is too short for the net.
+    """
+    [rows] = embed_blocks([net], blocks, path)
+    return mean_embedding(rows, path.last_weight)
 
 
 class _Rows:

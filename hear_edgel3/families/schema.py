@@ -189,8 +189,9 @@ class SceneRule:
         hop_ms: The distance of the windows' middles, of which the first is at 0.
         window_ms: The length of a window; None for that of timestamps.
         whole_up_to_ms: The longest clip that is one window, whatever its length; 0 if there is none.
-        segments: Whether windows lie one behind the other from 0 on instead, ``window_ms`` each and ``hop_ms`` apart,
-            up to the first that reaches the clip's end, with zeros behind it.
+        segments: Whether windows lie one behind the other from 0 on instead, ``window_ms`` each, which ``hop_ms`` must
+            be too, up to the first that reaches the clip's end. Zeros follow behind it, and in the mean it counts for
+            the share of it that the clip fills.
     """
 
     sample_rate: int

@@ -118,6 +118,11 @@ class WindowPath:
         parts = Fraction(self._net.sample_rate, self.sample_rate).numerator
         return self._resampler.lookahead + Fraction(parts - 1, parts)
 
+    @property
+    def last_weight(self) -> float:
+        """How much the last window counts in a mean over the clip's windows, once it has ended."""
+        return weight_of_last(self._rule, self.fed, self.sample_rate, self._net.sample_rate)
+
     def needed(self, k: int) -> int:
         """How many samples must have been pushed before window ``k`` comes, unless the clip ends.
 
@@ -219,6 +224,21 @@ class WindowPath:
         while (windows := self.next_group(full=True)) is not None:
             yield windows
             self.advance(len(windows))
+
+
+def weight_of_last(rule: WindowRule, n_samples: int, sample_rate: int, net_sample_rate: int) -> float:
+    """How much the last window of a clip counts in a mean over all of them, of which the others count 1.
+
+    Args:
+        rule: Where the windows lie, at the net's rate.
+        n_samples: How many samples the clip has.
+        sample_rate: Their rate in Hz.
+        net_sample_rate: The net's.
+    """
+    at_net_rate = resampled_length(n_samples, sample_rate, net_sample_rate)
+    framing = rule.decide(at_net_rate, ended=True)
+    assert framing is not None
+    return framing.last_weight(at_net_rate)
 
 
 def windows_of_clips(

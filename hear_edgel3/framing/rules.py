@@ -3,7 +3,7 @@
 Two framings place many windows. :class:`CentredFraming` is the one of the HEAR benchmark: window ``k`` is centred
 exactly at ``k * hop_ms`` and the last one lies no later than the end of the clip. :class:`CoveringFraming` is the one
 of the edgel3 library, kept to the sample so that its users get the same arrays; EfficientAT's windows of tags lie by it
-too. A third, :class:`WholeClip`, is one window.
+too. Two place few: :class:`SegmentFraming` lays windows one behind the other, and :class:`WholeClip` is one window.
 
 A :class:`WindowRule` is what a path from samples to windows is given. Framings are rules that have decided already;
 :class:`SceneFraming` waits for the length of the clip, as far as it matters.
@@ -59,13 +59,24 @@ class Framing(WindowRule, Protocol):
     def count(self, n_samples: int, duration: Fraction) -> int:
         """Number of windows of a clip of ``n_samples`` at the net's rate that lasts ``duration`` seconds."""
 
+    def last_weight(self, n_samples: int) -> float:
+        """How much the last window counts in a mean over all windows, of which the others count 1.
+
+        Args:
+            n_samples: How many samples at the net's rate the clip has.
+        """
+
 
 class _Decided:
-    """A framing's part of being a rule."""
+    """A framing's part of being a rule, and windows that all count alike."""
 
     def decide(self, n_samples: int, ended: bool) -> Self:
         """Itself, whatever the clip."""
         return self
+
+    def last_weight(self, n_samples: int) -> float:
+        """As much as the others."""
+        return 1.0
 
 
 @dataclass(frozen=True)
@@ -189,6 +200,34 @@ class CoveringFraming(_Decided):
         return seconds
 
 
+@dataclass(frozen=True)
+class SegmentFraming(_Decided):
+    """Windows one behind the other, from the clip's first sample to the first window that reaches its end.
+
+    In a mean over them each second of the clip counts alike: a last window that the clip fills to a tenth counts for a
+    tenth, whatever its zeros give.
+
+    Attributes:
+        window: How many samples a window has.
+    """
+
+    window: int
+    reflect: ClassVar[bool] = False
+
+    def start(self, k: int) -> int:
+        """First sample of window ``k``."""
+        return k * self.window
+
+    def count(self, n_samples: int, duration: Fraction) -> int:
+        """Number of windows."""
+        return max(1, -(-n_samples // self.window))
+
+    def last_weight(self, n_samples: int) -> float:
+        """The share of the last window that the clip fills; 1 where it is the only one."""
+        behind = n_samples % self.window
+        return behind / self.window if behind and n_samples > self.window else 1.0
+
+
 EdgeL3Framing = CoveringFraming
 """The former name of :class:`CoveringFraming`."""
 
@@ -222,7 +261,7 @@ class SceneFraming:
         whole_up_to: How many samples at the net's rate a clip that is one window may have; 0 if there are no such.
     """
 
-    windows: CentredFraming | CoveringFraming
+    windows: CentredFraming | SegmentFraming
     whole_up_to: int = 0
 
     @property

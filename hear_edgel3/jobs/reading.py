@@ -72,10 +72,12 @@ class FileEnded:
     Attributes:
         error: Why, if it is a bad one; None at its end.
         seen: What it was like just before it was opened; None if it was not there.
+        last_weight: How much the last of its windows counts in a mean over them, of which the others count 1.
     """
 
     error: Exception | None
     seen: FileState | None = None
+    last_weight: float = 1.0
 
 
 # What happens to a file while it is read, in this order; of windows there may be none or many.
@@ -151,7 +153,7 @@ class ItemReader:
         except (OSError, ValueError, RuntimeError, MemoryError, EOFError, tarfile.TarError) as error:
             yield FileEnded(error, seen)
         else:
-            yield FileEnded(None, seen)
+            yield FileEnded(None, seen, path.last_weight)
 
 
 def in_order(

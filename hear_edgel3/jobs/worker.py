@@ -17,6 +17,7 @@ import torch
 from hear_edgel3.errors import ComputationError, HearEdgeL3Error, InvalidOption, WeightsMismatch
 from hear_edgel3.extractor.framings import scene_framing, timestamp_framing
 from hear_edgel3.extractor.loading import load
+from hear_edgel3.extractor.window_net import mean_of_sum
 from hear_edgel3.jobs.batching import Batcher
 from hear_edgel3.jobs.plan import Job, Part, items_of
 from hear_edgel3.jobs.pool import Mark, TimedOut, given_up
@@ -214,6 +215,8 @@ class _File:
         windows: How many windows have been cut.
         embedded: How many of these have been embedded.
         total: The (D,) float64 sum of their embeddings, for scenes.
+        last: The (D,) embedding of the last of them, for scenes.
+        last_weight: How much that of the last window counts, of which the others count 1.
         ended: Whether all windows have been cut, or an error was met.
         error: The error that was met, if any.
         seen: What the file was like before it was read; None if it was not there.
@@ -226,6 +229,8 @@ class _File:
     windows: int = 0
     embedded: int = 0
     total: np.ndarray | None = None
+    last: np.ndarray | None = None
+    last_weight: float = 1.0
     ended: bool = False
     error: Exception | None = None
     seen: FileState | None = None
@@ -288,7 +293,7 @@ class _Embedding:
         if isinstance(event, FileOpened):
             file.duration, file.sample_rate, file.recorded = event.duration, event.sample_rate, event.recorded
         elif isinstance(event, FileEnded):
-            file.ended, file.seen = True, event.seen
+            file.ended, file.seen, file.last_weight = True, event.seen, event.last_weight
             file.error = file.error or event.error
             self._finish_settled()
         elif file.error is None:
@@ -307,8 +312,9 @@ class _Embedding:
         elif self._hop_ms is None:
             total = found.sum(axis=0, dtype=np.float64)
             file.total = total if file.total is None else file.total + total
+            file.last = found[-1]  # a file's windows are all of one length and come out as they went in
         else:
-            # Timestamp windows are all of one length and come out as they went in: what precedes is settled.
+            # So do timestamp windows, which are all of one length in all files: what precedes is settled.
             self._finish_settled()
             if file.embedded == 0:
                 self._begin_rows()
@@ -341,8 +347,8 @@ class _Embedding:
             more = self._of_tables(file)
             if file.error is not None:
                 self._writer.fail_file(file.item.file, file.error, file.duration, file.sample_rate, more)
-            elif file.total is not None:
-                mean = (file.total / file.embedded).astype(np.float32)[None]
+            elif file.total is not None and file.last is not None:
+                mean = mean_of_sum(file.total, file.last, file.embedded, file.last_weight).astype(np.float32)[None]
                 self._writer.add_embeddings(file.item.file, None, mean, file.duration, file.sample_rate, more)
         if time.monotonic() - self._reported > _REPORT_EVERY_S:
             self._reported = time.monotonic()

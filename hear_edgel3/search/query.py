@@ -90,10 +90,10 @@ class QueryEmbedder:
 
     def _embed(self, blocks: Iterable[torch.Tensor], sample_rate: int) -> np.ndarray:
         from hear_edgel3.extractor.framings import scene_framing, timestamp_framing
-        from hear_edgel3.extractor.window_net import embed_blocks, mean_embedding
+        from hear_edgel3.extractor.window_net import scene_of_blocks
 
         configuration = self._extractor.configuration
         scenes = self._hop_ms is None
         rule = scene_framing(configuration) if scenes else timestamp_framing(configuration, self._hop_ms)
         path = self._extractor.window_path(rule, sample_rate)
-        return mean_embedding(*embed_blocks([self._extractor], blocks, path))
+        return scene_of_blocks(self._extractor, blocks, path)

@@ -89,9 +89,9 @@ class AnsweringNet:
         framing = whole_clip_framing(self.extractor.configuration, has_head)
         return (self.extractor if has_head else self), framing
 
-    def of_scene(self, rows: np.ndarray) -> np.ndarray:
-        """(n_classes,) float32 answer to a whole clip, of (T, D) of its windows."""
-        mean = mean_embedding(rows)
+    def of_scene(self, rows: np.ndarray, last_weight: float) -> np.ndarray:
+        """(n_classes,) float32 answer to a whole clip, of (T, D) of its windows, and how much the last one counts."""
+        mean = mean_embedding(rows, last_weight)
         return mean if self.head is None else self._with_head(torch.from_numpy(mean)[None])[0].numpy()
 
     @torch.no_grad()

@@ -87,7 +87,8 @@ def _whole_clips(row: Checkpoint) -> str:
     scene, window = row.scene, row.vocabulary.read(row, "").window_ms
     windows = scene.window_ms or window or row.window_ms
     whole = f", and whole clips up to {scene.whole_up_to_ms:g} ms" if scene.whole_up_to_ms else ""
-    return f"a head on the mean over windows of {windows:g} ms every {scene.hop_ms:g} ms{whole}"
+    what = "segments" if scene.segments else "windows"
+    return f"a head on the mean over {what} of {windows:g} ms every {scene.hop_ms:g} ms{whole}"
 
 
 def check_length(row: Checkpoint, window: float) -> None:

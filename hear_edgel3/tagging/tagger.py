@@ -263,7 +263,8 @@ class Tagger:
             path = ways[0][0].window_path(ways[0][1], sample_rate, self._most_at_once)
             rows = embed_blocks([embeds for embeds, _ in ways], blocks, path)
             duration = float(path.duration)
-            answers = [net.of_scene(of_one)[None] for net, of_one in zip(self._nets, rows, strict=True)]
+            last = path.last_weight
+            answers = [net.of_scene(of_one, last)[None] for net, of_one in zip(self._nets, rows, strict=True)]
             logits = mean_logits(in_common_scale(answers, every))
             ends = np.array([duration])
             return ClipTags(self.configurations, self.labels, np.zeros(1), ends, logits, duration, self.outputs)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+from collections.abc import Callable
 
 import torch
 
@@ -18,6 +19,8 @@ from hear_edgel3.families.dymn.blocks import DynamicConvolution
 from hear_edgel3.families.dymn.net import DyMN
 from support import dymn_files
 from tests.benchmarks.speed import interleaved
+
+Run = Callable[[torch.Tensor], torch.Tensor]
 
 
 def straightforward(net: DyMN) -> DyMN:
@@ -27,6 +30,18 @@ def straightforward(net: DyMN) -> DyMN:
         if isinstance(module, DynamicConvolution):
             module.training = True
     return port
+
+
+def compared(port: Run, ours: Run, x: torch.Tensor, repeats: int) -> str:
+    """How long both take for an input, and how far apart their results are, in words."""
+    expected = port(x)
+    difference = float((ours(x) - expected).abs().max() / expected.abs().max())
+    found = interleaved({"port": lambda: port(x), "hear_edgel3": lambda: ours(x)}, repeats)
+    times = {key: cpu for key, (cpu, _) in found.items()}
+    return (
+        f"port {1e3 * times['port']:.1f} ms, hear_edgel3 {1e3 * times['hear_edgel3']:.1f} ms, "
+        f"{times['hear_edgel3'] / times['port']:.2f} of its time (relative difference {difference:.1e})"
+    )
 
 
 def main() -> None:
@@ -46,14 +61,7 @@ def main() -> None:
         port, folded = straightforward(net), net.folded()
         for what, shape in (("1 scene of 10 s", (1, 128, 1000)), ("64 windows of 160 ms", (64, 128, 16))):
             x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-            expected = port(x)
-            difference = float((folded(x) - expected).abs().max() / expected.abs().max())
-            found = interleaved({"port": lambda: port(x), "hear_edgel3": lambda: folded(x)}, arguments.repeats)  # noqa: B023
-            times = {key: cpu for key, (cpu, _) in found.items()}
-            print(
-                f"{name}, {what}: port {1e3 * times['port']:.1f} ms, hear_edgel3 {1e3 * times['hear_edgel3']:.1f} ms, "
-                f"{times['hear_edgel3'] / times['port']:.2f} of its time (relative difference {difference:.1e})"
-            )
+            print(f"{name}, {what}: {compared(port, folded, x, arguments.repeats)}")
 
 
 if __name__ == "__main__":

@@ -89,6 +89,16 @@ def test_info_of_features(capsys: Captured) -> None:
     assert "peak of activations of one window" in words["memory for 0.16 s"]
 
 
+def test_info_says_what_no_tensor_shows(capsys: Captured) -> None:
+    for name, settings in (("dymn04_as", "tau 1"), ("dymn10_im", "tau 30"), ("ssondo_matpac_dymn", "tau 30")):
+        assert main(["info", name]) == 0
+        assert f"settings               {settings}" in capsys.readouterr().out.splitlines()
+    assert main(["info", "ssondo_matpac_mn"]) == 0
+    assert "settings" not in capsys.readouterr().out
+    assert main(["info", "dymn04_as", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["settings"] == {"tau": 1.0}
+
+
 def test_info_as_json(capsys: Captured) -> None:
     assert main(["info", "sparse_81_kd", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)

@@ -12,9 +12,10 @@ import torch
 import hear_edgel3
 from hear_edgel3.detectors.augmentation import ClipAugmentation
 from hear_edgel3.detectors.targets import start_is_better
-from hear_edgel3.detectors.two_phases import TwoPhaseTuning
+from hear_edgel3.detectors.two_phases import TwoPhaseTuning, first_of_window
 from hear_edgel3.errors import InvalidOption, OutputError
 from hear_edgel3.extractor import Extractor
+from hear_edgel3.framing.rules import CentredFraming, SegmentFraming
 from hear_edgel3.heads import HeadLayout, make_head
 from hear_edgel3.labels import Kind, Labelled, Split
 from support.distilling import interrupting
@@ -120,6 +121,16 @@ def test_numbers(sounds: Path, small: Extractor, tmp_path: Path) -> None:
     found = head.eval()(copy.scene_embeddings(heard(labelled, rows)))
     error = found.detach() - torch.from_numpy(labelled.targets[rows])
     assert float(error.abs().mean()) == pytest.approx(tuned.metrics[tuned.best_epoch]["mae"], rel=1e-3)
+
+
+def test_where_windows_to_learn_from_begin() -> None:
+    """Centred ones anywhere around a sound; segments with it, or inside of a longer one."""
+    centred, segments = CentredFraming(100, 1000, 50.0), SegmentFraming(100)
+    assert [first_of_window(centred, 30, 1.0, place) for place in (0.0, 0.5, 0.99)] == [-50, -35, -21]
+    for n in (30, 100):
+        assert {first_of_window(segments, n, 1.0, place) for place in (0.0, 0.5, 0.99)} == {0}
+    assert [first_of_window(segments, 300, 1.0, place) for place in (0.0, 0.5, 0.999)] == [0, 100, 199]
+    assert first_of_window(segments, 300, 2.0, 0.999) == 99
 
 
 def test_nets_of_one_window(labelled: Labelled, weights_folder: Path, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from hear_edgel3.extractor.extractor import Extractor
 from hear_edgel3.families.dymn import layout as layouts
 from hear_edgel3.families.dymn.net import DyMN
 from hear_edgel3.registry.names import resolve
-from support import dymn_files, mobilenetv3_reference
+from support import dymn_files, mobilenetv3_reference, originals
 
 # Of the largest value of an array. The original's own float32 rounding is up to 4.6e-6; ours was within 1e-5, on the
 # clips of 3 s, whose weights make the worst of it.
@@ -54,20 +54,12 @@ FORMS: dict[str, Callable[[DyMN], torch.nn.Module]] = {
 
 @pytest.fixture(scope="session")
 def folder(shared: Path) -> Path:
-    found = shared / "reference" / "dymn"
-    if not found.is_dir():
-        pytest.skip(f"the outputs of EfficientAT's DyMN are not at {found}")
-    return found
+    return originals.folder_of(shared, "dymn", "EfficientAT's DyMN")
 
 
 @pytest.fixture(scope="session")
-def original(folder: Path) -> Callable[[str], dict[str, np.ndarray]]:
-    @lru_cache
-    def read(name: str) -> dict[str, np.ndarray]:
-        with np.load(folder / f"{name}.npz") as file:
-            return dict(file)
-
-    return read
+def original(folder: Path) -> originals.Originals:
+    return originals.reading(folder)
 
 
 @pytest.fixture(scope="session")
@@ -96,9 +88,7 @@ def word(feature: str) -> str:
 
 
 def assert_close(found: torch.Tensor, expected: np.ndarray, what: str, tolerance: float = TOLERANCE) -> None:
-    assert found.shape == expected.shape, what
-    difference = np.abs(found.detach().numpy() - expected).max()
-    assert difference <= tolerance * np.abs(expected).max(), (what, difference / np.abs(expected).max())
+    originals.assert_close(found, expected, what, tolerance)
 
 
 @pytest.mark.parametrize(

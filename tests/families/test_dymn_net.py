@@ -64,6 +64,24 @@ def test_any_number_of_frames(net: DyMN, n_frames: int) -> None:
         assert peak(net.folded()(images(2, n_frames)), net(images(2, n_frames))) < 1e-4
 
 
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float16, 0.05), (torch.bfloat16, 0.3)], ids=str
+)
+def test_nothing_of_memory_that_was_never_written(dtype: torch.dtype, tolerance: float) -> None:
+    """Some processors multiply half precision in pairs, and so what is beside an odd number of channels."""
+    net = dymn_files.build(gain=dymn_files.FILE_GAIN, outputs=("clf1", "b1", "b7"))
+    run = net.to(dtype).folded()
+    torch.use_deterministic_algorithms(True)  # fills new memory with NaN
+    try:
+        with torch.no_grad():
+            for n, n_frames in ((1, 16), (2, 101), (5, 33)):
+                found, expected = run(images(n, n_frames)).float(), net.double()(images(n, n_frames)).float()
+                assert peak(found, expected) < tolerance
+                net.to(dtype)
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
 def test_engines_take_any_number_of_clips(net: DyMN, engine: str) -> None:
     pytest.importorskip(engine)

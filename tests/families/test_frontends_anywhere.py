@@ -12,10 +12,12 @@ from hear_edgel3.families.image.frontend import ImageSpectrogram
 from hear_edgel3.families.image.picture import Picture
 from hear_edgel3.families.l3.frontend import L3MelSpectrogram
 from hear_edgel3.families.mobilenetv3.frontend import MobileNetV3MelSpectrogram
+from hear_edgel3.families.ssondo.frontend import SsondoMelSpectrogram
 
 MAKE: dict[str, Callable[[], torch.nn.Module]] = {
     "l3": lambda: L3MelSpectrogram(8000, 1024, 160, 64),
     "mobilenetv3": MobileNetV3MelSpectrogram,
+    "ssondo": SsondoMelSpectrogram,
     "image": lambda: torch.nn.Sequential(ImageSpectrogram(), Picture(image_width=32, image_height=32)),
 }
 AROUND: dict[str, Callable[[], AbstractContextManager[object]]] = {

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from hear_edgel3.families.mobilenetv3.net import MobileNetV3
 from hear_edgel3.families.schema import Component, Configuration
 from hear_edgel3.registry.names import resolve
 from support import mobilenetv3_reference as reference
+from support import originals
 
 ENGINES = [name for name in NAMES if name not in ("auto", "numba")]  # numba runs the L3 family
 FEATURES = (
@@ -107,13 +107,8 @@ COUNTED: dict[str, tuple[dict[str, Any], int, int]] = {
 
 
 @pytest.fixture(scope="session")
-def original(efficientat: Path) -> Callable[[str], dict[str, np.ndarray]]:
-    @lru_cache
-    def read(name: str) -> dict[str, np.ndarray]:
-        with np.load(efficientat / f"{name}.npz") as file:
-            return dict(file)
-
-    return read
+def original(efficientat: Path) -> originals.Originals:
+    return originals.reading(efficientat)
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,14 @@ from hear_edgel3.errors import InvalidAudio
 from hear_edgel3.framing import path as path_module
 from hear_edgel3.framing.cutting import windows_of_batch
 from hear_edgel3.framing.path import NetInput, WindowPath, windows_of_clips
-from hear_edgel3.framing.rules import CentredFraming, CoveringFraming, SceneFraming, WholeClip, WindowRule
+from hear_edgel3.framing.rules import (
+    CentredFraming,
+    CoveringFraming,
+    SceneFraming,
+    SegmentFraming,
+    WholeClip,
+    WindowRule,
+)
 
 CPU = torch.device("cpu")
 LENIENT = NetInput("a net", 1000, takes_nothing=True, device=CPU)
@@ -34,6 +41,7 @@ def rules(window: int, hop: float) -> dict[str, WindowRule]:
         "covering, centred": CoveringFraming(window, 1000, hop / 1000, center=True),
         "covering, within": CoveringFraming(window, 1000, hop / 1000, center=False, within=True),
         "scene": SceneFraming(CentredFraming(window, 1000, hop, reflect=True), whole_up_to=120),
+        "segments": SceneFraming(SegmentFraming(window)),
         "scene, never whole": SceneFraming(CentredFraming(window, 1000, hop)),
     }
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.framing.cutting import windows_of_batch
-from hear_edgel3.framing.rules import CentredFraming, CoveringFraming
+from hear_edgel3.framing.path import weight_of_last
+from hear_edgel3.framing.rules import CentredFraming, CoveringFraming, SceneFraming, SegmentFraming
 from support import oracle
 
 
@@ -39,6 +40,27 @@ def test_edgel3_hop_is_truncated_and_hears_is_not() -> None:
     assert CoveringFraming(48000, 48000, 0.29, True).hop == 13919
     exact = CentredFraming(48000, 48000, 290.0)
     assert [exact.start(k) + 24000 for k in (0, 1, 1000)] == [0, 13920, 13_920_000]
+
+
+def test_segments_weigh_what_the_clip_fills_of_them() -> None:
+    framing = SegmentFraming(100)
+    found = {n: (framing.count(n, Fraction(n, 1000)), framing.last_weight(n)) for n in (0, 1, 99, 100, 101, 250, 300)}
+    assert found == {
+        0: (1, 1.0),
+        1: (1, 1.0),
+        99: (1, 1.0),
+        100: (1, 1.0),
+        101: (2, 0.01),
+        250: (3, 0.5),
+        300: (3, 1.0),
+    }
+    assert [framing.start(k) for k in range(3)] == [0, 100, 200]
+    for other in (CentredFraming(100, 1000, 50.0), CoveringFraming(100, 1000, 0.05, center=False)):
+        assert other.last_weight(250) == 1.0
+    scene = SceneFraming(framing, whole_up_to=40)
+    assert weight_of_last(scene, 250, 1000, 1000) == 0.5
+    assert weight_of_last(scene, 500, 2000, 1000) == 0.5
+    assert weight_of_last(scene, 30, 1000, 1000) == 1.0
 
 
 def test_centred_is_hear_baselines() -> None:

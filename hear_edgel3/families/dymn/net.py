@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import nn
@@ -23,7 +23,6 @@ from hear_edgel3.families.mobilenetv3.parts import (
     fully_convolutional,
     initialise,
     mlp,
-    pool,
 )
 
 
@@ -187,58 +186,19 @@ class DyMN(ChoosingNet):
         Returns:
             (n, embedding_size).
         """
-        parameter = next(self.parameters(), None)
-        if parameter is not None:  # a folded net that puts out mel_avgs alone has none
-            mel = mel.to(parameter.dtype)
+        mel = self._in_own_type(mel)
         return self.features_of(mel, self._maps(mel.unsqueeze(1)))
 
-    def _maps(self, x: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
+    def _maps(self, x: torch.Tensor) -> Iterator[tuple[torch.Tensor, dict[str, torch.Tensor]]]:
         for number in range(layouts.last_block_needed(self.outputs) + 1):
-            context = None
+            inside = {}
             if 0 < number <= layouts.N_BLOCKS:
                 x, context = self.layers[number - 1](x)
+                if context is not None:
+                    inside[f"ctx{number - 1}"] = context
             else:
                 x = (self.out_c if number else self.in_c)(x)
-            yield x, context
-
-    @property
-    def blocks_read(self) -> set[int]:
-        """The blocks whose output is pooled for ``outputs``."""
-        names = {*self.outputs, *(layouts.APPROXIMATION_INPUTS if "teacher" in self.outputs else ())}
-        return {int(name[1:]) for name in names if name.startswith("b")}
-
-    def features_of(self, mel: torch.Tensor, maps: Iterable[tuple[torch.Tensor, torch.Tensor | None]]) -> torch.Tensor:
-        """The chosen features, given what the blocks put out.
-
-        Args:
-            mel: (n, n_mels, n_frames) the images.
-            maps: what each of the blocks from 0 to the last one that is needed puts out (n, channels, f, t), and the
-                context (n, size) of a dynamic one.
-
-        Returns:
-            (n, embedding_size).
-        """
-        wanted = set(self.outputs)
-        inputs = set(layouts.APPROXIMATION_INPUTS) if "teacher" in wanted else set()
-        found: dict[str, torch.Tensor] = {}
-        approximated: dict[str, torch.Tensor] = {}
-        if "mel_avgs" in wanted | inputs:
-            found["mel_avgs"] = approximated["mel_avgs"] = mel.mean(dim=2)
-        x = mel
-        for number, (x, context) in enumerate(maps):
-            if context is not None:
-                found[f"ctx{number - 1}"] = context
-            if f"b{number}" in wanted:
-                found[f"b{number}"] = pool(x, self.pooling)
-            if f"b{number}" in inputs:
-                approximated[f"b{number}"] = pool(x, "avg_ch")
-        if wanted & {"clf1", "clf2", "logits"}:
-            self._add_head(x, wanted, found)
-        if self.approximation is not None and "teacher" in wanted:
-            approximated["clf1"] = pool(x, "avg_ch")
-            seen = torch.cat([approximated[name] for name in layouts.APPROXIMATION_INPUTS], dim=1)
-            found["teacher"] = self.approximation(seen)
-        return torch.cat([found[name] for name in self.outputs], dim=1)
+            yield x, inside
 
     def convolutions(self) -> tuple[tuple[int, int, int], ...]:
         """Kernel, stride and dilation of the convolutions that ``outputs`` need, first to last, in both directions."""

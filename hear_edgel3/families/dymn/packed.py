@@ -12,7 +12,7 @@ last batch norm of a block adds is left out of the map, and is in the offsets of
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 import torch
@@ -28,7 +28,7 @@ _POSITIONS_AT_ONCE = 1 << 17
 _MOST_AT_ONCE = 64
 # A kernel is made for each clip where it is used at more positions than this.
 _FEW_POSITIONS = 8
-# Channels of a map beside its own, of which the first is ones: rows stay aligned.
+# Channels of a map beside its own, the first of ones and the others of zeros: rows stay aligned.
 _BESIDE = 8
 
 
@@ -45,7 +45,9 @@ class Foldable(Protocol):
     def blocks_read(self) -> set[int]:
         """The blocks whose output is pooled."""
 
-    def features_of(self, mel: torch.Tensor, maps: Iterable[tuple[torch.Tensor, torch.Tensor | None]]) -> torch.Tensor:
+    def features_of(
+        self, mel: torch.Tensor, maps: Iterable[tuple[torch.Tensor, Mapping[str, torch.Tensor]]]
+    ) -> torch.Tensor:
         """The chosen features."""
 
     def __call__(self, mel: torch.Tensor) -> torch.Tensor:
@@ -64,6 +66,7 @@ class PackedDyMN(nn.Module):
         self.net = net
         weight = next(iter(net.in_c.parameters()), None)
         self.dtype = torch.float32 if weight is None else weight.dtype
+        self.beside = beside(self.dtype)
         last = layouts.last_block_needed(net.outputs)
         offset = torch.zeros(net.layout.plain.first, dtype=torch.float64)
         blocks: list[PackedBlock | PackedPlainBlock] = []
@@ -96,24 +99,24 @@ class PackedDyMN(nn.Module):
         mel = mel.to(self.dtype)
         return torch.cat([self.net.features_of(part, self._maps(part)) for part in _in_parts(mel)])
 
-    def _maps(self, mel: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
-        """What each block gives, from 0 on, as (n, c, f, t), and its context. The next one may overwrite it."""
+    def _maps(self, mel: torch.Tensor) -> Iterator[tuple[torch.Tensor, dict[str, torch.Tensor]]]:
+        """What each block gives, from 0 on, as (n, c, f, t), and its context by name. The next one may overwrite it."""
         image = mel.unsqueeze(1).contiguous(memory_format=torch.channels_last)
         y = self.net.in_c(image).permute(2, 3, 0, 1)
-        x = room(y.shape[:3], y.shape[3], y)
+        x = room(y.shape[:3], y.shape[3], self.beside)
         x[..., : y.shape[3]] = y
-        yield y.permute(2, 3, 0, 1), None
+        yield y.permute(2, 3, 0, 1), {}
         for number, block in enumerate(self.blocks, 1):
             x, context = block(x)
             y = x[..., :-_BESIDE]
             if number in self.net.blocks_read:
                 y = y + self.offsets[number]
-            yield y.permute(2, 3, 0, 1), context
+            yield y.permute(2, 3, 0, 1), {} if context is None else {f"ctx{number - 1}": context}
         if self.out_weight is not None:
             bands, frames, n, _ = x.shape
             y = x.view(-1, x.shape[3])[:, : len(self.out_weight)] @ self.out_weight
             y = functional.hardswish(y, inplace=True).view(bands, frames, n, -1)
-            yield y.permute(2, 3, 0, 1), None
+            yield y.permute(2, 3, 0, 1), {}
 
 
 def _in_parts(mel: torch.Tensor) -> Iterator[torch.Tensor]:
@@ -129,10 +132,21 @@ def _in_parts(mel: torch.Tensor) -> Iterator[torch.Tensor]:
         start += at_once
 
 
-def room(shape: torch.Size, channels: int, like: torch.Tensor) -> torch.Tensor:
-    """A map (*shape, channels + _BESIDE) with anything in it but the ones."""
-    x = like.new_empty(*shape, channels + _BESIDE)
-    x[..., channels] = 1
+def beside(dtype: torch.dtype) -> torch.Tensor:
+    """(_BESIDE,) What is beside the channels of a map: one, and zeros.
+
+    No layer reads the zeros. But processors that multiply half precision in pairs do, with a factor of zero, and make
+    NaN of whatever happened to be there.
+    """
+    values = torch.zeros(_BESIDE, dtype=dtype)
+    values[0] = 1
+    return values
+
+
+def room(shape: torch.Size, channels: int, beside: torch.Tensor) -> torch.Tensor:
+    """A map (*shape, channels + _BESIDE) with anything in its own channels."""
+    x = beside.new_empty(*shape, channels + _BESIDE)
+    x[..., channels:] = beside
     return x
 
 
@@ -174,7 +188,9 @@ class PackedPlainBlock(nn.Module):
         super().__init__()
         self.parts = nn.ModuleList(block.block.children())
         self.residual = block.residual
-        self.added = offset.to(next(block.parameters()).dtype)
+        dtype = next(block.parameters()).dtype
+        self.beside = beside(dtype)
+        self.added = offset.to(dtype)
         self.offset = offset.new_zeros(next(reversed(list(block.parameters()))).shape)
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, None]:
@@ -194,7 +210,7 @@ class PackedPlainBlock(nn.Module):
                 y = _depthwise(y, convolution.weight.repeat(n, 1, 1, 1), convolution.bias.repeat(n), *where)
             for activation in list(layers)[1:]:
                 y = activation(y)
-        result = room(y.shape[:3], y.shape[3], y)
+        result = room(y.shape[:3], y.shape[3], self.beside)
         if self.residual:
             torch.add(y, x, out=result[..., :-_BESIDE])
         else:
@@ -250,6 +266,7 @@ class PackedBlock(nn.Module):
         linear = [_linear(convolution.residuals) for convolution in convolutions]
         weights = [layer.weight / depthwise.tau for layer in linear]
         biases = [layer.bias / depthwise.tau for layer in linear]
+        self.beside = beside(depthwise.weight.dtype)
         self.n_mixed = len(convolutions)
         self.kernels = len(self.depthwise)
         self.lines = 0
@@ -284,7 +301,7 @@ class PackedBlock(nn.Module):
         y = _depthwise(y, kernels, None, self.shape.step, self.shape.dilation)
         y = self._activated(y, made[:, used:], sequence, bands)
         if not self.shape.residual:
-            x = room(y.shape[:3], self.shape.outputs, y)
+            x = room(y.shape[:3], self.shape.outputs, self.beside)
         self.projection.put(y, attention[:, -1], x, self.shape.residual)
         return x, context
 

@@ -6,6 +6,7 @@ follows from which published file it is.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -38,19 +39,42 @@ def read_checkpoint(data: bytes, source: str, row: Published) -> dict[str, torch
         WeightsCorrupt: the file is not a sound PyTorch file.
         WeightsMismatch: its names or shapes are not those of ``row``.
     """
+    arguments = row.net.arguments
+    kind = f"a net of width {arguments['width_mult']:g} with the head {arguments['head']}"
+    return read_fitted(data, source, row, kind, _differences)
+
+
+def read_fitted(
+    data: bytes,
+    source: str,
+    row: Published,
+    kind: str,
+    differences: Callable[[dict[str, torch.Tensor], dict[str, torch.Tensor], Published], list[str]],
+) -> dict[str, torch.Tensor]:
+    """Reads a file in which the tensors have the names of a row's net, as :func:`read_checkpoint` does.
+
+    Args:
+        data: as there.
+        source: as there.
+        row: as there.
+        kind: what the net is, in words.
+        differences: of the tensors of a file, and those of a row's net, what tells them apart, in words; asked only if
+            they do not fit.
+    """
     state = read_state_dict(data, source)
     if row.net.arguments["n_classes"] is None:
         state = {name: value for name, value in state.items() if name not in _LAST_LAYER}
     expected = expected_state(row)
-    missing, unknown = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
-    wrong = [name for name in expected if name in state and state[name].shape != expected[name].shape]
-    if missing or unknown or wrong:
-        raise WeightsMismatch(_difference(state, expected, missing, unknown, wrong, source, row))
-    return plain_types(state, expected, source)
+    intro = f"{source} is not a checkpoint of {row.name}: expected {len(expected)} tensors of {kind}"
+    return fitted(state, expected, source, intro, lambda: differences(state, expected, row))
 
 
 def fitted(
-    state: dict[str, torch.Tensor], expected: dict[str, torch.Tensor], source: str, intro: str, found: list[str]
+    state: dict[str, torch.Tensor],
+    expected: dict[str, torch.Tensor],
+    source: str,
+    intro: str,
+    differences: Callable[[], list[str]],
 ) -> dict[str, torch.Tensor]:
     """The tensors of a file in the types that a net has.
 
@@ -59,20 +83,26 @@ def fitted(
         expected: those of the net; only names and shapes matter.
         source: how to call the file in errors.
         intro: what was expected, in words.
-        found: what is told of the file if it is not what was expected.
+        differences: what is told of the file, in words; asked if it is not what was expected.
 
     Raises:
         WeightsCorrupt: a type cannot be.
         WeightsMismatch: names or shapes differ.
     """
-    missing, unknown = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
-    wrong = [name for name in expected if name in state and state[name].shape != expected[name].shape]
-    if missing or unknown or wrong:
-        if len(found) < 2:
-            shapes = [f"{n} of shape {tuple(state[n].shape)} instead of {tuple(expected[n].shape)}" for n in wrong[:3]]
-            found = [*found, *shapes, *(f"{n} missing" for n in missing[:3]), *(f"{n} unknown" for n in unknown[:3])]
-        raise WeightsMismatch(f"{intro}, found {', '.join(found)}")
+    if odd_ones(state, expected):
+        raise WeightsMismatch(f"{intro}, found {', '.join(differences())}")
     return plain_types(state, expected, source)
+
+
+def odd_ones(state: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> list[str]:
+    """In words, up to three tensors of another shape than expected, three that are missing, and three unknown ones."""
+    wrong = [name for name in expected if name in state and state[name].shape != expected[name].shape]
+    missing, unknown = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
+    return [
+        *(f"{n} of shape {tuple(state[n].shape)} instead of {tuple(expected[n].shape)}" for n in wrong[:3]),
+        *(f"{name} missing" for name in missing[:3]),
+        *(f"{name} unknown" for name in unknown[:3]),
+    ]
 
 
 def plain_types(
@@ -102,35 +132,19 @@ def expected_state(row: Published) -> dict[str, torch.Tensor]:
     return state
 
 
-def _difference(
-    state: dict[str, torch.Tensor],
-    expected: dict[str, torch.Tensor],
-    missing: list[str],
-    unknown: list[str],
-    wrong: list[str],
-    source: str,
-    row: Published,
-) -> str:
-    arguments = row.net.arguments
-    intro = (
-        f"{source} is not a checkpoint of {row.name}: expected {len(expected)} tensors of a net of width "
-        f"{arguments['width_mult']:g} with the head {arguments['head']}"
-    )
+def _differences(state: dict[str, torch.Tensor], expected: dict[str, torch.Tensor], row: Published) -> list[str]:
     if _LAST_NORM not in state:
-        return f"{intro}, found {len(state)} that are not a MobileNetV3's ({', '.join(sorted(state)[:3])}, ...)"
+        return [f"{len(state)} that are not a MobileNetV3's ({', '.join(sorted(state)[:3])}, ...)"]
     found = [f"{len(state)} tensors"]
     channels, wanted = state[_LAST_NORM].numel(), expected[_LAST_NORM].numel()
     if channels != wanted:
         found.append(f"a last convolution of {channels} channels instead of {wanted}, that of {_width(channels)}")
     head = _head(state)
-    if head != arguments["head"]:
+    if head != row.net.arguments["head"]:
         found.append(f"the head {head}")
     elif channels == wanted:
-        found += [
-            f"{name} of shape {tuple(state[name].shape)} instead of {tuple(expected[name].shape)}" for name in wrong[:3]
-        ]
-        found += [f"{name} missing" for name in missing[:3]] + [f"{name} unknown" for name in unknown[:3]]
-    return f"{intro}, found {', '.join(found)}"
+        found += odd_ones(state, expected)
+    return found
 
 
 def _width(channels: int) -> str:

@@ -8,7 +8,7 @@ Extractors", EUSIPCO 2023. Parameter names are upstream's (EfficientAT ``models/
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import nn
@@ -21,7 +21,6 @@ from hear_edgel3.families.mobilenetv3.parts import (
     fully_convolutional,
     initialise,
     mlp,
-    pool,
 )
 
 _ATTENTION_FLOOR = 1e-7
@@ -163,34 +162,18 @@ class MobileNetV3(ChoosingNet):
         Returns:
             (n, embedding_size).
         """
-        wanted = set(self.outputs)
-        inputs = set(layouts.APPROXIMATION_INPUTS) if "teacher" in wanted else set()
-        approximated: dict[str, torch.Tensor] = {}
-        found: dict[str, torch.Tensor] = {}
-        parameter = next(self.parameters(), None)
-        if parameter is not None:  # a folded net that puts out mel_avgs alone has none
-            mel = mel.to(parameter.dtype)
-        if "mel_avgs" in wanted | inputs:
-            found["mel_avgs"] = approximated["mel_avgs"] = mel.mean(dim=2)
-        x = mel.unsqueeze(1)
+        mel = self._in_own_type(mel)
+        return self.features_of(mel, self._maps(mel.unsqueeze(1)))
+
+    def _maps(self, x: torch.Tensor) -> Iterator[tuple[torch.Tensor, dict[str, torch.Tensor]]]:
         for number in range(layouts.last_block_needed(self.outputs) + 1):
-            layer = self.features[number]
-            if f"se{number}" in wanted:
+            layer, inside = self.features[number], {}
+            if f"se{number}" in self.outputs:
                 assert isinstance(layer, _InvertedResidual)
-                x, found[f"se{number}"] = layer.with_squeezed(x)
+                x, inside[f"se{number}"] = layer.with_squeezed(x)
             else:
                 x = layer(x)
-            if f"b{number}" in wanted:
-                found[f"b{number}"] = pool(x, self.pooling)
-            if f"b{number}" in inputs:
-                approximated[f"b{number}"] = pool(x, "avg_ch")
-        if wanted & {"clf1", "clf2", "logits"}:
-            self._add_head(x, wanted, found)
-        if self.approximation is not None and "teacher" in wanted:
-            approximated["clf1"] = pool(x, "avg_ch")
-            seen = torch.cat([approximated[name] for name in layouts.APPROXIMATION_INPUTS], dim=1)
-            found["teacher"] = self.approximation(seen)
-        return torch.cat([found[name] for name in self.outputs], dim=1)
+            yield x, inside
 
     def convolutions(self) -> tuple[tuple[int, int, int], ...]:
         """Kernel, stride and dilation of the convolutions that ``outputs`` need, first to last, in both directions."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -20,12 +20,14 @@ _DROPOUT = 0.2
 class ChoosingNet(nn.Module):
     """A net with a choice of what it puts out, and a head behind its last convolution.
 
-    Whoever inherits from it sets ``head``, ``n_classes`` and ``classifier``, and calls :meth:`select`.
+    Whoever inherits from it sets ``head``, ``n_classes``, ``classifier`` and ``approximation``, and calls
+    :meth:`select`.
 
     Attributes:
         head: its kind, one of :data:`hear_edgel3.families.mobilenetv3.layout.HEADS`.
         n_classes: size of the logits, or None.
         classifier: the head.
+        approximation: the linear map behind the feature "teacher", or None.
         outputs: the chosen features.
         pooling: of the blocks.
     """
@@ -33,6 +35,7 @@ class ChoosingNet(nn.Module):
     head: str
     n_classes: int | None
     classifier: nn.Module
+    approximation: nn.Linear | None
     outputs: tuple[str, ...] = ()
     pooling: str = "avg_ch"
 
@@ -95,6 +98,50 @@ class ChoosingNet(nn.Module):
     def last_output(self) -> str:
         """The feature that needs all layers."""
         return "clf2" if self.n_classes is None else "logits"
+
+    @property
+    def blocks_read(self) -> set[int]:
+        """The blocks whose output is pooled for ``outputs``."""
+        names = {*self.outputs, *(layouts.APPROXIMATION_INPUTS if "teacher" in self.outputs else ())}
+        return {int(name[1:]) for name in names if name.startswith("b")}
+
+    def features_of(
+        self, mel: torch.Tensor, maps: Iterable[tuple[torch.Tensor, Mapping[str, torch.Tensor]]]
+    ) -> torch.Tensor:
+        """The chosen features, given what the blocks put out.
+
+        Args:
+            mel: (n, n_mels, n_frames) the images.
+            maps: what each of the blocks from 0 to the last one that is needed puts out (n, channels, f, t), and the
+                features (n, size) that come about inside of it, by name.
+
+        Returns:
+            (n, embedding_size).
+        """
+        wanted = set(self.outputs)
+        inputs = set(layouts.APPROXIMATION_INPUTS) if "teacher" in wanted else set()
+        found: dict[str, torch.Tensor] = {}
+        approximated: dict[str, torch.Tensor] = {}
+        if "mel_avgs" in wanted | inputs:
+            found["mel_avgs"] = approximated["mel_avgs"] = mel.mean(dim=2)
+        x = mel
+        for number, (x, inside) in enumerate(maps):
+            found.update(inside)
+            if f"b{number}" in wanted:
+                found[f"b{number}"] = pool(x, self.pooling)
+            if f"b{number}" in inputs:
+                approximated[f"b{number}"] = pool(x, "avg_ch")
+        if wanted & {"clf1", "clf2", "logits"}:
+            self._add_head(x, wanted, found)
+        if self.approximation is not None and "teacher" in wanted:
+            approximated["clf1"] = pool(x, "avg_ch")
+            seen = torch.cat([approximated[name] for name in layouts.APPROXIMATION_INPUTS], dim=1)
+            found["teacher"] = self.approximation(seen)
+        return torch.cat([found[name] for name in self.outputs], dim=1)
+
+    def _in_own_type(self, mel: torch.Tensor) -> torch.Tensor:
+        parameter = next(self.parameters(), None)  # a folded net that puts out mel_avgs alone has none
+        return mel if parameter is None else mel.to(parameter.dtype)
 
     def _add_head(self, x: torch.Tensor, wanted: set[str], found: dict[str, torch.Tensor]) -> None:
         if self.head != "mlp":

@@ -15,7 +15,7 @@ import torch
 
 from hear_edgel3.errors import WeightsMismatch
 from hear_edgel3.families.formats.pytorch import named_tensors, read_plain
-from hear_edgel3.families.mobilenetv3.checkpoint import expected_state, fitted
+from hear_edgel3.families.mobilenetv3.checkpoint import expected_state, fitted, odd_ones
 from hear_edgel3.families.schema import Published
 from hear_edgel3.families.ssondo.rows import RATE, SEGMENT_MS, TEACHER_SIZE
 
@@ -73,7 +73,7 @@ def read_checkpoint(data: bytes, source: str, row: Published) -> dict[str, torch
             state[name.removeprefix(_NET)] = value
     expected = expected_state(row)
     intro = f"{source} is not a checkpoint of {row.name}: expected {len(expected)} tensors under {_STUDENT}"
-    return fitted(state, expected, source, intro, [f"{len(state)}"])
+    return fitted(state, expected, source, intro, lambda: [f"{len(state)}", *odd_ones(state, expected)])
 
 
 def read_head(data: bytes, source: str, inputs: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -77,9 +77,33 @@ class SsondoMelSpectrogram(nn.Module):
         self._constants: dict[torch.device, tuple[torch.Tensor, torch.Tensor]] = {}
         self._on(torch.device("cpu"))
 
+    @property
+    def minimum_samples(self) -> int:
+        """Samples of a frame; fewer are followed by zeros up to that many."""
+        return self.n_fft
+
     def n_frames(self, n_samples: int) -> int:
         """Frames of a clip of ``n_samples``; of one that is shorter than a frame, one."""
         return 1 + max(0, n_samples - self.n_fft) // self.hop_length
+
+    def portable(self, float64: bool) -> nn.Module | None:
+        """The same function in operations that every engine has; None for a subclass of somebody's own.
+
+        Args:
+            float64: Whether the engine computes in float64.
+        """
+        if type(self) is not SsondoMelSpectrogram:
+            return None
+        from hear_edgel3.families.ssondo.portable import PortableSsondo
+
+        hann, bank = self._on(torch.device("cpu"))
+        last = int(torch.nonzero(bank.amax(dim=1)).max()) + 1
+        dtype = torch.float64 if float64 else torch.float32
+        return PortableSsondo(hann, bank[:last].T, self.hop_length, dtype, FLOOR)
+
+    def in_float64(self, samples: torch.Tensor) -> torch.Tensor:
+        """The same images (n, n_mels, n_frames), but computed in float64, on a device with that."""
+        return self._logarithms(samples, torch.float64)
 
     def _on(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
         """The DFT window (n_fft,) and the mel bank (n_fft // 2 + 1, n_mels) on ``device``."""
@@ -100,11 +124,14 @@ class SsondoMelSpectrogram(nn.Module):
         Returns:
             (n, n_mels, n_frames) float32; silence gives -6.9078.
         """
+        return self._logarithms(samples, torch.float32)
+
+    def _logarithms(self, samples: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
         n, n_samples = samples.shape
         if not n:  # torch does not transform an empty batch
-            return samples.new_zeros((0, self.n_mels, self.n_frames(n_samples)), dtype=torch.float32)
-        hann, bank = self._on(samples.device)
-        x = nn.functional.pad(samples.to(torch.float32), (0, max(0, self.n_fft - n_samples)))
+            return samples.new_zeros((0, self.n_mels, self.n_frames(n_samples)), dtype=dtype)
+        hann, bank = (constant.to(dtype) for constant in self._on(samples.device))
+        x = nn.functional.pad(samples.to(dtype), (0, max(0, self.n_fft - n_samples)))
         frames = x.unfold(1, self.n_fft, self.hop_length)
         # In parts, because larger temporaries take longer to allocate than to fill.
         parts = [
