@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 from hear_edgel3.cli import main
+from hear_edgel3.disk.lock import lock
 from hear_edgel3.event_detection.clips import ClipCutter
 from hear_edgel3.event_detection.event import Event
 from hear_edgel3.event_detection.request import read_thresholds
@@ -78,7 +79,9 @@ def test_standard_output_has_no_name(capsys: Captured) -> None:
     assert not Path("-").exists()
 
 
-def test_one_channel_at_a_time(capsys: Captured) -> None:
+def test_one_net_and_one_channel_at_a_time(capsys: Captured) -> None:
+    assert events("north", "--ensemble", "mn04_as") == 2
+    assert "events are found by one net" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         events("north", "--channel", "each")
     assert "takes one channel at a time here: run it with --channel 0" in capsys.readouterr().err
@@ -147,3 +150,14 @@ def test_clips_of_recordings_with_long_names() -> None:
         made += cutter.cut(Item(name, 0), [Event(0.25, 0.5, "Bird", "", 1.0)])
     assert len({Path(path).name for path in made if Path(path).is_file()}) == 2
     assert all(path.endswith("_0.25-0.5s.flac") for path in made)
+
+
+def test_one_run_at_a_time_writes_an_output(capsys: Captured) -> None:
+    assert events("north", "-o", "e.csv") == 0
+    before = Path("e.csv").read_bytes()
+    with open("e.csv.done.jsonl", "a+b") as other:
+        lock(other)
+        for more in ([], ["--overwrite"]):
+            assert events("south", "-o", "e.csv", *more) == 1
+            assert "another process is writing e.csv; wait for its end" in capsys.readouterr().err
+    assert Path("e.csv").read_bytes() == before
