@@ -49,6 +49,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("sources", nargs="+", metavar="SOURCES", help=options.SOURCES)
     options.add_config(parser)
+    parser.add_argument("--ensemble", nargs="+", help=argparse.SUPPRESS)  # which `tag` has, to be refused with words
     options.add_weights(parser)
     add_event_options(parser)
     options.add_window(parser, "that the net sees at a time (default 1, or what the net takes)")
@@ -152,6 +153,11 @@ def run(arguments: argparse.Namespace) -> int:
     Returns:
         0, or 1 if any recording failed.
     """
+    if arguments.ensemble is not None:
+        raise InvalidOption(
+            "events are found by one net, --config; for what several say together: hear-edgel3 tag --ensemble NAME ... "
+            "--window 1 --hop 0.5"
+        )
     row = event_row(arguments.config)
     options.check_engine(arguments.engine)
     check_given(row, arguments.weights)

@@ -60,6 +60,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     options.add_hop(parser, "between timestamps (default: the configuration's, 0.05)")
     parser.add_argument("--dtype", choices=("float32", "float16"), default="float32", help="of the embeddings")
     parser.add_argument("--retry-failed", action="store_true", help="do parts again that have files that failed")
+    parser.add_argument(
+        "--tags", type=options.count, metavar="K", help="the K most probable classes of each row too, of the same pass"
+    )
     options.add_channel(parser)
     tables = parser.add_argument_group("tables and lists")
     tables.add_argument(
@@ -147,6 +150,7 @@ def run(arguments: argparse.Namespace) -> int:
         whole_files=arguments.whole_files,
         file_timeout=arguments.file_timeout,
         recorded=options.asked_time_and_place(arguments),
+        tags=arguments.tags,
     )
     _say(summary, arguments.quiet)
     if arguments.json:
@@ -196,6 +200,10 @@ def _check(arguments: argparse.Namespace, engine: str) -> None:
     options.check_engine(engine)
     if arguments.hop is not None:
         options.check_hop(arguments.hop, row.net_sample_rate)
+    if arguments.tags is not None:
+        from hear_edgel3.tagging.request import check_tags_alongside
+
+        check_tags_alongside(row)
     check_given(row, arguments.weights)
     if arguments.sources and not os.path.exists(arguments.output) and all(map(is_missing, arguments.sources)):
         raise AudioFileError(f"{arguments.sources[0]} does not exist")

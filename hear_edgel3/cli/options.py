@@ -161,6 +161,8 @@ def _channel(text: str, each: bool) -> int | str:
         return text
     if _is_whole(text):
         return int(text)
+    if text == "each":
+        raise argparse.ArgumentTypeError("takes one channel at a time here: run it with --channel 0, then --channel 1")
     words = "mean, or each" if each else "or mean"
     raise argparse.ArgumentTypeError(f"must be the number of a channel, counted from 0, {words}; got {text}")
 

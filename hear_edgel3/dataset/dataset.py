@@ -1,7 +1,8 @@
 """Datasets of embeddings on disk: a folder of Parquet files, one row per embedding and one per file that failed.
 
 Any Parquet reader can open them (``pyarrow.dataset``, pandas, DuckDB, Spark, ...); files whose names start with an
-underscore or a dot are not part of the data, as usual there. The columns:
+underscore or a dot are not part of the data, as usual there. The columns that all have (others are in
+:mod:`hear_edgel3.dataset.clips`):
 
 =============  ===========================================  ==========================================================
 file           string                                       the audio file, as it was named; see :func:`path_of_text`
@@ -24,6 +25,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hear_edgel3._extras import require
 from hear_edgel3.dataset.clips import END, START, has_clips
 from hear_edgel3.dataset.parquet import check_values, differing_columns, one_line, opened_parquet, require_pyarrow
 from hear_edgel3.disk.jsons import json_text
@@ -31,6 +33,7 @@ from hear_edgel3.errors import DatasetError
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas
     import pyarrow as pa
 
 _METADATA = b"hear_edgel3"
@@ -226,6 +229,20 @@ class Dataset:
                 for batch in opened.iter_batches(rows, columns=wanted, use_threads=False):
                     check_values(batch)
                     yield batch
+
+    def to_pandas(self, columns: Sequence[str] | None = None) -> pandas.DataFrame:
+        """All rows, those of errors included, as a table; an embedding is a (D,) array, or None.
+
+        Args:
+            columns: The columns to read, without ``embedding`` for what takes little memory; None for all.
+
+        Raises:
+            DatasetError: a file is damaged.
+            MissingExtra: pandas is not installed.
+        """
+        require("pandas", "making a table", "pandas")
+        pa = require_pyarrow()
+        return pa.Table.from_batches(self.batches(columns)).to_pandas()
 
     def row_group(self, part: Path, number: int, columns: Sequence[str]) -> pa.Table:
         """Some columns of one row group of a part.

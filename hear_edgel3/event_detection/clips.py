@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import zlib
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 
 import numpy as np
 import soundfile
 
+from hear_edgel3.audio.resample import resample_blocks
 from hear_edgel3.audio.span import seconds
 from hear_edgel3.disk.atomic import atomic_write, make_folder
 from hear_edgel3.disk.paths import path_of_text
@@ -20,14 +22,17 @@ from hear_edgel3.sources.opening import ItemOpener
 MARGIN_S = 0.5
 # What no file system and no shell takes well in the name of a folder.
 _UNSAFE = re.compile(r"[^\w .,()&'+-]", re.ASCII)
-# libsndfile's FLAC takes no other rates.
+# FLAC takes no higher rates.
 _HIGHEST_RATE = 655350
+# Bytes, with what a file has in its name while it is written.
+_LONGEST_NAME = 200
 
 
 class ClipCutter:
     """Cuts events out of recordings: ``<folder>/<class>/<folders of the recording>/<its name>_<start>-<end>s.flac``.
 
-    A clip is of one channel, the one that was listened to, at the recording's rate and with 16 bits.
+    A clip is of one channel, the one that was listened to, with 16 bits, at the recording's rate; or at half of it, if
+    that is more than FLAC takes (655,350 Hz).
 
     Args:
         folder: Where clips go.
@@ -61,16 +66,20 @@ class ClipCutter:
         begin, end = max(item.start or 0.0, event.start - self._margin), event.end + self._margin
         if item.end is not None:
             end = min(end, item.end)
-        with self._opener.open(item._replace(start=begin, end=end)) as file:
-            rate = file.sample_rate
-            # Without the warnings that the recording has given already.
-            samples = np.concatenate([block.numpy() for block in file.blocks(watch=False)])
         path = self._folder / _safe(event.label) / _place(item.file) / _name(item.file, event)
         if path.parent not in self._made:
             make_folder(path.parent)
             self._made.add(path.parent)
-        with atomic_write(path, swept=True) as target:
-            soundfile.write(target, np.clip(samples, -1, 1), min(rate, _HIGHEST_RATE), "PCM_16", format="FLAC")
+        with self._opener.open(item._replace(start=begin, end=end)) as file, atomic_write(path, swept=True) as target:
+            rate = file.sample_rate
+            # Without the warnings that the recording has given already; block by block, as an event may last for hours.
+            blocks = file.blocks(watch=False)
+            if rate > _HIGHEST_RATE:
+                rate //= 2
+                blocks = resample_blocks(blocks, file.sample_rate, rate)
+            with soundfile.SoundFile(target, "w", rate, 1, "PCM_16", format="FLAC") as clip:
+                for block in blocks:
+                    clip.write(np.clip(block.numpy(), -1, 1))
         return os.fspath(path)
 
 
@@ -85,4 +94,10 @@ def _place(file: str) -> Path:
 
 
 def _name(file: str, event: Event) -> str:
-    return f"{PurePath(path_of_text(file)).name}_{seconds(event.start)}-{seconds(event.end)}s.flac"
+    behind = f"_{seconds(event.start)}-{seconds(event.end)}s.flac"
+    name = os.fsencode(PurePath(path_of_text(file)).name)
+    if len(name) + len(behind) > _LONGEST_NAME:  # of two long names that begin alike each is to keep its own
+        mark = f"~{zlib.crc32(name):08x}"
+        name = name[: _LONGEST_NAME - len(behind) - len(mark)] + mark.encode()
+        return name.decode("utf-8", "ignore") + behind
+    return os.fsdecode(name) + behind

@@ -51,6 +51,8 @@ def format_of(output: str | None, named: str | None) -> str | None:
     Raises:
         InvalidOption: There is no such format, or the name says none.
     """
+    if output == "-":
+        raise InvalidOption("- is no name of an output: leave it out for standard output, with a format for tables")
     if named is not None:
         if named not in FORMATS:
             raise InvalidOption(f"format must be one of {', '.join(FORMATS)}; got {named!r}")
@@ -203,7 +205,7 @@ _KALEIDOSCOPE = (
 def _write_kaleidoscope(target: BinaryIO, recordings: Iterable[Recording], layout: Layout) -> None:
     def rows() -> Iterator[list[str]]:
         for recording in recordings:
-            folder, name = os.path.split(recording.file)
+            folder, name = os.path.split(text_of_path(os.path.abspath(path_of_text(recording.file))))
             above, last = os.path.split(folder)
             for event in recording.events:
                 date, _, time = (recording.when(event.start, layout.zone) or "").partition("T")

@@ -35,6 +35,9 @@ class Journal:
         options: What decides about the results, by names, as plain values.
         overwrite: Whether to begin anew.
 
+    Attributes:
+        is_new: Whether it begins here, and no run before has written the output.
+
     Raises:
         InvalidOption: It was begun with other options.
         OutputError: It cannot be written, is damaged, or another process is writing it.
@@ -45,6 +48,7 @@ class Journal:
         self._output = output
         self._here = text_of_path(os.getcwd())
         self._folder = self._here
+        self.is_new = False
         self._places: dict[str, tuple[int, int, bool]] = {}  # where its line is, how long, and whether it failed
         try:
             # What goes into a pipe cannot be gone on with.
@@ -66,6 +70,11 @@ class Journal:
 
     def __exit__(self, *error: object) -> None:
         self._file.close()
+
+    def forget(self) -> None:
+        """Removes it, if it has begun here and nothing was done."""
+        if self.is_new and not self._places:
+            self.path.unlink(missing_ok=True)
 
     def __len__(self) -> int:
         """How many recordings are done, those that failed among them."""
@@ -89,6 +98,10 @@ class Journal:
             if place is None or (retry_failed and place[2]) or self._has_changed(item, place):
                 found.append(item)
         return found
+
+    def has(self, item: Item) -> bool:
+        """Whether a recording is done, if in an earlier state or with an error."""
+        return self._key_of(item) in self._places
 
     def name_of(self, item: Item) -> str:
         """What a recording is called in here: as given, or absolute if the first run was started in another folder."""
@@ -134,6 +147,7 @@ class Journal:
             if first and not b'{"format":'.startswith(first[:10]):
                 raise self._is_damaged("it does not begin as it should")
             self._file.truncate(0)
+            self.is_new = True
             self._write({"format": _FORMAT, "folder": self._here, "options": options})
             return
         try:

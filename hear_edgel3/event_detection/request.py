@@ -117,15 +117,22 @@ class EventOptions:
             # A threshold of 0 is reached by everything, and would make one event of all.
             own = [usual if value is None else min(1.0, max(value, 1e-6)) for value in outputs.thresholds]
             found = list(groups.thresholds(own))
-        places = {label.name.casefold(): i for i, label in enumerate(groups.labels)}
+        places = {label.mid: i for i, label in enumerate(groups.labels) if label.mid}
+        places |= {label.name.casefold(): i for i, label in enumerate(groups.labels)}
+        given: dict[int, str] = {}
         for name, value in self.thresholds.items():
-            place = places.get(name.strip().casefold())
+            place = places.get(name.strip(), places.get(name.strip().casefold()))
             if place is None:
                 raise InvalidOption(
                     f"there is a threshold for {name!r}, which is none of the classes that are told "
                     f"({', '.join(repr(label.name) for label in groups.labels[:5])}"
                     f"{', ...' if len(groups.labels) > 5 else ''})"
                 )
+            if place in given:
+                raise InvalidOption(
+                    f"{given[place]!r} and {name!r} are one class, and have a threshold each; keep one of them"
+                )
+            given[place] = name
             found[place] = float(value)
         return self.rules(found)
 
@@ -157,10 +164,10 @@ def read_thresholds(path: str) -> dict[str, float]:
     found: dict[str, float] = {}
     try:
         if path.lower().endswith(".json"):
-            values = json.loads(text)
-            if not isinstance(values, dict):
+            values = json.loads(text, object_pairs_hook=lambda pairs: pairs)  # a name may be there twice
+            if not text.lstrip().startswith("{"):
                 raise ValueError("it is no object of numbers by classes")
-            rows = [[name, value] for name, value in values.items()]
+            rows = [[name, value] for name, value in values]
         else:
             rows = [row for row in csv.reader(text.splitlines()) if any(cell.strip() for cell in row)]
             if rows and len(rows[0]) > 1 and not _is_number(rows[0][1]):
@@ -168,7 +175,10 @@ def read_thresholds(path: str) -> dict[str, float]:
         for number, row in enumerate(rows, 1):
             if len(row) < 2 or not _is_number(row[1]) or isinstance(row[1], bool):
                 raise ValueError(f"entry {number} is no class with a number, but {row!r}")
-            found[str(row[0]).strip()] = float(row[1])
+            name = str(row[0]).strip()
+            if name in found:
+                raise ValueError(f"{name!r} is there twice")
+            found[name] = float(row[1])
     except (ValueError, csv.Error, RecursionError) as error:
         raise InvalidOption(
             f'the thresholds {path} cannot be read: {error}; it takes JSON ({{"Bird": 0.4}}) or CSV (Bird,0.4)'

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 
 from hear_edgel3.disk.atomic import atomic_write, make_folder
 from hear_edgel3.disk.paths import path_of_text
-from hear_edgel3.errors import ComputationError, InvalidOption
+from hear_edgel3.errors import ComputationError, InvalidOption, OutputError
 from hear_edgel3.event_detection import formats
 from hear_edgel3.event_detection.journal import Journal
 from hear_edgel3.event_detection.records import Layout, Recording
@@ -189,6 +189,12 @@ def write_events(
     if formats.is_folder(output, form):
         make_folder(output)
     with Journal(output, made_with, overwrite) as journal:
+        if not overwrite:
+            try:
+                _check_nothing_is_replaced(journal, items, output, form)
+            except OutputError:
+                journal.forget()
+                raise
         pending = journal.pending(items, retry_failed)
         try:
             with closing(find_events(pending, how, workers, file_timeout, quiet or not pending)) as found:
@@ -206,29 +212,54 @@ def write_events(
     return summary
 
 
+def _check_nothing_is_replaced(journal: Journal, items: Sequence[Item], output: str, form: str) -> None:
+    """Checks that what is written for the first time is not there yet: it would be somebody's own.
+
+    Raises:
+        OutputError: It is.
+    """
+    paths = [Path(output)] if journal.is_new else []
+    if formats.is_folder(output, form):
+        ours = {name for recording in journal.recordings(()) for name in _names(recording.file)}
+        new = [name for item in items if not journal.has(item) for name in _names(journal.name_of(item))]
+        paths = [Path(output) / name for name in new if name not in ours]
+    for path in paths:
+        if path.is_file() and path.stat().st_size:
+            raise OutputError(
+                f"not replacing {path}: it exists, and {journal.path} does not say that an earlier run has written it; "
+                f"use --overwrite, or another --output"
+            )
+
+
 def _write_output(journal: Journal, items: Sequence[Item], output: str, form: str, layout: Layout) -> None:
     if not formats.is_folder(output, form):
         with atomic_write(output) as target:
             formats.write(form, target, journal.recordings(items), layout)
         return
-    for name, some in _tracks(journal.recordings(items)):
+    recordings = list(journal.recordings(items))
+    tracks = _tracks(recordings)
+    for name, some in tracks.items():
         path = Path(output) / name
         make_folder(path.parent)
         with atomic_write(path) as target:
             formats.write(form, target, some, layout)
+    # Of earlier runs: of what has failed since, or has another name as there are two of one name now.
+    for name in {name for recording in recordings for name in _names(recording.file)} - tracks.keys():
+        (Path(output) / name).unlink(missing_ok=True)
 
 
-def _tracks(recordings: Iterable[Recording]) -> Iterator[tuple[Path, list[Recording]]]:
+def _tracks(recordings: Iterable[Recording]) -> dict[Path, list[Recording]]:
     """What goes into which file of a folder: recordings of one name have their endings kept, and their folders."""
     by_file: dict[str, list[Recording]] = {}
     for recording in recordings:
         if recording.error is None:
             by_file.setdefault(recording.file, []).append(recording)
     stems = Counter(PurePath(file).stem for file in by_file)
-    for file, some in by_file.items():
-        path = PurePath(path_of_text(file))
-        if stems[PurePath(file).stem] == 1:
-            yield Path(f"{path.stem}.txt"), some
-        else:
-            parts = [part for part in path.parent.parts if part not in (os.sep, "..", ".")]
-            yield Path(*parts, f"{path.name}.txt"), some
+    return {_names(file)[stems[PurePath(file).stem] > 1]: some for file, some in by_file.items()}
+
+
+def _names(file: str) -> tuple[Path, Path]:
+    """The names that a recording's track may have: the short one, and the one that no other recording has."""
+    path = PurePath(path_of_text(file))
+    parts = [part for part in path.parent.parts if part not in (os.sep, "..", ".")]
+    return Path(f"{path.stem}.txt"), Path(*parts, f"{path.name}.txt")

@@ -11,7 +11,8 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from hear_edgel3.extractor.extractor import Extractor, WeightsInfo, check_options
-from hear_edgel3.registry.names import BUILT_IN, resolve, with_classes, with_features
+from hear_edgel3.families.schema import Configuration
+from hear_edgel3.registry.names import BUILT_IN, resolve, with_classes, with_features, with_logits
 from hear_edgel3.weights.file import own_settings, put_into, read_for
 from hear_edgel3.weights.header import own_labels
 from hear_edgel3.weights.locate import find
@@ -55,6 +56,30 @@ def load(
     configuration = resolve(name)
     if features is not None:
         configuration = with_features(configuration, features)
+    return load_configuration(configuration, weights, sample_rate, engine, hop_ms)
+
+
+def load_configuration(
+    configuration: Configuration,
+    weights: str | os.PathLike[str] | None = None,
+    sample_rate: int | None = None,
+    engine: str = "auto",
+    hop_ms: float | None = None,
+    logits: bool = False,
+) -> Extractor:
+    """As :func:`load`, of a configuration that was resolved already.
+
+    Args:
+        configuration: The configuration.
+        weights: As for :func:`load`.
+        sample_rate: As for :func:`load`.
+        engine: As for :func:`load`.
+        hop_ms: As for :func:`load`.
+        logits: Whether the logits of the net's own classifier come behind the features.
+
+    Raises:
+        As :func:`load`.
+    """
     row = configuration.checkpoint
     check_options(row, sample_rate, engine, hop_ms)  # before anything is fetched
     found = find(row, weights)
@@ -63,6 +88,8 @@ def load(
     if classes is not None:
         configuration = with_classes(configuration, len(classes), own_settings(row, file.provenance))
         row = configuration.checkpoint
+    if logits:
+        configuration = with_logits(configuration)
     # An ordinary model on the CPU, whatever mode, default device or default type the caller has set.
     with torch.inference_mode(False), torch.device("cpu"):
         with NoInitialValues():

@@ -43,6 +43,7 @@ class Options:
         tables: How tables among the sources are read.
         file_timeout: How many seconds a file may take; None for any time.
         recorded: What to find out of when and where files were recorded; None for nothing.
+        tags: How many of the most probable classes each row gets; None for none.
 
     Raises:
         InvalidOption: One of them has a value that cannot be used, whatever the configuration.
@@ -68,13 +69,14 @@ class Options:
     channel: int | str = MEAN
     file_timeout: float | None = None
     recorded: TimeAndPlace | None = None
+    tags: int | None = None
 
     def __post_init__(self) -> None:
         _check_word("dtype", self.dtype, DTYPES)
         _check_word("runner", self.runner, RUNNERS)
         check_channel(self.channel)
         _check_count("threads", self.threads)
-        for name in ("workers", "files_per_part", "concurrency"):
+        for name in ("workers", "files_per_part", "concurrency", "tags"):
             if getattr(self, name) is not None:
                 _check_count(name, getattr(self, name))
         check_for_runner(self.runner, self.workers, self.concurrency, self.num_gpus, self.file_timeout)

@@ -72,7 +72,7 @@ class Job:
         folder: The folder that relative paths of items are relative to.
         description: What makes the embeddings.
         engine: What runs the net; ``net_engine`` in ``job.json``.
-        table_columns: What its rows have of tables.
+        table_columns: What its rows have besides the usual columns.
         channel: What of the files' channels: "mean" of all, or the number of one, from 0.
         recorded: What to find out of when and where files were recorded; None for nothing.
     """
@@ -94,7 +94,7 @@ class Job:
         mine, others = (
             {
                 **asdict(job.description),
-                **{"engine": job.engine, "channel": job.channel, "rows": _rows(job)},
+                **{"engine": job.engine, "channel": job.channel, "rows": _rows(job), "tags": job.table_columns.tags},
                 "recorded": None if job.recorded is None else asdict(job.recorded),
             }
             for job in (self, other)
@@ -182,10 +182,24 @@ def _job_of(values: dict[str, Any], wanted: Job) -> Job:
         values["folder"],
         made,
         values["net_engine"],
-        TableColumns(clips, tuple(kept), recorded is not None),
+        TableColumns(clips, tuple(kept), recorded is not None, _flag(values, "spans"), _count(values, "tags")),
         check_channel(values.get("channel", MEAN)),
         recorded,
     )
+
+
+def _flag(values: dict[str, Any], name: str) -> bool:
+    value = values.get(name, False)
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} is neither true nor false")
+    return value
+
+
+def _count(values: dict[str, Any], name: str) -> int | None:
+    value = values.get(name)
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+        raise TypeError(f"{name} is no count")
+    return value
 
 
 def publish(job: Job, generation: int, items: Sequence[Item], files_per_part: int | None) -> bool:
@@ -228,8 +242,8 @@ def _write_generation(
     # Python opens it, because pyarrow takes names of UTF-8 only.
     with (folder / _ITEMS).open("xb") as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
         for part in cut_into_parts(items, files_per_part):
-            columns = [pa.array(column, f.type) for column, f in zip(zip(*part, strict=True), schema, strict=True)]
-            writer.write_table(pa.Table.from_arrays(columns, schema=schema), row_group_size=len(part))
+            arrays = [pa.array(column, f.type) for column, f in zip(zip(*part, strict=True), schema, strict=True)]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema), row_group_size=len(part))
     if generation == 0:
         values: dict[str, Any] = {"format": _FORMAT, "description": asdict(job.description)}
         values |= {"folder": job.folder, "net_engine": job.engine}
@@ -237,8 +251,13 @@ def _write_generation(
             values["channel"] = job.channel
         if job.recorded is not None:
             values["recorded"] = asdict(job.recorded)
-        if job.table_columns.clips or job.table_columns.kept:
-            values |= {"clips": job.table_columns.clips, "kept_columns": job.table_columns.kept}
+        columns = job.table_columns
+        if columns.clips or columns.kept:
+            values |= {"clips": columns.clips, "kept_columns": columns.kept}
+        if columns.spans:  # which earlier versions did not know, and jobs that they began go on without
+            values["spans"] = True
+        if columns.tags is not None:
+            values["tags"] = columns.tags
         (folder / _JOB).write_text(json_text(values, indent=1) + "\n", encoding="utf-8")
         sync_file(folder / _JOB)
     sync_file(folder / _ITEMS)

@@ -35,6 +35,7 @@ from hear_edgel3.recorded import TimeAndPlace
 from hear_edgel3.registry.names import BUILT_IN, resolve, with_classes
 from hear_edgel3.sources.item import Item
 from hear_edgel3.sources.tables import TableOptions
+from hear_edgel3.tagging.request import check_tags_alongside
 from hear_edgel3.weights.header import own_labels, provenance
 from hear_edgel3.weights.locate import locate
 
@@ -121,6 +122,7 @@ def extract(
     channel: int | str = "mean",
     file_timeout: float | None = None,
     recorded: TimeAndPlace | None = None,
+    tags: int | None = None,
 ) -> Summary:
     """Embeds many files into a dataset; goes on with one that was begun before.
 
@@ -165,6 +167,9 @@ def extract(
             becomes a row with an ``error``, and its process is ended, so there is always one, also with ``workers=1``.
         recorded: What to find out of when and where files were recorded, for the columns ``recorded_at`` and ``site``;
             None for no such columns.
+        tags: How many of the most probable classes each row gets, of the same pass of the net, in the columns ``tags``
+            (names) and ``probabilities``; None for none. They are of the row's own window, or the mean over those of a
+            scene.
 
     Returns:
         What became of it.
@@ -203,6 +208,7 @@ def extract(
         channel=channel,
         file_timeout=file_timeout,
         recorded=recorded,
+        tags=tags,
     )
     folder = os.path.abspath(output)
     check_folder_name(folder)
@@ -312,6 +318,8 @@ def _job_and_resources(output: str, options: Options) -> tuple[Job, Resources]:
     row = configuration.checkpoint
     hop = check_hop_ms(row.hop_ms if options.hop_ms is None else options.hop_ms, row.net_sample_rate)
     check_engine(options.engine)
+    if options.tags is not None:
+        check_tags_alongside(row)
     path = os.path.abspath(locate(row, options.weights))
     with open(path, "rb") as file:
         classes = own_labels(provenance(file), path)
@@ -329,7 +337,8 @@ def _job_and_resources(output: str, options: Options) -> tuple[Job, Resources]:
     config = options.config
     name = os.path.abspath(config) if isinstance(config, os.PathLike) or os.path.isdir(config) else config
     readers = _READERS_BESIDE_CPU if options.device == "cpu" else min(_READERS_BESIDE_GPU, usable_cpus())
-    job = Job(output, os.getcwd(), description, options.engine, channel=options.channel, recorded=options.recorded)
+    columns = TableColumns(recorded=options.recorded is not None, spans=True, tags=options.tags)
+    job = Job(output, os.getcwd(), description, options.engine, columns, options.channel, options.recorded)
     return job, Resources(str(name), path, options.device, options.threads, readers)
 
 
@@ -351,7 +360,7 @@ def _begin_or_go_on(wanted: Job, sources: list[str] | Listing, options: Options)
             raise InvalidOption(
                 "columns are kept of tables (.csv, .tsv, .parquet), and there is none among the sources"
             )
-    listed = TableColumns(may_have_clips, tuple(listing.columns), options.recorded is not None)
+    listed = replace(wanted.table_columns, clips=may_have_clips, kept=tuple(listing.columns))
     while True:
         # Counted before the items are read: if another process adds some in between, what is published here fails.
         generation = 0 if job is None else plan.n_generations(job)

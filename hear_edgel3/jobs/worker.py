@@ -24,6 +24,7 @@ from hear_edgel3.jobs.pool import Mark, TimedOut, given_up
 from hear_edgel3.jobs.reading import FileEnded, FileOpened, ItemReader, ReadEvent
 from hear_edgel3.jobs.writer import PartWriter, error_text, part_writer
 from hear_edgel3.recorded import moment_after
+from hear_edgel3.tagging.alongside import TagsAlongside, load_with_tags
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 _MOST_DEATHS = 3
 _REPORT_EVERY_S = 0.2
+# Of seconds: less than a sample at any rate, and without the last bits of sums.
+_DECIMALS = 7
 
 
 @dataclass(frozen=True)
@@ -159,13 +162,18 @@ def run_task(task: Task, job: Job, resources: Resources, report: Report, mark: M
         OutputError: the part cannot be written.
     """
     model = model_of(job, resources)
+    most = job.table_columns.tags
+    tags = None if most is None else TagsAlongside(model, job.description.size, most)
+    labels = () if tags is None else tags.labels
     items = items_of(job, task.part)
     with _threads(resources.threads):
         if task.only is not None:
-            _Embedding(model, job, resources.readers, None, lambda _: None, _no_mark).run([items[task.only]], {})
+            alone = _Embedding(model, tags, job, resources.readers, None, lambda _: None, _no_mark)
+            alone.run([items[task.only]], {})
             return PartCounts()
-        with part_writer(Path(job.output) / task.part.filename, job.description, job.table_columns) as writer:
-            return _Embedding(model, job, resources.readers, writer, report, mark).run(items, task.bad)
+        path = Path(job.output) / task.part.filename
+        with part_writer(path, job.description, job.table_columns, labels) as writer:
+            return _Embedding(model, tags, job, resources.readers, writer, report, mark).run(items, task.bad)
 
 
 @contextmanager
@@ -179,12 +187,14 @@ def _threads(n: int) -> Iterator[None]:
 
 
 def model_of(job: Job, resources: Resources) -> Extractor:
-    """The extractor of a job; loaded once in a process.
+    """The extractor of a job; loaded once in a process. If tags are wanted, its rows are of more than embeddings.
 
     Raises:
         WeightsMismatch: the weights are not those that the job was begun with.
     """
-    return _loaded(resources.config, resources.weights, job.description.weights_sha256, job.engine, resources.device)
+    tags = job.table_columns.tags is not None
+    sha256 = job.description.weights_sha256
+    return _loaded(resources.config, resources.weights, sha256, job.engine, resources.device, tags)
 
 
 def forget_model() -> None:
@@ -193,9 +203,10 @@ def forget_model() -> None:
 
 
 @lru_cache(maxsize=1)
-def _loaded(config: str, weights: str, sha256: str, engine: str, device: str) -> Extractor:
+def _loaded(config: str, weights: str, sha256: str, engine: str, device: str, tags: bool) -> Extractor:
     # Another machine of a cluster may have its weights elsewhere.
-    model = load(config, weights=weights if os.path.exists(weights) else None, engine=engine)
+    here = weights if os.path.exists(weights) else None
+    model = load_with_tags(config, here, engine) if tags else load(config, here, engine=engine)
     if model.weights is None or model.weights.sha256 != sha256:
         raise WeightsMismatch(f"{config}: the job was begun with other weights (sha256 {sha256}) than are here")
     try:
@@ -246,6 +257,7 @@ class _Embedding:
 
     Args:
         model: The extractor.
+        tags: What makes tags of what it puts out; None if none are wanted.
         job: The job, which says what is wanted.
         readers: How many threads decode files.
         writer: What takes the rows; None to write none.
@@ -255,13 +267,22 @@ class _Embedding:
     """
 
     def __init__(
-        self, model: Extractor, job: Job, readers: int, writer: PartWriter | None, report: Report, mark: Mark
+        self,
+        model: Extractor,
+        tags: TagsAlongside | None,
+        job: Job,
+        readers: int,
+        writer: PartWriter | None,
+        report: Report,
+        mark: Mark,
     ) -> None:
         self._hop_ms = job.description.hop_ms
         self._columns = job.table_columns
         scenes = self._hop_ms is None
         configuration = model.configuration
         rule = scene_framing(configuration) if scenes else timestamp_framing(configuration, self._hop_ms)
+        self._half_window = configuration.window / configuration.checkpoint.net_sample_rate / 2
+        self._tags = tags
         self._look, self._folder = job.recorded, job.folder
         self._reader = ItemReader(model, rule, job.folder, readers, job.channel, job.recorded)
         self._batcher = Batcher(model)
@@ -321,10 +342,16 @@ class _Embedding:
             if self._writer is not None:
                 times = np.arange(file.embedded, file.embedded + len(found)) * self._hop_ms
                 times = times + 1000 * (file.item.start or 0.0)  # of the file, also in a clip
-                more = self._of_tables(file, times)
-                self._writer.add_embeddings(file.item.file, times, found, file.duration, file.sample_rate, more)
+                self._add_rows(self._writer, file, times, found)
         file.embedded += 0 if isinstance(found, Exception) else len(found)
         self._finish_settled()
+
+    def _add_rows(self, writer: PartWriter, file: _File, times: np.ndarray | None, found: np.ndarray) -> None:
+        """Hands rows of a file, at these milliseconds or as a whole, to the writer."""
+        more = self._of_columns(file, times)
+        embeddings = found if self._tags is None else self._tags.embeddings(found)
+        best = None if self._tags is None else self._tags.best(found)
+        writer.add_embeddings(file.item.file, times, embeddings, file.duration, file.sample_rate, more, best)
 
     def _begin_rows(self) -> None:
         if self._writer is not None:
@@ -344,27 +371,42 @@ class _Embedding:
             if self._writer is None:
                 continue
             self._writer.add_seen(file.seen)
-            more = self._of_tables(file)
             if file.error is not None:
+                more = self._of_columns(file)
                 self._writer.fail_file(file.item.file, file.error, file.duration, file.sample_rate, more)
             elif file.total is not None and file.last is not None:
                 mean = mean_of_sum(file.total, file.last, file.embedded, file.last_weight).astype(np.float32)[None]
-                self._writer.add_embeddings(file.item.file, None, mean, file.duration, file.sample_rate, more)
+                self._add_rows(self._writer, file, None, mean)
         if time.monotonic() - self._reported > _REPORT_EVERY_S:
             self._reported = time.monotonic()
             self._report(self._counts())
 
-    def _of_tables(self, file: _File, times: np.ndarray | None = None) -> tuple[object, ...]:
+    def _of_columns(self, file: _File, times: np.ndarray | None = None) -> tuple[object, ...]:
         """What a file's rows, at these milliseconds or as a whole, have in the columns that not all datasets have."""
         item = file.item
-        if self._look is None:
-            return self._columns.values(item.start, item.end, item.kept)
-        recorded = file.recorded or self._look.of_file(item.file, self._folder)
-        began, zone = recorded.began, self._look.tz
-        when: object = moment_after(began, item.start or 0.0, zone)
-        if times is not None:
-            when = [moment_after(began, ms / 1000, zone) for ms in times.tolist()]
-        return self._columns.values(item.start, item.end, item.kept, (when, recorded.site))
+        when: object = None
+        site: object = None
+        if self._look is not None:
+            recorded = file.recorded or self._look.of_file(item.file, self._folder)
+            began, zone, site = recorded.began, self._look.tz, recorded.site
+            if times is None:
+                when = moment_after(began, item.start or 0.0, zone)
+            else:
+                when = [moment_after(began, ms / 1000, zone) for ms in times.tolist()]
+        return self._columns.values((item.start, item.end), self._span(file, times), (when, site), item.kept)
+
+    def _span(self, file: _File, times: np.ndarray | None) -> tuple[object, object]:
+        """Where the sound of a file's rows begins and ends, in seconds of the file."""
+        if file.error is not None or not self._columns.spans:
+            return None, None
+        begin, ends = file.item.start or 0.0, [end for end in (file.item.end, file.duration) if end is not None]
+        end = min(ends, default=None)
+        if times is None:
+            return begin, end
+        middles = times / 1000
+        starts = np.maximum(middles - self._half_window, begin)
+        stops = middles + self._half_window if end is None else np.minimum(middles + self._half_window, end)
+        return starts.round(_DECIMALS).tolist(), stops.round(_DECIMALS).tolist()
 
     def _counts(self) -> PartCounts:
         rows = 0 if self._writer is None else self._writer.rows

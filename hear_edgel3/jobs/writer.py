@@ -9,11 +9,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from hear_edgel3.dataset.clips import NO_COLUMNS, TableColumns
+from hear_edgel3.dataset.clips import NO_COLUMNS, PROBABILITIES, SPAN, TAGS, TableColumns
 from hear_edgel3.dataset.dataset import Description
 from hear_edgel3.dataset.parquet import opened_parquet, require_pyarrow
 from hear_edgel3.disk.atomic import atomic_write
@@ -22,6 +22,9 @@ from hear_edgel3.disk.state import FileState
 from hear_edgel3.errors import DatasetError
 from hear_edgel3.jobs.sources_seen import from_text, to_text
 
+if TYPE_CHECKING:
+    from hear_edgel3.tagging.alongside import BestTags
+
 # Embeddings that are held before they are written as one row group.
 _GROUP_BYTES = 8 << 20
 _GROUP_ROWS = 1 << 16
@@ -29,14 +32,22 @@ _SEEN = "hear_edgel3.sources"  # in the footer of a part
 
 
 @contextmanager
-def part_writer(path: Path, description: Description, table_columns: TableColumns = NO_COLUMNS) -> Iterator[PartWriter]:
+def part_writer(
+    path: Path, description: Description, table_columns: TableColumns = NO_COLUMNS, labels: Sequence[str] = ()
+) -> Iterator[PartWriter]:
     """A writer of a part, which appears when the block ends well.
+
+    Args:
+        path: Where it will be.
+        description: As for :class:`PartWriter`.
+        table_columns: As for :class:`PartWriter`.
+        labels: As for :class:`PartWriter`.
 
     Raises:
         OutputError: it cannot be written, because the disk is full, for example; nothing is left of it.
     """
     with atomic_write(path, swept=True) as file:
-        writer = PartWriter(file, path, description, table_columns)
+        writer = PartWriter(file, path, description, table_columns, labels)
         try:
             yield writer
             writer.close()
@@ -52,15 +63,23 @@ class PartWriter:
         file: The open file to write into; :func:`part_writer` makes it.
         path: What it will be called when it is complete.
         description: What makes the embeddings of the dataset.
-        table_columns: What its rows have of tables.
+        table_columns: What its rows have besides the usual columns.
+        labels: The names of the classes that tags are of.
     """
 
-    def __init__(self, file: BinaryIO, path: Path, description: Description, table_columns: TableColumns) -> None:
+    def __init__(
+        self,
+        file: BinaryIO,
+        path: Path,
+        description: Description,
+        table_columns: TableColumns,
+        labels: Sequence[str] = (),
+    ) -> None:
         pa = require_pyarrow()
         self._file = file
         self._path = path
         self._schema = table_columns.added_to(description.schema())
-        self._of_tables = table_columns.names
+        self._more = table_columns.of_rows
         self._value = self._schema.field("embedding").type.value_type
         self._size = description.size
         rows = max(1, min(_GROUP_ROWS, _GROUP_BYTES // (4 * self._size)))
@@ -68,7 +87,9 @@ class PartWriter:
         # net it would keep that from reusing its memory.
         memory = mmap.mmap(-1, rows * self._size * np.dtype(description.dtype).itemsize)
         self._embeddings = np.ndarray((rows, self._size), description.dtype, memory)
-        self._columns: dict[str, list[Any]] = {name: [] for name in self._schema.names if name != "embedding"}
+        self._tags = None if table_columns.tags is None else _HeldTags(rows, table_columns.tags, labels)
+        usual = ("file", "timestamp_ms", "error", "duration_s", "sample_rate")
+        self._columns: dict[str, list[Any]] = {name: [] for name in (*usual, *self._more)}
         self._held = 0
         self._written = 0
         self._rows_before_file = 0
@@ -93,6 +114,7 @@ class PartWriter:
         duration: float | None,
         rate: int | None,
         more: Sequence[object] = (),
+        best: BestTags | None = None,
     ) -> None:
         """Adds embeddings of the current file.
 
@@ -102,7 +124,8 @@ class PartWriter:
             embeddings: (n, D) floating point.
             duration: The length of the file in seconds; None where it is unknown.
             rate: The sample rate of the file in Hz; None where it is unknown.
-            more: What the rows have in the columns of tables; a list says it row by row.
+            more: What the rows have in further columns; a list says it row by row.
+            best: Their tags, if there are any.
         """
         done = 0
         while done < len(embeddings):
@@ -110,6 +133,8 @@ class PartWriter:
                 self._write_group()
             n = min(len(embeddings) - done, len(self._embeddings) - self._held)
             self._embeddings[self._held : self._held + n] = embeddings[done : done + n]
+            if self._tags is not None and best is not None:
+                self._tags.hold(self._held, best, done, n)
             stamps = [None] * n if times is None else times[done : done + n].tolist()
             some = [value[done : done + n] if isinstance(value, list) else value for value in more]
             self._add_columns(n, file, stamps, [None] * n, duration, rate, some)
@@ -143,7 +168,7 @@ class PartWriter:
         values = {"file": [file] * n, "timestamp_ms": times, "error": errors}
         for name, column in {**values, "duration_s": [duration] * n, "sample_rate": [rate] * n}.items():
             self._columns[name] += column
-        for name, value in zip(self._of_tables, more, strict=True):
+        for name, value in zip(self._more, more, strict=True):
             self._columns[name] += value if isinstance(value, list) else [value] * n
         self._held += n
 
@@ -166,13 +191,14 @@ class PartWriter:
     def _open(self) -> Any:
         import pyarrow.parquet as pq
 
+        of_tags = [] if self._tags is None else [f"{TAGS}.list.element"]  # as Parquet calls what a list has
         # Embeddings are neither repeated nor in order: a dictionary and statistics of them would only cost time.
         return pq.ParquetWriter(
             self._file,
             self._schema,
             compression="zstd",
-            use_dictionary=["file", "error", *self._of_tables],
-            write_statistics=["file", "timestamp_ms", "error", "duration_s", "sample_rate", *self._of_tables],
+            use_dictionary=["file", "error", *(name for name in self._more if name not in SPAN), *of_tags],
+            write_statistics=["file", "timestamp_ms", "error", "duration_s", "sample_rate", *self._more],
         )
 
     def _write_group(self) -> None:
@@ -183,8 +209,9 @@ class PartWriter:
         failed = np.array([error is not None for error in self._columns["error"]])
         values = pa.array(self._embeddings[:n].reshape(-1), self._value)
         embeddings = pa.FixedSizeListArray.from_arrays(values, self._size, mask=pa.array(failed))
+        computed = {"embedding": embeddings, **({} if self._tags is None else self._tags.columns(failed))}
         columns = [
-            embeddings if f.name == "embedding" else pa.array(self._columns[f.name], f.type) for f in self._schema
+            computed[f.name] if f.name in computed else pa.array(self._columns[f.name], f.type) for f in self._schema
         ]
         self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
         self._count_as_written()
@@ -223,6 +250,46 @@ class PartWriter:
                         self._writer.write_batch(batch.slice(0, left))
                         left -= min(left, len(batch))
         self._written = self._rows_before_file
+
+
+class _HeldTags:
+    """The tags of the rows that are held.
+
+    Args:
+        rows: How many rows are held at most.
+        most: How many classes each has at most.
+        labels: The names of the classes.
+    """
+
+    def __init__(self, rows: int, most: int, labels: Sequence[str]) -> None:
+        self._labels = list(labels)
+        shape = (rows, min(most, len(self._labels)))
+        self._classes, self._probabilities = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
+
+    def hold(self, row: int, best: BestTags, first: int, count: int) -> None:
+        """Takes some tags.
+
+        Args:
+            row: The row of the first of them.
+            best: All there are.
+            first: The number of the first to take.
+            count: How many to take.
+        """
+        self._classes[row : row + count] = best.classes[first : first + count]
+        self._probabilities[row : row + count] = best.probabilities[first : first + count]
+
+    def columns(self, failed: np.ndarray) -> dict[str, Any]:
+        """The columns of as many rows as (n,) bool ``failed`` has, null where that is true."""
+        pa = require_pyarrow()
+        good, each = ~failed, self._classes.shape[1]
+        offsets = np.concatenate([[0], np.cumsum(good * each)]).astype(np.int32)
+        names = pa.array(self._labels, pa.string()).take(pa.array(self._classes[: len(failed)][good].reshape(-1)))
+        values = pa.array(self._probabilities[: len(failed)][good].reshape(-1))
+        mask = pa.array(failed)
+        return {
+            name: pa.ListArray.from_arrays(pa.array(offsets), found, mask=mask)
+            for name, found in {TAGS: names, PROBABILITIES: values}.items()
+        }
 
 
 def error_text(error: Exception) -> str:

@@ -24,6 +24,7 @@ from hear_edgel3.registry import folder as local
 
 __all__ = [
     "BUILT_IN",
+    "LOGITS",
     "by_name",
     "checkpoints",
     "families",
@@ -35,10 +36,13 @@ __all__ = [
     "resolve",
     "with_classes",
     "with_features",
+    "with_logits",
 ]
 
 # The checkpoint whose weights are inside the package.
 BUILT_IN = "tiny"
+# What every vocabulary calls the outputs of a classifier.
+LOGITS = "logits"
 
 _BUILT_IN = local.read_folder(Path(__file__).parents[1] / "checkpoints" / BUILT_IN)
 
@@ -211,3 +215,29 @@ def with_features(configuration: Configuration, features: Sequence[str]) -> Conf
         return Configuration(f"{row.name}_{words}", row, row.vocabulary.read(row, words), words)
     except UnknownFeatures as error:
         raise UnknownFeatures(f"features {given!r} do not fit {row.name}: {error}") from error
+
+
+def with_logits(configuration: Configuration) -> Configuration:
+    """The same features and, behind them, the logits of the net's own classifier, all put out by one pass of it.
+
+    One whose features have them already stays as it is.
+
+    Args:
+        configuration: of a net with a classifier of its own (and no head of somebody's own).
+
+    Raises:
+        UnknownFeatures: it has none.
+    """
+    row, features = configuration.checkpoint, configuration.features
+    if LOGITS in features.names:
+        return configuration
+    logits = row.vocabulary.read(row, LOGITS)
+    names = (*features.names, *logits.names)
+    together = replace(
+        features,
+        names=names,
+        size=features.size + logits.size,
+        sizes=(*features.sizes, *logits.sizes),
+        arguments={**features.arguments, "outputs": names},
+    )
+    return replace(configuration, features=together)

@@ -94,20 +94,35 @@ class AnsweringNet:
         mean = mean_embedding(rows, last_weight)
         return mean if self.head is None else self._with_head(torch.from_numpy(mean)[None])[0].numpy()
 
-    @torch.no_grad()
     def _with_head(self, embeddings: torch.Tensor) -> torch.Tensor:
         head = self.head
-        if head is None:
-            return embeddings
-        parameter = head.output.weight
-        with without_autocast(parameter.device):
-            found: torch.Tensor = in_eval_mode(head)(embeddings.to(parameter.device, parameter.dtype))
-        if not bool(torch.isfinite(found).all()):
-            raise ComputationError(
-                f"the head of {self._name} gives values that are not finite for ordinary embeddings: its parameters "
-                f"are damaged; train it anew"
-            )
-        return found.float().to(embeddings.device)
+        return embeddings if head is None else answers_of(head, embeddings, self._name)
+
+
+@torch.no_grad()
+def answers_of(head: Head, embeddings: torch.Tensor, name: str) -> torch.Tensor:
+    """What a head says of embeddings.
+
+    Args:
+        head: The head.
+        embeddings: (n, D) float32.
+        name: What to call its net.
+
+    Returns:
+        (n, n_classes) float32 on their device.
+
+    Raises:
+        ComputationError: It is not finite.
+    """
+    parameter = head.output.weight
+    with without_autocast(parameter.device):
+        found: torch.Tensor = in_eval_mode(head)(embeddings.to(parameter.device, parameter.dtype))
+    if not bool(torch.isfinite(found).all()):
+        raise ComputationError(
+            f"the head of {name} gives values that are not finite for ordinary embeddings: its parameters are damaged; "
+            f"train it anew"
+        )
+    return found.float().to(embeddings.device)
 
 
 def whole_clip_framing(configuration: Configuration, has_head: bool) -> SceneFraming:

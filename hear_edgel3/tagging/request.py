@@ -50,6 +50,17 @@ def tagging_rows(configurations: Path | Sequence[Path]) -> list[Checkpoint]:
     return rows
 
 
+def check_tags_alongside(row: Checkpoint) -> None:
+    """Finds out before anything is loaded whether tags can be had with a net's embeddings.
+
+    Raises:
+        InvalidOption: It has no classes, or guesses numbers.
+    """
+    (row,) = tagging_rows(row.folder if isinstance(row, Local) else row.name)
+    if outputs_of(row).are_numbers:
+        raise InvalidOption(f"{row.name} guesses numbers, and has no classes to tag with; leave the tags out")
+
+
 def check_ensemble(rows: Sequence[Checkpoint]) -> None:
     """Checks that nets can tag together: they get the same windows, and their logits are averaged.
 

@@ -5,7 +5,7 @@
 The recording has known events (tests/support/scenes.py), at 48 kHz; it is made anew from the seed. Without --sounds
 they are noise and tones; FOLDER has a folder of sounds for each class, called as it is. Each command runs in a process
 of its own, with one worker and one thread, and what it took is its CPU time: other work on the machine does not count.
-`extract --timestamps` beside it does the same recording alone.
+`extract --timestamps` beside it does the same recording alone, on the same windows: of a second, every half a second.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ def measure(config: list[str], scene: Path, minutes: int, known: list[Reference]
     classes = sorted({event.label for event in known})
     folder = scene.with_suffix(f".{config[1]}")
     one = ("--workers", "1", "-q", "--output")
-    extract = run("extract", str(scene), "--timestamps", *config, *one, str(folder))
+    same = ["--config", f"{config[1]}_ts1000", *config[2:], "--hop", "0.5"]  # the windows of `events`
+    extract = run("extract", str(scene), "--timestamps", *same, *one, str(folder))
     print(f"{config[1]:>10} extract --timestamps: {_cost(extract, minutes)}", flush=True)
     for threshold in thresholds:
         output = folder.with_suffix(f".{config[1]}.{threshold}.csv")
@@ -74,10 +75,11 @@ def measure(config: list[str], scene: Path, minutes: int, known: list[Reference]
         cost = run(*words, *one, str(output))
         found = read(output)
         event, segment = event_score(known, found), segment_score(known, found)
+        hourly = 3600 * len(found) / cost.cpu
         print(
             f"{config[1]:>10} events --threshold {threshold:g}: {_cost(cost, minutes)}, {cost.cpu / extract.cpu:.2f} "
-            f"of extract; {len(found)} found of {len(known)}, event F {event.f:.3f} (precision {event.precision:.3f}, "
-            f"recall {event.recall:.3f}), segment F {segment.f:.3f}",
+            f"of extract; {len(found)} found of {len(known)}, {hourly:.0f} per hour of CPU, event F "
+            f"{event.f:.3f} (precision {event.precision:.3f}, recall {event.recall:.3f}), segment F {segment.f:.3f}",
             flush=True,
         )
 

@@ -4,6 +4,7 @@
     python -m tests.benchmarks.extract tiny --memory --hours 3      # peak memory for short and long files
     python -m tests.benchmarks.extract tiny --files 50000           # what finding many files costs
     python -m tests.benchmarks.extract tiny --price 0.04            # and what a million hours would cost
+    python -m tests.benchmarks.extract tiny --tags 5                # what tags of the same pass cost besides
 
 *Bare* is front end and net on windows that lie ready, in as many processes as the job has workers. What is compared is
 measured in turn, so that other work on the machine hits all; ratios are medians over the repeats, by the clock and, in
@@ -223,6 +224,32 @@ def peak_memory(name: str, folder: Path, hours: float, rate: int) -> None:
         print(f"{name}, timestamps, {what}: peak {peak:.0f} MiB; {time.perf_counter() - begun:.1f} s", flush=True)
 
 
+def tagging(name: str, folder: Path, count: int, options: argparse.Namespace) -> None:
+    """Prints what tags cost besides embeddings, in CPU time, of which both measure in turn."""
+    seconds = 60 * options.minutes
+    kinds: tuple[tuple[str, int, float, bool], ...] = (
+        ("scenes", options.clips, 1.0, False),
+        ("timestamps", options.long, seconds, True),
+    )
+    for what, files, length, timestamps in kinds:
+        sources = write_clips(folder / what, files, length, options.rate, options.format)
+        costs: dict[int | None, list[float]] = {None: [], count: []}
+        for i in range(options.repeats + 1):
+            for tags, found in costs.items():
+                output = folder / f"{what}-{tags}-{i}"
+                job = partial(hear_edgel3.extract, sources, output, name, timestamps=timestamps, tags=tags, workers=1)
+                cost = cost_of(job)
+                if i:  # the first ones load code
+                    found.append(cost.cpu)
+        ratio = median(b / a for a, b in zip(costs[None], costs[count], strict=True))
+        without, with_tags = (median(found) for found in costs.values())
+        print(
+            f"{name}, {files} files of {length:g} s, {what}: {without:.1f} s of CPU, with the {count} best tags "
+            f"{with_tags:.1f} s: {ratio:.3f} of it",
+            flush=True,
+        )
+
+
 def finding(folder: Path, count: int) -> None:
     """Prints what it costs to find many files, at the first start and later."""
     write_clips(folder / "many", count, 0.05, 8000, "wav")
@@ -256,6 +283,7 @@ def main() -> None:
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--hours", type=float, default=3.0)
     parser.add_argument("--files", type=int)
+    parser.add_argument("--tags", type=int, metavar="K")
     parser.add_argument("--price", type=float, metavar="DOLLARS", help="per core and hour")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -263,6 +291,10 @@ def main() -> None:
         folder = Path(temporary)
         if options.files:
             finding(folder, options.files)
+        elif options.tags:
+            for name in options.names:
+                (folder / name).mkdir()
+                tagging(name, folder / name, options.tags, options)
         elif options.memory:
             for name in options.names:
                 peak_memory(name, folder, options.hours, 8000)

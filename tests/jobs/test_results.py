@@ -111,7 +111,8 @@ def test_ray_gives_the_same_bits(tmp_path: Path) -> None:
     pytest.importorskip("ray")
     clips()
     write_clip("in/bad.wav").write_bytes(b"no audio")
-    command = [sys.executable, "-m", "hear_edgel3.cli", "extract", "in", "--files-per-part", "3", "--quiet", "--output"]
+    options = ["--files-per-part", "3", "--tags", "2", "--quiet"]
+    command = [sys.executable, "-m", "hear_edgel3.cli", "extract", "in", *options, "--output"]
     assert subprocess.run([*command, "one", "--workers", "1"], check=False).returncode == 1
     environment = {**os.environ, "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_USAGE_STATS_ENABLED": "0"}
     environment["PYTHONPATH"] = os.fspath(PACKAGE.parent)

@@ -1,0 +1,163 @@
+"""``hear-edgel3 events``: what is there is not replaced, tracks that are out of date go, files with odd contents."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from hear_edgel3.cli import main
+from hear_edgel3.disk.lock import lock
+from hear_edgel3.event_detection.clips import ClipCutter
+from hear_edgel3.event_detection.event import Event
+from hear_edgel3.event_detection.request import read_thresholds
+from hear_edgel3.sources.item import Item
+from hear_edgel3.sources.opening import ItemOpener
+
+Captured = pytest.CaptureFixture[str]
+RATE = 16000
+
+
+def tone(seconds: float) -> np.ndarray:
+    """What the built-in net knows."""
+    samples: np.ndarray = 0.4 * np.sin(2 * np.pi * 440 * np.arange(round(seconds * RATE)) / RATE)
+    return samples
+
+
+@pytest.fixture(autouse=True)
+def _here(here: Path) -> None:
+    for name in ("north/b.wav", "south/b.wav"):
+        (here / name).parent.mkdir()
+        soundfile.write(name, tone(1), RATE)
+
+
+def events(*words: str) -> int:
+    return main(["events", *words, "--classes", "Sine wave", "--workers", "1"])
+
+
+def tracks() -> list[str]:
+    return sorted(str(path.relative_to("tracks")) for path in Path("tracks").rglob("*.txt"))
+
+
+def test_what_no_earlier_run_has_written_is_not_replaced(capsys: Captured) -> None:
+    before = Path("south/b.wav").read_bytes()
+    assert events("north", "-o", "south/b.wav", "--format", "csv") == 1
+    assert "not replacing south/b.wav: it exists" in capsys.readouterr().err
+    assert Path("south/b.wav").read_bytes() == before
+    assert sorted(path.name for path in Path("south").iterdir()) == ["b.wav"]
+
+    Path("tracks").mkdir()
+    Path("tracks/b.txt").write_text("0\t1\tby hand\n")
+    assert events("north", "-o", "tracks", "--format", "audacity") == 1
+    assert "not replacing tracks/b.txt" in capsys.readouterr().err
+    assert Path("tracks/b.txt").read_text() == "0\t1\tby hand\n"
+    assert events("north", "-o", "tracks", "--format", "audacity", "--overwrite") == 0
+    assert "Sine wave" in Path("tracks/b.txt").read_text()
+    # What is new in a later run must not replace anything either.
+    soundfile.write("north/c.wav", tone(1), RATE)
+    Path("tracks/c.txt").write_text("0\t1\tby hand\n")
+    assert events("north", "-o", "tracks", "--format", "audacity") == 1
+    assert Path("tracks/c.txt").read_text() == "0\t1\tby hand\n"
+
+
+def test_tracks_that_are_out_of_date_go() -> None:
+    assert events("north", "-o", "tracks", "--format", "audacity") == 0
+    assert tracks() == ["b.txt"]
+    assert events("south", "-o", "tracks", "--format", "audacity") == 0
+    assert tracks() == ["north/b.wav.txt", "south/b.wav.txt"]
+    Path("south/b.wav").write_text("no sound any more")
+    assert events("south", "-o", "tracks", "--format", "audacity") == 1
+    assert tracks() == ["b.txt"]
+
+
+def test_standard_output_has_no_name(capsys: Captured) -> None:
+    assert events("north", "-o", "-", "--format", "csv") == 2
+    assert "leave it out for standard output" in capsys.readouterr().err
+    assert not Path("-").exists()
+
+
+def test_one_net_and_one_channel_at_a_time(capsys: Captured) -> None:
+    assert events("north", "--ensemble", "mn04_as") == 2
+    assert "events are found by one net" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        events("north", "--channel", "each")
+    assert "takes one channel at a time here: run it with --channel 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("t.csv", "Sine wave,0.2\nSine wave,0.9\n", "'Sine wave' is there twice"),
+        ("t.json", '{"Sine wave": 0.2, "Sine wave": 0.9}', "'Sine wave' is there twice"),
+        ("t.csv", "Sine wave,0.2\nsine WAVE,0.9\n", "'Sine wave' and 'sine WAVE' are one class"),
+        ("t.csv", "Sine wave,0.2\n/m/01v_m0,0.9\n", "'Sine wave' and '/m/01v_m0' are one class"),
+        ("t.json", "[1]", "it is no object of numbers"),
+        ("t.json", '[["Sine wave", 0.5]]', "it is no object of numbers"),
+        ("t.json", '{"Sine wave": {"a": 1}}', "entry 1 is no class with a number"),
+        ("t.csv", "Bird,0.2\n", "there is a threshold for 'Bird', which is none"),
+    ],
+)
+def test_thresholds_that_cannot_be(name: str, text: str, said: str, capsys: Captured) -> None:
+    Path(name).write_text(text)
+    assert events("north", "--thresholds", name) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_thresholds_by_machine_identifiers(capsys: Captured) -> None:
+    Path("t.csv").write_text("/m/01v_m0,0.999\n")
+    assert read_thresholds("t.csv") == {"/m/01v_m0": 0.999}
+    assert events("north", "--thresholds", "t.csv", "--format", "jsonl") == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_odd_names_in_tables_of_other_programs() -> None:
+    names = ["a,b.wav", 'q"uo"te.wav', "new\nline.wav", "tab\tx.wav", "=x.wav"]
+    Path("odd").mkdir()
+    for name in names:
+        soundfile.write(f"odd/{name}", tone(1), RATE)
+    for form, column, delimiter in (("birdnet", "File", ","), ("kaleidoscope", "IN FILE", ","), ("csv", "file", ",")):
+        assert events("odd", "-o", f"{form}.csv", "--format", form) == 0
+        with open(f"{form}.csv", newline="", encoding="utf-8") as file:
+            found = list(csv.DictReader(file, delimiter=delimiter))
+        assert sorted(Path(row[column]).name for row in found) == sorted(names)
+    with open("kaleidoscope.csv", newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):  # it looks for files there
+            assert Path(row["INDIR"], row["FOLDER"], row["IN FILE"]).resolve().parent == Path("odd").resolve()
+
+
+def test_clips_of_rates_that_flac_does_not_take() -> None:
+    rate = 768000
+    times = np.arange(rate) / rate
+    soundfile.write("bat.wav", 0.5 * np.sin(2 * np.pi * 50000 * times), rate, "FLOAT")
+    cutter = ClipCutter("cut", 0.1, ItemOpener(""))
+    (path,) = cutter.cut(Item("bat.wav", 0), [Event(0.3, 0.5, "Bat", "", 1.0)])
+    clip, found = soundfile.read(path)
+    assert (found, len(clip)) == (384000, round(0.4 * 384000))
+    spectrum = np.abs(np.fft.rfft(clip))
+    assert np.argmax(spectrum) * found / len(clip) == pytest.approx(50000, abs=3)
+    assert np.abs(clip).max() == pytest.approx(0.5, abs=0.02)
+
+
+def test_clips_of_recordings_with_long_names() -> None:
+    names = ["x" * 240 + ".wav", "x" * 239 + "y.wav"]
+    cutter = ClipCutter("cut", 0.0, ItemOpener(""))
+    made = []
+    for name in names:
+        soundfile.write(name, tone(1), RATE)
+        made += cutter.cut(Item(name, 0), [Event(0.25, 0.5, "Bird", "", 1.0)])
+    assert len({Path(path).name for path in made if Path(path).is_file()}) == 2
+    assert all(path.endswith("_0.25-0.5s.flac") for path in made)
+
+
+def test_one_run_at_a_time_writes_an_output(capsys: Captured) -> None:
+    assert events("north", "-o", "e.csv") == 0
+    before = Path("e.csv").read_bytes()
+    with open("e.csv.done.jsonl", "a+b") as other:
+        lock(other)
+        for more in ([], ["--overwrite"]):
+            assert events("south", "-o", "e.csv", *more) == 1
+            assert "another process is writing e.csv; wait for its end" in capsys.readouterr().err
+    assert Path("e.csv").read_bytes() == before
