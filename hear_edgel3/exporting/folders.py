@@ -15,9 +15,10 @@ CARD = "hear_edgel3.json"
 _LARGEST = 16_000_000
 
 
-def write_card(folder: Path, target: str, card: dict[str, Any]) -> None:
-    """Puts the card into a folder that a target writes."""
-    (folder / CARD).write_text(json_text({"target": target, "card": card}, indent=1) + "\n", encoding="utf-8")
+def write_card(folder: Path, target: str, card: dict[str, Any], facts: dict[str, Any] | None = None) -> None:
+    """Puts the card into a folder that a target writes, and what else that target wants to know of it later."""
+    found = {"target": target, "card": card, "facts": facts or {}}
+    (folder / CARD).write_text(json_text(found, indent=1) + "\n", encoding="utf-8")
 
 
 def folder_target(folder: Path) -> str | None:
@@ -40,6 +41,18 @@ def read_folder_card(folder: Path) -> dict[str, Any]:
     if not isinstance(card, dict) or not isinstance(card.get("outputs"), dict) or not card.get("sample_rate"):
         raise ConfigurationError(f"{folder / CARD} is damaged, or of another version: it is incomplete")
     return card
+
+
+def read_folder_facts(folder: Path) -> dict[str, Any]:
+    """What else a target has put down.
+
+    Raises:
+        ConfigurationError: It is not a folder that was exported here, or damaged.
+    """
+    facts = _read(folder).get("facts")
+    if not isinstance(facts, dict):
+        raise ConfigurationError(f"{folder / CARD} is damaged, or of another version: it is incomplete")
+    return facts
 
 
 def _read(folder: Path) -> dict[str, Any]:

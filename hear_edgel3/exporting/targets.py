@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 MODULES = {
     "onnx": "hear_edgel3.exporting.onnx",
+    "c": "hear_edgel3.exporting.c",
 }
 
 
