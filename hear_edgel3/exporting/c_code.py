@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import copy
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 
 from hear_edgel3.errors import InvalidOption
-from hear_edgel3.exporting.c_constants import Constants, array, comment, number, padded, string
+from hear_edgel3.exporting.c_constants import Constants, comment, number, padded, string
 from hear_edgel3.exporting.c_nets import FrontendInC, NetInC, frontend_in_c, net_in_c
 from hear_edgel3.exporting.clips import synthetic_clips
 from hear_edgel3.exporting.int8 import Narrowed
@@ -88,15 +89,16 @@ def library(program: Program, narrowed: Mapping[str, Narrowed], card: Mapping[st
     own = module.head is None and module.targets is not None
     window = card["window"] if card["length"] is None else card["length"]
     net = net_in_c(module.net, name, constants, own, frontend.n_mels, card["frames"])
-    head = _head(module.head, constants)
+    head = _head(cast("Head | None", module.head), constants)
     inner = net.text + head
-    flags = {
+    flags: dict[str, Any] = {
+        "NEEDS_LINEAR": int("linear(" in _template(net.source) or module.head is not None),
         "PUTS_LOGITS": int(module.puts_logits),
         "MOST_SUMS": max(1, net.most_sums),
         "MOST_VALUES": max(padded(frontend.n_mels), constants.most_values, *_outputs(card).values()),
         "ANSWERS": next((one for one in ("logits", "numbers") if one in card["outputs"]), "none"),
     }
-    memory = _memory(net, frontend, flags, card)
+    memory = _memory(net, frontend, flags)
     about = _about(card, constants.any_int8)
     prefix = prefix_of(name)
     texts = {
@@ -169,14 +171,12 @@ def _about(card: Mapping[str, Any], int8: bool) -> list[str]:
     ]
 
 
-def _memory(net: NetInC, frontend: FrontendInC, flags: Mapping[str, Any], card: Mapping[str, Any]) -> _Memory:
+def _memory(net: NetInC, frontend: FrontendInC, flags: Mapping[str, Any]) -> _Memory:
     doubles = _fft_size(frontend) + 2 + flags["MOST_SUMS"] + 1
     inside = int(re.search(r"INSIDE = (\d+)", net.text)[1])  # type: ignore[index]
     fixed = 8 * doubles + 4 * (inside + 2 * flags["MOST_VALUES"] + net.fixed)
     per_frame = 4 * (frontend.n_mels + net.per_frame)
-    least = frontend.minimum
-    rounded = -int(-per_frame // 1)
-    return _Memory(fixed, rounded, least, frontend.hop_length, "log_mel" in frontend.source)
+    return _Memory(fixed, math.ceil(per_frame), frontend.minimum, frontend.hop_length)
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,6 @@ class _Memory:
     per_frame: int
     minimum: int
     hop_length: int
-    drops_one: bool
 
     def __call__(self, samples: int) -> int:
         return self.fixed + self.per_frame * ((max(samples, self.minimum) - 1) // self.hop_length + 1)
@@ -206,10 +205,16 @@ def _header(card: Mapping[str, Any], frontend: FrontendInC, int8: bool, memory: 
     lines.append(f"#define NET_CLASSES {len(labels)}")
     lines.append(f"#define NET_HAS_PROBABILITIES {int('probabilities' in outputs)}")
     if "probabilities" in outputs:
-        lines.append(f"#define NET_ONE_OF_ALL {int(card['targets'] == 'single')} /* whether classes exclude each other */")
+        lines.append(
+            f"#define NET_ONE_OF_ALL {int(card['targets'] == 'single')} /* whether classes exclude each other */"
+        )
         lines.append(f"#define NET_TEMPERATURE {number(float(card['temperature']))} /* what logits are divided by */")
     fields = [f"    float {name}[{'NET_EMBEDDING' if name == 'embedding' else 'NET_CLASSES'}];" for name in outputs]
-    declared = "\n/* The names of the classes, UTF-8. */\nextern const char *const net_labels[NET_CLASSES];\n" if labels else ""
+    declared = (
+        "\n/* The names of the classes, UTF-8. */\nextern const char *const net_labels[NET_CLASSES];\n"
+        if labels
+        else ""
+    )
     sha256 = card["weights_sha256"]
     values = {
         "name": string(card["name"]),
@@ -231,7 +236,7 @@ def _header(card: Mapping[str, Any], frontend: FrontendInC, int8: bool, memory: 
         "frame_bytes": str(memory.per_frame),
         "slack": "some thousand",
         "fields": "\n".join(fields),
-        "labels": declared,
+        "labels": declared if labels else "",
     }
     return _filled(_template("net.h"), values)
 
@@ -287,6 +292,3 @@ def _vectors(program: Program, narrowed: Mapping[str, Narrowed], n_samples: int,
         + f"static const short SAMPLES[N_VECTORS][N_SAMPLES] = {{\n{''.join(rows)}}};\n"
         + f"static const float EXPECTED[N_VECTORS][{expected.shape[1]}] = {{\n{''.join(numbers)}}};\n"
     )
-
-
-__all__ = ["Library", "array", "library", "prefix_of"]

@@ -6,7 +6,7 @@ Two families have such a form: MobileNetV3 with channel-wise squeeze-and-excitat
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -18,11 +18,12 @@ from hear_edgel3.families.l3.frontend import L3MelSpectrogram
 from hear_edgel3.families.l3.layout import POOLED
 from hear_edgel3.families.l3.net import FoldedL3
 from hear_edgel3.families.mobilenetv3.frontend import FLOOR, PREEMPHASIS, MobileNetV3MelSpectrogram
-from hear_edgel3.families.mobilenetv3.layout import halved, last_block_needed
+from hear_edgel3.families.mobilenetv3.layout import Block, halved, last_block_needed
 from hear_edgel3.families.mobilenetv3.net import MobileNetV3
 
 _NO_ACTIVATION, _RELU, _HARDSWISH = 0, 1, 2
-_FEATURES = ("mel_avgs", "clf1", "clf2", "logits")
+_NO_LAYER = "{0, 0, 0, -1, 0, NO_ACTIVATION}"
+_NO_BLOCK = "    {0}"
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,7 @@ def frontend_in_c(frontend: nn.Module, name: str) -> FrontendInC:
         assert described is not None
         frames = f"(((size_t)(samples) - 1) / {frontend.hop_length} + 1)"
         own = (
-            f"#define LEAST_POWER {number(described.amin**2)}\n"
-            f"#define RANGE_DB {number(described.dynamic_range_db)}f\n"
+            f"#define LEAST_POWER {number(described.amin**2)}\n#define RANGE_DB {number(described.dynamic_range_db)}f\n"
         )
         source, minimum = "decibels.c", 1
     else:
@@ -179,112 +179,130 @@ def _mobilenetv3(
 ) -> NetInC:
     names = net.outputs[:-1] if own_logits else net.outputs
     _check(net, names, name)
-    kept, inside = {}, 0
-    for feature in names:
-        kept[feature] = inside
-        inside += net._size(feature)
-    if not any(feature != "mel_avgs" for feature in net.outputs):
-        raise InvalidOption(f"{name} is the mean of the front end's images alone, which has no form in C")
-    first, last = net.features[0], last_block_needed(net.outputs)
-    assert isinstance(first, nn.Sequential)
-    conv = first[0]
-    assert isinstance(conv, nn.Conv2d)
-    text = f"enum {{ INSIDE = {inside} }};\nstatic const layer FIRST = " + constants.channelwise(
-        "net.features.0.0.weight", _values(conv.weight), _values(conv.bias), _HARDSWISH
-    )
-    bands, frames = halved(n_mels, 2), halved(n_frames, 2)
-    plan = _Plan(bands, padded(conv.out_channels))
-    macs = conv.weight.numel() * bands * frames
-    blocks, sums = [], [padded(n_mels), padded(conv.out_channels)]
-    for number_, block in enumerate(net.layout.blocks[: min(last, 15)], 1):
-        layers = [*net.features[number_].block]  # type: ignore[union-attr,misc]
-        prefix, parts = f"net.features.{number_}.block", {}
+    writer = _MobileNetV3Writer(net, names, constants, n_mels, n_frames)
+    text = writer.first() + writer.blocks() + writer.head() + f"#define OWN_LOGITS {int(own_logits)}\n"
+    fixed, per_frame = writer.plan.sizes()
+    return NetInC("mobilenetv3.c", text, max(writer.sums), fixed, per_frame, writer.macs)
+
+
+class _MobileNetV3Writer:
+    """Writes the layers down, in order.
+
+    Attributes:
+        plan: The memory that they take.
+        macs: Multiply-accumulates.
+        sums: The lengths of the vectors of means.
+    """
+
+    def __init__(
+        self, net: MobileNetV3, names: tuple[str, ...], constants: Constants, n_mels: int, n_frames: int
+    ) -> None:
+        self._net, self._constants = net, constants
+        self._last, self._wanted = last_block_needed(net.outputs), set(net.outputs)
+        self._kept, self._inside = {}, 0
+        for feature in names:
+            self._kept[feature] = self._inside
+            self._inside += net._size(feature)
+        self._bands, self._frames = halved(n_mels, 2), halved(n_frames, 2)
+        self.plan = _Plan(self._bands, padded(net.layout.first))
+        self.macs, self.sums = 0, [padded(n_mels), padded(net.layout.first)]
+
+    def first(self) -> str:
+        """Block 0."""
+        conv = cast(Any, self._net.features)[0][0]
+        self.macs += conv.weight.numel() * self._bands * self._frames
+        where = "net.features.0.0.weight"
+        text = self._constants.channelwise(where, _values(conv.weight), _values(conv.bias), _HARDSWISH)
+        return f"enum {{ INSIDE = {self._inside} }};\nstatic const layer FIRST = {text};\n"
+
+    def blocks(self) -> str:
+        """Blocks 1 to 15, as many as are needed."""
+        found = [self._block(number, block) for number, block in enumerate(self._net.layout.blocks[: self._last], 1)]
+        return (
+            "typedef struct {\n    int kernel, stride, in, inside, out, expands, squeezes, residual;\n"
+            "    int kept, kept_squeeze; /* places in the embedding, or -1 */\n"
+            "    layer expand, depthwise, squeeze, excite, project;\n} block;\n"
+            f"enum {{ N_BLOCKS = {len(found)}, MOST_KERNEL = 5 }};\n"
+            f"static const block BLOCKS[{max(1, len(found))}] = {{\n{''.join(found) or _NO_BLOCK}}};\n"
+        )
+
+    def _block(self, number: int, block: Block) -> str:
+        layers, prefix = [*cast(Any, self._net.features[number]).block], f"net.features.{number}.block"
         activation = _HARDSWISH if block.hardswish else _RELU
         kinds = [*(["expand"] if block.expands else []), "depthwise", *(["se"] if block.has_se else []), "project"]
-        made_bands, made = halved(bands, block.step), halved(frames, block.step)
+        made_bands, made = halved(self._bands, block.step), halved(self._frames, block.step)
+        parts = {}
         for i, (kind, layer) in enumerate(zip(kinds, layers, strict=True)):
             if kind == "se":
-                se = layer.conc_se_layers[0]
-                for part, linear, at in (("squeeze", se.fc1, "fc1"), ("excite", se.fc2, "fc2")):
-                    where = f"{prefix}.{i}.conc_se_layers.0.{at}.weight"
-                    parts[part] = constants.layer(where, _values(linear.weight), _values(linear.bias))
-                    macs += linear.weight.numel()
+                for part, at in (("squeeze", "fc1"), ("excite", "fc2")):
+                    linear = getattr(layer.conc_se_layers[0], at)
+                    parts[part] = self._linear(f"{prefix}.{i}.conc_se_layers.0.{at}", linear)
                 continue
-            put = constants.channelwise if kind == "depthwise" else constants.layer
+            put = self._constants.channelwise if kind == "depthwise" else self._constants.layer
             weight, bias = _values(layer[0].weight), _values(layer[0].bias)
             parts[kind] = put(f"{prefix}.{i}.0.weight", weight, bias, 0 if kind == "project" else activation)
-            macs += weight.size * (bands * frames if kind == "expand" else made_bands * made)
-        none = "{0, 0, 0, -1, 0, NO_ACTIVATION}"
+            self.macs += weight.size * (self._bands * self._frames if kind == "expand" else made_bands * made)
         numbers = (
             *(block.kernel, block.step, block.inputs, block.expanded, block.outputs),
             *(int(block.expands), int(block.has_se), int(block.residual)),
-            *(kept.get(f"b{number_}", -1), kept.get(f"se{number_}", -1)),
+            *(self._kept.get(f"b{number}", -1), self._kept.get(f"se{number}", -1)),
         )
-        described = ", ".join(parts.get(k, none) for k in ("expand", "depthwise", "squeeze", "excite", "project"))
-        blocks.append(f"    {{{', '.join(map(str, numbers))},\n     {described}}},\n")
-        plan.add(block.kernel, block.step, padded(block.inputs), padded(block.expanded), padded(block.outputs),
-                 block.has_se)  # fmt: skip
-        sums += [padded(block.expanded), padded(block.outputs)]
-        bands, frames = made_bands, made
-    text += (
-        ";\ntypedef struct {\n    int kernel, stride, in, inside, out, expands, squeezes, residual;\n"
-        "    int kept, kept_squeeze; /* places in the embedding, or -1 */\n"
-        "    layer expand, depthwise, squeeze, excite, project;\n} block;\n"
-        f"enum {{ N_BLOCKS = {len(blocks)}, MOST_KERNEL = 5 }};\n"
-        f"static const block BLOCKS[{max(1, len(blocks))}] = {{\n{''.join(blocks) or '    {0}'}}};\n"
-    )
-    has_last = last == 16
-    if has_last:
-        conv = net.features[16][0]  # type: ignore[index]
-        text += "static const layer LAST = " + constants.layer(
-            "net.features.16.0.weight", _values(conv.weight), _values(conv.bias), _HARDSWISH
-        )
-        text += ";\n"
-        macs += conv.weight.numel() * bands * frames
-        sums.append(padded(conv.out_channels))
-        plan.rows.append((0.0, 4 * padded(conv.out_channels)))
-    wanted = set(net.outputs)
-    has_hidden = net.head == "mlp" and bool(wanted & {"clf2", "logits"})
-    if has_hidden:
-        linear = net.classifier[2]  # type: ignore[index]
-        text += "static const layer HIDDEN = " + constants.layer(
-            "net.classifier.2.weight", _values(linear.weight), _values(linear.bias), _HARDSWISH
-        )
-        text += ";\n"
-        macs += linear.weight.numel()
-    if "logits" in wanted:
-        at = "5" if net.head == "mlp" else "0"
-        linear = net.classifier[int(at)]  # type: ignore[index]
-        text += "static const layer CLASSIFIER = " + constants.layer(
-            f"net.classifier.{at}.weight", _values(linear.weight).reshape(linear.weight.shape[:2]),
-            _values(linear.bias),
-        )  # fmt: skip
-        text += ";\n"
-        macs += linear.weight.numel()
-    flags = {
-        "HAS_LAST": int(has_last),
-        "HAS_HIDDEN": int(has_hidden),
-        "HAS_CLASSIFIER": int("logits" in wanted),
-        "OWN_LOGITS": int(own_logits),
-        **{f"KEPT_{feature.upper()}": kept.get(feature, -1) for feature in ("clf1", "clf2", "logits")},
-        "KEPT_MEL_AVERAGES": kept.get("mel_avgs", -1),
-        "KEPT_FIRST": kept.get("b0", -1),
-        "KEPT_LAST": kept.get("b16", -1),
-    }
-    text += "".join(f"#define {flag} ({value})\n" for flag, value in flags.items())
-    fixed, per_frame = plan.sizes()
-    return NetInC("mobilenetv3.c", text, max(sums), fixed, per_frame, macs)
+        described = ", ".join(parts.get(k, _NO_LAYER) for k in ("expand", "depthwise", "squeeze", "excite", "project"))
+        self.plan.add(block)
+        self.sums += [padded(block.expanded), padded(block.outputs)]
+        self._bands, self._frames = made_bands, made
+        return f"    {{{', '.join(map(str, numbers))},\n     {described}}},\n"
+
+    def head(self) -> str:
+        """Block 16, what follows it, and what of all that is wanted."""
+        net, text = cast(Any, self._net), ""
+        has_last, has_logits = self._last == len(net.features) - 1, "logits" in self._wanted
+        has_hidden = net.head == "mlp" and bool(self._wanted & {"clf2", "logits"})
+        if has_last:
+            conv, where = net.features[self._last][0], f"net.features.{self._last}.0.weight"
+            made = self._constants.layer(where, _values(conv.weight), _values(conv.bias), _HARDSWISH)
+            text += f"static const layer LAST = {made};\n"
+            self.macs += conv.weight.numel() * self._bands * self._frames
+            self.sums.append(padded(conv.out_channels))
+            self.plan.rows.append((0.0, 4 * padded(conv.out_channels)))
+        if has_hidden:
+            made = self._linear("net.classifier.2", net.classifier[2], _HARDSWISH)
+            text += f"static const layer HIDDEN = {made};\n"
+        if has_logits:
+            at = 5 if net.head == "mlp" else 0
+            text += f"static const layer CLASSIFIER = {self._linear(f'net.classifier.{at}', net.classifier[at])};\n"
+        flags = {
+            "HAS_LAST": int(has_last),
+            "HAS_HIDDEN": int(has_hidden),
+            "HAS_CLASSIFIER": int(has_logits),
+            **{f"KEPT_{feature.upper()}": self._kept.get(feature, -1) for feature in ("clf1", "clf2", "logits")},
+            "KEPT_MEL_AVERAGES": self._kept.get("mel_avgs", -1),
+            "KEPT_FIRST": self._kept.get("b0", -1),
+            "KEPT_LAST": self._kept.get("b16", -1),
+        }
+        return text + "".join(f"#define {flag} ({value})\n" for flag, value in flags.items())
+
+    def _linear(self, name: str, linear: Any, activation: int = _NO_ACTIVATION) -> str:
+        """A layer that sees one vector; a pointwise convolution too."""
+        weight = _values(linear.weight)
+        self.macs += weight.size
+        flat = weight.reshape(weight.shape[:2])
+        return self._constants.layer(f"{name}.weight", flat, _values(linear.bias), activation)
 
 
 def _check(net: MobileNetV3, names: tuple[str, ...], name: str) -> None:
     if net.head == "multihead_attention_pooling" or net.se_dims != "c":
-        raise InvalidOption(f"{name} has no form in C: its head or its squeeze-and-excitation is another; use --to onnx")
+        raise InvalidOption(
+            f"{name} has no form in C: its head or its squeeze-and-excitation is another; use --to onnx"
+        )
     if any(block.dilation > 1 for block in net.layout.blocks):
         raise InvalidOption(f"{name} has no form in C: it has dilated convolutions; use --to onnx")
     if net.pooling != "avg_ch":
         raise InvalidOption(f"the pooling {net.pooling}, which {name} has, has no form in C: means have; use --to onnx")
     if "teacher" in names:
         raise InvalidOption(f"the feature teacher, which {name} has, has no form in C; use --to onnx")
+    if set(names) == {"mel_avgs"} and set(net.outputs) == {"mel_avgs"}:
+        raise InvalidOption(f"{name} is the mean of the front end's images alone, which has no form in C")
     if len(set(names)) < len(names):
         raise InvalidOption(f"{name} has a feature twice, which has no form in C")
 
@@ -305,14 +323,15 @@ class _Plan:
         s = self.stride if stride is None else stride
         return floats / s, floats * (s - 1) / s
 
-    def add(self, kernel: int, stride: int, n_in: int, inside: int, out: int, squeezes: bool) -> None:
-        """A block. All that may not be in place is counted as if it never were."""
-        made, then = halved(self.bands, stride), self.stride * stride
-        in_place = not squeezes and out <= n_in * stride and (stride == 2 or out <= n_in)
+    def add(self, block: Block) -> None:
+        """A block. What is not always in place is counted as if it never were."""
+        n_in, inside, out = padded(block.inputs), padded(block.expanded), padded(block.outputs)
+        made, then = halved(self.bands, block.step), self.stride * block.step
+        in_place = not block.has_se and out <= n_in * block.step
         extra = (0.0, 0.0) if in_place else self._linear(made * inside, then)
         for size in (self._linear(self.bands * n_in), self._linear(made * out, then)):
             self.maps.append((size[0] + extra[0], size[1] + extra[1]))
-        row, more = self._linear(kernel * inside), self._linear(inside, then)
+        row, more = self._linear(block.kernel * inside), self._linear(inside, then)
         self.rows.append((row[0] + more[0], row[1] + more[1]))
         self.bands, self.stride = made, then
 

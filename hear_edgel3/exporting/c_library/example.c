@@ -167,17 +167,22 @@ static int run_clip(wav *w, const char *path)
         free(samples);
         return failed(path, "has no samples");
     }
-    if (NET_LENGTH && n < NET_LENGTH) { /* zeros behind */
-        samples = (float *)realloc(samples, longest * sizeof *samples);
-        if (samples == NULL)
-            return failed(path, "does not fit into memory");
-        for (; n < longest; n++)
-            samples[n] = 0;
-    }
     if (n > longest) {
         free(samples);
         return failed(path, "is longer than a clip may be; give a window in seconds");
     }
+#if NET_LENGTH
+    {
+        float *more = (float *)realloc(samples, longest * sizeof *samples);
+        if (more == NULL) {
+            free(samples);
+            return failed(path, "does not fit into memory");
+        }
+        samples = more;
+        for (; n < longest; n++) /* zeros behind */
+            samples[n] = 0;
+    }
+#endif
     memory = malloc(net_memory(n));
     code = memory == NULL ? NET_TOO_LITTLE_MEMORY : net_clip(memory, net_memory(n), samples, n, &result);
     if (code == NET_OK)

@@ -176,6 +176,7 @@ static void finish(const float sum[LANES], const layer *l, int group, int adds, 
             out[j] = v[j];
 }
 
+#if NEEDS_LINEAR
 /* A layer that sees one vector, of l->in values; all PADDED(l->out) of y are written. */
 static void linear(const layer *l, const float *x, float *y)
 {
@@ -187,6 +188,7 @@ static void linear(const layer *l, const float *x, float *y)
         finish(sums[0], l, group, 0, y + group * LANES);
     }
 }
+#endif
 
 /* What is in the picture of a band and a frame, after the front end. */
 typedef struct {
