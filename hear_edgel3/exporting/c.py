@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 # No extra: a compiler is no package.
 EXTRA, SUFFIX, ENGINE, FLOAT64 = "", "_c", "C99", True
 FOLDER, INT8, PARTS = True, True, ("whole",)
-# The DFT is computed in double, the net in float. Observed on all kinds of sounds: 2e-6 of the largest value.
-TOLERANCES = {"": 1e-5}
+# The DFT is computed in double, the net in float. Observed on all kinds of sounds: 2e-6 of the largest
+# value, of nets that hardly learnt 7e-6.
+TOLERANCES = {"": 2e-5}
 # With more, gcc inlines less well what matters: it is three times slower.
 FLAGS = ("-std=c99", "-O2")
 _COMPILERS = ("cc", "gcc", "clang")

@@ -149,7 +149,7 @@ def _filled(text: str, values: Mapping[str, str]) -> str:
 
 def _named(text: str, prefix: str) -> str:
     """With this library's prefix in place of "net"."""
-    text = re.sub(r"\bnet(?=_[a-z]|\.[ch]\b)", lambda _: prefix, text)
+    text = re.sub(r"\bnet(?=_[a-z]|\.[cho]\b)", lambda _: prefix, text)
     return re.sub(r"\bNET(?=_[A-Z])", lambda _: prefix.upper(), text)
 
 
