@@ -32,6 +32,13 @@ def c_tiny(tmp_path_factory: pytest.TempPathFactory) -> Exported:
 
 
 @pytest.fixture(scope="session")
+def c_sea(tmp_path_factory: pytest.TempPathFactory, weights_folder: Path) -> Exported:
+    """A net of the L3 family in C, proven. Nobody changes it."""
+    folder = tmp_path_factory.mktemp("exported") / "sea_c"
+    return hear_edgel3.export("sea_64", folder, to="c", weights=weights_folder)
+
+
+@pytest.fixture(scope="session")
 def detector_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], tuple[Path, Exported]]:
     """Makes a small folder of a kind with classes of one's own, of some targets, and its file."""
 

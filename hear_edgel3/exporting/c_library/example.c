@@ -1,4 +1,4 @@
-/* Prints what net makes of a WAV file.
+/* Prints what the net makes of a WAV file.
 
        net_example FILE.wav                          the file as one clip
        net_example FILE.wav WINDOW_S [HOP_S]         windows of so many seconds, one every HOP_S (default: WINDOW_S)
@@ -74,7 +74,7 @@ static const char *open_wav(wav *w, const char *path)
                 return "is damaged: its channels and its bytes disagree";
             if (rate != NET_SAMPLE_RATE) {
                 static char text[160];
-                snprintf(text, sizeof text, "is at %lu Hz; net needs %lu: ffmpeg -i FILE -ar %lu NEW.wav", rate,
+                snprintf(text, sizeof text, "is at %lu Hz; the net needs %lu: ffmpeg -i FILE -ar %lu NEW.wav", rate,
                          (unsigned long)NET_SAMPLE_RATE, (unsigned long)NET_SAMPLE_RATE);
                 return text;
             }

@@ -1,4 +1,4 @@
-/* Compares net with what hear_edgel3 had computed when it was exported, and its streams with its clips; and whether
+/* Compares the library with what hear_edgel3 had computed when it was exported, and its streams with its clips; and whether
    what cannot be is refused. */
 
 #include "net.h"
