@@ -258,7 +258,7 @@ def test_over_the_tolerance_no_folder(monkeypatch: pytest.MonkeyPatch, here: Pat
     assert [one.name for one in here.iterdir()] == ["net"]
 
 
-def test_folders(here: Path) -> None:
+def test_folders(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One of an earlier export is written anew; one with somebody's own files is not touched."""
     write_detector(here / "net", "small")
     (here / "mine").mkdir()
@@ -277,6 +277,10 @@ def test_folders(here: Path) -> None:
     export(here / "net", to="c", length=0.1)
     assert "mine_clip" in (here / "mine_c" / "mine.c").read_text()
     assert (here / "mine_c" / "own.c").read_text() == "own"
+    whole = json.loads((here / "mine_c" / CARD).read_text())
+    (here / "mine_c" / CARD).write_text(json.dumps({**whole, "facts": {"bytes": "many"}}))
+    assert main(["info", "mine_c"]) != 0
+    assert "is damaged" in capsys.readouterr().err
     (here / "mine_c" / CARD).write_text('{"target": "c", "card": []}')
     with pytest.raises(ConfigurationError, match="damaged"):
         target.read_card(here / "mine_c")
