@@ -27,9 +27,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--to", default="onnx", metavar="TARGET", help=f"what for: {', '.join(targets.MODULES)} (default onnx)"
     )
-    options.add_output(
-        parser, "FILE", "the file, or folder for c (default: the configuration's name, in the current folder)"
-    )
+    options.add_output(parser, "FILE", "the file, or folder for c (default: in the current folder, by the name)")
     parser.add_argument(
         "--length",
         type=_length,
