@@ -1,4 +1,4 @@
-"""``hear-edgel3 export``: a configuration as a file for another engine."""
+"""``hear-edgel3 export``: a configuration as a file, or folder, for another engine."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--to", default="onnx", metavar="TARGET", help=f"what for: {', '.join(targets.MODULES)} (default onnx)"
     )
-    options.add_output(parser, "FILE", "the file (default: the configuration's name, in the current folder)")
+    options.add_output(parser, "FILE", "the file, or folder for c (default: in the current folder, by the name)")
     parser.add_argument(
         "--length",
         type=_length,

@@ -11,6 +11,7 @@ from typing import Any
 from hear_edgel3.disk.atomic import atomic_write, check_writable
 from hear_edgel3.errors import ExportFailed, InvalidOption
 from hear_edgel3.exporting.card import FRONTEND, WHOLE
+from hear_edgel3.exporting.folders import check_folder, put_folder
 from hear_edgel3.exporting.program import PARTS, length_in_samples, program_of
 from hear_edgel3.exporting.proof import Proof
 from hear_edgel3.exporting.proving import calibration_inputs, prove
@@ -55,8 +56,8 @@ def export(
 
     Args:
         configuration: a configuration's name (or folder), or an extractor, in float32 on the CPU.
-        output: the file; None for the configuration's name in the current folder.
-        to: what for: "onnx".
+        output: the file, or folder for "c"; None for the configuration's name in the current folder.
+        to: what for: "onnx", or "c": a folder with a library in C99.
         length: seconds of the windows that it takes, or "dynamic" for any; None for what suits the net: dynamic, or the
             only length that it takes.
         part: "whole", "net" (which takes the front end's images), or "frontend" (which puts them out).
@@ -67,7 +68,8 @@ def export(
 
     Raises:
         UnknownConfiguration: no such name.
-        InvalidOption: an option has a value that cannot be used, or the net cannot be exported.
+        InvalidOption: an option has a value that cannot be used, the net cannot be exported, or for "c" there is no
+            compiler.
         MissingExtra: what the target needs is not installed.
         ExportFailed: the file does not compute the same; it was not written.
         OutputError: the file cannot be written.
@@ -77,6 +79,8 @@ def export(
     target = target_of(to)
     if part not in PARTS:
         raise InvalidOption(f"part must be one of {', '.join(PARTS)}; got {part!r}")
+    if part not in target.PARTS:
+        raise InvalidOption(f"a file for {to} has the whole net, the front end in it; leave part={part!r} out")
     if quantize not in ("none", "int8"):
         raise InvalidOption(f"quantize must be none or int8; got {quantize!r}")
     if quantize == "none" and calibrate is not None:
@@ -89,7 +93,7 @@ def export(
     n_samples = length_in_samples(row.checkpoint, length)
     path = default_path(row.name, part, to) if output is None else Path(output)
     target.check_installed()
-    check_writable(path)
+    (check_folder if target.FOLDER else check_writable)(path)
     extractor = given if given is not None else load(configuration, weights, engine="torch")  # type: ignore[arg-type]
     with (
         tempfile.TemporaryDirectory(prefix="hear_edgel3_export_") as folder,
@@ -108,8 +112,11 @@ def export(
             report = {"file": None, "card": card, "proof": proof.to_dict()}
             told = "\n".join(proof.lines())
             raise ExportFailed(f"{path} was not written: it does not compute what PyTorch does.\n{told}", report)
-        with atomic_write(path) as file:
-            file.write(staged.read_bytes())
+        if target.FOLDER:
+            put_folder(staged, path)
+        else:
+            with atomic_write(path) as file:
+                file.write(staged.read_bytes())
         return Exported(path, card, proof)
 
 

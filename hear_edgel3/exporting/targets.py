@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from hear_edgel3.errors import InvalidOption
+from hear_edgel3.exporting.folders import folder_target
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 MODULES = {
     "onnx": "hear_edgel3.exporting.onnx",
+    "c": "hear_edgel3.exporting.c",
 }
 
 
@@ -37,7 +39,9 @@ class Target(Protocol):
 
     Attributes:
         EXTRA: The extra of this package that brings what it needs.
-        SUFFIX: What its files end in.
+        SUFFIX: What its files end in, or folders where nobody says otherwise.
+        FOLDER: Whether it writes a folder, which has its card in it as :mod:`hear_edgel3.exporting.folders` says.
+        PARTS: The parts of a configuration that it takes (:mod:`hear_edgel3.exporting.card`).
         ENGINE: What runs them, for reports.
         FLOAT64: Whether that computes in float64.
         INT8: Whether there are files in eight bits; those that have none need no ``quantize``.
@@ -47,13 +51,15 @@ class Target(Protocol):
 
     EXTRA: str
     SUFFIX: str
+    FOLDER: bool
+    PARTS: tuple[str, ...]
     ENGINE: str
     FLOAT64: bool
     INT8: bool
     TOLERANCES: Mapping[str, float]
 
     def check_installed(self) -> None:
-        """Raises MissingExtra if a package that it needs is not installed."""
+        """Raises MissingExtra, or InvalidOption, if something that it needs is not installed."""
 
     def write(self, program: Program, path: Path) -> None:
         """Writes a program, with its card."""
@@ -77,6 +83,9 @@ class Target(Protocol):
 
     def engine_version(self) -> str:
         """The version of the engine."""
+
+    def size_of(self, path: Path) -> int:
+        """The bytes of what is put on a device."""
 
     def read_card(self, path: Path) -> dict[str, Any]:
         """The card in a file.
@@ -106,8 +115,11 @@ def tolerance_of(target: Target, kind: str) -> float:
 
 
 def target_of_file(path: str | os.PathLike[str]) -> str | None:
-    """The name of the target whose file something may be, by its ending; None if it is no file, or another's."""
+    """The name of the target whose file something may be, by its ending, or whose folder; None if it is no such."""
+    if os.path.isdir(path):
+        return folder_target(Path(path))
     if not os.path.isfile(path):
         return None
     ending = Path(path).suffix.lower()
-    return next((name for name in MODULES if ending == target_of(name).SUFFIX), None)
+    files = (name for name in MODULES if not target_of(name).FOLDER)
+    return next((name for name in files if ending == target_of(name).SUFFIX), None)
