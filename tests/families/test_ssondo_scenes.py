@@ -12,6 +12,7 @@ import torch
 import hear_edgel3
 from hear_edgel3.audio.resample import resample
 from hear_edgel3.dataset.dataset import Dataset
+from hear_edgel3.distillation.teacher import Teacher
 from hear_edgel3.families.ssondo.heads import HEADS
 from hear_edgel3.search.query import QueryEmbedder
 from support import signals, ssondo_files
@@ -67,6 +68,14 @@ def test_a_little_more_sound_changes_little(model: hear_edgel3.Extractor) -> Non
     difference = np.abs(both[1] - both[0]).max()
     assert difference > np.abs(whole).max()
     assert np.abs(more - whole).max() < 0.0101 * difference
+
+
+def test_it_teaches_its_scenes(folder: Path, model: hear_edgel3.Extractor) -> None:
+    """Clips of a distillation are followed by zeros, as in the authors' training."""
+    clips = np.stack([signals.clip(1.0, RATE, seed=seed) for seed in range(2)]).astype(np.float32)
+    answer = Teacher(NAME, folder).ask(torch.from_numpy(clips))
+    assert answer.logits is None
+    near(answer.embedding, np.stack([segments(model, clip)[0][0] for clip in clips]))
 
 
 def test_one_rule_in_every_use(folder: Path, model: hear_edgel3.Extractor, tmp_path: Path) -> None:
