@@ -19,7 +19,7 @@ from hear_edgel3.families.schema import Published
 from hear_edgel3.families.table import FAMILIES
 from hear_edgel3.registry.labels import Label
 from hear_edgel3.registry.names import by_name, checkpoints, with_classes
-from hear_edgel3.weights.cache import cache_folder
+from hear_edgel3.weights.cache import CACHE_VARIABLE, cache_folder
 from hear_edgel3.weights.file import check_tensors, encode, encode_sparse, settings_of, settings_problem
 from hear_edgel3.weights.header import provenance as provenance_of
 from hear_edgel3.weights.packaged import installed, unpacked
@@ -220,7 +220,10 @@ def install(row: Published) -> Path:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"cannot make the cache folder {target.parent}: {error.strerror or error}") from error
+        raise OutputError(
+            f"cannot make the cache folder {target.parent}: {error.strerror or error}; name one that can be written "
+            f"in ${CACHE_VARIABLE}"
+        ) from error
     converted = convert(row)
     converted.write(target)
     return target

@@ -14,6 +14,7 @@ import torch
 
 from hear_edgel3.errors import InvalidOption, OutputError
 from hear_edgel3.registry.labels import labels as label_list
+from hear_edgel3.registry.names import resolve
 from hear_edgel3.tagging.tags import ClipTags
 from support.recordings import needs_sklearn, noise, some_clips
 from tests.benchmarks.quality import agreement, figure, hear_folder, nets, probe
@@ -199,6 +200,11 @@ class TestNets:
         np.testing.assert_array_equal(first, [net.embed(clips) for net in nets.untrained()])
         assert all(np.abs(a - b).max() > 1e-3 for a, b in itertools.pairwise(first))
         assert torch.equal(state, torch.random.get_rng_state())
+
+    def test_pictures_of_ten_seconds_are_counted(self) -> None:
+        whole = resolve("image_squeezenet_v1")
+        assert nets._scene_macs(whole) == 42 * 262_623_936  # one every 240 ms, at the very beginning too
+        assert nets._scene_macs(resolve("image_squeezenet_v1_fire2")) is None
 
     def test_configurations_and_their_costs(self, mobilenetv3_folder: Path, weights_folder: Path) -> None:
         (mn,) = nets.make("mn04_as", mobilenetv3_folder, {})

@@ -36,7 +36,7 @@ from tests.benchmarks.quality.scores import Row, table
 from tests.benchmarks.quality.tasks import TASKS
 
 _TEACHER = "mn04_as"
-_DEFAULT = (nets.BASELINE, nets.RANDOM, nets.BUILT_IN, _TEACHER, "sea_64", *PEERS)
+_DEFAULT = (nets.BASELINE, nets.RANDOM, nets.BUILT_IN, _TEACHER, "sea_64", "image_effnet_lite0", *PEERS)
 
 
 def compare(

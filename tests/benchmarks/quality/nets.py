@@ -7,6 +7,7 @@ their default rate (16000 Hz for SEA).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +17,7 @@ import torch
 import hear_edgel3
 from hear_edgel3.extractor.complexity import complexity_of
 from hear_edgel3.extractor.extractor import Extractor
+from hear_edgel3.extractor.framings import scene_framing
 from hear_edgel3.families.mobilenetv3.frontend import MobileNetV3MelSpectrogram
 from hear_edgel3.families.schema import Configuration
 from hear_edgel3.registry.names import find, resolve
@@ -86,8 +88,14 @@ class Ours:
 
 
 def _scene_macs(configuration: Configuration) -> int | None:
-    costs = complexity_of(configuration)
-    return None if costs is None else costs.macs_scene_10s
+    costs, row = complexity_of(configuration), configuration.checkpoint
+    if costs is not None:
+        return costs.macs_scene_10s
+    if row.family != "image" or configuration.words:  # of which only the pictures count, whatever they show
+        return None
+    rate = row.net_sample_rate
+    scene = scene_framing(configuration).decide(10 * rate, ended=True)
+    return None if scene is None else scene.count(10 * rate, Fraction(10)) * row.macs_10s
 
 
 def load(name: str, weights: Path | None) -> Ours:
