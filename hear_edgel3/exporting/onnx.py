@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hear_edgel3.exporting.program import Program
 
 EXTRA, SUFFIX, ENGINE, FLOAT64 = "onnx", ".onnx", "onnxruntime", True
-INT8 = True
+INT8, SEVERAL = True, False
 # The DFT is computed in float64, the rest in float32. Observed on all kinds of sounds: 3e-6 of the largest value, of
 # probabilities 4e-6.
 TOLERANCES = {"": 1e-5}

@@ -28,11 +28,13 @@ class Exported:
         path: Where it is.
         card: What it says of itself.
         proof: How near to PyTorch it is, and what it costs.
+        hint: What to do with it; None if there is nothing to say.
     """
 
     path: Path
     card: dict[str, Any]
     proof: Proof
+    hint: str | None = None
 
 
 def export(
@@ -55,8 +57,8 @@ def export(
 
     Args:
         configuration: a configuration's name (or folder), or an extractor, in float32 on the CPU.
-        output: the file; None for the configuration's name in the current folder.
-        to: what for: "onnx".
+        output: the file, or folder; None for the configuration's name in the current folder.
+        to: what for: "onnx", or "web" for a folder with a page that listens.
         length: seconds of the windows that it takes, or "dynamic" for any; None for what suits the net: dynamic, or the
             only length that it takes.
         part: "whole", "net" (which takes the front end's images), or "frontend" (which puts them out).
@@ -71,6 +73,7 @@ def export(
         MissingExtra: what the target needs is not installed.
         ExportFailed: the file does not compute the same; it was not written.
         OutputError: the file cannot be written.
+        DownloadError: what runs a page cannot be fetched.
         AudioFileError, InvalidAudio: sounds to check with cannot be read.
         WeightsNotFound, WeightsMismatch, WeightsCorrupt, DownloadError: see :mod:`hear_edgel3.weights`.
     """
@@ -89,7 +92,10 @@ def export(
     n_samples = length_in_samples(row.checkpoint, length)
     path = default_path(row.name, part, to) if output is None else Path(output)
     target.check_installed()
-    check_writable(path)
+    if target.SEVERAL:
+        target.check_place(path)
+    else:
+        check_writable(path)
     extractor = given if given is not None else load(configuration, weights, engine="torch")  # type: ignore[arg-type]
     with (
         tempfile.TemporaryDirectory(prefix="hear_edgel3_export_") as folder,
@@ -108,6 +114,8 @@ def export(
             report = {"file": None, "card": card, "proof": proof.to_dict()}
             told = "\n".join(proof.lines())
             raise ExportFailed(f"{path} was not written: it does not compute what PyTorch does.\n{told}", report)
+        if target.SEVERAL:
+            return Exported(path, card, proof, target.put(staged, path, card))
         with atomic_write(path) as file:
             file.write(staged.read_bytes())
         return Exported(path, card, proof)

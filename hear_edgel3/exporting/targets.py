@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MODULES = {
     "onnx": "hear_edgel3.exporting.onnx",
+    "web": "hear_edgel3.exporting.web",
 }
 
 
@@ -37,10 +38,12 @@ class Target(Protocol):
 
     Attributes:
         EXTRA: The extra of this package that brings what it needs.
-        SUFFIX: What its files end in.
+        SUFFIX: What its files, or folders, end in.
         ENGINE: What runs them, for reports.
         FLOAT64: Whether that computes in float64.
         INT8: Whether there are files in eight bits; those that have none need no ``quantize``.
+        SEVERAL: Whether more is written than the file that is proven; those that write no more need neither
+            ``check_place`` nor ``put``.
         TOLERANCES: By the kind of sound (:class:`hear_edgel3.exporting.clips.ProofClip`), the largest difference from
             PyTorch in float64 that is let through, as a fraction of the largest value; under "" that of kinds without.
     """
@@ -50,6 +53,7 @@ class Target(Protocol):
     ENGINE: str
     FLOAT64: bool
     INT8: bool
+    SEVERAL: bool
     TOLERANCES: Mapping[str, float]
 
     def check_installed(self) -> None:
@@ -70,6 +74,21 @@ class Target(Protocol):
         Returns:
             Its card, with ``quantization``: "method" ("static", weights and activations; or "weights"), and of weights
             "in_float", the blocks that are not in eight bits.
+        """
+
+    def check_place(self, path: Path) -> None:
+        """Raises OutputError, before the work, if nothing can be written there."""
+
+    def put(self, staged: Path, path: Path, card: Mapping[str, Any]) -> str | None:
+        """Puts what was proven in its place, with what belongs to it, all at once.
+
+        Args:
+            staged: What was written, and proven.
+            path: Where it is to be.
+            card: Its card.
+
+        Returns:
+            What to do with it, in a line; None if there is nothing to say.
         """
 
     def open_file(self, path: Path, threads: int | None = 1) -> Session:
