@@ -112,7 +112,9 @@ def put(staged: Path, path: Path, card: Mapping[str, Any]) -> str:
                 os.rename(made, real)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-    return f"look at it: python3 -m http.server --bind 127.0.0.1 --directory {path} 8000, and open http://127.0.0.1:8000/"
+    return (
+        f"look at it: python3 -m http.server --bind 127.0.0.1 --directory {path} 8000, and open http://127.0.0.1:8000/"
+    )
 
 
 def _names() -> set[str]:

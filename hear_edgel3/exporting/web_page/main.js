@@ -118,8 +118,11 @@ function describe(card) {
   const rate = `Files of other rates than ${card.sample_rate} Hz, and microphones, are resampled by the browser, and not by hear_edgel3: probabilities can differ a little from those of its command line.`;
   element("about-text").textContent = card.labels
     ? rate
-    : `This net has no classes: what is drawn below the spectrogram is its embedding, a line for each of its ${card.outputs.embedding[0]} values and a column for each window, black where a value is lowest. ${rate}`;
-  element("whole-section").hidden = !card.labels;
+    : rate;
+  element("now-none").textContent = `This net has no classes. Below the spectrogram is its embedding: a line for each of its ${card.outputs.embedding[0]} values, a column for each window, black where a value is lowest.`;
+  for (const id of ["now-heading", "now"]) element(id).hidden = !card.labels;
+  element("now-none").hidden = Boolean(card.labels);
+  element("about-section").hidden = false;
   labelHertz(card.sample_rate);
 }
 
@@ -216,7 +219,7 @@ function fill(id, values, count = TOP) {
         if (values[c] >= least) item.className = "over";
       }
       item.append(made("span", labels[c], "label"), made("span", numbers ? values[c].toPrecision(4) : percent(values[c]), "value"));
-      item.title = labels[c];
+      item.title = `${labels[c]}: ${numbers ? values[c] : values[c].toFixed(4)}`;
       return item;
     }),
   );
