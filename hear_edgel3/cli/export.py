@@ -100,6 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
         for line in done.proof.lines():
             put(line)
     put(f"wrote {done.path}")
-    if done.hint is not None and not arguments.quiet:
-        put(done.hint)
+    hint = targets.hint_of(target, done.path)
+    if hint is not None and not arguments.quiet:
+        put(hint)
     return 0

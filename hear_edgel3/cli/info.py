@@ -173,7 +173,7 @@ def describe_file(path: str, target: str) -> dict[str, Any]:
     """
     file, module = Path(path), target_of(target)
     card = module.read_card(file)
-    return {"file": path, "target": target, "bytes": file.stat().st_size, **module.describe(file, card), "card": card}
+    return {"file": path, "target": target, "bytes": module.size_of(file), **module.describe(file, card), "card": card}
 
 
 def _readable_file(facts: dict[str, Any]) -> dict[str, Any]:

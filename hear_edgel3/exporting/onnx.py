@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hear_edgel3.exporting.program import Program
 
 EXTRA, SUFFIX, ENGINE, FLOAT64 = "onnx", ".onnx", "onnxruntime", True
-INT8, SEVERAL = True, False
+FOLDER, INT8, PARTS = False, True, ("whole", "net", "frontend")
 # The DFT is computed in float64, the rest in float32. Observed on all kinds of sounds: 3e-6 of the largest value, of
 # probabilities 4e-6.
 TOLERANCES = {"": 1e-5}
@@ -43,6 +43,11 @@ def engine_version() -> str:
     """The version of ONNX Runtime."""
     version: str = require("onnxruntime", "running an ONNX file", EXTRA).__version__
     return version
+
+
+def size_of(path: Path) -> int:
+    """The bytes of a file."""
+    return path.stat().st_size
 
 
 def write(program: Program, path: Path) -> None:

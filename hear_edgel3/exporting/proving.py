@@ -115,13 +115,13 @@ def prove(
         len(seen),
         sum(one.clip.kind == "own" for one in seen),
         outputs,
-        path.stat().st_size,
+        target.size_of(path),
         ms,
         torch_ms,
         usual / rate,
         peak_bytes(name, path, x.shape),
         quantization,
-        None if in_float is None else in_float.stat().st_size,
+        None if in_float is None else target.size_of(in_float),
         float_ms[0] if float_ms else None,
     )
 

@@ -11,10 +11,11 @@ from typing import Any
 from hear_edgel3.disk.atomic import atomic_write, check_writable
 from hear_edgel3.errors import ExportFailed, InvalidOption
 from hear_edgel3.exporting.card import FRONTEND, WHOLE
+from hear_edgel3.exporting.folders import check_folder, put_folder
 from hear_edgel3.exporting.program import PARTS, length_in_samples, program_of
 from hear_edgel3.exporting.proof import Proof
 from hear_edgel3.exporting.proving import calibration_inputs, prove
-from hear_edgel3.exporting.targets import target_of
+from hear_edgel3.exporting.targets import Target, files_of, target_of
 from hear_edgel3.extractor.extractor import Extractor
 from hear_edgel3.extractor.loading import load
 from hear_edgel3.registry.names import BUILT_IN, resolve
@@ -28,13 +29,11 @@ class Exported:
         path: Where it is.
         card: What it says of itself.
         proof: How near to PyTorch it is, and what it costs.
-        hint: What to do with it; None if there is nothing to say.
     """
 
     path: Path
     card: dict[str, Any]
     proof: Proof
-    hint: str | None = None
 
 
 def export(
@@ -57,8 +56,9 @@ def export(
 
     Args:
         configuration: a configuration's name (or folder), or an extractor, in float32 on the CPU.
-        output: the file, or folder; None for the configuration's name in the current folder.
-        to: what for: "onnx", or "web" for a folder with a page that listens.
+        output: the file, or folder for "c" and "web"; None for the configuration's name in the current folder.
+        to: what for: "onnx"; "openvino": a file that ends in .xml, and its weights beside it in one that ends in .bin;
+            "web": a folder with a page that listens; or "c": a folder with a library in C99.
         length: seconds of the windows that it takes, or "dynamic" for any; None for what suits the net: dynamic, or the
             only length that it takes.
         part: "whole", "net" (which takes the front end's images), or "frontend" (which puts them out).
@@ -69,7 +69,8 @@ def export(
 
     Raises:
         UnknownConfiguration: no such name.
-        InvalidOption: an option has a value that cannot be used, or the net cannot be exported.
+        InvalidOption: an option has a value that cannot be used, the net cannot be exported, or for "c" there is no
+            compiler.
         MissingExtra: what the target needs is not installed.
         ExportFailed: the file does not compute the same; it was not written.
         OutputError: the file cannot be written.
@@ -80,6 +81,8 @@ def export(
     target = target_of(to)
     if part not in PARTS:
         raise InvalidOption(f"part must be one of {', '.join(PARTS)}; got {part!r}")
+    if part not in target.PARTS:
+        raise InvalidOption(f"a file for {to} has the whole net, the front end in it; leave part={part!r} out")
     if quantize not in ("none", "int8"):
         raise InvalidOption(f"quantize must be none or int8; got {quantize!r}")
     if quantize == "none" and calibrate is not None:
@@ -92,10 +95,10 @@ def export(
     n_samples = length_in_samples(row.checkpoint, length)
     path = default_path(row.name, part, to) if output is None else Path(output)
     target.check_installed()
-    if target.SEVERAL:
-        target.check_place(path)
+    if target.FOLDER:
+        check_folder(path)
     else:
-        check_writable(path)
+        _check_files(target, path)
     extractor = given if given is not None else load(configuration, weights, engine="torch")  # type: ignore[arg-type]
     with (
         tempfile.TemporaryDirectory(prefix="hear_edgel3_export_") as folder,
@@ -113,12 +116,25 @@ def export(
         if not proof.passed:
             report = {"file": None, "card": card, "proof": proof.to_dict()}
             told = "\n".join(proof.lines())
-            raise ExportFailed(f"{path} was not written: it does not compute what PyTorch does.\n{told}", report)
-        if target.SEVERAL:
-            return Exported(path, card, proof, target.put(staged, path, card))
-        with atomic_write(path) as file:
-            file.write(staged.read_bytes())
+            alone = "" if part != WHOLE or target.FLOAT64 else " (its net alone may: leave the front end out)"
+            raise ExportFailed(f"{path} was not written: it does not compute what PyTorch does{alone}.\n{told}", report)
+        if target.FOLDER:
+            put_folder(staged, path)
+        else:
+            for source, place in zip(files_of(target, staged), files_of(target, path), strict=True):
+                with atomic_write(place) as file:
+                    file.write(source.read_bytes())
         return Exported(path, card, proof)
+
+
+def _check_files(target: Target, path: Path) -> None:
+    files = files_of(target, path)
+    if len(files) > 1 and path.suffix != target.SUFFIX:
+        raise InvalidOption(
+            f"the output must end in {target.SUFFIX}, because the file beside it is named after it; got {str(path)!r}"
+        )
+    for file in files:
+        check_writable(file)
 
 
 def default_path(name: str, part: str, to: str) -> Path:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from hear_edgel3.errors import InvalidOption
+from hear_edgel3.exporting.folders import folder_target
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 
 MODULES = {
     "onnx": "hear_edgel3.exporting.onnx",
+    "openvino": "hear_edgel3.exporting.openvino",
     "web": "hear_edgel3.exporting.web",
+    "c": "hear_edgel3.exporting.c",
 }
 
 
@@ -38,26 +41,30 @@ class Target(Protocol):
 
     Attributes:
         EXTRA: The extra of this package that brings what it needs.
-        SUFFIX: What its files, or folders, end in.
+        SUFFIX: What its files end in, or folders where nobody says otherwise.
+        FOLDER: Whether it writes a folder, which has its card in it as :mod:`hear_edgel3.exporting.folders` says.
+        PARTS: The parts of a configuration that it takes (:mod:`hear_edgel3.exporting.card`).
         ENGINE: What runs them, for reports.
         FLOAT64: Whether that computes in float64.
         INT8: Whether there are files in eight bits; those that have none need no ``quantize``.
-        SEVERAL: Whether more is written than the file that is proven; those that write no more need neither
-            ``check_place`` nor ``put``.
         TOLERANCES: By the kind of sound (:class:`hear_edgel3.exporting.clips.ProofClip`), the largest difference from
             PyTorch in float64 that is let through, as a fraction of the largest value; under "" that of kinds without.
+        BESIDE: What else than a file's own ending files have that belong to it, and lie beside it under the same name;
+            those that write one file, or a folder, need not have it.
+        HINT: What to do with what was written, with ``{path}`` in it; those that say nothing need not have it.
     """
 
     EXTRA: str
     SUFFIX: str
+    FOLDER: bool
+    PARTS: tuple[str, ...]
     ENGINE: str
     FLOAT64: bool
     INT8: bool
-    SEVERAL: bool
     TOLERANCES: Mapping[str, float]
 
     def check_installed(self) -> None:
-        """Raises MissingExtra if a package that it needs is not installed."""
+        """Raises MissingExtra, InvalidOption or DownloadError if something that it needs is not there."""
 
     def write(self, program: Program, path: Path) -> None:
         """Writes a program, with its card."""
@@ -76,26 +83,14 @@ class Target(Protocol):
             "in_float", the blocks that are not in eight bits.
         """
 
-    def check_place(self, path: Path) -> None:
-        """Raises OutputError, before the work, if nothing can be written there."""
-
-    def put(self, staged: Path, path: Path, card: Mapping[str, Any]) -> str | None:
-        """Puts what was proven in its place, with what belongs to it, all at once.
-
-        Args:
-            staged: What was written, and proven.
-            path: Where it is to be.
-            card: Its card.
-
-        Returns:
-            What to do with it, in a line; None if there is nothing to say.
-        """
-
     def open_file(self, path: Path, threads: int | None = 1) -> Session:
         """Opens a file in the engine, on so many threads, or as many as it likes."""
 
     def engine_version(self) -> str:
         """The version of the engine."""
+
+    def size_of(self, path: Path) -> int:
+        """The bytes of what is put on a device."""
 
     def read_card(self, path: Path) -> dict[str, Any]:
         """The card in a file.
@@ -124,9 +119,23 @@ def tolerance_of(target: Target, kind: str) -> float:
     return target.TOLERANCES.get(kind, target.TOLERANCES[""])
 
 
+def files_of(target: Target, path: Path) -> list[Path]:
+    """The files that a target writes, the given one last: whoever sees it sees all of them."""
+    return [*(path.with_suffix(ending) for ending in getattr(target, "BESIDE", ())), path]
+
+
+def hint_of(target: Target, path: Path) -> str | None:
+    """What to do with what was written, in a line; None if there is nothing to say."""
+    hint: str | None = getattr(target, "HINT", None)
+    return None if hint is None else hint.format(path=path)
+
+
 def target_of_file(path: str | os.PathLike[str]) -> str | None:
-    """The name of the target whose file something may be, by its ending; None if it is no file, or another's."""
+    """The name of the target whose file something may be, by its ending, or whose folder; None if it is no such."""
+    if os.path.isdir(path):
+        return folder_target(Path(path))
     if not os.path.isfile(path):
         return None
     ending = Path(path).suffix.lower()
-    return next((name for name in MODULES if ending == target_of(name).SUFFIX), None)
+    files = (name for name in MODULES if not target_of(name).FOLDER)
+    return next((name for name in files if ending == target_of(name).SUFFIX), None)

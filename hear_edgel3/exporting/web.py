@@ -8,34 +8,33 @@ from __future__ import annotations
 
 import html
 import importlib.util
-import os
-import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hear_edgel3.disk.atomic import check_folder_name
-from hear_edgel3.disk.jsons import json_text
-from hear_edgel3.disk.temporary import sweep, temporary_folder
-from hear_edgel3.errors import InvalidOption, OutputError
 from hear_edgel3.exporting import onnx
 from hear_edgel3.exporting.card import WHOLE
+from hear_edgel3.exporting.folders import CARD, read_folder_card, write_card
 from hear_edgel3.exporting.web_runtime import FILES, VERSION, runtime_files
 
 if TYPE_CHECKING:
+    import torch
+
     from hear_edgel3.exporting.program import Program
+    from hear_edgel3.exporting.targets import Session
 
 EXTRA, SUFFIX, ENGINE, FLOAT64 = "onnx", "_web", onnx.ENGINE, onnx.FLOAT64
-INT8, SEVERAL, TOLERANCES = onnx.INT8, True, onnx.TOLERANCES
-check_installed, engine_version, open_file = onnx.check_installed, onnx.engine_version, onnx.open_file
-quantize, read_card, describe = onnx.quantize, onnx.read_card, onnx.describe
+FOLDER, INT8, PARTS = True, onnx.INT8, (WHOLE,)
+TOLERANCES = onnx.TOLERANCES
+engine_version = onnx.engine_version
 
-_PAGE = (
+PAGE = (
     "index.html style.css icon.svg main.js colours.js draw.js sound.js timeline.js worker.js net.js resample.js "
     "spectrogram.js worklet.js"
 ).split()
-_MODEL, _CARD, _LICENCES = "model.onnx", "card.json", "LICENCES.txt"
+MODEL, LICENCES = "model.onnx", "LICENCES.txt"
+HINT = "look at it: python3 -m http.server --bind 127.0.0.1 --directory {path} 8000, and open http://127.0.0.1:8000/"
 # What a page may do: run and load what lies beside it, compile WebAssembly, and start a worker that has this policy,
 # too. The one that is started is of a blob, because one with an address of its own would have none.
 _POLICY = (
@@ -44,81 +43,68 @@ _POLICY = (
 )
 
 
-def write(program: Program, path: Path) -> None:
-    """Writes the model.
+def check_installed() -> None:
+    """Raises MissingExtra if a package that it needs is not installed, and gets what runs it in a browser.
 
     Raises:
-        InvalidOption: It is no whole net.
+        DownloadError, WeightsCorrupt, OutputError: See :func:`hear_edgel3.exporting.web_runtime.runtime_files`.
     """
-    if program.card["part"] != WHOLE:
-        raise InvalidOption("a page takes sounds and tells what is in them: it needs the net with its front end")
-    onnx.write(program, path)
-
-
-def check_place(path: Path) -> None:
-    """Finds out before the work whether a page can be written, and gets what runs it.
-
-    Raises:
-        OutputError: There is something else, or the folder that it shall be in does not exist.
-        DownloadError, WeightsCorrupt: See :func:`hear_edgel3.exporting.web_runtime.runtime_files`.
-    """
-    check_folder_name(path)
-    real = Path(os.path.realpath(path))
-    try:
-        others = sorted({entry.name for entry in os.scandir(real)} - _names()) if real.is_dir() else []
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-    if others:
-        raise OutputError(f"cannot write {path}: it has files that are of no such page ({others[0]}); name another one")
-    if not real.parent.is_dir():
-        raise OutputError(f"cannot write {path}: the folder {path.parent} does not exist")
-    if not os.access(real.parent, os.W_OK | os.X_OK):
-        raise OutputError(f"cannot write {path}: no permission to write into {path.parent}")
+    onnx.check_installed()
     runtime_files()
 
 
-def put(staged: Path, path: Path, card: Mapping[str, Any]) -> str:
-    """Writes the folder, all of it at once, around the model.
+def write(program: Program, path: Path) -> None:
+    """Writes the folder."""
+    path.mkdir()
+    onnx.write(program, path / MODEL)
+    _put_page(path, program.card)
 
-    Args:
-        staged: The model.
-        path: The folder. An earlier page in it is replaced.
-        card: The model's.
 
-    Returns:
-        How to look at it.
-    """
-    real = Path(os.path.realpath(path))
+def quantize(program: Program, source: Path, path: Path, inputs: Sequence[torch.Tensor]) -> dict[str, Any]:
+    """Writes a folder with the model in eight bits, made of one in float."""
+    path.mkdir()
+    card = onnx.quantize(program, source / MODEL, path / MODEL, inputs)
+    _put_page(path, card)
+    return card
+
+
+def _put_page(folder: Path, card: dict[str, Any]) -> None:
     values = {"policy": _POLICY, "title": html.escape(f"{card['name']} listens")}
-    text = {name: resources.files(__package__).joinpath("web_page", name).read_text("utf-8") for name in _PAGE}
-    for key, value in values.items():
-        text["index.html"] = text["index.html"].replace(f"{{{{{key}}}}}", value)
-    page = {"onnxruntime_web": VERSION, "model_bytes": staged.stat().st_size}
-    text[_CARD] = json_text({**card, "page": page}, indent=1) + "\n"
-    text[_LICENCES] = _licences(card)
-    try:
-        sweep([real])
-        with temporary_folder(real) as made:
-            for name, content in text.items():
-                (made / name).write_text(content, encoding="utf-8")
-            for name, data in runtime_files().items():
-                (made / name).write_bytes(data)
-            shutil.copyfile(staged, made / _MODEL)
-            if real.is_dir():
-                with temporary_folder(real) as old:
-                    os.rename(real, old / "page")
-                    os.rename(made, real)
-            else:
-                os.rename(made, real)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-    return (
-        f"look at it: python3 -m http.server --bind 127.0.0.1 --directory {path} 8000, and open http://127.0.0.1:8000/"
-    )
+    for name in PAGE:
+        text = resources.files(__package__).joinpath("web_page", name).read_text("utf-8")
+        if name == "index.html":
+            for key, value in values.items():
+                text = text.replace(f"{{{{{key}}}}}", value)
+        (folder / name).write_text(text, encoding="utf-8")
+    for name, data in runtime_files().items():
+        (folder / name).write_bytes(data)
+    (folder / LICENCES).write_text(_licences(card), encoding="utf-8")
+    facts = {"onnxruntime_web": VERSION, "model_bytes": (folder / MODEL).stat().st_size}
+    write_card(folder, "web", card, facts)
 
 
-def _names() -> set[str]:
-    return {*_PAGE, *FILES, _MODEL, _CARD, _LICENCES}
+def size_of(path: Path) -> int:
+    """The bytes of all that a browser loads."""
+    return sum((path / name).stat().st_size for name in (MODEL, CARD, *PAGE, *FILES))
+
+
+def open_file(path: Path, threads: int | None = 1) -> Session:
+    """Opens the model in ONNX Runtime on the CPU."""
+    return onnx.open_file(path / MODEL, threads)
+
+
+def read_card(path: Path) -> dict[str, Any]:
+    """The card in a folder.
+
+    Raises:
+        ConfigurationError: It is not a folder that was exported here, or damaged.
+    """
+    return read_folder_card(path)
+
+
+def describe(path: Path, card: Mapping[str, Any]) -> dict[str, Any]:
+    """What the model consists of and costs."""
+    return onnx.describe(path / MODEL, card)
 
 
 def _licences(card: Mapping[str, Any]) -> str:

@@ -26,6 +26,19 @@ def sea_exported(tmp_path_factory: pytest.TempPathFactory, weights_folder: Path)
 
 
 @pytest.fixture(scope="session")
+def c_tiny(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """The built-in net in C, proven. Nobody changes it."""
+    return hear_edgel3.export("tiny", tmp_path_factory.mktemp("exported") / "tiny_c", to="c")
+
+
+@pytest.fixture(scope="session")
+def c_sea(tmp_path_factory: pytest.TempPathFactory, weights_folder: Path) -> Exported:
+    """A net of the L3 family in C, proven. Nobody changes it."""
+    folder = tmp_path_factory.mktemp("exported") / "sea_c"
+    return hear_edgel3.export("sea_64", folder, to="c", weights=weights_folder)
+
+
+@pytest.fixture(scope="session")
 def detector_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], tuple[Path, Exported]]:
     """Makes a small folder of a kind with classes of one's own, of some targets, and its file."""
 

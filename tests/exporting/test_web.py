@@ -18,7 +18,6 @@ import hear_edgel3
 from hear_edgel3.cli import main
 from hear_edgel3.errors import DownloadError, InvalidOption, OutputError, WeightsCorrupt
 from hear_edgel3.exporting import onnx, web, web_runtime
-from hear_edgel3.exporting.run import Exported
 from support.loopback import FileServer
 
 ADDRESS = f"onnxruntime-web/-/onnxruntime-web-{web_runtime.VERSION}.tgz"
@@ -100,7 +99,7 @@ def test_no_network_is_no_network(registry: FileServer, monkeypatch) -> None:
     assert registry.requests == []
 
 
-def test_the_folder(registry: FileServer, tiny_file: Exported, here: Path, capsys) -> None:
+def test_the_folder(registry: FileServer, here: Path, capsys) -> None:
     assert main(["export", "tiny", "--to", "web"]) == 0
     out = capsys.readouterr().out
     assert "wrote tiny_web\n" in out
@@ -108,36 +107,28 @@ def test_the_folder(registry: FileServer, tiny_file: Exported, here: Path, capsy
     folder = Path("tiny_web")
     files = {path.name for path in folder.iterdir()}
     page = {path.name for path in resources.files("hear_edgel3.exporting").joinpath("web_page").iterdir()}
-    assert files == page | {"model.onnx", "card.json", "LICENCES.txt", *EXPECTED}
+    assert files == page | {"model.onnx", "hear_edgel3.json", "LICENCES.txt", *EXPECTED}
     assert [path.name for path in Path().iterdir()] == ["tiny_web"]
-    card = json.loads((folder / "card.json").read_text())
-    assert card["labels"][:2] == [label.name for label in hear_edgel3.load("tiny").labels[:2]]
-    assert card["page"] == {
+    said = json.loads((folder / "hear_edgel3.json").read_text())
+    assert said["card"]["labels"][:2] == [label.name for label in hear_edgel3.load("tiny").labels[:2]]
+    assert said["facts"] == {
         "onnxruntime_web": web_runtime.VERSION,
         "model_bytes": (folder / "model.onnx").stat().st_size,
     }
-    assert onnx.read_card(folder / "model.onnx") == {key: value for key, value in card.items() if key != "page"}
+    assert onnx.read_card(folder / "model.onnx") == said["card"]
     licences = (folder / "LICENCES.txt").read_text()
     assert "Copyright (c) Microsoft Corporation" in licences
     assert "the net tiny" in licences
-    # Another net in its place; but not in a folder with anything else.
-    other = Path("other.onnx")
-    other.write_bytes(b"another")
-    web.check_place(folder)
-    web.put(other, folder, {**tiny_file.card, "length": 16000})
-    assert (folder / "model.onnx").read_bytes() == b"another"
-    assert json.loads((folder / "card.json").read_text())["length"] == 16000
-    assert sorted(path.name for path in Path().iterdir()) == ["other.onnx", "tiny_web"]
-    (folder / "my sound.wav").touch()
-    with pytest.raises(OutputError, match=r"no such page \(my sound\.wav\)"):
-        hear_edgel3.export("tiny", folder, to="web")
-    assert (folder / "my sound.wav").exists()
+    assert main(["info", "tiny_web"]) == 0
+    out = capsys.readouterr().out
+    assert "527: Speech" in out
+    assert "HardSigmoid" in out or "Sigmoid" in out
 
 
 @pytest.mark.parametrize(
     ("words", "error", "text"),
     [
-        ({"part": "net"}, InvalidOption, "needs the net with its front end"),
+        ({"part": "net"}, InvalidOption, "has the whole net, the front end in it"),
         ({"output": "nowhere/page"}, OutputError, "does not exist"),
         ({"output": "a file"}, OutputError, "there is a file"),
     ],
@@ -151,12 +142,12 @@ def test_refused(words: dict, error: type[Exception], text: str, registry: FileS
 
 def test_every_file_of_the_page_is_in_the_list() -> None:
     page = resources.files("hear_edgel3.exporting").joinpath("web_page")
-    assert {path.name for path in page.iterdir()} == set(web._PAGE)
+    assert {path.name for path in page.iterdir()} == set(web.PAGE)
     # What it imports, too.
-    for name in web._PAGE:
+    for name in web.PAGE:
         text = page.joinpath(name).read_text("utf-8")
         for found in re.findall(r'from "\./([^"]+)"', text):
-            assert found in {*web._PAGE, *web_runtime.FILES}
+            assert found in {*web.PAGE, *web_runtime.FILES}
 
 
 def test_it_has_the_colours_of_the_other_page() -> None:

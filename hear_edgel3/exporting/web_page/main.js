@@ -37,10 +37,11 @@ async function start() {
   listen();
   try {
     element("starting-text").textContent = "Loading";
-    const card = await fetched("card.json", () => {}).then((bytes) => JSON.parse(new TextDecoder().decode(bytes)));
+    const { card, facts } = await fetched("hear_edgel3.json", () => {}).then((bytes) => JSON.parse(new TextDecoder().decode(bytes)));
     state.card = card;
-    describe(card);
+    describe(card, facts);
     const [wasm, model] = await loaded(["ort-wasm-simd-threaded.wasm", "model.onnx"]);
+    if (model.byteLength !== facts.model_bytes) throw new Error("its model and what is said of it do not belong together: export it anew.");
     element("starting-text").textContent = "Preparing the net";
     element("progress").removeAttribute("value");
     worker = startWorker();
@@ -102,7 +103,7 @@ function stop(text) {
   element("stuck").hidden = location.protocol !== "file:";
 }
 
-function describe(card) {
+function describe(card, facts) {
   const classes = card.labels ? `${card.labels.length} ${card.targets === "numbers" ? "numbers" : "classes"}` : "no classes";
   element("title").textContent = document.title = `${card.name} listens`;
   element("facts").textContent = [classes, `${card.sample_rate / 1000} kHz`, "in this browser: no sound leaves this page"].join(" · ");
@@ -110,7 +111,7 @@ function describe(card) {
   const pairs = [
     ["Net", `${card.name} (${card.family})`],
     ["Hears", `${card.sample_rate} Hz, windows of ${only}`],
-    ["Runs in", `onnxruntime-web ${card.page.onnxruntime_web}`],
+    ["Runs in", `onnxruntime-web ${facts.onnxruntime_web}`],
     ["Licence", card.licence],
     ["Made by", `hear_edgel3 ${card.version}`],
   ];

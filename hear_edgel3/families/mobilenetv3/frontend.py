@@ -14,8 +14,8 @@ from torch import nn
 
 from hear_edgel3.families.mobilenetv3 import layout as layouts
 
-_PREEMPHASIS = 0.97
-_FLOOR = 1e-5
+PREEMPHASIS = 0.97
+FLOOR = 1e-5
 _FRAMES_AT_ONCE = 256
 _SPLIT = 4
 
@@ -108,11 +108,15 @@ class MobileNetV3MelSpectrogram(nn.Module):
             return None
         from hear_edgel3.families.mobilenetv3.portable import PortableMobileNetV3
 
-        hann = torch.hann_window(self.win_length, periodic=False, dtype=torch.float32)
-        bank = kaldi_mel_bank(self.n_mels, self.n_fft, self.sample_rate, self.fmin, self.fmax)
+        hann, bank = self.constants()
         last = int(torch.nonzero(bank.amax(dim=0)).max()) + 1
         dtype = torch.float64 if float64 else torch.float32
-        return PortableMobileNetV3(hann, bank[:, :last], self.n_fft, self.hop_length, dtype, _PREEMPHASIS, _FLOOR)
+        return PortableMobileNetV3(hann, bank[:, :last], self.n_fft, self.hop_length, dtype, PREEMPHASIS, FLOOR)
+
+    def constants(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The DFT window (win_length,) and the mel bank of eval mode (n_mels, n_fft // 2), float32 on the CPU."""
+        hann = torch.hann_window(self.win_length, periodic=False, dtype=torch.float32)
+        return hann, kaldi_mel_bank(self.n_mels, self.n_fft, self.sample_rate, self.fmin, self.fmax)
 
     def in_float64(self, samples: torch.Tensor) -> torch.Tensor:
         """The same images (n, n_mels, n_frames) as in eval mode, but computed in float64, on a device with that."""
@@ -123,8 +127,7 @@ class MobileNetV3MelSpectrogram(nn.Module):
         if device not in self._constants:
             # Kept for later calls, which may want gradients: never as tensors of inference mode.
             with torch.inference_mode(False), torch.device("cpu"):
-                hann = torch.hann_window(self.win_length, periodic=False, dtype=torch.float32)
-                bank = kaldi_mel_bank(self.n_mels, self.n_fft, self.sample_rate, self.fmin, self.fmax)
+                hann, bank = self.constants()
                 self._constants[device] = (hann.to(device), _in_bands(bank, device))
         return self._constants[device]
 
@@ -176,7 +179,7 @@ class MobileNetV3MelSpectrogram(nn.Module):
         x = samples.to(dtype)
         if x.shape[1] < self.minimum_samples:
             x = nn.functional.pad(x, (0, self.minimum_samples - x.shape[1]))
-        x = x[:, 1:] - _PREEMPHASIS * x[:, :-1]
+        x = x[:, 1:] - PREEMPHASIS * x[:, :-1]
         # Upstream centres the frame in the DFT and reflects n_fft // 2 samples; what the frame does not cover is zeros
         # times samples, so half a frame is enough, and a shift does not change the power.
         half = self.win_length // 2
@@ -207,7 +210,7 @@ class MobileNetV3MelSpectrogram(nn.Module):
         spectrum = torch.fft.rfft(frames * hann, n=self.n_fft).flatten(0, 1)
         power = spectrum.real.square() + spectrum.imag.square()
         mel = torch.cat([power[:, bands.first : bands.last] @ bands.weights for bands in bank], dim=1)
-        return (mel + _FLOOR).log()
+        return (mel + FLOOR).log()
 
     def _jittered_range(self) -> tuple[float, float]:
         fmin = self.fmin + int(torch.randint(self.fmin_jitter, (1,)))

@@ -1,0 +1,155 @@
+"""The constants of a C library: weights in the order that its loops read them, and other numbers as C text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hear_edgel3.exporting.int8 import Narrowed
+
+# As in c_library/head.c: outputs that are computed together, whose weights stand side by side.
+LANES = 8
+_ACTIVATIONS = ("NO_ACTIVATION", "RELU", "HARDSWISH")
+
+
+def padded(n: int) -> int:
+    """Channels with those that fill up the last group."""
+    return -(-n // LANES) * LANES
+
+
+@dataclass
+class Constants:
+    """What is put into the two arrays of a library, in order, and what the layers in them cost.
+
+    Attributes:
+        narrowed: The weights in eight bits, by the name of the parameter.
+        layers: How many layers of each kind there are.
+        parameters: How many weights and biases.
+        most_values: The longest vector that a layer reads or writes.
+    """
+
+    narrowed: Mapping[str, Narrowed] = field(default_factory=dict)
+    layers: dict[str, int] = field(default_factory=dict)
+    parameters: int = 0
+    most_values: int = LANES
+    _floats: list[np.ndarray] = field(default_factory=list)
+    _bytes: list[np.ndarray] = field(default_factory=list)
+    _n_floats: int = 0
+    _n_bytes: int = 0
+
+    def put(self, values: np.ndarray) -> int:
+        """Puts floats into the array of floats, and says where."""
+        flat = np.ascontiguousarray(values, np.float32).ravel()
+        place = self._n_floats
+        self._floats.append(flat)
+        self._n_floats += len(flat)
+        return place
+
+    def layer(self, name: str, weight: np.ndarray, bias: np.ndarray | None, activation: int = 0) -> str:
+        """Puts a layer that sees all inputs, whose weights are (out, in) or (out, in, 3, 3); its C initialiser."""
+        out, n_in = weight.shape[:2]
+        taps = weight[0, 0].size
+
+        def packed(values: np.ndarray) -> np.ndarray:
+            wide = np.zeros((padded(out), n_in, taps), values.dtype)
+            wide[:out] = values.reshape(out, n_in, taps)
+            return wide.reshape(-1, LANES, n_in, taps).transpose(0, 3, 2, 1)
+
+        return self._layer(name, weight, packed(weight), packed, bias, n_in, activation)
+
+    def channelwise(self, name: str, weight: np.ndarray, bias: np.ndarray | None, activation: int = 0) -> str:
+        """The same of (out, 1, k, k): each channel sees itself alone, or all see the only one that there is."""
+        out = len(weight)
+
+        def packed(values: np.ndarray) -> np.ndarray:
+            wide = np.zeros((padded(out), values[0].size), values.dtype)
+            wide[:out] = values.reshape(out, -1)
+            return wide.T
+
+        return self._layer(name, weight, packed(weight), packed, bias, 1, activation)
+
+    def _layer(
+        self,
+        name: str,
+        weight: np.ndarray,
+        wide: np.ndarray,
+        packed: object,
+        bias: np.ndarray | None,
+        n_in: int,
+        activation: int,
+    ) -> str:
+        assert callable(packed)
+        out, scale = len(weight), -1
+        if name in self.narrowed:
+            one = self.narrowed[name]
+            flat = np.ascontiguousarray(packed(one.values)).ravel()
+            place = self._n_bytes
+            self._bytes.append(flat)
+            self._n_bytes += len(flat)
+            scale = self.put(_filled(one.scale.ravel()))
+        else:
+            place = self.put(wide)
+        shift = self.put(_filled(np.zeros(out, np.float32) if bias is None else bias))
+        kind = "Linear" if weight.ndim == 2 else "Conv"
+        self.layers[kind] = self.layers.get(kind, 0) + 1
+        self.parameters += weight.size + (0 if bias is None else bias.size)
+        self.most_values = max(self.most_values, padded(out), padded(n_in))
+        return f"{{{n_in}, {out}, {place}, {scale}, {shift}, {_ACTIVATIONS[activation]}}}"
+
+    @property
+    def any_int8(self) -> bool:
+        """Whether there are weights in eight bits."""
+        return self._n_bytes > 0
+
+    @property
+    def n_bytes(self) -> int:
+        """What the arrays take."""
+        return 4 * self._n_floats + self._n_bytes
+
+    def text(self) -> str:
+        """The arrays."""
+        found = array("float", "FLOATS", np.concatenate(self._floats))
+        if self._bytes:
+            found += array("signed char", "BYTES", np.concatenate(self._bytes))
+        return found
+
+
+def _filled(values: np.ndarray) -> np.ndarray:
+    return np.pad(values.astype(np.float32), (0, padded(len(values)) - len(values)))
+
+
+def array(kind: str, name: str, values: np.ndarray) -> str:
+    """An array of constants in C."""
+    if kind == "float":
+        numbers = [number(value, 9) + "f" for value in values.astype(np.float64).tolist()]
+    elif kind == "double":
+        numbers = [number(value, 17) for value in values.tolist()]
+    else:
+        numbers = [str(value) for value in values.tolist()]
+    return f"static const {kind} {name}[{len(values)}] = {{\n{_lines(numbers)}}};\n"
+
+
+def _lines(numbers: Sequence[str], at_once: int = 12) -> str:
+    return "".join(", ".join(numbers[i : i + at_once]) + ",\n" for i in range(0, len(numbers), at_once))
+
+
+def number(value: float, digits: int = 17) -> str:
+    """A floating-point constant in C, without its suffix; of so many digits, 9 being enough for float."""
+    text = f"{value:.{digits}g}"
+    return text if any(letter in text for letter in ".e") else text + ".0"
+
+
+def string(text: str) -> str:
+    """A string constant in C: plain ASCII, whatever the text."""
+    kept = "".join(
+        chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\?' else f"\\{byte:03o}" for byte in text.encode()
+    )
+    return f'"{kept}"'
+
+
+def comment(lines: Iterable[str]) -> str:
+    """Text inside of a comment in C, which nothing in it ends: plain ASCII."""
+    plain = "\n".join(lines).encode("ascii", "replace").decode()
+    return plain.replace("*/", "* /").replace("/*", "/ *").replace("\\\n", "\\ \n").replace("??", "? ?")

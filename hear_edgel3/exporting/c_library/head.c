@@ -1,0 +1,205 @@
+/* @about@ */
+
+#include "net.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+/* Pixels and output channels that are computed together. Maps are [band][frame][channel], and their channels are filled
+   up with zeros to a multiple of LANES. */
+enum { PIXELS = 4, LANES = 8, NO_ACTIVATION = 0, RELU = 1, HARDSWISH = 2 };
+
+/* Weights: in groups of LANES outputs, those of an input side by side. Where scale is not negative they are int8, each
+   output's to be multiplied by a float; else they are float. All numbers but in and out are places in the constants. */
+typedef struct {
+    int in, out;
+    long weights, scale, bias;
+    int activation;
+} layer;
+
+#include "net_weights.h"
+
+#define PADDED(n) (((n) + LANES - 1) / LANES * LANES)
+
+const char *net_error(int code)
+{
+    switch (code) {
+    case NET_OK: return "no error";
+    case NET_NO_POINTER: return "a pointer is null";
+    case NET_TOO_LITTLE_MEMORY: return "there is less working memory than net_memory says";
+    case NET_BAD_LENGTH: return "the number of samples is not one that the net, or its working memory, takes";
+    case NET_NOT_FINITE: return "a sample is not a finite number";
+    case NET_NOT_READY: return "the state was not made by the function that this one needs";
+    default: return "unknown error";
+    }
+}
+
+static int all_finite(const float *x, size_t n)
+{
+    size_t i;
+    for (i = 0; i < n; i++)
+        if (!(x[i] >= -FLT_MAX && x[i] <= FLT_MAX))
+            return 0;
+    return 1;
+}
+
+/* The power of the first FFT_SIZE / 2 + 1 bins of FFT_SIZE real values, which it replaces: one complex FFT of half the
+   size (Cooley and Tukey, 1965), the even values its real and the odd ones its imaginary part. In double, because what
+   leaks out of a pure tone drowns in the rounding of float. */
+static void power_spectrum(double *x)
+{
+    const int half = FFT_SIZE / 2;
+    int i, j, k, size;
+    for (i = 1, j = 0; i < half; i++) {
+        int bit = half >> 1;
+        for (; j & bit; bit >>= 1)
+            j ^= bit;
+        j |= bit;
+        if (i < j) {
+            const double re = x[2 * i], im = x[2 * i + 1];
+            x[2 * i] = x[2 * j], x[2 * i + 1] = x[2 * j + 1];
+            x[2 * j] = re, x[2 * j + 1] = im;
+        }
+    }
+    for (size = 2; size <= half; size *= 2) {
+        const int step = FFT_SIZE / size;
+        for (k = 0; k < size / 2; k++) {
+            const double c = COSINES[k * step], s = COSINES[k * step > FFT_SIZE / 4 ? k * step - FFT_SIZE / 4
+                                                                                   : FFT_SIZE / 4 - k * step];
+            for (i = k; i < half; i += size) {
+                double *a = x + 2 * i, *b = a + size;
+                const double re = b[0] * c + b[1] * s, im = b[1] * c - b[0] * s;
+                b[0] = a[0] - re, b[1] = a[1] - im;
+                a[0] += re, a[1] += im;
+            }
+        }
+    }
+    {
+        const double re = x[0], im = x[1];
+        x[0] = (re + im) * (re + im);
+        x[FFT_SIZE] = (re - im) * (re - im);
+    }
+    /* Bins k and half - k come from the values k and half - k, whose places take their two powers. */
+    for (k = 1; k <= half / 2; k++) {
+        const double *a = x + 2 * k, *b = x + 2 * (half - k);
+        const double c = COSINES[k], s = COSINES[FFT_SIZE / 4 - k];
+        const double er = .5 * (a[0] + b[0]), ei = .5 * (a[1] - b[1]);
+        const double pr = .5 * (a[1] + b[1]), pi = .5 * (b[0] - a[0]);
+        const double tr = c * pr + s * pi, ti = c * pi - s * pr;
+        x[2 * k] = (er + tr) * (er + tr) + (ei + ti) * (ei + ti);
+        x[2 * (half - k)] = (er - tr) * (er - tr) + (ei - ti) * (ei - ti);
+    }
+    for (k = 1; k <= half; k++)
+        x[k] = x[2 * k];
+}
+
+/* The power in a mel band. */
+static double band_power(const double *power, int band)
+{
+    const float *w = MEL_WEIGHTS + MEL_PLACE[band];
+    const int first = MEL_FIRST[band], count = MEL_COUNT[band];
+    double sum = 0;
+    int i;
+    for (i = 0; i < count; i++)
+        sum += (double)w[i] * power[first + i];
+    return sum;
+}
+
+/* Adds the products of n values of each of four pixels with the weights of a group of outputs. */
+#define ADD_PRODUCTS(name, type)                                                                    \
+    static void name(float sums[PIXELS][LANES], const float *const x[PIXELS], const type *w, int n) \
+    {                                                                                               \
+        const float *xa = x[0], *xb = x[1], *xc = x[2], *xd = x[3];                                 \
+        float a[LANES], b[LANES], c[LANES], d[LANES];                                               \
+        int i, j;                                                                                   \
+        for (j = 0; j < LANES; j++)                                                                 \
+            a[j] = sums[0][j], b[j] = sums[1][j], c[j] = sums[2][j], d[j] = sums[3][j];             \
+        for (i = 0; i < n; i++, w += LANES) {                                                       \
+            const float va = xa[i], vb = xb[i], vc = xc[i], vd = xd[i];                             \
+            for (j = 0; j < LANES; j++) {                                                           \
+                const float v = (float)w[j];                                                        \
+                a[j] += va * v, b[j] += vb * v, c[j] += vc * v, d[j] += vd * v;                     \
+            }                                                                                       \
+        }                                                                                           \
+        for (j = 0; j < LANES; j++)                                                                 \
+            sums[0][j] = a[j], sums[1][j] = b[j], sums[2][j] = c[j], sums[3][j] = d[j];             \
+    }
+ADD_PRODUCTS(add_float_products, float)
+#if NET_INT8
+ADD_PRODUCTS(add_int8_products, signed char)
+#endif
+
+static void add_products(float sums[PIXELS][LANES], const float *const x[PIXELS], const layer *l, long place, int n)
+{
+#if NET_INT8
+    if (l->scale >= 0) {
+        add_int8_products(sums, x, BYTES + l->weights + place, n);
+        return;
+    }
+#endif
+    add_float_products(sums, x, FLOATS + l->weights + place, n);
+}
+
+static float activated(float v, int activation)
+{
+    if (activation == RELU)
+        return v > 0 ? v : 0;
+    if (activation == HARDSWISH) {
+        const float gate = v + 3.f;
+        return v * (gate < 0 ? 0 : gate > 6.f ? 6.f : gate) * (1.f / 6.f);
+    }
+    return v;
+}
+
+/* From the sums of a group of outputs of a pixel to what a layer puts out, added to what is there or in its place. */
+static void finish(const float sum[LANES], const layer *l, int group, int adds, float *out)
+{
+    const float *bias = FLOATS + l->bias + (long)group * LANES;
+    float v[LANES];
+    int j;
+    for (j = 0; j < LANES; j++)
+        v[j] = sum[j];
+    if (l->scale >= 0) {
+        const float *scale = FLOATS + l->scale + (long)group * LANES;
+        for (j = 0; j < LANES; j++)
+            v[j] *= scale[j];
+    }
+    for (j = 0; j < LANES; j++)
+        v[j] = activated(v[j] + bias[j], l->activation);
+    if (adds)
+        for (j = 0; j < LANES; j++)
+            out[j] += v[j];
+    else
+        for (j = 0; j < LANES; j++)
+            out[j] = v[j];
+}
+
+#if NEEDS_LINEAR
+/* A layer that sees one vector, of l->in values; all PADDED(l->out) of y are written. */
+static void linear(const layer *l, const float *x, float *y)
+{
+    const float *const same[PIXELS] = {x, x, x, x};
+    int group;
+    for (group = 0; group < PADDED(l->out) / LANES; group++) {
+        float sums[PIXELS][LANES] = {{0}};
+        add_products(sums, same, l, (long)group * l->in * LANES, l->in);
+        finish(sums[0], l, group, 0, y + group * LANES);
+    }
+}
+#endif
+
+/* What is in the picture of a band and a frame, after the front end. */
+typedef struct {
+    const float *values; /* [frame][band] */
+    size_t frames;
+    float loudest;
+} picture;
+
+/* Where things are in the working memory. */
+typedef struct {
+    double *fft, *sums;
+    float *held, *inside, *a, *b, *frames, *map, *rows;
+} places;
+

@@ -1,0 +1,103 @@
+"""Exported folders, for targets that write more than one file. Their card is a file of its own, as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from hear_edgel3.disk.atomic import atomic_write, check_folder_name, make_folder
+from hear_edgel3.disk.jsons import json_text
+from hear_edgel3.errors import ConfigurationError, OutputError
+
+CARD = "hear_edgel3.json"
+_LARGEST = 16_000_000
+
+
+def write_card(folder: Path, target: str, card: dict[str, Any], facts: dict[str, Any] | None = None) -> None:
+    """Puts the card into a folder that a target writes, and what else that target wants to know of it later."""
+    found = {"target": target, "card": card, "facts": facts or {}}
+    (folder / CARD).write_text(json_text(found, indent=1) + "\n", encoding="utf-8")
+
+
+def folder_target(folder: Path) -> str | None:
+    """The name of the target that has written a folder; None if none has."""
+    try:
+        found = _read(folder)
+    except ConfigurationError:
+        return None
+    name = found.get("target")
+    return name if isinstance(name, str) else None
+
+
+def read_folder_card(folder: Path) -> dict[str, Any]:
+    """The card in a folder.
+
+    Raises:
+        ConfigurationError: It is not a folder that was exported here, or damaged.
+    """
+    card = _read(folder).get("card")
+    if not isinstance(card, dict) or not isinstance(card.get("outputs"), dict) or not card.get("sample_rate"):
+        raise ConfigurationError(f"{folder / CARD} is damaged, or of another version: it is incomplete")
+    return card
+
+
+def read_folder_facts(folder: Path) -> dict[str, Any]:
+    """What else a target has put down.
+
+    Raises:
+        ConfigurationError: It is not a folder that was exported here, or damaged.
+    """
+    facts = _read(folder).get("facts")
+    if not isinstance(facts, dict):
+        raise ConfigurationError(f"{folder / CARD} is damaged, or of another version: it is incomplete")
+    return facts
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    path = folder / CARD
+    try:
+        if path.stat().st_size > _LARGEST:
+            raise ConfigurationError(f"{path} was not written by hear_edgel3: it is too large")
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {path}: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigurationError(f"{path} is damaged: it is no JSON ({error})") from error
+    if not isinstance(found, dict):
+        raise ConfigurationError(f"{path} is damaged: it is no JSON object")
+    return found
+
+
+def check_folder(path: Path) -> None:
+    """Finds out before the work that a folder could not be written.
+
+    Raises:
+        OutputError: There is a file in its place, its parent is missing or not writable, or there are files in it of
+            somebody's own.
+    """
+    check_folder_name(path)
+    if path.is_dir():
+        if any(path.iterdir()) and folder_target(path) is None:
+            raise OutputError(
+                f"cannot write into {path}: there are files in it that export did not write; name another folder"
+            )
+        place = path
+    else:
+        place = path.absolute().parent
+        if not place.is_dir():
+            raise OutputError(f"cannot write {path}: the folder {path.parent} does not exist")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise OutputError(f"cannot write {path}: no permission to write into {place}")
+
+
+def put_folder(staged: Path, path: Path) -> None:
+    """Copies the files of a folder, each whole or not at all, the card last. Others that are there already stay."""
+    make_folder(path)
+    files = sorted(one for one in staged.rglob("*") if one.is_file())
+    for file in sorted(files, key=lambda one: one.name == CARD):
+        place = path / file.relative_to(staged)
+        make_folder(place.parent)
+        with atomic_write(place) as written:
+            written.write(file.read_bytes())
