@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from hear_edgel3.exporting import onnx
 from hear_edgel3.exporting.card import WHOLE
-from hear_edgel3.exporting.folders import CARD, read_folder_card, write_card
+from hear_edgel3.exporting.folders import read_folder_card, write_card
 from hear_edgel3.exporting.web_runtime import FILES, VERSION, runtime_files
 
 if TYPE_CHECKING:
@@ -84,8 +84,8 @@ def _put_page(folder: Path, card: dict[str, Any]) -> None:
 
 
 def size_of(path: Path) -> int:
-    """The bytes of all that a browser loads."""
-    return sum((path / name).stat().st_size for name in (MODEL, CARD, *PAGE, *FILES))
+    """The bytes of the model; what is around it is the same for every net."""
+    return (path / MODEL).stat().st_size
 
 
 def open_file(path: Path, threads: int | None = 1) -> Session:

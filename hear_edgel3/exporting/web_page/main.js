@@ -65,7 +65,8 @@ async function loaded(names) {
 async function fetched(name, progress) {
   let answer;
   try {
-    answer = await fetch(name);
+    // Asked for anew: what a browser has kept may be of an earlier page in this place.
+    answer = await fetch(name, { cache: "no-cache" });
   } catch {
     throw new Error(`${name} could not be loaded; is the server still running?`);
   }
