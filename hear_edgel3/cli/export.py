@@ -1,4 +1,4 @@
-"""``hear-edgel3 export``: a configuration as a file for another engine."""
+"""``hear-edgel3 export``: a configuration as a file, or folder, for another engine."""
 
 from __future__ import annotations
 

@@ -33,10 +33,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "info",
         help="describe a configuration",
         description="Describes a configuration: timestamps, size, cost in operations and memory, licence, citation, "
-        "and where its weights come from. Of an exported file: what is in it.",
+        "and where its weights come from. Of what `export` wrote: what is in it.",
     )
     which = parser.add_mutually_exclusive_group(required=True)
-    text = "as `hear-edgel3 list` shows it, a folder, or a file that `export` wrote"
+    text = "as `hear-edgel3 list` shows it, a folder, or what `export` wrote"
     which.add_argument("name", nargs="?", default=argparse.SUPPRESS, metavar="NAME|FOLDER|FILE", help=text)
     which.add_argument(
         "--config", "-c", dest="name", metavar="NAME|FOLDER|FILE", default=argparse.SUPPRESS, help="the same"

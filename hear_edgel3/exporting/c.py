@@ -67,7 +67,7 @@ def engine_version() -> str:
 
 def size_of(path: Path) -> int:
     """The bytes of its constants, which are nearly all of it; code takes some 10 KB besides."""
-    found: int = read_folder_facts(path)["bytes"]
+    found: int = _facts(path)["bytes"]
     return found
 
 
@@ -142,8 +142,13 @@ def read_card(path: Path) -> dict[str, Any]:
 
 def describe(path: Path, card: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG001
     """The layers by their number, the parameters of the net, and the MACs of one window, the front end left out."""
+    facts = _facts(path)
+    return {name: facts[name] for name in ("operators", "parameters", "macs_window", "window_samples")}
+
+
+def _facts(path: Path) -> dict[str, Any]:
     facts = read_folder_facts(path)
-    names = ("operators", "parameters", "macs_window", "window_samples")
-    if any(name not in facts for name in names):
+    numbers = [facts.get(name) for name in ("bytes", "parameters", "macs_window", "window_samples")]
+    if not all(type(one) is int for one in numbers) or not isinstance(facts.get("operators"), dict):
         raise ConfigurationError(f"{path} is damaged, or of another version: what it says of its layers is incomplete")
-    return {name: facts[name] for name in names}
+    return facts

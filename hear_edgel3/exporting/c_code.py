@@ -167,6 +167,7 @@ def _about(card: Mapping[str, Any], int8: bool) -> list[str]:
         f"   The embedding consists of: {parts}.",
         f"   Weights are in {'eight bits' if int8 else 'float'}; their licence: {card['licence']}.",
         f"   {card['citation']}",
+        "   The code is hear_edgel3's: MIT, (c) the hear_edgel3 authors.",
         f"   Written by hear_edgel3 {card['version']} from weights with the SHA-256 {card['weights_sha256']}.",
     ]
 

@@ -170,7 +170,7 @@ def test_blocks_that_stay_in_float(mobilenetv3_folder: Path, tmp_path: Path) -> 
     with program(hear_edgel3.load("mn01_as", mobilenetv3_folder, engine="torch")) as made:
         parameters = {name: one for name, one in made.module.named_parameters() if name.startswith("net.")}
         found = int8.narrowed_weights(parameters)
-        narrowed = {name: one for name, one in found.items() if ".13." not in name}
+        narrowed = {name: one for name, one in found.items() if ".14." not in name}
         assert 2 < len(narrowed) < len(found)
         target._write(made, tmp_path / "c", narrowed, made.card)
         x = tones(32000, 5120)
@@ -180,8 +180,8 @@ def test_blocks_that_stay_in_float(mobilenetv3_folder: Path, tmp_path: Path) -> 
             parameters[name].data.copy_(wide.reshape(parameters[name].shape))
         answer = target.open_file(tmp_path / "c")(x)["embedding"]
         expected = made.module(torch.from_numpy(x))[0].numpy()
-    np.testing.assert_allclose(answer, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
-    assert np.abs(answer - in_float).max() > 1e-3 * np.abs(expected).max()
+    np.testing.assert_allclose(answer, expected, rtol=0, atol=2e-5 * np.abs(expected).max())
+    assert np.abs(answer - in_float).max() > 2e-4 * np.abs(expected).max()
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ def test_over_the_tolerance_no_folder(monkeypatch: pytest.MonkeyPatch, here: Pat
     assert [one.name for one in here.iterdir()] == ["net"]
 
 
-def test_folders(here: Path) -> None:
+def test_folders(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One of an earlier export is written anew; one with somebody's own files is not touched."""
     write_detector(here / "net", "small")
     (here / "mine").mkdir()
@@ -277,6 +277,10 @@ def test_folders(here: Path) -> None:
     export(here / "net", to="c", length=0.1)
     assert "mine_clip" in (here / "mine_c" / "mine.c").read_text()
     assert (here / "mine_c" / "own.c").read_text() == "own"
+    whole = json.loads((here / "mine_c" / CARD).read_text())
+    (here / "mine_c" / CARD).write_text(json.dumps({**whole, "facts": {"bytes": "many"}}))
+    assert main(["info", "mine_c"]) != 0
+    assert "is damaged" in capsys.readouterr().err
     (here / "mine_c" / CARD).write_text('{"target": "c", "card": []}')
     with pytest.raises(ConfigurationError, match="damaged"):
         target.read_card(here / "mine_c")

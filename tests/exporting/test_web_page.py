@@ -292,7 +292,7 @@ def test_what_is_missing_is_said(write_page, opened: chromium.Chromium, tmp_path
         opened.open(address)
         opened.wait_for("document.getElementById('starting-text').textContent.includes('do not belong together')")
         (folder / "model.onnx").write_bytes(bytes((write_page("tiny", "tiny") / "model.onnx").stat().st_size))
-        os.utime(folder / "model.onnx", (1e9, 1e9))  # servers tell changes by the second
+        os.utime(folder / "model.onnx", (2e9, 2e9))  # later: servers tell changes by the second
         opened.open(address)
         opened.wait_for("document.getElementById('starting-text').textContent.includes('cannot be run here')")
     opened.open(folder / "index.html")  # as a file, which browsers do not run
