@@ -27,7 +27,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--to", default="onnx", metavar="TARGET", help=f"what for: {', '.join(targets.MODULES)} (default onnx)"
     )
-    options.add_output(parser, "FILE", "the file, or folder for c (default: in the current folder, by the name)")
+    options.add_output(parser, "PATH", "the file, or folder (default: the configuration's name, in the current one)")
     parser.add_argument(
         "--length",
         type=_length,
@@ -100,4 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
         for line in done.proof.lines():
             put(line)
     put(f"wrote {done.path}")
+    hint = targets.hint_of(target, done.path)
+    if hint is not None and not arguments.quiet:
+        put(hint)
     return 0

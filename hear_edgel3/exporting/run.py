@@ -15,7 +15,7 @@ from hear_edgel3.exporting.folders import check_folder, put_folder
 from hear_edgel3.exporting.program import PARTS, length_in_samples, program_of
 from hear_edgel3.exporting.proof import Proof
 from hear_edgel3.exporting.proving import calibration_inputs, prove
-from hear_edgel3.exporting.targets import target_of
+from hear_edgel3.exporting.targets import Target, files_of, target_of
 from hear_edgel3.extractor.extractor import Extractor
 from hear_edgel3.extractor.loading import load
 from hear_edgel3.registry.names import BUILT_IN, resolve
@@ -56,8 +56,9 @@ def export(
 
     Args:
         configuration: a configuration's name (or folder), or an extractor, in float32 on the CPU.
-        output: the file, or folder for "c"; None for the configuration's name in the current folder.
-        to: what for: "onnx", or "c": a folder with a library in C99.
+        output: the file, or folder for "c" and "web"; None for the configuration's name in the current folder.
+        to: what for: "onnx"; "openvino": a file that ends in .xml, and its weights beside it in one that ends in .bin;
+            "web": a folder with a page that listens; or "c": a folder with a library in C99.
         length: seconds of the windows that it takes, or "dynamic" for any; None for what suits the net: dynamic, or the
             only length that it takes.
         part: "whole", "net" (which takes the front end's images), or "frontend" (which puts them out).
@@ -73,6 +74,7 @@ def export(
         MissingExtra: what the target needs is not installed.
         ExportFailed: the file does not compute the same; it was not written.
         OutputError: the file cannot be written.
+        DownloadError: what runs a page cannot be fetched.
         AudioFileError, InvalidAudio: sounds to check with cannot be read.
         WeightsNotFound, WeightsMismatch, WeightsCorrupt, DownloadError: see :mod:`hear_edgel3.weights`.
     """
@@ -93,7 +95,10 @@ def export(
     n_samples = length_in_samples(row.checkpoint, length)
     path = default_path(row.name, part, to) if output is None else Path(output)
     target.check_installed()
-    (check_folder if target.FOLDER else check_writable)(path)
+    if target.FOLDER:
+        check_folder(path)
+    else:
+        _check_files(target, path)
     extractor = given if given is not None else load(configuration, weights, engine="torch")  # type: ignore[arg-type]
     with (
         tempfile.TemporaryDirectory(prefix="hear_edgel3_export_") as folder,
@@ -111,13 +116,25 @@ def export(
         if not proof.passed:
             report = {"file": None, "card": card, "proof": proof.to_dict()}
             told = "\n".join(proof.lines())
-            raise ExportFailed(f"{path} was not written: it does not compute what PyTorch does.\n{told}", report)
+            alone = "" if part != WHOLE or target.FLOAT64 else " (its net alone may: leave the front end out)"
+            raise ExportFailed(f"{path} was not written: it does not compute what PyTorch does{alone}.\n{told}", report)
         if target.FOLDER:
             put_folder(staged, path)
         else:
-            with atomic_write(path) as file:
-                file.write(staged.read_bytes())
+            for source, place in zip(files_of(target, staged), files_of(target, path), strict=True):
+                with atomic_write(place) as file:
+                    file.write(source.read_bytes())
         return Exported(path, card, proof)
+
+
+def _check_files(target: Target, path: Path) -> None:
+    files = files_of(target, path)
+    if len(files) > 1 and path.suffix != target.SUFFIX:
+        raise InvalidOption(
+            f"the output must end in {target.SUFFIX}, because the file beside it is named after it; got {str(path)!r}"
+        )
+    for file in files:
+        check_writable(file)
 
 
 def default_path(name: str, part: str, to: str) -> Path:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MODULES = {
     "onnx": "hear_edgel3.exporting.onnx",
+    "openvino": "hear_edgel3.exporting.openvino",
+    "web": "hear_edgel3.exporting.web",
     "c": "hear_edgel3.exporting.c",
 }
 
@@ -47,6 +49,9 @@ class Target(Protocol):
         INT8: Whether there are files in eight bits; those that have none need no ``quantize``.
         TOLERANCES: By the kind of sound (:class:`hear_edgel3.exporting.clips.ProofClip`), the largest difference from
             PyTorch in float64 that is let through, as a fraction of the largest value; under "" that of kinds without.
+        BESIDE: What else than a file's own ending files have that belong to it, and lie beside it under the same name;
+            those that write one file, or a folder, need not have it.
+        HINT: What to do with what was written, with ``{path}`` in it; those that say nothing need not have it.
     """
 
     EXTRA: str
@@ -59,7 +64,7 @@ class Target(Protocol):
     TOLERANCES: Mapping[str, float]
 
     def check_installed(self) -> None:
-        """Raises MissingExtra, or InvalidOption, if something that it needs is not installed."""
+        """Raises MissingExtra, InvalidOption or DownloadError if something that it needs is not there."""
 
     def write(self, program: Program, path: Path) -> None:
         """Writes a program, with its card."""
@@ -112,6 +117,17 @@ def target_of(name: str) -> Target:
 def tolerance_of(target: Target, kind: str) -> float:
     """The largest difference that is let through for sounds of a kind, as a fraction of the largest value."""
     return target.TOLERANCES.get(kind, target.TOLERANCES[""])
+
+
+def files_of(target: Target, path: Path) -> list[Path]:
+    """The files that a target writes, the given one last: whoever sees it sees all of them."""
+    return [*(path.with_suffix(ending) for ending in getattr(target, "BESIDE", ())), path]
+
+
+def hint_of(target: Target, path: Path) -> str | None:
+    """What to do with what was written, in a line; None if there is nothing to say."""
+    hint: str | None = getattr(target, "HINT", None)
+    return None if hint is None else hint.format(path=path)
 
 
 def target_of_file(path: str | os.PathLike[str]) -> str | None:

@@ -88,12 +88,12 @@ class Chromium:
         os.close(self._write)
         self._profile.cleanup()
 
-    def send(self, method: str, root: bool = False, **parameters: Any) -> dict[str, Any]:
-        """A DevTools command and its answer; events on the way are kept."""
+    def send(self, method: str, root: bool = False, session: str | None = None, **parameters: Any) -> dict[str, Any]:
+        """A DevTools command and its answer, of the page or of one of its workers; events on the way are kept."""
         self._number += 1
         message = {"id": self._number, "method": method, "params": parameters}
         if not root:
-            message["sessionId"] = self._session
+            message["sessionId"] = self._session if session is None else session
         data = json.dumps(message).encode() + b"\0"
         while data:
             data = data[os.write(self._write, data) :]
@@ -132,6 +132,29 @@ class Chromium:
         )
         assert "exceptionDetails" not in answer, f"{script}: {answer['exceptionDetails']}"
         return answer["result"].get("value")
+
+    def watch_workers(self) -> None:
+        """From now on, workers wait until :meth:`let_worker_run`."""
+        self.send("Target.setAutoAttach", autoAttach=True, waitForDebuggerOnStart=True, flatten=True)
+
+    def let_worker_run(self, seconds: float = 20.0) -> str:
+        """Lets the first worker of the page run, its events among those of the page; returns its session."""
+        end = time.monotonic() + seconds
+        while True:
+            self.run("1")
+            for event in self.events:
+                if event.get("method") == "Target.attachedToTarget":
+                    session: str = event["params"]["sessionId"]
+                    for command in (
+                        "Network.enable",
+                        "Runtime.enable",
+                        "Log.enable",
+                        "Runtime.runIfWaitingForDebugger",
+                    ):
+                        self.send(command, session=session)
+                    return session
+            assert time.monotonic() < end, "no worker was started"
+            time.sleep(0.02)
 
     def wait_for(self, script: str, seconds: float = 20.0) -> None:
         """Waits until an expression is true."""
