@@ -20,9 +20,10 @@ from hear_edgel3.engine import folded
 from hear_edgel3.engine.expected import kernels_pay
 from hear_edgel3.errors import MissingExtra
 from hear_edgel3.families.kernel_description import HasKernelLayers, HasKernelSpectrogram, MelDecibels
-from hear_edgel3.families.kernel_residuals import HasKernelResiduals, ResidualNet
+from hear_edgel3.families.kernel_residuals import HasKernelLogMel, HasKernelResiduals, LogMelSpectrogram, ResidualNet
 
 if TYPE_CHECKING:
+    from hear_edgel3.engine.kernels.log_mel import LogMel
     from hear_edgel3.engine.kernels.mel import Spectrogram
     from hear_edgel3.engine.kernels.network import KernelNet
 
@@ -147,7 +148,7 @@ class CompiledNet:
 
 
 class CompiledResiduals:
-    """A net of inverted residuals.
+    """A net of inverted residuals, and the front end with it.
 
     Images of more frames than there should be kernels for go through torch.
 
@@ -161,10 +162,31 @@ class CompiledResiduals:
         from hear_edgel3.engine.kernels.residual_net import ResidualKernels
 
         self._in_torch = _InTorch(net)
-        self._kernels = ResidualKernels(form, native_lanes())
+        self._lanes = native_lanes()
+        self._kernels = ResidualKernels(form, self._lanes)
+        self._spectrograms: dict[LogMelSpectrogram, LogMel] = {}
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """The values of (n, n_mels, n_frames) images."""
         if not self._kernels.takes(x.shape[1], x.shape[2]):
             return self._in_torch(x)
         return torch.from_numpy(self._kernels(x.detach().float().numpy(), torch.get_num_threads()))
+
+    def from_samples(self, frontend: nn.Module, windows: torch.Tensor) -> torch.Tensor | None:
+        """The values of (n, samples) windows: each thread makes its own images. None if it must be done otherwise."""
+        if not isinstance(frontend, HasKernelLogMel) or frontend._forward_hooks or frontend._forward_pre_hooks:
+            return None
+        computes = frontend.kernel_log_mel()
+        if computes is None or not windows.is_floating_point():
+            return None
+        if not self._kernels.takes(computes.n_mels, computes.n_frames(windows.shape[1])):
+            return None
+        if computes not in self._spectrograms:
+            from hear_edgel3.engine.kernels.log_mel import LogMel
+
+            self._spectrograms[computes] = LogMel(frontend, self._lanes)
+        samples = windows.detach().float()
+        if samples.shape[1] < computes.least:
+            samples = nn.functional.pad(samples, (0, computes.least - samples.shape[1]))
+        array = samples.contiguous().numpy()
+        return torch.from_numpy(self._kernels(array, torch.get_num_threads(), self._spectrograms[computes]))

@@ -1,6 +1,8 @@
 """What a net of inverted residuals says of itself, as arrays and numbers, so that compiled kernels can run it.
 
-Such a net has ``kernel_residuals() -> ResidualNet | str``. The kernels know this description, and no family.
+Such a net has ``kernel_residuals() -> ResidualNet | str``, and a front end that they can compute
+``kernel_log_mel() -> LogMelSpectrogram | None`` and ``kernel_constants()``. The kernels know these descriptions, and no
+family.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+import torch
 
 # How a map is pooled: to a value per channel, or, where its name ends in "time", to a value per channel and band.
 MEAN, MAXIMUM, SUM, MEAN_TIME, SUM_TIME = "mean", "maximum", "mean + maximum", "mean time", "mean + maximum time"
@@ -137,3 +140,55 @@ class HasKernelResiduals(Protocol):
 
     def kernel_residuals(self) -> ResidualNet | str:
         """The net in eval mode as arrays, which share no memory with it; or why the kernels cannot run this form."""
+
+
+@dataclass(frozen=True)
+class LogMelSpectrogram:
+    """A logarithmic mel spectrogram.
+
+    Samples x become ``x[t + 1] - emphasis * x[t]``, which is reflected by half a frame at both ends. The squared
+    magnitudes of a frame's Fourier transform are summed up to bands by the mel bank; a band of power p becomes
+    ``(ln(p + floor) + shift) * factor``.
+
+    Attributes:
+        sample_rate: of the samples in Hz.
+        n_fft: points of the Fourier transform, a power of 2.
+        win_length: samples of a frame, even; zeros follow them.
+        hop_length: samples from a frame to the next.
+        n_mels: bands.
+        fmin: where the lowest band begins, in Hz.
+        fmax: where the highest ends.
+        least: fewer samples are followed by zeros up to so many.
+        emphasis: as above.
+        floor: as above.
+        shift: as above.
+        factor: as above.
+    """
+
+    sample_rate: int
+    n_fft: int
+    win_length: int
+    hop_length: int
+    n_mels: int
+    fmin: float
+    fmax: float
+    least: int
+    emphasis: float
+    floor: float
+    shift: float
+    factor: float
+
+    def n_frames(self, n_samples: int) -> int:
+        """Frames of a clip of ``n_samples``."""
+        return 1 + (max(n_samples, self.least) - 1) // self.hop_length
+
+
+@runtime_checkable
+class HasKernelLogMel(Protocol):
+    """A front end that compiled kernels can compute."""
+
+    def kernel_log_mel(self) -> LogMelSpectrogram | None:
+        """What it computes in eval mode, or None if that is something else, as in a subclass of somebody's own."""
+
+    def kernel_constants(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The Fourier transform's window (win_length,) and the mel bank (n_mels, bins), float32 on the CPU."""

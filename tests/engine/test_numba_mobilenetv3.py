@@ -100,7 +100,7 @@ def test_poolings(pooling: str) -> None:
 def test_only_what_is_needed(outputs: list[str]) -> None:
     spec = Spec(0.1)
     net = build(spec, outputs=outputs)
-    check(net, mels(spec, 101)))
+    check(net, mels(spec, 101))
 
 
 def test_a_pruned_net_with_an_approximation() -> None:

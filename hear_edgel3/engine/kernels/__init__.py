@@ -27,8 +27,10 @@ And for nets of inverted residuals:
     pointwise       pointwise convolutions and linear layers
     residual        a whole inverted residual
     pooling         means and maxima of maps
+    log_mel         the front end: logarithmic mel spectrograms
     residual_net    from a description to a net
 
-What nets and front ends say of themselves is in :mod:`hear_edgel3.families.kernel_description`. Nothing here is
-imported before it is used: numba takes a third of a second.
+What nets and front ends say of themselves is in :mod:`hear_edgel3.families.kernel_description` and in
+:mod:`hear_edgel3.families.kernel_residuals`. Nothing here is imported before it is used: numba takes a third of a
+second.
 """

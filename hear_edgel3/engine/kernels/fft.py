@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from hear_edgel3.engine.kernels.jit import part
-from hear_edgel3.engine.kernels.simd import lanes_of, load, plus_times, splat, store
+from hear_edgel3.engine.kernels.simd import bytes_of, load, plus_times, splat, store
 
 
 def roots(n: int) -> np.ndarray:
@@ -23,7 +23,7 @@ def roots(n: int) -> np.ndarray:
 @part
 def _times(re: Any, im: Any, w: Any, k: int, target: int) -> None:
     """Writes a complex vector times root number k."""
-    size = 8 * lanes_of(re)
+    size = bytes_of(re)
     wr, wi = w[k, 0], w[k, 1]
     store(plus_times(re * splat(re, wr), im, -wi), target)
     store(plus_times(im * splat(re, wr), re, wi), target + size)
@@ -34,16 +34,16 @@ def transform(zero: Any, n: int, w: Any, x: int, y: int) -> int:
     """The complex Fourier transform of n values, a power of 2.
 
     Args:
-        zero: a vector of float64 zeros.
+        zero: a vector of zeros.
         n: how many values.
-        w: (2 * n, 2) roots of unity, by :func:`roots`.
+        w: (2 * n, 2) roots of unity, of the vectors' kind, by :func:`roots`.
         x: address of (n, 2) vectors, real and imaginary parts; it is overwritten.
         y: address of memory for as many.
 
     Returns:
         The address of the result: x or y.
     """
-    size = 8 * lanes_of(zero)
+    size = bytes_of(zero)
     pair = 2 * size
     total, stride = n, 1
     while n > 2:
@@ -79,17 +79,18 @@ def transform(zero: Any, n: int, w: Any, x: int, y: int) -> int:
 
 
 @part
-def powers(zero: Any, n: int, w: Any, z: int, target: int) -> None:
+def powers(zero: Any, n: int, w: Any, z: int, target: int, quarter: Any) -> None:
     """Squared magnitudes of the transform of 2 * n real values, from that of n complex ones made of pairs of them.
 
     Args:
-        zero: a vector of float64 zeros.
+        zero: a vector of zeros.
         n: how many complex values.
         w: (2 * n, 2) roots of unity.
         z: address of their transform.
         target: address for n + 1 vectors.
+        quarter: 0.25, of the vectors' kind.
     """
-    size = 8 * lanes_of(zero)
+    size = bytes_of(zero)
     for k in range(n // 2 + 1):
         here, there = z + 2 * k * size, z + 2 * ((n - k) % n) * size
         hr, hi, tr, ti = load(zero, here), load(zero, here + size), load(zero, there), load(zero, there + size)
@@ -99,6 +100,6 @@ def powers(zero: Any, n: int, w: Any, z: int, target: int) -> None:
         turned_r = plus_times(odd_r * splat(zero, wr), odd_i, -wi)
         turned_i = plus_times(odd_i * splat(zero, wr), odd_r, wi)
         one_r, one_i, other_r, other_i = even_r + turned_r, even_i + turned_i, even_r - turned_r, even_i - turned_i
-        quarter = splat(zero, 0.25)
-        store((one_r * one_r + one_i * one_i) * quarter, target + k * size)
-        store((other_r * other_r + other_i * other_i) * quarter, target + (n - k) * size)
+        fourth = splat(zero, quarter)
+        store((one_r * one_r + one_i * one_i) * fourth, target + k * size)
+        store((other_r * other_r + other_i * other_i) * fourth, target + (n - k) * size)

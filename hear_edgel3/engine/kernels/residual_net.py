@@ -5,7 +5,7 @@ How images share vectors is explained in :mod:`hear_edgel3.engine.kernels.strips
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from hear_edgel3.engine.kernels.aligned import aligned
 from hear_edgel3.engine.kernels.entrance import COLUMNS as ENTRANCE_COLUMNS
 from hear_edgel3.engine.kernels.entrance import make_entrance
+from hear_edgel3.engine.kernels.log_mel import LogMel
 from hear_edgel3.engine.kernels.pointwise import GROUP, HARDSWISH, NONE, RELU, make_pointwise, packed
 from hear_edgel3.engine.kernels.pooling import make_pool
 from hear_edgel3.engine.kernels.residual import COLUMNS, Facts, make_residual, rows_of_tiles
@@ -167,6 +168,11 @@ class SizedNet:
         self._steps(self._needed)
         self._idle: list[tuple[_Rooms, list[Step]]] = []
 
+    @property
+    def size(self) -> int:
+        """How many values the net puts out."""
+        return len(self._rows)
+
     def _mask(self, width: int, frames: int) -> tuple[int, int]:
         """The address of a mask, and the column where it begins."""
         if (width, frames) not in self._masks:
@@ -257,17 +263,28 @@ class SizedNet:
         steps.append((kernel, (np.array(facts, np.int64),)))
         return _Map(out, channel, block.n_out, height, width, frames, (mask, begin))
 
-    def __call__(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        """The values of (height, frames) float32 images, as many as share the vectors or fewer: (n, size) float32."""
+    def __call__(self, images: np.ndarray, spectrogram: LogMel | None = None) -> np.ndarray:
+        """The values of images, as many as share the vectors or fewer.
+
+        Args:
+            images: (n, height, frames) float32; or (n, samples), of which `spectrogram` makes images.
+            spectrogram: the front end, or None.
+
+        Returns:
+            (n, size) float32.
+        """
         try:
             rooms, steps = self._idle.pop()
         except IndexError:
             rooms = _Rooms(self.sharing.lanes, self._needed.needed)
             steps = self._steps(rooms)
-        target = rooms.arrays["image"].reshape(self._height, self.sharing.width, self.sharing.lanes)
-        target[:, :, len(images) * self.sharing.strips :] = 0
-        for i, image in enumerate(images):
-            self.sharing.put(image, i, target)
+        if spectrogram is not None:
+            spectrogram(images, self.sharing, rooms.arrays["image"].ctypes.data)
+        else:
+            target = rooms.arrays["image"].reshape(self._height, self.sharing.width, self.sharing.lanes)
+            target[:, :, len(images) * self.sharing.strips :] = 0
+            for i, image in enumerate(images):
+                self.sharing.put(image, i, target)
         for kernel, arguments in steps:
             kernel(*arguments)
         values = rooms.arrays["values"].reshape(-1, self.sharing.lanes)
@@ -410,23 +427,28 @@ class ResidualKernels:
                     self._sized[height, frames] = SizedNet(self, height, frames, self._lanes)
         return self._sized[height, frames]
 
-    def __call__(self, images: np.ndarray, threads: int) -> np.ndarray:
+    def __call__(self, images: np.ndarray, threads: int, spectrogram: LogMel | None = None) -> np.ndarray:
         """Values of images.
 
         Args:
-            images: (n, height, frames) float32.
+            images: (n, height, frames) float32; or (n, samples), C-contiguous, of which `spectrogram` makes images.
             threads: how many may run at once.
+            spectrogram: the front end, or None.
 
         Returns:
             (n, size) float32. Which images share vectors does not change a bit.
         """
-        sized = self.for_size(*images.shape[1:])
+        if spectrogram is None:
+            size = (images.shape[1], images.shape[2])
+        else:
+            size = (spectrogram.computes.n_mels, spectrogram.computes.n_frames(images.shape[1]))
+        sized = self.for_size(*size)
         at_once = sized.sharing.images
         shares = [(first, min(at_once, len(images) - first)) for first in range(0, len(images), at_once)]
-        result = np.empty((len(images), len(sized._rows)), np.float32)
+        result = np.empty((len(images), sized.size), np.float32)
 
         def work(first: int, n: int) -> None:
-            result[first : first + n] = sized(list(images[first : first + n]))
+            result[first : first + n] = sized(images[first : first + n], spectrogram)
 
         share_out(work, shares, threads)
         return result

@@ -74,6 +74,12 @@ def lanes_of(vector: Vector) -> Any:
 
 
 @primitive
+def bytes_of(vector: Vector) -> Any:
+    """How many bytes a vector has."""
+    return types.int64, lambda b, _: ir.Constant(INT64, vector.size)
+
+
+@primitive
 def zeros(lanes: int, strips: int) -> Any:
     """A vector of zeros, for images of so many strips each."""
     kind = Vector(lanes, strips)

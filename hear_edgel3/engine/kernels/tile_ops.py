@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
+from numba import types
 from numba.core import cgutils
 
 from hear_edgel3.engine.kernels.primitive import (
@@ -25,6 +26,7 @@ from hear_edgel3.engine.kernels.primitive import (
     parts_of,
     primitive,
     splat_to,
+    store_at,
 )
 
 
@@ -190,3 +192,68 @@ def where(vector: Vector, mask: Vector) -> Any:
         return b.select(b.fcmp_unordered("!=", m, _constant(m, 0.0)), x, _constant(x, 0.0))
 
     return vector, code
+
+
+@primitive
+def logarithm(vector: Vector) -> Any:
+    """The natural logarithm of normal positive numbers, to 2 units in the last place.
+
+    By m in [sqrt(1/2), sqrt(2)) and ln m = 2 artanh((m - 1) / (m + 1)). What is not finite stays so.
+    """
+    ints = ir.VectorType(INT32, vector.lanes)
+
+    def code(b: Any, x: Any) -> Any:
+        def number(value: int) -> Any:
+            return ir.Constant(ints, [value] * vector.lanes)
+
+        root_half = number(0x3F3504F3)  # the bits of sqrt(1/2)
+        bits = b.sub(b.bitcast(x, ints), root_half)
+        exponent = b.sitofp(b.ashr(bits, number(23)), x.type)
+        m = b.bitcast(b.add(b.and_(bits, number(0x7FFFFF)), root_half), x.type)
+        s = b.fdiv(b.fsub(m, _constant(x, 1.0)), b.fadd(m, _constant(x, 1.0)))
+        q = b.fmul(s, s)
+        p = _constant(x, 2 / 11)
+        for c in (2 / 9, 2 / 7, 2 / 5, 2 / 3):
+            p = multiply_add(b, p, q, _constant(x, c))
+        # ln 2 in two parts, so that the product of the larger one and the exponent is exact.
+        small = multiply_add(b, exponent, _constant(x, -2.12194440e-4), b.fmul(b.fmul(s, q), p))
+        small = multiply_add(b, s, _constant(x, 2.0), small)
+        found = multiply_add(b, exponent, _constant(x, 0.693359375), small)
+        return b.select(b.fcmp_ordered("<", x, _constant(x, float("inf"))), found, x)
+
+    return vector, code
+
+
+@primitive
+def transpose_to(like: Vector, sources: Any, offset: Any, factors: Any, target: Any) -> Any:
+    """Floats from as many addresses as there are lanes, as many as that, as vectors whose lanes are the sources.
+
+    Args:
+        like: a vector, for its lanes.
+        sources: address of the addresses, which need not be aligned.
+        offset: bytes that are added to each of them.
+        factors: address of a float32 for each of the vectors, which it is multiplied with.
+        target: address of the vectors.
+    """
+    n = like.lanes
+
+    def code(b: Any, _: Any, s: Any, o: Any, f: Any, t: Any) -> None:
+        rows = []
+        for i in range(n):
+            source = b.load(b.inttoptr(at(b, s, 8 * i), INT64.as_pointer()))
+            rows.append(b.load(b.inttoptr(b.add(source, o), like.code.as_pointer()), align=BYTES))
+        step = n // 2
+        while step:
+            low = [i if not i & step else n + i - step for i in range(n)]
+            high = [i + step if not i & step else n + i for i in range(n)]
+            for i in range(n):
+                if not i & step:
+                    x, y = rows[i], rows[i + step]
+                    for place, order in ((i, low), (i + step, high)):
+                        rows[place] = b.shuffle_vector(x, y, ir.Constant(ir.VectorType(INT32, n), order))
+            step //= 2
+        for i in range(n):
+            factor = splat_to(b, _number(b, at(b, f, BYTES * i)), n)
+            store_at(b, b.fmul(rows[i], factor), at(b, t, like.size * i), like)
+
+    return types.void, code
