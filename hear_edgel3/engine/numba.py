@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import nn
@@ -174,9 +174,11 @@ class CompiledResiduals:
 
     def from_samples(self, frontend: nn.Module, windows: torch.Tensor) -> torch.Tensor | None:
         """The values of (n, samples) windows: each thread makes its own images. None if it must be done otherwise."""
-        if not isinstance(frontend, HasKernelLogMel) or frontend._forward_hooks or frontend._forward_pre_hooks:
+        # Whether it is a HasKernelLogMel: isinstance takes longer than a window's net.
+        if not hasattr(type(frontend), "kernel_log_mel") or frontend._forward_hooks or frontend._forward_pre_hooks:
             return None
-        computes = frontend.kernel_log_mel()
+        front = cast(HasKernelLogMel, frontend)
+        computes = front.kernel_log_mel()
         if computes is None or not windows.is_floating_point():
             return None
         if not self._kernels.takes(computes.n_mels, computes.n_frames(windows.shape[1])):
@@ -184,7 +186,7 @@ class CompiledResiduals:
         if computes not in self._spectrograms:
             from hear_edgel3.engine.kernels.log_mel import LogMel
 
-            self._spectrograms[computes] = LogMel(frontend, self._lanes)
+            self._spectrograms[computes] = LogMel(front, self._lanes)
         samples = windows.detach().float()
         if samples.shape[1] < computes.least:
             samples = nn.functional.pad(samples, (0, computes.least - samples.shape[1]))

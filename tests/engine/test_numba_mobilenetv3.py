@@ -16,6 +16,7 @@ import torch
 import hear_edgel3
 from hear_edgel3.engine.kernels.residual_net import MOST_FRAMES, ResidualKernels
 from hear_edgel3.engine.runner import Runner
+from hear_edgel3.errors import InvalidOption
 from hear_edgel3.families.kernel_residuals import ResidualNet
 from hear_edgel3.families.mobilenetv3.layout import POOLINGS
 from hear_edgel3.families.mobilenetv3.net import MobileNetV3
@@ -84,8 +85,9 @@ def test_every_feature_of_every_form(name: str) -> None:
     features = [f for f in all_features(spec) if f != "logits" or spec.head != "multihead_attention_pooling"]
     net = build(spec, outputs=features)
     assert isinstance(net.kernel_residuals(), ResidualNet)
-    for n_frames in (spec.n_frames, 16):
-        check(net, mels(spec, n_frames))
+    check(net, mels(spec))
+    if spec.strides == (2, 2, 2, 2) and not spec.dilated:  # of others there would be many kernels more to compile
+        check(net, mels(spec, 16))
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
@@ -149,7 +151,7 @@ def test_a_class_of_somebodys_own_is_not_taken_for_ours() -> None:
 # --- lengths, batches, callers ---
 
 
-@pytest.mark.parametrize("n_frames", [1, 2, 7, 16, 33, 101, 331, 1000, 2500])
+@pytest.mark.parametrize("n_frames", [1, 16, 33, 101, 331, 1000, 2500])
 def test_lengths(tiny: MobileNetV3, n_frames: int) -> None:
     """Of the built-in net with its real weights."""
     x = noise(2, n_frames, seed=n_frames)
@@ -218,7 +220,7 @@ def test_a_forked_process(tiny: MobileNetV3, threads: Callable[[int], None]) -> 
 def test_other_machines_vectors(lanes: int) -> None:
     """LLVM makes vectors of what a machine has, so that all run anywhere. The first blocks have all kinds of layers."""
     spec = Spec(0.1)
-    net = build(spec, outputs=["b0", "se4", "b4", "mel_avgs"])
+    net = build(spec, outputs=["b0", "se4", "b4", "mel_avgs"] if lanes == 8 else ["b0", "b1", "mel_avgs"])
     form = net.kernel_residuals()
     assert isinstance(form, ResidualNet)
     with torch.no_grad():
@@ -238,14 +240,16 @@ def test_the_extractor(threads: Callable[[int], None]) -> None:
     plain, fast = hear_edgel3.load("tiny", engine="torch"), hear_edgel3.load("tiny", engine="numba")
     assert fast.engine == "numba"
     clip = torch.from_numpy(signals.clip(1.3, 32000))
+    rate = {"sample_rate": 32000}
+    timestamps = fast.timestamp_embeddings(clip[None], **rate)[0]
     for found, expected in (
-        (fast.scene_embeddings(clip[None]), plain.scene_embeddings(clip[None])),
-        (fast.timestamp_embeddings(clip[None])[0], plain.timestamp_embeddings(clip[None])[0]),
+        (fast.scene_embeddings(clip[None], **rate), plain.scene_embeddings(clip[None], **rate)),
+        (timestamps, plain.timestamp_embeddings(clip[None], **rate)[0]),
     ):
         assert found.shape == expected.shape
         assert float((found - expected).abs().max() / expected.abs().max()) < 1e-4  # front ends differ by as much
-    stream = torch.stack([torch.as_tensor(m.embedding) for m in fast.stream(clip.split(4000), sample_rate=32000)])
-    assert torch.equal(stream, fast.timestamp_embeddings(clip[None])[0][0])
+    stream = torch.stack([torch.as_tensor(moment.embedding) for moment in fast.stream(clip.split(4000), **rate)])
+    assert torch.equal(stream, timestamps[0])
 
 
 def test_changes_are_noticed() -> None:
@@ -267,7 +271,7 @@ def test_gradients_and_other_types_do_not_need_the_kernels() -> None:
     windows = torch.zeros(1, 5120, requires_grad=True)
     fast(windows).sum().backward()
     assert windows.grad is not None
-    with pytest.raises(hear_edgel3.InvalidOption, match="the net is float64 on cpu, not float32 on cpu"):
+    with pytest.raises(InvalidOption, match="the net is float64 on cpu, not float32 on cpu"):
         _ = fast.double().engine
 
 

@@ -69,6 +69,7 @@ def test_the_net_is_one_of_the_protocols(kind: str, puts_out: list[str], folders
     assert isinstance(net, Net)
     assert net.embedding_size == extractor.scene_embedding_size == extractor.configuration.embedding_size
     assert hasattr(net, "kernel_layers") == (kind in ("sea_64", "small_l3") and not puts_out)
+    assert hasattr(net, "kernel_residuals") == (hasattr(net.net, "kernel_residuals") and not puts_out)
     bands, frames = net.example_shape
     images = torch.randn(3, bands, frames, generator=torch.Generator().manual_seed(0))
     before = {name: value.clone() for name, value in net.state_dict().items()}
