@@ -12,6 +12,7 @@ import numpy as np
 
 from hear_edgel3.engine.kernels.jit import part
 from hear_edgel3.engine.kernels.simd import bytes_of, load, plus_times, splat, store
+from hear_edgel3.engine.kernels.tile_ops import eight_point
 
 
 def roots(n: int) -> np.ndarray:
@@ -43,9 +44,14 @@ def transform(zero: Any, n: int, w: Any, x: int, y: int) -> int:
     Returns:
         The address of the result: x or y.
     """
+    return _by_fours(zero, n, n, 1, w, x, y)
+
+
+@part
+def _by_fours(zero: Any, total: int, n: int, stride: int, w: Any, x: int, y: int) -> int:
+    """The passes of a transform of `total` values that are left when it has come down to `stride` of n each."""
     size = bytes_of(zero)
     pair = 2 * size
-    total, stride = n, 1
     while n > 2:
         quarter = n // 4
         step = 2 * total // n
@@ -76,6 +82,27 @@ def transform(zero: Any, n: int, w: Any, x: int, y: int) -> int:
                 store(first - second, y + (q + stride) * pair + i * size)
         x, y = y, x
     return x
+
+
+@part
+def transform_by_eights(zero: Any, n: int, w: Any, x: int, y: int) -> int:
+    """As :func:`transform`, of float32, with radix 8 as long as it can: fewer passes over more than the first cache."""
+    pair = 2 * bytes_of(zero)
+    total, stride = n, 1
+    roots_at = w.ctypes.data
+    while n >= 8:
+        eighth = n // 8
+        step = 2 * total // n
+        for p in range(eighth):
+            for q in range(stride):
+                source, target = x + (q + stride * p) * pair, y + (q + stride * 8 * p) * pair
+                if p == 0:
+                    eight_point(zero, source, stride * eighth * pair, roots_at, 0, target, stride * pair, 0)
+                else:
+                    eight_point(zero, source, stride * eighth * pair, roots_at, step * p, target, stride * pair, 1)
+        n, stride = eighth, 8 * stride
+        x, y = y, x
+    return _by_fours(zero, total, n, stride, w, x, y)
 
 
 @part

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hear_edgel3.engine.kernels.aligned import aligned
-from hear_edgel3.engine.kernels.fft import powers, roots, transform
+from hear_edgel3.engine.kernels.fft import powers, roots, transform_by_eights
 from hear_edgel3.engine.kernels.jit import kernel
 from hear_edgel3.engine.kernels.simd import load, plus_times, splat, store, zeros
 from hear_edgel3.engine.kernels.strips_of_time import StripsOfTime
@@ -137,7 +137,7 @@ def make_log_mel(lanes: int) -> Callable[..., None]:
                 transpose_to(zero, sources.ctypes.data, 4 * i, hann.ctypes.data + 4 * i, x + i * size)
             for i in range(len(hann), n_fft):
                 store(zero, x + i * size)
-            z = transform(zero, n_fft // 2, w, x, other)
+            z = transform_by_eights(zero, n_fft // 2, w, x, other)
             power = other if z == x else x
             powers(zero, n_fft // 2, w, z, power, np.float32(0.25))
             for band in range(n_mels):

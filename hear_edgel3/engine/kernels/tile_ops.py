@@ -257,3 +257,61 @@ def transpose_to(like: Vector, sources: Any, offset: Any, factors: Any, target: 
             store_at(b, b.fmul(rows[i], factor), at(b, t, like.size * i), like)
 
     return types.void, code
+
+
+@primitive
+def eight_point(like: Vector, x: Any, apart: Any, roots: Any, step: Any, y: Any, stride: Any, turned: int) -> Any:
+    """The Fourier transform of 8 complex vectors: one step of Stockham's algorithm with radix 8.
+
+    Args:
+        like: a vector, for its lanes.
+        x: address of the first one; real and imaginary part lie one behind the other.
+        apart: bytes from one to the next.
+        roots: address of roots of unity, pairs of float32.
+        step: the number of the root that result 1 is multiplied with; result k is with root k * step.
+        y: address of the first result.
+        stride: bytes from one to the next.
+        turned: 1 if results are multiplied, 0 if not.
+    """
+    size = like.size
+
+    def four(b: Any, v: list[Any]) -> list[Any]:
+        """The transform of 4 values, pairs of a real and an imaginary part."""
+        (ar, ai), (br, bi), (cr, ci), (dr, di) = v
+        pr, pi, mr, mi = b.fadd(ar, cr), b.fadd(ai, ci), b.fsub(ar, cr), b.fsub(ai, ci)
+        qr, qi, nr, ni = b.fadd(br, dr), b.fadd(bi, di), b.fsub(br, dr), b.fsub(bi, di)
+        return [
+            (b.fadd(pr, qr), b.fadd(pi, qi)),
+            (b.fadd(mr, ni), b.fsub(mi, nr)),
+            (b.fsub(pr, qr), b.fsub(pi, qi)),
+            (b.fsub(mr, ni), b.fadd(mi, nr)),
+        ]
+
+    def code(b: Any, _like: Any, a: Any, d: Any, w: Any, k: Any, out: Any, s: Any, _turned: Any) -> None:
+        def value(i: int) -> tuple[Any, Any]:
+            place = b.add(a, b.mul(d, ir.Constant(INT64, i)))
+            return load_at(b, place, like), load_at(b, at(b, place, size), like)
+
+        even, odd = four(b, [value(i) for i in (0, 2, 4, 6)]), four(b, [value(i) for i in (1, 3, 5, 7)])
+        (r1, i1), (r2, i2), (r3, i3) = odd[1:]
+        root = _constant(r1, 0.5**0.5)
+        odd[1] = (b.fmul(b.fadd(r1, i1), root), b.fmul(b.fsub(i1, r1), root))
+        odd[2] = (i2, b.fsub(_constant(r2, 0.0), r2))
+        odd[3] = (b.fmul(b.fsub(i3, r3), root), b.fmul(b.fsub(_constant(r3, 0.0), b.fadd(r3, i3)), root))
+        results = [(b.fadd(er, o), b.fadd(ei, oi)) for (er, ei), (o, oi) in zip(even, odd, strict=True)]
+        results += [(b.fsub(er, o), b.fsub(ei, oi)) for (er, ei), (o, oi) in zip(even, odd, strict=True)]
+        for i, (re, im) in enumerate(results):
+            if turned and i:
+                place = b.add(w, b.mul(k, ir.Constant(INT64, 2 * BYTES * i)))
+                wr = splat_to(b, _number(b, place), like.lanes)
+                wi = splat_to(b, _number(b, at(b, place, BYTES)), like.lanes)
+                minus = b.fsub(_constant(wi, 0.0), wi)
+                re, im = (  # noqa: PLW2901
+                    multiply_add(b, im, minus, b.fmul(re, wr)),
+                    multiply_add(b, re, wi, b.fmul(im, wr)),
+                )
+            place = b.add(out, b.mul(s, ir.Constant(INT64, i)))
+            store_at(b, re, place, like)
+            store_at(b, im, at(b, place, size), like)
+
+    return types.void, code
