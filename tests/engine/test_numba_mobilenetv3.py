@@ -193,8 +193,21 @@ def test_what_is_not_finite_stays_so_and_stays_alone(tiny: MobileNetV3) -> None:
             expected = Runner("numba")(tiny, x)
             x[1, 64, 9] = value
             found = Runner("numba")(tiny, x)
-        assert not torch.isfinite(found[1]).all()
-        assert torch.equal(found[[0, 2, 3]], expected[[0, 2, 3]])
+            assert not torch.isfinite(found[1]).all()
+            assert torch.equal(found[[0, 2, 3]], expected[[0, 2, 3]])
+            x[1, 64, 9] = 0.0
+            assert torch.isfinite(Runner("numba")(tiny, x)).all()
+
+
+def test_nothing_stays_of_what_was_not_finite() -> None:
+    """Memory is used again: of clips alone, whose frames are computed densely, after clips that filled it with NaN."""
+    extractor = hear_edgel3.load("tiny", engine="numba")
+    clips = torch.from_numpy(signals.windows(32000)[:1]).repeat(8, 1)
+    with torch.no_grad():
+        run = extractor._runner._ready(extractor.net)[1].from_samples
+        expected = run(extractor.frontend, clips[:1])
+        assert not torch.isfinite(run(extractor.frontend, clips * 1e30)).all(dim=1).any()
+        assert torch.equal(run(extractor.frontend, clips[:1]), expected)
 
 
 def _in_child(net: MobileNetV3, x: torch.Tensor, expected: torch.Tensor, connection: object) -> None:

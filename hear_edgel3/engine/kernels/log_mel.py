@@ -65,25 +65,25 @@ class LogMel:
         )
         self._idle: list[np.ndarray] = []
 
-    def __call__(self, samples: np.ndarray, sharing: StripsOfTime, target: int) -> None:
+    def __call__(self, samples: np.ndarray, sharing: StripsOfTime, target: np.ndarray) -> None:
         """Writes the images of (n, n_samples) float32 windows, as many as share the vectors or fewer.
 
         Args:
             samples: C-contiguous; no window is shorter than the front end's least.
             sharing: how images share vectors.
-            target: address of (n_mels, width, lanes) float32. Lanes of images that there are not, and what lies behind
-                an image's end, get something finite.
+            target: (n_mels * width * lanes,) float32, aligned to a vector. What lies behind an image's end, and the
+                lanes of images that there are not, may become anything.
         """
         try:
             room = self._idle.pop()
         except IndexError:
-            room = aligned(2 * (self.computes.n_fft + 1) * self._lanes)
+            room = aligned((2 * (self.computes.n_fft + 1) + 1) * self._lanes)
         half = self.computes.win_length // 2
         emphasised = np.empty((len(samples), samples.shape[1] - 1 + 2 * half + self._lanes), np.float32)
         kernel_ = make_log_mel(self._lanes)
         kernel_(
             samples, self._numbers, self._hann, *self._constants, emphasised, half,
-            sharing.strips, sharing.width, sharing.frames, room.ctypes.data, target,
+            sharing.strips, sharing.width, sharing.frames, room, target,
         )  # fmt: skip
         self._idle.append(room)
 
@@ -107,9 +107,11 @@ def make_log_mel(lanes: int) -> Callable[..., None]:
         strips: int,
         width: int,
         frames: int,
-        room: int,
-        target: int,
+        memory: Any,
+        target: Any,
     ) -> None:
+        room: Any = np.int64(memory.ctypes.data)
+        spare = memory[2 * (len(w) + 1) * lanes :]
         zero = zeros(lanes, lanes)
         n_images, n = samples.shape
         n_fft, n_mels = len(w), len(begins)
@@ -124,15 +126,24 @@ def make_log_mel(lanes: int) -> Callable[..., None]:
                 line[half - 1 - t] = middle[1 + t]
                 line[half + m + t] = middle[m - 2 - t]
             line[2 * half + m :] = np.float32(0.0)
-        sources = np.empty(lanes, np.int64)
+        sources, places = np.empty(lanes, np.int64), np.empty(lanes, np.int64)
         floor, shift, factor = splat(zero, numbers.floor), splat(zero, numbers.shift), splat(zero, numbers.factor)
-        x, other = room, room + (n_fft + 1) * size
-        for column in range(width):
+        x, other, found = room, room + (n_fft + 1) * size, room + 2 * (n_fft + 1) * size
+        values = spare[:lanes]
+        out: Any = np.int64(target.ctypes.data)
+        # Where there are few images for the lanes, their frames are computed densely, and then put where they belong.
+        n_frames = n_images * frames
+        dense = (n_frames + lanes - 1) // lanes
+        scattered = 2 * dense < width
+        for column in range(dense if scattered else width):
             for lane in range(lanes):
-                image = lane // strips
-                frame = min(lane % strips * width + column, frames - 1)
-                at = y.ctypes.data + 4 * frame * numbers.hop
-                sources[lane] = at + 4 * y.shape[1] * image if image < n_images else at
+                if scattered:
+                    image, frame = divmod(min(column * lanes + lane, n_frames - 1), frames)
+                    places[lane] = frame % width * lanes + image * strips + frame // width
+                else:
+                    image, frame = lane // strips, min(lane % strips * width + column, frames - 1)
+                    image = image if image < n_images else 0
+                sources[lane] = y.ctypes.data + 4 * (y.shape[1] * image + frame * numbers.hop)
             for i in range(0, len(hann), lanes):
                 transpose_to(zero, sources.ctypes.data, 4 * i, hann.ctypes.data + 4 * i, x + i * size)
             for i in range(len(hann), n_fft):
@@ -144,6 +155,12 @@ def make_log_mel(lanes: int) -> Callable[..., None]:
                 total = zero
                 for k in range(begins[band], ends[band]):
                     total = plus_times(total, load(zero, power + k * size), weights[band, k])
-                store((logarithm(total + floor) + shift) * factor, target + (band * width + column) * size)
+                total = (logarithm(total + floor) + shift) * factor
+                if scattered:
+                    store(total, found)
+                    for lane in range(min(lanes, n_frames - column * lanes)):
+                        target[band * width * lanes + places[lane]] = values[lane]
+                else:
+                    store(total, out + (band * width + column) * size)
 
     return log_mel

@@ -32,10 +32,10 @@ def copy(zero: Any, source: int, target: int, n: int) -> None:
 
 @part
 def mask_row(zero: Any, row: int, width: int, begin: int, mask: int) -> None:
-    """Sets to zero what lies behind the end of an image; there is none before column `begin`."""
+    """Sets to zero what lies behind the end of an image, whatever it is; there is none before column `begin`."""
     size = 4 * lanes_of(zero)
     for c in range(begin, width):
-        store(load(zero, row + c * size) * load(zero, mask + c * size), row + c * size)
+        store(where(load(zero, row + c * size), load(zero, mask + c * size)), row + c * size)
 
 
 @part
@@ -95,7 +95,7 @@ def sum_row(zero: Any, row: int, width: int, begin: int, mask: int) -> Any:
     for c in range(begin):
         total = total + load(zero, row + c * size)
     for c in range(begin, width):
-        total = total + load(zero, row + c * size) * load(zero, mask + c * size)
+        total = total + where(load(zero, row + c * size), load(zero, mask + c * size))
     return total
 
 
@@ -109,5 +109,5 @@ def largest_in_row(zero: Any, row: int, width: int, begin: int, mask: int) -> An
     for c in range(begin, width):
         within = load(zero, mask + c * size)
         masked = (splat(zero, np.float32(1.0)) - within) * splat(zero, _LEAST)
-        most = larger(most, load(zero, row + c * size) * within + masked)
+        most = larger(most, where(load(zero, row + c * size), within) + masked)
     return most

@@ -279,7 +279,7 @@ class SizedNet:
             rooms = _Rooms(self.sharing.lanes, self._needed.needed)
             steps = self._steps(rooms)
         if spectrogram is not None:
-            spectrogram(images, self.sharing, rooms.arrays["image"].ctypes.data)
+            spectrogram(images, self.sharing, rooms.arrays["image"])
         else:
             target = rooms.arrays["image"].reshape(self._height, self.sharing.width, self.sharing.lanes)
             target[:, :, len(images) * self.sharing.strips :] = 0
