@@ -26,8 +26,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+
+from hear_edgel3.engine.kernels.jit import kernel
 
 
 @dataclass(frozen=True)
@@ -73,14 +76,22 @@ class StripsOfTime:
 
     def put(self, image: np.ndarray, i: int, target: np.ndarray) -> None:
         """Writes a (bands, frames) image as the i-th of those that share the vectors (bands, width, lanes)."""
-        lanes = target[:, :, i * self.strips : (i + 1) * self.strips]
-        whole = self.frames // self.width
-        lanes[:, :, :whole] = image[:, : whole * self.width].reshape(len(image), whole, self.width).transpose(0, 2, 1)
-        if whole < self.strips:
-            rest = self.frames - whole * self.width
-            lanes[:, :rest, whole] = image[:, whole * self.width :]
-            lanes[:, rest:, whole] = 0
-            lanes[:, :, whole + 1 :] = 0
+        _put(image, target, i * self.strips, self.strips, self.width)
+
+
+@kernel
+def _put(image: Any, target: Any, lane: int, strips: int, width: int) -> None:
+    """Writes an image's strips to the lanes from one on, with zeros behind its end."""
+    bands, frames = image.shape
+    for band in range(bands):
+        row, lines = image[band], target[band]
+        for strip in range(strips):
+            begin = strip * width
+            n = min(max(frames - begin, 0), width)
+            for c in range(n):
+                lines[c, lane + strip] = row[begin + c]
+            for c in range(n, width):
+                lines[c, lane + strip] = np.float32(0.0)
 
 
 def strips_for(frames: int, lanes: int, convolutions: Sequence[tuple[int, int]]) -> StripsOfTime:
