@@ -14,7 +14,8 @@ def modules_of(net: nn.Module) -> list[nn.Module]:
     """
     found = [net]
     for module in found:  # which grows
-        found.extend([inner for inner in module._modules.values() if inner is not None])
+        if module._modules:
+            found.extend([inner for inner in module._modules.values() if inner is not None])
     return found
 
 

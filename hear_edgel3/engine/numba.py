@@ -1,14 +1,17 @@
 """The engine of compiled kernels, for nets on the CPU that say what layers they have. Needs numba.
 
 Such a net has ``kernel_layers()``, and a front end may have ``kernel_spectrogram()`` besides, with which each thread
-makes its own images (:mod:`hear_edgel3.families.kernel_description`).
+makes its own images (:mod:`hear_edgel3.families.kernel_description`). Or it has ``kernel_residuals()``
+(:mod:`hear_edgel3.families.kernel_residuals`); forms of such nets that there are no kernels for run in torch, which is
+logged.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import nn
@@ -17,10 +20,14 @@ from hear_edgel3.engine import folded
 from hear_edgel3.engine.expected import kernels_pay
 from hear_edgel3.errors import MissingExtra
 from hear_edgel3.families.kernel_description import HasKernelLayers, HasKernelSpectrogram, MelDecibels
+from hear_edgel3.families.kernel_residuals import HasKernelLogMel, HasKernelResiduals, LogMelSpectrogram, ResidualNet
 
 if TYPE_CHECKING:
+    from hear_edgel3.engine.kernels.log_mel import LogMel
     from hear_edgel3.engine.kernels.mel import Spectrogram
     from hear_edgel3.engine.kernels.network import KernelNet
+
+_log = logging.getLogger(__name__)
 
 # Its threads take a window each; with a few more than one, none waits long for another.
 WINDOWS_PER_THREAD = 4
@@ -33,27 +40,55 @@ def check_installed() -> None:
 
 
 def takes(net: nn.Module) -> bool:
-    """Whether a net is of a kind that it can run."""
+    """Whether a net is of a kind that "auto" gives to it; it can run those of other kinds if it is asked for."""
     return isinstance(net, HasKernelLayers)
 
 
 def obstacle(net: nn.Module) -> str | None:
     """Why it cannot run a net, or None."""
-    if not takes(net):
+    if not isinstance(net, HasKernelLayers | HasKernelResiduals):
         return "it has no kernels for this net's layers"
     return folded.not_float32_on_cpu(net)
 
 
 def pays(net: nn.Module) -> str | None:
     """Why it is worth taking for a net that it can run, or None."""
+    if not takes(net):
+        return None
     weights = [p for p in net.parameters() if p.ndim == 4]
     return kernels_pay(1 - sum(int(p.count_nonzero()) for p in weights) / sum(p.numel() for p in weights))
 
 
-def compile_net(net: nn.Module) -> CompiledNet:
-    """The net for images of any size; agrees with float64 to 2e-6 of an embedding's peak on noise."""
-    assert isinstance(net, HasKernelLayers)
-    return CompiledNet(net)
+def compile_net(net: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The net for images of any size; agrees with float64 to 2e-6 of an embedding's peak on noise.
+
+    A net of inverted residuals agrees to 3e-6.
+    """
+    if isinstance(net, HasKernelLayers):
+        return CompiledNet(net)
+    assert isinstance(net, HasKernelResiduals)
+    form = net.kernel_residuals()
+    if isinstance(form, str):
+        _log.warning("the engine numba runs this net in torch: %s", form)
+        return folded.compile_net(net)
+    return CompiledResiduals(net, form)
+
+
+class _InTorch:
+    """A net for images that the kernels do not take, made when there is one: it has all the zeros."""
+
+    def __init__(self, net: nn.Module) -> None:
+        self._net = net
+        self._run: Callable[[torch.Tensor], torch.Tensor] | None = None
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        from hear_edgel3.engine.kernels.threads import BUILDING
+
+        if self._run is None:
+            with BUILDING, torch.inference_mode(False), torch.no_grad():
+                if self._run is None:  # no other thread has made it meanwhile
+                    self._run = folded.compile_net(self._net)
+        return self._run(x)
 
 
 class CompiledNet:
@@ -67,8 +102,7 @@ class CompiledNet:
 
     def __init__(self, net: nn.Module) -> None:
         assert isinstance(net, HasKernelLayers)
-        self._net = net
-        self._in_torch: Callable[[torch.Tensor], torch.Tensor] | None = None
+        self._in_torch = _InTorch(net)
         self._layers = net.kernel_layers()
         self._nets: dict[tuple[int, int], KernelNet | None] = {}
         self._spectrograms: dict[MelDecibels, Spectrogram] = {}
@@ -77,7 +111,7 @@ class CompiledNet:
         """Embeds (n, n_mels, n_frames) images."""
         compiled = self._for_size(x.shape[1], x.shape[2])
         if compiled is None:
-            return self._torch_net()(x)
+            return self._in_torch(x)
         return torch.from_numpy(compiled(x.detach().float().numpy(), torch.get_num_threads()))
 
     def from_samples(self, frontend: nn.Module, windows: torch.Tensor) -> torch.Tensor | None:
@@ -99,20 +133,11 @@ class CompiledNet:
         samples = windows.detach().contiguous().numpy()
         return torch.from_numpy(compiled(samples, torch.get_num_threads(), self._spectrograms[computes]))
 
-    def _torch_net(self) -> Callable[[torch.Tensor], torch.Tensor]:
-        """The net for images that the kernels do not take, made when there is one: it has all the zeros."""
-        from hear_edgel3.engine.kernels.network import BUILDING
-
-        if self._in_torch is None:
-            with BUILDING, torch.inference_mode(False), torch.no_grad():
-                if self._in_torch is None:  # no other thread has made it meanwhile
-                    self._in_torch = folded.compile_net(self._net)
-        return self._in_torch
-
     def _for_size(self, height: int, width: int) -> KernelNet | None:
         from hear_edgel3.engine.kernels.jit import native_lanes
-        from hear_edgel3.engine.kernels.network import BUILDING, net_for
+        from hear_edgel3.engine.kernels.network import net_for
         from hear_edgel3.engine.kernels.settings import Settings
+        from hear_edgel3.engine.kernels.threads import BUILDING
 
         size = (height, width)
         if size not in self._nets:
@@ -120,3 +145,50 @@ class CompiledNet:
                 if size not in self._nets:  # no other thread has built it meanwhile
                     self._nets[size] = net_for(self._layers, height, width, native_lanes(), Settings.here())
         return self._nets[size]
+
+
+class CompiledResiduals:
+    """A net of inverted residuals, and the front end with it.
+
+    Images of more frames than there should be kernels for go through torch.
+
+    Args:
+        net: in eval mode.
+        form: as arrays.
+    """
+
+    def __init__(self, net: nn.Module, form: ResidualNet) -> None:
+        from hear_edgel3.engine.kernels.jit import native_lanes
+        from hear_edgel3.engine.kernels.residual_net import ResidualKernels
+
+        self._in_torch = _InTorch(net)
+        self._lanes = native_lanes()
+        self._kernels = ResidualKernels(form, self._lanes)
+        self._spectrograms: dict[LogMelSpectrogram, LogMel] = {}
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """The values of (n, n_mels, n_frames) images."""
+        if not self._kernels.takes(x.shape[1], x.shape[2]):
+            return self._in_torch(x)
+        return torch.from_numpy(self._kernels(x.detach().float().numpy(), torch.get_num_threads()))
+
+    def from_samples(self, frontend: nn.Module, windows: torch.Tensor) -> torch.Tensor | None:
+        """The values of (n, samples) windows: each thread makes its own images. None if it must be done otherwise."""
+        # Whether it is a HasKernelLogMel: isinstance takes longer than a window's net.
+        if not hasattr(type(frontend), "kernel_log_mel") or frontend._forward_hooks or frontend._forward_pre_hooks:
+            return None
+        front = cast(HasKernelLogMel, frontend)
+        computes = front.kernel_log_mel()
+        if computes is None or not windows.is_floating_point():
+            return None
+        if not self._kernels.takes(computes.n_mels, computes.n_frames(windows.shape[1])):
+            return None
+        if computes not in self._spectrograms:
+            from hear_edgel3.engine.kernels.log_mel import LogMel
+
+            self._spectrograms[computes] = LogMel(front, self._lanes)
+        samples = windows.detach().float()
+        if samples.shape[1] < computes.least:
+            samples = nn.functional.pad(samples, (0, computes.least - samples.shape[1]))
+        array = samples.contiguous().numpy()
+        return torch.from_numpy(self._kernels(array, torch.get_num_threads(), self._spectrograms[computes]))

@@ -144,15 +144,21 @@ class Runner:
 
     def _ready(self, net: nn.Module) -> tuple[int, Compiled]:
         """How many windows for each thread the net's engine wants at least, and the compiled net."""
-        kept = [tensors for module in modules_of(net) for tensors in (module._parameters, module._buffers)]
+        kept = [held for module in modules_of(net) for held in (module._parameters, module._buffers) if held]
         tensors = [t for some in kept for t in some.values() if t is not None]
         # _version counts in-place changes, so an optimizer step or load_state_dict is noticed.
-        # Tensors made in inference mode have no such counter, and can hardly be changed.
-        versions = [0 if t.is_inference() else t._version for t in tensors]
+        try:
+            versions = [t._version for t in tensors]
+        except RuntimeError:  # tensors made in inference mode have no such counter, and can hardly be changed
+            versions = [0 if t.is_inference() else t._version for t in tensors]
+        # A list for each of their properties: this is asked for each window of a stream.
         state = (
             id(net),
             getattr(net, "variant", None),
-            *((t.data_ptr(), v, t.device, t.dtype) for t, v in zip(tensors, versions, strict=True)),
+            [t.data_ptr() for t in tensors],
+            versions,
+            [t.device for t in tensors],
+            [t.dtype for t in tensors],
         )
         compiled = self._compiled
         if compiled is None or compiled[0] != state:

@@ -1,7 +1,7 @@
 """Speed, whole path from windows to embeddings: ours, a straightforward port, and other engines, in one run.
 
     python -m tests.benchmarks.speed [NAME ...] [--batch 10 1] [--threads 1] [--masks uniform early] [--repeats 5]
-                                      [--together] [--memory]
+                                      [--together] [--memory] [--paths scene net timestamps window] [--seconds 10]
 
 NAME is a configuration: sparse_*, sea_* (windows of one second) or mn* (clips of ten), or the folder of a net that was
 made here. Weights are seeded, zeros at random places (--masks: equally many in every layer, or fewer in early ones);
@@ -9,11 +9,15 @@ nets that were made here, as `tiny`, have their own. Engines that are not instal
 out: pip install '.[fast,onnxruntime,openvino]' ncnn pnnx. All engines but the straightforward port and ncnn get their
 spectrograms from this package's front end; ncnn's too.
 
+--paths says what is timed of mn* and folders: "scene", an embedding of a clip of some --seconds; "net", the same from
+its spectrogram; "timestamps", embeddings every 50 ms of it; "window", one window of 160 ms, or as many as a batch has,
+each alone.
+
 Repeats are interleaved, so that what else the machine does falls on all (--together: also those of different nets,
 which then can be compared as well as engines can); medians of CPU time are printed, and of wall
 time. "floor" is the time that the multiplications with the weights that are not zero would take at the measured peak of
-the cores, and nothing else. --memory runs each once more in a process of its own, after a warm-up, and prints the
-process's peak (Linux only), of which torch is 0.2 GiB.
+the cores, and nothing else (of timestamps, those of all windows). --memory runs each once more in a process of its own,
+after a warm-up, and prints the process's peak (Linux only), of which torch is 0.2 GiB.
 
 What does not compute the straightforward port's embeddings is not timed: its line says how far off it is, and the
 command's exit code is 1.
@@ -30,24 +34,30 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from hear_edgel3.extractor.extractor import Extractor
 from hear_edgel3.families.l3.net import L3Net
+from hear_edgel3.families.mobilenetv3.layout import N_BLOCKS, count_macs, last_block_needed
+from hear_edgel3.families.mobilenetv3.net import MobileNetV3
 from hear_edgel3.registry.names import resolve
 from tests.benchmarks import by_ncnn
 from tests.benchmarks.straightforward import StraightforwardL3
 from tests.benchmarks.subjects import MASKS, engines_for, extractor_of, net_of
 
 _DEFAULT = ("sparse_53", "sparse_72", "sparse_87", "sparse_95", "sea_64", "sea_512", "mn04_as", "mn10_as")
-_CLIP_SECONDS = 10
+_CLIP_SECONDS = 10.0
+PATHS = ("scene", "net", "timestamps", "window")
 # How far from the port's an engine's embeddings may be, as a fraction of the largest value. All of them compute in
 # float32, each adds up in an order of its own, and Winograd's transforms (numba, ncnn) enlarge the roundings: the nets
 # above come to 4.3e-6 at most. What is wrong is further away: float16 alone rounds by 4.9e-4.
 _TOLERANCE = 2e-5
+# Of whole paths of the MobileNetV3 family, whose front ends compute in float32: with seeded weights and noise torch's
+# and the kernels' are off by 1.0e-5 each.
+_LOG_MEL_TOLERANCE = 4e-5
 
 
 def interleaved(functions: dict[str, Callable[[], object]], repeats: int) -> dict[str, tuple[float, float]]:
@@ -75,18 +85,47 @@ def nonzero_macs(net: L3Net, rows: int, columns: int) -> int:
     return macs
 
 
-def contestants(name: str, net: torch.nn.Module, batch: int, threads: int) -> dict[str, Callable[[], torch.Tensor]]:
+def samples_of(name: str, net: torch.nn.Module, path: str, seconds: float) -> int:
+    """How many samples a window (or clip) has."""
+    row = resolve(name).checkpoint
+    return row.window if isinstance(net, L3Net) or path == "window" else round(seconds * row.net_sample_rate)
+
+
+def net_macs(name: str, net: torch.nn.Module, path: str, seconds: float) -> int | None:
+    """Multiplications of a MobileNetV3 for a clip; None for nets of other kinds."""
+    if not isinstance(net, MobileNetV3):
+        return None
+    row, frontend = resolve(name).checkpoint, resolve(name).checkpoint.frontend.build()
+    samples = row.window if path in ("window", "timestamps") else samples_of(name, net, path, seconds)
+    # The embedding needs neither the head nor the last convolution.
+    needed = last_block_needed(net.outputs)
+    layout = replace(
+        net.layout, blocks=net.layout.blocks[: min(needed, N_BLOCKS)], last=net.layout.last * (needed > 15)
+    )
+    macs = count_macs(layout, net.n_mels, frontend.n_frames(samples), "fully_convolutional", 0)
+    return macs * (int(1000 * seconds / row.hop_ms) + 1 if path == "timestamps" else 1)
+
+
+def contestants(
+    name: str, net: torch.nn.Module, batch: int, threads: int, path: str = "scene", seconds: float = _CLIP_SECONDS
+) -> dict[str, Callable[[], torch.Tensor]]:
     """What runs a batch of windows (or clips), by its name; the straightforward port first."""
     row = resolve(name).checkpoint
-    samples = row.window if isinstance(net, L3Net) else _CLIP_SECONDS * row.net_sample_rate
+    samples = samples_of(name, net, path, seconds)
     windows = torch.randn(batch, samples, generator=torch.Generator().manual_seed(0)) * 0.1
     functions: dict[str, Callable[[], torch.Tensor]] = {}
 
     def by(model: Extractor) -> Callable[[], torch.Tensor]:
         @torch.inference_mode()
         def run() -> torch.Tensor:
-            return torch.cat([model._embed(group) for group in torch.split(windows, model.windows_at_once(samples))])
+            if path == "timestamps" and not isinstance(net, L3Net):
+                return model.timestamp_embeddings(windows)[0].flatten(0, 1)
+            if path == "net" and not isinstance(net, L3Net):
+                return model._runner(model.net, images)
+            at_once = 1 if path == "window" else model.windows_at_once(samples)
+            return torch.cat([model._embed(group) for group in torch.split(windows, at_once)])
 
+        images = model.frontend(windows) if path == "net" else None
         return run
 
     if isinstance(net, L3Net):
@@ -108,7 +147,7 @@ def contestants(name: str, net: torch.nn.Module, batch: int, threads: int) -> di
         functions["straightforward port"] = by(extractor_of(name, net, "eager"))
     for engine in engines_for(net):
         functions[f"engine {engine}"] = by(extractor_of(name, net, engine))
-    if by_ncnn.can_run(net):
+    if by_ncnn.can_run(net) and path in ("scene", "window"):
         frontend = row.frontend.build().eval()
         run_ncnn = by_ncnn.compile_net(net, frontend(windows[:1]), threads)
 
@@ -160,6 +199,8 @@ class Subject:
         net: With weights.
         functions: What agrees with the straightforward port, by its name.
         away: How far each is from the port, those that are wrong too.
+        path: What of it is timed, one of PATHS.
+        seconds: Of a clip.
     """
 
     name: str
@@ -169,6 +210,8 @@ class Subject:
     net: torch.nn.Module
     functions: dict[str, Callable[[], torch.Tensor]]
     away: dict[str, float]
+    path: str = "scene"
+    seconds: float = _CLIP_SECONDS
 
     @property
     def wrong(self) -> list[str]:
@@ -176,13 +219,16 @@ class Subject:
         return [label for label in self.away if label not in self.functions]
 
 
-def prepare(name: str, mask: str | None, batch: int, threads: int) -> Subject:
+def prepare(
+    name: str, mask: str | None, batch: int, threads: int, path: str = "scene", seconds: float = _CLIP_SECONDS
+) -> Subject:
     """A net and those of its contestants that agree with the straightforward port."""
     net = net_of(name, mask or "uniform")
-    functions = contestants(name, net, batch, threads)
+    functions = contestants(name, net, batch, threads, path, seconds)
     away = differences(functions)
-    right = {label: function for label, function in functions.items() if away[label] <= _TOLERANCE}  # NaN is not
-    return Subject(name, mask, batch, threads, net, right, away)
+    tolerance = _LOG_MEL_TOLERANCE if isinstance(net, MobileNetV3) else _TOLERANCE
+    right = {label: function for label, function in functions.items() if away[label] <= tolerance}  # NaN is not
+    return Subject(name, mask, batch, threads, net, right, away, path, seconds)
 
 
 def measure(subjects: Sequence[Subject], repeats: int, peak: float | None, memory: bool) -> bool:
@@ -202,9 +248,10 @@ def _print_table(subject: Subject, results: dict[str, tuple[float, float]], peak
     name, mask, batch, net, away = subject.name, subject.mask, subject.batch, subject.net, subject.away
     row = resolve(name).checkpoint
     chosen = f"engine {extractor_of(name, net)._runner.choose(net).name}"
-    seconds = batch * (row.window / row.net_sample_rate if isinstance(net, L3Net) else _CLIP_SECONDS)
+    seconds = batch * samples_of(name, net, subject.path, subject.seconds) / row.net_sample_rate
     zeros = f", {100 * row.zeros:g} % zeros ({mask})" if mask is not None else ""
-    print(f"\n{name}{zeros}, batch of {batch}, {subject.threads} thread(s)")
+    path = "" if isinstance(net, L3Net) else f", {subject.path} ({seconds / batch:g} s)"
+    print(f"\n{name}{zeros}{path}, batch of {batch}, {subject.threads} thread(s)")
     print(f"{'':<26}{'CPU ms':>9}{'wall ms':>9}{'x port':>8}{'wall x':>8}{'s per s':>9}{'difference':>12}")
     base = results["straightforward port"]
     for label, (cpu, wall) in results.items():
@@ -213,13 +260,17 @@ def _print_table(subject: Subject, results: dict[str, tuple[float, float]], peak
             f"{label + mark:<26}{1e3 * cpu / batch:>9.2f}{1e3 * wall / batch:>9.2f}{base[0] / cpu:>8.2f}"
             f"{base[1] / wall:>8.2f}{cpu / seconds:>9.4f}{away[label]:>12.1e}"
         )
+    tolerance = _LOG_MEL_TOLERANCE if isinstance(net, MobileNetV3) else _TOLERANCE
     for label in subject.wrong:
-        print(f"{label:<26}not timed: its result is wrong by {away[label]:.1e}, more than {_TOLERANCE:.0e}")
+        print(f"{label:<26}not timed: its result is wrong by {away[label]:.1e}, more than {tolerance:.0e}")
     if peak is not None and isinstance(net, L3Net):
         arguments = row.frontend.arguments
         frames = -(-row.window // arguments["hop_length"])
         floor = nonzero_macs(net, arguments["n_mels"], frames) / peak
         print(f"{'floor of nonzeros':<26}{1e3 * floor:>9.2f}{'':>9}{base[0] / batch / floor:>8.2f}")
+    macs = net_macs(name, net, subject.path, subject.seconds)
+    if peak is not None and macs is not None:
+        print(f"{'floor':<26}{1e3 * macs / peak:>9.2f}{'':>9}{base[0] / batch / (macs / peak):>8.2f}")
     if memory:
         print_memory(name, mask or "uniform", batch, subject.threads, list(subject.functions))
 
@@ -237,6 +288,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, nargs="+", default=[10])
     parser.add_argument("--masks", nargs="+", choices=MASKS, default=["uniform"])
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--paths", nargs="+", choices=PATHS, default=["scene"])
+    parser.add_argument("--seconds", type=float, default=_CLIP_SECONDS)
     parser.add_argument("--together", action="store_true", help="interleave the repeats of all nets")
     parser.add_argument("--memory", action="store_true")
     arguments = parser.parse_args()
@@ -250,13 +303,18 @@ def main() -> None:
         peak = macs_per_second()
         print(f"peak of one core: {peak / 1e9:.1f} G multiply-accumulates per second")
     agreed = True
-    kinds = [(name, mask) for name in arguments.names for mask in masks_of(name, arguments.masks)]
+    kinds = [
+        (name, mask, path)
+        for name in arguments.names
+        for mask in masks_of(name, arguments.masks)
+        for path in (PATHS[:1] if name.startswith(("sparse", "sea")) else arguments.paths)
+    ]
     groups = [kinds] if arguments.together else [[kind] for kind in kinds]
     for group in groups:
         for batch in arguments.batch:
             for threads in arguments.threads:
                 torch.set_num_threads(threads)
-                subjects = [prepare(name, mask, batch, threads) for name, mask in group]
+                subjects = [prepare(name, mask, batch, threads, path, arguments.seconds) for name, mask, path in group]
                 agreed &= measure(subjects, arguments.repeats, peak, arguments.memory)
     sys.exit(0 if agreed else 1)
 

@@ -55,7 +55,7 @@ def test_no_engine_imports_a_family() -> None:
             elif isinstance(node, ast.Import):
                 imported |= {alias.name for alias in node.names}
     of_families = {name.split(".")[2] for name in imported if name.startswith("hear_edgel3.families.")}
-    assert of_families == {"kernel_description"}
+    assert of_families == {"kernel_description", "kernel_residuals"}
 
 
 @pytest.mark.parametrize("engine", ["numba", "torch", "onnxruntime", "openvino", "eager"])

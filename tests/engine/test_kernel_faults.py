@@ -11,7 +11,7 @@ import pytest
 import torch
 from numba.core.errors import TypingError
 
-from hear_edgel3.engine.kernels import network, simd
+from hear_edgel3.engine.kernels import network, primitive, simd
 from hear_edgel3.engine.kernels.direct import Direct
 from hear_edgel3.engine.kernels.jit import part
 from hear_edgel3.engine.kernels.network import BatchNet, KernelNet
@@ -66,7 +66,7 @@ def test_a_count_that_is_not_known_is_refused() -> None:
 
 @pytest.mark.parametrize("error", [TypeError, AttributeError])
 def test_a_bug_in_a_primitive_is_not_hidden(error: type[Exception]) -> None:
-    @simd._primitive
+    @primitive.primitive
     def broken(vector: simd.Vector):
         raise error("a bug")
 

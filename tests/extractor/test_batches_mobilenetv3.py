@@ -20,7 +20,7 @@ from support.wrapper import SAME, assert_same, cached, noise_clips
 # --- the promises ---
 
 
-@pytest.mark.parametrize("engine", ["torch", "eager"])
+@pytest.mark.parametrize("engine", ["torch", "eager", "numba"])
 @pytest.mark.parametrize("name", ["mn04_as", "mn10_as_hop_15"])
 def test_batch_invariance(name: str, engine: str, load_native) -> None:
     """Row i of a batch is the clip alone, and a batch is the same bits every time."""

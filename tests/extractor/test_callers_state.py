@@ -15,8 +15,6 @@ from hear_edgel3.extractor.extractor import Extractor
 from support import signals
 from support.engines import ENGINES
 
-GENERAL = [name for name in ENGINES if name != "numba"]  # that run every net
-
 
 @pytest.fixture(scope="module")
 def clip() -> torch.Tensor:
@@ -88,7 +86,7 @@ def test_a_copy_in_eval_mode_shares_its_tensors_and_hooks() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("engine", GENERAL)
+@pytest.mark.parametrize("engine", ENGINES)
 def test_autocast_around_the_first_call_and_later_ones(engine: str, dtype: torch.dtype, clip: torch.Tensor) -> None:
     expected = hear_edgel3.load("tiny", engine=engine).scene_embeddings(clip)
     model = hear_edgel3.load("tiny", engine=engine)
@@ -119,7 +117,7 @@ def test_forward_is_the_callers(clip: torch.Tensor) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("engine", GENERAL)
+@pytest.mark.parametrize("engine", ENGINES)
 def test_the_default_type(engine: str, dtype: torch.dtype, clip: torch.Tensor, default_dtype: None) -> None:
     """While loading, while compiling, and after both."""
     loaded_before = hear_edgel3.load("tiny", engine=engine)

@@ -40,7 +40,7 @@ def test_louder_than_it_should_be_is_still_fine(gain: float, tiny: Extractor) ->
     assert bool(torch.isfinite(tiny.scene_embeddings(loud(gain)[None])).all())
 
 
-@pytest.mark.parametrize("engine", [name for name in ENGINES if name != "numba"])
+@pytest.mark.parametrize("engine", ENGINES)
 def test_arrays(engine: str) -> None:
     """The engines that are not ours may make numbers of NaN; none lets it through."""
     model = hear_edgel3.load("tiny", engine=engine)

@@ -30,7 +30,7 @@ from hear_edgel3.registry.names import resolve
 from support import mobilenetv3_reference as reference
 from support import originals
 
-ENGINES = [name for name in NAMES if name not in ("auto", "numba")]  # numba runs the L3 family
+ENGINES = [name for name in NAMES if name != "auto"]
 FEATURES = (
     *("mel_avgs", "clf1", "clf2", "logits"),
     *(f"se{i}" for i in (4, 5, 6, 11, 12, 13, 14, 15)),

@@ -234,8 +234,6 @@ def test_engines(engine: str, write: Write) -> None:
     if engine not in ("torch", "eager"):
         pytest.importorskip(engine)
     for kind in ("small_l3", "small"):
-        if (engine, kind) == ("numba", "small"):
-            continue
         samples, rate = signals.clip(1.0, RATES[kind]).astype(np.float32), RATES[kind]
         tagger = Tagger(write(kind), engine=engine)
         close(tagger.tag_samples(samples, rate, window=1.0, hop=1.0).logits, straight(write(kind), samples[None])[1])

@@ -1,6 +1,7 @@
 """Compiled kernels, of which the numba engine makes nets: on the CPU, faster the more of the weights are zero.
 
     jit             numba, and a folder for what it has compiled
+    primitive       what primitives are: types, and writing LLVM code
     simd            the primitives that kernels are written with
     aligned         memory for them
     shape           the shape of a layer
@@ -14,8 +15,22 @@
     mel             the front end: mel spectrograms in decibels
     settings        what suits a machine
     tuning          finding that
-    network         from layers to a net, threads over images
+    network         from layers to a net
+    threads         threads over images
 
-What nets and front ends say of themselves is in :mod:`hear_edgel3.families.kernel_description`. Nothing here is
-imported before it is used: numba takes a third of a second.
+And for nets of inverted residuals:
+
+    strips_of_time  the layout of images, explained
+    tile_ops        more primitives
+    masked_rows     rows of strips: their halos, masks and sums
+    entrance        the first convolution
+    pointwise       pointwise convolutions and linear layers
+    residual        a whole inverted residual
+    pooling         means and maxima of maps
+    log_mel         the front end: logarithmic mel spectrograms
+    residual_net    from a description to a net
+
+What nets and front ends say of themselves is in :mod:`hear_edgel3.families.kernel_description` and in
+:mod:`hear_edgel3.families.kernel_residuals`. Nothing here is imported before it is used: numba takes a third of a
+second.
 """

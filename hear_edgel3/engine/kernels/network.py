@@ -6,8 +6,6 @@ each holds a strip; where a vector has more lanes than an image has strips, seve
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -19,14 +17,9 @@ from hear_edgel3.engine.kernels.first_layer import FirstLayer
 from hear_edgel3.engine.kernels.layer import Layer
 from hear_edgel3.engine.kernels.settings import Settings
 from hear_edgel3.engine.kernels.shape import HALVE, KEEP, WHOLE, LayerShape
+from hear_edgel3.engine.kernels.threads import BUILDING, share_out
 from hear_edgel3.engine.kernels.winograd import GROUP, Winograd, tile_for
 from hear_edgel3.families.kernel_description import FoldedNet, dense, density
-
-# Nets are built one at a time, so that two first callers do not build one twice. A fork waits for it: in the child a
-# lock that some thread holds would never be free.
-BUILDING = threading.RLock()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=BUILDING.acquire, after_in_parent=BUILDING.release, after_in_child=BUILDING.release)
 
 
 def most_strips(height: int, n_pools: int, lanes: int) -> int | None:
@@ -246,29 +239,12 @@ class KernelNet:
             BaseException: the first one that a thread raised, with a note where others failed too.
         """
         result = np.empty((len(images), self._n_out), np.float32)
-        shares = self._shares(len(images), threads)
-        errors: list[BaseException] = []
 
-        def work() -> None:
-            try:
-                for first, n in todo:  # each share goes to one thread: a list's iterator is never torn
-                    some = [image if frontend is None else frontend(image) for image in images[first : first + n]]
-                    result[first : first + n] = self._for_one(some) if n == 1 else self._for_several()(some)
-            except BaseException as error:
-                errors.append(error)
+        def work(first: int, n: int) -> None:
+            some = [image if frontend is None else frontend(image) for image in images[first : first + n]]
+            result[first : first + n] = self._for_one(some) if n == 1 else self._for_several()(some)
 
-        todo = iter(shares)
-        # New threads each time: they cost less than a tenth of a millisecond, survive a fork, and leave nothing behind.
-        helpers = [threading.Thread(target=work) for _ in range(min(threads, len(shares)) - 1)]
-        for helper in helpers:
-            helper.start()
-        work()
-        for helper in helpers:
-            helper.join()
-        if errors:
-            for other in errors[1:]:
-                errors[0].add_note(f"Another thread failed too: {type(other).__name__}: {other}")
-            raise errors[0]
+        share_out(work, self._shares(len(images), threads), threads)
         return result
 
     def _shares(self, n: int, threads: int) -> list[tuple[int, int]]:

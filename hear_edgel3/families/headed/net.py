@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from hear_edgel3.families.kernel_description import FoldedNet
+from hear_edgel3.families.kernel_residuals import ResidualNet
 from hear_edgel3.heads import Head, HeadLayout
 
 
@@ -103,6 +104,15 @@ class _KernelNet(HeadedNet):
         return layers
 
 
+class _ResidualNet(HeadedNet):
+    """One of which compiled kernels can make the embedding, of the other kind."""
+
+    def kernel_residuals(self) -> ResidualNet | str:
+        """The net in eval mode as arrays, which share no memory with it; or why the kernels cannot run this form."""
+        form: ResidualNet | str = self._any.kernel_residuals()
+        return form
+
+
 def make_headed(net: nn.Module, layout: HeadLayout, puts_out: str) -> HeadedNet:
     """A net with a new head of zeros, to be filled from a file.
 
@@ -111,5 +121,8 @@ def make_headed(net: nn.Module, layout: HeadLayout, puts_out: str) -> HeadedNet:
         layout: The head's.
         puts_out: As for :class:`HeadedNet`.
     """
-    with_kernels = puts_out == "embedding" and hasattr(net, "kernel_layers")
-    return (_KernelNet if with_kernels else HeadedNet)(net, Head(layout), puts_out)
+    kind = HeadedNet
+    if puts_out == "embedding":
+        kind = _KernelNet if hasattr(net, "kernel_layers") else kind
+        kind = _ResidualNet if hasattr(net, "kernel_residuals") else kind
+    return kind(net, Head(layout), puts_out)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from hear_edgel3.families.kernel_residuals import LogMelSpectrogram
 from hear_edgel3.families.mobilenetv3 import layout as layouts
 
 PREEMPHASIS = 0.97
@@ -116,6 +117,32 @@ class MobileNetV3MelSpectrogram(nn.Module):
     def constants(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The DFT window (win_length,) and the mel bank of eval mode (n_mels, n_fft // 2), float32 on the CPU."""
         hann = torch.hann_window(self.win_length, periodic=False, dtype=torch.float32)
+        return hann, kaldi_mel_bank(self.n_mels, self.n_fft, self.sample_rate, self.fmin, self.fmax)
+
+    def kernel_log_mel(self) -> LogMelSpectrogram | None:
+        """What compiled kernels need to know; None where they cannot compute it."""
+        power_of_two = self.n_fft >= 32 and not self.n_fft & (self.n_fft - 1)
+        if type(self) is not MobileNetV3MelSpectrogram or not power_of_two or self.win_length % 2:
+            return None
+        return LogMelSpectrogram(
+            self.sample_rate,
+            self.n_fft,
+            self.win_length,
+            self.hop_length,
+            self.n_mels,
+            self.fmin,
+            self.fmax,
+            self.minimum_samples,
+            PREEMPHASIS,
+            FLOOR,
+            4.5,
+            1 / 5,
+        )
+
+    def kernel_constants(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The DFT window (win_length,) and the mel bank (n_mels, n_fft // 2), float32 on the CPU."""
+        with torch.device("cpu"):
+            hann = torch.hann_window(self.win_length, periodic=False, dtype=torch.float32)
         return hann, kaldi_mel_bank(self.n_mels, self.n_fft, self.sample_rate, self.fmin, self.fmax)
 
     def in_float64(self, samples: torch.Tensor) -> torch.Tensor:

@@ -13,7 +13,9 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import nn
 
+from hear_edgel3.families.kernel_residuals import ResidualNet
 from hear_edgel3.families.mobilenetv3 import layout as layouts
+from hear_edgel3.families.mobilenetv3.kernel_form import kernel_form
 from hear_edgel3.families.mobilenetv3.parts import (
     ChoosingNet,
     convolution,
@@ -204,6 +206,12 @@ class MobileNetV3(ChoosingNet):
             if parameter.ndim == 4:
                 parameter.data = parameter.data.to(memory_format=torch.channels_last)
         return net
+
+    def kernel_residuals(self) -> ResidualNet | str:
+        """The net in eval mode as arrays, which share no memory with it; or why the kernels cannot run this form."""
+        if type(self) is not MobileNetV3:
+            return f"{type(self).__name__} is a class of somebody's own, which may compute something else"
+        return kernel_form(self)
 
 
 class _InvertedResidual(nn.Module):

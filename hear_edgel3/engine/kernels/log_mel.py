@@ -1,0 +1,166 @@
+"""Logarithmic mel spectrograms with as many frames at once as a vector has lanes, written as nets take them.
+
+Which frames share a vector is the net's choice: frame j of each strip of an image, or of each of several images
+(:mod:`hear_edgel3.engine.kernels.strips_of_time`). So nothing is ever transposed but the samples themselves, a vector
+of a frame at a time. In float32 like the front end in torch: only the order of sums and the last bits of the logarithm
+differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hear_edgel3.engine.kernels.aligned import aligned
+from hear_edgel3.engine.kernels.fft import powers, roots, transform_by_eights
+from hear_edgel3.engine.kernels.jit import kernel
+from hear_edgel3.engine.kernels.simd import load, plus_times, splat, store, zeros
+from hear_edgel3.engine.kernels.strips_of_time import StripsOfTime
+from hear_edgel3.engine.kernels.tile_ops import logarithm, transpose_to
+from hear_edgel3.families.kernel_residuals import HasKernelLogMel
+
+
+class _Numbers(NamedTuple):
+    """What the kernel is told of the front end, besides arrays."""
+
+    emphasis: np.float32
+    floor: np.float32
+    shift: np.float32
+    factor: np.float32
+    hop: int
+
+
+class LogMel:
+    """A front end, compiled. It can be called by several threads at once.
+
+    Args:
+        frontend: which one.
+        lanes: of a vector.
+    """
+
+    def __init__(self, frontend: HasKernelLogMel, lanes: int) -> None:
+        computes = frontend.kernel_log_mel()
+        if computes is None:
+            raise ValueError(f"{type(frontend).__name__} does not compute log-mels as the kernels do")
+        self.computes = computes
+        self._lanes = lanes
+        hann, bank = (array.numpy() for array in frontend.kernel_constants())
+        self._hann = aligned(-(-len(hann) // lanes) * lanes)
+        self._hann[: len(hann)] = hann
+        self._hann[len(hann) :] = 0
+        used = bank != 0
+        begin = np.argmax(used, axis=1)
+        end = np.where(used.any(axis=1), bank.shape[1] - np.argmax(used[:, ::-1], axis=1), begin)
+        ranges = (begin.astype(np.int64), end.astype(np.int64))  # where a band's weights are not zero
+        self._constants = (roots(computes.n_fft).astype(np.float32), *ranges, np.ascontiguousarray(bank))
+        self._numbers = _Numbers(
+            np.float32(computes.emphasis),
+            np.float32(computes.floor),
+            np.float32(computes.shift),
+            np.float32(computes.factor),
+            computes.hop_length,
+        )
+        self._idle: list[np.ndarray] = []
+
+    def __call__(self, samples: np.ndarray, sharing: StripsOfTime, target: np.ndarray) -> None:
+        """Writes the images of (n, n_samples) float32 windows, as many as share the vectors or fewer.
+
+        Args:
+            samples: C-contiguous; no window is shorter than the front end's least.
+            sharing: how images share vectors.
+            target: (n_mels * width * lanes,) float32, aligned to a vector. What lies behind an image's end, and the
+                lanes of images that there are not, may become anything.
+        """
+        try:
+            room = self._idle.pop()
+        except IndexError:
+            room = aligned((2 * (self.computes.n_fft + 1) + 1) * self._lanes)
+        half = self.computes.win_length // 2
+        emphasised = np.empty((len(samples), samples.shape[1] - 1 + 2 * half + self._lanes), np.float32)
+        kernel_ = make_log_mel(self._lanes)
+        kernel_(
+            samples, self._numbers, self._hann, *self._constants, emphasised, half,
+            sharing.strips, sharing.width, sharing.frames, room, target,
+        )  # fmt: skip
+        self._idle.append(room)
+
+
+@cache
+def make_log_mel(lanes: int) -> Callable[..., None]:
+    """The kernel."""
+    size = 4 * lanes
+
+    @kernel
+    def log_mel(
+        samples: Any,
+        numbers: Any,
+        hann: Any,
+        w: Any,
+        begins: Any,
+        ends: Any,
+        weights: Any,
+        y: Any,
+        half: int,
+        strips: int,
+        width: int,
+        frames: int,
+        memory: Any,
+        target: Any,
+    ) -> None:
+        room: Any = np.int64(memory.ctypes.data)
+        spare = memory[2 * (len(w) + 1) * lanes :]
+        zero = zeros(lanes, lanes)
+        n_images, n = samples.shape
+        n_fft, n_mels = len(w), len(begins)
+        m = n - 1
+        for i in range(n_images):
+            # Emphasised, reflected at both ends, and zeros for whole vectors behind them.
+            source, line = samples[i], y[i]
+            middle = line[half : half + m]
+            for t in range(m):
+                middle[t] = source[t + 1] - numbers.emphasis * source[t]
+            for t in range(half):
+                line[half - 1 - t] = middle[1 + t]
+                line[half + m + t] = middle[m - 2 - t]
+            line[2 * half + m :] = np.float32(0.0)
+        sources, places = np.empty(lanes, np.int64), np.empty(lanes, np.int64)
+        floor, shift, factor = splat(zero, numbers.floor), splat(zero, numbers.shift), splat(zero, numbers.factor)
+        x, other, found = room, room + (n_fft + 1) * size, room + 2 * (n_fft + 1) * size
+        values = spare[:lanes]
+        out: Any = np.int64(target.ctypes.data)
+        # Where there are few images for the lanes, their frames are computed densely, and then put where they belong.
+        n_frames = n_images * frames
+        dense = (n_frames + lanes - 1) // lanes
+        scattered = 2 * dense < width
+        for column in range(dense if scattered else width):
+            for lane in range(lanes):
+                if scattered:
+                    image, frame = divmod(min(column * lanes + lane, n_frames - 1), frames)
+                    places[lane] = frame % width * lanes + image * strips + frame // width
+                else:
+                    image, frame = lane // strips, min(lane % strips * width + column, frames - 1)
+                    image = image if image < n_images else 0
+                sources[lane] = y.ctypes.data + 4 * (y.shape[1] * image + frame * numbers.hop)
+            for i in range(0, len(hann), lanes):
+                transpose_to(zero, sources.ctypes.data, 4 * i, hann.ctypes.data + 4 * i, x + i * size)
+            for i in range(len(hann), n_fft):
+                store(zero, x + i * size)
+            z = transform_by_eights(zero, n_fft // 2, w, x, other)
+            power = other if z == x else x
+            powers(zero, n_fft // 2, w, z, power, np.float32(0.25))
+            for band in range(n_mels):
+                total = zero
+                for k in range(begins[band], ends[band]):
+                    total = plus_times(total, load(zero, power + k * size), weights[band, k])
+                total = (logarithm(total + floor) + shift) * factor
+                if scattered:
+                    store(total, found)
+                    for lane in range(min(lanes, n_frames - column * lanes)):
+                        target[band * width * lanes + places[lane]] = values[lane]
+                else:
+                    store(total, out + (band * width + column) * size)
+
+    return log_mel

@@ -1,0 +1,157 @@
+"""Pointwise convolutions of maps whose lanes are images or strips of them, and linear layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from hear_edgel3.engine.kernels.jit import kernel, many_registers, part
+from hear_edgel3.engine.kernels.simd import (
+    add_outer,
+    columns_of,
+    lanes_of_tile,
+    load,
+    store_tile,
+    tile_larger,
+    tile_of,
+    zeros,
+)
+from hear_edgel3.engine.kernels.tile_ops import add_outer_scaled, add_tile_at, biases, hard_swish, zero_of
+
+# Outputs at once.
+GROUP = 8
+# Activations.
+NONE, RELU, HARDSWISH = 0, 1, 2
+
+
+def columns_at_once() -> int:
+    """Columns of the tiles of products: so many that a tile of GROUP rows fits into the registers."""
+    return 2 if many_registers() else 1
+
+
+def packed(weights: np.ndarray, n_in: int | None = None) -> np.ndarray:
+    """(n_out, n_in) weights as products take them: (groups, n_in, GROUP), filled up with zeros.
+
+    Args:
+        weights: of a linear layer.
+        n_in: how many inputs there shall be, at least as many as there are.
+    """
+    n_out, given = weights.shape
+    full = np.zeros((-(-n_out // GROUP) * GROUP, given if n_in is None else n_in), np.float32)
+    full[:n_out, :given] = weights
+    return np.ascontiguousarray(full.reshape(-1, GROUP, full.shape[1]).transpose(0, 2, 1))
+
+
+@part
+def product(
+    like: Any,
+    x: int,
+    channel: int,
+    weights: int,
+    bias: int,
+    out: int,
+    channel_out: int,
+    n_in: int,
+    n_out: int,
+    begin: int,
+    end: int,
+    act: int,
+    added: int,
+    channel_added: int,
+    scale: int,
+) -> None:
+    """A pointwise convolution of the columns from `begin` to `end`, in tiles of so many as `like` has.
+
+    Args:
+        like: a tile of GROUP rows.
+        x: address of the input; its channels are `channel` bytes apart.
+        channel: see there.
+        weights: address of (n_out / GROUP, n_in, GROUP) float32.
+        bias: address of (n_out,) float32.
+        out: address of the output; its channels are `channel_out` bytes apart.
+        channel_out: see there.
+        n_in: input channels.
+        n_out: output channels, a multiple of GROUP.
+        begin: the first vector of a channel.
+        end: behind the last one; their number is a multiple of the tile's columns.
+        act: NONE, RELU or HARDSWISH.
+        added: address of what is added to the output, or 0.
+        channel_added: bytes from a channel of it to the next.
+        scale: address of a vector for each input channel, with which it is multiplied before; or 0.
+    """
+    zero = zero_of(like)
+    size = 4 * lanes_of_tile(like)
+    for p in range(begin, end, columns_of(like)):
+        place = x + p * size
+        for o in range(0, n_out, GROUP):
+            tile = biases(like, bias + 4 * o)
+            w = weights + 4 * o * n_in
+            if scale != 0:
+                for k in range(n_in):
+                    factors = load(zero, scale + k * size)
+                    tile = add_outer_scaled(tile, w + 4 * GROUP * k, place + k * channel, factors)
+            else:
+                for k in range(n_in):
+                    tile = add_outer(tile, w + 4 * GROUP * k, place + k * channel)
+            if act == RELU:
+                tile = tile_larger(tile, zero)
+            elif act == HARDSWISH:
+                tile = hard_swish(tile)
+            if added != 0:
+                tile = add_tile_at(tile, added + o * channel_added + p * size, channel_added)
+            store_tile(tile, out + o * channel_out + p * size, channel_out)
+
+
+@part
+def multiply(
+    wide: Any,
+    narrow: Any,
+    x: int,
+    channel: int,
+    weights: int,
+    bias: int,
+    out: int,
+    channel_out: int,
+    n_in: int,
+    n_out: int,
+    n: int,
+    act: int,
+    added: int,
+    channel_added: int,
+    scale: int,
+) -> None:
+    """A pointwise convolution of n columns: as :func:`product`, with tiles of several columns and then of one."""
+    even = n // columns_of(wide) * columns_of(wide)
+    product(wide, x, channel, weights, bias, out, channel_out, n_in, n_out, 0, even, act, added, channel_added, scale)
+    if even < n:
+        product(
+            narrow, x, channel, weights, bias, out, channel_out, n_in, n_out, even, n, act, added, channel_added, scale
+        )
+
+
+@cache
+def make_pointwise(lanes: int) -> Callable[..., None]:
+    """The kernel of a pointwise convolution of a map; of one column it is a linear layer."""
+    columns = columns_at_once()
+
+    @kernel
+    def pointwise(
+        x: int,
+        channel: int,
+        weights: int,
+        bias: int,
+        out: int,
+        channel_out: int,
+        n_in: int,
+        n_out: int,
+        n: int,
+        act: int,
+    ) -> None:
+        zero = zeros(lanes, lanes)
+        wide, narrow = tile_of(GROUP, columns, zero), tile_of(GROUP, 1, zero)
+        multiply(wide, narrow, x, channel, weights, bias, out, channel_out, n_in, n_out, n, act, 0, 0, 0)
+
+    return pointwise

@@ -1,0 +1,194 @@
+"""What a net of inverted residuals says of itself, as arrays and numbers, so that compiled kernels can run it.
+
+Such a net has ``kernel_residuals() -> ResidualNet | str``, and a front end that they can compute
+``kernel_log_mel() -> LogMelSpectrogram | None`` and ``kernel_constants()``. The kernels know these descriptions, and no
+family.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+
+# How a map is pooled: to a value per channel, or, where its name ends in "time", to a value per channel and band.
+MEAN, MAXIMUM, SUM, MEAN_TIME, SUM_TIME = "mean", "maximum", "mean + maximum", "mean time", "mean + maximum time"
+# The map that is the input.
+IMAGE = -1
+
+
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """A linear layer, or a pointwise convolution.
+
+    Attributes:
+        weights: (n_out, n_in) float32.
+        bias: (n_out,) float32.
+    """
+
+    weights: np.ndarray
+    bias: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Depthwise:
+    """A convolution of each channel alone, padded with zeros.
+
+    Attributes:
+        weights: (channels, k, k) float32; k is odd.
+        bias: (channels,) float32.
+        stride: in both directions.
+        dilation: in both directions.
+    """
+
+    weights: np.ndarray
+    bias: np.ndarray
+    stride: int
+    dilation: int
+
+
+@dataclass(frozen=True, eq=False)
+class InvertedResidual:
+    """Expansion, depthwise convolution, squeeze-and-excitation over the channels, projection.
+
+    Attributes:
+        expand: or None.
+        depthwise: always there.
+        squeeze: from the means of the channels to the bottleneck, before its ReLU; None for none.
+        excite: from there to the factors of the channels, before their sigmoid.
+        project: to what is put out, without an activation.
+        hardswish: whether that is the activation behind expansion and depthwise convolution; else ReLU.
+        residual: whether the input is added to the output.
+    """
+
+    expand: Linear | None
+    depthwise: Depthwise
+    squeeze: Linear | None
+    excite: Linear | None
+    project: Linear
+    hardswish: bool
+    residual: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Pooled:
+    """A map, pooled.
+
+    Attributes:
+        map: its number, or IMAGE.
+        how: MEAN, MAXIMUM, ...
+    """
+
+    map: int
+    how: str
+
+
+@dataclass(frozen=True, eq=False)
+class Bottleneck:
+    """The values in a block's squeeze-and-excitation, before their activation.
+
+    Attributes:
+        map: the number of the map that the block puts out.
+    """
+
+    map: int
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """A linear layer on values.
+
+    Attributes:
+        inputs: one behind the other.
+        linear: the layer.
+        hardswish: whether that follows.
+    """
+
+    inputs: tuple[Values, ...]
+    linear: Linear
+    hardswish: bool = False
+
+
+Values = Pooled | Bottleneck | Layer
+
+
+@dataclass(frozen=True, eq=False)
+class ResidualNet:
+    """A convolution, inverted residuals, and a pointwise convolution; batch norm is folded into all of them.
+
+    Attributes:
+        first: of one channel to map 0, with stride 2, before Hardswish: (channels, 3, 3) float32; None if no map is
+            needed.
+        first_bias: (channels,) float32.
+        blocks: to the maps 1, 2, ...
+        last: to the map behind those of the blocks, before Hardswish; or None.
+        outputs: what the net puts out, one behind the other. Where a value is needed twice it is the same object.
+    """
+
+    first: np.ndarray | None
+    first_bias: np.ndarray
+    blocks: tuple[InvertedResidual, ...]
+    last: Linear | None
+    outputs: tuple[Values, ...]
+
+
+@runtime_checkable
+class HasKernelResiduals(Protocol):
+    """A net that compiled kernels can run, at least in some of its forms."""
+
+    def kernel_residuals(self) -> ResidualNet | str:
+        """The net in eval mode as arrays, which share no memory with it; or why the kernels cannot run this form."""
+
+
+@dataclass(frozen=True)
+class LogMelSpectrogram:
+    """A logarithmic mel spectrogram.
+
+    Samples x become ``x[t + 1] - emphasis * x[t]``, which is reflected by half a frame at both ends. The squared
+    magnitudes of a frame's Fourier transform are summed up to bands by the mel bank; a band of power p becomes
+    ``(ln(p + floor) + shift) * factor``.
+
+    Attributes:
+        sample_rate: of the samples in Hz.
+        n_fft: points of the Fourier transform, a power of 2.
+        win_length: samples of a frame, even; zeros follow them.
+        hop_length: samples from a frame to the next.
+        n_mels: bands.
+        fmin: where the lowest band begins, in Hz.
+        fmax: where the highest ends.
+        least: fewer samples are followed by zeros up to so many.
+        emphasis: as above.
+        floor: as above.
+        shift: as above.
+        factor: as above.
+    """
+
+    sample_rate: int
+    n_fft: int
+    win_length: int
+    hop_length: int
+    n_mels: int
+    fmin: float
+    fmax: float
+    least: int
+    emphasis: float
+    floor: float
+    shift: float
+    factor: float
+
+    def n_frames(self, n_samples: int) -> int:
+        """Frames of a clip of ``n_samples``."""
+        return 1 + (max(n_samples, self.least) - 1) // self.hop_length
+
+
+@runtime_checkable
+class HasKernelLogMel(Protocol):
+    """A front end that compiled kernels can compute."""
+
+    def kernel_log_mel(self) -> LogMelSpectrogram | None:
+        """What it computes in eval mode, or None if that is something else, as in a subclass of somebody's own."""
+
+    def kernel_constants(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The Fourier transform's window (win_length,) and the mel bank (n_mels, bins), float32 on the CPU."""

@@ -1,0 +1,133 @@
+"""The compiled front end of the MobileNetV3 family, against the one in torch and against float64."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from hear_edgel3.engine.kernels.log_mel import LogMel
+from hear_edgel3.engine.kernels.strips_of_time import StripsOfTime
+from hear_edgel3.engine.numba import CompiledResiduals
+from hear_edgel3.families.kernel_residuals import ResidualNet
+from hear_edgel3.families.mobilenetv3.frontend import MobileNetV3MelSpectrogram
+from support import signals
+from support.mobilenetv3_nets import MEL_TOLERANCE, build
+from support.mobilenetv3_reference import Spec
+
+LANES = 16
+
+
+def compute(frontend: MobileNetV3MelSpectrogram, samples: np.ndarray, strips: int) -> np.ndarray:
+    """(n, n_mels, n_frames) of (n, n_samples), by strips of one size."""
+    log_mel = LogMel(frontend, LANES)
+    frames = log_mel.computes.n_frames(samples.shape[1])
+    sharing = StripsOfTime(LANES, strips, frames, -(-frames // strips))
+    images = []
+    for first in range(0, len(samples), sharing.images):
+        some = np.ascontiguousarray(samples[first : first + sharing.images])
+        raw = np.full(frontend.n_mels * sharing.width * LANES + 16, np.nan, np.float32)
+        flat = raw[-raw.ctypes.data // 4 % 16 :][: len(raw) - 16]
+        log_mel(some, sharing, flat)
+        target = flat.reshape(frontend.n_mels, sharing.width, LANES)
+        for i in range(len(some)):
+            lanes = target[:, :, i * strips : (i + 1) * strips].transpose(0, 2, 1)
+            images.append(lanes.reshape(frontend.n_mels, -1)[:, :frames])
+    found = np.stack(images)
+    assert np.isfinite(found).all()
+    return found
+
+
+def check(frontend: MobileNetV3MelSpectrogram, samples: np.ndarray, strips: int) -> None:
+    with torch.no_grad():
+        exact = frontend.in_float64(torch.from_numpy(samples)).numpy()
+        torchs = frontend(torch.from_numpy(samples)).numpy()
+    found = compute(frontend, samples, strips)
+    assert found.shape == exact.shape
+    # Both round in float32: in bands that are nearly empty beside loud ones neither is better than the other.
+    assert np.abs(found - exact).max() < max(MEL_TOLERANCE, 2 * np.abs(torchs - exact).max())
+    assert np.abs(found - exact).mean() < 2 * np.abs(torchs - exact).mean() + 1e-7
+
+
+@pytest.mark.parametrize("strips", [1, 2, 16])
+def test_noise_like_sounds(strips: int) -> None:
+    check(MobileNetV3MelSpectrogram().eval(), signals.windows(32000), strips)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"n_mels": 40},
+        {"n_mels": 64, "hop_length": 160},
+        {"n_mels": 256, "hop_length": 640},
+        {"hop_length": 500, "fmin": 50.0, "fmax": 14000.0},
+        {"n_fft": 512, "win_length": 402},
+        {"n_fft": 2048, "win_length": 2048, "hop_length": 1000},
+    ],
+)
+def test_other_front_ends(options: dict[str, int]) -> None:
+    check(MobileNetV3MelSpectrogram(**options).eval(), signals.windows(32000)[:3, :9000], 1)
+
+
+@pytest.mark.parametrize("n", [514, 515, 833, 5120, 5121])
+def test_lengths(n: int) -> None:
+    check(MobileNetV3MelSpectrogram().eval(), signals.windows(32000)[:4, :n], 1)
+
+
+def test_odd_sounds() -> None:
+    time = np.arange(5120) / 32000
+    sounds = [
+        np.zeros(5120),
+        np.eye(1, 5120, 4321)[0],
+        np.full(5120, 0.25),
+        0.5 * np.sin(2 * np.pi * 440 * time),
+        1e4 * np.sin(2 * np.pi * 100 * time**2),
+        np.full(5120, 1e-40),
+    ]
+    frontend = MobileNetV3MelSpectrogram().eval()
+    check(frontend, np.array(sounds, np.float32), 1)
+    silence = compute(frontend, np.zeros((1, 5120), np.float32), 1)
+    np.testing.assert_allclose(silence, frontend(torch.zeros(1, 5120)).numpy(), rtol=0, atol=3e-7)
+
+
+def test_what_is_too_large_is_not_hidden() -> None:
+    samples = np.zeros((1, 5120), np.float32)
+    samples[0, 2000:] = 3e38
+    samples[0, 2001::2] = -3e38
+    with pytest.raises(AssertionError):
+        compute(MobileNetV3MelSpectrogram().eval(), samples, 1)
+
+
+@pytest.mark.parametrize("strips", [1, 2])
+def test_images_that_share_vectors_do_not_change_a_bit(strips: int) -> None:
+    """Whether there are as many as there is room for, or few, whose frames are computed densely."""
+    frontend, samples = MobileNetV3MelSpectrogram().eval(), signals.windows(32000).reshape(-1, 4000)[:19]
+    together = compute(frontend, samples, strips)
+    np.testing.assert_array_equal(together, np.concatenate([compute(frontend, s[None], strips) for s in samples]))
+    np.testing.assert_array_equal(together[:3], compute(frontend, samples[:3], strips))
+
+
+def test_which_front_ends_are_compiled() -> None:
+    net = build(Spec(0.1), outputs=["b2", "mel_avgs"])
+    form = net.kernel_residuals()
+    assert isinstance(form, ResidualNet)
+    compiled = CompiledResiduals(net, form)
+    windows = torch.from_numpy(signals.windows(32000)[:2, :5120])
+    frontend = MobileNetV3MelSpectrogram().eval()
+    with torch.no_grad():
+        expected = compiled(frontend(windows))
+        found = compiled.from_samples(frontend, windows)
+        assert found is not None
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
+        assert torch.equal(found, compiled.from_samples(frontend, windows.double()))
+        assert compiled.from_samples(frontend, windows[:0]).shape == (0, net.embedding_size)
+        few = compiled.from_samples(frontend, windows[:, :100])  # which zeros follow
+        torch.testing.assert_close(few, compiled(frontend(windows[:, :100])), rtol=0, atol=1e-4)
+
+        class Own(MobileNetV3MelSpectrogram):
+            pass
+
+        assert compiled.from_samples(Own(), windows) is None
+        assert compiled.from_samples(MobileNetV3MelSpectrogram(n_fft=1000), windows) is None
+        frontend.register_forward_hook(lambda *_: None)
+        assert compiled.from_samples(frontend, windows) is None

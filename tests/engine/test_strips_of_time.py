@@ -1,0 +1,56 @@
+"""How images share the lanes of vectors, and are cut into strips of time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hear_edgel3.engine.kernels.strips_of_time import StripsOfTime, strips_for
+
+# Of MobileNetV3: stride and reach of the first convolution and of the 15 blocks.
+CONVOLUTIONS = [(2, 1), (1, 1), (2, 1), (1, 1), (2, 2), (1, 2), (1, 2), (2, 1), *[(1, 1)] * 5, (2, 2), (1, 2), (1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("frames", "strips", "width"),
+    [(1, 1, 1), (16, 1, 16), (101, 2, 64), (331, 8, 64), (501, 8, 64), (1000, 16, 64), (2500, 16, 192)],
+)
+def test_strips_of_the_family(frames: int, strips: int, width: int) -> None:
+    """160 ms, 1 s, 3.3 s, 5 s, 10 s, 25 s."""
+    assert strips_for(frames, 16, CONVOLUTIONS) == StripsOfTime(16, strips, frames, width)
+
+
+@pytest.mark.parametrize("lanes", [4, 8, 16])
+def test_strips_suit_all_layers(lanes: int) -> None:
+    for frames in range(1, 3000, 7):
+        sharing = strips_for(frames, lanes, CONVOLUTIONS)
+        assert sharing.strips * sharing.width >= frames
+        assert sharing.images * sharing.strips == lanes
+        width = sharing.width
+        for stride, reach in CONVOLUTIONS if sharing.strips > 1 else ():
+            assert width >= reach
+            assert width % stride == 0
+            width //= stride
+
+
+@pytest.mark.parametrize("sharing", [StripsOfTime(8, 4, 50, 16), StripsOfTime(4, 4, 64, 16), StripsOfTime(4, 1, 5, 5)])
+def test_images_in_lanes(sharing: StripsOfTime) -> None:
+    images = np.random.RandomState(0).randn(sharing.images, 3, sharing.frames).astype(np.float32)
+    target = np.full((3, sharing.width, sharing.lanes), np.nan, np.float32)
+    for i, image in enumerate(images):
+        sharing.put(image, i, target)
+    found = (
+        target.reshape(3, sharing.width, sharing.images, sharing.strips)
+        .transpose(0, 2, 3, 1)
+        .reshape(3, sharing.images, -1)
+    )
+    np.testing.assert_array_equal(found[:, :, : sharing.frames].transpose(1, 0, 2), images)
+    assert (found[:, :, sharing.frames :] == 0).all()
+    mask, begin = sharing.mask(sharing.width, sharing.frames)
+    ones = np.ones((sharing.width, sharing.lanes)) if mask is None else mask
+    assert ones.sum() == sharing.frames * sharing.images
+    assert (ones[:begin] == 1).all()
+    first, last = sharing.edges()
+    assert first.sum() == last.sum() == sharing.images * (sharing.strips - 1)
+    assert (first[:: sharing.strips] == 0).all()
+    assert (last[sharing.strips - 1 :: sharing.strips] == 0).all()
