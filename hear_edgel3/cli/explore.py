@@ -41,6 +41,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--embed-audio", action="store_true", help="put the first 10 s of each clip into the page (some 100 kB each)"
     )
+    parser.add_argument(
+        "--segments",
+        type=float,
+        metavar="SECONDS",
+        help="of timestamps: a dot for each stretch of so many seconds (default: 10 if a recording is longer than a "
+        "minute, else whole recordings; 0: always these)",
+    )
     options.add_quiet(parser)
     parser.set_defaults(run=run)
 
@@ -69,6 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
         tagger=arguments.tagger,
         audio=arguments.audio,
         embed_audio=arguments.embed_audio,
+        segments=arguments.segments,
         quiet=arguments.quiet,
     )
     _report_notes(built.notes, built.n_clips)

@@ -55,15 +55,19 @@ class FileMeans:
         return [place_name(file, *(span or (None, None))) for file, span in zip(self.files, self.spans, strict=True)]
 
 
-def read_file_means(dataset: Dataset) -> FileMeans:
+def read_file_means(dataset: Dataset, segment_s: float | None = None) -> FileMeans:
     """Reads a dataset, and takes the mean of each file's embeddings.
 
     Memory grows with the number of files, not of rows.
 
+    Args:
+        dataset: The dataset.
+        segment_s: Seconds, of a dataset of timestamps: the mean is of each such stretch of a file or clip, by itself.
+
     Raises:
         DatasetError: it is damaged.
     """
-    sums = _Sums(dataset.description.size, dataset.clip_columns)
+    sums = _Sums(dataset.description.size, dataset.clip_columns, segment_s)
     failed: list[tuple[str, str]] = []
     for batch in dataset.batches():
         has_embedding = _column(batch, "embedding").is_valid()
@@ -82,8 +86,9 @@ def read_file_means(dataset: Dataset) -> FileMeans:
 class _Sums:
     """Running sums of embeddings per file; the arrays double as files come."""
 
-    def __init__(self, size: int, clip_columns: Sequence[str]) -> None:
+    def __init__(self, size: int, clip_columns: Sequence[str], segment_s: float | None) -> None:
         self._clip_columns = clip_columns
+        self._segment_s = segment_s
         self._numbers: dict[Place, int] = {}
         self._not_finite = 0
         self._sums = np.zeros((1024, size))
@@ -99,7 +104,7 @@ class _Sums:
         finite = np.asarray(np.isfinite(vectors).all(axis=1))
         vectors[~finite] = 0
         self._not_finite += len(finite) - int(finite.sum())
-        places, codes = _coded_places(batch, self._clip_columns)
+        places, codes = _coded_places(batch, self._clip_columns, self._segment_s)
         order = np.argsort(codes, kind="stable")
         starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
         to = np.array([self._number(place) for place in places])[codes[order[starts]]]
@@ -107,6 +112,11 @@ class _Sums:
         self._rows[to] += np.add.reduceat(finite[order].astype(np.int64), starts)
         first = order[starts]
         self._seconds[to] = _column(batch, "duration_s").to_numpy(zero_copy_only=False)[first]
+        if self._segment_s is not None:
+            self._seconds[to] = [
+                seconds if span is None or span[1] is None else span[1] - span[0]
+                for seconds, (_, span) in zip(self._seconds[to], (places[code] for code in codes[first]), strict=True)
+            ]
         self._rates[to] = _column(batch, "sample_rate").fill_null(0).to_numpy()[first]
 
     def _number(self, place: Place) -> int:
@@ -154,12 +164,38 @@ def _span(start: float | None, end: float | None) -> Span | None:
     return start, end if end is not None and start < end < math.inf else None
 
 
-def _coded_places(batch: pa.RecordBatch, clip_columns: Sequence[str]) -> tuple[list[Place], np.ndarray]:
+def _segments(batch: pa.RecordBatch, places: list[Place], segment_s: float) -> list[Place]:
+    """The stretch of a file or clip that each row is in the middle of."""
+    found: list[Place] = []
+    times, durations = (_column(batch, name).to_pylist() for name in ("timestamp_ms", "duration_s"))
+    for (file, span), time_ms, duration in zip(places, times, durations, strict=True):
+        if time_ms is None:
+            found.append((file, span))
+            continue
+        begin, end = span or (0.0, None)
+        end = duration if end is None else end
+        number = math.floor((time_ms / 1000 - begin) / segment_s)
+        if end is not None:  # the last window may be centred on the very end
+            number = min(number, math.ceil((end - begin) / segment_s) - 1)
+        start = begin + max(0, number) * segment_s
+        found.append((file, (start, start + segment_s if end is None else min(start + segment_s, end))))
+    return found
+
+
+def _coded_places(
+    batch: pa.RecordBatch, clip_columns: Sequence[str], segment_s: float | None
+) -> tuple[list[Place], np.ndarray]:
     """The places that rows are of, each once, and (n,) the number of the one that each row is of."""
+    known: dict[Place, int]
+    if segment_s is not None:
+        known = {}
+        places = _segments(batch, _places(batch, clip_columns), segment_s)
+        codes = np.array([known.setdefault(place, len(known)) for place in places])
+        return list(known), codes
     if not clip_columns:
         names = _column(batch, "file").dictionary_encode()
         return [(file, None) for file in names.dictionary.to_pylist()], names.indices.to_numpy()
-    known: dict[Place, int] = {}
+    known = {}
     codes = np.array([known.setdefault(place, len(known)) for place in _places(batch, clip_columns)])
     return list(known), codes
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from hear_edgel3.dataset.dataset import Dataset
-from hear_edgel3.dataset.file_means import read_file_means
+from hear_edgel3.dataset.file_means import FileMeans, read_file_means
 from hear_edgel3.disk.atomic import check_writable
-from hear_edgel3.errors import DatasetError
+from hear_edgel3.errors import DatasetError, InvalidOption
 from hear_edgel3.explore.contents import ClipMap, page_contents
 from hear_edgel3.explore.page import write_page
 from hear_edgel3.explore.projection import project, require_umap
@@ -20,6 +21,7 @@ from hear_edgel3.search.neighbours import nearest
 from hear_edgel3.search.whitening import Whitening
 
 _NEIGHBOURS = 8
+_LONG_S, _SEGMENT_S = 60.0, 10.0
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ def explore(
     tagger: str | None = None,
     audio: str | os.PathLike[str] | None = None,
     embed_audio: bool = False,
+    segments: float | None = None,
     quiet: bool = True,
 ) -> PageSummary:
     """Makes a page of a dataset of embeddings: a map of its clips to look at and to listen to.
@@ -65,6 +68,8 @@ def explore(
             net, for that net.
         audio: The folder that relative file names are relative to; None for the current one.
         embed_audio: Whether to put a preview of each clip into the page, instead of a link to its file.
+        segments: Seconds, of a dataset of timestamps: each such stretch of a recording is a clip of its own. None for
+            10 where a recording is longer than a minute, and else, or with 0, for whole recordings.
         quiet: Whether to show no progress.
 
     Returns:
@@ -72,7 +77,7 @@ def explore(
 
     Raises:
         DatasetError: the folder is no dataset, or has no embeddings.
-        InvalidOption: no such projection, or the tagger cannot tag.
+        InvalidOption: no such projection, the tagger cannot tag, or segments of a dataset that has no timestamps.
         MissingExtra: pyarrow, or umap-learn if it was asked for, is not installed.
         OutputError: the page cannot be written; no part of it is left.
         UnknownConfiguration, WeightsNotFound, ...: of the tagger, see :class:`~hear_edgel3.tagging.tagger.Tagger`.
@@ -83,7 +88,7 @@ def explore(
         require_umap()
     dataset = Dataset(folder)
     source = tag_source(tagger, dataset.description, BUILT_IN) if tags else None
-    means = read_file_means(dataset)
+    means = _means(dataset, segments)
     if not means.files:
         raise DatasetError(
             f"{dataset.folder} has no embeddings to show: {len(means.failed)} files failed"
@@ -104,3 +109,21 @@ def explore(
     names = means.names
     notes = {names[i]: note for i, note in survey.notes.items()}
     return PageSummary(len(means.files), method, len(means.failed), notes)
+
+
+def _means(dataset: Dataset, segments: float | None) -> FileMeans:
+    if segments is not None and not 0 <= segments < math.inf:
+        raise InvalidOption(f"segments must be seconds, 0 for none; got {segments}")
+    if segments and dataset.description.hop_ms is None:
+        raise InvalidOption(
+            f"{dataset.folder} has one embedding per file and no timestamps, so that there are no segments: leave them "
+            f"out, or extract with timestamps"
+        )
+    means = read_file_means(dataset, segments or None)
+    lengths = [
+        seconds if span is None else (seconds if span[1] is None else span[1]) - span[0]
+        for seconds, span in zip(means.seconds, means.spans, strict=True)
+    ]
+    if segments is None and dataset.description.hop_ms is not None and any(length > _LONG_S for length in lengths):
+        return read_file_means(dataset, _SEGMENT_S)
+    return means
