@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import hear_edgel3
+from hear_edgel3.engine.kernels.jit import native_lanes
 from hear_edgel3.engine.kernels.residual_net import MOST_FRAMES, ResidualKernels
 from hear_edgel3.engine.runner import Runner
 from hear_edgel3.errors import InvalidOption
@@ -156,6 +157,18 @@ def test_lengths(tiny: MobileNetV3, n_frames: int) -> None:
     """Of the built-in net with its real weights."""
     x = noise(2, n_frames, seed=n_frames)
     check(tiny, x, of_torch=0)
+
+
+def test_many_lengths_do_not_fill_the_memory() -> None:
+    net = build(Spec(0.1), outputs=["b1"])
+    form = net.kernel_residuals()
+    assert isinstance(form, ResidualNet)
+    kernels = ResidualKernels(form, native_lanes())
+    first = kernels(noise(1, 20).numpy(), 1)
+    for n_frames in range(21, 60):
+        kernels(noise(1, n_frames).numpy(), 1)
+    assert len(kernels._sized) == 8
+    np.testing.assert_array_equal(kernels(noise(1, 20).numpy(), 1), first)
 
 
 def test_very_long_images_run_in_torch(tiny: MobileNetV3) -> None:

@@ -29,6 +29,8 @@ _WHOLE = (1, 2, 4, 8)
 _BAND = 4
 # Images of more frames, some minutes of sound, would keep more memory than they are worth.
 MOST_FRAMES = 1 << 15
+# Sizes of images that a net is kept ready for, with memory for each.
+_SIZES = 8
 # Vectors between channels should not all fall into the same sets of a cache.
 _APART = 8
 
@@ -420,12 +422,18 @@ class ResidualKernels:
         return height > 0 and 0 < frames <= MOST_FRAMES
 
     def for_size(self, height: int, frames: int) -> SizedNet:
-        """The net for images of one size."""
-        if (height, frames) not in self._sized:
+        """The net for images of one size; those that were built last are kept."""
+        sized = self._sized.get((height, frames))
+        if sized is None:
             with BUILDING:
-                if (height, frames) not in self._sized:  # no other thread has built it meanwhile
-                    self._sized[height, frames] = SizedNet(self, height, frames, self._lanes)
-        return self._sized[height, frames]
+                sized = self._sized.get((height, frames))
+                if sized is None:  # no other thread has built it meanwhile
+                    sized = SizedNet(self, height, frames, self._lanes)
+                    # Recordings may all be of different lengths. What is dropped lives on for as long as it runs.
+                    while len(self._sized) >= _SIZES:
+                        del self._sized[next(iter(self._sized))]
+                    self._sized[height, frames] = sized
+        return sized
 
     def __call__(self, images: np.ndarray, threads: int, spectrogram: LogMel | None = None) -> np.ndarray:
         """Values of images.
