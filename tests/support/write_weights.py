@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from hear_edgel3.weights.file import encode
-from support import dymn_files, mobilenetv3_reference, synthetic
+from support import dymn_files, mobilenetv3_reference, ssondo_files, synthetic
 from support.mobilenetv3_reference import Spec
 
 MOBILENETV3 = {"mn01_as": Spec(0.1), "mn04_as": Spec(0.4), "mn10_as": Spec(1.0), "mn10_as_hop_15": Spec(1.0)}
@@ -36,7 +36,14 @@ def write_dymn(folder: Path) -> None:
         (folder / f"{name}.safetensors").write_bytes(dymn_files.converted(name))
 
 
+def write_ssondo(folder: Path) -> None:
+    """Writes <name>.safetensors for one of the S-SONDO family."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "ssondo_matpac_mn.safetensors").write_bytes(ssondo_files.converted("ssondo_matpac_mn"))
+
+
 if __name__ == "__main__":
     write_weights(Path(sys.argv[1]))
     write_mobilenetv3(Path(sys.argv[1]))
     write_dymn(Path(sys.argv[1]))
+    write_ssondo(Path(sys.argv[1]))
