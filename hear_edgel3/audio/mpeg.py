@@ -159,6 +159,8 @@ def _walk(read_at: ReadAt, at: int, size: int, most: int = 1 << 62) -> tuple[int
         data = read_at(base, min(_AT_ONCE, size - base) + _LARGEST_FRAME)
         headers = _places_of_headers(data)
         i, limit = 0, min(_AT_ONCE, len(data) - 3)
+        if limit <= 0:  # a byte to three behind the last frame, which begin nothing
+            break
         while i < limit:
             if data[i] != 0xFF or not (found := table[data[i + 1] << 8 | data[i + 2]]):
                 break

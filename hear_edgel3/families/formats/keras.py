@@ -67,7 +67,7 @@ def read_layers(data: bytes, source: str) -> list[Layer]:
     unpacked = _unpack(data, source)
     with closing(Apart("hear_edgel3.families.formats.keras:answer", "HDF5", _PATIENCE_S)) as reader:
         try:
-            head, body = reader.ask({"source": source}, unpacked)
+            head, body = reader.ask({"source": source, "most": _MAX_ELEMENTS}, unpacked)
         except Refused as error:
             raise WeightsCorrupt(str(error)) from error
         except (Failed, Ended) as error:
@@ -96,9 +96,10 @@ def answer(question: dict[str, Any], data: bytes) -> Answer:
                 f"{source} is HDF5 but not a Keras model: expected layer groups under /model_weights or at the "
                 f"root, with the attribute layer_names; found {found}"
             )
-        layers, room = [], _MAX_ELEMENTS
+        layers, most = [], int(question["most"])
+        room = most
         for name in group.attrs["layer_names"]:
-            layers.append(_layer(group, _text(name), source, room))
+            layers.append(_layer(group, _text(name), source, room, most))
             room -= sum(array.size for array in layers[-1].arrays)
     layers = [layer for layer in layers if layer.arrays]
     shapes = [(layer.name, [array.shape for array in layer.arrays]) for layer in layers]
@@ -122,15 +123,15 @@ def _unpack(data: bytes, source: str) -> bytes:
     return data
 
 
-def _layer(group: h5py.Group, name: str, source: str, room: int) -> Layer:
-    """A layer, of which all arrays together have at most ``room`` values."""
+def _layer(group: h5py.Group, name: str, source: str, room: int, most: int) -> Layer:
+    """A layer, of which all arrays together have at most ``room`` values, of ``most`` in the file."""
     layer = group[name]
     arrays = []
     for weight in layer.attrs.get("weight_names", ()):
         dataset = layer[_text(weight)]
         room -= dataset.size
         if room < 0:
-            raise Refused(f"{source} has arrays of more than {_MAX_ELEMENTS} values, more than any checkpoint")
+            raise Refused(f"{source} has arrays of more than {most} values, more than any checkpoint")
         if dataset.dtype.kind != "f" or dataset.is_virtual or dataset.external:
             raise Refused(
                 f"{source}: {name}/{_text(weight)} is not a plain array of numbers ({dataset.dtype}, {dataset.shape})"
