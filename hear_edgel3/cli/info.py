@@ -17,8 +17,8 @@ from hear_edgel3.exporting.targets import target_of, target_of_file
 from hear_edgel3.extractor.complexity import complexity_of
 from hear_edgel3.extractor.contract import contract_of
 from hear_edgel3.families.schema import Checkpoint, Component, Local, Published
+from hear_edgel3.families.table import settings_of
 from hear_edgel3.registry.names import resolve
-from hear_edgel3.weights.file import settings_of
 from hear_edgel3.weights.header import provenance, quantization
 from hear_edgel3.weights.locate import at_hand, origin
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from hear_edgel3.families.dymn.family import DYMN
 from hear_edgel3.families.image.family import IMAGE
 from hear_edgel3.families.l3.family import L3
 from hear_edgel3.families.mobilenetv3.family import MOBILENETV3
 from hear_edgel3.families.protocols import Family
+from hear_edgel3.families.schema import Checkpoint
 from hear_edgel3.families.ssondo.family import SSONDO
 
 # In the order in which configurations are listed.
@@ -37,3 +39,9 @@ def registered(family: Family) -> Iterator[Family]:
             del FAMILIES[family.name]
         else:
             FAMILIES[family.name] = before
+
+
+def settings_of(row: Checkpoint) -> dict[str, Any]:
+    """What changes the results of a row's net and stands in none of its tensors, by name."""
+    arguments = row.net.arguments
+    return {name: arguments[name] for name in FAMILIES[row.family].settings if name in arguments}

@@ -19,7 +19,7 @@ from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.errors import WeightsCorrupt, WeightsMismatch
 from hear_edgel3.families.formats.names import without_prefixes
 from hear_edgel3.families.schema import Checkpoint, Local, Published
-from hear_edgel3.families.table import FAMILIES
+from hear_edgel3.families.table import FAMILIES, settings_of
 from hear_edgel3.weights.header import (
     INT8,
     INT8_VERSION,
@@ -236,12 +236,6 @@ def read_for(row: Checkpoint, path: Path, sha256: str | None = None) -> WeightsF
             f"{path} has {values} values, and {row.folder} describes a net of {row.n_parameters} parameters"
         )
     return file
-
-
-def settings_of(row: Checkpoint) -> dict[str, Any]:
-    """What changes the results of a row's net and stands in none of its tensors, by name."""
-    arguments = row.net.arguments
-    return {name: arguments[name] for name in FAMILIES[row.family].settings if name in arguments}
 
 
 def own_settings(row: Checkpoint, provenance: Mapping[str, Any]) -> dict[str, Any]:

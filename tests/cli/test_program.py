@@ -72,7 +72,9 @@ def test_a_reader_that_goes_away() -> None:
 HEAVY = {"torch", "soundfile", "safetensors", "huggingface_hub", "h5py", "weights_convert"}
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["embed", "--help"], ["list"], ["list", "--json"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["embed", "--help"], ["list"], ["list", "--json"], ["--version"], ["info", "tiny"]]
+)
 def test_cheap_commands_do_not_import_torch(arguments: list[str]) -> None:
     code = (
         "import sys\n"

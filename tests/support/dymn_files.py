@@ -17,7 +17,8 @@ import torch
 
 from hear_edgel3.families.dymn.blocks import DynamicConvolution
 from hear_edgel3.families.dymn.net import DyMN
-from hear_edgel3.weights.file import encode, settings_of
+from hear_edgel3.families.table import settings_of
+from hear_edgel3.weights.file import encode
 from support.synthetic import row
 
 State = dict[str, torch.Tensor]

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 
 from hear_edgel3.families.dymn.blocks import DynamicConvolution
-from hear_edgel3.weights.file import encode, settings_of
+from hear_edgel3.families.table import settings_of
+from hear_edgel3.weights.file import encode
 from support import dymn_files
 from support.synthetic import row
 
