@@ -118,7 +118,7 @@ def test_tag(path: Path, capsys: Captured) -> None:
 def test_where_it_is_not_for(path: Path, capsys: Captured) -> None:
     with pytest.raises(SystemExit):
         main(["extract", "a.wav", "--output", "o", "--channel", "each"])
-    assert "must be the number of a channel, counted from 0, or mean; got each" in capsys.readouterr().err
+    assert "takes one channel at a time here: run it with --channel 0, then --channel 1" in capsys.readouterr().err
 
 
 def test_a_picture_is_of_one(path: Path, capsys: Captured) -> None:
