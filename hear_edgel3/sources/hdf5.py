@@ -7,9 +7,7 @@ this process could stop it then.
 from __future__ import annotations
 
 import os
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from hear_edgel3._extras import require
 from hear_edgel3.audio.find import check_ordinary
@@ -17,6 +15,9 @@ from hear_edgel3.disk.apart import Apart, Ended, Failed, Refused
 from hear_edgel3.disk.paths import text_of_path
 from hear_edgel3.errors import AudioFileError
 from hear_edgel3.sources.item import Item
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _READER = "hear_edgel3.sources.hdf5_reading:answer"
 _ENDINGS = (".hdf", ".hdf5", ".h5")
@@ -82,6 +83,8 @@ class Hdf5Sounds:
         Raises:
             AudioFileError: There is none of this name, or it is damaged.
         """
+        import numpy as np
+
         head, body = self._ask(f"has a data set {name} that cannot be read", ask="all", name=name)
         return np.frombuffer(body, head["dtype"]).reshape(head["shape"])
 

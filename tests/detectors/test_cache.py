@@ -17,8 +17,8 @@ import soundfile
 
 import hear_edgel3
 from hear_edgel3.detectors.cache import check_readable, embed_labelled
-from hear_edgel3.detectors.contents import digests_of
 from hear_edgel3.errors import LabelsError
+from hear_edgel3.labels.contents import digests_of
 from hear_edgel3.sources.item import Item
 from hear_edgel3.sources.lister import list_items
 from support.detector_sounds import write_sounds
