@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_REST = 0.01  # of a segment: what is left at the end of a file (of MP3, or by rounding) and is no segment of its own
+
 
 # Where a clip begins and ends, in seconds of its file; None for the file's end.
 Span = tuple[float, float | None]
@@ -172,13 +174,14 @@ def _segments(batch: pa.RecordBatch, places: list[Place], segment_s: float) -> l
         if time_ms is None:
             found.append((file, span))
             continue
-        begin, end = span or (0.0, None)
-        end = duration if end is None else end
-        number = math.floor((time_ms / 1000 - begin) / segment_s)
-        if end is not None:  # the last window may be centred on the very end
-            number = min(number, math.ceil((end - begin) / segment_s) - 1)
-        start = begin + max(0, number) * segment_s
-        found.append((file, (start, start + segment_s if end is None else min(start + segment_s, end))))
+        begin, stop = span or (0.0, None)
+        end = min((known for known in (stop, duration) if known is not None), default=None)
+        number = max(0, math.floor((time_ms / 1000 - begin) / segment_s + 1e-9))
+        last = None if end is None else max(0, math.ceil((end - begin) / segment_s - _REST) - 1)
+        if last is not None:  # the last window may be centred on the very end
+            number = min(number, last)
+        start, following = (round(begin + k * segment_s, 9) for k in (number, number + 1))  # as a person writes it
+        found.append((file, (start, end if number == last else following)))
     return found
 
 

@@ -22,6 +22,7 @@ from hear_edgel3.search.whitening import Whitening
 
 _NEIGHBOURS = 8
 _LONG_S, _SEGMENT_S = 60.0, 10.0
+_SHORTEST_S = 0.001
 
 
 @dataclass(frozen=True)
@@ -112,8 +113,8 @@ def explore(
 
 
 def _means(dataset: Dataset, segments: float | None) -> FileMeans:
-    if segments is not None and not 0 <= segments < math.inf:
-        raise InvalidOption(f"segments must be seconds, 0 for none; got {segments}")
+    if segments is not None and segments != 0 and not _SHORTEST_S <= segments < math.inf:
+        raise InvalidOption(f"segments must be seconds, at least {_SHORTEST_S}, or 0 for none; got {segments}")
     if segments and dataset.description.hop_ms is None:
         raise InvalidOption(
             f"{dataset.folder} has one embedding per file and no timestamps, so that there are no segments: leave them "

@@ -93,7 +93,7 @@ class Problems:
         """
         if self._wrong:
             lines = [_line(what, which) for what, which in self._wrong.items()]
-            hint = _HINT if self._can_skip else ""
+            hint = (_GONE_HINT if _GONE in self._wrong else "") + (_HINT if self._can_skip else "")
             raise LabelsError(f"{self.of} cannot be used as it is:" + "".join(f"\n- {line}" for line in lines) + hint)
 
     def all_notes(self) -> tuple[str, ...]:
@@ -101,6 +101,10 @@ class Problems:
         return (*self.notes, *(f"left out: {_line(what, which)}" for what, which in self._left_out.items()))
 
 
+_GONE = "files that are not there"
+_GONE_HINT = (
+    "\n(relative paths begin in the set's own folder or in that of the option `audio`, `.` for the current one)"
+)
 _HINT = "\n(sounds without a file, a label or a number can be left out with the option `skip`)"
 
 
@@ -203,7 +207,7 @@ def _why_not_a_file(file: str) -> str | None:
         if not os.access(path, os.R_OK):
             return "files that may not be read"
     except FileNotFoundError:
-        return "files that are not there"
+        return _GONE
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         return f"files that cannot be opened ({getattr(error, 'strerror', None) or 'no ordinary files'})"
     if os.path.isdir(path):

@@ -44,7 +44,7 @@ def test_other_lengths_and_none(recordings: Path) -> None:
     assert explore(recordings, "page.html", tags=False, projection="pca", segments=0).n_clips == 2
     assert contents_of("page.html")["spans"] is None
     assert explore(recordings, "page.html", tags=False, projection="pca", segments=30).n_clips == 4
-    for seconds in (-1, float("nan"), float("inf")):
+    for seconds in (-1, 1e-4, 5e-324, float("nan"), float("inf")):
         with pytest.raises(InvalidOption, match="segments must be seconds"):
             explore(recordings, "page.html", tags=False, segments=seconds)
 
@@ -55,6 +55,18 @@ def test_segments_of_clips_lie_inside_them() -> None:
     extract("clips.csv", "embeddings", timestamps=True, hop_ms=1000.0, workers=1)
     spans = read_file_means(Dataset("embeddings"), 4.0).spans
     assert spans == [(2.5, 6.5), (6.5, 9), (11, 15), (15, 19), (19, 20)]
+
+
+def test_segments_are_neither_empty_nor_beyond_the_file() -> None:
+    soundfile.write("rec.wav", signals.clip(3.001, 8000), 8000)
+    Path("clips.csv").write_text("file,start,end\nrec.wav,0.1,0.4\nrec.wav,1,50\n")
+    extract("clips.csv", "embeddings", timestamps=True, hop_ms=50.0, workers=1)
+    # (0.4 - 0.1) / 0.1 is a little more than 3, and 0.1 + 2 * 0.1 a little more than 0.3.
+    spans = read_file_means(Dataset("embeddings"), 0.1).spans
+    assert spans[:3] == [(0.1, 0.2), (0.2, 0.3), (0.3, 0.4)]
+    assert spans[3] == (1, 1.1)
+    assert spans[-1] == (2.9, 3.001)
+    assert read_file_means(Dataset("embeddings"), 1e9).spans == [(0.1, 0.4), (1, 3.001)]
 
 
 def test_short_clips_of_a_long_recording_stay_whole() -> None:

@@ -147,6 +147,7 @@ def test_all_that_is_wrong_is_said_at_once_and_can_be_left_out() -> None:
     said = wrong(text)
     assert "sounds without a label: c.wav" in said
     assert "files that are not there: gone.wav" in said
+    assert "relative paths begin in the set's own folder or in that of the option `audio`" in said
     assert "empty files: empty.wav" in said
     assert "`skip`" in said
     labelled = read(text, skip=True)
