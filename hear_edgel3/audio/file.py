@@ -12,7 +12,7 @@ from typing import BinaryIO
 import torch
 
 from hear_edgel3.audio.channels import MEAN, Mixer, check_channel, warn
-from hear_edgel3.audio.media import MediaFile, may_be_media
+from hear_edgel3.audio.media import LONGEST_S, MediaFile, may_be_media
 from hear_edgel3.audio.samples import check_finite
 from hear_edgel3.audio.sndfile import DecodingError, SndfileDecoder
 from hear_edgel3.audio.source import SoundSource, Source, name_of
@@ -22,8 +22,6 @@ from hear_edgel3.errors import AudioFileError, InvalidAudio, InvalidOption, Miss
 _BLOCK_SECONDS = 4
 # Bytes that may have been meant as the name of a file.
 _LONGEST_NAME = 4096
-# A header that says more than three years is damaged.
-_LONGEST_S = 1e8
 # A clip longer than this is read in pieces.
 _PIECE_SECONDS = 60
 
@@ -114,7 +112,7 @@ class AudioFile:
             return self._media.duration
         assert self._sound is not None
         frames = self._sound.frames
-        if frames is None or frames > _LONGEST_S * self.sample_rate:
+        if frames is None or frames > LONGEST_S * self.sample_rate:
             frames = self._sound.frames = self._counted()
         return frames / self.sample_rate
 

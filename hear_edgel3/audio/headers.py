@@ -19,6 +19,7 @@ from hear_edgel3.audio.source import Piece, ReadAt
 
 _HEAD = 1 << 12
 _MOST_CHUNKS = 4096
+_AU_HEAD = 24  # bytes that an AU header has at least; libsndfile takes less for that
 _W64_RIFF = bytes.fromhex("726966662e91cf11a5d628db04c10000")
 _W64_DATA = bytes.fromhex("64617461f3acd3118cd100c04f8edb8a")
 # Writers that cannot go back put in such lengths: all ones, or about 2 GiB (sox, arecord).
@@ -75,7 +76,7 @@ def data_field(read_at: ReadAt, size: int) -> DataField | None:
             found = _caf(read, size)
     except struct.error:  # the file ends within its header
         return None
-    if found is None or found.start > size:
+    if found is None or not found.at + struct.calcsize(found.form) <= found.start <= size:
         return None
     if found.said == 0 and size > found.start + 8 and _are_chunks(read, found, found.start, size):
         return None  # a file without samples, and labels behind them
@@ -210,7 +211,7 @@ def _aiff(read: ReadAt, size: int) -> DataField | None:
 
 def _au(read: ReadAt) -> DataField:
     start, length = struct.unpack(">II", read(4, 8))
-    return DataField(8, ">I", 0, start, _length(length, 0, 32))
+    return DataField(8, ">I", 0, max(_AU_HEAD, start), _length(length, 0, 32))
 
 
 def _caf(read: ReadAt, size: int) -> DataField | None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 _BLOCK_SECONDS = 4
+LONGEST_S = 1e8  # three years: a header that says more is damaged
 
 # Endings of files that the extra reads; used to pick files out of a folder (a file named by the user is always tried).
 # Not among them is .ts, which is mostly TypeScript.
@@ -366,14 +367,15 @@ def _has_length(container: Any) -> bool:
 
 
 def _length(container: Any, track: Any) -> float | None:
-    """Seconds of the track as the header says."""
+    """Seconds of the track as the header says, where that can be true."""
     if not _has_length(container):
         return None
+    seconds = None
     if track.duration is not None:
-        return float(track.duration * track.time_base)
-    if container.duration is not None and len(container.streams) == 1:
-        return float(container.duration / 1_000_000)
-    return None
+        seconds = float(track.duration * track.time_base)
+    elif container.duration is not None and len(container.streams) == 1:
+        seconds = float(container.duration / 1_000_000)
+    return seconds if seconds is None or 0 <= seconds <= LONGEST_S else None
 
 
 def _padding(frame: Any, track: Any, end: int | None) -> int:
