@@ -84,6 +84,10 @@ def library(program: Program, narrowed: Mapping[str, Narrowed], card: Mapping[st
         raise InvalidOption(
             f"{name} has {n_parameters / 1e6:.0f} million weights; a C library has {_MOST_PARAMETERS / 1e6:.0f} at most"
         )
+    if card["length"] is not None and card["length"] > _LONGEST_S * card["sample_rate"]:
+        raise InvalidOption(
+            f"length={card['length'] / card['sample_rate']:g} is too long; a C library takes {_LONGEST_S} s at most"
+        )
     constants = Constants(narrowed)
     frontend = frontend_in_c(program.images, name)
     own = module.head is None and module.targets is not None
