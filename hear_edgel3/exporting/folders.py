@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -93,11 +94,25 @@ def check_folder(path: Path) -> None:
 
 
 def put_folder(staged: Path, path: Path) -> None:
-    """Copies the files of a folder, each whole or not at all, the card last. Others that are there already stay."""
+    """Copies the files of a folder, each whole or not at all, the card last. Others that are there already stay.
+
+    If that fails, nothing is left in a folder that was not there before, or empty: it would be one without a card, into
+    which nothing can be exported.
+    """
+    new = not path.exists()
     make_folder(path)
+    empty = not any(path.iterdir())
     files = sorted(one for one in staged.rglob("*") if one.is_file())
-    for file in sorted(files, key=lambda one: one.name == CARD):
-        place = path / file.relative_to(staged)
-        make_folder(place.parent)
-        with atomic_write(place) as written:
-            written.write(file.read_bytes())
+    try:
+        for file in sorted(files, key=lambda one: one.name == CARD):
+            place = path / file.relative_to(staged)
+            make_folder(place.parent)
+            with atomic_write(place) as written:
+                written.write(file.read_bytes())
+    except BaseException:
+        if new:
+            shutil.rmtree(path, ignore_errors=True)
+        elif empty:
+            for file in files:
+                (path / file.relative_to(staged)).unlink(missing_ok=True)
+        raise
