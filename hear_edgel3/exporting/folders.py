@@ -11,6 +11,7 @@ from typing import Any
 from hear_edgel3.disk.atomic import atomic_write, check_folder_name, make_folder
 from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.errors import ConfigurationError, OutputError
+from hear_edgel3.exporting.checked import checked_card
 
 CARD = "hear_edgel3.json"
 _LARGEST = 16_000_000
@@ -38,10 +39,7 @@ def read_folder_card(folder: Path) -> dict[str, Any]:
     Raises:
         ConfigurationError: It is not a folder that was exported here, or damaged.
     """
-    card = _read(folder).get("card")
-    if not isinstance(card, dict) or not isinstance(card.get("outputs"), dict) or not card.get("sample_rate"):
-        raise ConfigurationError(f"{folder / CARD} is damaged, or of another version: it is incomplete")
-    return card
+    return checked_card(_read(folder).get("card"), str(folder / CARD))
 
 
 def read_folder_facts(folder: Path) -> dict[str, Any]:
