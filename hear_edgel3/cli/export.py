@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from hear_edgel3.cli import options
 from hear_edgel3.cli.say import put
 from hear_edgel3.disk.jsons import json_text
-from hear_edgel3.errors import ExportFailed
+from hear_edgel3.errors import ExportFailed, InvalidOption
 from hear_edgel3.exporting import targets
+from hear_edgel3.registry.names import resolve
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -63,6 +65,21 @@ def _length(text: str) -> float | str:
     return text if text == "dynamic" else options.positive("seconds, or dynamic")(text)
 
 
+def _check_other_than_the_output(report: Path, arguments: argparse.Namespace, target: targets.Target) -> None:
+    """One of them would be written over the other."""
+    from hear_edgel3.exporting.run import default_path
+
+    output = arguments.output
+    if output is None:
+        output = default_path(resolve(arguments.name).name, _part(arguments), arguments.to)
+    if os.path.realpath(report) in map(os.path.realpath, targets.files_of(target, Path(output))):
+        raise InvalidOption(f"report={str(report)!r} is where the export itself goes; name another file")
+
+
+def _part(arguments: argparse.Namespace) -> str:
+    return "net" if arguments.no_frontend else "frontend" if arguments.only_frontend else "whole"
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Exports, and tells how near to PyTorch the file is."""
     target = targets.target_of(arguments.to)
@@ -73,20 +90,20 @@ def run(arguments: argparse.Namespace) -> int:
     report = None if arguments.report is None else Path(arguments.report)
     if report is not None:
         check_writable(report)
+        _check_other_than_the_output(report, arguments, target)
 
     def keep(values: object) -> None:
         if report is not None:
             with atomic_write(report) as file:
                 file.write((json_text(values, indent=1) + "\n").encode())
 
-    part = "net" if arguments.no_frontend else "frontend" if arguments.only_frontend else "whole"
     try:
         done = export(
             arguments.name,
             arguments.output,
             to=arguments.to,
             length=arguments.length,
-            part=part,
+            part=_part(arguments),
             quantize=arguments.quantize,
             calibrate=arguments.calibrate,
             check=arguments.check,

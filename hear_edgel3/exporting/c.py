@@ -32,7 +32,8 @@ TOLERANCES = {"": 2e-5}
 # With more, gcc inlines less well what matters: it is three times slower.
 FLAGS = ("-std=c99", "-O2")
 _COMPILERS = ("cc", "gcc", "clang")
-_PATIENCE_S = 1800
+# What a compiler may take: for a library, and to say its version.
+_PATIENCE_S, _PATIENCE_FOR_VERSION_S = 1800, 30
 
 
 def compiler() -> str | None:
@@ -61,8 +62,34 @@ def _compiler() -> str:
 def engine_version() -> str:
     """The compiler and its flags."""
     words = [_compiler(), "--version"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)  # noqa: S603 - the user's own compiler
+    done = _called(words, _PATIENCE_FOR_VERSION_S)
     return f"by {(done.stdout.splitlines() or [Path(words[0]).name])[0]} {FLAGS[-1]}"
+
+
+def _called(words: Sequence[str], patience_s: float) -> subprocess.CompletedProcess[str]:
+    """What a compiler says.
+
+    Raises:
+        ComputationError: It cannot be run, or does not end.
+    """
+    try:
+        return subprocess.run(  # noqa: S603 - the user's own compiler
+            words,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=patience_s,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ComputationError(
+            f"the compiler {words[0]} did not end within {patience_s} s; name another one in the variable CC"
+        ) from error
+    except OSError as error:
+        raise ComputationError(
+            f"the compiler {words[0]} cannot be run: {error.strerror or error}; name another one in the variable CC"
+        ) from error
 
 
 def size_of(path: Path) -> int:
@@ -104,12 +131,20 @@ class _Session:
         with tempfile.TemporaryDirectory(prefix="hear_edgel3_c_") as folder:
             library = Path(folder) / "library.so"
             words = [_compiler(), *FLAGS, "-shared", "-fPIC", "-o", str(library), str(path / f"{prefix}.c"), "-lm"]
-            done = subprocess.run(  # noqa: S603 - the user's own compiler
-                words, capture_output=True, text=True, errors="replace", check=False, timeout=_PATIENCE_S
-            )
+            done = _called(words, _PATIENCE_S)
             if done.returncode:
-                raise ComputationError(f"{words[0]} cannot compile {prefix}.c:\n{done.stderr.strip()[:2000]}")
-            loaded = ctypes.CDLL(str(library))
+                said = done.stderr.strip()[:2000] or f"it ended with {done.returncode} and said nothing"
+                raise ComputationError(
+                    f"{words[0]} cannot compile {prefix}.c; name another compiler in the variable CC, if it is that. "
+                    f"It said:\n{said}"
+                )
+            try:
+                loaded = ctypes.CDLL(str(library))
+            except OSError as error:
+                raise ComputationError(
+                    f"what {words[0]} made of {prefix}.c cannot be loaded on this machine ({error}); name a compiler "
+                    f"for this machine in the variable CC"
+                ) from error
         self._memory, self._clip = getattr(loaded, f"{prefix}_memory"), getattr(loaded, f"{prefix}_clip")
         self._memory.argtypes, self._memory.restype = [ctypes.c_size_t], ctypes.c_size_t
         self._clip.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p]

@@ -84,6 +84,10 @@ def library(program: Program, narrowed: Mapping[str, Narrowed], card: Mapping[st
         raise InvalidOption(
             f"{name} has {n_parameters / 1e6:.0f} million weights; a C library has {_MOST_PARAMETERS / 1e6:.0f} at most"
         )
+    if card["length"] is not None and card["length"] > _LONGEST_S * card["sample_rate"]:
+        raise InvalidOption(
+            f"length={card['length'] / card['sample_rate']:g} is too long; a C library takes {_LONGEST_S} s at most"
+        )
     constants = Constants(narrowed)
     frontend = frontend_in_c(program.images, name)
     own = module.head is None and module.targets is not None
@@ -102,12 +106,12 @@ def library(program: Program, narrowed: Mapping[str, Narrowed], card: Mapping[st
     about = _about(card, constants.any_int8)
     prefix = prefix_of(name)
     texts = {
-        f"{prefix}_weights.h": f"/* {comment(about)} */\n\n"
+        f"{prefix}_weights.h": "/* @about@ */\n\n"
         + "".join(f"#define {flag} {value}\n" for flag, value in flags.items())
         + frontend.text
         + constants.text()
         + inner
-        + _labels(card),
+        + ("const char *const net_labels[NET_CLASSES] = {\n@labels@};\n" if card.get("labels") else ""),
         f"{prefix}.c": "".join(map(_template, ("head.c", frontend.source, net.source, "tail.c"))),
         f"{prefix}.h": _header(card, frontend, constants.any_int8, memory),
         f"{prefix}_example.c": _template("example.c"),
@@ -117,10 +121,7 @@ def library(program: Program, narrowed: Mapping[str, Narrowed], card: Mapping[st
         "README.md": _template("README.md"),
     }
     values = {
-        "about": comment(about),
-        "name": card["name"],
         "prefix": prefix,
-        "licence": card["licence"],
         "kilobytes_1s": f"{memory(card['sample_rate'] if card['length'] is None else window) / 1000:.0f}",
         "kilobytes_2s": f"{memory(2 * card['sample_rate'] if card['length'] is None else window) / 1000:.0f}",
         "constants": f"{(constants.n_bytes + frontend.n_bytes) / 1000:.0f}",
@@ -136,7 +137,16 @@ def library(program: Program, narrowed: Mapping[str, Narrowed], card: Mapping[st
         "macs_window": net.macs,
         "window_samples": window,
     }
-    return Library({file: _named(_filled(text, values), prefix) for file, text in texts.items()}, facts)
+    # What others wrote comes last: in a class called "net_x", or "@rate@", nothing is to be put.
+    plain = {"about": comment(about), "name": card["name"], "licence": card["licence"], "labels": _labels(card)}
+    in_c = {**plain, "name": string(card["name"]), "licence": string(card["licence"])}
+    return Library(
+        {
+            file: _filled(_named(_filled(text, values), prefix), plain if file.endswith(".md") else in_c)
+            for file, text in texts.items()
+        },
+        facts,
+    )
 
 
 def _template(name: str) -> str:
@@ -218,8 +228,6 @@ def _header(card: Mapping[str, Any], frontend: FrontendInC, int8: bool, memory: 
     )
     sha256 = card["weights_sha256"]
     values = {
-        "name": string(card["name"]),
-        "licence": string(card["licence"]),
         "version": card["version"],
         "sha256": string(sha256 or ""),
         "sample_rate": str(card["sample_rate"]),
@@ -237,7 +245,7 @@ def _header(card: Mapping[str, Any], frontend: FrontendInC, int8: bool, memory: 
         "frame_bytes": str(memory.per_frame),
         "slack": "some thousand",
         "fields": "\n".join(fields),
-        "labels": declared if labels else "",
+        "declared": declared if labels else "",
     }
     return _filled(_template("net.h"), values)
 
@@ -247,10 +255,8 @@ def _parts(card: Mapping[str, Any]) -> str:
 
 
 def _labels(card: Mapping[str, Any]) -> str:
-    labels = card.get("labels")
-    if not labels:
-        return ""
-    return "const char *const net_labels[NET_CLASSES] = {\n" + "".join(f"{string(one)},\n" for one in labels) + "};\n"
+    labels = card.get("labels") or []
+    return "".join(f"{string(one)},\n" for one in labels)
 
 
 def _head(head: Head | None, constants: Constants) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 from hear_edgel3.disk.atomic import atomic_write, check_folder_name, make_folder
 from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.errors import ConfigurationError, OutputError
+from hear_edgel3.exporting.checked import checked_card
 
 CARD = "hear_edgel3.json"
 _LARGEST = 16_000_000
@@ -37,10 +39,7 @@ def read_folder_card(folder: Path) -> dict[str, Any]:
     Raises:
         ConfigurationError: It is not a folder that was exported here, or damaged.
     """
-    card = _read(folder).get("card")
-    if not isinstance(card, dict) or not isinstance(card.get("outputs"), dict) or not card.get("sample_rate"):
-        raise ConfigurationError(f"{folder / CARD} is damaged, or of another version: it is incomplete")
-    return card
+    return checked_card(_read(folder).get("card"), str(folder / CARD))
 
 
 def read_folder_facts(folder: Path) -> dict[str, Any]:
@@ -93,11 +92,25 @@ def check_folder(path: Path) -> None:
 
 
 def put_folder(staged: Path, path: Path) -> None:
-    """Copies the files of a folder, each whole or not at all, the card last. Others that are there already stay."""
+    """Copies the files of a folder, each whole or not at all, the card last. Others that are there already stay.
+
+    If that fails, nothing is left in a folder that was not there before, or empty: it would be one without a card, into
+    which nothing can be exported.
+    """
+    new = not path.exists()
     make_folder(path)
+    empty = not any(path.iterdir())
     files = sorted(one for one in staged.rglob("*") if one.is_file())
-    for file in sorted(files, key=lambda one: one.name == CARD):
-        place = path / file.relative_to(staged)
-        make_folder(place.parent)
-        with atomic_write(place) as written:
-            written.write(file.read_bytes())
+    try:
+        for file in sorted(files, key=lambda one: one.name == CARD):
+            place = path / file.relative_to(staged)
+            make_folder(place.parent)
+            with atomic_write(place) as written:
+                written.write(file.read_bytes())
+    except BaseException:
+        if new:
+            shutil.rmtree(path, ignore_errors=True)
+        elif empty:
+            for file in files:
+                (path / file.relative_to(staged)).unlink(missing_ok=True)
+        raise

@@ -6,7 +6,6 @@ The card is the entry ``hear_edgel3`` of the file's metadata, as JSON.
 from __future__ import annotations
 
 import importlib.util
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from hear_edgel3._extras import require
 from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.errors import ConfigurationError, MissingExtra
+from hear_edgel3.exporting.checked import parsed_card
 from hear_edgel3.exporting.onnx_tidy import tidy
 
 if TYPE_CHECKING:
@@ -129,13 +129,7 @@ def _card_in(model: Any, path: Path) -> dict[str, Any]:
     text = {entry.key: entry.value for entry in model.metadata_props}.get(_KEY)
     if text is None:
         raise ConfigurationError(f"{path} was not exported by hear_edgel3: it says nothing of what it is")
-    try:
-        card = json.loads(text)
-    except ValueError as error:
-        raise ConfigurationError(f"{path} is damaged: what it says of itself is no JSON ({error})") from error
-    if not isinstance(card, dict) or not isinstance(card.get("outputs"), dict) or not card.get("sample_rate"):
-        raise ConfigurationError(f"{path} is damaged, or of another version: what it says of itself is incomplete")
-    return card
+    return parsed_card(text, str(path))
 
 
 def _load(path: Path) -> Any:

@@ -8,7 +8,6 @@ file must ask for ``INFERENCE_PRECISION_HINT`` f32, or its front end is off by h
 from __future__ import annotations
 
 import importlib.util
-import json
 import math
 import tempfile
 from collections import Counter
@@ -20,6 +19,7 @@ from hear_edgel3._extras import require
 from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.errors import ConfigurationError, MissingExtra
 from hear_edgel3.exporting import onnx
+from hear_edgel3.exporting.checked import parsed_card
 
 if TYPE_CHECKING:
     import numpy as np
@@ -112,12 +112,10 @@ def read_card(path: Path) -> dict[str, Any]:
     if not model.has_rt_info(_KEY):
         raise ConfigurationError(f"{path} was not exported by hear_edgel3: it says nothing of what it is")
     try:
-        card = json.loads(model.get_rt_info(_KEY).astype(str))
+        text = model.get_rt_info(_KEY).astype(str)
     except (ValueError, TypeError, RuntimeError) as error:
-        raise ConfigurationError(f"{path} is damaged: what it says of itself is no JSON ({error})") from error
-    if not isinstance(card, dict) or not isinstance(card.get("outputs"), dict) or not card.get("sample_rate"):
-        raise ConfigurationError(f"{path} is damaged, or of another version: what it says of itself is incomplete")
-    return card
+        raise ConfigurationError(f"{path} is damaged: what it says of itself is no text ({error})") from error
+    return parsed_card(text, str(path))
 
 
 def describe(path: Path, card: Mapping[str, Any]) -> dict[str, Any]:

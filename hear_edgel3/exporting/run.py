@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hear_edgel3.disk.atomic import atomic_write, check_writable
-from hear_edgel3.errors import ExportFailed, InvalidOption
+from hear_edgel3.errors import ExportFailed, HearEdgeL3Error, InvalidOption, OutputError
 from hear_edgel3.exporting.card import FRONTEND, WHOLE
 from hear_edgel3.exporting.folders import check_folder, put_folder
 from hear_edgel3.exporting.program import PARTS, length_in_samples, program_of
@@ -105,12 +107,14 @@ def export(
         program_of(extractor, part, n_samples, target.FLOAT64) as program,
     ):
         staged = Path(folder) / f"staged{target.SUFFIX}"
-        target.write(program, staged)
+        with _temporary(path, folder):
+            target.write(program, staged)
         card, in_float = program.card, None
         if quantize == "int8":
             inputs = calibration_inputs(program, None if calibrate is None else os.fspath(calibrate))
             in_float, staged = staged, Path(folder) / f"int8{target.SUFFIX}"
-            card = target.quantize(program, in_float, staged, inputs)
+            with _temporary(path, folder):
+                card = target.quantize(program, in_float, staged, inputs)
         own = None if check is None else os.fspath(check)
         proof = prove(program, to, target, staged, own, card.get("quantization"), in_float)
         if not proof.passed:
@@ -125,6 +129,20 @@ def export(
                 with atomic_write(place) as file:
                     file.write(source.read_bytes())
         return Exported(path, card, proof)
+
+
+@contextmanager
+def _temporary(path: Path, folder: str) -> Iterator[None]:
+    """Says of what cannot be written while nobody looks where that is, and where else it could be."""
+    try:
+        yield
+    except HearEdgeL3Error:
+        raise
+    except OSError as error:
+        raise OutputError(
+            f"{path} was not written: it is made in {folder} first, which cannot be written: "
+            f"{error.strerror or error}; the variable TMPDIR can name another folder for what is temporary"
+        ) from error
 
 
 def _check_files(target: Target, path: Path) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from hear_edgel3.errors import InvalidOption
+from hear_edgel3.errors import ConfigurationError, InvalidOption
 from hear_edgel3.exporting.folders import folder_target
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ class Target(Protocol):
             PyTorch in float64 that is let through, as a fraction of the largest value; under "" that of kinds without.
         BESIDE: What else than a file's own ending files have that belong to it, and lie beside it under the same name;
             those that write one file, or a folder, need not have it.
-        HINT: What to do with what was written, with ``{path}`` in it; those that say nothing need not have it.
+        HINT: What to do with what was written, with ``{path}`` in it, where a shell shall find it; those that
+            say nothing need not have it.
     """
 
     EXTRA: str
@@ -127,13 +129,23 @@ def files_of(target: Target, path: Path) -> list[Path]:
 def hint_of(target: Target, path: Path) -> str | None:
     """What to do with what was written, in a line; None if there is nothing to say."""
     hint: str | None = getattr(target, "HINT", None)
-    return None if hint is None else hint.format(path=path)
+    return None if hint is None else hint.format(path=shlex.quote(str(path)))
 
 
 def target_of_file(path: str | os.PathLike[str]) -> str | None:
-    """The name of the target whose file something may be, by its ending, or whose folder; None if it is no such."""
+    """The name of the target whose file something may be, by its ending, or whose folder; None if it is no such.
+
+    Raises:
+        ConfigurationError: It is a folder that was exported for a target that there is not.
+    """
     if os.path.isdir(path):
-        return folder_target(Path(path))
+        found = folder_target(Path(path))
+        if found is not None and found not in MODULES:
+            raise ConfigurationError(
+                f"{Path(path)} says that it was exported for {found!r}, which this version of hear_edgel3 does not "
+                "know; it is damaged, or of another version"
+            )
+        return found
     if not os.path.isfile(path):
         return None
     ending = Path(path).suffix.lower()

@@ -50,7 +50,7 @@ enum {
 
 /* What a negative number that one of these functions has returned means. */
 const char *net_error(int code);
-@labels@
+@declared@
 /* Embeds a whole clip. Returns NET_OK, or what is wrong; the result is then not touched. */
 int net_clip(void *memory, size_t bytes, const float *samples, size_t n, net_result *result);
 
