@@ -403,7 +403,12 @@ def _as_floats(frame: Any) -> np.ndarray:
     """(channels, n) float32, integers by their full scale."""
     import numpy as np
 
-    values: Any = frame.to_ndarray()
+    values: Any
+    if frame.format.name in ("s64", "s64p"):  # which PyAV does not give as an array
+        per_plane = frame.samples * (1 if frame.format.is_planar else frame.layout.nb_channels)
+        values = np.stack([np.frombuffer(plane, np.int64, per_plane) for plane in frame.planes])
+    else:
+        values = frame.to_ndarray()
     if not frame.format.is_planar:
         values = values.reshape(-1, frame.layout.nb_channels).T
     if values.dtype == np.uint8:
