@@ -189,17 +189,14 @@ def _coded_places(
     batch: pa.RecordBatch, clip_columns: Sequence[str], segment_s: float | None
 ) -> tuple[list[Place], np.ndarray]:
     """The places that rows are of, each once, and (n,) the number of the one that each row is of."""
-    known: dict[Place, int]
-    if segment_s is not None:
-        known = {}
-        places = _segments(batch, _places(batch, clip_columns), segment_s)
-        codes = np.array([known.setdefault(place, len(known)) for place in places])
-        return list(known), codes
-    if not clip_columns:
+    if not clip_columns and segment_s is None:
         names = _column(batch, "file").dictionary_encode()
         return [(file, None) for file in names.dictionary.to_pylist()], names.indices.to_numpy()
-    known = {}
-    codes = np.array([known.setdefault(place, len(known)) for place in _places(batch, clip_columns)])
+    places = _places(batch, clip_columns)
+    if segment_s is not None:
+        places = _segments(batch, places, segment_s)
+    known: dict[Place, int] = {}
+    codes = np.array([known.setdefault(place, len(known)) for place in places])
     return list(known), codes
 
 
