@@ -85,6 +85,23 @@ def read_file_means(dataset: Dataset, segment_s: float | None = None) -> FileMea
     return means
 
 
+def longest_s(dataset: Dataset) -> float:
+    """Seconds of the longest file, or clip, that has an embedding; 0 where none is known.
+
+    Raises:
+        DatasetError: it is damaged.
+    """
+    longest = 0.0
+    for batch in dataset.batches(["file", "error", "duration_s", *dataset.clip_columns]):
+        good = batch.filter(_import_compute().is_null(_column(batch, "error")))
+        durations = _column(good, "duration_s").to_pylist()
+        for (_, span), duration in zip(_places(good, dataset.clip_columns), durations, strict=True):
+            begin, end = span or (0.0, None)
+            end = duration if end is None else end
+            longest = longest if end is None else max(longest, end - begin)
+    return longest
+
+
 class _Sums:
     """Running sums of embeddings per file; the arrays double as files come."""
 

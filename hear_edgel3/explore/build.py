@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hear_edgel3.dataset.dataset import Dataset
-from hear_edgel3.dataset.file_means import FileMeans, read_file_means
+from hear_edgel3.dataset.file_means import FileMeans, longest_s, read_file_means
 from hear_edgel3.disk.atomic import check_writable
 from hear_edgel3.errors import DatasetError, InvalidOption
 from hear_edgel3.explore.contents import ClipMap, page_contents
@@ -120,11 +120,6 @@ def _means(dataset: Dataset, segments: float | None) -> FileMeans:
             f"{dataset.folder} has one embedding per file and no timestamps, so that there are no segments: leave them "
             f"out, or extract with timestamps"
         )
-    means = read_file_means(dataset, segments or None)
-    lengths = [
-        seconds if span is None else (seconds if span[1] is None else span[1]) - span[0]
-        for seconds, span in zip(means.seconds, means.spans, strict=True)
-    ]
-    if segments is None and dataset.description.hop_ms is not None and any(length > _LONG_S for length in lengths):
-        return read_file_means(dataset, _SEGMENT_S)
-    return means
+    if segments is None and dataset.description.hop_ms is not None and longest_s(dataset) > _LONG_S:
+        segments = _SEGMENT_S
+    return read_file_means(dataset, segments or None)
