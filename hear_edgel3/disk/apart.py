@@ -49,9 +49,12 @@ class Apart:
 
     def __init__(self, reader: str, library: str, patience_s: int) -> None:
         self._library, self._patience_s = library, patience_s
-        root = str(Path(__file__).parents[2])
+        # In the asking process's order, in which this package comes from the empty path where nothing else has it.
+        path, root = [*filter(None, sys.path)], str(Path(__file__).parents[2])
+        if root not in path:
+            path.insert(0, root)
         self._process = subprocess.Popen(  # noqa: S603 - this very Python
-            [sys.executable, "-c", _PROGRAM, reader, root, *filter(None, sys.path)],
+            [sys.executable, "-c", _PROGRAM, reader, *path],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
