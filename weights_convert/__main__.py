@@ -10,6 +10,7 @@ import logging
 import sys
 from pathlib import Path
 
+from hear_edgel3._interrupts import interruptible
 from hear_edgel3.errors import HearEdgeL3Error, InvalidOption, UnknownConfiguration
 from weights_convert import commands
 
@@ -35,9 +36,8 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
-        if argv[:1] == ["publish"]:
-            return _publish(argv[1:])
-        return _convert(argv)
+        with interruptible():
+            return _publish(argv[1:]) if argv[:1] == ["publish"] else _convert(argv)
     except HearEdgeL3Error as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, (InvalidOption, UnknownConfiguration)) else 1

@@ -11,9 +11,10 @@ import logging
 import sys
 from collections.abc import Sequence
 
+from hear_edgel3._interrupts import interruptible
 from hear_edgel3._version import __version__
 from hear_edgel3.cli import options
-from hear_edgel3.cli.common import interrupted_by_sigterm, plain_warnings
+from hear_edgel3.cli.common import plain_warnings
 from hear_edgel3.cli.options import Parser
 from hear_edgel3.cli.say import flush, prepare, say
 from hear_edgel3.errors import HearEdgeL3Error, InvalidOption, UnknownConfiguration
@@ -35,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = [*sys.argv[1:]] if argv is None else [*argv]
     prepare()
     try:
-        with interrupted_by_sigterm():
+        with interruptible():
             status = _run(given)
             flush()
         return status

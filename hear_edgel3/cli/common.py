@@ -1,13 +1,10 @@
-"""What several commands do: inputs that failed are counted and told, models are moved, signals end them."""
+"""What several commands do: inputs that failed are counted and told, models are moved, warnings are plain."""
 
 from __future__ import annotations
 
-import signal
-import threading
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from types import FrameType
 from typing import Any, Protocol, TextIO, TypeVar
 
 from hear_edgel3.cli.say import say
@@ -41,25 +38,6 @@ def say_notes(notes: Iterable[str], quiet: bool) -> None:
     if not quiet:
         for note in notes:
             say(f"hear-edgel3: {note}")
-
-
-@contextmanager
-def interrupted_by_sigterm() -> Iterator[None]:
-    """Has SIGTERM, which batch systems send, stop a command as Ctrl-C does, so that it tidies up."""
-    usual = signal.getsignal(signal.SIGTERM)
-    # Only the main thread can, and a signal that is ignored, or that another program handles, stays so.
-    if usual is not signal.SIG_DFL or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, usual)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-    raise KeyboardInterrupt
 
 
 @contextmanager

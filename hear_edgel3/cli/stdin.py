@@ -45,19 +45,18 @@ class StandardInput:
 
     def __enter__(self) -> StandardInput:
         # An interrupt that is ignored, as in a script's background, stays ignored.
-        main = threading.current_thread() is threading.main_thread()
-        if main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            signal.signal(signal.SIGINT, self._interrupt)
+        if threading.current_thread() is threading.main_thread() and callable(signal.getsignal(signal.SIGINT)):
+            self._usual = signal.signal(signal.SIGINT, self._interrupt)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if signal.getsignal(signal.SIGINT) == self._interrupt:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.signal(signal.SIGINT, self._usual)
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, self._usual)
         self.interrupted = True
         if self._reading:
             raise KeyboardInterrupt

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from hear_edgel3._interrupts import interruptible
 from hear_edgel3.audio.find import AUDIO_SUFFIXES
 from hear_edgel3.disk.atomic import check_writable, make_folder
 from hear_edgel3.disk.paths import text_of
@@ -256,7 +257,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     arguments = parse_args(sys.argv[1:] if argv is None else argv)
     try:
-        with warnings.catch_warnings():
+        with interruptible(), warnings.catch_warnings():
             warnings.showwarning = _show_warning
             run(
                 arguments.inputs,

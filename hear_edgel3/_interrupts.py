@@ -1,0 +1,66 @@
+"""Ctrl-C, and SIGTERM of a batch system, end a command: once, with its own exit code, whatever was running."""
+
+from __future__ import annotations
+
+import _thread
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class _Interrupted(KeyboardInterrupt):
+    """An interrupt that comes again if a library has swallowed it, as some do while they are imported."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self._number = number
+
+    def __del__(self) -> None:
+        if _commands:
+            # Not from here, where what is raised only gets printed.
+            _thread.start_new_thread(_come_again, (self._number,))
+
+
+# What runs here, one inside the other, and has not been left by an interrupt.
+_commands: list[None] = []
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Has SIGINT and SIGTERM raise ``KeyboardInterrupt`` in what runs inside, until that is left, so that it tidies up.
+
+    A signal that is ignored, as SIGINT is in a script's background, or that the program around handles, stays so. So
+    does everything outside the main thread.
+    """
+    usual = {}
+    if threading.current_thread() is threading.main_thread():
+        known = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+        usual = {number: handler for number, handler in known.items() if signal.getsignal(number) == handler}
+    for number in usual:
+        signal.signal(number, _interrupt)
+    _commands.append(None)
+    try:
+        yield
+    except KeyboardInterrupt:
+        # CPython remembers that an interrupt left code which was compiled from a text, as methods of dataclasses are,
+        # though it was caught further out: the process then dies by SIGINT at its end, whatever its exit code. Other
+        # such code makes it forget.
+        exec("")  # noqa: S102
+        raise
+    finally:
+        _commands.pop()
+        for number, handler in usual.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    raise _Interrupted(number)
+
+
+def _come_again(number: int) -> None:
+    time.sleep(0.01)
+    if _commands:
+        signal.raise_signal(number)  # The handler runs in the main thread.
