@@ -19,6 +19,7 @@ from hear_edgel3.detectors.tuned import Candidate, choose, learn_tuned
 from hear_edgel3.detectors.work import Work
 from hear_edgel3.labels import Dividing, Kind
 from hear_edgel3.labels.splits import How
+from hear_edgel3.weights.file import read_weights
 from support.detector_sounds import LABELS, write_sounds
 
 
@@ -117,6 +118,7 @@ def test_several_labels_and_numbers(kind: str, tmp_path: Path, cache: Path) -> N
     folder = hear_edgel3.train(table, tmp_path / "d", cache=cache, fine_tune=True, epochs=1, device="cpu")
     values = json.loads((folder / "configuration.json").read_text())
     assert values["targets"] == kind
+    assert read_weights(folder / "model.safetensors").provenance["targets"] == kind
     by = {"several": "logistic regression", "numbers": "ridge regression"}
     assert values["made"]["learning"]["head"]["fitted_by"] == by[kind]
 
