@@ -43,7 +43,7 @@ class Tuned:
         head_state: That of the head; None if there is none.
         metrics: One row of figures per epoch; the first is that of what training began with, if there was a
             validation part.
-        best_epoch: Whose state it is, from 1; 0 if nothing that was learnt was better on the validation part.
+        epoch: Whose state it is, from 1; 0 if what was learnt is worse on the validation part.
         seconds: The time that it took.
         extractor: The net with that state, where it was trained: what makes embeddings for the head, or else logits.
         settings: What the net has and no tensor shows (:attr:`hear_edgel3.families.protocols.Family.settings`).
@@ -52,7 +52,7 @@ class Tuned:
     net_state: dict[str, torch.Tensor]
     head_state: dict[str, torch.Tensor] | None
     metrics: list[dict[str, float]]
-    best_epoch: int
+    epoch: int
     seconds: float
     extractor: Extractor
     settings: Mapping[str, Any]
@@ -73,7 +73,8 @@ def fine_tune(
 
     Args:
         labelled: The sounds.
-        split: What is learnt from, and what decides which epoch is the best.
+        split: What is learnt from, and what decides whether that counts, and, where training does not come to its
+            end or a recipe says so, which epoch.
         extractor: The net, with the features that ``head`` is on. It stays as it is.
         head: What makes outputs of embeddings: fitted on those of the net as it is, or new. None for the net's own
             classifier, whose last layer is a new one unless it has as many classes.
@@ -103,22 +104,23 @@ def fine_tune(
     task.prepare(accelerator)
     start = {name: value.detach().cpu().clone() for name, value in tuned.model.state_dict().items()}
     progress = loop.train(task, folder, accelerator, quiet, options.wandb)
-    keeps_start = task.keeps_start(progress)
-    state = start if keeps_start else progress.best
-    tuned.model.load_state_dict(state)
-    if not keeps_start and progress.best_epoch:
-        task.set_epoch(progress.best_epoch - 1)
+    epoch = task.counting_epoch(progress)
+    if not epoch:
+        tuned.model.load_state_dict(start)
+    elif epoch != progress.epoch:  # that of the last epoch is in place
+        tuned.model.load_state_dict(progress.best)
+    if epoch:
+        task.set_epoch(epoch - 1)
     task.finish()
     state = {name: value.detach().cpu().clone() for name, value in tuned.model.state_dict().items()}
     parts = {
         part: {name.removeprefix(f"{part}."): value for name, value in state.items() if name.startswith(f"{part}.")}
         for part in ("net", "head")
     }
-    best_epoch = 0 if keeps_start else progress.best_epoch
     head_state = None if head is None else parts["head"]
     trained = Extractor(tuned.configuration, tuned.frontend, tuned.model.net).to(accelerator.device).eval()
     net: Any = tuned.model.net
     bare = net.net if isinstance(net, HeadedNet) else net
     names = FAMILIES[extractor.configuration.checkpoint.family].settings
     settings = {name: getattr(bare, name) for name in names if hasattr(bare, name)}
-    return Tuned(parts["net"], head_state, progress.metrics, best_epoch, progress.seconds, trained, settings)
+    return Tuned(parts["net"], head_state, progress.metrics, epoch, progress.seconds, trained, settings)

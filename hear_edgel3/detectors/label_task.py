@@ -72,7 +72,7 @@ class LabelTask(loop.Task):
         """Gives the net what it has in an epoch, which count from 0, and no tensor shows; most have no such thing."""
 
     def finish(self) -> None:
-        """Has the best net, which is in place now, put out what it is to put out."""
+        """Has the net that counts, which is in place now, put out what it is to put out."""
         return
 
     def _outputs(self, outputs: torch.Tensor) -> torch.Tensor:
@@ -94,16 +94,24 @@ class LabelTask(loop.Task):
     def _lacks(self, row: Mapping[str, float]) -> float:
         """What is the lowest in the best epoch."""
 
+    def counting_epoch(self, progress: loop.Progress) -> int:
+        """The number of the epoch that counts when training is over, from 1; 0 for what it began with."""
+        return 0 if self._keeps_start(progress) else self._counting(progress)
+
+    def _counting(self, progress: loop.Progress) -> int:
+        """The number of the epoch that counts if anything that was learnt does."""
+        return progress.best_epoch
+
     def forgets(self, epochs: int) -> bool:
-        """What was measured before the net began to learn is compared when all is over: :meth:`keeps_start`."""
+        """What was measured before the net began to learn is compared when all is over: :meth:`counting_epoch`."""
         return epochs <= min(self._resting_epochs() + 1, self.epochs)
 
-    def keeps_start(self, progress: loop.Progress) -> bool:
+    def _keeps_start(self, progress: loop.Progress) -> bool:
         """Whether nothing that was learnt is better than what training began with."""
         if self._heard is None or self._options.recipe is not None:
             return False
         rows = {round(row["epoch"]): row for row in progress.metrics}
-        return start_is_better(self._targets.kind, rows[0], rows[progress.best_epoch], len(self._heard))
+        return start_is_better(self._targets.kind, rows[0], rows[self._counting(progress)], len(self._heard))
 
     def seed(self, epoch: int, process: int) -> int:
         """As in :class:`hear_edgel3.training.loop.Task`."""

@@ -26,6 +26,7 @@ from hear_edgel3.labels.names import TRAIN, VALIDATION
 from hear_edgel3.registry import folder as local
 from hear_edgel3.scores import Scores
 from hear_edgel3.weights.alike import encode_alike
+from hear_edgel3.weights.file import TARGETS
 
 WEIGHTS, CARD, SCORES, SPLIT = "model.safetensors", "README.md", "scores.json", "split.csv"
 CONFUSION, CONFUSION_PICTURE = "confusion.csv", "confusion.png"
@@ -133,6 +134,7 @@ def write_detector(folder: Path, detector: Detector) -> None:
         state = {f"net.{name}": value for name, value in state.items()}
         state |= {f"head.{name}": value.detach().cpu() for name, value in detector.head.state_dict().items()}
     origin = {"configuration": detector.name, "base": base.name, "made_by": f"hear_edgel3 {__version__}"}
+    origin[TARGETS] = str(labelled.kind)
     # What was not trained is stored as it was: int8 stays int8, and takes no more room.
     data = encode_alike({name: value.contiguous() for name, value in state.items()}, origin, *base.stored(state))
     values = {

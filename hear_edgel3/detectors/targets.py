@@ -116,21 +116,21 @@ def _losses(targets: Targets, logits: torch.Tensor) -> torch.Tensor:
 SCORE = {Kind.SINGLE: "balanced_accuracy", Kind.SEVERAL: "mAP"}
 
 
-def start_is_better(kind: Kind, start: Mapping[str, float], best: Mapping[str, float], n: int) -> bool:
-    """Whether what training began with is better than the best epoch by more than one standard error of its score.
+def start_is_better(kind: Kind, start: Mapping[str, float], end: Mapping[str, float], n: int) -> bool:
+    """Whether what training began with is better than what it led to by more than one standard error of its score.
 
     Not by less: the same sounds may have chosen how its head was fitted, which flatters it.
 
     Args:
         kind: Of the targets.
         start: The figures of what training began with.
-        best: Those of the best epoch.
+        end: Those of the epoch that counts otherwise.
         n: The sounds that were measured with.
     """
     if kind is Kind.NUMBERS or not math.isfinite(start[SCORE[kind]]):
-        return start["validation_loss"] < best["validation_loss"]
+        return start["validation_loss"] < end["validation_loss"]
     score = start[SCORE[kind]]
-    return score > best[SCORE[kind]] + math.sqrt(score * (1.0 - score) / n)
+    return score > end[SCORE[kind]] + math.sqrt(score * (1.0 - score) / n)
 
 
 def make_targets(labelled: Labelled, rows: np.ndarray, learnt: np.ndarray, balanced: bool) -> Targets:

@@ -30,7 +30,8 @@ class FineTuneOptions:
         batch_size: Clips per step.
         clip_seconds: The longest part of a sound that is learnt from at once, which lies at random in longer ones; None
             for as long as the median sound, at most ten seconds. Nets of windows of one length learn from these.
-        patience: Training stops after so many epochs that are not better.
+        patience: Training stops after so many epochs that are not better on the validation part, and the best one of
+            all counts then. Where training comes to its end, that is the last one, but by a recipe the best.
         class_weights: "balanced" for classes that weigh the same however many sounds they have, or "none".
         label_smoothing: The share of a label that is spread over all classes.
         freeze_norm: Whether batch norm keeps its statistics.

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,9 +34,9 @@ from hear_edgel3.training.loop import make_accelerator
 if TYPE_CHECKING:
     from hear_edgel3.detectors.work import Work
 
-# How far the net goes unless the validation part says otherwise, and how far it may go; 0 is the net as it was.
-_USUAL_SHARE, _SHARES = 0.6, (0.0, 1.0)
-# It says so where losses are lower by so many standard errors.
+# How far the net goes unless the validation part says otherwise.
+_USUAL_SHARE = 0.6
+# It goes all of the way where losses are lower then by so many standard errors.
 _CERTAIN = 3.0
 _AS_IT_WAS = "what training made of the net is worse on the validation part, so the net stayed as it was"
 
@@ -72,7 +71,7 @@ def learn_tuned(
     )
     about = {
         "fitted_by": "fine-tuning",
-        "best_epoch": tuned.best_epoch,
+        "epoch": tuned.epoch,
         "seconds": tuned.seconds,
         "epochs": len(tuned.metrics),
     }
@@ -147,9 +146,12 @@ def _with_fitted_head(
             found = replace(examples, vectors=hear(tuned.extractor, items, seen, has_head=True))
         return Candidate(share, found, _validation_losses(found, split, head_options))
 
-    chosen = candidate(_USUAL_SHARE)
-    if len(split.validation):
-        chosen = choose(chosen, [candidate(share) for share in _SHARES])
+    if not tuned.epoch:
+        chosen = candidate(0.0)
+    elif not len(split.validation):
+        chosen = candidate(_USUAL_SHARE)
+    else:
+        chosen = choose(candidate(_USUAL_SHARE), candidate(1.0), candidate(0.0))
     state, vectors = start, chosen.examples.vectors
     if chosen.share:
         state = _between(start, tuned.net_state, chosen.share)
@@ -171,18 +173,17 @@ def _validation_losses(examples: Examples, split: Split, options: TrainOptions) 
     return losses_of(targets, torch.from_numpy(logits_of(fitted.head, examples.vectors[split.validation])))
 
 
-def choose(usual: Candidate, others: Sequence[Candidate]) -> Candidate:
-    """The best of those that are better than the usual one beyond what chance does, sound for sound; or that one.
+def choose(usual: Candidate, whole: Candidate, start: Candidate) -> Candidate:
+    """How far the net goes, by the validation part.
 
-    The loss of few sounds says little: it is the usual one unless there is reason to take another.
+    The loss of few sounds says little: the net goes all of the way if it is better then beyond what chance does, sound
+    for sound, and else the usual part of it. It stays as it was if it is better so by however little: then there is no
+    reason to change it.
     """
-    chosen = usual
-    for other in others:
-        gains = usual.losses - other.losses
-        error = float(gains.std(correction=0)) / math.sqrt(len(gains))
-        if float(gains.mean()) > _CERTAIN * error and float(other.losses.mean()) < float(chosen.losses.mean()):
-            chosen = other
-    return chosen
+    gains = usual.losses - whole.losses
+    error = float(gains.std(correction=0)) / math.sqrt(len(gains))
+    moved = whole if float(gains.mean()) > _CERTAIN * error else usual
+    return start if float(start.losses.mean()) < float(moved.losses.mean()) else moved
 
 
 def _between(start: dict[str, torch.Tensor], end: dict[str, torch.Tensor], share: float) -> dict[str, torch.Tensor]:

@@ -241,6 +241,11 @@ class TwoPhaseTuning(LabelTask):
         # The score of few sounds jumps from epoch to epoch; their loss does so less.
         return row["validation_loss"]
 
+    def _counting(self, progress: loop.Progress) -> int:
+        # The validation part is small: the epoch that is the best on it is so by chance, and rates fall to nothing, so
+        # that the last epochs differ by little. Only training that ends early, with rates still high, is in need of it.
+        return progress.epoch if progress.epoch == self.epochs else progress.best_epoch
+
     def _resting_epochs(self) -> int:
         return self._head_epochs
 

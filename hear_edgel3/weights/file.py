@@ -20,6 +20,7 @@ from hear_edgel3.errors import WeightsCorrupt, WeightsMismatch
 from hear_edgel3.families.formats.names import without_prefixes
 from hear_edgel3.families.schema import Checkpoint, Local, Published
 from hear_edgel3.families.table import FAMILIES, settings_of
+from hear_edgel3.registry.folder import FILENAME
 from hear_edgel3.weights.header import (
     INT8,
     INT8_VERSION,
@@ -38,8 +39,9 @@ from hear_edgel3.weights.sparse import compress_state, expand_state
 # The types of weights that there are; others hold codes, not values.
 _FLOATING = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 _WHOLE = (torch.int64, torch.int32)
-# The key of the provenance with what no tensor shows.
+# The keys of the provenance with what no tensor shows.
 _SETTINGS = "settings"
+TARGETS = "targets"
 
 
 @dataclass(frozen=True)
@@ -216,8 +218,8 @@ def read_for(row: Checkpoint, path: Path, sha256: str | None = None) -> WeightsF
 
     Raises:
         WeightsCorrupt: not a sound weights file.
-        WeightsMismatch: made for another checkpoint, in a format that this version does not know, or with fewer values
-            than the checkpoint's net has.
+        WeightsMismatch: made for another checkpoint, or for outputs that are others than its folder says; in a format
+            that this version does not know, or with fewer values than the checkpoint's net has.
     """
     try:
         file = read_weights(path, sha256)
@@ -229,6 +231,7 @@ def read_for(row: Checkpoint, path: Path, sha256: str | None = None) -> WeightsF
     if isinstance(made_for, str) and made_for != row.name:
         raise WeightsMismatch(f"{path} holds the weights of {made_for}, not of {row.name}")
     check_settings(row, file.provenance, str(path))
+    _check_targets(row, file.provenance, path)
     values = sum(value.numel() for value in file.tensors.values())
     # A folder may describe a net of any size; none is built that its own weights could not fill.
     if isinstance(row, Local) and values < row.n_parameters:
@@ -272,6 +275,22 @@ def check_settings(row: Checkpoint, provenance: Mapping[str, Any], source: str) 
     problem = settings_problem(row, found)
     if problem is not None:
         raise WeightsCorrupt(f"{source} does not say what its net is like: {problem}")
+
+
+def _check_targets(row: Checkpoint, provenance: Mapping[str, Any], path: Path) -> None:
+    """Checks that a detector's outputs are what its weights were trained for; those of earlier versions do not say it.
+
+    Raises:
+        WeightsMismatch: They are not: the description was changed.
+    """
+    found = provenance.get(TARGETS)
+    if not isinstance(row, Local) or not row.classes or not isinstance(found, str) or found == row.targets:
+        return
+    raise WeightsMismatch(
+        f'{row.folder / FILENAME} says "targets": "{row.targets}", and {path} was trained for "{found}", so what it '
+        f'puts out would be read wrongly; write "targets": "{found}" there again, or train a detector for '
+        f'"{row.targets}"'
+    )
 
 
 def settings_problem(row: Checkpoint, settings: Mapping[str, Any]) -> str | None:

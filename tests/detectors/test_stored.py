@@ -21,6 +21,7 @@ def test_a_detector_takes_hardly_more_room_than_its_net(sounds: Path, cache: Pat
         path = made / "model.safetensors"
         assert path.stat().st_size < tiny.stat().st_size + 40_000
         found = read_weights(path)
+        assert found.provenance["targets"] == "single"
         assert found.quantization is not None
         assert before.quantization is not None
         assert found.quantization.scheme == before.quantization.scheme

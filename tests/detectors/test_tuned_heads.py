@@ -19,6 +19,7 @@ from hear_edgel3.detectors.tuned import Candidate, choose, learn_tuned
 from hear_edgel3.detectors.work import Work
 from hear_edgel3.labels import Dividing, Kind
 from hear_edgel3.labels.splits import How
+from hear_edgel3.weights.file import read_weights
 from support.detector_sounds import LABELS, write_sounds
 
 
@@ -32,13 +33,22 @@ def candidate(share: float, found: torch.Tensor) -> Candidate:
 
 def test_the_usual_share_is_left_with_reason_only() -> None:
     usual = candidate(0.6, losses(1.0, 2.0, 3.0, 4.0))
-    surely, better = candidate(1.0, usual.losses - losses(0.5, 0.6, 0.4, 0.5)), candidate(0.0, usual.losses - 0.7)
+    surely = candidate(1.0, usual.losses - losses(0.5, 0.6, 0.4, 0.5))
     by_chance = candidate(1.0, usual.losses - losses(4.0, -1.0, -1.0, 1.0))
-    assert choose(usual, [candidate(0.0, usual.losses + 0.1), by_chance]) is usual
-    assert choose(usual, [by_chance, surely]) is surely
-    assert choose(usual, [better, surely]) is better
-    assert choose(usual, [surely, better]) is better
-    assert choose(usual, [candidate(0.0, usual.losses)]) is usual
+    worse, as_good = candidate(0.0, usual.losses + 0.1), candidate(0.0, usual.losses)
+    assert choose(usual, by_chance, worse) is usual
+    assert choose(usual, by_chance, as_good) is usual
+    assert choose(usual, surely, worse) is surely
+
+
+def test_the_net_stays_as_it_was_where_that_is_better() -> None:
+    """By however little, and than what counts otherwise."""
+    usual = candidate(0.6, losses(1.0, 2.0, 3.0, 4.0))
+    surely = candidate(1.0, usual.losses - losses(0.5, 0.6, 0.4, 0.5))
+    by_little = candidate(0.0, usual.losses - losses(4.0, -1.0, -1.0, -1.0))
+    assert choose(usual, usual, by_little) is by_little
+    assert choose(usual, surely, by_little) is surely
+    assert choose(usual, surely, candidate(0.0, usual.losses - 0.7)).share == 0.0
 
 
 def test_how_sure_a_head_is_does_not_matter() -> None:
@@ -90,6 +100,7 @@ def test_what_was_scored_is_what_the_folder_says(
     if layout is not None:
         learning = values["made"]["learning"]
         assert learning["share"] in (0.0, 0.6, 1.0)
+        assert learning["epoch"] == 1
         assert learning["head"]["fitted_by"] != "fine-tuning"
 
 
@@ -107,6 +118,7 @@ def test_several_labels_and_numbers(kind: str, tmp_path: Path, cache: Path) -> N
     folder = hear_edgel3.train(table, tmp_path / "d", cache=cache, fine_tune=True, epochs=1, device="cpu")
     values = json.loads((folder / "configuration.json").read_text())
     assert values["targets"] == kind
+    assert read_weights(folder / "model.safetensors").provenance["targets"] == kind
     by = {"several": "logistic regression", "numbers": "ridge regression"}
     assert values["made"]["learning"]["head"]["fitted_by"] == by[kind]
 

@@ -52,8 +52,8 @@ def test_it_learns_and_leaves_the_rest_alone(labelled: Labelled, small: Extracto
     rows = tuned.metrics
     assert [row["epoch"] for row in rows] == list(range(13))
     assert rows[-1]["train_loss"] < 0.75 * rows[1]["train_loss"]
-    assert min(row["validation_loss"] for row in rows[3:]) == rows[tuned.best_epoch]["validation_loss"]
-    assert rows[tuned.best_epoch]["balanced_accuracy"] > 0.75
+    assert tuned.epoch == 12
+    assert rows[12]["balanced_accuracy"] > 0.75
     # The first phase leaves the net as it is; batch norm keeps its statistics; what is behind the features rests.
     changed = {name for name, value in tuned.net_state.items() if not torch.equal(value, small.net.state_dict()[name])}
     assert "features.0.0.weight" in changed
@@ -83,11 +83,38 @@ def test_the_seed_decides(labelled: Labelled, small: Extractor, tmp_path: Path) 
     assert not same(first, tune(labelled, small, tmp_path / "other", epochs=2, seed=1))
 
 
+@pytest.mark.parametrize(("patience", "counts"), [(3, 2), (4, 6)])
+def test_which_epoch_counts(
+    patience: int,
+    counts: int,
+    labelled: Labelled,
+    small: Extractor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The last one, though another is better on the validation part; the best one where patience ends training."""
+    states = []
+
+    def measure(self: TwoPhaseTuning, net: torch.nn.Module, device: torch.device) -> dict[str, float]:
+        states.append({name: value.clone() for name, value in net.state_dict().items()})
+        loss = 1.0 if len(states) == 3 else 2.0
+        return {"validation_loss": loss, "balanced_accuracy": 0.5}
+
+    monkeypatch.setattr(TwoPhaseTuning, "measure", measure)
+    tuned = tune(labelled, small, tmp_path / "out", epochs=6, patience=patience)
+    assert tuned.epoch == counts
+    assert len(states) == 1 + min(6, 2 + patience)
+    assert all(torch.equal(value, states[counts][f"net.{name}"]) for name, value in tuned.net_state.items())
+    assert not torch.equal(states[2]["net.features.0.0.weight"], states[-1]["net.features.0.0.weight"])
+    # Going on after all is over takes the same one.
+    assert same(tune(labelled, small, tmp_path / "out", epochs=6, patience=patience), tuned)
+
+
 def test_a_share_of_the_layers(labelled: Labelled, small: Extractor, tmp_path: Path) -> None:
     """Of those that the features need; without a validation part the last epoch is taken."""
     split = Split("all", np.arange(len(labelled)), np.zeros(0, np.int64), np.zeros(0, np.int64))
     tuned = tune(labelled, small, tmp_path / "out", split=split, epochs=2, share=0.3)
-    assert tuned.best_epoch == 2
+    assert tuned.epoch == 2
     assert "validation_loss" not in tuned.metrics[0]
     before = small.net.state_dict()
     names = [name for name, _ in small.net.named_parameters()]
@@ -120,7 +147,7 @@ def test_numbers(sounds: Path, small: Extractor, tmp_path: Path) -> None:
     rows = split_of(labelled).validation
     found = head.eval()(copy.scene_embeddings(heard(labelled, rows)))
     error = found.detach() - torch.from_numpy(labelled.targets[rows])
-    assert float(error.abs().mean()) == pytest.approx(tuned.metrics[tuned.best_epoch]["mae"], rel=1e-3)
+    assert float(error.abs().mean()) == pytest.approx(tuned.metrics[tuned.epoch]["mae"], rel=1e-3)
 
 
 def test_where_windows_to_learn_from_begin() -> None:
@@ -141,7 +168,7 @@ def test_nets_of_one_window(labelled: Labelled, weights_folder: Path, tmp_path: 
     for name in ("convs.0.weight", "convs.4.weight"):
         assert torch.equal(tuned.net_state[name] == 0, before[name] == 0)
         assert bool((before[name] == 0).any())
-    if tuned.best_epoch == 1:
+    if tuned.epoch == 1:
         assert not torch.equal(tuned.net_state["convs.4.weight"], before["convs.4.weight"])
 
 
@@ -172,9 +199,9 @@ def test_when_the_start_is_kept() -> None:
     """Of a hundred sounds, a score of 0.8 has a standard error of 0.04."""
     start = {"balanced_accuracy": 0.8, "validation_loss": 0.5}
     for score, kept in ((0.75, True), (0.77, False), (0.9, False)):
-        best = {"balanced_accuracy": score, "validation_loss": 1.0}
-        assert start_is_better(Kind.SINGLE, start, best, 100) == kept
-        assert start_is_better(Kind.NUMBERS, start, best, 100)
+        end = {"balanced_accuracy": score, "validation_loss": 1.0}
+        assert start_is_better(Kind.SINGLE, start, end, 100) == kept
+        assert start_is_better(Kind.NUMBERS, start, end, 100)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 import hear_edgel3
 from hear_edgel3.cli import main
+from hear_edgel3.disk.digest import sha256_of
 from hear_edgel3.errors import ConfigurationError, InvalidOption, WeightsMismatch
 from hear_edgel3.registry import folder as local
 from hear_edgel3.registry.labels import Label
@@ -190,6 +192,27 @@ def test_weights_that_are_not_those_of_the_head(detector: Path) -> None:
         other.write_bytes(encode({k: v.clone() for k, v in tensors.items()}, {}))
         with pytest.raises(WeightsMismatch, match=message):
             hear_edgel3.load(detector, weights=other)
+
+
+@pytest.mark.parametrize("stated", ["several", "numbers"])
+def test_targets_that_its_weights_are_not_for(stated: str, detector: Path) -> None:
+    """They say what they were trained for; those of earlier versions do not."""
+    change(detector, targets=stated)
+    assert hear_edgel3.load(detector).configuration.checkpoint.targets == stated  # type: ignore[attr-defined]
+    weights = detector / "model.safetensors"
+    weights.write_bytes(encode(dict(read_tensors(weights)[0]), {"configuration": "mine", "targets": "single"}))
+    change(detector, weights_sha256=sha256_of(weights))
+    said = (
+        f'{detector / "configuration.json"} says "targets": "{stated}", and {weights} was trained for "single", so '
+        f'what it puts out would be read wrongly; write "targets": "single" there again, or train a detector for '
+        f'"{stated}"'
+    )
+    with pytest.raises(WeightsMismatch, match=re.escape(said)):
+        hear_edgel3.load(detector)
+    with pytest.raises(WeightsMismatch, match=re.escape(said)):
+        Tagger(detector)
+    change(detector, targets="single")
+    assert hear_edgel3.load(detector).labels == tuple(Label(name, "") for name in CLASSES)
 
 
 def test_weights_that_name_other_classes(detector: Path) -> None:

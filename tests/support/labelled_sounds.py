@@ -112,7 +112,7 @@ def same(first: Tuned, second: Tuned) -> bool:
     ]
     return (
         rows(first) == rows(second)
-        and first.best_epoch == second.best_epoch
+        and first.epoch == second.epoch
         and states[0].keys() == states[1].keys()
         and all(torch.equal(states[0][name], states[1][name]) for name in states[0])
     )
