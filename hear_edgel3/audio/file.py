@@ -17,7 +17,7 @@ from hear_edgel3.audio.samples import check_finite
 from hear_edgel3.audio.sndfile import DecodingError, SndfileDecoder
 from hear_edgel3.audio.source import SoundSource, Source, name_of
 from hear_edgel3.audio.span import span
-from hear_edgel3.errors import AudioFileError, InvalidAudio, InvalidOption, MissingExtra
+from hear_edgel3.errors import AudioFileError, ComputationError, InvalidAudio, InvalidOption, MissingExtra
 
 _BLOCK_SECONDS = 4
 # Bytes that may have been meant as the name of a file.
@@ -281,10 +281,10 @@ def _is_truncated(read: int, counted: int) -> bool:
 
 @contextmanager
 def naming(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Puts the file's name into errors about audio and options that lack it."""
+    """Puts the file's name into errors about audio, options and what nets make of it that lack it."""
     try:
         yield
-    except (InvalidAudio, InvalidOption) as error:
+    except (InvalidAudio, InvalidOption, ComputationError) as error:
         text = str(error)
         raise type(error)(text if str(path) in text else f"{path}: {text}") from error
 

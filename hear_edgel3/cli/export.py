@@ -25,7 +25,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     which = parser.add_mutually_exclusive_group(required=True)
     text = "as `hear-edgel3 list` shows it, or a folder"
     which.add_argument("name", nargs="?", default=argparse.SUPPRESS, metavar="NAME|FOLDER", help=text)
-    which.add_argument("--config", "-c", dest="name", metavar="NAME|FOLDER", default=argparse.SUPPRESS, help="the same")
+    which.add_argument(
+        *("--config", "-c"),
+        dest="name",
+        metavar="NAME|FOLDER",
+        default=argparse.SUPPRESS,
+        action=options.Once,
+        help="the same",
+    )
     parser.add_argument(
         "--to", default="onnx", metavar="TARGET", help=f"what for: {', '.join(targets.MODULES)} (default onnx)"
     )

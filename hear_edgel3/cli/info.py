@@ -41,7 +41,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     text = "as `hear-edgel3 list` shows it, a folder, or what `export` wrote"
     which.add_argument("name", nargs="?", default=argparse.SUPPRESS, metavar="NAME|FOLDER|FILE", help=text)
     which.add_argument(
-        "--config", "-c", dest="name", metavar="NAME|FOLDER|FILE", default=argparse.SUPPRESS, help="the same"
+        *("--config", "-c"),
+        dest="name",
+        metavar="NAME|FOLDER|FILE",
+        default=argparse.SUPPRESS,
+        action=options.Once,
+        help="the same",
     )
     options.add_json(parser, "print JSON")
     parser.set_defaults(run=run)

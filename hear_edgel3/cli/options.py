@@ -9,6 +9,7 @@ import argparse
 import math
 import re
 import sys
+import weakref
 from collections.abc import Callable, Container, Sequence
 from functools import partial
 from pathlib import Path
@@ -42,6 +43,30 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Says what is wrong with the words of the command, and ends it."""
         super().error(printable(message))
+
+
+class Once(argparse.Action):
+    """An option that is refused when it is given twice, as the last one would win without a word."""
+
+    _given_to: weakref.ref[argparse.Namespace] | None = None
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,  # noqa: ARG002
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,  # noqa: ARG002
+    ) -> None:
+        """Keeps the value.
+
+        Raises:
+            argparse.ArgumentError: There is one already.
+        """
+        if self._given_to is not None and self._given_to() is namespace:
+            before, now = (printable(shortened(str(value))) for value in (getattr(namespace, self.dest), values))
+            raise argparse.ArgumentError(self, f"given twice, {before} and {now}: one net at a time")
+        self._given_to = weakref.ref(namespace)
+        setattr(namespace, self.dest, values)
 
 
 # What parameters of Python are called on the command line, where it is not the same.
@@ -95,7 +120,7 @@ def add_config(
         where = parser.add_mutually_exclusive_group()
         where.add_argument(old, nargs="?", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     settings: dict[str, Any] = {"required": True} if required else {"default": default}  # a group cannot require one
-    where.add_argument("--config", "-c", dest="config", metavar="NAME|FOLDER", help=text, **settings)
+    where.add_argument("--config", "-c", dest="config", metavar="NAME|FOLDER", help=text, action=Once, **settings)
 
 
 def add_features(parser: Options) -> None:

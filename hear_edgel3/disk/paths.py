@@ -25,6 +25,15 @@ def path_of_text(text: str) -> Path:
     return Path(os.fsdecode(raw))
 
 
+def folders_of(text: str) -> Path:
+    """The folders of what a ``file`` column names, to be made below another one.
+
+    ``..`` is called ``_..``, so that none leads out, and files above this folder have others than those in it.
+    """
+    parts = path_of_text(text).parent.parts
+    return Path(*(f"_{part}" if part == ".." else part for part in parts if part not in (os.sep, ".")))
+
+
 def text_of(path: str | os.PathLike[str]) -> str:
     """A path as text: a file name may hold bytes that are none."""
     return os.fspath(path).encode("utf-8", "replace").decode("utf-8")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePath
+from typing import Any, BinaryIO
 
 import numpy as np
 import soundfile
@@ -14,7 +15,7 @@ import soundfile
 from hear_edgel3.audio.resample import resample_blocks
 from hear_edgel3.audio.span import seconds
 from hear_edgel3.disk.atomic import atomic_write, make_folder
-from hear_edgel3.disk.paths import path_of_text
+from hear_edgel3.disk.paths import folders_of, path_of_text
 from hear_edgel3.event_detection.event import Event
 from hear_edgel3.sources.item import Item
 from hear_edgel3.sources.opening import ItemOpener
@@ -66,7 +67,7 @@ class ClipCutter:
         begin, end = max(item.start or 0.0, event.start - self._margin), event.end + self._margin
         if item.end is not None:
             end = min(end, item.end)
-        path = self._folder / _safe(event.label) / _place(item.file) / _name(item.file, event)
+        path = self._folder / _safe(event.label) / folders_of(item.file) / _name(item.file, event)
         if path.parent not in self._made:
             make_folder(path.parent)
             self._made.add(path.parent)
@@ -77,20 +78,62 @@ class ClipCutter:
             if rate > _HIGHEST_RATE:
                 rate //= 2
                 blocks = resample_blocks(blocks, file.sample_rate, rate)
-            with soundfile.SoundFile(target, "w", rate, 1, "PCM_16", format="FLAC") as clip:
+            watched = _Watched(target)
+            with soundfile.SoundFile(watched, "w", rate, 1, "PCM_16", format="FLAC") as clip:
                 for block in blocks:
                     clip.write(np.clip(block.numpy(), -1, 1))
+                    watched.check()
+            watched.check()
         return os.fspath(path)
+
+
+class _Watched:
+    """A file for an encoder in C, with the methods that it calls.
+
+    An error that is raised there is printed with a traceback and does not get through to who writes, so that what the
+    disk refuses is kept until it is asked for.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._error: OSError | None = None
+
+    def check(self) -> None:
+        """Has anything been refused?
+
+        Raises:
+            OSError: The disk is full, for example.
+        """
+        if self._error is not None:
+            raise self._error
+
+    def write(self, data: bytes) -> int:
+        self._try(self._file.write, data)
+        return len(data)
+
+    def read(self, n_bytes: int = -1) -> bytes:
+        return self._file.read(n_bytes)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return int(self._try(self._file.seek, offset, whence))
+
+    def tell(self) -> int:
+        return int(self._try(self._file.tell))
+
+    def flush(self) -> None:
+        self._try(self._file.flush)
+
+    def _try(self, do: Callable[..., Any], *given: Any) -> Any:
+        if self._error is None:
+            try:
+                return do(*given)
+            except OSError as error:
+                self._error = error
+        return 0
 
 
 def _safe(name: str) -> str:
     return _UNSAFE.sub("_", name).strip(" .") or "_"
-
-
-def _place(file: str) -> Path:
-    """The folders of a recording, below others."""
-    parts = [part for part in PurePath(path_of_text(file)).parent.parts if part not in ("/", "..", ".")]
-    return Path(*parts)
 
 
 def _name(file: str, event: Event) -> str:

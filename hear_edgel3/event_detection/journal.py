@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from hear_edgel3.audio.span import exact_span
 from hear_edgel3.disk.atomic import is_special
 from hear_edgel3.disk.jsons import json_text
-from hear_edgel3.disk.lock import lock
+from hear_edgel3.disk.lines import Lines, Place
 from hear_edgel3.disk.paths import path_of_text, text_of_path
 from hear_edgel3.disk.state import file_state
 from hear_edgel3.errors import InvalidOption, OutputError
@@ -49,27 +48,20 @@ class Journal:
         self._here = text_of_path(os.getcwd())
         self._folder = self._here
         self.is_new = False
-        self._places: dict[str, tuple[int, int, bool]] = {}  # where its line is, how long, and whether it failed
+        self._places: dict[str, tuple[Place, bool]] = {}  # where its line is, and whether it failed
+        # What goes into a pipe cannot be gone on with.
+        self._lines = Lines(self.path, output, overwrite, kept=not is_special(output))
         try:
-            # What goes into a pipe cannot be gone on with.
-            special = is_special(output)
-            self._file: IO[bytes] = tempfile.TemporaryFile() if special else self.path.open("a+b")  # noqa: SIM115
-        except OSError as error:
-            raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from error
-        try:
-            self._lock()
-            if overwrite:
-                self._file.truncate(0)
             self._begin(json.loads(json_text(dict(options))))
         except BaseException:
-            self._file.close()
+            self._lines.close()
             raise
 
     def __enter__(self) -> Journal:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._file.close()
+        self._lines.close()
 
     def forget(self) -> None:
         """Removes it, if it has begun here and nothing was done."""
@@ -83,7 +75,7 @@ class Journal:
     @property
     def n_failed(self) -> int:
         """How many of them failed."""
-        return sum(failed for _, _, failed in self._places.values())
+        return sum(failed for _, failed in self._places.values())
 
     def pending(self, items: Iterable[Item], retry_failed: bool = False) -> list[Item]:
         """Those of the recordings that are not done, or whose file has changed since.
@@ -95,7 +87,7 @@ class Journal:
         found = []
         for item in items:
             place = self._places.get(self._key_of(item))
-            if place is None or (retry_failed and place[2]) or self._has_changed(item, place):
+            if place is None or (retry_failed and place[1]) or self._has_changed(item, place[0]):
                 found.append(item)
         return found
 
@@ -114,41 +106,33 @@ class Journal:
         Raises:
             OutputError: The disk is full, for example. What was kept before stays.
         """
-        self._write(recording.to_values())
-        self._places[self._key(recording)] = (*self._last, recording.error is not None)
+        place = self._lines.append(recording.to_values())
+        self._places[self._key(recording)] = (place, recording.error is not None)
 
     def recordings(self, items: Sequence[Item]) -> Iterator[Recording]:
         """All that are done: those that only earlier runs had, and then the rest in the order of the items."""
         given = dict.fromkeys(self._key_of(item) for item in items)
         for key in [*(key for key in self._places if key not in given), *given]:
             if key in self._places:
-                yield self._read(self._places[key])
+                yield self._read(self._places[key][0])
 
-    def _read(self, place: tuple[int, int, bool]) -> Recording:
-        start, length, _ = place
-        self._file.seek(start)
-        return Recording.of_values(json.loads(self._file.read(length)))
+    def _read(self, place: Place) -> Recording:
+        return Recording.of_values(json.loads(self._lines.read(place)))
 
-    def _has_changed(self, item: Item, place: tuple[int, int, bool]) -> bool:
+    def _has_changed(self, item: Item, place: Place) -> bool:
         before = self._read(place).seen
         now = file_state(path_of_text(item.file if item.shard is None else item.shard))
         return before is not None and now is not None and before != now
 
-    def _lock(self) -> None:
-        try:
-            lock(self._file)
-        except OSError as error:
-            raise OutputError(f"another process is writing {self._output}; wait for its end") from error
-
     def _begin(self, options: dict[str, Any]) -> None:
-        self._file.seek(0)
-        first = self._file.readline()
-        if not first.endswith(b"\n"):  # nothing is there, or less than a line, of a run that was killed at once
-            if first and not b'{"format":'.startswith(first[:10]):
+        lines = iter(self._lines)
+        _, first = next(lines, (None, None))
+        if first is None:  # nothing is there, or less than a line, of a run that was killed at once
+            if not b'{"format":'.startswith(self._lines.read(Place(0, 10))):
                 raise self._is_damaged("it does not begin as it should")
-            self._file.truncate(0)
+            self._lines.cut(0)
             self.is_new = True
-            self._write({"format": _FORMAT, "folder": self._here, "options": options})
+            self._lines.append({"format": _FORMAT, "folder": self._here, "options": options})
             return
         try:
             begun = json.loads(first)
@@ -163,32 +147,18 @@ class Journal:
                     f"{self._output} was begun with {name} {_said(before.get(name))}, and now it is "
                     f"{_said(options.get(name))}; use the same, another --output, or --overwrite"
                 )
-        self._index(len(first))
+        self._index(len(first), lines)
 
-    def _index(self, start: int) -> None:
-        """Finds where the lines are. A last one that was not written to its end is cut off."""
-        for number, line in enumerate(self._file, 2):
-            if not line.endswith(b"\n"):
-                break
+    def _index(self, end: int, lines: Iterator[tuple[Place, bytes]]) -> None:
+        """Finds where the recordings are. A last line that was not written to its end is cut off."""
+        for number, (place, line) in enumerate(lines, 2):
             try:
                 recording = Recording.of_values(json.loads(line))
             except (ValueError, LookupError, TypeError, RecursionError) as error:
                 raise self._is_damaged(f"line {number}: {error}") from error
-            self._places[self._key(recording)] = (start, len(line), recording.error is not None)
-            start += len(line)
-        self._file.truncate(start)
-
-    def _write(self, values: dict[str, Any]) -> None:
-        line = (json_text(values, ensure_ascii=False) + "\n").encode()
-        try:
-            self._last = (self._file.seek(0, os.SEEK_END), len(line))
-            self._file.write(line)
-            self._file.flush()
-        except OSError as error:
-            raise OutputError(
-                f"cannot write {self.path}: {error.strerror or error}; what was computed before is kept: make room, "
-                f"and the same command goes on"
-            ) from error
+            self._places[self._key(recording)] = (place, recording.error is not None)
+            end = place.start + place.length
+        self._lines.cut(end)
 
     def _is_damaged(self, why: str) -> OutputError:
         return OutputError(

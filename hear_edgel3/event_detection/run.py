@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
-from collections.abc import Generator, Iterable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path, PurePath
 
 from hear_edgel3.disk.atomic import atomic_write, make_folder
-from hear_edgel3.disk.paths import path_of_text
+from hear_edgel3.disk.paths import folders_of, path_of_text
 from hear_edgel3.errors import ComputationError, InvalidOption, OutputError
 from hear_edgel3.event_detection import formats
 from hear_edgel3.event_detection.journal import Journal
@@ -196,20 +196,35 @@ def write_events(
                 journal.forget()
                 raise
         pending = journal.pending(items, retry_failed)
-        try:
-            with closing(find_events(pending, how, workers, file_timeout, quiet or not pending)) as found:
-                for number, recording in found:
-                    named = replace(recording, file=journal.name_of(pending[number]))
-                    journal.add(named)
-                    summary.take(named)
-                    yield named
-        finally:
+        with (
             # Also where nothing was pending: a run may have ended when all was computed and nothing written.
-            _write_output(journal, items, output, form, layout)
+            _whatever_ends_it(partial(_write_output, journal, items, output, form, layout)),
+            closing(find_events(pending, how, workers, file_timeout, quiet or not pending)) as found,
+        ):
+            for number, recording in found:
+                named = replace(recording, file=journal.name_of(pending[number]))
+                journal.add(named)
+                summary.take(named)
+                yield named
         summary.kept = len(items) - len(pending)
         summary.failed_before = journal.n_failed - len(summary.failed)
     summary.wall_seconds = time.monotonic() - started
     return summary
+
+
+@contextmanager
+def _whatever_ends_it(write: Callable[[], None]) -> Iterator[None]:
+    """Writes what was found at the end, also if that is an error."""
+    try:
+        yield
+    except OutputError:
+        with suppress(OutputError):  # of a full disk one error is enough: the one that says what is kept
+            write()
+        raise
+    except BaseException:
+        write()
+        raise
+    write()
 
 
 def _check_nothing_is_replaced(journal: Journal, items: Sequence[Item], output: str, form: str) -> None:
@@ -260,6 +275,5 @@ def _tracks(recordings: Iterable[Recording]) -> dict[Path, list[Recording]]:
 
 def _names(file: str) -> tuple[Path, Path]:
     """The names that a recording's track may have: the short one, and the one that no other recording has."""
-    path = PurePath(path_of_text(file))
-    parts = [part for part in path.parent.parts if part not in (os.sep, "..", ".")]
-    return Path(f"{path.stem}.txt"), Path(*parts, f"{path.name}.txt")
+    path = path_of_text(file)
+    return Path(f"{path.stem}.txt"), folders_of(file) / f"{path.name}.txt"

@@ -131,8 +131,10 @@ class Worker:
 def failed(item: Item, error: Exception) -> Recording:
     """What becomes of a recording that cannot be done."""
     known = isinstance(error, HearEdgeL3Error)
-    text = f"{type(error).__name__ if known else 'ComputationError'}: {error}"
-    return Recording(item.file, start=item.start, end=item.end, error=text_of_path(text))
+    text = text_of_path(str(error))
+    named = text if item.file in text else f"{item.name}: {text}"
+    said = f"{type(error).__name__ if known else 'ComputationError'}: {named}"
+    return Recording(item.file, start=item.start, end=item.end, error=said)
 
 
 def maker(how: HowToWork) -> Callable[[], Worker]:

@@ -15,12 +15,12 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from hear_edgel3.audio.span import exact_span
 from hear_edgel3.disk.atomic import atomic_write, check_writable, is_special
 from hear_edgel3.disk.jsons import json_text
-from hear_edgel3.disk.lock import lock
+from hear_edgel3.disk.lines import Lines, Place
 from hear_edgel3.disk.paths import path_of_text, text_of_path
 from hear_edgel3.disk.temporary import sweep
 from hear_edgel3.errors import InvalidOption, OutputError
@@ -91,7 +91,7 @@ class TagsFile:
         self._here = text_of_path(os.getcwd())
         self._folder = self._here
         self._replaces = overwrite  # what stands there counts for nothing, and stays until all is ready to replace it
-        self._journal: IO[bytes] = self._opened(overwrite)
+        self._journal = Lines(self._journal_path, self.path, overwrite)
         try:
             sweep([self.path, self._options_path])
             self._options = json.loads(json_text(options))  # tuples become lists, as they will be read
@@ -132,17 +132,7 @@ class TagsFile:
         Raises:
             OutputError: the disk is full, for example. What was kept before stays.
         """
-        line = (json_text(record, ensure_ascii=False) + "\n").encode()
-        try:
-            start = self._journal.seek(0, os.SEEK_END)
-            self._journal.write(line)
-            self._journal.flush()
-        except OSError as error:
-            raise OutputError(
-                f"cannot write {self._journal_path}: {error.strerror or error}; what was computed before is kept: make "
-                f"room, and the same command goes on"
-            ) from error
-        self._new[self._key_of_record(record)] = (start, len(line))
+        self._new[self._key_of_record(record)] = self._journal.append(record)
 
     def finish(self, items: Sequence[Item]) -> None:
         """Writes the file: what only earlier runs had, and then the rest in the order of the items.
@@ -157,7 +147,7 @@ class TagsFile:
         order = [*(key for key in known if key not in given), *given]
         with atomic_write(self.path) as target:
             self._write(target, order)
-        self._journal.truncate(0)
+        self._journal.cut(0)
         if self._is_special:
             self._new = {}
             return
@@ -188,9 +178,7 @@ class TagsFile:
 
     def _computed(self, key: str) -> Record:
         """What was computed since the file was written."""
-        start, length = self._new[key]
-        self._journal.seek(start)
-        record: Record = json.loads(self._journal.read(length))
+        record: Record = json.loads(self._journal.read(self._new[key]))
         return record
 
     def _leave(self) -> None:
@@ -198,34 +186,15 @@ class TagsFile:
         with suppress(OSError):
             if not self._begun():
                 self._options_path.unlink(missing_ok=True)
-            if not self._journal_size():
+            if not self._journal.size:
                 self._journal_path.unlink(missing_ok=True)
         self._journal.close()
 
-    def _opened(self, overwrite: bool) -> IO[bytes]:
-        try:
-            journal = self._journal_path.open("a+b")
-            try:
-                lock(journal)
-            except OSError as error:
-                journal.close()
-                raise OutputError(f"another process is writing {self.path}; wait for its end") from error
-            if overwrite:
-                journal.truncate(0)
-        except OSError as error:
-            if isinstance(error, OutputError):
-                raise
-            raise OutputError(f"cannot write {self._journal_path}: {error.strerror or error}") from error
-        return journal
-
     def _begun(self) -> bool:
-        return self._exists() or self._journal_size() > 0
+        return self._exists() or self._journal.size > 0
 
     def _exists(self) -> bool:
         return not self._is_special and self.path.exists()
-
-    def _journal_size(self) -> int:
-        return self._journal.seek(0, os.SEEK_END)
 
     def _write_options(self) -> None:
         made = {"folder": self._folder, "replaces": self._replaces, "options": self._options}
@@ -250,22 +219,19 @@ class TagsFile:
                     f"{_said(self._options.get(name))}; use the same, another --output, or --overwrite"
                 )
 
-    def _indexed_journal(self) -> dict[str, tuple[int, int]]:
+    def _indexed_journal(self) -> dict[str, Place]:
         """Where the lines of the journal are. A last one that was not written to its end is cut off."""
-        found, start = {}, 0
-        self._journal.seek(0)
-        for line in self._journal:
+        found, end = {}, 0
+        for place, line in self._journal:
             try:
-                key = self._key_of_record(json.loads(line)) if line.endswith(b"\n") else None
+                key = self._key_of_record(json.loads(line))
             except (ValueError, LookupError, TypeError, RecursionError):
-                key = None
-            if key is None:
                 break
             if key not in self._there:
-                found[key] = (start, len(line))
-            start += len(line)
+                found[key] = place
+            end = place.start + place.length
         # A run that ended between writing the file and emptying the journal has left what the file has, too.
-        self._journal.truncate(start if found else 0)
+        self._journal.cut(end if found else 0)
         return found
 
     def _indexed(self, path: Path) -> dict[str, tuple[int, int]]:

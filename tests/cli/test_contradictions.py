@@ -43,6 +43,20 @@ def test_two_spellings_at_once(command: str, first: str, second: str, capsys: Ca
 
 
 @pytest.mark.parametrize(
+    "command",
+    [
+        *("embed a.wav", "extract a.wav -o out", "tag a.wav", "predict a.wav", "events a.wav", "listen"),
+        *("search out a.wav", "train sounds -o out", "export", "info"),
+    ],
+)
+def test_one_net_at_a_time(command: str, capsys: Captured) -> None:
+    err = refused(f"{command} --config tiny -c mn04_as", capsys)
+    assert "argument --config/-c: given twice, tiny and mn04_as: one net at a time" in err
+    # A command that was refused leaves nothing behind for the next one.
+    assert "given twice" not in refused(f"{command} --config tiny --no-such-option", capsys)
+
+
+@pytest.mark.parametrize(
     ("command", "runner", "engine"),
     [
         ("--engine ray", "ray", "auto"),

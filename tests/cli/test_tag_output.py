@@ -21,6 +21,7 @@ from hear_edgel3.cli import main
 from hear_edgel3.tagging.output import TagsFile
 from hear_edgel3.tagging.tagger import Tagger
 from support import signals
+from support.full_disk import files_of_at_most
 
 Captured = pytest.CaptureFixture[str]
 NAMES = ["a.wav", "b.wav", "c.wav", "with, comma\r and \n line.wav"]
@@ -190,17 +191,17 @@ def test_what_is_to_be_replaced_stays_until_then(foreign: bool, monkeypatch: pyt
         assert tag("a.wav", "b.wav", "--output", "tags.csv", "--window", "0.2", "--overwrite") == 130
     assert Path("tags.csv").read_bytes() == before
     seen = counted(monkeypatch)
-    assert tag("a.wav", "b.wav", "--output", "tags.csv", "--window", "0.2") == 0
+    assert tag("a.wav", "b.wav", "--output", "tags.csv") == 0
     assert seen == ["b.wav"]
     after = Path("tags.csv").read_bytes()
     assert after != before
-    assert tag("a.wav", "b.wav", "--output", "tags.csv", "--window", "0.2") == 0
+    assert tag("a.wav", "b.wav", "--output", "tags.csv") == 0
     assert Path("tags.csv").read_bytes() == after
     assert sorted(os.listdir()) == sorted([*NAMES, "tags.csv", "tags.csv.options.json"])
 
 
 def test_options_that_come_to_the_same_go_on(capsys: Captured) -> None:
-    assert tag("a.wav", "--output", "tags.csv", "--window", "0.2") == 0
+    assert tag("a.wav", "--output", "tags.csv") == 0
     assert tag("a.wav", "b.wav", "--output", "tags.csv", "--window", "0.2", "--hop", "0.05") == 0
 
 
@@ -260,6 +261,22 @@ def test_a_full_disk(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
         assert tag("a.wav", "--output", "tags.csv") == 1
         assert "No space left on device" in capsys.readouterr().err
     assert sorted(os.listdir()) == sorted(NAMES)
+
+
+def test_a_disk_that_becomes_full(capsys: Captured) -> None:
+    """One line says it; what is done is kept as a whole, and the same command goes on."""
+    words = (*NAMES, "--quiet", "--output", "tags.csv")
+    assert tag(*words) == 0
+    whole = Path("tags.csv").read_bytes()
+    for path in Path().glob("tags.csv*"):
+        path.unlink()
+    with files_of_at_most(900):
+        assert tag(*words) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "cannot write tags.csv.part: File too large; what was computed before is kept" in line
+    assert Path("tags.csv.part").read_bytes().endswith(b"\n")
+    assert tag(*words) == 0
+    assert Path("tags.csv").read_bytes() == whole
 
 
 def test_several_workers(capsys: Captured) -> None:

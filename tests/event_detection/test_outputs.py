@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
+import hear_edgel3
 from hear_edgel3.cli import main
 from hear_edgel3.disk.lock import lock
+from hear_edgel3.errors import ComputationError
 from hear_edgel3.event_detection.clips import ClipCutter
 from hear_edgel3.event_detection.event import Event
 from hear_edgel3.event_detection.request import read_thresholds
 from hear_edgel3.sources.item import Item
 from hear_edgel3.sources.opening import ItemOpener
+from support.full_disk import files_of_at_most
 
 Captured = pytest.CaptureFixture[str]
 RATE = 16000
@@ -161,3 +165,63 @@ def test_one_run_at_a_time_writes_an_output(capsys: Captured) -> None:
             assert events("south", "-o", "e.csv", *more) == 1
             assert "another process is writing e.csv; wait for its end" in capsys.readouterr().err
     assert Path("e.csv").read_bytes() == before
+
+
+def test_a_full_disk(capsys: Captured) -> None:
+    """One line says it; what is done is kept as a whole, and the same command goes on."""
+    words = ("north", "south", "-q", "-o", "e.csv")
+    assert events(*words) == 0
+    whole = Path("e.csv").read_bytes()
+    size = Path("e.csv.done.jsonl").stat().st_size
+    for path in Path().glob("e.csv*"):
+        path.unlink()
+    with files_of_at_most(size - 10):
+        assert events(*words) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "cannot write e.csv.done.jsonl: File too large; what was computed before is kept" in line
+    assert [json.loads(text)["file"] for text in Path("e.csv.done.jsonl").read_text().splitlines()[1:]] == [
+        "north/b.wav"
+    ]
+    assert "north/b.wav" in Path("e.csv").read_text()
+    assert events(*words) == 0
+    assert Path("e.csv").read_bytes() == whole
+
+
+def test_a_disk_that_is_too_full_for_clips(capfd: pytest.CaptureFixture[str]) -> None:
+    """The encoder calls from C, where an error would be printed with a traceback."""
+    words = ("north", "-q", "-o", "e.csv", "--clips", "cut")
+    with files_of_at_most(2000):
+        assert events(*words) == 1
+    (line,) = capfd.readouterr().err.splitlines()
+    assert "cannot write cut/Sine wave/north/b.wav_0-1s.flac: File too large" in line
+    assert [path for path in Path("cut").rglob("*") if path.is_file()] == []
+    assert events(*words) == 0
+    assert soundfile.info("cut/Sine wave/north/b.wav_0-1s.flac").frames == RATE
+
+
+def test_recordings_above_this_folder_have_places_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("here").mkdir()
+    monkeypatch.chdir("here")
+    Path("b.wav").write_bytes(Path("../north/b.wav").read_bytes())
+    Path("north").mkdir()
+    Path("north/b.wav").write_bytes(Path("../north/b.wav").read_bytes())
+    words = ("../north", "north", "b.wav", "-q")
+    assert events(*words, "-o", "tracks", "--format", "audacity") == 0
+    assert tracks() == ["_../north/b.wav.txt", "b.wav.txt", "north/b.wav.txt"]
+    assert events(*words, "-o", "e.csv", "--clips", "cut") == 0
+    found = sorted(str(path.parent.relative_to("cut/Sine wave")) for path in Path("cut").rglob("*.flac"))
+    assert found == [".", "_../north", "north"]
+
+
+def test_errors_of_the_net_name_the_recording(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    def damaged(*_: object) -> None:
+        raise ComputationError("tiny gives values that are not finite")
+
+    monkeypatch.setattr("hear_edgel3.tagging.answering.AnsweringNet.embed_windows", damaged)
+    said = "north/b.wav: tiny gives values that are not finite"
+    assert events("north", "--format", "csv") == 1
+    printed = capsys.readouterr()
+    assert printed.err == f"error: ComputationError: {said}\n"
+    assert said in printed.out
+    with pytest.raises(ComputationError, match=said):
+        hear_edgel3.events("north/b.wav")
