@@ -2,19 +2,17 @@
 
 Needs numpy, soundfile and onnxruntime, and nothing else of this package: the file may be copied out of it.
     python lite.py MODEL.onnx SOUND [--top N] [--embeddings OUT.npy] [--hop SECONDS]
-
 Windows, rates and means are the package's, but heads with a hidden layer see each window, and not the mean embedding.
 """
 
 import argparse
 import json
 import math
+import os
 import sys
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
-import onnxruntime
 import soundfile
 
 # resampy 0.2.2, kaiser_best: zero crossings, and entries of the table between two
@@ -39,18 +37,16 @@ def resample(x: np.ndarray, old: int, new: int) -> np.ndarray:
         return np.asarray(np.where(k < (len(table) - entry) // step, weights, 0.0))
 
     def outputs_at(centre: np.ndarray, fraction: float) -> np.ndarray:
-        weights = np.concatenate([wing(fraction)[::-1], wing(1.0 - fraction)])
-        windows = np.lib.stride_tricks.sliding_window_view(padded, len(weights))
-        return np.asarray(windows[centre + 2] @ weights)  # of len(k) samples up to the centre, and as many behind it
+        weights = np.concatenate([wing(fraction)[::-1], wing(1.0 - fraction)])  # up to the centre, and behind it
+        return np.asarray(np.lib.stride_tricks.sliding_window_view(padded, len(weights))[centre + 2] @ weights)
 
     y = np.empty(n_out)
     for phase in range(min(outputs, n_out)):
         t = np.arange(phase, n_out, outputs)
         y[phase::outputs] = outputs_at(t * inputs // outputs, phase * inputs % outputs / outputs)
     if Fraction(1.0 / ratio) != Fraction(old, new):  # resampy adds its position up, and may fall short of a sample
-        position = np.cumsum(np.append(0.0, np.full(n_out, 1.0 / ratio)))[:n_out:outputs]
-        whole = np.arange(len(position)) * inputs
-        late = position < whole
+        whole = np.arange(len(y[::outputs])) * inputs
+        late = np.cumsum(np.append(0.0, np.full(n_out, 1.0 / ratio)))[:n_out:outputs] < whole
         y[::outputs][late] = outputs_at(whole[late] - 1, 1.0)
     return y
 
@@ -59,11 +55,16 @@ class Model:
     """An exported file; ``card`` is what it says of itself, and ``labels`` are its classes, or None."""
 
     def __init__(self, path: str, threads: int | None = None) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or 0  # as many as it likes
-        self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        text = self._session.get_modelmeta().custom_metadata_map.get("hear_edgel3", "{}")
-        self.card: dict[str, Any] = json.loads(text)
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # or its import numbers this computer, and reports
+        import onnxruntime
+
+        (options := onnxruntime.SessionOptions()).intra_op_num_threads = threads or 0  # as many as it likes
+        try:
+            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            self.card = json.loads(self._session.get_modelmeta().custom_metadata_map["hear_edgel3"])
+            _ = [self.card[one] for one in "sample_rate window length minimum_samples hop_ms padding scene".split()]
+        except Exception as error:  # ONNX Runtime's have no common base of their own
+            raise ValueError(f"{path} is damaged, or was not exported by hear_edgel3: {error}") from error
         self.labels: list[str] | None = self.card.get("labels")
         if self.card.get("part") != "whole":
             raise ValueError(f"{path} is no whole net that hear_edgel3 exported, with the front end in it")
@@ -78,21 +79,20 @@ class Model:
 
     def run(self, windows: np.ndarray) -> dict[str, np.ndarray]:
         """What the file puts out for (n, samples) float32 windows at the net's rate, by name."""
-        names, length = [o.name for o in self._session.get_outputs()], self.card["length"]
-        if length not in (None, windows.shape[1]):
+        if (length := self.card["length"]) not in (None, windows.shape[1]):
             raise ValueError(f"this file takes windows of {length} samples only, not {windows.shape[1]}")
-        filled = np.pad(windows, ((0, 0), (0, max(0, self.card["minimum_samples"] - windows.shape[1]))))
-        return dict(zip(names, self._session.run(None, {"samples": filled}), strict=True))
+        x = np.pad(windows, ((0, 0), (0, max(0, self.card["minimum_samples"] - windows.shape[1]))))
+        names = [output.name for output in self._session.get_outputs()]
+        return dict(zip(names, self._session.run(None, {"samples": x}), strict=True))
 
     def centred(self, x: np.ndarray, seconds: Fraction, window: int, hop_ms: float) -> dict[str, np.ndarray]:
         """What the file puts out for windows centred at 0, hop, 2 hop, ... up to the end."""
         reflect, half = self.card["padding"] == "reflection", window // 2
         x = np.pad(x, (0, max(0, half + 1 - len(x)))) if reflect else x
-        padded = np.pad(np.pad(x, half, "reflect" if reflect else "constant"), (0, window))
+        x = np.pad(np.pad(x, half, "reflect" if reflect else "constant"), (0, window))
         hop = Fraction(hop_ms) * self.card["sample_rate"] / 1000
         starts = [round(k * hop) for k in range(int(seconds * 1000 / Fraction(hop_ms)) + 1)]
-        groups = [starts[i : i + 16] for i in range(0, len(starts), 16)]
-        found = [self.run(np.stack([padded[s : s + window] for s in group])) for group in groups]
+        found = [self.run(np.stack([x[s : s + window] for s in starts[i : i + 16]])) for i in range(0, len(starts), 16)]
         return {name: np.concatenate([one[name] for one in found]) for name in found[0]}
 
     def embed(self, path: str, hop_ms: float = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from hear_edgel3._extras import require
 from hear_edgel3.engine import exported
 
 
@@ -30,7 +31,7 @@ def pays(net: nn.Module) -> str | None:  # noqa: ARG001
 
 def compile_net(net: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
     """The net; agrees with torch to 1e-4 of an embedding's peak (observed 1e-6)."""
-    import onnxruntime
+    onnxruntime = require("onnxruntime", 'engine="onnxruntime"', "onnxruntime")
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()

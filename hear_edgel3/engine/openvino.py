@@ -11,6 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from hear_edgel3._extras import require
 from hear_edgel3.engine import exported
 
 
@@ -31,7 +32,7 @@ def pays(net: nn.Module) -> str | None:  # noqa: ARG001
 
 def compile_net(net: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
     """The net; agrees with torch to 1e-4 of an embedding's peak (observed 1e-6)."""
-    import openvino
+    openvino = require("openvino", 'engine="openvino"', "openvino")
 
     core = openvino.Core()
     # Without the hint it takes bfloat16 where the machine has it, which is off by a hundredth.

@@ -120,3 +120,22 @@ def test_what_goes_wrong_is_said(tiny_file: Exported, tmp_path: Path, monkeypatc
             lite.main()
     with pytest.raises(ValueError, match="hop must be positive"):
         lite.Model(model).embed("x", -1)
+
+
+def test_what_is_damaged_is_named(tiny_file: Exported, tmp_path: Path) -> None:
+    import onnx
+
+    whole = tiny_file.path.read_bytes()
+    cut = tmp_path / "cut.onnx"
+    cut.write_bytes(whole[: len(whole) // 2])
+    model = onnx.load_from_string(whole)
+    entry = next(one for one in model.metadata_props if one.key == "hear_edgel3")
+    entry.value = entry.value.replace('"hop_ms"', '"hop"')
+    incomplete = tmp_path / "incomplete.onnx"
+    onnx.save(model, incomplete)
+    entry.value = entry.value[:40]
+    no_json = tmp_path / "no_json.onnx"
+    onnx.save(model, no_json)
+    for path, what in ((cut, "arsing|rotobuf"), (incomplete, "hop_ms"), (no_json, "column")):
+        with pytest.raises(ValueError, match=rf"{path.name} is damaged, .*: .*({what})"):
+            lite.Model(str(path))
