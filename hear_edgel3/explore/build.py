@@ -13,14 +13,14 @@ from hear_edgel3.disk.atomic import check_writable
 from hear_edgel3.errors import DatasetError, InvalidOption
 from hear_edgel3.explore.contents import ClipMap, page_contents
 from hear_edgel3.explore.page import write_page
-from hear_edgel3.explore.projection import project, require_umap
+from hear_edgel3.explore.projection import NEIGHBOURS, project, require_umap
 from hear_edgel3.explore.survey import Survey
 from hear_edgel3.explore.tags import tag_source
 from hear_edgel3.registry.names import BUILT_IN
 from hear_edgel3.search.neighbours import nearest
 from hear_edgel3.search.whitening import Whitening
 
-_NEIGHBOURS = 8
+_LISTED = 8  # of each clip's nearest, on the page
 _LONG_S, _SEGMENT_S = 60.0, 10.0
 _SHORTEST_S = 0.001
 
@@ -81,6 +81,7 @@ def explore(
         InvalidOption: no such projection, the tagger cannot tag, or segments of a dataset that has no timestamps.
         MissingExtra: pyarrow, or umap-learn if it was asked for, is not installed.
         OutputError: the page cannot be written; no part of it is left.
+        ComputationError: UMAP failed.
         UnknownConfiguration, WeightsNotFound, ...: of the tagger, see :class:`~hear_edgel3.tagging.tagger.Tagger`.
     """
     page = Path(output)
@@ -96,8 +97,9 @@ def explore(
             + (f", the first with: {means.failed[0][1]}" if means.failed else "")
         )
     whitened = Whitening.fit([means.vectors], dataset.description.size, len(means.files)).apply(means.vectors)
-    places, method = project(means.vectors, projection, seed, whitened)
-    clip_map = ClipMap(places, method, *nearest(whitened, _NEIGHBOURS))
+    neighbours = nearest(whitened, NEIGHBOURS)
+    places, method = project(means.vectors, projection, seed, whitened, neighbours)
+    clip_map = ClipMap(places, method, *(table[:, :_LISTED] for table in neighbours))
     name = title or dataset.folder.resolve().name or "embeddings"
     name = name.encode("utf-8", "backslashreplace").decode()  # names of folders may be no text
     survey = Survey(means, page, audio, source, embed_audio, quiet)

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import importlib.util
-import warnings
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 
 import numpy as np
 
-from hear_edgel3.errors import InvalidOption, MissingExtra
-from hear_edgel3.search.neighbours import unit
+from hear_edgel3.disk.apart import Apart, Ended, Failed
+from hear_edgel3.errors import ComputationError, InvalidOption, MissingExtra
+from hear_edgel3.search.neighbours import nearest, unit
+from hear_edgel3.weights.cache import cache_folder
 
 METHODS = ("auto", "pca", "umap")
-_UMAP_NEIGHBOURS = 10
+NEIGHBOURS = 9  # that UMAP goes by; with itself each clip has 10
+_PATIENCE_S = 1_000_000  # of millions of clips, too
 _COUNTED = 2000
 _FEWEST = 15  # clips, and no more: they are not laid out by UMAP
 
 
 def project(
-    vectors: np.ndarray, method: str = "auto", seed: int = 0, near: np.ndarray | None = None
+    vectors: np.ndarray,
+    method: str = "auto",
+    seed: int = 0,
+    near: np.ndarray | None = None,
+    neighbours: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[np.ndarray, str]:
     """Lays vectors out in two dimensions. Their lengths do not count: neighbours are compared by angle as well.
 
@@ -27,6 +36,8 @@ def project(
         seed: The seed of UMAP; the same gives the same map.
         near: (n, D') float32, the vectors by which neighbours are found, for UMAP to keep near; None for ``vectors``.
             Principal components are of ``vectors``: whitened ones have none.
+        neighbours: The nearest :data:`NEIGHBOURS` (or more) of each in ``near``, as
+            :func:`~hear_edgel3.search.neighbours.nearest` gives them, where they are known; None to find them.
 
     Returns:
         (n, 2) float32 in [-1, 1], centred, with equal scales of both axes; and the method that was used.
@@ -34,6 +45,7 @@ def project(
     Raises:
         InvalidOption: no such method.
         MissingExtra: UMAP was asked for and umap-learn is not installed.
+        ComputationError: UMAP failed, for want of memory for example.
     """
     if method not in METHODS:
         raise InvalidOption(f"projection {method!r} is not known; use one of {', '.join(METHODS)}")
@@ -41,9 +53,9 @@ def project(
         require_umap()
     enough = len(vectors) > _FEWEST  # fewer have not so many neighbours
     if enough and (method == "umap" or (method == "auto" and _umap_is_there())):
-        return _fitted(
-            _pca(_umap(vectors if near is None else near, seed))
-        ), "umap"  # turned so that it is wider than high
+        near = vectors if near is None else near
+        layout = _umap(near, seed, nearest(near, NEIGHBOURS) if neighbours is None else neighbours)
+        return _fitted(_pca(layout)), "umap"  # turned so that it is wider than high
     return _fitted(_pca(unit(vectors))), "pca"
 
 
@@ -94,23 +106,48 @@ def _pca(vectors: np.ndarray) -> np.ndarray:
     return places if places.shape[1] == 2 else np.pad(places, ((0, 0), (0, 1)))  # embeddings of one value
 
 
-def _umap(vectors: np.ndarray, seed: int) -> np.ndarray:
-    import torch
+def _umap(near: np.ndarray, seed: int, neighbours: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """(n, 2): the layout that keeps the nearest of each vector near."""
+    n = len(near)
+    numbers, cosines = (table[:, :NEIGHBOURS] for table in neighbours)
+    # What has no neighbours (zeros) is as far from all as from any.
+    others = (np.arange(n)[:, None] + np.arange(1, NEIGHBOURS + 1)) % n
+    distances = np.where(numbers < 0, 1, np.sqrt(np.maximum(2 - 2 * cosines, 0)))
+    numbers = np.where(numbers < 0, others, numbers)
+    vectors = unit(near)
+    body = b"".join(
+        [
+            vectors.tobytes(),
+            np.concatenate([np.arange(n)[:, None], numbers], axis=1).astype(np.int32).tobytes(),
+            np.concatenate([np.zeros((n, 1)), distances], axis=1).astype(np.float32).tobytes(),
+        ]
+    )
+    question = {"n": n, "size": vectors.shape[1], "k": NEIGHBOURS + 1, "seed": seed}
+    with (
+        _folder_of_compiled() as folder,
+        closing(Apart("hear_edgel3.explore.umap_apart:answer", "umap", _PATIENCE_S)) as umap,
+    ):
+        try:
+            _, layout = umap.ask({**question, "folder": folder}, body)
+        except (Failed, Ended) as error:
+            raise ComputationError(
+                f"umap-learn could not lay {n} clips out: {error}; --projection pca (projection='pca') goes without it"
+            ) from error
+    return np.frombuffer(layout, np.float32).reshape(n, 2)
 
-    threads = torch.get_num_threads()
+
+@contextmanager
+def _folder_of_compiled() -> Iterator[str]:
+    """Where what numba compiles is kept; where nothing can be, a folder for this once."""
+    folder = cache_folder() / "numba"
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of its dependencies' own deprecations, and that a seed means one thread
-            import umap
-
-            layout: np.ndarray = umap.UMAP(n_neighbors=_UMAP_NEIGHBOURS, random_state=seed, n_jobs=1).fit_transform(
-                unit(vectors)
-            )
-    finally:
-        # numba's threads raise it to the number of cores, through the OpenMP library that both use; nets whose
-        # threads outnumber what the caller has chosen are many times slower.
-        torch.set_num_threads(threads)
-    return layout
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError:
+        with tempfile.TemporaryDirectory() as once:
+            yield once
+    else:
+        yield str(folder.resolve())
 
 
 def _fitted(places: np.ndarray) -> np.ndarray:
