@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import asdict
 from typing import Any
 
+from hear_edgel3.audio.channels import EACH
 from hear_edgel3.cli import options
 from hear_edgel3.cli.common import say_notes
 from hear_edgel3.cli.say import put, say
@@ -64,7 +65,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--margin", type=options.share, metavar="SECONDS", help="before and behind what is cut out (default 0.5)"
     )
     options.add_time_and_place(parser, always=True)
-    options.add_channel(parser)
+    options.add_channel(parser, each=True)
     options.add_tables(parser)
     options.add_engine(parser)
     options.add_device(parser)
@@ -167,6 +168,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.margin is not None and arguments.clips is None:
         raise InvalidOption("--margin is for --clips, which is not given")
     form = formats.format_of(arguments.output, arguments.format)
+    if arguments.channel == EACH and form in formats.WITHOUT_CHANNELS:
+        raise InvalidOption(
+            f"--format {form} has no place for channels: take another one for --channel each, or one channel"
+        )
     _check_output(arguments, form)
     found = audio_sources(arguments.sources, arguments.audio, arguments.whole_files)
     if arguments.clips is not None:
@@ -292,7 +297,12 @@ def _rendered(form: str, recording: Recording, layout: Layout) -> str:
 
 def _layout(arguments: argparse.Namespace) -> Layout:
     asked = options.time_and_place(arguments)
-    return Layout(sites=asked.site is not None, clips=arguments.clips is not None, zone=asked.tz)
+    return Layout(
+        sites=asked.site is not None,
+        channels=arguments.channel == EACH,
+        clips=arguments.clips is not None,
+        zone=asked.tz,
+    )
 
 
 def _write(

@@ -39,12 +39,14 @@ class ClipCutter:
         folder: Where clips go.
         margin: How many seconds before and behind an event are cut out with it.
         opener: What opens recordings.
+        channel: The channel that it opens, where that is to be in the name; else None.
     """
 
-    def __init__(self, folder: str, margin: float, opener: ItemOpener) -> None:
+    def __init__(self, folder: str, margin: float, opener: ItemOpener, channel: int | None = None) -> None:
         self._folder = Path(folder)
         self._margin = margin
         self._opener = opener
+        self._mark = "" if channel is None else f"_channel{channel}"
         self._made: set[Path] = set()
 
     def cut(self, item: Item, events: Sequence[Event]) -> tuple[str, ...]:
@@ -67,7 +69,7 @@ class ClipCutter:
         begin, end = max(item.start or 0.0, event.start - self._margin), event.end + self._margin
         if item.end is not None:
             end = min(end, item.end)
-        path = self._folder / _safe(event.label) / folders_of(item.file) / _name(item.file, event)
+        path = self._folder / _safe(event.label) / folders_of(item.file) / _name(item.file, event, self._mark)
         if path.parent not in self._made:
             make_folder(path.parent)
             self._made.add(path.parent)
@@ -136,8 +138,8 @@ def _safe(name: str) -> str:
     return _UNSAFE.sub("_", name).strip(" .") or "_"
 
 
-def _name(file: str, event: Event) -> str:
-    behind = f"_{seconds(event.start)}-{seconds(event.end)}s.flac"
+def _name(file: str, event: Event, mark: str) -> str:
+    behind = f"{mark}_{seconds(event.start)}-{seconds(event.end)}s.flac"
     name = os.fsencode(PurePath(path_of_text(file)).name)
     if len(name) + len(behind) > _LONGEST_NAME:  # of two long names that begin alike each is to keep its own
         mark = f"~{zlib.crc32(name):08x}"

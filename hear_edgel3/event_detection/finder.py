@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Literal, overload
 
 import torch
 
-from hear_edgel3.audio.channels import MEAN, check_channel
+from hear_edgel3.audio.channels import EACH, MEAN, check_channel
 from hear_edgel3.audio.file import AudioFile, naming
 from hear_edgel3.audio.rates import check_rate
-from hear_edgel3.audio.samples import mono, pieces
+from hear_edgel3.audio.samples import channels_of, mono, pieces
 from hear_edgel3.audio.source import SoundSource
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.event_detection.event import Event
@@ -81,22 +81,32 @@ class EventFinder:
         self.net.extractor.to(device)
         return self
 
-    def find_file(self, path: SoundSource, *, channel: int | str = MEAN) -> list[Event]:
+    @overload
+    def find_file(  # type: ignore[overload-overlap]
+        self, path: SoundSource, *, channel: Literal["each"]
+    ) -> list[list[Event]]: ...
+
+    @overload
+    def find_file(self, path: SoundSource, *, channel: int | str = MEAN) -> list[Event]: ...
+
+    def find_file(self, path: SoundSource, *, channel: int | str = MEAN) -> list[Event] | list[list[Event]]:
         """The events of a file, in memory independent of its length but for what is found.
 
         Args:
             path: As for :meth:`hear_edgel3.Tagger.tag_file`.
-            channel: What of its channels: "mean" of all, or the number of one, from 0.
+            channel: What of its channels: "mean" of all, the number of one, from 0, or "each" of them by itself.
 
         Returns:
-            The events by their start.
+            The events by their start; of each channel, a list of them.
 
         Raises:
             AudioFileError: The file is missing, damaged or not audio.
             InvalidAudio: A sample is not finite.
             InvalidOption: The file has no such channel.
         """
-        with AudioFile(path, channel=check_channel(channel)) as file:
+        with AudioFile(path, channel=check_channel(channel, each=True)) as file:
+            if file.channel == EACH:
+                return [self.find_opened(one) for one in file.each()]
             return self.find_opened(file)
 
     def find_opened(self, file: AudioFile) -> list[Event]:
@@ -104,7 +114,15 @@ class EventFinder:
         with naming(file.name):
             return self._find(file.blocks(), check_rate(file.sample_rate, "the file's sample rate"))
 
-    def find_samples(self, audio: Any, sample_rate: int, *, channel: int | str = MEAN) -> list[Event]:
+    @overload
+    def find_samples(self, audio: Any, sample_rate: int, *, channel: Literal["each"]) -> list[list[Event]]: ...
+
+    @overload
+    def find_samples(self, audio: Any, sample_rate: int, *, channel: int | str = MEAN) -> list[Event]: ...
+
+    def find_samples(
+        self, audio: Any, sample_rate: int, *, channel: int | str = MEAN
+    ) -> list[Event] | list[list[Event]]:
         """The events of an array.
 
         Args:
@@ -112,10 +130,15 @@ class EventFinder:
             sample_rate: Its rate in Hz.
             channel: As for :meth:`find_file`.
 
+        Returns:
+            As :meth:`find_file`.
+
         Raises:
             InvalidAudio: Wrong shape or type, or not finite.
             InvalidOption: The rate or the channel cannot be used.
         """
+        if check_channel(channel, each=True) == EACH:
+            return [self.find_samples(audio, sample_rate, channel=one) for one in range(channels_of(audio))]
         return self._find(pieces(mono(audio, check_channel(channel))), check_rate(sample_rate))
 
     def _find(self, blocks: Iterable[torch.Tensor], sample_rate: int) -> list[Event]:
@@ -197,6 +220,18 @@ def _options_of(more: Mapping[str, Any]) -> EventOptions:
     return make(**more)
 
 
+@overload
+def events(
+    path: SoundSource,
+    configuration: str | os.PathLike[str] = BUILT_IN,
+    *,
+    weights: str | os.PathLike[str] | None = None,
+    channel: Literal["each"],
+    **options: Any,
+) -> list[list[Event]]: ...
+
+
+@overload
 def events(
     path: SoundSource,
     configuration: str | os.PathLike[str] = BUILT_IN,
@@ -204,7 +239,17 @@ def events(
     weights: str | os.PathLike[str] | None = None,
     channel: int | str = MEAN,
     **options: Any,
-) -> list[Event]:
+) -> list[Event]: ...
+
+
+def events(
+    path: SoundSource,
+    configuration: str | os.PathLike[str] = BUILT_IN,
+    *,
+    weights: str | os.PathLike[str] | None = None,
+    channel: int | str = MEAN,
+    **options: Any,
+) -> list[Event] | list[list[Event]]:
     """The events of a recording: which classes are heard, each from when to when.
 
     For many recordings make an :class:`~hear_edgel3.event_detection.EventFinder` once, or use ``hear-edgel3 events``.
@@ -213,12 +258,13 @@ def events(
         path: As for :meth:`hear_edgel3.Tagger.tag_file`.
         configuration: A configuration's name, or the folder of a detector.
         weights: As for :func:`hear_edgel3.load`.
-        channel: What of its channels: "mean" of all, or the number of one, from 0.
+        channel: What of its channels: "mean" of all, the number of one, from 0, or "each" of them by itself.
         options: The attributes of :class:`~hear_edgel3.event_detection.EventOptions`: ``classes=["Bird"]``,
             ``threshold=0.4``, ``min_length=0.5`` and others.
 
     Returns:
-        The events by their start, each with ``start``, ``end``, ``label``, ``mid`` and ``score``.
+        The events by their start, each with ``start``, ``end``, ``label``, ``mid`` and ``score``; of each
+        channel, a list of them.
 
     Raises:
         As :class:`~hear_edgel3.event_detection.EventFinder` and its ``find_file``.

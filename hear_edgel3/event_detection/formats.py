@@ -9,6 +9,8 @@ columns, and a row with an ``error`` for each recording that failed. The others 
 - ``kaleidoscope``: the table that Kaleidoscope opens (INDIR, FOLDER, IN FILE, OFFSET, DURATION).
 - ``birdnet``: the table that BirdNET-Analyzer writes. BirdNET's scientific names are those of species; here they are
   the machine identifiers of classes, if there are any.
+
+Where each channel was listened to by itself, all but ``audacity`` and ``birdnet`` say which one it was.
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ from hear_edgel3.errors import InvalidOption
 from hear_edgel3.event_detection.records import Layout, Recording
 
 FORMATS = ("csv", "jsonl", "parquet", "audacity", "raven", "kaleidoscope", "birdnet")
+# Those with no place for channels.
+WITHOUT_CHANNELS = ("audacity", "birdnet")
 # Those with a file per recording, where the output is a folder.
 TRACKS = ("audacity", "raven")
 _BY_ENDING = {".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet"}
@@ -112,7 +116,11 @@ def write(form: str, target: BinaryIO, recordings: Iterable[Recording], layout: 
 def as_text(recording: Recording) -> str:
     """For people: a line per event."""
     name = printable(recording.file)
-    lines = [f"{name}  {e.start:.2f} - {e.end:.2f} s  {e.score:.3f}  {e.label}\n" for e in recording.events]
+    lines = [
+        f"{name}{'' if channel is None else f'  channel {channel}'}  {e.start:.2f} - {e.end:.2f} s  {e.score:.3f}  "
+        f"{e.label}\n"
+        for e, channel, _ in recording.heard()
+    ]
     return "".join(lines) if lines or recording.error else f"{name}  no events\n"
 
 
@@ -144,7 +152,8 @@ def _rounded(name: str, value: Any) -> Any:
 def _write_parquet(target: BinaryIO, recordings: Iterable[Recording], layout: Layout) -> None:
     pa, pq = (require(name, "events as Parquet", "extract") for name in ("pyarrow", "pyarrow.parquet"))
     numbers = ("start", "end", "score")
-    schema = pa.schema([(name, pa.float64() if name in numbers else pa.string()) for name in layout.columns])
+    types = {"channel": pa.int64(), **dict.fromkeys(numbers, pa.float64())}
+    schema = pa.schema([(name, types.get(name, pa.string())) for name in layout.columns])
     with pq.ParquetWriter(target, schema) as writer:
         waiting: list[dict[str, Any]] = []
         for recording in recordings:
@@ -184,10 +193,10 @@ def _write_raven(target: BinaryIO, recordings: Iterable[Recording], layout: Layo
         for recording in recordings:
             path = text_of_path(os.path.abspath(path_of_text(recording.file)))
             high = (recording.sample_rate or 2 * _NYQUIST) / 2
-            for event in recording.events:
+            for event, channel, _ in recording.heard():
                 number += 1
                 yield [
-                    *(str(number), "Spectrogram 1", "1"),
+                    *(str(number), "Spectrogram 1", str(1 + (channel or 0))),
                     *(f"{before + event.start:.6f}", f"{before + event.end:.6f}", "0", f"{high:g}"),
                     *(path, f"{event.start:.6f}", " ".join(event.label.split()), f"{event.score:.6f}"),
                 ]
@@ -197,7 +206,7 @@ def _write_raven(target: BinaryIO, recordings: Iterable[Recording], layout: Layo
 
 
 _KALEIDOSCOPE = (
-    *("INDIR", "FOLDER", "IN FILE", "OFFSET", "DURATION", "DATE", "TIME"),
+    *("INDIR", "FOLDER", "IN FILE", "CHANNEL", "OFFSET", "DURATION", "DATE", "TIME"),
     *("scientific_name", "common_name", "confidence", "TOP1MATCH", "MANUAL ID"),
 )
 
@@ -207,14 +216,16 @@ def _write_kaleidoscope(target: BinaryIO, recordings: Iterable[Recording], layou
         for recording in recordings:
             folder, name = os.path.split(text_of_path(os.path.abspath(path_of_text(recording.file))))
             above, last = os.path.split(folder)
-            for event in recording.events:
+            for event, channel, _ in recording.heard():
                 date, _, time = (recording.when(event.start, layout.zone) or "").partition("T")
                 yield [
-                    *(above, last, name, seconds(event.start), seconds(event.end - event.start), date, time[:8]),
+                    *(above, last, name, *((str(channel),) if layout.channels else ())),
+                    *(seconds(event.start), seconds(event.end - event.start), date, time[:8]),
                     *(event.mid, event.label, f"{event.score:.4f}", event.label, ""),
                 ]
 
-    _write_rows(target, _KALEIDOSCOPE, rows(), ",")
+    columns = [name for name in _KALEIDOSCOPE if layout.channels or name != "CHANNEL"]
+    _write_rows(target, columns, rows(), ",")
 
 
 _BIRDNET = ("Start (s)", "End (s)", "Scientific name", "Common name", "Confidence", "File")

@@ -25,6 +25,7 @@ class Recording:
         sample_rate: Of the file, in Hz; None where it is unknown.
         began: When the file begins, in ISO 8601, with or without an offset from UTC; None if nobody knows.
         site: Where it was recorded; None if nobody knows.
+        channels: The channels that the events were heard in, in order; empty where not each was listened to by itself.
         clips: The files that the events were cut out into, in order; empty if they were not.
         seen: What the file was like before it was read.
         error: Why nothing was found; None if all went well.
@@ -38,6 +39,7 @@ class Recording:
     sample_rate: int | None = None
     began: str | None = None
     site: str | None = None
+    channels: tuple[int, ...] = ()
     clips: tuple[str, ...] = ()
     seen: FileState | None = None
     error: str | None = None
@@ -58,7 +60,22 @@ class Recording:
         if not isinstance(found.file, str):
             raise TypeError("it names no file")
         seen = None if found.seen is None else FileState(*found.seen)
-        return replace(found, seen=seen, clips=tuple(found.clips))
+        return replace(found, seen=seen, channels=tuple(found.channels), clips=tuple(found.clips))
+
+    @staticmethod
+    def of_channels(found: Sequence[Recording]) -> Recording:
+        """What was found in each channel of a recording, as one: channel by channel."""
+        return replace(
+            found[0],
+            events=tuple(event for one in found for event in one.events),
+            channels=tuple(number for number, one in enumerate(found) for _ in one.events),
+            clips=tuple(clip for one in found for clip in one.clips),
+        )
+
+    def heard(self) -> Iterator[tuple[Event, int | None, str | None]]:
+        """The events, each with its channel and the file that it was cut out into, where there are any."""
+        nothing = [None] * len(self.events)
+        yield from zip(self.events, self.channels or nothing, self.clips or nothing, strict=True)
 
     def shifted(self) -> Recording:
         """With times of the file, where those of the clip were."""
@@ -85,12 +102,14 @@ class Layout:
     Attributes:
         times: Whether they say when it was.
         sites: Whether they say where it was.
+        channels: Whether they say in which channel it was.
         clips: Whether they name files that were cut out.
         zone: The time zone of the times; None for those that recordings say.
     """
 
     times: bool = True
     sites: bool = True
+    channels: bool = False
     clips: bool = False
     zone: tzinfo | None = field(default=None, compare=False)
 
@@ -99,18 +118,18 @@ class Layout:
         """The names of the columns."""
         more = [("recorded_at", self.times), ("site", self.sites), ("clip", self.clips)]
         extra = [name for name, has in more if has]
-        return ("file", "start", "end", "label", "mid", "score", *extra, "error")
+        channel = ("channel",) if self.channels else ()
+        return ("file", *channel, "start", "end", "label", "mid", "score", *extra, "error")
 
     def rows(self, recording: Recording) -> Iterator[dict[str, Any]]:
         """The rows of a recording: one per event, or one that says what went wrong."""
         site = {"site": recording.site} if self.sites else {}
         if recording.error is not None:
-            row = {"file": recording.file, **site, "error": recording.error}
-            yield {name: row.get(name) for name in self.columns}
+            failed = {"file": recording.file, **site, "error": recording.error}
+            yield {name: failed.get(name) for name in self.columns}
             return
-        clips: Sequence[str | None] = recording.clips or [None] * len(recording.events)
-        for event, clip in zip(recording.events, clips, strict=True):
-            row = {"file": recording.file, **asdict(event), **site, "clip": clip}
+        for event, channel, clip in recording.heard():
+            row: dict[str, Any] = {"file": recording.file, "channel": channel, **asdict(event), **site, "clip": clip}
             if self.times:
                 row["recorded_at"] = recording.when(event.start, self.zone)
             yield {name: row.get(name) for name in self.columns}

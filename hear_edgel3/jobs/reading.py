@@ -44,11 +44,13 @@ class FileOpened:
     Attributes:
         duration: Its length in seconds; None if it does not know.
         sample_rate: Its sample rate in Hz.
+        channels: How many channels it has.
         recorded: When and where it was made, if that was asked for.
     """
 
     duration: float | None
     sample_rate: int
+    channels: int
     recorded: Recorded | None = None
 
 
@@ -141,7 +143,8 @@ class ItemReader:
                 rate = check_rate(file.sample_rate, "the file's sample rate")
                 duration = file.duration
                 recorded = None if self._look is None else self._look.of_file(item.file, self._folder, file)
-                yield FileOpened(duration if duration < _LONGEST_KNOWN_S else None, rate, recorded)
+                known = duration if duration < _LONGEST_KNOWN_S else None
+                yield FileOpened(known, rate, file.channels, recorded)
 
                 path = self._model.window_path(self._rule, rate, lambda _window: self._group)
                 told = 0

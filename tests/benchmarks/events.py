@@ -1,6 +1,10 @@
 """Events of a synthetic recording: how many are found, what that takes, and what memory.
 
     python -m tests.benchmarks.events [--minutes 60] [--config tiny ...] [--sounds FOLDER] [--threshold 0.2 0.3 0.5]
+    python -m tests.benchmarks.events day [--minutes 60 1440] ...
+
+`day` takes an hour and a day that are made as they are read, and so no room on a disk. Each is looked into by itself in
+a process of one thread; the CPU time of making it is left out, and its memory (about 100 MiB) is in the peak.
 
 The recording has known events (tests/support/scenes.py), at 48 kHz; it is made anew from the seed. Without --sounds
 they are noise and tones; FOLDER has a folder of sounds for each class, called as it is. Each command runs in a process
@@ -12,17 +16,22 @@ from __future__ import annotations
 
 import argparse
 import csv
+import dataclasses
+import json
 import os
 import resource
+import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import NamedTuple
 
-from hear_edgel3.event_detection import Event
+import numpy as np
+
+from hear_edgel3.event_detection import Event, EventFinder
 from support.event_scores import event_score, segment_score
-from support.scenes import Reference, from_files, synthesised, write_scene
+from support.scenes import RATE, Reference, SceneFile, from_files, minute, synthesised, write_scene
 
 _THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
@@ -84,6 +93,51 @@ def measure(config: list[str], scene: Path, minutes: int, known: list[Reference]
         )
 
 
+def measure_made(minutes: int, given: argparse.Namespace) -> None:
+    """Prints the lines of a recording that is made as it is read."""
+    sounds = _sounds(given)
+    known = [event for number in range(minutes) for event in minute(number, sounds, given.seed)[1]]
+    print(f"{minutes} minutes at 48 kHz, {len(known)} events of {len(sounds)} classes, made as it is read", flush=True)
+    for name in given.config:
+        for threshold in given.threshold:
+            more = [
+                f"--{what}={value}" for what, value in (("weights", given.weights), ("sounds", given.sounds)) if value
+            ]
+            asked = [f"--minutes={minutes}", f"--config={name}", f"--threshold={threshold}", f"--seed={given.seed}"]
+            words = [sys.executable, "-m", "tests.benchmarks.events", "find", *asked, *more]
+            child = subprocess.run(words, env={**os.environ, **_THREADS}, stdout=subprocess.PIPE, check=True)
+            values = json.loads(child.stdout)
+            found = [Event(*event) for event in values["events"]]
+            event, segment = event_score(known, found), segment_score(known, found)
+            cost = Cost(values["cpu"], values["wall"], values["peak"])
+            print(
+                f"{name:>10} events --threshold {threshold:g}: {_cost(cost, minutes)}; {len(found)} found of "
+                f"{len(known)}, event F {event.f:.3f} (precision {event.precision:.3f}, recall {event.recall:.3f}), "
+                f"segment F {segment.f:.3f}",
+                flush=True,
+            )
+
+
+def find_in_made(given: argparse.Namespace) -> None:
+    """Prints what is found in one recording, and what that took, as JSON: what `day` runs in a process of its own."""
+    sounds = _sounds(given)
+    options = {"classes": sorted(sounds), "threshold": given.threshold[0], "merge": 0.5}
+    finder = EventFinder(given.config[0], None if given.config[0] == "tiny" else given.weights, **options)
+    finder.find_samples(np.zeros(RATE, np.float32), RATE)  # what is made at the first call
+    scene = SceneFile(given.minutes[0], sounds, given.seed)
+    cpu, wall = time.process_time(), time.monotonic()
+    found = finder.find_file(scene)
+    cpu, wall = time.process_time() - cpu - scene.seconds_of_making, time.monotonic() - wall
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    events = [dataclasses.astuple(event) for event in found]
+    print(json.dumps({"events": events, "cpu": cpu, "wall": wall, "peak": peak}))
+
+
+def _sounds(given: argparse.Namespace) -> dict[str, list[np.ndarray]]:
+    files = sounds_of(given.sounds)
+    return synthesised() if files is None else from_files(files)
+
+
 def _cost(cost: Cost, minutes: int) -> str:
     return (
         f"{cost.cpu:.1f} s of CPU ({cost.wall:.1f} s), {minutes / 60 / (cost.cpu / 3600):.0f} hours of sound per hour "
@@ -94,7 +148,9 @@ def _cost(cost: Cost, minutes: int) -> str:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=int, nargs="+", default=[60], help="of the recording; 1440 is a day")
+    whats = ["file", "day", "find"]
+    parser.add_argument("what", nargs="?", choices=whats, default="file", metavar="day", help="see above")
+    parser.add_argument("--minutes", type=int, nargs="+", help="of the recording; 1440 is a day")
     parser.add_argument("--config", nargs="+", default=["tiny"])
     parser.add_argument("--weights", help="a folder of converted weights")
     parser.add_argument("--sounds", type=Path, help="a folder of sounds for each class")
@@ -102,8 +158,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    files = sounds_of(given.sounds)
-    sounds = synthesised() if files is None else from_files(files)
+    given.minutes = given.minutes or ([60, 1440] if given.what == "day" else [60])
+    if given.what == "find":
+        find_in_made(given)
+        return
+    if given.what == "day":
+        for minutes in given.minutes:
+            measure_made(minutes, given)
+        return
+    sounds = _sounds(given)
     with tempfile.TemporaryDirectory() as folder:
         for minutes in given.minutes:
             scene = Path(folder) / f"scene{minutes}.flac"

@@ -15,7 +15,7 @@ from hear_edgel3.tagging.tagger import Tagger
 from hear_edgel3.timeline import EventRules, found_in, groups_of, slices_of
 from support.detectors import CLASSES, write_detector
 from support.event_scores import event_score, segment_score
-from support.scenes import RATE, minute, synthesised
+from support.scenes import RATE, SceneFile, minute, synthesised, write_scene
 
 SEED = 7
 CLASSES_KNOWN = ("Noise", "Sine wave")
@@ -156,3 +156,16 @@ def test_options_that_make_no_sense(options: dict[str, object], said: str) -> No
         EventFinder(**options)  # type: ignore[arg-type]
     with pytest.raises(InvalidOption, match="not both"):
         EventFinder(options=EventOptions(), threshold=0.5)
+
+
+def test_a_scene_that_is_made_as_it_is_read(tmp_path: Path) -> None:
+    write_scene(tmp_path / "scene.wav", 2, synthesised(), SEED)
+    with (
+        soundfile.SoundFile(SceneFile(2, synthesised(), SEED)) as made,
+        soundfile.SoundFile(tmp_path / "scene.wav") as w,
+    ):
+        assert (made.samplerate, len(made), made.channels) == (RATE, len(w), 1)
+        for place in (0, 59 * RATE, 5 * RATE, 119 * RATE):  # in the order in which nobody reads
+            made.seek(place)
+            w.seek(place)
+            assert np.abs(made.read(RATE, "int16").astype(int) - w.read(RATE, "int16")).max() <= 1

@@ -83,12 +83,53 @@ def test_standard_output_has_no_name(capsys: Captured) -> None:
     assert not Path("-").exists()
 
 
-def test_one_net_and_one_channel_at_a_time(capsys: Captured) -> None:
+def test_one_net_at_a_time(capsys: Captured) -> None:
     assert events("north", "--ensemble", "mn04_as") == 2
     assert "events are found by one net" in capsys.readouterr().err
-    with pytest.raises(SystemExit):
-        events("north", "--channel", "each")
-    assert "takes one channel at a time here: run it with --channel 0" in capsys.readouterr().err
+
+
+def test_each_channel_by_itself(capsys: Captured) -> None:
+    Path("wide").mkdir()
+    later = np.concatenate([np.zeros(RATE), tone(1), np.zeros(RATE // 2)])
+    sound = np.stack([np.roll(later, -RATE), np.zeros(len(later)), later], axis=1)
+    soundfile.write("wide/a.wav", sound, RATE)
+    words = ("wide", "north", "--channel", "each", "--hysteresis", "1")
+    into = (*words, "-o", "e.txt", "--clips", "cut", "--format")
+    assert events(*into, "csv") == 0
+    assert "3 events in 2 recordings" in capsys.readouterr().err
+    with open("e.txt", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    one_by_one = []
+    for number in range(3):
+        assert events("wide", "--channel", str(number), "--hysteresis", "1", "-o", f"{number}.jsonl") == 0
+        found = map(json.loads, Path(f"{number}.jsonl").read_text().splitlines())
+        one_by_one += [(number, row["start"], row["end"], row["score"]) for row in found]
+    assert {number for number, *_ in one_by_one} == {0, 2}
+    told = [(int(row["channel"]), *(float(row[name]) for name in ("start", "end", "score"))) for row in rows]
+    assert told == [*one_by_one, (0, 0.0, 1.0, told[-1][-1])]
+    assert [*rows[0]][:3] == ["file", "channel", "start"]
+    clips = [soundfile.read(row["clip"])[0] for row in rows[:2]]
+    assert rows[1]["clip"].startswith("cut/Sine wave/wide/a.wav_channel2_")
+    begin = max(0, round((told[1][1] - 0.5) * RATE))
+    assert np.abs(clips[1] - later[begin : begin + len(clips[1])]).max() < 1e-3
+    # As arrays and files, a list for each channel.
+    asked = {"classes": ["Sine wave"], "hysteresis": 1.0}
+    of_file = hear_edgel3.events("wide/a.wav", channel="each", **asked)
+    assert [len(one) for one in of_file] == [1, 0, 1]
+    assert (
+        hear_edgel3.EventFinder(**asked).find_samples(soundfile.read("wide/a.wav")[0], RATE, channel="each") == of_file
+    )
+
+    # Other formats of what is known already.
+    assert events(*into, "raven") == 0
+    assert [line.split("\t")[2] for line in Path("e.txt").read_text().splitlines()] == ["Channel", "1", "3", "1"]
+    assert events(*into, "kaleidoscope") == 0
+    assert [line.split(",")[3] for line in Path("e.txt").read_text().splitlines()] == ["CHANNEL", "0", "2", "0"]
+    for form in ("audacity", "birdnet"):
+        assert events(*words, "-o", "x", "--format", form) == 2
+        assert f"--format {form} has no place for channels" in capsys.readouterr().err
+    assert events("wide", *words[2:]) == 0
+    assert capsys.readouterr().out.startswith("wide/a.wav  channel 0  0.00 - ")
 
 
 @pytest.mark.parametrize(
