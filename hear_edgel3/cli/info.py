@@ -13,7 +13,7 @@ from hear_edgel3.cli.say import put
 from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.engine.expected import expected
 from hear_edgel3.errors import WeightsCorrupt, WeightsMismatch
-from hear_edgel3.exporting.targets import target_of, target_of_file
+from hear_edgel3.exporting.targets import fixed_s_of, target_of, target_of_file
 from hear_edgel3.extractor.complexity import complexity_of
 from hear_edgel3.extractor.contract import contract_of
 from hear_edgel3.families.schema import Checkpoint, Component, Local, Published
@@ -200,12 +200,13 @@ def _readable_file(facts: dict[str, Any]) -> dict[str, Any]:
     samples = f"samples at {card['sample_rate']} Hz, windows {takes}"
     images = f"images of the front end, of windows {takes}"
     labels = card.get("labels")
+    at_once = "n" if fixed_s_of(target_of(facts["target"])) is None else "1"
     return {
         "file": facts["file"],
         "target": facts["target"],
         "name": card["name"],
         "part": card["part"],
-        "takes": f"(n, ...) float32: {images if card['input'] == 'spectrogram' else samples}",
+        "takes": f"({at_once}, ...) float32: {images if card['input'] == 'spectrogram' else samples}",
         "puts_out": outputs,
         "classes": None if labels is None else f"{len(labels)}: {', '.join(labels[:3])}{', ...' if labels[3:] else ''}",
         "size": _megabytes(facts["bytes"]),

@@ -17,9 +17,10 @@ from hear_edgel3.exporting.folders import check_folder, put_folder
 from hear_edgel3.exporting.program import PARTS, length_in_samples, program_of
 from hear_edgel3.exporting.proof import Proof
 from hear_edgel3.exporting.proving import calibration_inputs, prove
-from hear_edgel3.exporting.targets import Target, files_of, target_of
+from hear_edgel3.exporting.targets import Target, files_of, fixed_s_of, target_of
 from hear_edgel3.extractor.extractor import Extractor
 from hear_edgel3.extractor.loading import load
+from hear_edgel3.families.schema import Checkpoint
 from hear_edgel3.registry.names import BUILT_IN, resolve
 
 
@@ -60,9 +61,10 @@ def export(
         configuration: a configuration's name (or folder), or an extractor, in float32 on the CPU.
         output: the file, or folder for "c" and "web"; None for the configuration's name in the current folder.
         to: what for: "onnx"; "openvino": a file that ends in .xml, and its weights beside it in one that ends in .bin;
-            "web": a folder with a page that listens; or "c": a folder with a library in C99.
+            "web": a folder with a page that listens; "c": a folder with a library in C99; or "litert": a file that ends
+            in .tflite and takes one window at a time.
         length: seconds of the windows that it takes, or "dynamic" for any; None for what suits the net: dynamic, or the
-            only length that it takes.
+            only length that it takes. For "litert" never dynamic; None is one second where the net takes that.
         part: "whole", "net" (which takes the front end's images), or "frontend" (which puts them out).
         quantize: "none", or "int8": weights, and activations where that does not cost too much, in eight bits.
         calibrate: for "int8": sources of sounds of your own to measure on, besides built-in ones, what is lost.
@@ -94,7 +96,7 @@ def export(
         raise InvalidOption(f"{what} is never in eight bits; leave quantize out")
     given = configuration if isinstance(configuration, Extractor) else None
     row = given.configuration if given is not None else resolve(configuration)  # type: ignore[arg-type]
-    n_samples = length_in_samples(row.checkpoint, length)
+    n_samples = _length(row.checkpoint, length, to, fixed_s_of(target))
     path = default_path(row.name, part, to) if output is None else Path(output)
     target.check_installed()
     if target.FOLDER:
@@ -129,6 +131,15 @@ def export(
                 with atomic_write(place) as file:
                     file.write(source.read_bytes())
         return Exported(path, card, proof)
+
+
+def _length(row: Checkpoint, length: float | str | None, to: str, fixed_s: float | None) -> int | None:
+    """The samples of the only windows that a file takes; None for any."""
+    if fixed_s is None or row.only_window_ms is not None:
+        return length_in_samples(row, length)
+    if length == "dynamic":
+        raise InvalidOption(f"a file for {to} takes windows of one length only; give seconds, or leave length out")
+    return length_in_samples(row, fixed_s if length is None else length)
 
 
 @contextmanager

@@ -23,6 +23,7 @@ MODULES = {
     "openvino": "hear_edgel3.exporting.openvino",
     "web": "hear_edgel3.exporting.web",
     "c": "hear_edgel3.exporting.c",
+    "litert": "hear_edgel3.exporting.litert",
 }
 
 
@@ -52,6 +53,8 @@ class Target(Protocol):
             PyTorch in float64 that is let through, as a fraction of the largest value; under "" that of kinds without.
         BESIDE: What else than a file's own ending files have that belong to it, and lie beside it under the same name;
             those that write one file, or a folder, need not have it.
+        FIXED_S: Of those whose files take one window at a time, and of one length only: its seconds, where nobody says
+            otherwise and the net takes others; those that take any need not have it.
         HINT: What to do with what was written, with ``{path}`` in it, where a shell shall find it; those that
             say nothing need not have it.
     """
@@ -124,6 +127,12 @@ def tolerance_of(target: Target, kind: str) -> float:
 def files_of(target: Target, path: Path) -> list[Path]:
     """The files that a target writes, the given one last: whoever sees it sees all of them."""
     return [*(path.with_suffix(ending) for ending in getattr(target, "BESIDE", ())), path]
+
+
+def fixed_s_of(target: Target) -> float | None:
+    """The seconds of windows of a target whose files take one of one length only; None for those that take any."""
+    found: float | None = getattr(target, "FIXED_S", None)
+    return found
 
 
 def hint_of(target: Target, path: Path) -> str | None:

@@ -1,14 +1,14 @@
 """What exported files are like: how near to PyTorch, how large and how fast, for every target.
 
-    python -m tests.benchmarks.exported [NAME ...] [--weights FOLDER] [--check FOLDER]
+    python -m tests.benchmarks.exported [NAME ...] [--to TARGET]... [--weights FOLDER] [--check FOLDER]
 
-NAME are configurations or folders (the built-in net if none is given), --weights a folder of their weights, --check
-sounds of your own to compare on besides. Each net is exported as `hear-edgel3 export` does, to a temporary folder, and
-the table says what that command says: the largest difference of an embedding as a fraction of the largest value, over
-all sounds and over pure tones alone; the mean cosine, and that without mel_avgs; megabytes; the CPU time of a window
-of a second, on one thread, as a multiple of PyTorch's; and the megabytes that it takes above the engine itself. Of
-files in eight bits, megabytes and time are also given as fractions of what float takes. A net that a target does not
-take, or gets wrong, is said to be so.
+NAME are configurations or folders (the built-in net if none is given), --to a target (all whose tools are installed, if
+none is given), --weights a folder of their weights, --check sounds of your own to compare on besides. Each net is
+exported as `hear-edgel3 export` does, to a temporary folder, and the table says what that command says: the largest
+difference of an embedding as a fraction of the largest value, over all sounds and over pure tones alone; the mean
+cosine, and that without mel_avgs; megabytes; the CPU time of a window of a second, on one thread, as a multiple of
+PyTorch's; and the megabytes that it takes above the engine itself. Of files in eight bits, megabytes and time are also
+given as fractions of what float takes. A net that a target does not take, or gets wrong, is said to be so.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import hear_edgel3
-from hear_edgel3.errors import HearEdgeL3Error
+from hear_edgel3.errors import HearEdgeL3Error, MissingExtra
 from hear_edgel3.exporting.proof import Proof
 from hear_edgel3.exporting.targets import MODULES, target_of
 
@@ -45,10 +45,19 @@ def cells(proof: Proof) -> list[str]:
     ]
 
 
+def _installed(to: str) -> bool:
+    try:
+        target_of(to).check_installed()
+    except MissingExtra:
+        return False
+    return True
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", default=["tiny"], metavar="NAME")
+    parser.add_argument("--to", action="append", choices=_TARGETS, metavar="TARGET")
     parser.add_argument("--weights", metavar="FOLDER")
     parser.add_argument("--check", metavar="FOLDER")
     arguments = parser.parse_args(argv)
@@ -57,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     print("|---|---|" + "---|" * len(columns))
     with tempfile.TemporaryDirectory() as folder:
         for name in arguments.names:
-            for to in _TARGETS:
+            for to in arguments.to or filter(_installed, _TARGETS):
                 for quantize in ("none", "int8") if target_of(to).INT8 else ("none",):
                     path = Path(folder) / f"net{target_of(to).SUFFIX}"
                     weights = None if name == "tiny" else arguments.weights

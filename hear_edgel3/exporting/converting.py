@@ -1,0 +1,115 @@
+"""Converts a program with an engine's own tools, in a process apart: ``python -m hear_edgel3.exporting.converting``.
+
+These tools take most of a gigabyte of memory, print, start threads and change what torch and Python do for everybody
+else. Nothing of that is left behind by a process that ends.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hear_edgel3.disk.jsons import json_text
+from hear_edgel3.errors import ComputationError, InvalidOption
+
+if TYPE_CHECKING:
+    from hear_edgel3.exporting.program import Program
+
+# Nets whose operations a tool does not know are told from trouble with the tool itself.
+_NOT_CONVERTED = 3
+_SAID = 1500
+# What these tools import can look for devices and write progress, and Hugging Face's packages can ask for updates.
+_ENVIRONMENT = {
+    "CUDA_VISIBLE_DEVICES": "",
+    "JAX_PLATFORMS": "cpu",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+
+def convert(program: Program, tool: str, path: Path, card: dict[str, Any]) -> None:
+    """Writes a program for one window at a time, of the length of its example.
+
+    Args:
+        program: Its module is traced here; the tool is given operations and constants, and no Python.
+        tool: "litert" or "executorch".
+        path: The file.
+        card: For tools that put it in while they write; others leave it out.
+
+    Raises:
+        InvalidOption: The net has an operation that cannot be traced or that the tool does not know.
+        ComputationError: The tool does not run.
+    """
+    import torch
+
+    with tempfile.TemporaryDirectory(prefix="hear_edgel3_export_") as folder:
+        source, words = Path(folder) / "source.pt2", Path(folder) / "card.json"
+        try:
+            torch.export.save(torch.export.export(program.module, (program.example[:1],), strict=False), source)
+        except OSError:
+            raise
+        except Exception as error:
+            raise InvalidOption(
+                f"{program.card['name']} cannot be exported for {tool}: torch.export does not trace it: "
+                f"{_first_line(error)}"
+            ) from error
+        words.write_text(json_text(card), encoding="utf-8")
+        done = subprocess.run(  # noqa: S603 - this very Python
+            [sys.executable, "-m", "hear_edgel3.exporting.converting", tool, str(source), str(words), str(path)],
+            env={**os.environ, **_ENVIRONMENT},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+    said = done.stderr.strip()[-_SAID:] or f"it ended with {done.returncode} and said nothing"
+    if done.returncode == _NOT_CONVERTED:
+        raise InvalidOption(f"{program.card['name']} cannot be exported for {tool}, which does not take it: {said}")
+    if done.returncode or not path.is_file():
+        raise ComputationError(f"the tools of {tool} did not run to their end; the last that they said:\n{said}")
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def _litert(exported: Any, card: str, path: Path) -> None:  # noqa: ARG001 the card is put in later
+    import litert_torch
+
+    example, _ = exported.example_inputs
+    litert_torch.convert(exported.module(), example).export(str(path))
+
+
+_TOOLS = {"litert": _litert}
+
+
+def _main(tool: str, source: str, card: str, path: str) -> int:
+    import warnings
+
+    import torch
+
+    warnings.simplefilter("ignore")
+    exported = torch.export.load(source)
+    # What is imported says much to both, and the reason that is given at the end shall stand alone.
+    said = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    try:
+        _TOOLS[tool](exported, Path(card).read_text(encoding="utf-8"), Path(path))
+    except (OSError, MemoryError, ImportError):
+        raise
+    except Exception as error:
+        os.write(said, f"\n{_first_line(error)}\n".encode())
+        return _NOT_CONVERTED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main(*sys.argv[1:]))
