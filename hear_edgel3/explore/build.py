@@ -107,7 +107,9 @@ def explore(
         page,
         name,
         survey.blocks(),
-        lambda: page_contents(name, dataset.description, means, clip_map, survey, source, embed_audio),
+        lambda: page_contents(
+            name, dataset.description, means, clip_map, survey, source, embed_audio, dataset.folder, audio
+        ),
     )
     names = means.names
     notes = {names[i]: note for i, note in survey.notes.items()}

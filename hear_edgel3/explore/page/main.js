@@ -38,7 +38,8 @@ function drawNow() {
   wanted = 0;
   followTheme(); // Chromium does not always say that the system's has changed
   const colours = [...PALETTES[theme()], OTHERS[theme()]].map(wordOf);
-  drawDots(groupings[state.by].groupOf, colours, wordOf(GROUNDS[theme()]), wordOf(FAINT[theme()]));
+  const [ground, faint, ink] = [GROUNDS, FAINT, INKS].map((of) => wordOf(of[theme()]));
+  drawDots(groupings[state.by].groupOf, colours, { ground, faint, ink });
   drawMarksNow();
 }
 
