@@ -53,6 +53,7 @@ def page_contents(
     embed: bool,
     folder: Path,
     audio: str | os.PathLike[str] | None,
+    order: str,
 ) -> dict[str, Any]:
     """Everything but spectrograms and sounds, after the survey.
 
@@ -66,6 +67,7 @@ def page_contents(
         embed: Whether previews of the sounds are in the page.
         folder: The dataset's, by which labels are kept in a browser.
         audio: The folder that relative file names are relative to; None for the current one.
+        order: ``name``, or ``uncertain`` for the least certain first.
     """
     root = common_folder(means.files)
     folders = [below(root, file) for file in means.files]
@@ -104,6 +106,9 @@ def page_contents(
         "tags": _table(classes, "<i4"),
         "distinctive": _table(distinctive(classes, survey.probabilities), "<i4"),
         "probabilities": _table(survey.probabilities, "<f4"),
+        "uncertainties": _table(survey.uncertainties, "<f4"),
+        # NaN, where nothing is known, come last.
+        "order": _table(np.argsort(-survey.uncertainties, kind="stable"), "<u4") if order == "uncertain" else None,
         "spectrograms": {
             "bands": spectrograms.BANDS,
             "frames": spectrograms.FRAMES,
