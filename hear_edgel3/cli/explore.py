@@ -48,6 +48,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="of timestamps: a dot for each stretch of so many seconds (default: 10 if a recording is longer than a "
         "minute, else whole recordings; 0: always these)",
     )
+    parser.add_argument(
+        "--order",
+        choices=("name", "uncertain"),
+        default="name",
+        help="go through clips by name (default), or those first of which the tagger is least certain",
+    )
     options.add_quiet(parser)
     parser.set_defaults(run=run)
 
@@ -77,6 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
         audio=arguments.audio,
         embed_audio=arguments.embed_audio,
         segments=arguments.segments,
+        order=arguments.order,
         quiet=arguments.quiet,
     )
     _report_notes(built.notes, built.n_clips)

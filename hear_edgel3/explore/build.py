@@ -21,6 +21,7 @@ from hear_edgel3.search.neighbours import nearest
 from hear_edgel3.search.whitening import Whitening
 
 _LISTED = 8  # of each clip's nearest, on the page
+ORDERS = ("name", "uncertain")
 _LONG_S, _SEGMENT_S = 60.0, 10.0
 _SHORTEST_S = 0.001
 
@@ -54,6 +55,7 @@ def explore(
     audio: str | os.PathLike[str] | None = None,
     embed_audio: bool = False,
     segments: float | None = None,
+    order: str = "name",
     quiet: bool = True,
 ) -> PageSummary:
     """Makes a page of a dataset of embeddings: a map of its clips to look at and to listen to.
@@ -71,6 +73,8 @@ def explore(
         embed_audio: Whether to put a preview of each clip into the page, instead of a link to its file.
         segments: Seconds, of a dataset of timestamps: each such stretch of a recording is a clip of its own. None for
             10 where a recording is longer than a minute, and else, or with 0, for whole recordings.
+        order: In which the page goes through its clips: by ``name``, or ``uncertain`` for those first of which the
+            tagger is least certain (:func:`~hear_edgel3.explore.tags.uncertainty`).
         quiet: Whether to show no progress.
 
     Returns:
@@ -78,12 +82,17 @@ def explore(
 
     Raises:
         DatasetError: the folder is no dataset, or has no embeddings.
-        InvalidOption: no such projection, the tagger cannot tag, or segments of a dataset that has no timestamps.
+        InvalidOption: no such projection or order, an order that needs tags without them, the tagger cannot tag, or
+            segments of a dataset that has no timestamps.
         MissingExtra: pyarrow, or umap-learn if it was asked for, is not installed.
         OutputError: the page cannot be written; no part of it is left.
         ComputationError: UMAP failed.
         UnknownConfiguration, WeightsNotFound, ...: of the tagger, see :class:`~hear_edgel3.tagging.tagger.Tagger`.
     """
+    if order not in ORDERS:
+        raise InvalidOption(f"order {order!r} is not known; use one of {', '.join(ORDERS)}")
+    if order == "uncertain" and not tags:
+        raise InvalidOption("the order 'uncertain' is of how certain a tagger is: leave --no-tags (tags=False) out")
     page = Path(output)
     check_writable(page)
     if projection == "umap":
@@ -107,7 +116,9 @@ def explore(
         page,
         name,
         survey.blocks(),
-        lambda: page_contents(name, dataset.description, means, clip_map, survey, source, embed_audio),
+        lambda: page_contents(
+            name, dataset.description, means, clip_map, survey, source, embed_audio, dataset.folder, audio, order
+        ),
     )
     names = means.names
     notes = {names[i]: note for i, note in survey.notes.items()}

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import os
+import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -47,6 +51,9 @@ def page_contents(
     survey: Survey,
     tags: TagSource | None,
     embed: bool,
+    folder: Path,
+    audio: str | os.PathLike[str] | None,
+    order: str,
 ) -> dict[str, Any]:
     """Everything but spectrograms and sounds, after the survey.
 
@@ -58,6 +65,9 @@ def page_contents(
         survey: What was found in the audio files.
         tags: Who said what is heard; None if nobody was asked.
         embed: Whether previews of the sounds are in the page.
+        folder: The dataset's, by which labels are kept in a browser.
+        audio: The folder that relative file names are relative to; None for the current one.
+        order: ``name``, or ``uncertain`` for the least certain first.
     """
     root = common_folder(means.files)
     folders = [below(root, file) for file in means.files]
@@ -65,6 +75,8 @@ def page_contents(
     classes, used = _only_used(survey.classes)
     return {
         "title": title,
+        "dataset": hashlib.sha256(os.fsencode(os.path.realpath(folder))).hexdigest()[:16],
+        "audio": _beginning(means.files, audio),
         "configuration": description.configuration,
         "size": description.size,
         "hop_ms": description.hop_ms,
@@ -94,6 +106,9 @@ def page_contents(
         "tags": _table(classes, "<i4"),
         "distinctive": _table(distinctive(classes, survey.probabilities), "<i4"),
         "probabilities": _table(survey.probabilities, "<f4"),
+        "uncertainties": _table(survey.uncertainties, "<f4"),
+        # NaN, where nothing is known, come last.
+        "order": _table(np.argsort(-survey.uncertainties, kind="stable"), "<u4") if order == "uncertain" else None,
         "spectrograms": {
             "bands": spectrograms.BANDS,
             "frames": spectrograms.FRAMES,
@@ -108,6 +123,13 @@ def page_contents(
         "failed": means.failed[:_FAILED_SHOWN],
         "n_failed": len(means.failed),
     }
+
+
+def _beginning(files: Sequence[str], audio: str | os.PathLike[str] | None) -> str | None:
+    """The folder in which relative names of files begin, for a shell; None if there are none."""
+    if all(os.path.isabs(file) for file in files):
+        return None
+    return shlex.quote(os.path.abspath(os.curdir if audio is None else audio))
 
 
 def _only_used(classes: np.ndarray) -> tuple[np.ndarray, list[int]]:

@@ -35,6 +35,7 @@ class Survey:
         unseen: The numbers of the clips without a spectrogram.
         classes: (n, TOP) int32, the most probable classes of each clip; -1 where unknown.
         probabilities: (n, TOP) float32, the probabilities of these classes.
+        uncertainties: (n,) float32 from 0 to 1; NaN where unknown.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Survey:
         self.unseen: list[int] = []
         self.classes = np.full((len(means.files), TOP), -1, np.int32)
         self.probabilities = np.zeros((len(means.files), TOP), np.float32)
+        self.uncertainties = np.full(len(means.files), np.nan, np.float32)
 
     def blocks(self) -> Iterator[tuple[str, str]]:
         """Names and contents of what goes into the page as text: ``spectrograms-3``, and ``sound-17`` of clip 17.
@@ -108,6 +110,7 @@ class Survey:
             self._note(i, f"No tags: {error}")
             return
         self.classes[i], self.probabilities[i] = tags.classes, tags.probabilities
+        self.uncertainties[i] = tags.uncertainty
 
     def _note(self, i: int, text: str) -> None:
         self.notes[i] = f"{self.notes[i]} {text}" if i in self.notes else text

@@ -14,7 +14,7 @@ from hear_edgel3.dataset.file_means import Span
 from hear_edgel3.errors import HearEdgeL3Error, InvalidOption
 from hear_edgel3.registry.labels import labels
 from hear_edgel3.registry.names import resolve
-from hear_edgel3.tagging.outputs import Outputs
+from hear_edgel3.tagging.outputs import AUDIOSET, Outputs
 from hear_edgel3.tagging.reading import are_above, order
 from hear_edgel3.tagging.tagger import Tagger
 from hear_edgel3.tagging.tags import ClipTags
@@ -29,10 +29,12 @@ class TopTags:
     Attributes:
         classes: (TOP,) indices into the labels; -1 where there are no more, or none that reaches its threshold.
         probabilities: (TOP,) from 0 to 1.
+        uncertainty: How uncertain the net is, from 0 to 1; see :func:`uncertainty`.
     """
 
     classes: np.ndarray
     probabilities: np.ndarray
+    uncertainty: float
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,25 @@ def tag_source(configuration: str | None, description: Description, built_in: st
     )
 
 
+def uncertainty(probabilities: np.ndarray, outputs: Outputs) -> float:
+    """How uncertain a net is of a clip, from 0 to 1.
+
+    Where one class is right: 1 less the margin between the two likeliest. Where several may be: of the class that is
+    nearest to its threshold t (0.5 without one), ``p / t`` below it, and ``(1 - p) / (1 - t)`` above.
+
+    Args:
+        probabilities: (n_classes,) all of them.
+        outputs: How they were read.
+    """
+    p = probabilities.astype(np.float64)
+    if outputs.targets == "single":
+        likeliest = np.sort(p)[::-1]
+        return float(1 - (likeliest[0] - likeliest[1])) if len(p) > 1 else 0.0
+    thresholds = [0.5 if t is None else t for t in outputs.thresholds or [None] * len(p)]
+    t = np.clip(thresholds, 1e-6, 1 - 1e-6)
+    return float(np.where(p < t, p / t, (1 - p) / (1 - t)).max())
+
+
 def _tags_of(tagger: Tagger, path: Path, span: Span | None) -> ClipTags:
     if span is None:
         return tagger.tag_file(path)
@@ -110,9 +131,10 @@ def _top_of(tags: ClipTags, outputs: Outputs) -> TopTags:
     best = best[:TOP]
     classes, probabilities = np.full(TOP, -1), np.zeros(TOP)
     classes[: len(best)], probabilities[: len(best)] = best, found[best]
-    return TopTags(classes, probabilities)
+    return TopTags(classes, probabilities, uncertainty(found, outputs))
 
 
 def _top(logits: np.ndarray) -> TopTags:
     order = np.argsort(-logits, kind="stable")[:TOP]
-    return TopTags(order, 1 / (1 + np.exp(-logits[order].astype(np.float64))))
+    probabilities = 1 / (1 + np.exp(-logits.astype(np.float64)))
+    return TopTags(order, probabilities[order], uncertainty(probabilities, AUDIOSET))

@@ -7,8 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hear_edgel3.cli import main
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.explore.build import explore
+from hear_edgel3.explore.tags import uncertainty
+from hear_edgel3.tagging.outputs import Outputs
 from hear_edgel3.tagging.tagger import Tagger
 from support.detectors import CLASSES, write_detector
 from support.folders import change
@@ -55,6 +58,38 @@ def test_classes_below_their_thresholds_are_not_said(dataset: Path, tmp_path: Pa
     change(folder, thresholds=[0.999999] * 3)
     explore(dataset, "page.html", projection="pca", tagger=str(folder))
     assert tags_of("page.html") == [[], []]
+
+
+@pytest.mark.parametrize(
+    ("outputs", "probabilities", "expected"),
+    [
+        (Outputs("single"), [0.5, 0.375, 0.125], 0.875),
+        (Outputs("several"), [0.0625, 0.75], 0.5),
+        (Outputs("several", thresholds=(0.25, None)), [0.125, 0.875], 0.5),
+    ],
+)
+def test_how_uncertain_a_net_is(outputs: Outputs, probabilities: list[float], expected: float) -> None:
+    assert uncertainty(np.array(probabilities, np.float32), outputs) == expected
+
+
+def test_the_least_certain_first(dataset: Path, tmp_path: Path) -> None:
+    folder = write_detector(tmp_path / "mine")
+    explore(dataset, "page.html", projection="pca", tagger=str(folder), order="uncertain")
+    found = contents_of("page.html")
+    uncertainties = decoded(found["uncertainties"], "<f4")
+    margins = [np.sort(Tagger(folder).tag_file(name).probabilities[0])[-2:] for name in ("a.wav", "b.wav")]
+    np.testing.assert_allclose(uncertainties, [1 - (p[1] - p[0]) for p in margins], atol=1e-6)
+    assert decoded(found["order"], "<u4").tolist() == np.argsort(-uncertainties).tolist()
+    explore(dataset, "page.html", projection="pca", tagger=str(folder))
+    assert contents_of("page.html")["order"] is None
+
+
+def test_an_order_that_cannot_be(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explore", str(dataset), "--output", "page.html", "--no-tags", "--order", "uncertain"]) == 2
+    assert "the order 'uncertain' is of how certain a tagger is: leave --no-tags" in capsys.readouterr().err
+    with pytest.raises(InvalidOption, match="order 'size' is not known; use one of name, uncertain"):
+        explore(dataset, "page.html", order="size")
+    assert not Path("page.html").exists()
 
 
 def test_numbers_are_no_classes(dataset: Path, tmp_path: Path) -> None:

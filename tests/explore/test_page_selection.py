@@ -30,10 +30,10 @@ def selected(browser: chromium.Chromium) -> list[int]:
 
 @pytest.fixture(autouse=True)
 def saved(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Nothing unsaved stays behind, about which the page would ask before the next one is opened."""
+    """No label stays behind in the browser."""
     yield
     if "opened" in request.fixturenames or "browser" in request.fixturenames:
-        request.getfixturevalue("opened").run("(unsaved = false, 1)")
+        request.getfixturevalue("opened").run("(localStorage.clear(), 1)")
 
 
 def draw_around(browser: chromium.Chromium, left: float, top: float, right: float, bottom: float, shift: bool) -> None:
@@ -91,7 +91,38 @@ def test_labels_become_a_table_that_train_reads(browser: chromium.Chromium, made
     assert [row["file"] for row in rows] == [files[20], files[21]]
     assert rows[0]["tag"] == browser.run("tagsOf(20)[0].label")
     assert rows[0]["label"] == ""
+
+
+@needs_chromium
+def test_labels_stay_in_the_browser_and_come_back_from_a_table(browser: chromium.Chromium, made_page: Path) -> None:
+    browser.run("(select([1, 12]), giveLabel(' a \"b\"'), selectNothing(), select([20]), giveLabel('rain, hail'), 1)")
+    x, y = place_of(browser, 20)
+    ink = "pixels.getImageData(...[{}, {}].map(Math.round), 1, 1).data[0]"
+    ringed = ink.format(
+        f"{x} - canvas.getBoundingClientRect().left", f"{y} - canvas.getBoundingClientRect().top - dotRadius() - 2"
+    )
+    browser.run("(drawNow(), 1)")
+    assert browser.run(ringed) < 0x40
+    table = Path("labels.csv")
+    table.write_bytes(browser.run("labelsTable()").encode())
+    browser.open(made_page / "page.html")
+    assert browser.run("[...labelled]") == [[1, 'a "b"'], [12, 'a "b"'], [20, "rain, hail"]]
+    assert not browser.run("unsaved")
+    assert text(browser, "train-command") == "hear-edgel3 train --data labels.csv --output detector"
+    browser.run("(localStorage.clear(), labelled.clear(), 1)")
+    with table.open("a") as file:
+        file.write("elsewhere.wav,owl\n")
+    document = browser.send("DOM.getDocument")["root"]["nodeId"]
+    node = browser.send("DOM.querySelector", nodeId=document, selector="#labels-file")["nodeId"]
+    browser.send("DOM.setFileInputFiles", nodeId=node, files=[str(table.resolve())])
+    browser.wait_for("element('loaded').textContent !== ''")
+    assert text(browser, "loaded") == "3 labels loaded; 1 row of no clip on this page, or without a label"
+    assert browser.run("labelsTable()") + "elsewhere.wav,owl\n" == table.read_text()
+    assert browser.run("loadLabels('name\\nx')").startswith("This is no table of labels")
+    browser.run("(Storage.prototype.setItem = () => { throw new Error('full'); }, select([3]), giveLabel('x'), 1)")
     assert browser.run("unsaved")
+    browser.run("(unsaved = false, 1)")
+    assert browser.complaints == []
 
 
 @needs_chromium
@@ -115,7 +146,13 @@ def test_clips_of_files_are_saved_with_their_seconds(opened: chromium.Chromium) 
     explore("embeddings", "page.html", tags=False)
     opened.open(Path("page.html").resolve())
     opened.run("(select([1, 2]), giveLabel('part'))")
-    assert opened.run("labelsTable()") == "file,start,end,label\nlong.wav,0.25,0.5,part\nlong.wav,1.25,,part\n"
+    table = "file,start,end,label\nlong.wav,0.25,0.5,part\nlong.wav,1.25,,part\n"
+    assert opened.run("labelsTable()") == table
+    opened.open(Path("page.html").resolve())
+    assert opened.run("labelsTable()") == table
+    assert (
+        text(opened, "train-command") == f"hear-edgel3 train --data labels.csv --audio {Path.cwd()} --output detector"
+    )
 
 
 @pytest.mark.skipif(importlib.util.find_spec("umap") is None, reason="umap-learn is not installed")

@@ -9,6 +9,7 @@ const PALETTES = {
 };
 const OTHERS = { light: "#a9a7a2", dark: "#5d626a" };
 const GROUNDS = { light: "#faf9f7", dark: "#15171a" };
+const INKS = { light: "#1d1e20", dark: "#e8e6e3" };
 const FAINT = { light: "#e9e7e3", dark: "#24272c" };
 
 // matplotlib's magma in 64 steps.

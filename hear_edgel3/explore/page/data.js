@@ -15,6 +15,8 @@ const similarities = table(Float32Array, data.similarities);
 const tags = table(Int32Array, data.tags);
 const probabilities = table(Float32Array, data.probabilities);
 const distinctive = table(Int32Array, data.distinctive); // the class that sets a clip apart; it has its colour
+const uncertainties = table(Float32Array, data.uncertainties); // from 0 to 1, NaN where unknown
+const order = data.order === null ? null : table(Uint32Array, data.order); // the least certain first
 const unseen = new Set(data.unseen);
 
 function table(Type, text) {

@@ -23,8 +23,9 @@ function dotRadius() {
   return Math.min(Math.max(7, base), base * view.zoom ** 0.4);
 }
 
-// Draws all clips; `colours` has a 32-bit word per group, `groupOf` a group per clip.
-function drawDots(groupOf, colours, ground, faint) {
+// Draws all clips; `colours` has a 32-bit word per group, `groupOf` a group per clip. Those with a label have a ring of
+// the colour of ink.
+function drawDots(groupOf, colours, { ground, faint, ink }) {
   const { ratio } = view;
   if (frame === null || frame.width !== canvas.width || frame.height !== canvas.height) {
     frame = pixels.createImageData(canvas.width, canvas.height);
@@ -32,7 +33,7 @@ function drawDots(groupOf, colours, ground, faint) {
   }
   words.fill(ground);
   const radius = dotRadius() * ratio;
-  const disc = maskOf(radius), ring = maskOf(radius + ratio);
+  const disc = maskOf(radius), ring = maskOf(radius + ratio), outer = maskOf(radius + 2.5 * ratio);
   const scale = pixelsPerUnit() * ratio;
   const left = canvas.width / 2 - view.x * scale, top = canvas.height / 2 + view.y * scale;
   const { width, height } = frame;
@@ -43,7 +44,8 @@ function drawDots(groupOf, colours, ground, faint) {
       if (kind !== pass) continue;
       const x = places[2 * clip] * scale + left, y = top - places[2 * clip + 1] * scale;
       if (x < -20 || y < -20 || x > width + 20 || y > height + 20) continue;
-      if (pass > 0 && count <= RINGED) stamp(ring, x, y, ground, width, height);
+      if (pass > 0 && isLabelled[clip]) stamp(outer, x, y, ink, width, height);
+      if (pass > 0 && (isLabelled[clip] || count <= RINGED)) stamp(ring, x, y, ground, width, height);
       stamp(disc, x, y, pass ? colours[groupOf[clip]] : faint, width, height);
     }
   }
@@ -122,7 +124,7 @@ function drawMarks(chosen, hovered, style) {
     circle(chosen, radius + 4, null, style.accent, 2.5);
   }
   for (let clip = 0; clip < count; clip++) {
-    if (selected[clip] && shown[clip]) circle(clip, radius + 1.5, null, style.text, 1.5);
+    if (selected[clip] && shown[clip]) circle(clip, radius + 3, null, style.accent, 2);
   }
   if (lasso !== null) outline(lasso, style.accent);
   writeNames(style);

@@ -5,7 +5,7 @@ const shown = new Uint8Array(count).fill(1);
 const haystacks = Array.from({ length: count }, (_, clip) =>
   [pathOf(clip), ...tagsOf(clip).map((tag) => tag.label)].join("\n").normalize("NFC").toLowerCase(),
 );
-let byName = null; // clips in the order of their names; sorted when first asked for
+let inOrder = order; // clips in their order; by name they are sorted when first asked for
 
 // Returns [clips that have the words, those of them that are of the group]; group is null for all.
 function applyFilter(words, group, groupOf) {
@@ -21,13 +21,13 @@ function applyFilter(words, group, groupOf) {
   return { found, perGroup };
 }
 
-// The shown clip that comes `step` (1 or -1) after `clip` by name, from the other end again; -1 where none is shown.
-function alongNames(clip, step) {
-  if (byName === null) byName = clipsByName();
-  let at = byName.indexOf(clip);
+// The shown clip that comes `step` (1 or -1) after `clip` in order, from the other end again; -1 where none is shown.
+function alongOrder(clip, step) {
+  inOrder ??= clipsByName();
+  let at = inOrder.indexOf(clip);
   if (at < 0 && step < 0) at = count;
   for (let i = 1; i <= count; i++) {
-    const next = byName[(at + step * i + count * 2) % count];
+    const next = inOrder[(at + step * i + count * 2) % count];
     if (shown[next]) return next;
   }
   return -1;

@@ -38,7 +38,8 @@ function drawNow() {
   wanted = 0;
   followTheme(); // Chromium does not always say that the system's has changed
   const colours = [...PALETTES[theme()], OTHERS[theme()]].map(wordOf);
-  drawDots(groupings[state.by].groupOf, colours, wordOf(GROUNDS[theme()]), wordOf(FAINT[theme()]));
+  const [ground, faint, ink] = [GROUNDS, FAINT, INKS].map((of) => wordOf(of[theme()]));
+  drawDots(groupings[state.by].groupOf, colours, { ground, faint, ink });
   drawMarksNow();
 }
 
@@ -101,8 +102,8 @@ function go(direction) {
   if (next >= 0) choose(next);
 }
 
-function goByName(step) {
-  const next = alongNames(state.chosen, step);
+function goInOrder(step) {
+  const next = alongOrder(state.chosen, step);
   if (next >= 0) choose(next);
 }
 
@@ -220,8 +221,8 @@ const KEYS = {
   " ": playOrPause,
   n: () => goThroughNearest(1),
   p: () => goThroughNearest(-1),
-  ".": () => goByName(1),
-  ",": () => goByName(-1),
+  ".": () => goInOrder(1),
+  ",": () => goInOrder(-1),
   "+": () => zoomed(1.4),
   "=": () => zoomed(1.4),
   "-": () => zoomed(1 / 1.4),
@@ -266,7 +267,7 @@ function escape() {
 
 function goToFirstMatch() {
   if (state.found === 0) return;
-  const first = alongNames(-1, 1);
+  const first = alongOrder(-1, 1);
   canvas.focus();
   choose(first);
 }
@@ -286,6 +287,7 @@ function wholeMap() {
 function start() {
   fillHeader();
   fillFailed();
+  fillOrder(chooseAndPlay);
   canvas.setAttribute("aria-label", `Map of ${amount(count, "clip")}`);
   if (data.tagged_by === null) element("by-tag").disabled = true;
   listenToPointers({ hover, moved: draw, choose: chooseAndPlay });

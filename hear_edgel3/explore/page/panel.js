@@ -48,6 +48,25 @@ function fillFailed() {
   element("failed-list").replaceChildren(...items);
 }
 
+const LEAST_CERTAIN = 100; // are listed
+
+// The clips that come first, where they are not in the order of their names.
+function fillOrder(choose) {
+  if (order === null) return;
+  element("order").hidden = false;
+  const items = Array.from(order.slice(0, LEAST_CERTAIN), (clip) => {
+    const button = made("button", "");
+    const percent = Number.isNaN(uncertainties[clip]) ? "" : `${Math.round(100 * uncertainties[clip])} %`;
+    button.append(made("span", data.names[clip], "label"), made("span", percent, "value"));
+    button.title = pathOf(clip);
+    button.addEventListener("click", () => choose(clip));
+    const item = document.createElement("li");
+    item.append(button);
+    return item;
+  });
+  element("order-list").replaceChildren(...items);
+}
+
 // `choose` is called with a clip when one of its nearest is pressed.
 function fillPanel(clip, colourOf, choose) {
   inPanel = clip;
@@ -71,6 +90,7 @@ function factsOf(clip) {
   const facts = [];
   if (!Number.isNaN(seconds[clip])) facts.push(longTime(seconds[clip]));
   if (sampleRates[clip]) facts.push(`${sampleRates[clip] / 1000} kHz`);
+  if (!Number.isNaN(uncertainties[clip])) facts.push(`uncertain by ${Math.round(100 * uncertainties[clip])} %`);
   if (data.hop_ms !== null) facts.push(`mean of ${amount(rows[clip], "embedding")}`);
   return facts;
 }

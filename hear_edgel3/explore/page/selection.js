@@ -1,12 +1,10 @@
 "use strict";
-// Clips that are selected, with a lasso or one by one, and the labels that they are given; both are saved as tables.
+// Clips that are selected, with a lasso or one by one, to be labelled and saved.
 
 const selected = new Uint8Array(count);
-const labelled = new Map(); // clip: label
 const LISTED = 200;
 let lasso = null; // [x, y, x, y, ...] on the canvas while it is drawn
 let lassoing = false; // whether dragging draws one without the shift key
-let unsaved = false;
 
 function selectedClips() {
   return Array.from(selected.keys()).filter((clip) => selected[clip]);
@@ -50,21 +48,6 @@ function setLassoing(on) {
   canvas.style.cursor = on ? "crosshair" : "grab";
 }
 
-// `label` is taken off by an empty one.
-function giveLabel(label) {
-  const text = label.trim();
-  for (const clip of selectedClips()) {
-    if (text) labelled.set(clip, text);
-    else labelled.delete(clip);
-  }
-  unsaved = labelled.size > 0;
-  fillSelection();
-}
-
-function knownLabels() {
-  return [...new Set(labelled.values())].sort();
-}
-
 function fillSelection() {
   const clips = selectedClips();
   element("selection").hidden = clips.length === 0 && labelled.size === 0;
@@ -76,6 +59,7 @@ function fillSelection() {
   for (const id of ["label", "give-label", "save-selection", "select-nothing"]) element(id).disabled = clips.length === 0;
   element("save-labels").disabled = labelled.size === 0;
   element("labels-given").textContent = labelled.size ? `${amount(labelled.size, "clip")} with a label` : "";
+  element("training").hidden = labelled.size === 0;
   element("known-labels").replaceChildren(
     ...knownLabels().map((label) => Object.assign(document.createElement("option"), { value: label })),
   );
@@ -93,37 +77,6 @@ function itemOf(clip) {
   off.addEventListener("click", () => select([clip], false));
   item.append(name, off);
   return item;
-}
-
-// --- tables ---
-
-// A field of a table (RFC 4180).
-function field(value) {
-  const text = String(value ?? "");
-  return /[",\r\n]/.test(text) || text !== text.trim() ? `"${text.replaceAll('"', '""')}"` : text;
-}
-
-function tableOf(columns, clips, rowOf) {
-  return [columns, ...clips.map(rowOf)].map((row) => row.map(field).join(",") + "\n").join("");
-}
-
-// Where a clip is, as `train`, `extract` and other programs read it: its file, and its seconds if it is a part of it.
-function placeOfClip(clip) {
-  return data.spans === null ? [data.files[clip]] : [data.files[clip], data.spans[clip]?.[0], data.spans[clip]?.[1]];
-}
-
-const PLACE = data.spans === null ? ["file"] : ["file", "start", "end"];
-
-function labelsTable() {
-  const clips = [...labelled.keys()].sort((a, b) => a - b);
-  return tableOf([...PLACE, "label"], clips, (clip) => [...placeOfClip(clip), labelled.get(clip)]);
-}
-
-function selectionTable() {
-  return tableOf([...PLACE, "label", "tag", "probability"], selectedClips(), (clip) => {
-    const heard = tagsOf(clip)[0];
-    return [...placeOfClip(clip), labelled.get(clip), heard?.label, heard?.probability.toFixed(4)];
-  });
 }
 
 function save(name, text) {
@@ -146,6 +99,16 @@ function listenToSelection() {
     save("labels.csv", labelsTable());
     unsaved = false;
   });
+  element("load-labels").addEventListener("click", () => element("labels-file").click());
+  element("labels-file").addEventListener("change", async () => {
+    const [file] = element("labels-file").files;
+    if (file) element("loaded").textContent = loadLabels(await file.text());
+    element("labels-file").value = ""; // so that the same file can be loaded again
+    fillSelection();
+  });
+  element("train-command").textContent = trainCommand();
+  restoreLabels();
+  fillSelection();
   window.addEventListener("beforeunload", (event) => {
     if (unsaved) event.preventDefault();
   });
