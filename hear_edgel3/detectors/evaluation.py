@@ -63,6 +63,9 @@ class Evaluation:
         per_split: The overall scores of each split of a cross-validation.
         learnt: How what was tested came about, as plain values, by split; the penalty of its head, for example, or the
             share of the way that a trained net went. Empty for a detector.
+        guessed: Of each sound in ``labelled`` the class that was guessed, or, where there may be several, those that
+            were, in a tuple. None for a sound that was not tested, and where the probability of the class is below its
+            threshold. Empty for numbers.
         confusion: As :func:`hear_edgel3.scores.confusion_matrix` gives it; None for numbers.
         labelled: The sounds that were tested, or all of them.
         ece: The expected calibration error; None for numbers.
@@ -77,6 +80,7 @@ class Evaluation:
     ece: float | None
     notes: tuple[str, ...] = field(default=())
     learnt: dict[str, dict[str, Any]] = field(default_factory=dict)
+    guessed: tuple[str | tuple[str, ...] | None, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """What to write as JSON."""
@@ -259,7 +263,17 @@ def _evaluation(
         return Evaluation(what, scores, per_split, None, labelled, None, notes)
     guesses = guesses_of(labelled, answers)
     ece = expected_calibration_error(guesses.probabilities, guesses.targets, guesses.mask)
-    return Evaluation(what, scores, per_split, confusion_matrix(guesses), labelled, ece, notes)
+    guessed = _guessed(labelled, answers.rows, guesses.guessed())
+    return Evaluation(what, scores, per_split, confusion_matrix(guesses), labelled, ece, notes, guessed=guessed)
+
+
+def _guessed(labelled: Labelled, rows: np.ndarray, said: np.ndarray) -> tuple[str | tuple[str, ...] | None, ...]:
+    """The classes that were guessed for sounds, of (N, C) bool for those in ``rows``."""
+    found: list[str | tuple[str, ...] | None] = [None] * len(labelled)
+    for row, which in zip(rows.tolist(), said, strict=True):
+        names = tuple(labelled.classes[i] for i in np.flatnonzero(which))
+        found[row] = names if labelled.kind is Kind.SEVERAL else next(iter(names), None)
+    return tuple(found)
 
 
 def _of_detector(data: Data, row: Local, labels: LabelOptions, work: Work, say_leaks: bool) -> Evaluation:

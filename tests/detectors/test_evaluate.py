@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,13 @@ import pytest
 
 import hear_edgel3
 from hear_edgel3.cli import main
+from hear_edgel3.detectors.evaluation import _guessed
 from hear_edgel3.detectors.learning import notes_of_splits
 from hear_edgel3.errors import InvalidOption, LabelsError
 from hear_edgel3.labels import Labelled, read_labelled
+from hear_edgel3.labels.labelled import Kind
 from hear_edgel3.labels.leaks import Bond
+from hear_edgel3.sources.item import Item
 from hear_edgel3.sources.lister import list_items
 from support.detector_sounds import write_sounds
 
@@ -66,6 +70,22 @@ def test_cross_validation(sounds: Path, cache: Path) -> None:
     assert found.confusion.sum() == 36
     assert list(found.as_json()["learnt"]) == list(found.per_split)
     assert all("penalty" in how for how in found.learnt.values())
+    # Every sound is tested once, and what was guessed for it is what the confusions count.
+    truth = [found.labelled.classes[i] for i in found.labelled.targets]
+    places = {name: i for i, name in enumerate(found.labelled.classes)}
+    counted = np.zeros_like(found.confusion)
+    for right, guess in zip(truth, found.guessed, strict=True):
+        counted[places[right], places.get(guess, -1)] += 1  # the last column, if there are thresholds, is of no class
+    assert counted.tolist() == found.confusion.tolist()
+
+
+def test_what_was_guessed_where_several_classes_may_be_heard() -> None:
+    sounds = [Item(f"{i}.wav", 0) for i in range(3)]
+    labelled = Labelled("x", Kind.SEVERAL, ("a", "b"), tuple(sounds), np.zeros((3, 2), np.uint8))
+    said = np.array([[True, True], [False, False]])
+    assert _guessed(labelled, np.array([2, 0]), said) == ((), None, ("a", "b"))
+    one = replace(labelled, kind=Kind.SINGLE, targets=np.zeros(3, int))
+    assert _guessed(one, np.array([2, 0]), np.array([[False, True], [False, False]])) == (None, None, "b")
 
 
 def test_notes_of_splits_name_those_that_they_are_of() -> None:
