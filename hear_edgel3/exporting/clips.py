@@ -75,6 +75,20 @@ def synthetic_clips(sample_rate: int, n_samples: int, seed: int = 0) -> list[Pro
     return [ProofClip(kind, name, samples.astype(np.float32)) for kind, name, samples in found]
 
 
+def check_sounds(folder: str) -> None:
+    """Says before the work that there are no sounds.
+
+    Args:
+        folder: Sources as for :func:`own_clips`.
+
+    Raises:
+        AudioFileError: It is not there.
+        InvalidAudio: There is no audio.
+    """
+    if not list_items([folder]).items:
+        raise InvalidAudio(f"there is no audio in {folder} to check with, or to calibrate on")
+
+
 def own_clips(folder: str, sample_rate: int, n_samples: int) -> Iterator[ProofClip]:
     """The first seconds of recordings, in windows that lie one behind the other; the last is filled up with zeros.
 

@@ -148,11 +148,19 @@ def describe(path: Path, card: Mapping[str, Any]) -> dict[str, Any]:
     The MACs are those of convolutions and matrix products, of the front end's too, whose sizes are seen by running the
     file once.
     """
-    import numpy as np
-
-    onnx = require("onnx", "reading an ONNX file", EXTRA)
     onnxruntime = require("onnxruntime", "running an ONNX file", EXTRA)
     model = _load(path)
+    try:
+        return _described(model, card, onnxruntime)
+    except Exception as error:  # ONNX Runtime's have no common base of their own
+        said = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ConfigurationError(f"{path} is damaged: ONNX Runtime cannot run what is in it ({said})") from error
+
+
+def _described(model: Any, card: Mapping[str, Any], onnxruntime: Any) -> dict[str, Any]:
+    import numpy as np
+    import onnx
+
     graph = model.graph
     sizes = {value.name: [*value.dims] for value in graph.initializer}
     products = [node for node in graph.node if node.op_type in _PRODUCTS]
@@ -161,6 +169,7 @@ def describe(path: Path, card: Mapping[str, Any]) -> dict[str, Any]:
     graph.output.extend(onnx.ValueInfoProto(name=name) for name in sorted(wanted - known))
     source = graph.input[0]
     options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # what is wrong is in the exception
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     x = np.zeros(_input_shape(source, card), np.float32)

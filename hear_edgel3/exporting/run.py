@@ -13,11 +13,12 @@ from typing import Any
 from hear_edgel3.disk.atomic import atomic_write, check_writable
 from hear_edgel3.errors import ExportFailed, HearEdgeL3Error, InvalidOption, OutputError
 from hear_edgel3.exporting.card import FRONTEND, WHOLE
+from hear_edgel3.exporting.clips import check_sounds
 from hear_edgel3.exporting.folders import check_folder, put_folder
 from hear_edgel3.exporting.program import PARTS, length_in_samples, program_of
 from hear_edgel3.exporting.proof import Proof
 from hear_edgel3.exporting.proving import calibration_inputs, prove
-from hear_edgel3.exporting.targets import Target, files_of, fixed_s_of, target_of
+from hear_edgel3.exporting.targets import MODULES, Target, files_of, fixed_s_of, target_of
 from hear_edgel3.extractor.extractor import Extractor
 from hear_edgel3.extractor.loading import load
 from hear_edgel3.families.schema import Checkpoint
@@ -98,7 +99,11 @@ def export(
     row = given.configuration if given is not None else resolve(configuration)  # type: ignore[arg-type]
     n_samples = _length(row.checkpoint, length, to, fixed_s_of(target))
     path = default_path(row.name, part, to) if output is None else Path(output)
+    _check_ending(path, to)
     target.check_installed()
+    for sounds in (calibrate, check):
+        if sounds is not None:
+            check_sounds(os.fspath(sounds))
     if target.FOLDER:
         check_folder(path)
     else:
@@ -154,6 +159,18 @@ def _temporary(path: Path, folder: str) -> Iterator[None]:
             f"{path} was not written: it is made in {folder} first, which cannot be written: "
             f"{error.strerror or error}; the variable TMPDIR can name another folder for what is temporary"
         ) from error
+
+
+def _check_ending(path: Path, to: str) -> None:
+    """Whoever names a file of another target has forgotten to say so, and would not find it by its ending later."""
+    ending = path.suffix.lower()
+    for other in MODULES:
+        one = target_of(other)
+        if other != to and ending == one.SUFFIX != target_of(to).SUFFIX and ending.startswith("."):
+            raise InvalidOption(
+                f"{str(path)!r} ends as files for {other} do, and this is for {to}: say --to {other} (to={other!r}), "
+                "or name the output otherwise"
+            )
 
 
 def _check_files(target: Target, path: Path) -> None:

@@ -2,7 +2,9 @@
 
 A DFT of ``n`` points is done in the two steps of Cooley and Tukey, "An Algorithm for the Machine Calculation of Complex
 Fourier Series", 1965, with ``n = n1 n2``: transforms of ``n1`` points, factors ("twiddles"), and transforms of ``n2``
-points. So its constants are a thirtieth of the whole matrix of the DFT.
+points. So its constants are a thirtieth of the whole matrix of the DFT. Samples are real: what the first step puts out
+for ``n1 - k`` is the conjugate of what it does for ``k``, and only one of them is computed. Each of the two holds its
+share of the bins, some by way of the bin that mirrors them.
 """
 
 from __future__ import annotations
@@ -32,23 +34,29 @@ class MelPower(nn.Module):
     ) -> None:
         super().__init__()
         self.win_length, self.n_fft, self.hop_length = len(window), n_fft, hop_length
-        n1 = _near_the_root(n_fft)
-        n2 = n_fft // n1
-        kept = min(n2, (bank.shape[1] - 1) // n1 + 1)  # of the second step's outputs: bin k1 + n1 k2 for k2 < kept
+        n1 = _cheapest(n_fft)
+        n2, half = n_fft // n1, n1 // 2 + 1
         first, twiddle, second = (
             2 * math.pi * (torch.arange(a, dtype=torch.float64)[:, None] * torch.arange(b, dtype=torch.float64) % n) / n
-            for a, b, n in ((n1, n1, n1), (n1, n2, n_fft), (n2, kept, n2))
+            for a, b, n in ((half, n1, n1), (half, n2, n_fft), (n2, n2, n2))
         )
-        bins = torch.arange(bank.shape[1])
-        placed = torch.zeros(len(bank), n1 * kept, dtype=torch.float64)
-        placed[:, bins % n1 * kept + bins // n1] = bank.double()
-        self.n1, self.n2 = n1, n2
+        # Place (k1, k2) holds bin k1 + n1 k2, or the one that mirrors it. Some are held twice, and then counted once.
+        held = torch.arange(half)[:, None] + n1 * torch.arange(n2)
+        held = torch.minimum(held, n_fft - held).flatten()
+        place_of = {int(bin_): place for place, bin_ in reversed([*enumerate(held)])}
+        placed = torch.zeros(len(bank), len(held), dtype=torch.float64)
+        placed[:, [place_of[bin_] for bin_ in range(bank.shape[1])]] = bank.double()
+        real, imag = second.cos(), -second.sin()
+        self.n1, self.n2, self.rows = n1, n2, half
         self._keep("window", window.double(), dtype)
-        self._keep("first", torch.cat([first.cos(), -first.sin()]), dtype)  # (2 n1, n1): the real rows, and the others
+        self._keep(
+            "first", torch.cat([first.cos(), -first.sin()]), dtype
+        )  # (2 half, n1): the real rows, and the others
         self._keep("turn_real", twiddle.cos(), dtype)
         self._keep("turn_imag", -twiddle.sin(), dtype)
-        self._keep("second_real", second.cos(), dtype)
-        self._keep("second_imag", -second.sin(), dtype)
+        # (n2, 2 n2): what real parts add to real and imaginary ones beside each other, and what imaginary parts do.
+        self._keep("second_of_real", torch.cat([real, imag], 1), dtype)
+        self._keep("second_of_imag", torch.cat([-imag, real], 1), dtype)
         self._keep("bank", placed.T, torch.float32)
 
     def _keep(self, name: str, value: torch.Tensor, dtype: torch.dtype) -> None:
@@ -65,14 +73,15 @@ class MelPower(nn.Module):
         """
         buffers = dict(self.named_buffers())
         frames = self._frames(samples) * buffers["window"]
-        frames = nn.functional.pad(frames, (0, self.n_fft - self.win_length))
-        both = buffers["first"] @ frames.reshape(*frames.shape[:2], self.n1, self.n2)  # (n, t, 2 n1, n2)
-        real, imag = both[:, :, : self.n1], both[:, :, self.n1 :]
+        if self.n_fft > self.win_length:
+            frames = nn.functional.pad(frames, (0, self.n_fft - self.win_length))
+        both = buffers["first"] @ frames.reshape(*frames.shape[:2], self.n1, self.n2)  # (n, t, 2 half, n2)
+        real, imag = both[:, :, : self.rows], both[:, :, self.rows :]
         turned_real = real * buffers["turn_real"] - imag * buffers["turn_imag"]
         turned_imag = real * buffers["turn_imag"] + imag * buffers["turn_real"]
-        real = turned_real @ buffers["second_real"] - turned_imag @ buffers["second_imag"]
-        imag = turned_real @ buffers["second_imag"] + turned_imag @ buffers["second_real"]
-        power = (real * real + imag * imag).to(torch.float32)  # (n, t, n1, kept)
+        found = turned_real @ buffers["second_of_real"] + turned_imag @ buffers["second_of_imag"]
+        squares = found * found
+        power = (squares[..., : self.n2] + squares[..., self.n2 :]).to(torch.float32)  # (n, t, half, n2)
         mel: torch.Tensor = power.flatten(2) @ buffers["bank"]
         return mel
 
@@ -85,10 +94,12 @@ class MelPower(nn.Module):
         # The zeros stand under no frame: the last block is filled up with them.
         filled = nn.functional.pad(samples, (0, side_by_side * hop))[:, : n_blocks * hop]
         blocks = filled.reshape(filled.shape[0], -1, hop)
-        beside = torch.cat([blocks[:, i : i + n_frames] for i in range(side_by_side)], dim=2)
-        return beside[:, :, : self.win_length]
+        beside = [blocks[:, i : i + n_frames] for i in range(side_by_side)]
+        beside[-1] = beside[-1][:, :, : self.win_length - (side_by_side - 1) * hop]
+        return torch.cat(beside, dim=2)
 
 
-def _near_the_root(n: int) -> int:
-    """The divisor of ``n`` next to its square root, from below."""
-    return next(d for d in range(math.isqrt(n), 0, -1) if n % d == 0)
+def _cheapest(n: int) -> int:
+    """The points of the first step, a divisor of ``n``, with which both steps take the fewest multiplications."""
+    divisors = [d for d in range(1, n + 1) if n % d == 0]
+    return min(divisors, key=lambda d: (d // 2 + 1) * (2 * n + 4 * (n // d) ** 2))

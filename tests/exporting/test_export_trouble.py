@@ -8,10 +8,12 @@ import os
 from pathlib import Path
 
 import pytest
+from onnx import load, save
 
 from hear_edgel3.cli import main
 from hear_edgel3.exporting import folders, onnx
 from hear_edgel3.exporting.folders import CARD, put_folder
+from hear_edgel3.exporting.run import Exported
 from support.detectors import write_detector
 
 
@@ -68,3 +70,34 @@ def test_half_a_folder_is_none(error: BaseException, tmp_path: Path, monkeypatch
     with pytest.raises(type(error)):
         put_folder(staged, tmp_path / "out")
     assert (tmp_path / "out" / "mine.txt").read_text() == "mine"
+
+
+def test_a_name_that_another_target_s_files_have(here: Path, capsys) -> None:
+    write_detector(here / "net")
+    for to, output in (("c", "x.onnx"), ("onnx", "x.XML"), ("openvino", "x.onnx")):
+        assert main(["export", "net", "--to", to, "--output", output]) == 2
+        error = capsys.readouterr().err
+        assert f"{output!r} ends as files for {'openvino' if output == 'x.XML' else 'onnx'} do" in error
+    assert [one.name for one in here.iterdir()] == ["net"]
+
+
+@pytest.mark.parametrize("words", [["--check"], ["--quantize", "int8", "--calibrate"]])
+def test_sounds_that_are_not_there_are_missed_before_the_work(
+    words: list[str], here: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    write_detector(here / "net")
+    (here / "empty").mkdir()
+    monkeypatch.setattr(onnx, "write", lambda *_: pytest.fail("it has begun"))
+    for folder in ("nowhere", "empty"):
+        assert main(["export", "net", "--length", "0.1", *words, folder]) != 0
+        assert folder in capsys.readouterr().err
+
+
+def test_info_names_a_graph_that_is_damaged(tiny_file: Exported, tmp_path: Path, capfd) -> None:
+    model = load(tiny_file.path)
+    del model.graph.node[5]
+    save(model, tmp_path / "damaged.onnx")
+    assert main(["info", str(tmp_path / "damaged.onnx")]) != 0
+    error = capfd.readouterr().err
+    assert "damaged.onnx is damaged: ONNX Runtime cannot run what is in it" in error
+    assert "Traceback" not in error

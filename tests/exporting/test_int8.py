@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import soundfile
 import torch
@@ -20,6 +21,8 @@ from hear_edgel3.exporting.places import cosines, without_mel_averages
 from hear_edgel3.exporting.run import Exported, export
 from hear_edgel3.weights.quantized import SCALE, dequantize_state, quantize_state
 from support import signals
+from tests.benchmarks.quality import int8 as quality_int8
+from tests.benchmarks.quality.scores import Row
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +71,11 @@ def test_static_where_all_activations_are_relus(
     operators = target.describe(done.path, target.read_card(done.path))["operators"]
     assert operators["Conv"] == 8
     assert operators["DequantizeLinear"] >= 16
+    # More than seven bits overflow on processors without VNNI, which the ones that tests run on may have.
+    values = [onnx.numpy_helper.to_array(one) for one in onnx.load(done.path).graph.initializer]
+    narrow = [one for one in values if one.dtype == np.int8 and one.ndim == 4]
+    assert len(narrow) == 8
+    assert max(np.abs(one.astype(int)).max() for one in narrow) <= 64
 
 
 def test_what_costs_too_much_stays_in_float(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -119,3 +127,17 @@ def test_lite_and_info_read_it(tiny_int8: Exported, tmp_path: Path, capsys: pyte
 def test_refused(words: dict, text: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidOption, match=text):
         hear_edgel3.export("tiny", tmp_path / "x.onnx", **words)
+
+
+def test_what_probes_lose_is_measured_on_the_file(tiny_file: Exported) -> None:
+    """The benchmark runs the file itself, and its differences are in points."""
+    clips = np.stack([signals.clip(1.0, 32000, seed=seed) for seed in range(2)])
+    embedded = quality_int8.Exported("tiny, int8", tiny_file.path, 1).embed(clips)
+    expected = hear_edgel3.load("tiny", sample_rate=32000).scene_embeddings(torch.from_numpy(clips)).numpy()
+    np.testing.assert_allclose(embedded, expected, atol=1e-4 * np.abs(expected).max())
+    before, after = Row("a", 1, None), Row("a, int8", 1, None)
+    for row, right in ((before, 0.8), (after, 0.79)):
+        row.accuracy, row.resampled = {"drums": right}, {"drums": np.full(9, right)}
+    assert quality_int8.table([(before, after)]).splitlines()[-1] == (
+        "| points gained | -1.0 [-1.0, -1.0] | -1.0 [-1.0, -1.0] |"
+    )

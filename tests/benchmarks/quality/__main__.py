@@ -2,6 +2,7 @@
 
     python -m tests.benchmarks.quality [--cache DIR] [--weights DIR] [--nets NAME ...] [--plot quality.svg]
     python -m tests.benchmarks.quality tasks OUTPUT [--task drums]
+    python -m tests.benchmarks.quality int8 [--nets NAME ...] [--weights DIR]
 
 The first prints balanced accuracies with 95 % confidence intervals, and what each net costs. NAME is "mel" (mean and
 standard deviation of a log-mel spectrogram), "random" (the built-in net's architecture before training), a
@@ -10,7 +11,8 @@ configuration ("mn04_as", "mn04_as_clf1"), a folder that `hear-edgel3 distill` h
 Debian packages that the cache lacks are downloaded. With --agreement DIR it also tells how often the built-in net and
 its teacher name the same class first in the audio below DIR, which should be audio that was not trained on.
 
-The second writes the tasks as folders that heareval reads, at 16000, 32000 and 48000 Hz.
+The second writes the tasks as folders that heareval reads, at 16000, 32000 and 48000 Hz. The third tells what
+eight bits cost: before and after `hear-edgel3 export --quantize int8`.
 
 Needs the extra `quality`.
 """
@@ -29,7 +31,7 @@ from hear_edgel3.disk.atomic import atomic_write
 from hear_edgel3.errors import HearEdgeL3Error, MissingExtra
 from hear_edgel3.tagging.plot import check_plot
 from hear_edgel3.tagging.tagger import Tagger
-from tests.benchmarks.quality import agreement, figure, nets
+from tests.benchmarks.quality import agreement, figure, int8, nets
 from tests.benchmarks.quality.hear_folder import write_task
 from tests.benchmarks.quality.peers import PEERS
 from tests.benchmarks.quality.scores import Row, table
@@ -87,6 +89,9 @@ def main() -> None:
     if sys.argv[1:2] == ["tasks"]:
         _write_tasks(sys.argv[2:])
         return
+    if sys.argv[1:2] == ["int8"]:
+        _compare_int8(sys.argv[2:])
+        return
     parser = _parser()
     parser.add_argument("--weights", type=Path, help="folder with <name>.safetensors, looked into first")
     parser.add_argument("--nets", nargs="*", metavar="NAME", default=_DEFAULT)
@@ -135,6 +140,16 @@ def _write_tasks(argv: Sequence[str]) -> None:
     for name in arguments.task:
         folder, written = write_task(name, TASKS[name].clips(arguments.cache), arguments.output, arguments.full_grid)
         print(f"{folder}{'' if written else '  (was there)'}")
+
+
+def _compare_int8(argv: Sequence[str]) -> None:
+    parser = _parser()
+    parser.add_argument("--weights", type=Path, help="folder with <name>.safetensors, looked into first")
+    parser.add_argument("--nets", nargs="+", metavar="NAME", default=int8.NAMES)
+    arguments = parser.parse_args(argv)
+    torch.set_num_threads(arguments.threads)
+    pairs = int8.compare(arguments.nets, arguments.task, arguments.cache, arguments.weights)
+    print(f"balanced accuracy, and what it gained in points [95 % confidence interval]\n{int8.table(pairs)}")
 
 
 def _tagger(name: str, weights: Path | None) -> Tagger:
