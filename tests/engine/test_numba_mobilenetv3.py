@@ -33,7 +33,7 @@ IN_TORCH = {name for name, spec in SPECS.items() if set(spec.se_dims) - {"c"}}
 
 
 def check(net: MobileNetV3, x: torch.Tensor, of_torch: float = OF_TORCH) -> None:
-    """Compares each feature of images with float64.
+    """Compares each feature of images with float64, and each image's bits alone with those among many others.
 
     Args:
         net: In eval mode.
@@ -41,11 +41,15 @@ def check(net: MobileNetV3, x: torch.Tensor, of_torch: float = OF_TORCH) -> None
         of_torch: How much of the worst error that torch has with them is allowed besides TOLERANCE.
     """
     with torch.no_grad():
-        found, torchs = Runner("numba")(net, x).numpy(), Runner("torch")(net, x).numpy()
+        runner, torchs = Runner("numba"), Runner("torch")(net, x).numpy()
+        among = runner(net, x.repeat(5, 1, 1)).numpy()  # more than are taken one after the other
+        found = np.concatenate([runner(net, image[None]).numpy() for image in x])
         expected = copy.deepcopy(net).double()(x.double()).numpy()
     assert found.shape == expected.shape
     assert found.dtype == np.float32
     assert found.shape[1] == net.embedding_size
+    for i in range(0, len(among), len(x)):
+        np.testing.assert_array_equal(among[i : i + len(x)].view(np.int32), found.view(np.int32))
     tolerance = TOLERANCE + of_torch * max(_errors(net, torchs, expected).values())
     errors = _errors(net, found, expected)
     worst = max(errors, key=errors.__getitem__)
@@ -221,6 +225,34 @@ def test_nothing_stays_of_what_was_not_finite() -> None:
         expected = run(extractor.frontend, clips[:1])
         assert not torch.isfinite(run(extractor.frontend, clips * 1e30)).all(dim=1).any()
         assert torch.equal(run(extractor.frontend, clips[:1]), expected)
+
+
+def test_few_images_do_not_share_vectors(threads: Callable[[int], None]) -> None:
+    """Each has its channels in the lanes; several threads take one each."""
+    form = build(Spec(0.1), outputs=["b13"]).kernel_residuals()
+    assert isinstance(form, ResidualNet)
+    kernels = ResidualKernels(form, native_lanes())
+    sized = kernels.for_size(128, 16)
+    few = noise(sized.most_alone, 16).numpy()
+    found = kernels(few, 1)
+    assert sized._alone is not None
+    assert (len(sized._alone._idle), len(sized._idle)) == (1, 0)
+    np.testing.assert_array_equal(kernels(few, 3), found)
+    assert sized._idle == []
+    among = kernels(noise(sized.sharing.images, 16).numpy(), 1)
+    assert len(sized._idle) == 1
+    np.testing.assert_array_equal(among[: len(few)], found)
+
+
+def test_weights_that_are_not_finite() -> None:
+    """One that only zeros around the map are multiplied with: NaN is there, alone or not."""
+    spec = Spec(0.1, n_mels=40)  # of two rows in block 14, whose taps reach two rows up and down
+    net, runner, x = build(spec, outputs=["b14"]), Runner("numba"), noise(5, 16)[:, :40]
+    with torch.no_grad():
+        net.features[14].block[1][0].weight[0, 0, 0, 2] = torch.nan
+        among = runner(net, x)
+        assert not among.isfinite().all()
+        assert torch.equal(runner(net, x[:1]).isnan(), among[:1].isnan())
 
 
 def _in_child(net: MobileNetV3, x: torch.Tensor, expected: torch.Tensor, connection: object) -> None:

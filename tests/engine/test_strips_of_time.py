@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hear_edgel3.engine.kernels.alone import most_alone
 from hear_edgel3.engine.kernels.strips_of_time import StripsOfTime, strips_for
 
 # Of MobileNetV3: stride and reach of the first convolution and of the 15 blocks.
@@ -18,6 +19,15 @@ CONVOLUTIONS = [(2, 1), (1, 1), (2, 1), (1, 1), (2, 2), (1, 2), (1, 2), (2, 1), 
 def test_strips_of_the_family(frames: int, strips: int, width: int) -> None:
     """160 ms, 1 s, 3.3 s, 5 s, 10 s, 25 s."""
     assert strips_for(frames, 16, CONVOLUTIONS) == StripsOfTime(16, strips, frames, width)
+
+
+@pytest.mark.parametrize(
+    ("lanes", "frames", "most"),
+    [(16, 16, 3), (16, 101, 2), (16, 501, 0), (8, 16, 3), (8, 101, 2), (8, 501, 0), (4, 16, 1), (4, 101, 1)],
+)
+def test_images_that_do_not_share_vectors(lanes: int, frames: int, most: int) -> None:
+    """160 ms, 1 s, 5 s."""
+    assert most_alone(strips_for(frames, lanes, CONVOLUTIONS)) == most
 
 
 @pytest.mark.parametrize("lanes", [4, 8, 16])

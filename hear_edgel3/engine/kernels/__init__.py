@@ -28,7 +28,11 @@ And for nets of inverted residuals:
     residual        a whole inverted residual
     pooling         means and maxima of maps
     log_mel         the front end: logarithmic mel spectrograms
+    residual_parts  weights, memory, and places of values
     residual_net    from a description to a net
+    pixel_ops       primitives for images alone
+    one_image       their kernels, and their layout, explained: channels in the lanes
+    alone           from a description to a net for them
 
 What nets and front ends say of themselves is in :mod:`hear_edgel3.families.kernel_description` and in
 :mod:`hear_edgel3.families.kernel_residuals`. Nothing here is imported before it is used: numba takes a third of a

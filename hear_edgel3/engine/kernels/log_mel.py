@@ -65,7 +65,7 @@ class LogMel:
         )
         self._idle: list[np.ndarray] = []
 
-    def __call__(self, samples: np.ndarray, sharing: StripsOfTime, target: np.ndarray) -> None:
+    def __call__(self, samples: np.ndarray, sharing: StripsOfTime, target: np.ndarray, per_frame: int = 0) -> None:
         """Writes the images of (n, n_samples) float32 windows, as many as share the vectors or fewer.
 
         Args:
@@ -73,6 +73,8 @@ class LogMel:
             sharing: how images share vectors.
             target: (n_mels * width * lanes,) float32, aligned to a vector. What lies behind an image's end, and the
                 lanes of images that there are not, may become anything.
+            per_frame: of an image alone whose frames are to lie one behind the other, not its bands: how many values
+                from a frame to the next.
         """
         try:
             room = self._idle.pop()
@@ -83,7 +85,7 @@ class LogMel:
         kernel_ = make_log_mel(self._lanes)
         kernel_(
             samples, self._numbers, self._hann, *self._constants, emphasised, half,
-            sharing.strips, sharing.width, sharing.frames, room, target,
+            sharing.strips, sharing.width, sharing.frames, room, target, per_frame,
         )  # fmt: skip
         self._idle.append(room)
 
@@ -109,6 +111,7 @@ def make_log_mel(lanes: int) -> Callable[..., None]:
         frames: int,
         memory: Any,
         target: Any,
+        per_frame: int,
     ) -> None:
         room: Any = np.int64(memory.ctypes.data)
         spare = memory[2 * (len(w) + 1) * lanes :]
@@ -134,12 +137,13 @@ def make_log_mel(lanes: int) -> Callable[..., None]:
         # Where there are few images for the lanes, their frames are computed densely, and then put where they belong.
         n_frames = n_images * frames
         dense = (n_frames + lanes - 1) // lanes
-        scattered = 2 * dense < width
+        scattered = per_frame != 0 or 2 * dense < width
+        per_band, per_column = (1, per_frame) if per_frame != 0 else (width * lanes, lanes)
         for column in range(dense if scattered else width):
             for lane in range(lanes):
                 if scattered:
                     image, frame = divmod(min(column * lanes + lane, n_frames - 1), frames)
-                    places[lane] = frame % width * lanes + image * strips + frame // width
+                    places[lane] = frame % width * per_column + image * strips + frame // width
                 else:
                     image, frame = lane // strips, min(lane % strips * width + column, frames - 1)
                     image = image if image < n_images else 0
@@ -159,7 +163,7 @@ def make_log_mel(lanes: int) -> Callable[..., None]:
                 if scattered:
                     store(total, found)
                     for lane in range(min(lanes, n_frames - column * lanes)):
-                        target[band * width * lanes + places[lane]] = values[lane]
+                        target[band * per_band + places[lane]] = values[lane]
                 else:
                     store(total, out + (band * width + column) * size)
 

@@ -11,7 +11,7 @@ from hear_edgel3.engine.kernels.simd import from_lane_before, from_lane_behind, 
 from hear_edgel3.engine.kernels.tile_ops import swapped, where
 
 # Less than anything that a net puts out.
-_LEAST = np.float32(-3e38)
+LEAST = np.float32(-3e38)
 
 
 @part
@@ -103,11 +103,11 @@ def sum_row(zero: Any, row: int, width: int, begin: int, mask: int) -> Any:
 def largest_in_row(zero: Any, row: int, width: int, begin: int, mask: int) -> Any:
     """The largest of a row's columns, lane by lane, without what is masked."""
     size = 4 * lanes_of(zero)
-    most = splat(zero, _LEAST)
+    most = splat(zero, LEAST)
     for c in range(begin):
         most = larger(most, load(zero, row + c * size))
     for c in range(begin, width):
         within = load(zero, mask + c * size)
-        masked = (splat(zero, np.float32(1.0)) - within) * splat(zero, _LEAST)
+        masked = (splat(zero, np.float32(1.0)) - within) * splat(zero, LEAST)
         most = larger(most, where(load(zero, row + c * size), within) + masked)
     return most

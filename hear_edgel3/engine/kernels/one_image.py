@@ -1,0 +1,441 @@
+"""Kernels for one image alone, with 8 channels in the lanes of vectors.
+
+Where images share vectors (:mod:`hear_edgel3.engine.kernels.strips_of_time`), one image leaves most lanes unused. Here
+it fills them with its channels instead. A map lies in memory as [row][column][channel], so that a pixel is some vectors
+one behind the other; and weights lie as they do for many images, in groups of 8 outputs::
+
+    map          pixel 0: channels 0..7 | 8..15 | ..          weights      outputs 0..7: of input 0 | of input 1 | ..
+                 pixel 1: channels 0..7 | 8..15 | ..                       outputs 8..15: ..
+
+    pointwise    pixel's outputs 0..7  +=  one number of the pixel  *  a vector of the weights
+    depthwise    pixel's channels 0..7 +=  a vector of a neighbour  *  a vector of the tap's weights
+
+An image has the same bits alone as among others: whatever is added up is added up in the same order. Sums over a map
+are those of its strips of time, as if it were cut, which then are added in pairs; and what lies beyond a map's ends is
+left out here, and is zeros there, which is the same as long as all weights are finite.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hear_edgel3.engine.kernels.jit import kernel, part
+from hear_edgel3.engine.kernels.masked_rows import LEAST
+from hear_edgel3.engine.kernels.pixel_ops import add_pixels, add_products, column_biases, store_number
+from hear_edgel3.engine.kernels.pointwise import GROUP, HARDSWISH, NONE, RELU
+from hear_edgel3.engine.kernels.simd import (
+    columns_of,
+    filled,
+    larger,
+    load,
+    load_tile,
+    number_at,
+    plus_times,
+    rows_of,
+    splat,
+    store,
+    store_tile,
+    tile_larger,
+    tile_of,
+    tile_plus_tile,
+    zeros,
+)
+from hear_edgel3.engine.kernels.tile_ops import add_tile_at, hard_swish, sigmoid, zero_of
+
+# Pixels and groups of channels of the tiles of products; groups at once of a single pixel.
+ROWS, COLUMNS, SINGLE = 4, 2, 4
+# Bytes of a vector.
+SIZE = 4 * GROUP
+
+
+class OneFacts(NamedTuple):
+    """What the kernel of a block is told. Addresses are of memory; numbers of channels are multiples of GROUP.
+
+    Attributes:
+        x: address of the input.
+        pitch: bytes from a pixel of it to the next.
+        height: rows of it.
+        width: its columns.
+        inputs: its channels.
+        out: address of the output.
+        height_out: as for the input.
+        width_out: likewise.
+        outputs: likewise.
+        expanded: address of room for so many expanded channels as are made at once.
+        at_once: how many that are.
+        middle: address of room for what the depthwise convolution puts out.
+        inside: expanded channels.
+        expands: whether there is an expansion.
+        residual: whether the input is added to the output.
+        act: RELU or HARDSWISH.
+        k: taps of the depthwise convolution in either direction.
+        stride: its stride.
+        dilation: its dilation.
+        strips: of time that the image would be cut into.
+        strip: columns of one, of the output.
+        room: address of room for SINGLE vectors for each of them.
+        bottleneck: values in squeeze-and-excitation; 0 for none.
+        squeezed: address of room for them.
+        bent: address of room for them after their activation.
+        factors: address of room for the sums of the channels, then for the factors.
+        n_bottleneck: values of the bottleneck that there are.
+        kept: address of where they are kept, or 0.
+        expand_weights: address of weights, packed; like what follows.
+        expand_bias: address.
+        depthwise_weights: (k, k, inside).
+        depthwise_bias: address.
+        squeeze_weights: packed.
+        squeeze_bias: address.
+        excite_weights: packed.
+        excite_bias: address.
+        project_weights: packed.
+        project_bias: address.
+    """
+
+    x: int = 0
+    pitch: int = 0
+    height: int = 0
+    width: int = 0
+    inputs: int = 0
+    out: int = 0
+    height_out: int = 0
+    width_out: int = 0
+    outputs: int = 0
+    expanded: int = 0
+    at_once: int = 0
+    middle: int = 0
+    inside: int = 0
+    expands: int = 0
+    residual: int = 0
+    act: int = 0
+    k: int = 0
+    stride: int = 0
+    dilation: int = 0
+    strips: int = 0
+    strip: int = 0
+    room: int = 0
+    bottleneck: int = 0
+    squeezed: int = 0
+    bent: int = 0
+    factors: int = 0
+    n_bottleneck: int = 0
+    kept: int = 0
+    expand_weights: int = 0
+    expand_bias: int = 0
+    depthwise_weights: int = 0
+    depthwise_bias: int = 0
+    squeeze_weights: int = 0
+    squeeze_bias: int = 0
+    excite_weights: int = 0
+    excite_bias: int = 0
+    project_weights: int = 0
+    project_bias: int = 0
+
+
+@part
+def _facts(a: Any) -> OneFacts:
+    """Facts from an array, which numba takes faster than a tuple of so many."""
+    return OneFacts(
+        a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12], a[13], a[14], a[15], a[16],
+        a[17], a[18], a[19], a[20], a[21], a[22], a[23], a[24], a[25], a[26], a[27], a[28], a[29], a[30], a[31], a[32],
+        a[33], a[34], a[35], a[36], a[37],
+    )  # fmt: skip
+
+
+@part
+def _product(
+    like: Any,
+    x: int,
+    pitch: int,
+    weights: int,
+    bias: int,
+    out: int,
+    pitch_out: int,
+    n_in: int,
+    groups: tuple[int, int],
+    pixels: tuple[int, int],
+    act: int,
+    added: int,
+    pitch_added: int,
+) -> None:
+    """A pointwise convolution of some pixels to some groups of outputs, in tiles of the shape of `like`."""
+    zero = zero_of(like)
+    block = n_in * SIZE
+    for g in range(groups[0], groups[1], columns_of(like)):
+        w, place = weights + g * block, g * SIZE
+        for p in range(pixels[0], pixels[1], rows_of(like)):
+            tile = column_biases(like, bias + place)
+            source = x + p * pitch
+            for i in range(n_in):
+                tile = add_pixels(tile, source + 4 * i, pitch, w + i * SIZE, block)
+            if act == RELU:
+                tile = tile_larger(tile, zero)
+            elif act == HARDSWISH:
+                tile = hard_swish(tile)
+            if added != 0:
+                tile = add_tile_at(tile, added + p * pitch_added + place, pitch_added)
+            store_tile(tile, out + p * pitch_out + place, pitch_out)
+
+
+@part
+def _multiply(
+    zero: Any,
+    x: int,
+    pitch: int,
+    weights: int,
+    bias: int,
+    out: int,
+    pitch_out: int,
+    n_in: int,
+    n_out: int,
+    pixels: int,
+    act: int,
+    added: int,
+    pitch_added: int,
+) -> None:
+    """A pointwise convolution of pixels, or a linear layer of a single one.
+
+    Args:
+        zero: a vector of zeros.
+        x: address of the input.
+        pitch: bytes from a pixel of it to the next.
+        weights: address of (n_out / GROUP, n_in, GROUP) float32.
+        bias: address of (n_out,) float32.
+        out: address of the output.
+        pitch_out: as for the input.
+        n_in: input channels.
+        n_out: output channels, a multiple of GROUP.
+        pixels: how many.
+        act: NONE, RELU or HARDSWISH.
+        added: address of what is added to the output, or 0.
+        pitch_added: as for the input.
+    """
+    groups = n_out // GROUP
+    even, even_groups, quads = pixels // ROWS * ROWS, groups // COLUMNS * COLUMNS, groups // SINGLE * SINGLE
+    _product(
+        tile_of(ROWS, COLUMNS, zero), x, pitch, weights, bias, out, pitch_out, n_in, (0, even_groups), (0, even), act,
+        added, pitch_added,
+    )  # fmt: skip
+    _product(
+        tile_of(ROWS, 1, zero), x, pitch, weights, bias, out, pitch_out, n_in, (even_groups, groups), (0, even), act,
+        added, pitch_added,
+    )  # fmt: skip
+    _product(
+        tile_of(1, SINGLE, zero), x, pitch, weights, bias, out, pitch_out, n_in, (0, quads), (even, pixels), act,
+        added, pitch_added,
+    )  # fmt: skip
+    _product(
+        tile_of(1, 1, zero), x, pitch, weights, bias, out, pitch_out, n_in, (quads, groups), (even, pixels), act,
+        added, pitch_added,
+    )  # fmt: skip
+
+
+@part
+def _depthwise(like: Any, f: OneFacts, x: int, pitch: int, e: int, first: int, end: int) -> None:
+    """Convolves the channels from `first` to `end` of the ones at x, of which the first is the e-th."""
+    zero = zero_of(like)
+    reach, step = f.k // 2 * f.dilation, columns_of(like) * GROUP
+    for r in range(f.height_out):
+        top = r * f.stride - reach
+        y_begin = (max(0, -top) + f.dilation - 1) // f.dilation  # taps above and below are left out
+        y_end = min(f.k, (f.height - top + f.dilation - 1) // f.dilation)
+        for c in range(f.width_out):
+            left = c * f.stride - reach
+            x_begin = (max(0, -left) + f.dilation - 1) // f.dilation
+            x_end = min(f.k, (f.width - left + f.dilation - 1) // f.dilation)
+            corner = x + (top * f.width + left) * pitch
+            place = f.middle + 4 * ((r * f.width_out + c) * f.inside + e)
+            for g in range(first, end, step):
+                tile = load_tile(like, f.depthwise_bias + 4 * (e + g))
+                for dy in range(y_begin, y_end):
+                    line = corner + dy * f.dilation * f.width * pitch + 4 * g
+                    taps = f.depthwise_weights + 4 * (dy * f.k * f.inside + e + g)
+                    for dx in range(x_begin, x_end):
+                        tile = add_products(tile, line + dx * f.dilation * pitch, taps + 4 * dx * f.inside)
+                tile = hard_swish(tile) if f.act == HARDSWISH else tile_larger(tile, zero)
+                store_tile(tile, place + 4 * g, 0)
+
+
+@part
+def _sum(like: Any, x: int, pitch: int, height: int, width: int, strips: int, strip: int, room: int) -> Any:
+    """The sum of a map's pixels: row by row of each of the strips, which then are added in pairs.
+
+    Args:
+        like: a tile of one row: the channels to add up.
+        x: address of the first pixel's first of them.
+        pitch: bytes from a pixel to the next.
+        height: rows.
+        width: columns.
+        strips: of time.
+        strip: columns of one.
+        room: address of room for so many tiles.
+    """
+    nothing = filled(like, zero_of(like))
+    size = columns_of(like) * SIZE
+    for s in range(strips):
+        total = nothing
+        for r in range(height):
+            row = nothing
+            for c in range(min(s * strip, width), min((s + 1) * strip, width)):
+                row = tile_plus_tile(row, load_tile(like, x + (r * width + c) * pitch))
+            total = tile_plus_tile(total, row)
+        store_tile(total, room + s * size, 0)
+    apart = 1
+    while apart < strips:
+        for s in range(0, strips, 2 * apart):
+            total = tile_plus_tile(load_tile(like, room + s * size), load_tile(like, room + (s + apart) * size))
+            store_tile(total, room + s * size, 0)
+        apart *= 2
+    return load_tile(like, room)
+
+
+@part
+def _copy_numbers(source: int, target: int, n: int, step: int) -> None:
+    """Copies n float32 to addresses that are `step` bytes apart, and aligned to no vector."""
+    for i in range(n):
+        store_number(number_at(source + 4 * i), target + i * step)
+
+
+@part
+def _excite(zero: Any, f: OneFacts) -> None:
+    """The factors of the channels, and the channels times them."""
+    several, one = tile_of(1, SINGLE, zero), tile_of(1, 1, zero)
+    pitch = 4 * f.inside
+    quads = f.inside // (SINGLE * GROUP) * SINGLE * GROUP
+    for e in range(0, quads, SINGLE * GROUP):
+        total = _sum(several, f.middle + 4 * e, pitch, f.height_out, f.width_out, f.strips, f.strip, f.room)
+        store_tile(total, f.factors + 4 * e, 0)
+    for e in range(quads, f.inside, GROUP):
+        rest = _sum(one, f.middle + 4 * e, pitch, f.height_out, f.width_out, f.strips, f.strip, f.room)
+        store_tile(rest, f.factors + 4 * e, 0)
+    share = splat(zero, np.float32(1.0 / (f.height_out * f.width_out)))
+    for e in range(0, f.inside, GROUP):
+        store(load(zero, f.factors + 4 * e) * share, f.factors + 4 * e)
+    _multiply(
+        zero, f.factors, 0, f.squeeze_weights, f.squeeze_bias, f.squeezed, 0, f.inside, f.bottleneck, 1, NONE, 0, 0
+    )
+    if f.kept != 0:
+        _copy_numbers(f.squeezed, f.kept, f.n_bottleneck, 4)
+    for i in range(0, f.bottleneck, GROUP):
+        store(larger(load(zero, f.squeezed + 4 * i), zero), f.bent + 4 * i)
+    _multiply(zero, f.bent, 0, f.excite_weights, f.excite_bias, f.factors, 0, f.bottleneck, f.inside, 1, NONE, 0, 0)
+    for e in range(0, f.inside, GROUP):
+        factor = sigmoid(load(zero, f.factors + 4 * e))
+        for p in range(f.height_out * f.width_out):
+            place = f.middle + p * pitch + 4 * e
+            store(load(zero, place) * factor, place)
+
+
+@kernel
+def one_residual(facts: Any) -> None:
+    """A whole inverted residual; in :mod:`hear_edgel3.engine.kernels.residual` is what it does."""
+    zero = zeros(GROUP, GROUP)
+    several, one = tile_of(1, SINGLE, zero), tile_of(1, 1, zero)
+    f = _facts(facts)
+    for e in range(0, f.inside, f.at_once):
+        n = min(f.at_once, f.inside - e)
+        x, pitch = f.x + 4 * e, f.pitch
+        if f.expands != 0:
+            x, pitch = f.expanded, 4 * n
+            _multiply(
+                zero, f.x, f.pitch, f.expand_weights + 4 * e * f.inputs, f.expand_bias + 4 * e, x, pitch, f.inputs, n,
+                f.height * f.width, f.act, 0, 0,
+            )  # fmt: skip
+        quads = n // (SINGLE * GROUP) * SINGLE * GROUP
+        _depthwise(several, f, x, pitch, e, 0, quads)
+        _depthwise(one, f, x, pitch, e, quads, n)
+    if f.bottleneck != 0:
+        _excite(zero, f)
+    _multiply(
+        zero, f.middle, 4 * f.inside, f.project_weights, f.project_bias, f.out, 4 * f.outputs, f.inside, f.outputs,
+        f.height_out * f.width_out, NONE, f.x if f.residual != 0 else 0, f.pitch,
+    )  # fmt: skip
+
+
+@kernel
+def one_entrance(
+    image: int, pitch: int, height: int, width: int, weights: int, bias: int, out: int, n_out: int
+) -> None:
+    """The first convolution, 3 by 3 with stride 2, and Hardswish.
+
+    Args:
+        image: address of float32 [frame][band].
+        pitch: bytes from a frame to the next.
+        height: bands.
+        width: frames.
+        weights: address of (3, 3, n_out) float32.
+        bias: address.
+        out: address of the output.
+        n_out: its channels, a multiple of GROUP.
+    """
+    zero = zeros(GROUP, GROUP)
+    one = tile_of(1, 1, zero)
+    for r in range((height + 1) // 2):
+        for c in range((width + 1) // 2):
+            for o in range(0, n_out, GROUP):
+                total = load(zero, bias + 4 * o)
+                for dy in range(1 if r == 0 else 0, min(3, height - 2 * r + 1)):
+                    for dx in range(1 if c == 0 else 0, min(3, width - 2 * c + 1)):
+                        number = number_at(image + (2 * c + dx - 1) * pitch + 4 * (2 * r + dy - 1))
+                        total = plus_times(total, load(zero, weights + 4 * ((dy * 3 + dx) * n_out + o)), number)
+                store_tile(hard_swish(filled(one, total)), out, 0)
+                out += SIZE
+
+
+@kernel
+def one_linear(
+    x: int,
+    pitch: int,
+    weights: int,
+    bias: int,
+    out: int,
+    n_in: int,
+    n_out: int,
+    pixels: int,
+    act: int,
+    kept: int,
+    n_kept: int,
+) -> None:
+    """A pointwise convolution of a map, or a linear layer, of which `n_kept` values are copied to an address."""
+    _multiply(zeros(GROUP, GROUP), x, pitch, weights, bias, out, 4 * n_out, n_in, n_out, pixels, act, 0, 0)
+    if kept != 0:
+        _copy_numbers(out, kept, n_kept, 4)
+
+
+@kernel
+def one_pool(
+    x: int,
+    pitch: int,
+    channels: int,
+    height: int,
+    width: int,
+    strips: int,
+    strip: int,
+    by_row: int,
+    with_mean: int,
+    with_largest: int,
+    room: int,
+    out: int,
+) -> None:
+    """The mean of each channel (or of each row) plus its largest value, or one of them, number by number."""
+    zero = zeros(GROUP, GROUP)
+    one = tile_of(1, 1, zero)
+    rows = 1 if by_row else height
+    share = splat(zero, np.float32(1.0 / (rows * width)))
+    for c in range(0, channels, GROUP):
+        for top in range(0, height, rows):
+            first = x + top * width * pitch + 4 * c
+            total = zero
+            if with_mean:
+                store_tile(_sum(one, first, pitch, rows, width, strips, strip, room), room, 0)
+                total = load(zero, room) * share
+            if with_largest:
+                most = splat(zero, LEAST)
+                for p in range(rows * width):
+                    most = larger(most, load(zero, first + p * pitch))
+                total = total + most
+            store(total, room)
+            per_channel = height // rows
+            _copy_numbers(room, out + 4 * (c * per_channel + top // rows), min(GROUP, channels - c), 4 * per_channel)

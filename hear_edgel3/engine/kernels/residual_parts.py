@@ -1,0 +1,244 @@
+"""What nets of inverted residuals are made of, whether images share vectors or not: weights, memory, and places."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from hear_edgel3.engine.kernels.aligned import aligned
+from hear_edgel3.engine.kernels.pointwise import GROUP, HARDSWISH, RELU, packed
+from hear_edgel3.engine.kernels.residual import Facts
+from hear_edgel3.families import kernel_residuals as described
+
+# Vectors between channels should not all fall into the same sets of a cache.
+_APART = 8
+
+
+def even(n: int) -> int:
+    """N, filled up to a multiple of GROUP."""
+    return -(-n // GROUP) * GROUP
+
+
+def halved(n: int, stride: int) -> int:
+    """What a convolution with a stride makes of n rows or columns."""
+    return -(-n // stride)
+
+
+class Weights:
+    """Arrays that kernels are given the addresses of, and that live as long as this.
+
+    Attributes:
+        finite: whether all their values are.
+    """
+
+    def __init__(self) -> None:
+        self._arrays: list[np.ndarray] = []
+        self.finite = True
+
+    def keep(self, array: np.ndarray, size: int = 0) -> int:
+        """The address of a copy of an array, filled up with zeros to a size."""
+        room = aligned(max(array.size, size))
+        room[: array.size] = array.reshape(-1)
+        room[array.size :] = 0
+        room += 0.0  # no zero is negative, so that adding nothing to one changes no bit
+        self.finite = self.finite and bool(np.isfinite(room).all())
+        self._arrays.append(room)
+        return int(room.ctypes.data)
+
+    def linear(self, linear: described.Linear, n_in: int | None = None) -> tuple[int, int]:
+        """The addresses of packed weights and of the bias."""
+        weights = packed(linear.weights, n_in)
+        return self.keep(weights), self.keep(linear.bias, len(weights) * GROUP)
+
+
+def by_tap(weights: np.ndarray) -> np.ndarray:
+    """(channels, k, k) weights as (k, k, channels), filled up with zeros to whole groups of channels."""
+    full = np.zeros((*weights.shape[1:], even(len(weights))), np.float32)
+    full[..., : len(weights)] = np.moveaxis(weights, 0, -1)
+    return full
+
+
+class Block:
+    """A block's facts that do not depend on the size of images.
+
+    Attributes:
+        facts: for the kernels of images that share vectors.
+        taps: address of the depthwise convolution's weights by tap, for images alone.
+    """
+
+    def __init__(self, block: described.InvertedResidual, weights: Weights) -> None:
+        inside, k = len(block.depthwise.weights), block.depthwise.weights.shape[1]
+        self.k, self.stride, self.dilation = k, block.depthwise.stride, block.depthwise.dilation
+        self.reach = k // 2 * self.dilation
+        self.inside = even(inside)
+        self.outputs = even(len(block.project.weights))
+        self.n_out = len(block.project.weights)
+        self.bottleneck = 0 if block.squeeze is None else even(len(block.squeeze.weights))
+        facts = Facts(
+            inside=self.inside,
+            outputs=self.outputs,
+            inputs=inside if block.expand is None else block.expand.weights.shape[1],
+            expands=block.expand is not None,
+            residual=block.residual,
+            act=HARDSWISH if block.hardswish else RELU,
+            bottleneck=self.bottleneck,
+            depthwise_weights=weights.keep(block.depthwise.weights, self.inside * k * k),
+            depthwise_bias=weights.keep(block.depthwise.bias, self.inside),
+        )
+        w, bias = weights.linear(block.project, self.inside)
+        facts = facts._replace(project_weights=w, project_bias=bias)
+        if block.expand is not None:
+            w, bias = weights.linear(block.expand)
+            facts = facts._replace(expand_weights=w, expand_bias=bias)
+        elif inside % GROUP:
+            raise ValueError(f"a block that does not expand has {inside} channels, no multiple of {GROUP}")
+        if block.squeeze is not None and block.excite is not None:
+            w, bias = weights.linear(block.squeeze, self.inside)
+            facts = facts._replace(squeeze_weights=w, squeeze_bias=bias)
+            w, bias = weights.linear(block.excite, self.bottleneck)
+            facts = facts._replace(excite_weights=w, excite_bias=bias)
+        self.facts = facts
+        self.taps = weights.keep(by_tap(block.depthwise.weights))
+
+
+class Rooms:
+    """Memory of a call, by names; before there is any, it only finds out how much is needed.
+
+    Args:
+        lanes: of a vector.
+        needed: vectors by name, as another one found out; or None.
+    """
+
+    def __init__(self, lanes: int, needed: dict[str, int] | None = None) -> None:
+        self._size = 4 * lanes
+        self.needed: dict[str, int] = {} if needed is None else needed
+        self.arrays: dict[str, np.ndarray] = {}
+        if needed is not None:
+            for name, vectors in needed.items():
+                self.arrays[name] = aligned(vectors * lanes)
+                self.arrays[name][:] = 0  # what is never written has no part in any result, but may be computed with
+
+    def room(self, name: str, vectors: int) -> int:
+        """The address of so much memory. What has the same name shares it."""
+        if not self.arrays:
+            self.needed[name] = max(self.needed.get(name, 0), vectors)
+            return 0
+        return int(self.arrays[name].ctypes.data)
+
+    def stride(self, vectors: int) -> int:
+        """Bytes from a channel of so many vectors to the next."""
+        return (vectors + (2 if vectors % _APART == 0 else 0)) * self._size
+
+
+Step = tuple[Callable[..., None], tuple[Any, ...]]
+
+
+class NetWeights:
+    """A net's layers as kernels take them, for images of any size.
+
+    Args:
+        net: what to compute.
+    """
+
+    def __init__(self, net: described.ResidualNet) -> None:
+        self.outputs = net.outputs
+        self.weights = weights = Weights()
+        self.n_first = len(net.first_bias)
+        bias = 0 if net.first is None else weights.keep(net.first_bias, even(self.n_first))
+        self.first = None if net.first is None else (weights.keep(net.first), bias)
+        self.first_taps = None if net.first is None else (weights.keep(by_tap(net.first)), bias)
+        self.blocks = [Block(block, weights) for block in net.blocks]
+        self._n_bottlenecks = [0 if b.squeeze is None else len(b.squeeze.weights) for b in net.blocks]
+        self.last = None if net.last is None else weights.linear(net.last)
+        self.n_last = 0 if net.last is None else len(net.last.weights)
+        self.convolutions = [(2, 1), *((block.stride, block.reach) for block in self.blocks)]
+        self._linear: dict[int, tuple[int, int]] = {}
+
+    def channels(self, number: int, height: int) -> int:
+        """Channels of a map; those of the image are its bands."""
+        if number == described.IMAGE:
+            return height
+        return [self.n_first, *(block.n_out for block in self.blocks), self.n_last][number]
+
+    def height(self, number: int, height: int) -> int:
+        """Bands of a map that is made of an image of `height` bands."""
+        for stride, _ in self.convolutions[: number + 1]:
+            height = halved(height, stride)
+        return height
+
+    def n_bottleneck(self, number: int) -> int:
+        """Values in the bottleneck of a block."""
+        return self._n_bottlenecks[number - 1]
+
+    def weights_of(self, layer: described.Layer) -> tuple[int, int]:
+        """The addresses of a linear layer's weights and bias."""
+        if id(layer) not in self._linear:
+            self._linear[id(layer)] = self.weights.linear(layer.linear)
+        return self._linear[id(layer)]
+
+
+class Places:
+    """Where pooled maps, bottlenecks and what linear layers make of them lie, one behind the other.
+
+    Args:
+        net: the net.
+        height: bands of the images.
+
+    Attributes:
+        n: how many values there are.
+        pooled: all pooled maps.
+        linear: all linear layers, in the order to run them.
+        bottlenecks: the numbers of the first value of bottlenecks, by their blocks.
+    """
+
+    def __init__(self, net: NetWeights, height: int) -> None:
+        self.net, self._height = net, height
+        self.n = 0
+        self._place: dict[int, tuple[int, int]] = {}  # of values, by identity: the first one's number, and how many
+        self.pooled: list[described.Pooled] = []
+        self.linear: list[described.Layer] = []
+        self.bottlenecks: dict[int, int] = {}
+        for value in net.outputs:
+            self._add(value)
+
+    def _add(self, value: described.Values) -> None:
+        if id(value) in self._place:
+            return
+        if isinstance(value, described.Layer):
+            for inner in value.inputs:
+                self._add(inner)
+            self.linear.append(value)
+            n = len(value.linear.weights)
+        elif isinstance(value, described.Pooled):
+            self.pooled.append(value)
+            n = self.net.channels(value.map, self._height) * self._per_channel(value)
+        else:
+            n = self.net.n_bottleneck(value.map)
+            self.bottlenecks[value.map] = self.n
+        self._place[id(value)] = (self.n, n)
+        # What a layer takes lies without a gap; the last ones of what a layer gives may be overwritten by zeros.
+        self.n += n if isinstance(value, described.Pooled) else even(n)
+
+    def _per_channel(self, value: described.Pooled) -> int:
+        by_band = value.how in (described.MEAN_TIME, described.SUM_TIME) and value.map != described.IMAGE
+        return self.net.height(value.map, self._height) if by_band else 1
+
+    def rows(self) -> np.ndarray:
+        """The numbers of what the net puts out."""
+        places = [self._place[id(value)] for value in self.net.outputs]
+        return np.concatenate([np.arange(first, first + n) for first, n in places])
+
+    def first(self, value: described.Values) -> int:
+        """The number of the first one of some values."""
+        return self._place[id(value)][0]
+
+
+def how_pooled(value: described.Pooled) -> tuple[bool, bool, bool]:
+    """Whether each row is pooled for itself; whether there are means; and whether there are largest values."""
+    return (
+        value.how in (described.MEAN_TIME, described.SUM_TIME),
+        value.how != described.MAXIMUM,
+        value.how in (described.MAXIMUM, described.SUM, described.SUM_TIME),
+    )
