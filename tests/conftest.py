@@ -34,6 +34,9 @@ if importlib.util.find_spec("numba") is not None:
     with contextlib.redirect_stderr(io.StringIO()):
         jit._say_once()
 
+# Compiled kernels are kept from run to run where pytest keeps things, for all of its processes and what they start:
+# each would compile for half a minute otherwise.
+_KERNELS = REPOSITORY / ".pytest_cache" / "kernels"
 _SHARED = Path(os.environ.get("HEAR_EDGEL3_SHARED", REPOSITORY.parent / "shared"))
 
 
@@ -44,6 +47,7 @@ def _isolated(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPath
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("HF_HOME", str(home / "hf"))
     monkeypatch.setenv("HEAR_EDGEL3_CACHE", str(home / "cache"))
+    monkeypatch.setenv("HEAR_EDGEL3_KERNELS", str(_KERNELS))
     for name in ("HEAR_EDGEL3_WEIGHTS", "HEAR_EDGEL3_MIRROR", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     connect = socket.socket.connect

@@ -39,10 +39,20 @@ def test_auto_takes_numba_for_the_others_of_the_family(weights_folder: Path) -> 
     assert sea._runner.choose(sea.net) == Choice("numba", reason)
 
 
-def test_auto_takes_torch_for_other_families() -> None:
+def test_auto_takes_numba_for_mobilenetv3(audio: torch.Tensor) -> None:
     tiny = hear_edgel3.load("tiny")
-    assert tiny.engine == "torch"
-    assert tiny._runner.choose(tiny.net) == Choice("torch", "it runs every net everywhere")
+    assert tiny.engine == "numba"
+    assert tiny._runner.choose(tiny.net) == Choice("numba", "its kernels are faster than torch's for nets of this kind")
+    sound = torch.from_numpy(signals.clip(0.5, tiny.sample_rate))[None]
+    expected = hear_edgel3.load("tiny", engine="numba").scene_embeddings(sound)
+    assert torch.equal(tiny.scene_embeddings(sound), expected)
+    assert tiny.double().engine == "torch"
+
+
+def test_auto_takes_torch_for_other_families(load) -> None:
+    dymn = load("dymn04_as")
+    assert dymn.engine == "torch"
+    assert dymn._runner.choose(dymn.net) == Choice("torch", "it runs every net everywhere")
 
 
 def test_auto_in_double_precision(audio: torch.Tensor) -> None:
@@ -56,7 +66,7 @@ def test_auto_in_double_precision(audio: torch.Tensor) -> None:
 
 
 def test_expected_is_what_is_chosen(weights_folder: Path) -> None:
-    for name in ("sea_64", "sparse_95", "tiny"):
+    for name in ("sea_64", "sparse_95", "tiny", "dymn04_as", "ssondo_matpac_mn"):
         extractor = hear_edgel3.load(name, None if name == "tiny" else weights_folder)
         row = extractor.configuration.checkpoint
         assert expected_engine(row.kernels, row.zeros).name == extractor.engine
@@ -92,7 +102,7 @@ def test_what_is_not_installed_is_named(engine: str, package: str, extra: str, w
         f'engine="{engine}" needs the package {package!r}, which is not installed; '
         f'install it with: pip install ".[{extra}]" in the folder of the clone'
     )
-    assert hear_edgel3.load("tiny").engine == "torch"
+    assert hear_edgel3.load("tiny").engine == ("torch" if package == "numba" else "numba")
 
 
 def test_numba_does_not_run_other_families(audio: torch.Tensor) -> None:

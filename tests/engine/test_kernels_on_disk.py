@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +31,12 @@ with torch.no_grad():
     embedding = Runner("numba")(net, x)
     assert torch.allclose(embedding, net(x), atol=1e-5)
 """
+
+
+@pytest.fixture(autouse=True)
+def _in_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels are kept where they are kept for users."""
+    monkeypatch.delenv("HEAR_EDGEL3_KERNELS")
 
 
 def test_a_second_process_loads_what_the_first_compiled(tmp_path: Path) -> None:
@@ -102,6 +110,82 @@ def test_the_default_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     for value in (None, ""):
         monkeypatch.delenv("HEAR_EDGEL3_CACHE") if value is None else monkeypatch.setenv("HEAR_EDGEL3_CACHE", value)
         assert jit.kernels_folder() == tmp_path / ".cache" / "hear_edgel3" / "kernels"
+
+
+def test_a_folder_for_kernels_alone(fresh, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HEAR_EDGEL3_KERNELS", str(tmp_path / "mine"))
+    assert fresh() == (20.0, True)
+    assert jit.kernels_folder() == tmp_path / "mine"
+    assert [path.suffix for path in (tmp_path / "mine").iterdir()] == [".bin"]
+    assert not Path(os.environ["HEAR_EDGEL3_CACHE"]).exists()
+    monkeypatch.setenv("HEAR_EDGEL3_KERNELS", "")
+    assert jit.kernels_folder() == Path(os.environ["HEAR_EDGEL3_CACHE"]) / "kernels"
+
+
+AT_ONCE = """
+import sys
+from hear_edgel3.engine.kernels import jit
+
+@jit.kernel
+def slow(x):
+    return x + 1
+
+save = jit._DiskCache.save_overload
+
+def counted(*arguments):
+    print("compiled")
+    save(*arguments)
+
+jit._DiskCache.save_overload = counted
+print("ready", flush=True)
+sys.stdin.read()
+assert slow(2) == 3
+"""
+
+
+def test_processes_that_start_at_once_compile_once(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", AT_ONCE]
+    environment = {**os.environ, "HEAR_EDGEL3_CACHE": str(tmp_path)}
+    printed = ""
+    with contextlib.ExitStack() as stack:
+        started = [
+            stack.enter_context(
+                subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+            )
+            for _ in range(3)
+        ]
+        for process in started:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        for process in started:
+            assert process.stdin is not None
+            process.stdin.close()
+        for process in started:
+            assert process.stdout is not None
+            printed += process.stdout.read()
+            assert process.wait() == 0
+    assert printed == "compiled\n"
+    assert [path.suffix for path in (tmp_path / "kernels").iterdir()] == [".bin"]
+
+
+def test_a_kernel_that_another_process_never_finishes(fresh, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that hangs, say on another machine: it is compiled here after all."""
+    monkeypatch.setattr(jit, "_LONGEST_WAIT_S", 0.2)
+    monkeypatch.setattr(jit, "lock", _busy)
+    assert fresh() == (20.0, True)
+    assert len(kernels()) == 1
+
+
+def _busy(file: object) -> None:
+    raise BlockingIOError
+
+
+def test_loading_imports_nothing_that_only_compiling_needs(tmp_path: Path) -> None:
+    """Which takes half a second."""
+    assert python(TINY_NET, HEAR_EDGEL3_CACHE=str(tmp_path)).returncode == 0
+    code = TINY_NET + "import sys; assert 'numba.np.arraymath' not in sys.modules"
+    again = python(code, HEAR_EDGEL3_CACHE=str(tmp_path))
+    assert (again.returncode, again.stderr) == (0, "")
 
 
 def test_other_sources_are_compiled_again(fresh, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,10 +11,12 @@ import hashlib
 import os
 import pickle
 import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, cast, overload
+from typing import Any, BinaryIO, TypeVar, cast, overload
 
 import llvmlite
 import llvmlite.binding
@@ -22,8 +24,10 @@ import numba
 from numba.core import serialize
 from numba.core.compiler import CompileResult
 from numba.core.compiler_lock import global_compiler_lock
+from numba.core.runtime import rtsys
 
 from hear_edgel3.disk.atomic import atomic_write
+from hear_edgel3.disk.lock import lock
 from hear_edgel3.disk.stderr import say
 from hear_edgel3.weights.cache import cache_folder
 
@@ -36,6 +40,10 @@ if hasattr(os, "register_at_fork"):  # numba compiles under a lock, which a fork
         after_in_parent=global_compiler_lock.release,
         after_in_child=global_compiler_lock.release,
     )
+# Of several processes that start at once one compiles a kernel, and the others wait for it.
+_LONGEST_WAIT_S, _LOOK_EVERY_S = 60.0, 0.05
+# A folder for compiled kernels alone.
+FOLDER_VARIABLE = "HEAR_EDGEL3_KERNELS"
 _OPTIONS = {"nogil": True, "error_model": "numpy", "boundscheck": False}
 
 
@@ -73,8 +81,9 @@ def kernel(function: F) -> F:
 
 
 def kernels_folder() -> Path:
-    """Where compiled kernels are kept: in the folder of the converted weights."""
-    return cache_folder() / "kernels"
+    """Where compiled kernels are kept: ``$HEAR_EDGEL3_KERNELS``, else in the folder of the converted weights."""
+    given = os.environ.get(FOLDER_VARIABLE)
+    return Path(given).expanduser() if given else cache_folder() / "kernels"
 
 
 class _DiskCache:
@@ -89,6 +98,7 @@ class _DiskCache:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
+        self._held: tuple[Path, BinaryIO] | None = None
 
     @property
     def cache_path(self) -> str:
@@ -97,7 +107,21 @@ class _DiskCache:
 
     def load_overload(self, signature: Any, target_context: Any) -> Any:
         """What was compiled for a signature, or None."""
-        target_context.refresh()
+        # All that machine code which is there needs of numba; what compiling needs takes half a second to import.
+        rtsys.initialize(target_context)
+        self._release()
+        found = self._load(signature, target_context)
+        if found is None:
+            _say_once()
+            self._wait(self._path(signature, target_context.codegen()))
+            found = self._load(signature, target_context)  # another process may have compiled it meanwhile
+            if found is None:
+                target_context.refresh()
+            else:
+                self._release()
+        return found
+
+    def _load(self, signature: Any, target_context: Any) -> Any:
         try:
             content = self._path(signature, target_context.codegen()).read_bytes()
             digest, payload = content[:_DIGEST_SIZE], content[_DIGEST_SIZE:]
@@ -105,7 +129,6 @@ class _DiskCache:
                 return CompileResult._rebuild(target_context, *pickle.loads(payload))  # noqa: S301
         except Exception:  # noqa: S110 - there is none, or numba cannot use it and raises whatever it likes
             pass
-        _say_once()
         return None
 
     def save_overload(self, signature: Any, result: Any) -> None:
@@ -118,6 +141,36 @@ class _DiskCache:
                 file.write(hashlib.sha256(payload).digest() + payload)
         except Exception:  # no such folder, no permission, no room: it will be compiled again
             return
+        finally:
+            self._release()
+
+    def _wait(self, path: Path) -> None:
+        """Makes sure, as far as the file system can, that no other process compiles this, for a minute at most."""
+        place = path.with_name(f".{path.name}.lock")
+        end = time.monotonic() + _LONGEST_WAIT_S
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            file = place.open("wb")
+        except OSError:
+            return
+        self._held = (place, file)
+        with suppress(OSError):  # nothing can be locked there: several may compile it
+            while time.monotonic() < end:
+                try:
+                    lock(file)
+                except BlockingIOError:
+                    time.sleep(_LOOK_EVERY_S)
+                else:
+                    return
+
+    def _release(self) -> None:
+        """Lets other processes go on."""
+        if self._held is not None:
+            place, file = self._held
+            self._held = None
+            with suppress(OSError):
+                place.unlink()  # who still waits for it finds the kernel, or compiles it
+            file.close()
 
     def _path(self, signature: Any, codegen: Any) -> Path:
         closure = [cell.cell_contents for cell in self._function.__closure__ or ()]
