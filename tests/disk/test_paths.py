@@ -15,6 +15,9 @@ from hear_edgel3.errors import OutputError
 from hear_edgel3.sources.item import Identities, Item
 
 
+pytestmark = pytest.mark.usefixtures("here")
+
+
 def test_links_are_followed() -> None:
     Path("real").mkdir()
     Path("link").symlink_to("real")
