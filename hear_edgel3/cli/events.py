@@ -15,7 +15,7 @@ from hear_edgel3.cli.common import say_notes
 from hear_edgel3.cli.say import put, say
 from hear_edgel3.cli.sources import AudioSources, audio_sources, file_of
 from hear_edgel3.disk.digest import sha256_of
-from hear_edgel3.disk.paths import text_of, text_of_path
+from hear_edgel3.disk.paths import real_path, text_of, text_of_path
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.event_detection import formats
 from hear_edgel3.event_detection.records import Layout, Recording
@@ -189,8 +189,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _leave_out_clips(found: AudioSources, clips: str) -> None:
     """Leaves out what an earlier run has cut out, where that is inside a folder that is listened to."""
-    inside = os.path.join(os.path.realpath(clips), "")
-    items = [item for item in found.items if not os.path.realpath(file_of(item)).startswith(inside)]
+    inside = os.path.join(real_path(clips), "")
+    items = [item for item in found.items if not real_path(file_of(item)).startswith(inside)]
     if len(items) < len(found.items):
         left_out = len(found.items) - len(items)
         found.notes.append(f"{left_out} sounds in {clips} are left out: they are --clips themselves")

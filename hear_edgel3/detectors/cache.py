@@ -21,7 +21,7 @@ from hear_edgel3.dataset.dataset import Dataset, embeddings_of
 from hear_edgel3.dataset.parquet import require_pyarrow
 from hear_edgel3.disk.atomic import make_folder
 from hear_edgel3.disk.digest import sha256_of
-from hear_edgel3.disk.paths import path_of_text, text_of_path
+from hear_edgel3.disk.paths import path_of_text, real_path, text_of_path
 from hear_edgel3.engine.expected import chosen
 from hear_edgel3.errors import LabelsError
 from hear_edgel3.jobs.options import Options
@@ -149,7 +149,7 @@ def _canonical(items: Sequence[Item]) -> list[Item]:
             found.append(item._replace(file=same.place(item.file), kept=()))
             continue
         if item.shard not in shards:
-            shards[item.shard] = text_of_path(os.path.realpath(same.path(item.shard)))
+            shards[item.shard] = text_of_path(real_path(same.path(item.shard)))
         shard = shards[item.shard]
         found.append(item._replace(file=f"{shard}/{item.member}", shard=shard, kept=()))
     return found

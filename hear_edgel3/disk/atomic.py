@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from hear_edgel3.disk.durable import sync_folder
 from hear_edgel3.disk.ordinary import what_else
-from hear_edgel3.disk.paths import shortened
+from hear_edgel3.disk.paths import real_path, shortened
 from hear_edgel3.disk.temporary import become, sweep, temporary_file
 from hear_edgel3.errors import HearEdgeL3Error, OutputError
 
@@ -51,7 +51,7 @@ def atomic_write(path: str | os.PathLike[str], swept: bool = False) -> Iterator[
                 with target.open("wb") as special:
                     shutil.copyfileobj(whole, special)
             return
-        real = Path(os.path.realpath(target))
+        real = Path(real_path(target))
         if real.is_symlink():
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         if not swept:
@@ -65,7 +65,7 @@ def atomic_write(path: str | os.PathLike[str], swept: bool = False) -> Iterator[
     except OSError as error:
         if isinstance(error, HearEdgeL3Error):
             raise
-        folder = Path(os.path.realpath(target)).parent
+        folder = Path(real_path(target)).parent
         if not os.path.isdir(folder) and error.errno != errno.ENAMETOOLONG:
             raise OutputError(f"cannot write {target}: the folder {_named(target, folder)} does not exist") from error
         raise OutputError(f"cannot write {shortened(str(target), _SHOWN)}: {error.strerror or error}") from error
@@ -131,7 +131,7 @@ def check_writable(path: Path) -> None:
             if not os.access(path, os.W_OK):
                 raise OutputError(f"cannot write {path}: no permission to write into it")
             return
-        real = Path(os.path.realpath(path))
+        real = Path(real_path(path))
         if len(os.fsencode(real.name)) > _LONGEST:
             raise OutputError(f"cannot write {shortened(str(path), _SHOWN)}: the name is too long")
         folder = real.parent

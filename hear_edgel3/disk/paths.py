@@ -34,6 +34,19 @@ def folders_of(text: str) -> Path:
     return Path(*(f"_{part}" if part == ".." else part for part in parts if part not in (os.sep, ".")))
 
 
+def real_path(path: str | os.PathLike[str]) -> str:
+    """The path that a name leads to, after all links.
+
+    A name that no file can have, with a NUL in it or characters that the system's coding lacks, stays as it is: it
+    equals no other file's, and opening it says what is wrong. Names that users give go through this function, for
+    ``os.path.realpath`` raises a ``ValueError`` for these.
+    """
+    try:
+        return os.fsdecode(os.path.realpath(path))
+    except ValueError:
+        return os.path.join(os.getcwd(), os.fsdecode(path))
+
+
 def text_of(path: str | os.PathLike[str]) -> str:
     """A path as text: a file name may hold bytes that are none."""
     return os.fspath(path).encode("utf-8", "replace").decode("utf-8")

@@ -102,7 +102,7 @@ def sweep(targets: Iterable[Path]) -> None:
         real = Path(os.path.realpath(target)) if os.path.islink(target) else target
         wanted.setdefault(real.parent, set()).add(_told(real.name))
     for folder, told in wanted.items():
-        with suppress(OSError):  # the folder is not there
+        with suppress(OSError, ValueError):  # the folder is not there, or cannot be: ValueError is of a NUL in its name
             with os.scandir(folder) as entries:
                 names = [entry.name for entry in entries if entry.name.endswith(".part")]
             for name in names:

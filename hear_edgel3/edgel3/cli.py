@@ -14,7 +14,7 @@ from typing import Any, TextIO
 from hear_edgel3._interrupts import interruptible
 from hear_edgel3.audio.find import AUDIO_SUFFIXES
 from hear_edgel3.disk.atomic import check_writable, make_folder
-from hear_edgel3.disk.paths import text_of
+from hear_edgel3.disk.paths import real_path, text_of
 from hear_edgel3.disk.temporary import sweep
 from hear_edgel3.edgel3.checks import check_names, check_options, check_path, remarks
 from hear_edgel3.edgel3.edgel3_exceptions import EdgeL3Error
@@ -163,7 +163,7 @@ def _inputs(inputs: Any) -> tuple[list[Path], list[tuple[str, EdgeL3Error]]]:
             text = f"the folder {os.fspath(name)} has no audio files (folders inside it are not looked into)"
             failed.append((os.fspath(name), AudioFileError(text)))
         for path in found:
-            files.setdefault(os.path.realpath(path), Path(path))
+            files.setdefault(real_path(path), Path(path))
     if not files:
         shown = names if isinstance(inputs, Iterable) and not isinstance(inputs, str) else inputs
         print(f"Edgel3: No WAV files found in {text_of(str(shown))}. Aborting.")

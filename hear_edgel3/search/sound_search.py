@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hear_edgel3.dataset.dataset import Dataset
-from hear_edgel3.disk.paths import path_of_text, text_of_path
+from hear_edgel3.disk.paths import path_of_text, real_path, text_of_path
 from hear_edgel3.errors import DatasetError, InvalidOption, MissingExtra
 from hear_edgel3.search.index import StoredIndex, fit_whitening, open_index
 from hear_edgel3.search.query import QueryEmbedder
@@ -244,7 +244,7 @@ class SoundSearch:
         own_row: int | None,
     ) -> list[Match]:
         """Matches, without those that are not wanted, and the best one only of each file or clip that has several."""
-        left_out = {_identity(path) for path in without}
+        left_out = {real_path(path) for path in without}
         seen: set[tuple[str, float | None, float | None]] = set()
         matches = []
         for number, similarity, moment in zip(
@@ -254,15 +254,7 @@ class SoundSearch:
             if number == own_row or (several and place in seen):
                 continue
             seen.add(place)
-            if left_out and _identity(path_of_text(moment.file)) in left_out:
+            if left_out and real_path(path_of_text(moment.file)) in left_out:
                 continue
             matches.append(Match(similarity, moment.file, moment.timestamp_ms, number, moment.start_s, moment.end_s))
         return matches
-
-
-def _identity(path: str | os.PathLike[str]) -> str:
-    """Equal for names of the same file."""
-    try:
-        return os.fsdecode(os.path.realpath(path))
-    except ValueError:  # a NUL, which no file's name has
-        return os.fsdecode(path)

@@ -7,7 +7,7 @@ from collections.abc import Hashable
 from typing import NamedTuple
 
 from hear_edgel3.audio.span import span
-from hear_edgel3.disk.paths import path_of_text, text_of_path
+from hear_edgel3.disk.paths import path_of_text, real_path, text_of_path
 
 
 class Item(NamedTuple):
@@ -74,7 +74,7 @@ class Identities:
 
     def of_target(self, item: Item) -> Hashable:
         """As :meth:`of`, of the file that a link leads to."""
-        return self._with_more(item, text_of_path(os.path.realpath(self.path(item.file))))
+        return self._with_more(item, text_of_path(real_path(self.path(item.file))))
 
     def path(self, file: str) -> str:
         """The path that a name stands for."""
@@ -84,16 +84,16 @@ class Identities:
         """The text of a file's path, after links among its folders."""
         head, tail = os.path.split(os.path.join(self._folder, file))
         if tail in ("", ".", ".."):
-            return text_of_path(os.path.realpath(self.path(file)))
+            return text_of_path(real_path(self.path(file)))
         real = self._folders.get(head)
         if real is None:
-            real = self._folders[head] = text_of_path(os.path.realpath(path_of_text(head))).rstrip("/")
+            real = self._folders[head] = text_of_path(real_path(path_of_text(head))).rstrip("/")
         return f"{real}/{tail}"
 
     def _in_shard(self, item: Item) -> Hashable:
         assert item.shard is not None
         if item.shard not in self._shards:
-            self._shards[item.shard] = text_of_path(os.path.realpath(self.path(item.shard)))
+            self._shards[item.shard] = text_of_path(real_path(self.path(item.shard)))
         return self._shards[item.shard], item.member
 
     def _with_more(self, item: Item, place: Hashable) -> Hashable:

@@ -85,7 +85,8 @@ class _Lister:
                     self._fail(source, AudioFileError("the list on stdin names no files"))
                 yield from items
             elif glob.has_magic(source) and not os.path.lexists(source):
-                found = sorted(glob.iglob(source, recursive=True))
+                # A NUL is in no file's name, and glob raises for it.
+                found = sorted(glob.iglob(source, recursive=True)) if "\0" not in source else []
                 if not found:
                     self._fail(source, AudioFileError(f"nothing matches {source}"))
                 for path in found:

@@ -22,6 +22,15 @@ from support.types import Captured
 pytestmark = pytest.mark.usefixtures("seeded_weights")
 
 
+def test_a_nul_in_the_name_of_a_folder_of_a_list(capsys: Captured) -> None:
+    write_clip("a.wav")
+    Path("list.csv").write_text("file,label\na.wav,u\nx\0y/b.wav,u\n")
+    for output in ([], ["-o", "out"]):
+        assert run_embed("list.csv", *output) == 1
+        assert "1 embedded, 1 failed" in capsys.readouterr().err
+    assert results(".") == ["a.npz", "out/a.npz"]
+
+
 def test_bad_files_among_good_ones(capsys: Captured) -> None:
     good = [write_clip("d/a.wav"), write_clip("d/z.flac", seed=1)]
     Path("d/m1.wav").write_bytes(b"garbage" * 100)

@@ -92,6 +92,9 @@ def _prepare(place: Path) -> Attempt:
         nonlocal tried
         tried += 1
         path = place / name
+        # A file of its own: the process that is kept may have the last one open still, and the HDF5 library, to which
+        # one inode is one file, would mix what it remembers of that with what is there now.
+        path.unlink(missing_ok=True)
         path.write_bytes(data)
         listing = list_items([str(path)])
         assert all(isinstance(error, HearEdgeL3Error) for _, error in listing.failures)

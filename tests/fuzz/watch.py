@@ -180,13 +180,13 @@ def _work(name: str, numbers: range, position: int, seed: int, at: Any, reports:
             try:
                 attempt(*mutant(kind, files, seed, numbers[i]))
                 said = "read"
-            except HearEdgeL3Error:
-                said = "refused"
+            except HearEdgeL3Error as error:
+                said, why = "refused", str(error)
             except BaseException:
                 reports.put(("fault", (numbers[i], traceback.format_exc())))
                 said = "raised"
             if said == "refused" and numbers[i] % _UNCHANGED_EVERY == 0:
-                reports.put(("fault", (numbers[i], "a sound file was refused")))
+                reports.put(("fault", (numbers[i], f"a sound file was refused: {why}")))
             counts[said] = counts.get(said, 0) + 1
             if sum(counts.values()) >= 100:
                 reports.put(("counts", counts))

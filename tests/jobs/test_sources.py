@@ -18,6 +18,7 @@ from hear_edgel3.cli import main
 from hear_edgel3.dataset.dataset import Dataset
 from hear_edgel3.disk.paths import path_of_text
 from hear_edgel3.errors import AudioFileError
+from hear_edgel3.jobs.manifest import list_items
 from support.files import write_clip
 from support.jobs import clips, files, rows, run_extract, table
 
@@ -47,6 +48,35 @@ def test_lists_of_files(ending: str) -> None:
     assert files() == ["deep/c.wav", inside, "deep/gone.wav"]
     gone = f"AudioFileError: {os.path.abspath('deep/gone.wav')} does not exist"
     assert [row["error"] for row in rows()] == [None, None, gone]
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "parquet", "clips.csv"])
+def test_a_nul_in_the_name_of_a_folder_costs_its_row(ending: str) -> None:
+    write_clip("a.wav")
+    names = ["a.wav", "x\0y/b.wav", "\0/../a.wav", "/x\0/..", "x\0y/z"]
+    path = f"list.{ending}"
+    if ending == "parquet":
+        pq.write_table(pa.table({"path": names}), path)
+    else:
+        separator = "\t" if ending == "tsv" else ","
+        head, more = (["file", "start", "end"], ["0", "0.1"]) if ending == "clips.csv" else (["file", "label"], ["a"])
+        lines = (separator.join([f'"{name}"', *more]) for name in names)
+        Path(path).write_text("\n".join([separator.join(head), *lines]))
+    for _ in range(2):  # the second run goes on with the first one
+        assert run_extract(path) == 1
+        errors = {row["file"]: row["error"] for row in rows()}
+        assert len(errors) == len(names)
+        assert errors.pop("a.wav") is None
+        assert all(error.endswith(" does not exist") for error in errors.values())
+
+
+def test_a_nul_in_a_tar_files_or_a_patterns_folder() -> None:
+    Path("list.csv").write_text("file,label\nx\0y/b.tar,a\n")
+    found = list_items(["list.csv", "x\0y/*.wav"])
+    assert [str(error).split(":")[0] for _, error in found.failures] == [
+        "x\0y/b.tar cannot be read as a tar file",
+        "nothing matches x\0y/*.wav",
+    ]
 
 
 @pytest.mark.parametrize("separator", [b"\n", b"\0"])
