@@ -14,7 +14,6 @@ from hear_edgel3.disk.temporary import sweep
 from hear_edgel3.errors import OutputError
 from hear_edgel3.sources.item import Identities, Item
 
-
 pytestmark = pytest.mark.usefixtures("here")
 
 
