@@ -19,6 +19,7 @@ from hear_edgel3.engine.expected import Choice
 from hear_edgel3.engine.expected import expected as expected_engine
 from hear_edgel3.engine.runner import Runner
 from hear_edgel3.errors import InvalidOption, MissingExtra
+from hear_edgel3.registry.names import resolve
 from support import signals
 from support.engines import EXPORTED_TOLERANCE, SMALL, TORCH_TOLERANCE, check_embeddings, make_net, make_small
 from support.types import Captured
@@ -49,10 +50,9 @@ def test_auto_takes_numba_for_mobilenetv3(audio: torch.Tensor) -> None:
     assert tiny.double().engine == "torch"
 
 
-def test_auto_takes_torch_for_other_families(load) -> None:
-    dymn = load("dymn04_as")
-    assert dymn.engine == "torch"
-    assert dymn._runner.choose(dymn.net) == Choice("torch", "it runs every net everywhere")
+def test_auto_takes_torch_for_other_families() -> None:
+    dymn = resolve("dymn04_as").net.build()
+    assert Runner().choose(dymn) == Choice("torch", "it runs every net everywhere")
 
 
 def test_auto_in_double_precision(audio: torch.Tensor) -> None:
@@ -66,7 +66,7 @@ def test_auto_in_double_precision(audio: torch.Tensor) -> None:
 
 
 def test_expected_is_what_is_chosen(weights_folder: Path) -> None:
-    for name in ("sea_64", "sparse_95", "tiny", "dymn04_as", "ssondo_matpac_mn"):
+    for name in ("sea_64", "sparse_95", "tiny"):
         extractor = hear_edgel3.load(name, None if name == "tiny" else weights_folder)
         row = extractor.configuration.checkpoint
         assert expected_engine(row.kernels, row.zeros).name == extractor.engine
