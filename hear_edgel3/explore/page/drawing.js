@@ -33,7 +33,7 @@ function drawDots(groupOf, colours, { ground, faint, ink }) {
   }
   words.fill(ground);
   const radius = dotRadius() * ratio;
-  const disc = maskOf(radius), ring = maskOf(radius + ratio), outer = maskOf(radius + 2.5 * ratio);
+  const disc = maskOf(radius), ring = maskOf(radius + ratio), outer = maskOf(radius + (count <= RINGED ? 2.5 : 1.5) * ratio);
   const scale = pixelsPerUnit() * ratio;
   const left = canvas.width / 2 - view.x * scale, top = canvas.height / 2 + view.y * scale;
   const { width, height } = frame;
@@ -45,7 +45,7 @@ function drawDots(groupOf, colours, { ground, faint, ink }) {
       const x = places[2 * clip] * scale + left, y = top - places[2 * clip + 1] * scale;
       if (x < -20 || y < -20 || x > width + 20 || y > height + 20) continue;
       if (pass > 0 && isLabelled[clip]) stamp(outer, x, y, ink, width, height);
-      if (pass > 0 && (isLabelled[clip] || count <= RINGED)) stamp(ring, x, y, ground, width, height);
+      if (pass > 0 && count <= RINGED) stamp(ring, x, y, ground, width, height);
       stamp(disc, x, y, pass ? colours[groupOf[clip]] : faint, width, height);
     }
   }
