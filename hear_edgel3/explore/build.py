@@ -14,6 +14,7 @@ from hear_edgel3.errors import DatasetError, InvalidOption
 from hear_edgel3.explore.contents import ClipMap, page_contents
 from hear_edgel3.explore.page import write_page
 from hear_edgel3.explore.projection import NEIGHBOURS, project, require_umap
+from hear_edgel3.explore.recorded import moments
 from hear_edgel3.explore.survey import Survey
 from hear_edgel3.explore.tags import tag_source
 from hear_edgel3.registry.names import BUILT_IN
@@ -111,13 +112,24 @@ def explore(
     clip_map = ClipMap(places, method, *(table[:, :_LISTED] for table in neighbours))
     name = title or dataset.folder.resolve().name or "embeddings"
     name = name.encode("utf-8", "backslashreplace").decode()  # names of folders may be no text
+    recorded = moments(dataset, means.files, means.spans)
     survey = Survey(means, page, audio, source, embed_audio, quiet)
     write_page(
         page,
         name,
         survey.blocks(),
         lambda: page_contents(
-            name, dataset.description, means, clip_map, survey, source, embed_audio, dataset.folder, audio, order
+            name,
+            dataset.description,
+            means,
+            clip_map,
+            survey,
+            source,
+            embed_audio,
+            dataset.folder,
+            audio,
+            order,
+            recorded,
         ),
     )
     names = means.names

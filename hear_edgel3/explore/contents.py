@@ -19,6 +19,7 @@ from hear_edgel3.explore import spectrograms
 from hear_edgel3.explore.distinctive import distinctive
 from hear_edgel3.explore.folders import below, common_folder
 from hear_edgel3.explore.projection import neighbours_kept
+from hear_edgel3.explore.recorded import Moments
 from hear_edgel3.explore.survey import Survey
 from hear_edgel3.explore.tags import TOP, TagSource
 
@@ -54,6 +55,7 @@ def page_contents(
     folder: Path,
     audio: str | os.PathLike[str] | None,
     order: str,
+    recorded: Moments,
 ) -> dict[str, Any]:
     """Everything but spectrograms and sounds, after the survey.
 
@@ -68,6 +70,7 @@ def page_contents(
         folder: The dataset's, by which labels are kept in a browser.
         audio: The folder that relative file names are relative to; None for the current one.
         order: ``name``, or ``uncertain`` for the least certain first.
+        recorded: When and where the clips were recorded.
     """
     root = common_folder(means.files)
     folders = [below(root, file) for file in means.files]
@@ -100,6 +103,9 @@ def page_contents(
         "n_neighbours": clip_map.neighbours.shape[1],
         "neighbours": _table(clip_map.neighbours, "<i4"),
         "similarities": _table(clip_map.similarities, "<f4"),
+        "recorded": None if recorded.seconds is None else _table(recorded.seconds, "<f8"),
+        "sites": recorded.sites,
+        "site_of": None if recorded.site_of is None else _table(recorded.site_of, "<i4"),
         "tagged_by": None if tags is None else tags.name,
         "labels": [] if tags is None else [tags.labels[i] for i in used],
         "n_tags": TOP,

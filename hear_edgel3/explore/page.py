@@ -15,7 +15,20 @@ from hear_edgel3.disk.atomic import atomic_write
 from hear_edgel3.disk.jsons import json_text
 
 # In the order in which they run; each uses those before it.
-_SCRIPTS = ("data", "colours", "view", "labels", "drawing", "filter", "sound", "panel", "selection", "map", "main")
+_SCRIPTS = (
+    "data",
+    "layouts",
+    "colours",
+    "view",
+    "labels",
+    "drawing",
+    "filter",
+    "sound",
+    "panel",
+    "selection",
+    "map",
+    "main",
+)
 
 
 def write_page(

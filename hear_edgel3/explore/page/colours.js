@@ -40,7 +40,16 @@ function grouped(nameOf) {
   };
 }
 
+// The three hours of the day in which a clip was recorded.
+function hoursOf(clip) {
+  if (Number.isNaN(recorded[clip])) return null;
+  const from = 3 * Math.floor((recorded[clip] % 86400) / 10800);
+  return `${from} to ${from + 3} h`;
+}
+
 const groupings = {
   tag: grouped((clip) => (distinctive[clip] < 0 ? null : data.labels[distinctive[clip]])),
   folder: grouped((clip) => data.folders[folderOf[clip]].split("/")[0] || "(top folder)"),
+  ...(siteOf !== null && { site: grouped((clip) => data.sites[siteOf[clip]] ?? null) }),
+  ...(recorded !== null && { hour: grouped(hoursOf) }),
 };

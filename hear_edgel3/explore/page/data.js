@@ -9,7 +9,9 @@ const folderOf = table(Uint32Array, data.folder_of);
 const rows = table(Uint32Array, data.rows);
 const seconds = table(Float32Array, data.seconds);
 const sampleRates = table(Uint32Array, data.sample_rates);
-const places = table(Float32Array, data.places);
+const recorded = data.recorded === null ? null : table(Float64Array, data.recorded); // seconds of the local clock
+const siteOf = data.site_of === null ? null : table(Int32Array, data.site_of); // -1 where unknown
+let places = table(Float32Array, data.places); // of the layout that is shown
 const neighbours = table(Int32Array, data.neighbours);
 const similarities = table(Float32Array, data.similarities);
 const tags = table(Int32Array, data.tags);

@@ -33,7 +33,7 @@ function drawDots(groupOf, colours, { ground, faint, ink }) {
   }
   words.fill(ground);
   const radius = dotRadius() * ratio;
-  const disc = maskOf(radius), ring = maskOf(radius + ratio), outer = maskOf(radius + 2.5 * ratio);
+  const disc = maskOf(radius), ring = maskOf(radius + ratio), outer = maskOf(radius + (count <= RINGED ? 2.5 : 1.5) * ratio);
   const scale = pixelsPerUnit() * ratio;
   const left = canvas.width / 2 - view.x * scale, top = canvas.height / 2 + view.y * scale;
   const { width, height } = frame;
@@ -45,7 +45,7 @@ function drawDots(groupOf, colours, { ground, faint, ink }) {
       const x = places[2 * clip] * scale + left, y = top - places[2 * clip + 1] * scale;
       if (x < -20 || y < -20 || x > width + 20 || y > height + 20) continue;
       if (pass > 0 && isLabelled[clip]) stamp(outer, x, y, ink, width, height);
-      if (pass > 0 && (isLabelled[clip] || count <= RINGED)) stamp(ring, x, y, ground, width, height);
+      if (pass > 0 && count <= RINGED) stamp(ring, x, y, ground, width, height);
       stamp(disc, x, y, pass ? colours[groupOf[clip]] : faint, width, height);
     }
   }
@@ -127,7 +127,8 @@ function drawMarks(chosen, hovered, style) {
     if (selected[clip] && shown[clip]) circle(clip, radius + 3, null, style.accent, 2);
   }
   if (lasso !== null) outline(lasso, style.accent);
-  writeNames(style);
+  if (ticks.length) writeTicks(style);
+  else writeNames(style);
   if (hovered >= 0 && hovered !== chosen) circle(hovered, radius + 2.5, null, style.accent, 1.5);
 }
 
@@ -160,6 +161,29 @@ function writeNames(style) {
     pen.strokeText(name, ...at);
     pen.fillStyle = style.text;
     pen.fillText(name, ...at);
+  }
+}
+
+// What the places mean, at the left and lower edges.
+function writeTicks(style) {
+  pen.font = "12px system-ui, sans-serif";
+  pen.lineWidth = 3.5;
+  pen.lineJoin = "round";
+  pen.strokeStyle = style.ground;
+  pen.fillStyle = style.text;
+  const scale = pixelsPerUnit();
+  for (const axis of ["x", "y"]) {
+    let last = -Infinity;
+    pen.textAlign = axis === "x" ? "center" : "left";
+    for (const { at, text } of ticks.filter((tick) => tick.axis === axis).sort((a, b) => b.at - a.at)) {
+      const x = axis === "x" ? (at - view.x) * scale + view.width / 2 : 8;
+      const y = axis === "y" ? (view.y - at) * scale + view.height / 2 + 4 : view.height - 8;
+      const along = axis === "x" ? -x : y;
+      if (along - last < (axis === "x" ? 44 : 15)) continue; // they would lie on each other
+      last = along;
+      pen.strokeText(text, x, y);
+      pen.fillText(text, x, y);
+    }
   }
 }
 

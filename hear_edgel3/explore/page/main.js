@@ -7,11 +7,14 @@ const state = {
   step: -1, // which of them is chosen; -1 for the anchor itself
   hovered: -1,
   by: data.tagged_by === null ? "folder" : "tag",
+  layout: "map",
   group: null, // the only group shown, or null
   theme: null, // "light" or "dark"; null as the system has it
   found: count,
   names: [], // of groups, with their places
 };
+const COLOURINGS = Object.keys(groupings); // "tag" is the first
+const LAYOUTS = Object.keys(layouts);
 const prefersDark = window.matchMedia("(prefers-color-scheme: dark)");
 
 function theme() {
@@ -166,9 +169,33 @@ function showGroup(group) {
 function colourBy(by) {
   state.by = by;
   state.group = null;
-  element("by-tag").setAttribute("aria-pressed", by === "tag");
-  element("by-folder").setAttribute("aria-pressed", by === "folder");
+  for (const name of COLOURINGS) element(`by-${name}`).setAttribute("aria-pressed", by === name);
   refresh();
+}
+
+function layOut(name) {
+  state.layout = name;
+  for (const one of LAYOUTS) element(`as-${one}`).setAttribute("aria-pressed", one === name);
+  setLayout(name);
+  filter();
+}
+
+// The one that comes after `one` of those that can be chosen, from the first again.
+function following(names, one) {
+  return names[(names.indexOf(one) + 1) % names.length];
+}
+
+// Which colours and layouts there are, as far as the dataset has what they need.
+function offerChoices() {
+  for (const name of ["tag", "folder", "site", "hour"]) {
+    element(`by-${name}`).hidden = groupings[name] === undefined;
+    element(`by-${name}`).addEventListener("click", () => colourBy(name));
+  }
+  for (const name of ["map", "dates", "sites"]) {
+    element(`as-${name}`).hidden = layouts[name] === undefined;
+    element(`as-${name}`).addEventListener("click", () => layOut(name));
+  }
+  element("layouts").hidden = LAYOUTS.length < 2;
 }
 
 // After a change of colours.
@@ -232,7 +259,8 @@ const KEYS = {
   s: () => state.chosen >= 0 && select([state.chosen], !selected[state.chosen]),
   a: () => select(Array.from({ length: count }, (_, clip) => clip).filter((clip) => shown[clip])),
   l: () => element("label").disabled || element("label").focus(),
-  c: () => data.tagged_by !== null && colourBy(state.by === "tag" ? "folder" : "tag"),
+  c: () => colourBy(following(data.tagged_by === null ? COLOURINGS.slice(1) : COLOURINGS, state.by)),
+  m: () => layOut(following(LAYOUTS, state.layout)),
   Escape: escape,
 };
 
@@ -297,8 +325,7 @@ function start() {
     element("filter").focus();
   });
   element("nothing-clear").addEventListener("click", clearFilter);
-  element("by-tag").addEventListener("click", () => colourBy("tag"));
-  element("by-folder").addEventListener("click", () => colourBy("folder"));
+  offerChoices();
   element("theme").addEventListener("click", () => setTheme(theme() === "dark" ? "light" : "dark"));
   element("help-open").addEventListener("click", () => element("help").showModal());
   element("zoom-in").addEventListener("click", () => zoomed(1.4));

@@ -5,7 +5,8 @@
 const EDGE = 28; // free at each side when the whole map is shown
 const MOST_ZOOM = 400;
 const view = { width: 1, height: 1, ratio: 1, zoom: 1, x: 0, y: 0 }; // x, y: the place in the middle
-const extent = { x: farthest(0), y: farthest(1) };
+let extent = { x: farthest(0), y: farthest(1) };
+let ticks = []; // of the layout that is shown
 
 function farthest(axis) {
   let most = 0.05; // of a map without extent, too
@@ -59,7 +60,14 @@ function bringIntoView(clip) {
 // --- which clip is near a point: a grid of cells, with the clips of each one behind the other ---
 
 const CELLS = Math.max(1, Math.min(256, Math.ceil(Math.sqrt(count / 2)))); // along each axis
-const grid = makeGrid();
+let grid = makeGrid();
+
+function setLayout(name) {
+  ({ places, ticks } = layouts[name]());
+  extent = { x: farthest(0), y: farthest(1) };
+  grid = makeGrid();
+  showWholeMap();
+}
 
 function cellAlong(place) {
   return Math.min(CELLS - 1, Math.max(0, Math.floor(((place + 1) / 2) * CELLS)));

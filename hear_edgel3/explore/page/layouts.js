@@ -1,0 +1,68 @@
+"use strict";
+// Where clips lie: on the map that was made, by time of day and date, or by site and time of day. A layout has `places`
+// and `ticks`, [{axis: "x" or "y", at, text}].
+
+const DAY = 86400;
+const HIGH = 0.6; // rows lie from here to -HIGH
+const UNKNOWN = -1.1; // x of the clips whose time is unknown
+const layouts = { map: () => ({ places: table(Float32Array, data.places), ticks: [] }) };
+if (recorded !== null) layouts.dates = byDates;
+if (siteOf !== null) layouts.sites = bySites;
+
+function timeOfDay(clip) {
+  return recorded[clip] - DAY * Math.floor(recorded[clip] / DAY);
+}
+
+// Spreads the clips of a row, always the same way, from -0.5 to 0.5.
+function spread(clip) {
+  return ((clip * 0.6180339887) % 1) - 0.5;
+}
+
+function rowPlace(row, rows) {
+  return rows < 2 ? 0 : HIGH - (2 * HIGH * row) / (rows - 1);
+}
+
+function inRows(rowOf, rows, xOf) {
+  const thick = Math.min(0.1, (1.2 * HIGH) / rows);
+  const found = new Float32Array(2 * count);
+  for (let clip = 0; clip < count; clip++) {
+    found[2 * clip] = xOf(clip);
+    found[2 * clip + 1] = rowPlace(rowOf(clip), rows) + thick * spread(clip);
+  }
+  return found;
+}
+
+function acrossDay(clip) {
+  return Number.isNaN(recorded[clip]) ? UNKNOWN : (2 * timeOfDay(clip)) / DAY - 1;
+}
+
+function hourTicks() {
+  const ticks = Array.from({ length: 9 }, (_, i) => ({ axis: "x", at: i / 4 - 1, text: `${String(3 * i).padStart(2, "0")}:00` }));
+  if (recorded.some(Number.isNaN)) ticks.push({ axis: "x", at: UNKNOWN, text: "?" });
+  return ticks;
+}
+
+function byDates() {
+  const days = Float64Array.from(recorded, (moment) => Math.floor(moment / DAY));
+  const known = days.filter((day) => !Number.isNaN(day));
+  const first = known.reduce((a, b) => Math.min(a, b)), rows = known.reduce((a, b) => Math.max(a, b)) - first + 1;
+  const step = Math.ceil(rows / 10);
+  const ticks = hourTicks();
+  for (let row = 0; row < rows; row += step) {
+    const text = new Date(1000 * DAY * (first + row)).toISOString().slice(0, 10);
+    ticks.push({ axis: "y", at: rowPlace(row, rows), text });
+  }
+  const rowOf = (clip) => (Number.isNaN(days[clip]) ? (rows - 1) / 2 : days[clip] - first);
+  return { places: inRows(rowOf, rows, acrossDay), ticks };
+}
+
+function bySites() {
+  const rows = data.sites.length + (siteOf.includes(-1) ? 1 : 0); // the last of those that are unknown
+  const names = [...data.sites, "?"].slice(0, rows);
+  const ticks = names.map((text, row) => ({ axis: "y", at: rowPlace(row, rows), text }));
+  const xOf = recorded === null ? (clip) => 2 * ((clip * 0.7548776662) % 1) - 1 : acrossDay;
+  return {
+    places: inRows((clip) => (siteOf[clip] < 0 ? rows - 1 : siteOf[clip]), rows, xOf),
+    ticks: recorded === null ? ticks : [...ticks, ...hourTicks()],
+  };
+}
