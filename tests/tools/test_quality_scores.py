@@ -12,6 +12,7 @@ import pytest
 import soundfile
 import torch
 
+import hear_edgel3
 from hear_edgel3.errors import InvalidOption, OutputError
 from hear_edgel3.registry.labels import labels as label_list
 from hear_edgel3.registry.names import resolve
@@ -20,6 +21,7 @@ from support.recordings import needs_sklearn, noise, some_clips
 from tests.benchmarks.quality import agreement, figure, hear_folder, nets, probe
 from tests.benchmarks.quality.clips import stratified
 from tests.benchmarks.quality.scores import Row, table
+from tests.benchmarks.quality.trained import Trained, is_trained
 
 
 @needs_sklearn
@@ -257,3 +259,18 @@ class TestAgreement:
     def test_no_audio(self, tmp_path: Path) -> None:
         with pytest.raises(InvalidOption, match="has no audio"):
             agreement.measure(_Says({}), _Says({}), tmp_path)
+
+
+@needs_sklearn
+def test_a_head_of_train_is_tested_on_the_folds_of_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    clips = some_clips()
+    net = Trained("tiny+linear", None)
+    found = net.guess(clips)
+    assert set(found) <= set(clips.labels)
+    monkeypatch.setattr(net, "guess", lambda _: found)
+    row = Row(net.name, net.parameters, net.macs)
+    row.add("letters", 0, clips, [net])
+    assert (row.name, row.size) == ("tiny, linear head of train", hear_edgel3.load("tiny").scene_embedding_size)
+    assert row.accuracy["letters"] == probe.balanced_accuracy(clips.labels, found == clips.labels)
+    assert not is_trained("linear")
+    assert not is_trained("folder/c++")

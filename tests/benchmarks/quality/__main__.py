@@ -7,9 +7,10 @@
 The first prints balanced accuracies with 95 % confidence intervals, and what each net costs. NAME is "mel" (mean and
 standard deviation of a log-mel spectrogram), "random" (the built-in net's architecture before training), a
 configuration ("mn04_as", "mn04_as_clf1"), a folder that `hear-edgel3 distill` has made, or a peer ("aisfx",
-"openwakeword", "resemblyzer": peers.py says how to install them). A net that cannot run is listed with the reason.
-Debian packages that the cache lacks are downloaded. With --agreement DIR it also tells how often the built-in net and
-its teacher name the same class first in the audio below DIR, which should be audio that was not trained on.
+"openwakeword", "resemblyzer": peers.py says how to install them). "NAME+linear" and "NAME+mlp" have heads that
+`hear-edgel3 train` makes on the net in place of the probe, on the same folds. A net that cannot run is listed with the
+reason. Debian packages that the cache lacks are downloaded. With --agreement DIR it also tells how often the built-in
+net and its teacher name the same class first in the audio below DIR, which should be audio that was not trained on.
 
 The second writes the tasks as folders that heareval reads, at 16000, 32000 and 48000 Hz. The third tells what
 eight bits cost: before and after `hear-edgel3 export --quantize int8`.
@@ -36,6 +37,7 @@ from tests.benchmarks.quality.hear_folder import write_task
 from tests.benchmarks.quality.peers import PEERS
 from tests.benchmarks.quality.scores import Row, table
 from tests.benchmarks.quality.tasks import TASKS
+from tests.benchmarks.quality.trained import Trained, is_trained
 
 _TEACHER = "mn04_as"
 _DEFAULT = (nets.BASELINE, nets.RANDOM, nets.BUILT_IN, _TEACHER, "sea_64", "image_effnet_lite0", *PEERS)
@@ -55,10 +57,12 @@ def compare(
     Returns:
         The rows of those that ran, and a line for each that did not.
     """
-    made, rows, missing = {}, {}, []
+    made: dict[str, Sequence[nets.Net | Trained]] = {}
+    rows: dict[str, Row] = {}
+    missing: list[str] = []
     for name in names:
         try:
-            made[name] = nets.make(name, weights, PEERS)
+            made[name] = [Trained(name, weights)] if is_trained(name) else nets.make(name, weights, PEERS)
             rows[name] = Row(made[name][0].name, made[name][0].parameters, made[name][0].macs)
         except Exception as error:  # whatever a peer may raise
             missing.append(f"{name}: not run: {_reason(error)}")

@@ -79,6 +79,7 @@ class Ours:
         self.sample_rate = extractor.sample_rate
         self.parameters = extractor.configuration.checkpoint.n_parameters
         self.macs = macs
+        self.embedding_size = extractor.scene_embedding_size
         self._extractor = extractor
 
     def embed(self, clips: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 from tests.benchmarks.quality.clips import Clips
 from tests.benchmarks.quality.nets import Net
 from tests.benchmarks.quality.probe import balanced_accuracy, bootstrap, interval, predict
+from tests.benchmarks.quality.trained import Trained
 
 
 @dataclass
@@ -43,7 +44,7 @@ class Row:
         mean: np.ndarray = np.mean(list(self.resampled.values()), axis=0)
         return mean
 
-    def add(self, task: str, seed: int, clips: Clips, nets: Sequence[Net]) -> None:
+    def add(self, task: str, seed: int, clips: Clips, nets: Sequence[Net | Trained]) -> None:
         """Embeds and probes a task.
 
         Args:
@@ -54,6 +55,10 @@ class Row:
         """
         correct = np.zeros(len(clips.labels))
         for net in nets:
+            if isinstance(net, Trained):
+                self.size = net.size
+                correct += net.guess(clips) == clips.labels
+                continue
             embeddings = net.embed(clips.at(net.sample_rate))
             if not np.isfinite(embeddings).all():
                 raise ValueError(f"{net.name} gives values that are not finite for clips of the task {task}")
