@@ -185,9 +185,9 @@ def test_macs_of_a_file(sea_exported: Exported) -> None:
     costs = complexity_of(resolve("sea_64"))
     assert costs is not None
     found = target.describe(sea_exported.path, sea_exported.card)["macs_window"]
-    # Of each frame 64 by 32 times 32 by 32, four times 32 by 32 times 32 by 17, and the mel bank.
-    frames, bins = 50, 32 * 17
-    assert found - costs.macs_window == frames * (64 * 32 * 32 + 4 * 32 * 32 * 17 + bins * 64)
+    # Of each frame 66 by 64 times 64 by 16, twice 33 by 16 times 16 by 32, and the mel bank.
+    frames, bins = 50, 33 * 16
+    assert found - costs.macs_window == frames * (66 * 64 * 16 + 2 * 33 * 16 * 32 + bins * 64)
 
 
 @pytest.mark.parametrize(

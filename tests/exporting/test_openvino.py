@@ -97,7 +97,8 @@ def test_classes_of_somebodys_own(tmp_path: Path) -> None:
     ("words", "error", "text"),
     [
         ({"quantize": "int8"}, InvalidOption, "a file for openvino is never in eight bits"),
-        ({"output": "tiny.onnx"}, InvalidOption, r"must end in \.xml"),
+        ({"output": "tiny.ir"}, InvalidOption, r"must end in \.xml"),
+        ({"output": "tiny.onnx"}, InvalidOption, "ends as files for onnx do"),
         ({"output": "nowhere/tiny.xml"}, OutputError, "does not exist"),
         ({"output": "taken.xml"}, OutputError, r"taken\.bin: it is a folder"),
     ],

@@ -2,6 +2,8 @@
 /* The net: the audio part of Look, Listen and Learn (Arandjelovic and Zisserman, ICCV 2017), as EdgeL3 and SEA have it:
    convolutions of 3 by 3, maxima of 2 by 2, and the maximum of all of the last one. */
 
+enum { WIDENED = 32 }; /* weights of a lane that are widened at a time */
+
 /* A row of the first convolution, of the picture. */
 static void first_row(const picture *image, int band, float *y)
 {
@@ -29,12 +31,67 @@ static void first_row(const picture *image, int band, float *y)
     }
 }
 
+#if NET_INT8
+/* The same with weights in eight bits. A few are widened at a time, and used for all of the row; sums wait in y. */
+static void convolve_int8_row(const layer *l, const float *x, int bands, size_t frames, int band, float *y)
+{
+    const size_t in = PADDED(l->in), out = PADDED(l->out);
+    size_t t;
+    int p, i, j, k, m, lane, group;
+    for (group = 0; group < (int)out / LANES; group++) {
+        float *const sums_of_row = y + group * LANES;
+        for (t = 0; t < frames; t++)
+            for (lane = 0; lane < LANES; lane++)
+                sums_of_row[t * out + (size_t)lane] = 0;
+        for (i = 0; i < 3; i++) {
+            const int b = band + i - 1;
+            if (b < 0 || b >= bands)
+                continue;
+            for (j = 0; j < 3; j++)
+                for (k = 0; k < l->in; k += WIDENED) {
+                    const int n = l->in - k < WIDENED ? l->in - k : WIDENED;
+                    const signed char *narrow =
+                        BYTES + l->weights + (((long)group * 9 + 3 * i + j) * l->in + k) * LANES;
+                    float wide[WIDENED * LANES];
+                    for (m = 0; m < n * LANES; m++)
+                        wide[m] = (float)narrow[m];
+                    for (t = 0; t < frames; t += PIXELS) {
+                        const int count = frames - t < PIXELS ? (int)(frames - t) : PIXELS;
+                        const float *pixels[PIXELS];
+                        float sums[PIXELS][LANES] = {{0}};
+                        for (p = 0; p < PIXELS; p++) {
+                            const size_t at = t + (size_t)(p + j); /* one further than the pixel */
+                            pixels[p] = p < count && at >= 1 && at <= frames
+                                            ? x + ((size_t)b * frames + at - 1) * in + k
+                                            : ZEROS;
+                            for (lane = 0; lane < LANES && p < count; lane++)
+                                sums[p][lane] = sums_of_row[(t + (size_t)p) * out + (size_t)lane];
+                        }
+                        add_float_products(sums, pixels, wide, n);
+                        for (p = 0; p < count; p++)
+                            for (lane = 0; lane < LANES; lane++)
+                                sums_of_row[(t + (size_t)p) * out + (size_t)lane] = sums[p][lane];
+                    }
+                }
+        }
+        for (t = 0; t < frames; t++)
+            finish(sums_of_row + t * out, l, group, 0, sums_of_row + t * out);
+    }
+}
+#endif
+
 /* A row of another one. */
 static void convolve_row(const layer *l, const float *x, int bands, size_t frames, int band, float *y)
 {
     const size_t in = PADDED(l->in), out = PADDED(l->out);
     size_t t;
     int p, i, j, group;
+#if NET_INT8
+    if (l->scale >= 0) {
+        convolve_int8_row(l, x, bands, frames, band, y);
+        return;
+    }
+#endif
     for (t = 0; t < frames; t += PIXELS) {
         const int count = frames - t < PIXELS ? (int)(frames - t) : PIXELS;
         for (group = 0; group < (int)out / LANES; group++) {
