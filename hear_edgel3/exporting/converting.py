@@ -111,14 +111,19 @@ def _facts(exported: Any) -> dict[str, Any]:
     called = [node for node in called if not node.target.__name__.startswith("_assert")]
     stored = {**exported.state_dict, **exported.constants}
     return {
-        "operators": dict(sorted(Counter(node.target.__name__.partition(".")[0] for node in called).items())),
+        "operators": dict(sorted(Counter(_name(node) for node in called).items())),
         "parameters": sum(value.numel() for value in stored.values()),
         "macs_window": sum(map(_macs, called)),
     }
 
 
+def _name(node: Any) -> str:
+    """The operator, the same if it overwrites its input."""
+    return str(node.target.__name__).partition(".")[0].rstrip("_")
+
+
 def _macs(node: Any) -> int:
-    name = node.target.__name__.partition(".")[0]
+    name = _name(node)
     if name not in ("conv2d", "linear", "matmul"):
         return 0
     output, second = node.meta["val"].shape, node.args[1].meta["val"].shape

@@ -70,7 +70,7 @@ def test_what_is_known_of_operators() -> None:
         node("linear", (7, 10), (7, 32), (10, 32)),
         node("matmul", (1, 5, 64, 9), (64, 32), (1, 5, 32, 9)),
         node("relu", (7, 10), (7, 10)),
-        node("relu", (7, 10), (7, 10)),
+        node("relu_", (7, 10), (7, 10)),
         node("_assert_tensor_metadata", ()),
         SimpleNamespace(op="placeholder"),
     ]
