@@ -42,7 +42,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         type=_length,
         metavar="S|dynamic",
         help="seconds of the windows that it takes, or any (default: dynamic, or the only length that the net takes; "
-        "for litert 1)",
+        "for litert and executorch 1)",
     )
     part = parser.add_mutually_exclusive_group()
     part.add_argument("--no-frontend", action="store_true", help="the net alone, which is given the front end's images")

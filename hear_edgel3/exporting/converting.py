@@ -6,10 +6,14 @@ else. Nothing of that is left behind by a process that ends.
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import subprocess
 import sys
 import tempfile
+import warnings
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +55,9 @@ def convert(program: Program, tool: str, path: Path, card: dict[str, Any]) -> No
     with tempfile.TemporaryDirectory(prefix="hear_edgel3_export_") as folder:
         source, words = Path(folder) / "source.pt2", Path(folder) / "card.json"
         try:
-            torch.export.save(torch.export.export(program.module, (program.example[:1],), strict=False), source)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of weights that share memory, which is as it shall be
+                torch.export.save(torch.export.export(program.module, (program.example[:1],), strict=False), source)
         except OSError:
             raise
         except Exception as error:
@@ -69,9 +75,10 @@ def convert(program: Program, tool: str, path: Path, card: dict[str, Any]) -> No
             errors="replace",
             check=False,
         )
-    said = done.stderr.strip()[-_SAID:] or f"it ended with {done.returncode} and said nothing"
+        reason = words.read_text(encoding="utf-8")
     if done.returncode == _NOT_CONVERTED:
-        raise InvalidOption(f"{program.card['name']} cannot be exported for {tool}, which does not take it: {said}")
+        raise InvalidOption(f"{program.card['name']} cannot be exported for {tool}, which does not take it: {reason}")
+    said = done.stderr.strip()[-_SAID:] or f"it ended with {done.returncode} and said nothing"
     if done.returncode or not path.is_file():
         raise ComputationError(f"the tools of {tool} did not run to their end; the last that they said:\n{said}")
 
@@ -87,26 +94,58 @@ def _litert(exported: Any, card: str, path: Path) -> None:  # noqa: ARG001 the c
     litert_torch.convert(exported.module(), example).export(str(path))
 
 
-_TOOLS = {"litert": _litert}
+def _executorch(exported: Any, card: str, path: Path) -> None:
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.exir import to_edge_transform_and_lower
+
+    said = json_text({"card": json.loads(card), **_facts(exported)})
+    lowered = to_edge_transform_and_lower(
+        exported, partitioner=[XnnpackPartitioner()], constant_methods={"hear_edgel3": said}
+    )
+    path.write_bytes(lowered.to_executorch().buffer)
+
+
+def _facts(exported: Any) -> dict[str, Any]:
+    """The operators of a traced program by their number, the values of its parameters, and its MACs."""
+    called = [node for node in exported.graph.nodes if node.op == "call_function"]
+    called = [node for node in called if not node.target.__name__.startswith("_assert")]
+    stored = {**exported.state_dict, **exported.constants}
+    return {
+        "operators": dict(sorted(Counter(_name(node) for node in called).items())),
+        "parameters": sum(value.numel() for value in stored.values()),
+        "macs_window": sum(map(_macs, called)),
+    }
+
+
+def _name(node: Any) -> str:
+    """The operator, the same if it overwrites its input."""
+    return str(node.target.__name__).partition(".")[0].rstrip("_")
+
+
+def _macs(node: Any) -> int:
+    name = _name(node)
+    if name not in ("conv2d", "linear", "matmul"):
+        return 0
+    output, second = node.meta["val"].shape, node.args[1].meta["val"].shape
+    # (out, in, ...) of weights, (..., in, out) of matrices
+    return int(math.prod(output) * (second[-2] if name == "matmul" else math.prod(second[1:])))
+
+
+_TOOLS = {"litert": _litert, "executorch": _executorch}
 
 
 def _main(tool: str, source: str, card: str, path: str) -> int:
-    import warnings
-
     import torch
 
     warnings.simplefilter("ignore")
-    exported = torch.export.load(source)
-    # What is imported says much to both, and the reason that is given at the end shall stand alone.
-    said = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
+    exported, words = torch.export.load(source), Path(card)
     try:
-        _TOOLS[tool](exported, Path(card).read_text(encoding="utf-8"), Path(path))
+        _TOOLS[tool](exported, words.read_text(encoding="utf-8"), Path(path))
     except (OSError, MemoryError, ImportError):
         raise
     except Exception as error:
-        os.write(said, f"\n{_first_line(error)}\n".encode())
+        # Not on stderr, where much else is said.
+        words.write_text(_first_line(error), encoding="utf-8")
         return _NOT_CONVERTED
     return 0
 

@@ -62,10 +62,11 @@ def export(
         configuration: a configuration's name (or folder), or an extractor, in float32 on the CPU.
         output: the file, or folder for "c" and "web"; None for the configuration's name in the current folder.
         to: what for: "onnx"; "openvino": a file that ends in .xml, and its weights beside it in one that ends in .bin;
-            "web": a folder with a page that listens; "c": a folder with a library in C99; or "litert": a file that ends
-            in .tflite and takes one window at a time.
+            "web": a folder with a page that listens; "c": a folder with a library in C99; or "litert" or
+            "executorch": a file that ends in .tflite or .pte, and takes one window at a time.
         length: seconds of the windows that it takes, or "dynamic" for any; None for what suits the net: dynamic, or the
-            only length that it takes. For "litert" never dynamic; None is one second where the net takes that.
+            only length that it takes. For "litert" and "executorch" never dynamic: None is one second where the
+            net takes that.
         part: "whole", "net" (which takes the front end's images), or "frontend" (which puts them out).
         quantize: "none", or "int8": weights, and activations where that does not cost too much, in eight bits.
         calibrate: for "int8": sources of sounds of your own to measure on, besides built-in ones, what is lost.

@@ -24,6 +24,7 @@ MODULES = {
     "web": "hear_edgel3.exporting.web",
     "c": "hear_edgel3.exporting.c",
     "litert": "hear_edgel3.exporting.litert",
+    "executorch": "hear_edgel3.exporting.executorch",
 }
 
 

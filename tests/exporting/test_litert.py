@@ -81,8 +81,12 @@ def test_operations_that_are_not_traced_are_the_nets_fault(tmp_path: Path, monke
 
 @pytest.mark.parametrize(("code", "error"), [(3, InvalidOption), (1, ComputationError)])
 def test_what_the_tools_say_is_passed_on(code: int, error: type[Exception], tmp_path: Path, monkeypatch) -> None:
-    done = SimpleNamespace(returncode=code, stderr="noise\nno such operation: aten.oddity\n")
-    monkeypatch.setattr(converting.subprocess, "run", lambda *_, **__: done)
+    def run(words: list[str], **_: object) -> SimpleNamespace:
+        if code == 3:
+            Path(words[5]).write_text("no such operation: aten.oddity")
+        return SimpleNamespace(returncode=code, stderr="" if code == 3 else "noise\nno aten.oddity\n")
+
+    monkeypatch.setattr(converting.subprocess, "run", run)
     monkeypatch.setattr(torch.export, "export", lambda *_, **__: None)
     monkeypatch.setattr(torch.export, "save", lambda *_: None)
     program = SimpleNamespace(module=torch.nn.ReLU(), example=torch.zeros(2, 3), card={"name": "odd"})
