@@ -28,7 +28,12 @@ def test_damage_is_read_or_refused(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("end", "said"),
-    [("os.kill(os.getpid(), 9)", "died with status -9"), ("time.sleep(60)", "longer than"), ("1 / 0", "ZeroDivision")],
+    [
+        ("os.kill(os.getpid(), 9)", "died with status -9"),
+        ("os.abort()", "Fatal Python error: Aborted"),
+        ("time.sleep(60)", "longer than"),
+        ("1 / 0", "ZeroDivision"),
+    ],
 )
 def test_what_should_not_be_is_noticed(end: str, said: str, tmp_path: Path) -> None:
     # In a program of its own, whose kind does that with its third mutant.
