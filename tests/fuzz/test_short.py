@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from fuzz.kinds import KINDS
+from fuzz.mutants import ROOMS
 from fuzz.mutate import mutate
 from fuzz.watch import Outcome, run
 
@@ -73,6 +74,13 @@ def test_mutants_are_the_same_for_the_same_seed() -> None:
     assert made[0] == made[1]
     assert made[2] == made[3]
     assert sum(mutant != data for mutant in made[0]) >= 45
+
+
+def test_rooms_of_code_to_change_are_there() -> None:
+    root = Path(__file__).parents[2]
+    for name, room in ROOMS.items():
+        for pattern in (*room.code, *(f"tests/{pattern}" for pattern in room.tests)):
+            assert any(root.glob(pattern)), f"{name}: there is no {pattern}"
 
 
 def test_faults_of_one_cause_are_shown_twice_and_all_counted() -> None:
