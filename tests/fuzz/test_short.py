@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from fuzz.kinds import KINDS
+from fuzz.mutants import ROOMS
 from fuzz.mutate import mutate
 from fuzz.watch import Outcome, run
 
@@ -28,7 +29,12 @@ def test_damage_is_read_or_refused(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("end", "said"),
-    [("os.kill(os.getpid(), 9)", "died with status -9"), ("time.sleep(60)", "longer than"), ("1 / 0", "ZeroDivision")],
+    [
+        ("os.kill(os.getpid(), 9)", "died with status -9"),
+        ("os.abort()", "Fatal Python error: Aborted"),
+        ("time.sleep(60)", "longer than"),
+        ("1 / 0", "ZeroDivision"),
+    ],
 )
 def test_what_should_not_be_is_noticed(end: str, said: str, tmp_path: Path) -> None:
     # In a program of its own, whose kind does that with its third mutant.
@@ -68,6 +74,13 @@ def test_mutants_are_the_same_for_the_same_seed() -> None:
     assert made[0] == made[1]
     assert made[2] == made[3]
     assert sum(mutant != data for mutant in made[0]) >= 45
+
+
+def test_rooms_of_code_to_change_are_there() -> None:
+    root = Path(__file__).parents[2]
+    for name, room in ROOMS.items():
+        for pattern in (*room.code, *(f"tests/{pattern}" for pattern in room.tests)):
+            assert any(root.glob(pattern)), f"{name}: there is no {pattern}"
 
 
 def test_faults_of_one_cause_are_shown_twice_and_all_counted() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import multiprocessing
 import os
 import queue
@@ -22,6 +23,7 @@ from .mutate import mutate
 _POLL_S = 0.1
 _KEPT_OF_EACH = 2
 _UNCHANGED_EVERY = 100
+_KEPT_WORDS = 20_000  # bytes of what a process said before it died
 
 
 @dataclass
@@ -99,7 +101,8 @@ class _Watched:
         self._at.value = position
         self._seen, self._since = -1, time.monotonic() + 60  # it has a while to import things
         self._reports: Any = self._context.Queue()
-        arguments = (self._kind.name, self._numbers, position, self._seed, self._at, self._reports)
+        self._words = tempfile.NamedTemporaryFile()  # noqa: SIM115 - read when the process has died
+        arguments = (self._kind.name, self._numbers, position, self._seed, self._at, self._reports, self._words.name)
         self._process = self._context.Process(target=_work, args=arguments, daemon=True)
         self._process.start()
 
@@ -112,7 +115,10 @@ class _Watched:
             return True
         position = self._at.value
         if not alive:
-            outcome.fault(self._numbers[position], f"the process died with status {self._process.exitcode}")
+            said = f"the process died with status {self._process.exitcode}"
+            if position >= len(self._numbers):  # one that had nothing to do
+                raise RuntimeError(f"{said}: {self._last_words()}")
+            outcome.fault(self._numbers[position], f"{self._last_words()}\n{said}")
             return self._go_on(position + 1)
         if position != self._seen:
             self._seen, self._since = position, max(self._since if self._seen < 0 else 0, time.monotonic())
@@ -123,6 +129,11 @@ class _Watched:
             outcome.fault(self._numbers[position], f"it took longer than {limit_s:g} s")
             return self._go_on(position + 1)
         return False
+
+    def _last_words(self) -> str:
+        """What the process said last on its standard error: of an abort, which library's, and where Python was."""
+        self._words.seek(0)
+        return self._words.read()[-_KEPT_WORDS:].decode("utf-8", "replace").strip()
 
     def _go_on(self, position: int) -> bool:
         if position >= len(self._numbers):
@@ -154,7 +165,7 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _work(name: str, numbers: range, position: int, seed: int, at: Any, reports: Any) -> None:
+def _work(name: str, numbers: range, position: int, seed: int, at: Any, reports: Any, words: str) -> None:
     """What a process does: the mutants from a position on."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     from hear_edgel3.errors import HearEdgeL3Error
@@ -163,8 +174,8 @@ def _work(name: str, numbers: range, position: int, seed: int, at: Any, reports:
 
     kind = KINDS[name]
     os.environ["TQDM_DISABLE"] = "1"
-    silence = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silence, 2)  # what libraries in C say of damaged files
+    os.dup2(os.open(words, os.O_WRONLY | os.O_APPEND), 2)  # what libraries in C say of damaged files
+    faulthandler.enable(2)
     sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     counts: dict[str, int] = {}
     with tempfile.TemporaryDirectory() as place:
@@ -177,6 +188,7 @@ def _work(name: str, numbers: range, position: int, seed: int, at: Any, reports:
             numbers = numbers[:0]
         for i in range(position, len(numbers)):
             at.value = i
+            os.ftruncate(2, 0)  # it is of this mutant alone
             try:
                 attempt(*mutant(kind, files, seed, numbers[i]))
                 said = "read"
