@@ -6,6 +6,7 @@ else. Nothing of that is left behind by a process that ends.
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import os
@@ -52,12 +53,16 @@ def convert(program: Program, tool: str, path: Path, card: dict[str, Any]) -> No
     """
     import torch
 
+    module = copy.deepcopy(program.module)
+    # torch.export.save tells constants apart by where they lie, and mistakes those that are parts of larger ones.
+    for value in (*module.parameters(), *module.buffers()):
+        value.data = value.data.clone(memory_format=torch.contiguous_format)
     with tempfile.TemporaryDirectory(prefix="hear_edgel3_export_") as folder:
         source, words = Path(folder) / "source.pt2", Path(folder) / "card.json"
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of weights that share memory, which is as it shall be
-                torch.export.save(torch.export.export(program.module, (program.example[:1],), strict=False), source)
+                warnings.simplefilter("ignore")
+                torch.export.save(torch.export.export(module, (program.example[:1],), strict=False), source)
         except OSError:
             raise
         except Exception as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import logging
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -137,10 +138,12 @@ def _runtime(purpose: str) -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what is logged of libraries and types of packages that are imported on the way, and not used."""
+    """Without what is said of libraries and types of packages that are imported on the way, and not used."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         logging.disable(before)

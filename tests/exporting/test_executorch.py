@@ -125,13 +125,13 @@ def test_operators_that_are_not_said(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def own(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     folder = tmp_path_factory.mktemp("executorch")
     write_detector(folder / "net", "small", targets="single", temperature=1.7)
-    return export(folder / "net", folder / "own.pte", to="executorch", length=0.5)
+    return export(folder / "net", folder / "own.pte", to="executorch")
 
 
 @installed
 @pytest.mark.slow
 def test_windows_one_after_the_other(own: Exported) -> None:
-    x = np.stack([signals.clip(0.6, 32000, seed=i)[:16000] for i in range(3)]).astype(np.float32)
+    x = np.stack([signals.clip(1.1, 32000, seed=i)[:32000] for i in range(3)]).astype(np.float32)
     found = executorch.open_file(own.path)(x)
     assert list(found) == ["embedding", "logits", "probabilities"]
     extractor = hear_edgel3.load(own.path.parent / "net", engine="eager")
@@ -149,6 +149,6 @@ def test_what_it_says_of_itself(own: Exported, capsys) -> None:
     assert facts["target"] == "executorch"
     assert facts["card"] == json.loads(json.dumps(own.card))
     assert facts["card"]["labels"] == list(CLASSES)
-    assert facts["window_samples"] == 16000
+    assert facts["window_samples"] == 32000
     assert facts["operators"]["conv2d"] > 10
     assert facts["macs_window"] > 1_000_000

@@ -105,13 +105,13 @@ def test_macs() -> None:
 def own(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     folder = tmp_path_factory.mktemp("litert")
     write_detector(folder / "net", "small", targets="single", temperature=1.7)
-    return export(folder / "net", folder / "own.tflite", to="litert", length=0.5)
+    return export(folder / "net", folder / "own.tflite", to="litert")
 
 
 @installed
 @pytest.mark.slow
 def test_windows_one_after_the_other(own: Exported) -> None:
-    x = np.stack([signals.clip(0.6, 32000, seed=i)[:16000] for i in range(3)]).astype(np.float32)
+    x = np.stack([signals.clip(1.1, 32000, seed=i)[:32000] for i in range(3)]).astype(np.float32)
     found = litert.open_file(own.path)(x)
     assert list(found) == ["embedding", "logits", "probabilities"]
     extractor = hear_edgel3.load(own.path.parent / "net", engine="eager")
@@ -132,12 +132,12 @@ def test_what_it_says_of_itself(own: Exported, capsys) -> None:
     assert facts["bytes"] == own.proof.size
     assert facts["card"] == json.loads(json.dumps(own.card))
     assert facts["card"]["labels"] == list(CLASSES)
-    assert facts["card"]["length"] == facts["window_samples"] == 16000
+    assert facts["card"]["length"] == facts["window_samples"] == 32000
     assert facts["operators"]["CONV_2D"] > 10
     assert facts["macs_window"] > 1_000_000
     assert facts["parameters"] > 10_000
     assert main(["info", str(own.path)]) == 0
-    assert "(1, ...) float32: samples at 32000 Hz, windows of 16000 each" in capsys.readouterr().out
+    assert "(1, ...) float32: samples at 32000 Hz, windows of 32000 each" in capsys.readouterr().out
 
 
 @installed
