@@ -152,7 +152,7 @@ def describe(name: str) -> dict[str, Any]:
     """
     configuration = resolve(name)
     row = configuration.checkpoint
-    engine = expected(configuration.kernels, row.zeros)
+    engine = expected(row.kernels, row.zeros)
     costs = complexity_of(configuration)
     return {
         "name": configuration.name,

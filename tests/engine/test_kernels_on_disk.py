@@ -68,7 +68,7 @@ def homeless(x):
 
 assert homeless(2) == 3
 """
-    done = python(code, HOME=None, HEAR_EDGEL3_CACHE=None)
+    done = python(code, HOME=None, HEAR_EDGEL3_CACHE=None, HEAR_EDGEL3_KERNELS=None)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", NOTICE)
 
 

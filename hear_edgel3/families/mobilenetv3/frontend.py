@@ -143,7 +143,7 @@ class MobileNetV3MelSpectrogram(nn.Module):
         """The DFT window (win_length,) and the mel bank (n_mels, n_fft // 2), float32 on the CPU."""
         with torch.device("cpu"):
             hann = torch.hann_window(self.win_length, periodic=False, dtype=torch.float32)
-        return hann, kaldi_mel_bank(self.n_mels, self.n_fft, self.sample_rate, self.fmin, self.fmax)
+            return hann, kaldi_mel_bank(self.n_mels, self.n_fft, self.sample_rate, self.fmin, self.fmax)
 
     def in_float64(self, samples: torch.Tensor) -> torch.Tensor:
         """The same images (n, n_mels, n_frames) as in eval mode, but computed in float64, on a device with that."""
