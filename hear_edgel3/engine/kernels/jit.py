@@ -113,7 +113,7 @@ class _DiskCache:
         found = self._load(signature, target_context)
         if found is None:
             _say_once()
-            self._wait(self._path(signature, target_context.codegen()))
+            self._wait(signature, target_context.codegen())
             found = self._load(signature, target_context)  # another process may have compiled it meanwhile
             if found is None:
                 target_context.refresh()
@@ -144,14 +144,15 @@ class _DiskCache:
         finally:
             self._release()
 
-    def _wait(self, path: Path) -> None:
+    def _wait(self, signature: Any, codegen: Any) -> None:
         """Makes sure, as far as the file system can, that no other process compiles this, for a minute at most."""
-        place = path.with_name(f".{path.name}.lock")
         end = time.monotonic() + _LONGEST_WAIT_S
         try:
+            path = self._path(signature, codegen)
+            place = path.with_name(f".{path.name}.lock")
             place.parent.mkdir(parents=True, exist_ok=True)
             file = place.open("wb")
-        except OSError:
+        except Exception:  # no home, no such folder, no permission: nothing is kept, and nobody is waited for
             return
         self._held = (place, file)
         with suppress(OSError):  # nothing can be locked there: several may compile it
