@@ -26,6 +26,8 @@ from support.paths import DATA
 FLOAT64_TOLERANCE = dict.fromkeys(ENGINES, 4e-5)
 # It has an order of sums of its own: observed at most 4.0e-5 (sea_512).
 FLOAT64_TOLERANCE["openvino"] = 8e-5
+# Unfolded, torch's convolutions sum otherwise on processors without AVX-512: observed 5.7e-5 (one value of sea_512).
+FLOAT64_TOLERANCE["eager"] = 8e-5
 
 
 @pytest.fixture(scope="module")

