@@ -1,7 +1,7 @@
 """Tags and embeds sound files with a file that ``hear-edgel3 export`` wrote, without PyTorch.
 
 Needs numpy, soundfile and onnxruntime, and nothing else of this package: the file may be copied out of it.
-    python lite.py MODEL.onnx SOUND [--top N] [--embeddings OUT.npy] [--hop SECONDS]
+``python lite.py MODEL.onnx SOUND [--top N] [--embeddings OUT.npy] [--hop SECONDS]`` is its command.
 Windows, rates and means are the package's, but heads with a hidden layer see each window, and not the mean embedding.
 """
 
