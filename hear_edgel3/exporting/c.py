@@ -29,7 +29,7 @@ FOLDER, INT8, PARTS = True, True, ("whole",)
 # The DFT is computed in double, the net in float. Observed on all kinds of sounds: 2e-6 of the largest
 # value, of nets that hardly learnt 7e-6.
 TOLERANCES = {"": 2e-5}
-# For any processor of a kind. -O3 is as fast; -march=native is faster where it may be used (1.6 times, of sea_64).
+# For any processor of a kind. -O3 is as fast; -march=native is faster where it may be used.
 FLAGS = ("-std=c99", "-O2")
 _COMPILERS = ("cc", "gcc", "clang")
 # What a compiler may take: for a library, and to say its version.

@@ -107,7 +107,7 @@ static double band_power(const double *power, int band)
     return sum;
 }
 
-/* gcc makes vectors of these loops unless it has unrolled them before, which it does at -O3: up to four times slower. */
+/* gcc makes vectors of these loops unless it has unrolled them before, which it does at -O3. */
 #if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 8
 #define LANES_TOGETHER _Pragma("GCC unroll 1")
 #else
