@@ -13,7 +13,7 @@ from fuzz.mutants import ROOMS
 from fuzz.mutate import mutate
 from fuzz.watch import Outcome, run
 
-_COUNT = 301
+_COUNT = 151
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -23,7 +23,7 @@ def test_damage_is_read_or_refused(name: str) -> None:
     assert sum(found.counts.values()) == _COUNT
     # The four unchanged ones at least, and some of what is damaged.
     assert found.counts["read"] >= 4
-    assert found.counts["refused"] >= 20
+    assert found.counts["refused"] >= 10
     assert found.memory_mb < 2000
 
 
@@ -94,7 +94,7 @@ def test_faults_of_one_cause_are_shown_twice_and_all_counted() -> None:
 def test_killed_commands_come_to_the_same_end() -> None:
     root = Path(__file__).parents[2]
     done = subprocess.run(
-        [sys.executable, "-m", "tests.fuzz.kills", "--kills", "10"],
+        [sys.executable, "-m", "tests.fuzz.kills", "--kills", "5"],
         cwd=root,
         capture_output=True,
         text=True,

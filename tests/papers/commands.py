@@ -1,6 +1,6 @@
 """The commands that README.md and docs show: reads them, and runs them in the order in which they stand.
 
-    python tests/papers/commands.py run [--any-output] PAGE [NAME ...]
+    python tests/papers/commands.py run [--any-output] [--but NAME,NAME] PAGE [NAME ...]
 
 Needs nothing but Python and bash. A block of commands carries one of two markers on the line above it, ``<!-- run: NAME
 -->`` or ``<!-- needs: THINGS -->`` (:data:`THINGS`). If a block without a language follows a ``run`` block, its lines
@@ -9,6 +9,7 @@ must be among those printed, in their order; numbers may differ in their last di
 
 from __future__ import annotations
 
+import argparse
 import math
 import re
 import subprocess
@@ -127,23 +128,24 @@ def _alike(expected: str, printed: str) -> bool:
     return all(a == b or ("." in a and math.isclose(float(a), float(b), rel_tol=0.02, abs_tol=0.005)) for a, b in pairs)
 
 
-def run(page: Path, names: Sequence[str] = (), any_output: bool = False) -> None:
+def run(page: Path, names: Sequence[str] = (), any_output: bool = False, but: Sequence[str] = ()) -> None:
     """Runs the blocks of a page that carry ``run``, or those named.
 
     Args:
         page: where they are.
         names: those to run; none for all.
         any_output: do not compare what is printed with what the page shows.
+        but: those not to run.
 
     Raises:
         SystemExit: one of them failed, did not print what the page shows, or does not exist.
     """
     runnable = [block for block in blocks(page) if block.run]
-    unknown = set(names) - {block.run for block in runnable}
+    unknown = {*names, *but} - {block.run for block in runnable}
     if unknown:
         sys.exit(f"{page} has no block {', '.join(sorted(unknown))}")
     for block in runnable:
-        if names and block.run not in names:
+        if (names and block.run not in names) or block.run in but:
             continue
         print(f"\n--- {block.place}: {block.run}\n{block.text}", flush=True)
         start = time.monotonic()
@@ -165,10 +167,11 @@ def run(page: Path, names: Sequence[str] = (), any_output: bool = False) -> None
 
 
 if __name__ == "__main__":
-    _arguments = sys.argv[1:]
-    _any_output = "--any-output" in _arguments
-    if _any_output:
-        _arguments.remove("--any-output")
-    if len(_arguments) < 2 or _arguments[0] != "run":
-        sys.exit(__doc__)
-    run(Path(_arguments[1]), _arguments[2:], _any_output)
+    _parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    _run = _parser.add_subparsers(required=True).add_parser("run")
+    _run.add_argument("--any-output", action="store_true")
+    _run.add_argument("--but", default=[], type=lambda names: names.split(","))
+    _run.add_argument("page", type=Path)
+    _run.add_argument("names", nargs="*", metavar="name")
+    _given = _parser.parse_args()
+    run(_given.page, _given.names, _given.any_output, _given.but)
