@@ -301,6 +301,7 @@ def _layout(arguments: argparse.Namespace) -> Layout:
         sites=asked.site is not None,
         channels=arguments.channel == EACH,
         clips=arguments.clips is not None,
+        channel=arguments.channel if isinstance(arguments.channel, int) else None,
         zone=asked.tz,
     )
 

@@ -13,6 +13,7 @@ import soundfile
 import hear_edgel3
 from hear_edgel3.cli import main
 from hear_edgel3.disk.lock import lock
+from hear_edgel3.disk.paths import folders_of
 from hear_edgel3.errors import ComputationError
 from hear_edgel3.event_detection.clips import ClipCutter
 from hear_edgel3.event_detection.event import Event
@@ -252,6 +253,49 @@ def test_recordings_above_this_folder_have_places_of_their_own(monkeypatch: pyte
     assert events(*words, "-o", "e.csv", "--clips", "cut") == 0
     found = sorted(str(path.parent.relative_to("cut/Sine wave")) for path in Path("cut").rglob("*.flac"))
     assert found == [".", "_../north", "north"]
+
+
+def test_absolute_names_have_places_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> None:
+    other = tmp_path_factory.mktemp("other")
+    inside = Path(*other.parts[1:])
+    for folder in (other, inside):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "b.wav").write_bytes(Path("north/b.wav").read_bytes())
+    words = (str(other), str(inside), "-q")
+    assert events(*words, "-o", "tracks", "--format", "audacity") == 0
+    assert tracks() == sorted(f"{folder}/b.wav.txt" for folder in (f"_root/{inside}", inside))
+    assert events(*words, "-o", "e.csv", "--clips", "cut") == 0
+    found = {str(path.parent.relative_to("cut/Sine wave")) for path in Path("cut").rglob("*.flac")}
+    assert found == {f"_root/{inside}", str(inside)}
+    names = ["/a/b", "a/b", "_root/a/b", "__root/a/b", "../a/b", "_../a/b", "__../a/b", "/_root/a/b", "root/a/b"]
+    assert len({folders_of(name) for name in names}) == len(names)
+    assert ".." not in {part for name in names for part in folders_of(name).parts}
+
+
+def test_a_short_name_is_no_other_recordings_long_one() -> None:
+    Path("north/b.flac").write_bytes(Path("north/b.wav").read_bytes())
+    for name in ("b.wav", "b.wav.wav"):
+        Path(name).write_bytes(Path("north/b.wav").read_bytes())
+    assert events("b.wav", "b.wav.wav", "north", "-q", "-o", "tracks", "--format", "audacity") == 0
+    assert tracks() == ["b.wav.txt", "b.wav.wav.txt", "north/b.flac.txt", "north/b.wav.txt"]
+
+
+def test_the_channel_that_was_chosen_is_said_as_programs_count() -> None:
+    soundfile.write("wide.wav", np.stack([np.zeros(RATE), tone(1)], axis=1), RATE)
+    words = ("wide.wav", "--channel", "1", "-q", "-o", "e.txt", "--format")
+    assert events(*words, "raven") == 0
+    assert [line.split("\t")[2] for line in Path("e.txt").read_text().splitlines()] == ["Channel", "2"]
+    assert events(*words, "kaleidoscope") == 0
+    assert [line.split(",")[3] for line in Path("e.txt").read_text().splitlines()] == ["CHANNEL", "1"]
+
+
+def test_classes_whose_names_are_no_folders_have_folders_of_their_own() -> None:
+    labels = ["a/b", "a:b", "a_b", "Grünfink", "a_b.", ".."]
+    cutter = ClipCutter("cut", 0.0, ItemOpener(""))
+    made = cutter.cut(Item("north/b.wav", 0), [Event(0.25, 0.5, label, "", 1.0) for label in labels])
+    assert len({path for path in made if Path(path).is_file()}) == len(labels)
+    assert Path(made[3]).parts[:2] == ("cut", "Grünfink")
+    assert ".." not in {part for path in made for part in Path(path).parts}
 
 
 def test_errors_of_the_net_name_the_recording(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
