@@ -11,6 +11,7 @@ import pytest
 import soundfile
 
 import hear_edgel3
+from hear_edgel3.audio.file import AudioFile
 from hear_edgel3.cli import main
 from hear_edgel3.disk.lock import lock
 from hear_edgel3.disk.paths import folders_of
@@ -20,6 +21,8 @@ from hear_edgel3.event_detection.event import Event
 from hear_edgel3.event_detection.request import read_thresholds
 from hear_edgel3.sources.item import Item
 from hear_edgel3.sources.opening import ItemOpener
+from hear_edgel3.tagging.tagger import Tagger
+from support.detectors import write_detector
 from support.full_disk import files_of_at_most
 
 Captured = pytest.CaptureFixture[str]
@@ -84,9 +87,33 @@ def test_standard_output_has_no_name(capsys: Captured) -> None:
     assert not Path("-").exists()
 
 
-def test_one_net_at_a_time(capsys: Captured) -> None:
-    assert events("north", "--ensemble", "mn04_as") == 2
-    assert "events are found by one net" in capsys.readouterr().err
+def test_several_nets_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    """Their logits are averaged as a tagger does it, and each recording is decoded once."""
+    one, other = (str(write_detector(tmp_path / f"d{seed}", targets="several", seed=seed)) for seed in (1, 2))
+    nets = ("--config", one, "--ensemble", other, one)
+    words = ["events", "north", "south", "--threshold", "0.5", "--hysteresis", "1", "--workers", "1", "-q"]
+    words += ["-o", "e.csv"]
+    opened: list[object] = []
+    enter = AudioFile.__enter__
+    monkeypatch.setattr(AudioFile, "__enter__", lambda self: opened.append(self) or enter(self))
+    assert main([*words, *nets]) == 0
+    assert len(opened) == 2
+    with open("e.csv", newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["file"] == "north/b.wav"]
+    tags = Tagger([one, other]).tag_file("north/b.wav", window=1.0, hop=0.5)
+    alone = Tagger(one).tag_file("north/b.wav", window=1.0, hop=0.5)
+    expected = {label.name: p for label, p in zip(tags.labels, tags.probabilities.max(axis=0), strict=True) if p >= 0.5}
+    assert expected
+    assert {row["label"]: float(row["score"]) for row in rows} == pytest.approx(expected, abs=1e-5)
+    assert np.abs(tags.probabilities - alone.probabilities).max() > 1e-3
+    found = hear_edgel3.EventFinder([one, other], threshold=0.5).find_file("north/b.wav")
+    assert {event.label for event in found} == set(expected)
+    # It goes on, and another choice of nets is other options.
+    assert main([*words, *nets]) == 0
+    assert main([*words, "--config", one]) == 2
+    assert "was begun with config [" in capsys.readouterr().err
+    assert events("north", "--ensemble", "tiny", one) == 2
+    assert "an ensemble needs nets with the same classes" in capsys.readouterr().err
 
 
 def test_each_channel_by_itself(capsys: Captured) -> None:
