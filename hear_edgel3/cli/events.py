@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict
 from typing import Any
@@ -19,9 +20,13 @@ from hear_edgel3.disk.paths import real_path, text_of, text_of_path
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.event_detection import formats
 from hear_edgel3.event_detection.records import Layout, Recording
-from hear_edgel3.event_detection.request import EventOptions, event_row, read_groups, read_thresholds
+from hear_edgel3.event_detection.request import EventOptions, event_rows, read_groups, read_thresholds
 from hear_edgel3.families.schema import Checkpoint, Local
+from hear_edgel3.tagging.request import one_each
 from hear_edgel3.weights.locate import check_given, find
+
+# The nets, each with the weights that were given for it.
+_Nets = Sequence[tuple[Checkpoint, str | os.PathLike[str] | None]]
 
 _DESCRIPTION = """Finds sound events: what is heard in recordings, each from when to when, with a score from 0 to 1. The
 classes are AudioSet's 527 or those of a net that `hear-edgel3 train` made, whose own thresholds then count. A class of
@@ -36,6 +41,7 @@ Exit status: 0 all well, 1 some recordings failed, 2 wrong usage, 130 interrupte
 examples:
   hear-edgel3 events recordings/ --classes Bird Frog Insect --output events.csv
   hear-edgel3 events day.wav --config mn04_as --classes "Human voice" --threshold 0.4 --clips cut
+  hear-edgel3 events recordings/ --ensemble tiny mn04_as --output events.csv
   hear-edgel3 events recordings/ --config my_detector --output labels --format raven"""
 
 
@@ -49,9 +55,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("sources", nargs="+", metavar="SOURCES", help=options.SOURCES)
-    options.add_config(parser)
-    parser.add_argument("--ensemble", nargs="+", help=argparse.SUPPRESS)  # which `tag` has, to be refused with words
-    options.add_weights(parser)
+    options.add_config(parser, default=None)
+    options.add_ensemble(parser)
     add_event_options(parser)
     options.add_window(parser, "that the net sees at a time (default 1, or what the net takes)")
     options.add_hop(parser, "between windows (default half a window)")
@@ -154,17 +159,15 @@ def run(arguments: argparse.Namespace) -> int:
     Returns:
         0, or 1 if any recording failed.
     """
-    if arguments.ensemble is not None:
-        raise InvalidOption(
-            "events are found by one net, --config; for what several say together: hear-edgel3 tag --ensemble NAME ... "
-            "--window 1 --hop 0.5"
-        )
-    row = event_row(arguments.config)
+    rows = event_rows(options.ensemble(arguments))
+    given = one_each(rows, arguments.weights)
     options.check_engine(arguments.engine)
-    check_given(row, arguments.weights)
+    for row, path in zip(rows, given, strict=True):
+        check_given(row, path)
+    nets = list(zip(rows, given, strict=True))
     asked = event_options(arguments)
     options.time_and_place(arguments)
-    check_events(row, asked)
+    check_events(rows, asked)
     if arguments.margin is not None and arguments.clips is None:
         raise InvalidOption("--margin is for --clips, which is not given")
     form = formats.format_of(arguments.output, arguments.format)
@@ -181,9 +184,9 @@ def run(arguments: argparse.Namespace) -> int:
         say(f"error: {error}" if name in str(error) else f"error: {name}: {error}")
     failures = len(found.failures)
     if found.items and arguments.output is not None and form is not None:
-        failures += _write(found, row, arguments, asked, form)
+        failures += _write(found, nets, arguments, asked, form)
     elif found.items:
-        failures += _print(found, row, arguments, asked, form)
+        failures += _print(found, nets, arguments, asked, form)
     return 1 if failures else 0
 
 
@@ -197,23 +200,24 @@ def _leave_out_clips(found: AudioSources, clips: str) -> None:
         found.items = items
 
 
-def check_events(row: Checkpoint, asked: EventOptions) -> None:
-    """Finds out before anything is loaded whether a net has what is asked of it.
+def check_events(rows: Sequence[Checkpoint], asked: EventOptions) -> None:
+    """Finds out before anything is loaded whether nets have what is asked of them.
 
     Raises:
-        InvalidOption: It takes no such windows, or has no such classes.
+        InvalidOption: They take no such windows, or have no such classes.
     """
     from hear_edgel3.registry.labels import Label, labels
-    from hear_edgel3.tagging.outputs import outputs_of
+    from hear_edgel3.tagging.outputs import outputs_of, outputs_together
 
-    asked.windows_of(row)
+    asked.windows_together(rows)
+    row = rows[0]  # the others have the same classes
     if isinstance(row, Local) and row.classes:
         known = tuple(Label(name, "") for name in row.classes)
     elif row.labels is not None:
         known = labels(row.labels)
     else:
         return
-    outputs = outputs_of(row)
+    outputs = outputs_together([outputs_of(one) for one in rows])
     asked.rules_for(asked.groups_of(known, outputs), outputs, not (isinstance(row, Local) and row.classes))
 
 
@@ -230,14 +234,16 @@ def _check_output(arguments: argparse.Namespace, form: str | None) -> None:
         check_folder_name(arguments.clips)
 
 
-def _how(row: Checkpoint, arguments: argparse.Namespace, asked: EventOptions) -> Any:
+def _how(nets: _Nets, arguments: argparse.Namespace, asked: EventOptions) -> Any:
     from hear_edgel3.event_detection.clips import MARGIN_S
     from hear_edgel3.event_detection.work import HowToWork
 
-    own = isinstance(row, Local) and arguments.weights is None  # whose weights are for the net itself to check
     return HowToWork(
-        configuration=os.path.abspath(row.folder) if isinstance(row, Local) else row.name,
-        weights=None if own else str(find(row, arguments.weights).path),
+        configurations=tuple(os.path.abspath(row.folder) if isinstance(row, Local) else row.name for row, _ in nets),
+        # Those of a folder are for the net itself to check.
+        weights=tuple(
+            None if isinstance(row, Local) and path is None else str(find(row, path).path) for row, path in nets
+        ),
         engine=arguments.engine,
         device=arguments.device,
         threads=arguments.threads,
@@ -258,7 +264,7 @@ def _workers(arguments: argparse.Namespace) -> int:
 
 
 def _print(
-    sources: AudioSources, row: Checkpoint, arguments: argparse.Namespace, asked: EventOptions, form: str | None
+    sources: AudioSources, nets: _Nets, arguments: argparse.Namespace, asked: EventOptions, form: str | None
 ) -> int:
     """Finds events and prints them, in the order of the recordings. Returns how many recordings failed."""
     from hear_edgel3.event_detection.run import find_events
@@ -267,7 +273,7 @@ def _print(
         raise InvalidOption(
             f"--format {form} to standard output is for one recording: give --output, the name of a folder"
         )
-    how, layout = _how(row, arguments, asked), _layout(arguments)
+    how, layout = _how(nets, arguments, asked), _layout(arguments)
     waiting: dict[int, Recording] = {}
     failures, turn, said = 0, 0, False
     found = find_events(sources.items, how, _workers(arguments), arguments.file_timeout, quiet=True)
@@ -301,13 +307,14 @@ def _layout(arguments: argparse.Namespace) -> Layout:
         sites=asked.site is not None,
         channels=arguments.channel == EACH,
         clips=arguments.clips is not None,
+        channel=arguments.channel if isinstance(arguments.channel, int) else None,
         zone=asked.tz,
     )
 
 
 def _write(
     sources: AudioSources,
-    row: Checkpoint,
+    nets: _Nets,
     arguments: argparse.Namespace,
     asked: EventOptions,
     form: str,
@@ -315,12 +322,12 @@ def _write(
     """Finds events and writes them into ``--output``. Returns how many recordings failed."""
     from hear_edgel3.event_detection.run import Summary, write_events
 
-    how = _how(row, arguments, asked)
-    window, hop = asked.windows_of(row)
+    how = _how(nets, arguments, asked)
+    window, hop = asked.windows_together([row for row, _ in nets])
     made_with = {
-        "config": row.name,
-        "embedding_version": row.embedding_version,
-        "weights": _sha256(row, arguments),
+        "config": _one_or_all([row.name for row, _ in nets]),
+        "embedding_version": _one_or_all([row.embedding_version for row, _ in nets]),
+        "weights": _one_or_all([_sha256(row, path) for row, path in nets]),
         "engine": arguments.engine,
         "device": arguments.device,
         "channel": arguments.channel,
@@ -330,7 +337,7 @@ def _write(
         "margin": None if arguments.clips is None else how.margin,
         **asdict(how.look),
         **{name: getattr(asked, name) for name in _DECIDE},
-        **_of_classes(row),
+        **_of_classes([row for row, _ in nets]),
     }
     run_ = write_events(
         sources.items,
@@ -368,17 +375,27 @@ _DECIDE = (
 )
 
 
-def _sha256(row: Checkpoint, arguments: argparse.Namespace) -> str:
-    located = find(row, arguments.weights)
+def _one_or_all(values: list[Any]) -> Any:
+    """As runs of one net have always kept it, so that they go on."""
+    return values[0] if len(values) == 1 else values
+
+
+def _sha256(row: Checkpoint, given: str | os.PathLike[str] | None) -> str:
+    located = find(row, given)
     return located.sha256 or sha256_of(located.path)
 
 
-def _of_classes(row: Checkpoint) -> dict[str, Any]:
-    """What a folder says of its classes, which its weights do not tell."""
-    if not (isinstance(row, Local) and row.classes):
+def _of_classes(rows: Sequence[Checkpoint]) -> dict[str, Any]:
+    """What folders say of their classes, which their weights do not tell."""
+    own = [row for row in rows if isinstance(row, Local) and row.classes]
+    if not own:
         return {}
-    own = {"targets": row.targets, "temperature": row.temperature, "own_thresholds": row.thresholds}
-    return {"own_classes": row.classes, **own}
+    return {
+        "own_classes": own[0].classes,
+        "targets": own[0].targets,
+        "temperature": _one_or_all([row.temperature for row in own]),
+        "own_thresholds": _one_or_all([row.thresholds for row in own]),
+    }
 
 
 def _tell(summary: Any, arguments: argparse.Namespace) -> None:

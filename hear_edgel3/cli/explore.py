@@ -54,6 +54,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         default="name",
         help="go through clips by name (default), or those first of which the tagger is least certain",
     )
+    parser.add_argument(
+        "--sample",
+        type=options.whole,
+        metavar="N",
+        help="show so many dots at most: of more a part, always the same, spread over the recordings (default 20000)",
+    )
     options.add_quiet(parser)
     parser.set_defaults(run=run)
 
@@ -69,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.seed is not None and arguments.projection == "pca":
         raise InvalidOption("--seed is for UMAP, and --projection pca needs none; leave it out")
     options.check_dataset(arguments.folder)
-    from hear_edgel3.explore.build import explore
+    from hear_edgel3.explore.build import SAMPLE, explore
 
     output = arguments.output or f"{Path(arguments.folder).resolve().name or 'embeddings'}.html"
     built = explore(
@@ -84,9 +90,15 @@ def run(arguments: argparse.Namespace) -> int:
         embed_audio=arguments.embed_audio,
         segments=arguments.segments,
         order=arguments.order,
+        sample=arguments.sample or SAMPLE,
         quiet=arguments.quiet,
     )
     _report_notes(built.notes, built.n_clips)
+    if built.n_all > built.n_clips:
+        say(
+            f"the page shows {built.n_clips} of {built.n_all} clips, spread over the recordings; --sample "
+            f"{built.n_all} shows all"
+        )
     if not arguments.quiet:
         failed = f"; {built.n_failed} files have no embedding" if built.n_failed else ""
         say(f"{built.n_clips} clips, laid out by {built.projection.upper()}{failed}")

@@ -15,7 +15,7 @@ from hear_edgel3.cli.say import put, say
 from hear_edgel3.cli.stdin import StandardInput
 from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.errors import InvalidAudio, InvalidOption
-from hear_edgel3.event_detection.request import EventOptions, event_row
+from hear_edgel3.event_detection.request import EventOptions, event_rows
 from hear_edgel3.families.schema import Configuration
 from hear_edgel3.framing.rules import milliseconds
 from hear_edgel3.registry.names import resolve
@@ -138,7 +138,7 @@ def _events_asked(arguments: argparse.Namespace) -> EventOptions | None:
         check_no_event_options(arguments)
         return None
     asked = event_options(arguments)
-    check_events(event_row(arguments.config), asked)
+    check_events(event_rows(arguments.config), asked)
     return asked
 
 

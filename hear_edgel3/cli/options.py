@@ -153,6 +153,26 @@ def add_weights(parser: Options, text: str = "converted weights, or a folder of 
     parser.add_argument("--weights", metavar="FILE", help=text, **settings)
 
 
+def add_ensemble(parser: Options) -> None:
+    """``--ensemble``, and ``--weights`` for its nets."""
+    parser.add_argument(
+        "--ensemble",
+        nargs="+",
+        action="extend",
+        metavar="NAME",
+        default=[],
+        help="configurations whose logits are averaged, with --config's if that is given; SOURCES come before",
+    )
+    text = "converted weights, or a folder of them; for an ensemble a folder, or once per configuration, in order"
+    add_weights(parser, text, action="append")
+
+
+def ensemble(arguments: argparse.Namespace) -> list[str]:
+    """The configurations of ``--config`` and ``--ensemble``, each once; the built-in one if none is given."""
+    names = [arguments.config, *arguments.ensemble] if arguments.config else arguments.ensemble
+    return list(dict.fromkeys(names)) or [BUILT_IN]
+
+
 def add_hop(parser: Options, text: str, *names: str, old: Sequence[str] = ()) -> None:
     """``--hop``, in seconds."""
     add(parser, "--hop", *names, old=old, type=positive("seconds"), metavar="SECONDS", help=text)

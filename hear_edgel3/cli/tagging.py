@@ -24,7 +24,6 @@ from hear_edgel3.errors import InvalidOption
 from hear_edgel3.families.schema import Checkpoint, Local
 from hear_edgel3.recorded import moment_after
 from hear_edgel3.registry.labels import labels
-from hear_edgel3.registry.names import BUILT_IN
 from hear_edgel3.tagging.output import TagsFile, check_name, is_table
 from hear_edgel3.tagging.outputs import Outputs, outputs_of, outputs_together
 from hear_edgel3.tagging.records import (
@@ -89,16 +88,7 @@ def add_tagging(parser: argparse.ArgumentParser, top: str) -> None:
         parser: where to.
         top: the help of ``--top``.
     """
-    parser.add_argument(
-        "--ensemble",
-        nargs="+",
-        action="extend",
-        metavar="NAME",
-        default=[],
-        help="configurations whose logits are averaged, with --config's if that is given; SOURCES come before",
-    )
-    text = "converted weights, or a folder of them; for an ensemble a folder, or once per configuration, in order"
-    options.add_weights(parser, text, action="append")
+    options.add_ensemble(parser)
     options.add_top(parser, top)
     options.add_window(parser, "tag windows of this length (10, for example)")
     options.add_hop(parser, "between windows (default a quarter of a window)")
@@ -134,8 +124,7 @@ def tag_all(arguments: argparse.Namespace, usual_top: int | None) -> int:
     Returns:
         0, or 1 if any input failed.
     """
-    names = list(dict.fromkeys([arguments.config, *arguments.ensemble] if arguments.config else arguments.ensemble))
-    rows = tagging_rows(names or [BUILT_IN])
+    rows = tagging_rows(options.ensemble(arguments))
     weights = one_each(rows, arguments.weights)
     options.check_engine(arguments.engine)
     options.asked_time_and_place(arguments)

@@ -28,10 +28,15 @@ def path_of_text(text: str) -> Path:
 def folders_of(text: str) -> Path:
     """The folders of what a ``file`` column names, to be made below another one.
 
-    ``..`` is called ``_..``, so that none leads out, and files above this folder have others than those in it.
+    ``..`` is called ``_..``, so that none leads out, and the beginning of an absolute name ``_root``. Each folder has a
+    name of its own: what is called so already gets one more underscore.
     """
-    parts = path_of_text(text).parent.parts
-    return Path(*(f"_{part}" if part == ".." else part for part in parts if part not in (os.sep, ".")))
+    folder = path_of_text(text).parent
+    parts = ["root" if part == folder.anchor else part for part in folder.parts]
+    marked = [bool(re.fullmatch(r"_*\.\.|_+root", part)) for part in parts]
+    if folder.anchor:
+        marked[0] = True
+    return Path(*(f"_{part}" if mark else part for part, mark in zip(parts, marked, strict=True)))
 
 
 def real_path(path: str | os.PathLike[str]) -> str:

@@ -21,8 +21,8 @@ from hear_edgel3.sources.item import Item
 from hear_edgel3.sources.opening import ItemOpener
 
 MARGIN_S = 0.5
-# What no file system and no shell takes well in the name of a folder.
-_UNSAFE = re.compile(r"[^\w .,()&'+-]", re.ASCII)
+# What no file system and no shell takes well in the name of a folder. Letters of any language are well.
+_UNSAFE = re.compile(r"[^\w .,()&'+-]")
 # FLAC takes no higher rates.
 _HIGHEST_RATE = 655350
 # Bytes, with what a file has in its name while it is written.
@@ -135,7 +135,9 @@ class _Watched:
 
 
 def _safe(name: str) -> str:
-    return _UNSAFE.sub("_", name).strip(" .") or "_"
+    """The name of a class's folder; another one for each class."""
+    safe = _UNSAFE.sub("_", name).strip(" .")
+    return safe if safe == name else f"{safe}~{zlib.crc32(name.encode(errors='surrogatepass')):08x}"
 
 
 def _name(file: str, event: Event, mark: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, overload
 
 import torch
@@ -15,42 +15,46 @@ from hear_edgel3.audio.samples import channels_of, mono, pieces
 from hear_edgel3.audio.source import SoundSource
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.event_detection.event import Event
-from hear_edgel3.event_detection.request import EventOptions, event_row
+from hear_edgel3.event_detection.request import EventOptions, event_rows
 from hear_edgel3.families.schema import Local
 from hear_edgel3.framing.rules import CoveringFraming
 from hear_edgel3.registry.labels import Label
 from hear_edgel3.registry.names import BUILT_IN
 from hear_edgel3.tagging.answering import AnsweringNet
 from hear_edgel3.tagging.reading import read
+from hear_edgel3.tagging.request import one_each
+from hear_edgel3.tagging.tagger import common_labels
+from hear_edgel3.tagging.together import NetsTogether
 from hear_edgel3.timeline import EventDecoder, EventRules, Found, slices_of
 
 
 class EventFinder:
-    """A net that finds events.
+    """One or several nets that find events together: their logits are averaged.
 
     Args:
-        configuration: A configuration's name, or the folder of a detector; the built-in one if not given.
-        weights: As for :func:`hear_edgel3.load`.
+        configuration: A configuration's name, or the folder of a detector, or several with the same classes; the
+            built-in one if not given.
+        weights: As for :func:`hear_edgel3.load`: a file (one per configuration), or a folder for all.
         engine: As for :func:`hear_edgel3.load`.
         options: What is asked; or, in place of that, its attributes by their names.
         more: The attributes of :class:`EventOptions`.
 
     Attributes:
-        net: The net.
+        net: The net, or nets.
         groups: The classes, or groups of classes, that are told.
         rules: What makes an event.
         framing: Where its windows lie, at its rate.
 
     Raises:
         UnknownConfiguration: There is no such name.
-        InvalidOption: The net has no classes, or an option cannot be used.
+        InvalidOption: A net has no classes, nets do not fit together, or an option cannot be used.
         WeightsNotFound, WeightsMismatch, WeightsCorrupt, DownloadError: See :mod:`hear_edgel3.weights`.
     """
 
     def __init__(
         self,
-        configuration: str | os.PathLike[str] = BUILT_IN,
-        weights: str | os.PathLike[str] | None = None,
+        configuration: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = BUILT_IN,
+        weights: str | os.PathLike[str] | Sequence[str | os.PathLike[str] | None] | None = None,
         engine: str = "auto",
         options: EventOptions | None = None,
         **more: Any,
@@ -58,15 +62,17 @@ class EventFinder:
         if options is not None and more:
             raise InvalidOption(f"give options, or {', '.join(more)} by themselves, but not both")
         asked = _options_of(more) if options is None else options
-        row = event_row(configuration)
-        window, hop = asked.windows_of(row)
-        self.net = AnsweringNet(row, weights, engine)
-        labels = self.net.extractor.labels
-        if labels is None:
-            raise InvalidOption(f"nobody has named the classes of {row.name}, so it cannot tell events")
+        rows = event_rows(configuration)
+        files = one_each(rows, weights)
+        window, hop = asked.windows_together(rows)
+        nets = [AnsweringNet(row, file, engine) for row, file in zip(rows, files, strict=True)]
+        if nets[0].extractor.labels is None:
+            raise InvalidOption(f"nobody has named the classes of {rows[0].name}, so it cannot tell events")
+        labels = common_labels([net.extractor for net in nets])
+        self.net = NetsTogether(nets)
         outputs = self.net.outputs
         self.groups = asked.groups_of(labels, outputs)
-        of_audioset = not (isinstance(row, Local) and row.classes)
+        of_audioset = not any(isinstance(row, Local) and row.classes for row in rows)
         self.rules: EventRules = asked.rules_for(self.groups, outputs, of_audioset)
         rate = self.net.net_sample_rate
         self.framing = CoveringFraming(int(window * rate), rate, hop, center=False, within=True)
@@ -77,8 +83,8 @@ class EventFinder:
         return self.groups.labels
 
     def to(self, device: str | torch.device) -> EventFinder:
-        """Moves the net to a device."""
-        self.net.extractor.to(device)
+        """Moves the nets to a device."""
+        self.net.to(device)
         return self
 
     @overload
@@ -223,9 +229,9 @@ def _options_of(more: Mapping[str, Any]) -> EventOptions:
 @overload
 def events(
     path: SoundSource,
-    configuration: str | os.PathLike[str] = BUILT_IN,
+    configuration: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = BUILT_IN,
     *,
-    weights: str | os.PathLike[str] | None = None,
+    weights: str | os.PathLike[str] | Sequence[str | os.PathLike[str] | None] | None = None,
     channel: Literal["each"],
     **options: Any,
 ) -> list[list[Event]]: ...
@@ -234,9 +240,9 @@ def events(
 @overload
 def events(
     path: SoundSource,
-    configuration: str | os.PathLike[str] = BUILT_IN,
+    configuration: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = BUILT_IN,
     *,
-    weights: str | os.PathLike[str] | None = None,
+    weights: str | os.PathLike[str] | Sequence[str | os.PathLike[str] | None] | None = None,
     channel: int | str = MEAN,
     **options: Any,
 ) -> list[Event]: ...
@@ -244,9 +250,9 @@ def events(
 
 def events(
     path: SoundSource,
-    configuration: str | os.PathLike[str] = BUILT_IN,
+    configuration: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = BUILT_IN,
     *,
-    weights: str | os.PathLike[str] | None = None,
+    weights: str | os.PathLike[str] | Sequence[str | os.PathLike[str] | None] | None = None,
     channel: int | str = MEAN,
     **options: Any,
 ) -> list[Event] | list[list[Event]]:
@@ -256,8 +262,8 @@ def events(
 
     Args:
         path: As for :meth:`hear_edgel3.Tagger.tag_file`.
-        configuration: A configuration's name, or the folder of a detector.
-        weights: As for :func:`hear_edgel3.load`.
+        configuration: As for :class:`~hear_edgel3.event_detection.EventFinder`; the logits of several are averaged.
+        weights: As for :class:`~hear_edgel3.event_detection.EventFinder`.
         channel: What of its channels: "mean" of all, the number of one, from 0, or "each" of them by itself.
         options: The attributes of :class:`~hear_edgel3.event_detection.EventOptions`: ``classes=["Bird"]``,
             ``threshold=0.4``, ``min_length=0.5`` and others.

@@ -104,6 +104,7 @@ class Layout:
         sites: Whether they say where it was.
         channels: Whether they say in which channel it was.
         clips: Whether they name files that were cut out.
+        channel: The only channel that was listened to, from 0; None for the mean of all, or each by itself.
         zone: The time zone of the times; None for those that recordings say.
     """
 
@@ -111,6 +112,7 @@ class Layout:
     sites: bool = True
     channels: bool = False
     clips: bool = False
+    channel: int | None = None
     zone: tzinfo | None = field(default=None, compare=False)
 
     @property

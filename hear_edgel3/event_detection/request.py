@@ -94,6 +94,18 @@ class EventOptions:
             raise InvalidOption(f"hop={hop!r} is more than a window of {row.name} ({window:g} s); give a shorter one")
         return window, hop
 
+    def windows_together(self, rows: Sequence[Checkpoint]) -> tuple[float, float]:
+        """As :meth:`windows_of`, for nets that get the same windows.
+
+        Raises:
+            InvalidOption: One of them takes others only.
+        """
+        first = next((row for row in rows if row.only_window_ms is not None), rows[0])
+        window, hop = self.windows_of(first)
+        for row in rows:
+            check_length(row, window)
+        return window, hop
+
     def groups_of(self, labels: Sequence[Label], outputs: Outputs) -> ClassGroups:
         """The groups of classes that are told.
 
@@ -137,17 +149,17 @@ class EventOptions:
         return self.rules(found)
 
 
-def event_row(configuration: Any) -> Checkpoint:
-    """The checkpoint that events are found with.
+def event_rows(configurations: Any) -> list[Checkpoint]:
+    """The checkpoints that events are found with, together.
 
     Raises:
         UnknownConfiguration: There is no such name.
-        InvalidOption: It has no classes, or guesses numbers.
+        InvalidOption: One has no classes, or guesses numbers, or they do not fit together.
     """
-    row = tagging_rows(configuration)[0]
-    if outputs_of(row).are_numbers:
-        raise InvalidOption(f"{row.name} guesses numbers, and has no classes to find events of")
-    return row
+    rows = tagging_rows(configurations)
+    if outputs_of(rows[0]).are_numbers:
+        raise InvalidOption(f"{rows[0].name} guesses numbers, and has no classes to find events of")
+    return rows
 
 
 def read_thresholds(path: str) -> dict[str, float]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from hear_edgel3.disk.atomic import atomic_write, make_folder
 from hear_edgel3.disk.paths import folders_of, path_of_text
@@ -264,13 +264,14 @@ def _write_output(journal: Journal, items: Sequence[Item], output: str, form: st
 
 
 def _tracks(recordings: Iterable[Recording]) -> dict[Path, list[Recording]]:
-    """What goes into which file of a folder: recordings of one name have their endings kept, and their folders."""
+    """What goes into which file of a folder: a recording whose short name another one has keeps ending and folders."""
     by_file: dict[str, list[Recording]] = {}
     for recording in recordings:
         if recording.error is None:
             by_file.setdefault(recording.file, []).append(recording)
-    stems = Counter(PurePath(file).stem for file in by_file)
-    return {_names(file)[stems[PurePath(file).stem] > 1]: some for file, some in by_file.items()}
+    names = {file: _names(file) for file in by_file}
+    taken = Counter(name for both in names.values() for name in set(both))
+    return {names[file][taken[names[file][0]] > 1]: some for file, some in by_file.items()}
 
 
 def _names(file: str) -> tuple[Path, Path]:

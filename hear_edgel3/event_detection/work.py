@@ -32,8 +32,8 @@ class HowToWork:
     """What a worker needs to know.
 
     Attributes:
-        configuration: The net's name, or its folder.
-        weights: Its weights; None to find them.
+        configurations: The nets' names, or their folders.
+        weights: The weights of each; None to find them.
         engine: What runs it.
         device: The torch device.
         threads: How many threads torch has; None for as many as it likes.
@@ -44,8 +44,8 @@ class HowToWork:
         look: What to find out of when and where recordings were made.
     """
 
-    configuration: str
-    weights: str | None
+    configurations: tuple[str, ...]
+    weights: tuple[str | None, ...]
     engine: str
     device: str
     threads: int | None
@@ -76,7 +76,7 @@ class Worker:
 
         if how.threads is not None:
             torch.set_num_threads(how.threads)
-        self._finder = EventFinder(how.configuration, how.weights, how.engine, how.options)
+        self._finder = EventFinder(how.configurations, how.weights, how.engine, how.options)
         try:
             self._finder.to(how.device)
         except (RuntimeError, AssertionError) as error:  # AssertionError: torch without CUDA

@@ -15,6 +15,7 @@ from hear_edgel3.explore.contents import ClipMap, page_contents
 from hear_edgel3.explore.page import write_page
 from hear_edgel3.explore.projection import NEIGHBOURS, project, require_umap
 from hear_edgel3.explore.recorded import moments
+from hear_edgel3.explore.sampling import sampled
 from hear_edgel3.explore.survey import Survey
 from hear_edgel3.explore.tags import tag_source
 from hear_edgel3.registry.names import BUILT_IN
@@ -25,6 +26,8 @@ _LISTED = 8  # of each clip's nearest, on the page
 ORDERS = ("name", "uncertain")
 _LONG_S, _SEGMENT_S = 60.0, 10.0
 _SHORTEST_S = 0.001
+# Of more clips than this a page shows a part: it stays fluid, and can be made of a million windows.
+SAMPLE = 20_000
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,14 @@ class PageSummary:
         projection: How they were laid out, ``pca`` or ``umap``.
         n_failed: How many files of the dataset have no embedding.
         notes: What is missing of a clip, by its name: the sound, the spectrogram, or the tags.
+        n_all: How many clips there are, of which those on the map are a part if there are more than asked for.
     """
 
     n_clips: int
     projection: str
     n_failed: int
     notes: dict[str, str]
+    n_all: int
 
 
 def explore(
@@ -57,6 +62,7 @@ def explore(
     embed_audio: bool = False,
     segments: float | None = None,
     order: str = "name",
+    sample: int | None = SAMPLE,
     quiet: bool = True,
 ) -> PageSummary:
     """Makes a page of a dataset of embeddings: a map of its clips to look at and to listen to.
@@ -76,6 +82,8 @@ def explore(
             10 where a recording is longer than a minute, and else, or with 0, for whole recordings.
         order: In which the page goes through its clips: by ``name``, or ``uncertain`` for those first of which the
             tagger is least certain (:func:`~hear_edgel3.explore.tags.uncertainty`).
+        sample: The most clips, or segments, that the page shows: of more it has a part, always the same one, from all
+            recordings (:func:`~hear_edgel3.explore.sampling.sampled`). None for all.
         quiet: Whether to show no progress.
 
     Returns:
@@ -83,8 +91,8 @@ def explore(
 
     Raises:
         DatasetError: the folder is no dataset, or has no embeddings.
-        InvalidOption: no such projection or order, an order that needs tags without them, the tagger cannot tag, or
-            segments of a dataset that has no timestamps.
+        InvalidOption: no such projection, order or sample, an order that needs tags without them, the tagger cannot
+            tag, or segments of a dataset that has no timestamps.
         MissingExtra: pyarrow, or umap-learn if it was asked for, is not installed.
         OutputError: the page cannot be written; no part of it is left.
         ComputationError: UMAP failed.
@@ -94,6 +102,8 @@ def explore(
         raise InvalidOption(f"order {order!r} is not known; use one of {', '.join(ORDERS)}")
     if order == "uncertain" and not tags:
         raise InvalidOption("the order 'uncertain' is of how certain a tagger is: leave --no-tags (tags=False) out")
+    if sample is not None and sample < 1:
+        raise InvalidOption(f"sample must be a number of clips, at least 1, or None for all; got {sample}")
     page = Path(output)
     check_writable(page)
     if projection == "umap":
@@ -106,6 +116,8 @@ def explore(
             f"{dataset.folder} has no embeddings to show: {len(means.failed)} files failed"
             + (f", the first with: {means.failed[0][1]}" if means.failed else "")
         )
+    n_all = len(means.files)
+    means = sampled(means, sample)
     whitened = Whitening.fit([means.vectors], dataset.description.size, len(means.files)).apply(means.vectors)
     neighbours = nearest(whitened, NEIGHBOURS)
     places, method = project(means.vectors, projection, seed, whitened, neighbours)
@@ -130,11 +142,12 @@ def explore(
             audio,
             order,
             recorded,
+            n_all,
         ),
     )
     names = means.names
     notes = {names[i]: note for i, note in survey.notes.items()}
-    return PageSummary(len(means.files), method, len(means.failed), notes)
+    return PageSummary(len(means.files), method, len(means.failed), notes, n_all)
 
 
 def _means(dataset: Dataset, segments: float | None) -> FileMeans:

@@ -56,6 +56,7 @@ def page_contents(
     audio: str | os.PathLike[str] | None,
     order: str,
     recorded: Moments,
+    n_all: int,
 ) -> dict[str, Any]:
     """Everything but spectrograms and sounds, after the survey.
 
@@ -71,6 +72,7 @@ def page_contents(
         audio: The folder that relative file names are relative to; None for the current one.
         order: ``name``, or ``uncertain`` for the least certain first.
         recorded: When and where the clips were recorded.
+        n_all: How many clips there are, of which these may be a part.
     """
     root = common_folder(means.files)
     folders = [below(root, file) for file in means.files]
@@ -78,6 +80,7 @@ def page_contents(
     classes, used = _only_used(survey.classes)
     return {
         "title": title,
+        "n_all": n_all,
         "dataset": hashlib.sha256(os.fsencode(os.path.realpath(folder))).hexdigest()[:16],
         "audio": _beginning(means.files, audio),
         "configuration": description.configuration,

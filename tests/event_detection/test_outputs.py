@@ -11,14 +11,18 @@ import pytest
 import soundfile
 
 import hear_edgel3
+from hear_edgel3.audio.file import AudioFile
 from hear_edgel3.cli import main
 from hear_edgel3.disk.lock import lock
+from hear_edgel3.disk.paths import folders_of
 from hear_edgel3.errors import ComputationError
 from hear_edgel3.event_detection.clips import ClipCutter
 from hear_edgel3.event_detection.event import Event
 from hear_edgel3.event_detection.request import read_thresholds
 from hear_edgel3.sources.item import Item
 from hear_edgel3.sources.opening import ItemOpener
+from hear_edgel3.tagging.tagger import Tagger
+from support.detectors import write_detector
 from support.full_disk import files_of_at_most
 
 Captured = pytest.CaptureFixture[str]
@@ -83,9 +87,33 @@ def test_standard_output_has_no_name(capsys: Captured) -> None:
     assert not Path("-").exists()
 
 
-def test_one_net_at_a_time(capsys: Captured) -> None:
-    assert events("north", "--ensemble", "mn04_as") == 2
-    assert "events are found by one net" in capsys.readouterr().err
+def test_several_nets_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    """Their logits are averaged as a tagger does it, and each recording is decoded once."""
+    one, other = (str(write_detector(tmp_path / f"d{seed}", targets="several", seed=seed)) for seed in (1, 2))
+    nets = ("--config", one, "--ensemble", other, one)
+    words = ["events", "north", "south", "--threshold", "0.5", "--hysteresis", "1", "--workers", "1", "-q"]
+    words += ["-o", "e.csv"]
+    opened: list[object] = []
+    enter = AudioFile.__enter__
+    monkeypatch.setattr(AudioFile, "__enter__", lambda self: opened.append(self) or enter(self))
+    assert main([*words, *nets]) == 0
+    assert len(opened) == 2
+    with open("e.csv", newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["file"] == "north/b.wav"]
+    tags = Tagger([one, other]).tag_file("north/b.wav", window=1.0, hop=0.5)
+    alone = Tagger(one).tag_file("north/b.wav", window=1.0, hop=0.5)
+    expected = {label.name: p for label, p in zip(tags.labels, tags.probabilities.max(axis=0), strict=True) if p >= 0.5}
+    assert expected
+    assert {row["label"]: float(row["score"]) for row in rows} == pytest.approx(expected, abs=1e-5)
+    assert np.abs(tags.probabilities - alone.probabilities).max() > 1e-3
+    found = hear_edgel3.EventFinder([one, other], threshold=0.5).find_file("north/b.wav")
+    assert {event.label for event in found} == set(expected)
+    # It goes on, and another choice of nets is other options.
+    assert main([*words, *nets]) == 0
+    assert main([*words, "--config", one]) == 2
+    assert "was begun with config [" in capsys.readouterr().err
+    assert events("north", "--ensemble", "tiny", one) == 2
+    assert "an ensemble needs nets with the same classes" in capsys.readouterr().err
 
 
 def test_each_channel_by_itself(capsys: Captured) -> None:
@@ -252,6 +280,49 @@ def test_recordings_above_this_folder_have_places_of_their_own(monkeypatch: pyte
     assert events(*words, "-o", "e.csv", "--clips", "cut") == 0
     found = sorted(str(path.parent.relative_to("cut/Sine wave")) for path in Path("cut").rglob("*.flac"))
     assert found == [".", "_../north", "north"]
+
+
+def test_absolute_names_have_places_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> None:
+    other = tmp_path_factory.mktemp("other")
+    inside = Path(*other.parts[1:])
+    for folder in (other, inside):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "b.wav").write_bytes(Path("north/b.wav").read_bytes())
+    words = (str(other), str(inside), "-q")
+    assert events(*words, "-o", "tracks", "--format", "audacity") == 0
+    assert tracks() == sorted(f"{folder}/b.wav.txt" for folder in (f"_root/{inside}", inside))
+    assert events(*words, "-o", "e.csv", "--clips", "cut") == 0
+    found = {str(path.parent.relative_to("cut/Sine wave")) for path in Path("cut").rglob("*.flac")}
+    assert found == {f"_root/{inside}", str(inside)}
+    names = ["/a/b", "a/b", "_root/a/b", "__root/a/b", "../a/b", "_../a/b", "__../a/b", "/_root/a/b", "root/a/b"]
+    assert len({folders_of(name) for name in names}) == len(names)
+    assert ".." not in {part for name in names for part in folders_of(name).parts}
+
+
+def test_a_short_name_is_no_other_recordings_long_one() -> None:
+    Path("north/b.flac").write_bytes(Path("north/b.wav").read_bytes())
+    for name in ("b.wav", "b.wav.wav"):
+        Path(name).write_bytes(Path("north/b.wav").read_bytes())
+    assert events("b.wav", "b.wav.wav", "north", "-q", "-o", "tracks", "--format", "audacity") == 0
+    assert tracks() == ["b.wav.txt", "b.wav.wav.txt", "north/b.flac.txt", "north/b.wav.txt"]
+
+
+def test_the_channel_that_was_chosen_is_said_as_programs_count() -> None:
+    soundfile.write("wide.wav", np.stack([np.zeros(RATE), tone(1)], axis=1), RATE)
+    words = ("wide.wav", "--channel", "1", "-q", "-o", "e.txt", "--format")
+    assert events(*words, "raven") == 0
+    assert [line.split("\t")[2] for line in Path("e.txt").read_text().splitlines()] == ["Channel", "2"]
+    assert events(*words, "kaleidoscope") == 0
+    assert [line.split(",")[3] for line in Path("e.txt").read_text().splitlines()] == ["CHANNEL", "1"]
+
+
+def test_classes_whose_names_are_no_folders_have_folders_of_their_own() -> None:
+    labels = ["a/b", "a:b", "a_b", "Grünfink", "a_b.", ".."]
+    cutter = ClipCutter("cut", 0.0, ItemOpener(""))
+    made = cutter.cut(Item("north/b.wav", 0), [Event(0.25, 0.5, label, "", 1.0) for label in labels])
+    assert len({path for path in made if Path(path).is_file()}) == len(labels)
+    assert Path(made[3]).parts[:2] == ("cut", "Grünfink")
+    assert ".." not in {part for path in made for part in Path(path).parts}
 
 
 def test_errors_of_the_net_name_the_recording(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 
+from hear_edgel3.cli import main
 from hear_edgel3.dataset.dataset import Dataset
 from hear_edgel3.dataset.file_means import read_file_means
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.explore.build import explore
+from hear_edgel3.explore.sampling import chosen
 from hear_edgel3.jobs.run import extract
 from support import signals
+from support.datasets import description, write_rows
 from support.pages import contents_of
 
 
@@ -81,3 +86,36 @@ def test_scenes_have_no_segments() -> None:
     extract("a.wav", "embeddings", config="tiny", workers=1)
     with pytest.raises(InvalidOption, match="no timestamps, so that there are no segments"):
         explore("embeddings", "page.html", tags=False, segments=5)
+
+
+def test_of_many_a_part_is_shown_from_all_recordings(capsys: pytest.CaptureFixture[str]) -> None:
+    rows: list[dict[str, Any]] = [
+        {
+            "file": name,
+            "timestamp_ms": 1000.0 * i,
+            "embedding": [float(i), 1.0],
+            "duration_s": 1.0 * n,
+            "sample_rate": 8,
+        }
+        for name, n in {"long.wav": 100, "other.wav": 50, "short.wav": 2}.items()
+        for i in range(n)
+    ]
+    rows.append({"file": "bad.wav", "error": "AudioFileError: bad.wav is empty (0 bytes)"})
+    write_rows(Path("d"), description(2, hop_ms=1000.0), rows)
+    words = ["explore", "d", "--segments", "1", "--no-tags", "--projection", "pca", "-q", "-o", "page.html"]
+    assert main([*words, "--sample", "22"]) == 0
+    assert "shows 22 of 152 clips" in capsys.readouterr().err
+    found = contents_of("page.html")
+    assert Counter(found["files"]) == {"long.wav": 10, "other.wav": 10, "short.wav": 2}
+    assert [span[0] for span in found["spans"][:10]] == list(range(5, 100, 10))
+    assert (found["n_all"], found["n_failed"], found["failed"][0][0]) == (152, 1, "bad.wav")
+    first = found["names"]
+    assert main([*words, "--sample", "22"]) == 0
+    assert contents_of("page.html")["names"] == first
+    assert main(words) == 0
+    assert contents_of("page.html")["n_all"] == len(contents_of("page.html")["names"]) == 152
+    for most in (1, 2, 3, 5, 51, 151):
+        kept = chosen([str(row["file"]) for row in rows[:-1]], most)
+        assert len(set(kept.tolist())) == most
+    with pytest.raises(InvalidOption, match="sample must be"):
+        explore("d", "page.html", sample=0)

@@ -8,7 +8,7 @@ function fillHeader() {
   element("title").textContent = data.title;
   const known = seconds.filter((length) => !Number.isNaN(length));
   const total = known.reduce((sum, length) => sum + length, 0);
-  const facts = [data.configuration, amount(count, "clip")];
+  const facts = [data.configuration, clipsText()];
   if (known.length) facts.push(longTime(total));
   facts.push(data.projection.toUpperCase());
   element("facts").textContent = facts.join(" · ");
@@ -16,10 +16,16 @@ function fillHeader() {
   describe("about", [
     ["Embeddings", `${data.configuration}, ${data.size} values, ${made}`],
     ["Map", mapText()],
+    ...(data.n_all > count ? [["Sample", `${clipsText()}, spread over all recordings`]] : []),
     ["Tags", data.tagged_by ?? "none"],
     ["Folder", data.root || "several"],
     ["Made by", `hear_edgel3 ${data.version}`],
   ]);
+}
+
+function clipsText() {
+  const all = amount(data.n_all, "clip");
+  return data.n_all > count ? `${count.toLocaleString("en")} of ${all}` : all;
 }
 
 function mapText() {
