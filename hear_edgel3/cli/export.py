@@ -22,17 +22,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Writes a configuration as a file that runs without PyTorch: samples in, embeddings and classes "
         "out. The file is run in its own engine and compared with PyTorch first; if it differs, none is written.",
     )
-    which = parser.add_mutually_exclusive_group(required=True)
-    text = "as `hear-edgel3 list` shows it, or a folder"
-    which.add_argument("name", nargs="?", default=argparse.SUPPRESS, metavar="NAME|FOLDER", help=text)
-    which.add_argument(
-        *("--config", "-c"),
-        dest="name",
-        metavar="NAME|FOLDER",
-        default=argparse.SUPPRESS,
-        action=options.Once,
-        help="the same",
-    )
+    options.add_name(parser, "NAME|FOLDER", "as `hear-edgel3 list` shows it, or a folder")
     parser.add_argument(
         "--to", default="onnx", metavar="TARGET", help=f"what for: {', '.join(targets.MODULES)} (default onnx)"
     )

@@ -37,17 +37,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Describes a configuration: timestamps, size, cost in operations and memory, licence, citation, "
         "and where its weights come from. Of what `export` wrote: what is in it.",
     )
-    which = parser.add_mutually_exclusive_group(required=True)
-    text = "as `hear-edgel3 list` shows it, a folder, or what `export` wrote"
-    which.add_argument("name", nargs="?", default=argparse.SUPPRESS, metavar="NAME|FOLDER|FILE", help=text)
-    which.add_argument(
-        *("--config", "-c"),
-        dest="name",
-        metavar="NAME|FOLDER|FILE",
-        default=argparse.SUPPRESS,
-        action=options.Once,
-        help="the same",
-    )
+    options.add_name(parser, "NAME|FOLDER|FILE", "as `hear-edgel3 list` shows it, a folder, or what `export` wrote")
     options.add_json(parser, "print JSON")
     parser.set_defaults(run=run)
 

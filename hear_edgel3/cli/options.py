@@ -123,6 +123,20 @@ def add_config(
     where.add_argument("--config", "-c", dest="config", metavar="NAME|FOLDER", help=text, action=Once, **settings)
 
 
+def add_name(parser: argparse.ArgumentParser, metavar: str, text: str) -> None:
+    """Which net, as a word of its own or behind ``--config``: one of both must be given, and is ``name``.
+
+    Args:
+        parser: where to.
+        metavar: what it can be.
+        text: of the help.
+    """
+    which = parser.add_mutually_exclusive_group(required=True)
+    settings: dict[str, Any] = {"metavar": metavar, "default": argparse.SUPPRESS}
+    which.add_argument("name", nargs="?", help=text, **settings)
+    which.add_argument("--config", "-c", dest="name", help="the same", action=Once, **settings)
+
+
 def add_features(parser: Options) -> None:
     """``--features``: what to take from the net."""
     parser.add_argument(

@@ -152,7 +152,9 @@ def length_in_samples(row: Checkpoint, length: float | str | None) -> int | None
 
 
 @contextmanager
-def program_of(extractor: Extractor, part: str, length: int | None, float64: bool) -> Iterator[Program]:
+def program_of(
+    extractor: Extractor, part: str, length: int | None, float64: bool, in_pairs: bool = False
+) -> Iterator[Program]:
     """What is to be exported, as long as the block runs: the extractor's net puts out its logits meanwhile.
 
     Args:
@@ -160,6 +162,7 @@ def program_of(extractor: Extractor, part: str, length: int | None, float64: boo
         part: One of :data:`PARTS`.
         length: The samples of the only windows that it takes; None for any number of them.
         float64: Whether the engine computes in float64.
+        in_pairs: Whether the front end computes its DFT in pairs of float32 (:func:`has_pairs`).
 
     Raises:
         InvalidOption: It cannot be exported.
@@ -180,7 +183,7 @@ def program_of(extractor: Extractor, part: str, length: int | None, float64: boo
         size = extractor.configuration.embedding_size
         whole = part != FRONTEND
         with torch.device("cpu"):  # which would slow everything down if it lasted
-            portable = None if part == NET else _portable(extractor.frontend, row, float64)
+            portable = None if part == NET else _portable(extractor.frontend, row, float64, in_pairs)
             plain_head = None if head is None else in_eval_mode(head)
             rest = (targets, outputs_of(row).temperature, puts_logits)
             folded = in_eval_mode(folded_module(net)) if whole else None
@@ -226,9 +229,19 @@ def _outputs(whole: bool, targets: str | None) -> tuple[str, ...]:
     return ("embedding", "numbers") if targets == "numbers" else ("embedding", "logits", "probabilities")
 
 
-def _portable(frontend: nn.Module, row: Checkpoint, float64: bool) -> nn.Module:
+def has_pairs(extractor: Extractor, part: str) -> bool:
+    """Whether what is exported has a front end, and that a form with the DFT in pairs of float32."""
+    make = getattr(extractor.frontend, "portable_in_pairs", None)
+    return part != NET and make is not None and make() is not None
+
+
+def _portable(frontend: nn.Module, row: Checkpoint, float64: bool, in_pairs: bool) -> nn.Module:
     make = getattr(frontend, "portable", None)
-    portable: nn.Module | None = None if make is None else make(float64)
+    portable: nn.Module | None
+    if in_pairs:
+        portable = cast(Any, frontend).portable_in_pairs()
+    else:
+        portable = None if make is None else make(float64)
     if portable is None:
         raise InvalidOption(
             f"the front end of {row.name} has no form that other engines run; leave it out (part='net', --no-frontend)"

@@ -15,7 +15,7 @@ from hear_edgel3.errors import ExportFailed, HearEdgeL3Error, InvalidOption, Out
 from hear_edgel3.exporting.card import FRONTEND, WHOLE
 from hear_edgel3.exporting.clips import check_sounds
 from hear_edgel3.exporting.folders import check_folder, put_folder
-from hear_edgel3.exporting.program import PARTS, length_in_samples, program_of
+from hear_edgel3.exporting.program import PARTS, has_pairs, length_in_samples, program_of
 from hear_edgel3.exporting.proof import Proof
 from hear_edgel3.exporting.proving import calibration_inputs, prove
 from hear_edgel3.exporting.targets import MODULES, Target, files_of, fixed_s_of, target_of
@@ -110,21 +110,19 @@ def export(
     else:
         _check_files(target, path)
     extractor = given if given is not None else load(configuration, weights, engine="torch")  # type: ignore[arg-type]
-    with (
-        tempfile.TemporaryDirectory(prefix="hear_edgel3_export_") as folder,
-        program_of(extractor, part, n_samples, target.FLOAT64) as program,
-    ):
-        staged = Path(folder) / f"staged{target.SUFFIX}"
-        with _temporary(path, folder):
-            target.write(program, staged)
-        card, in_float = program.card, None
-        if quantize == "int8":
-            inputs = calibration_inputs(program, None if calibrate is None else os.fspath(calibrate))
-            in_float, staged = staged, Path(folder) / f"int8{target.SUFFIX}"
-            with _temporary(path, folder):
-                card = target.quantize(program, in_float, staged, inputs)
-        own = None if check is None else os.fspath(check)
-        proof = prove(program, to, target, staged, own, card.get("quantization"), in_float)
+    wanted = _Wanted(
+        to,
+        part,
+        n_samples,
+        path,
+        quantize,
+        None if calibrate is None else os.fspath(calibrate),
+        None if check is None else os.fspath(check),
+    )
+    with tempfile.TemporaryDirectory(prefix="hear_edgel3_export_") as folder:
+        staged, card, proof = _made(extractor, target, wanted, folder, in_pairs=False)
+        if not proof.passed and not target.FLOAT64 and has_pairs(extractor, part):
+            staged, card, proof = _made(extractor, target, wanted, folder, in_pairs=True)
         if not proof.passed:
             report = {"file": None, "card": card, "proof": proof.to_dict()}
             told = "\n".join(proof.lines())
@@ -137,6 +135,35 @@ def export(
                 with atomic_write(place) as file:
                     file.write(source.read_bytes())
         return Exported(path, card, proof)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    to: str
+    part: str
+    n_samples: int | None
+    path: Path
+    quantize: str
+    calibrate: str | None
+    check: str | None
+
+
+def _made(
+    extractor: Extractor, target: Target, wanted: _Wanted, folder: str, in_pairs: bool
+) -> tuple[Path, dict[str, Any], Proof]:
+    """Makes a file in ``folder`` and proves it there: the file, what it says of itself, and the proof."""
+    staged = Path(folder) / f"{'pairs' if in_pairs else 'staged'}{target.SUFFIX}"
+    with program_of(extractor, wanted.part, wanted.n_samples, target.FLOAT64, in_pairs) as program:
+        with _temporary(wanted.path, folder):
+            target.write(program, staged)
+        card, in_float = program.card, None
+        if wanted.quantize == "int8":
+            inputs = calibration_inputs(program, wanted.calibrate)
+            in_float, staged = staged, Path(folder) / f"int8{target.SUFFIX}"
+            with _temporary(wanted.path, folder):
+                card = target.quantize(program, in_float, staged, inputs)
+        proof = prove(program, wanted.to, target, staged, wanted.check, card.get("quantization"), in_float)
+    return staged, card, proof
 
 
 def _length(row: Checkpoint, length: float | str | None, to: str, fixed_s: float | None) -> int | None:

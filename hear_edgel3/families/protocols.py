@@ -28,7 +28,8 @@ class FrontEnd(Protocol):
     operations that engines outside of torch have, or None if there is no such form; ``float64`` is whether the engine
     computes in that type. It has ``in_float64(windows)`` as well: the images in eval mode, computed and put out in that
     type, which such forms are measured by. Both take any number of windows of any length from ``minimum_samples`` on,
-    if the front end has that attribute, and from 1 on else.
+    if the front end has that attribute, and from 1 on else. ``portable_in_pairs()`` may be a third form, for engines
+    without float64 and nets that float32 is not enough for: slower than ``portable(False)``, and far more exact.
 
     Attributes:
         n_mels: The number of mel bands.

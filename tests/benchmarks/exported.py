@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                         )
                         line = " | ".join(cells(done.proof))
                     except HearEdgeL3Error as error:
-                        line = str(error).splitlines()[0]
+                        line = str(error).splitlines()[0].removeprefix(f"{path} was not written: ")
                     what = to if quantize == "none" else f"{to}, {quantize}"
                     print(f"| {name} | {what} | {line} |", flush=True)
 

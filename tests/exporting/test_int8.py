@@ -70,11 +70,11 @@ def test_static_where_all_activations_are_relus(
     assert done.proof.size <= 0.3 * done.proof.float_size
     operators = target.describe(done.path, target.read_card(done.path))["operators"]
     assert operators["Conv"] == 8
-    assert operators["DequantizeLinear"] >= 16
+    assert operators["DequantizeLinear"] >= 14
     # More than seven bits overflow on processors without VNNI, which the ones that tests run on may have.
     values = [onnx.numpy_helper.to_array(one) for one in onnx.load(done.path).graph.initializer]
     narrow = [one for one in values if one.dtype == np.int8 and one.ndim == 4]
-    assert len(narrow) == 8
+    assert len(narrow) == 7  # the first convolution, of one channel, is slower in eight bits than in float
     assert max(np.abs(one.astype(int)).max() for one in narrow) <= 64
 
 

@@ -12,7 +12,7 @@ import torch
 import hear_edgel3
 from hear_edgel3.cli import main
 from hear_edgel3.errors import ConfigurationError, ExportFailed, InvalidOption, MissingExtra, OutputError
-from hear_edgel3.exporting import onnx, openvino
+from hear_edgel3.exporting import onnx, openvino, run
 from hear_edgel3.exporting.run import Exported, export
 from support import signals
 from support.detectors import CLASSES, write_detector
@@ -81,6 +81,16 @@ def test_the_part_that_is_the_net(tmp_path: Path, weights_folder: Path) -> None:
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
     assert done.card["input"] == "spectrogram"
     assert openvino.describe(path, done.card)["macs_window"] > 1_000_000
+
+
+def test_where_float32_is_not_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images of half a second are refused with a DFT in float32, and written with one in pairs of them."""
+    words = {"to": "openvino", "part": "frontend", "length": 0.5}
+    done = export("tiny", tmp_path / "front.xml", **words)  # type: ignore[arg-type]
+    assert done.proof.outputs["spectrogram"].share < 5e-6
+    monkeypatch.setattr(run, "has_pairs", lambda *_: False)
+    with pytest.raises(ExportFailed, match="PyTorch in float32 is off by"):
+        export("tiny", tmp_path / "plain.xml", **words)  # type: ignore[arg-type]
 
 
 def test_classes_of_somebodys_own(tmp_path: Path) -> None:
