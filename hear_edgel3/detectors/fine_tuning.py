@@ -9,6 +9,7 @@ those of few sounds would spoil.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ import torch
 
 from hear_edgel3.detectors.by_recipe import RecipeTuning
 from hear_edgel3.detectors.clips import decode
+from hear_edgel3.detectors.folding import norm_folded
 from hear_edgel3.detectors.tune_options import FineTuneOptions
 from hear_edgel3.detectors.tuned_net import make_tuned_net
 from hear_edgel3.detectors.two_phases import TwoPhaseTuning
@@ -103,7 +105,8 @@ def fine_tune(
         task = RecipeTuning(labelled, tuned, learnt, heard, options)
     task.prepare(accelerator)
     start = {name: value.detach().cpu().clone() for name, value in tuned.model.state_dict().items()}
-    progress = loop.train(task, folder, accelerator, quiet, options.wandb)
+    with norm_folded(tuned.model.net) if task.keeps_norm else nullcontext():
+        progress = loop.train(task, folder, accelerator, quiet, options.wandb)
     epoch = task.counting_epoch(progress)
     if not epoch:
         tuned.model.load_state_dict(start)

@@ -32,8 +32,12 @@ class LabelTask(loop.Task):
         learnt: The sounds that it learns from.
         heard: Those that it is measured with; None if there are none.
         options: How.
+
+    Attributes:
+        keeps_norm: Whether batch norm keeps its statistics throughout.
     """
 
+    keeps_norm = False
     what = "training (other options, another net or other sounds)"
     may_rest = True
 

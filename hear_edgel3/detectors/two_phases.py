@@ -60,6 +60,8 @@ class TwoPhaseTuning(LabelTask):
         self._kind = labelled.kind
         self._longest, self._windows = self._length()
         self._head_epochs = 0
+        self.keeps_norm = options.freeze_norm
+        self.best_counts = heard is not None and options.patience < self.epochs
         self._groups = make_groups(tuned, options.share, options.layer_decay)
         self._spectrograms = SpectrogramAugmentation(mixup=0.0 if self._kind is Kind.NUMBERS else options.mixup)
         self._scaled = False

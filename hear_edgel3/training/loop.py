@@ -77,6 +77,7 @@ class Task(ABC):
         max_norm: The largest norm of all gradients of a step; None if they are left as they are.
         may_rest: Whether there are steps in which some parameters get no gradient.
         counts_start: Whether the net is measured before it is trained, and may be the best one as it is.
+        best_counts: Whether the best epoch may count in the end though it is not the last one, and is told.
     """
 
     net: nn.Module
@@ -86,6 +87,7 @@ class Task(ABC):
     max_norm: float | None = None
     may_rest: ClassVar[bool] = False
     counts_start: bool = False
+    best_counts: bool = True
 
     @abstractmethod
     def optimizer(self) -> torch.optim.Optimizer:
@@ -144,7 +146,7 @@ class Task(ABC):
         """Says what the last epoch came to."""
         row = progress.metrics[-1]
         figures = ", ".join(f"{key} {value:.4g}" for key, value in row.items() if key not in ("epoch", "seconds"))
-        say_epoch(progress, self.epochs, figures)
+        say_epoch(progress, self.epochs, figures, self.best_counts)
 
 
 @dataclass(frozen=True)
@@ -325,9 +327,9 @@ def run_epoch(number: int, run: Run) -> dict[str, float]:
     return {"lr": optimizer.param_groups[0]["lr"], **{name: value / len(batches) for name, value in total.items()}}
 
 
-def say_epoch(progress: Progress, epochs: int, figures: str) -> None:
-    """Says what an epoch came to, on stderr."""
-    best = " (best)" if progress.best_epoch == progress.epoch else ""
+def say_epoch(progress: Progress, epochs: int, figures: str, best_counts: bool = True) -> None:
+    """Says what an epoch came to, on stderr, and whether it is the best so far, unless that does not count."""
+    best = " (best)" if best_counts and progress.best_epoch == progress.epoch else ""
     say(f"epoch {progress.epoch}/{epochs}, {progress.seconds:.0f} s: {figures}{best}")
 
 

@@ -83,16 +83,21 @@ def test_the_seed_decides(labelled: Labelled, small: Extractor, tmp_path: Path) 
     assert not same(first, tune(labelled, small, tmp_path / "other", epochs=2, seed=1))
 
 
-@pytest.mark.parametrize(("patience", "counts"), [(3, 2), (4, 6)])
+@pytest.mark.parametrize(("patience", "counts", "told"), [(3, 2, True), (4, 6, True), (1000, 6, False)])
 def test_which_epoch_counts(
     patience: int,
     counts: int,
+    told: bool,
     labelled: Labelled,
     small: Extractor,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The last one, though another is better on the validation part; the best one where patience ends training."""
+    """The last one, though another is better on the validation part; the best one where patience ends training.
+
+    Where it cannot end it, no epoch is told to be the best.
+    """
     states = []
 
     def measure(self: TwoPhaseTuning, net: torch.nn.Module, device: torch.device) -> dict[str, float]:
@@ -101,7 +106,10 @@ def test_which_epoch_counts(
         return {"validation_loss": loss, "balanced_accuracy": 0.5}
 
     monkeypatch.setattr(TwoPhaseTuning, "measure", measure)
-    tuned = tune(labelled, small, tmp_path / "out", epochs=6, patience=patience)
+    tuned = tune(labelled, small, tmp_path / "out", epochs=6, patience=patience, quiet=False)
+    said = [line for line in capsys.readouterr().err.replace("\r", "\n").splitlines() if line.startswith("epoch 2/6,")]
+    assert len(said) == 1
+    assert said[0].endswith(" (best)") == told
     assert tuned.epoch == counts
     assert len(states) == 1 + min(6, 2 + patience)
     assert all(torch.equal(value, states[counts][f"net.{name}"]) for name, value in tuned.net_state.items())

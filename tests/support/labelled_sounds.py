@@ -86,6 +86,7 @@ def tune(
     head: Head | str | None = "new",
     split: Split | None = None,
     precision: str = "no",
+    quiet: bool = True,
     **options: Any,
 ) -> Tuned:
     """Fine-tunes with what is quick where nothing else is said."""
@@ -93,7 +94,15 @@ def tune(
     made = new_head(extractor, len(labelled.classes)) if isinstance(head, str) else head
     accelerator = make_accelerator(precision, "cpu", "training", "train")
     return fine_tune(
-        labelled, split or split_of(labelled), extractor, made, given, folder, accelerator, True, folder.parent / "kept"
+        labelled,
+        split or split_of(labelled),
+        extractor,
+        made,
+        given,
+        folder,
+        accelerator,
+        quiet,
+        folder.parent / "kept",
     )
 
 
