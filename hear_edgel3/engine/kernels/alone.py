@@ -109,21 +109,21 @@ class NetAlone:
                 n_bottleneck=net.n_bottleneck(number),
                 kept=0 if kept is None else values + 4 * kept,
             )
-            steps.append((one_residual, (np.array(facts, np.int64),)))
+            steps.append((one_residual, (rooms.table(facts),)))
             pool(here, number)
         if net.last is not None:
             x, here = here, here._replace(channels=net.n_last)
             here = here._replace(x=rooms.room("last", here.vectors))
             pixels = here.height * here.width
             steps.append(
-                (one_linear, (x.x, x.pitch, *net.last, here.x, x.channels, here.pitch // 4, pixels, HARDSWISH, 0, 0))
+                (one_linear, (x.x, x.pitch, *net.last, here.x, x.channels, here.pitch // 4, pixels, HARDSWISH, 0, 0, 0, 0))
             )
             pool(here, len(net.blocks) + 1)
         for layer in self._places.linear:
             x_first, (n_out, n_in) = self._places.first(layer.inputs[0]), layer.linear.weights.shape
             out = rooms.room("linear", even(n_out) // GROUP)
             act = HARDSWISH if layer.hardswish else NONE
-            ends = (values + 4 * self._places.first(layer), n_out)
+            ends = (0, 0, values + 4 * self._places.first(layer), n_out)
             steps.append(
                 (one_linear, (values + 4 * x_first, 0, *net.weights_of(layer), out, n_in, even(n_out), 1, act, *ends))
             )
@@ -144,6 +144,7 @@ class NetAlone:
             height=x.height,
             width=x.width,
             inputs=facts.inputs,
+            multiply=rooms.kernel(one_linear),
             out=out.x,
             height_out=out.height,
             width_out=out.width,

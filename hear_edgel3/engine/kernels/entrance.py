@@ -19,7 +19,7 @@ def make_entrance(lanes: int) -> Callable[..., None]:
     """The kernel."""
     size = 4 * lanes
 
-    @kernel
+    @kernel(compact=True)
     def entrance(
         image: int,
         height: int,

@@ -29,6 +29,7 @@ from numba.core.runtime import rtsys
 from hear_edgel3.disk.atomic import atomic_write
 from hear_edgel3.disk.lock import lock
 from hear_edgel3.disk.stderr import say
+from hear_edgel3.engine.kernels.code import CompactCompiler, PartCompiler
 from hear_edgel3.weights.cache import cache_folder
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -69,15 +70,41 @@ def part(function: F) -> F: ...
 def part(*, inlined: bool) -> Callable[[F], F]: ...
 def part(function: F | None = None, *, inlined: bool = False) -> F | Callable[[F], F]:
     """A function that kernels are made of; `inlined` where the compiler should know what it is called with."""
-    made = numba.njit(**_OPTIONS, forceinline=inlined)
+    made = numba.njit(
+        **_OPTIONS, no_cfunc_wrapper=True, no_cpython_wrapper=True, forceinline=inlined, pipeline_class=PartCompiler
+    )
     return cast(Callable[[F], F], made) if function is None else cast(F, made(function))
 
 
-def kernel(function: F) -> F:
-    """A function to call; what it is compiled to is kept on disk."""
-    made = numba.njit(**_OPTIONS)(function)
-    made._cache = _DiskCache(function)
-    return cast(F, made)
+@overload
+def kernel(function: F) -> F: ...
+@overload
+def kernel(*, compact: bool) -> Callable[[F], F]: ...
+def kernel(function: F | None = None, *, compact: bool = False) -> F | Callable[[F], F]:
+    """A function to call; what it is compiled to is kept on disk.
+
+    Args:
+        function: the function.
+        compact: whether it is compiled in less time, its loops being left as they are. Those that take vectors from
+            memory and put them back, or whose sums wait for each other, are as fast so.
+    """
+
+    def compiled(function: F) -> F:
+        options = {"pipeline_class": CompactCompiler} if compact else {}
+        made = numba.njit(**_OPTIONS, no_cfunc_wrapper=True, **options)(function)
+        made._cache = _DiskCache(function)
+        return cast(F, made)
+
+    return compiled if function is None else compiled(function)
+
+
+def address(made: Callable[..., None]) -> int:
+    """The address of a kernel of integers, for other kernels to call (:mod:`hear_edgel3.engine.kernels.calls`)."""
+    dispatcher = cast(Any, made)
+    signature = (numba.types.int64,) * dispatcher.py_func.__code__.co_argcount
+    dispatcher.compile(signature)
+    compiled = dispatcher.overloads[signature]
+    return int(compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name))
 
 
 def kernels_folder() -> Path:

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from hear_edgel3.engine.kernels.calls import caller
 from hear_edgel3.engine.kernels.jit import kernel, part
 from hear_edgel3.engine.kernels.masked_rows import LEAST
 from hear_edgel3.engine.kernels.pixel_ops import add_pixels, add_products, column_biases, store_number
@@ -43,11 +44,14 @@ from hear_edgel3.engine.kernels.simd import (
     zeros,
 )
 from hear_edgel3.engine.kernels.tile_ops import add_tile_at, hard_swish, sigmoid, zero_of
+from hear_edgel3.engine.kernels.told import reader
 
 # Pixels and groups of channels of the tiles of products; groups at once of a single pixel.
 ROWS, COLUMNS, SINGLE = 4, 2, 4
 # Bytes of a vector.
 SIZE = 4 * GROUP
+# A call of the kernel of pointwise convolutions.
+_multiply = caller(13)
 
 
 class OneFacts(NamedTuple):
@@ -67,6 +71,7 @@ class OneFacts(NamedTuple):
         at_once: how many that are.
         middle: address of room for what the depthwise convolution puts out.
         inside: expanded channels.
+        multiply: address of :func:`one_linear`.
         expands: whether there is an expansion.
         residual: whether the input is added to the output.
         act: RELU or HARDSWISH.
@@ -107,6 +112,7 @@ class OneFacts(NamedTuple):
     at_once: int = 0
     middle: int = 0
     inside: int = 0
+    multiply: int = 0
     expands: int = 0
     residual: int = 0
     act: int = 0
@@ -134,14 +140,7 @@ class OneFacts(NamedTuple):
     project_bias: int = 0
 
 
-@part
-def _facts(a: Any) -> OneFacts:
-    """Facts from an array, which numba takes faster than a tuple of so many."""
-    return OneFacts(
-        a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12], a[13], a[14], a[15], a[16],
-        a[17], a[18], a[19], a[20], a[21], a[22], a[23], a[24], a[25], a[26], a[27], a[28], a[29], a[30], a[31], a[32],
-        a[33], a[34], a[35], a[36], a[37],
-    )  # fmt: skip
+_read = reader(OneFacts)
 
 
 @part
@@ -180,39 +179,47 @@ def _product(
 
 
 @part
-def _multiply(
-    zero: Any,
+def _copy_numbers(source: int, target: int, n: int, step: int) -> None:
+    """Copies n float32 to addresses that are `step` bytes apart, and aligned to no vector."""
+    for i in range(n):
+        store_number(number_at(source + 4 * i), target + i * step)
+
+
+@kernel
+def one_linear(
     x: int,
     pitch: int,
     weights: int,
     bias: int,
     out: int,
-    pitch_out: int,
     n_in: int,
     n_out: int,
     pixels: int,
     act: int,
     added: int,
     pitch_added: int,
+    kept: int,
+    n_kept: int,
 ) -> None:
     """A pointwise convolution of pixels, or a linear layer of a single one.
 
     Args:
-        zero: a vector of zeros.
         x: address of the input.
         pitch: bytes from a pixel of it to the next.
         weights: address of (n_out / GROUP, n_in, GROUP) float32.
         bias: address of (n_out,) float32.
-        out: address of the output.
-        pitch_out: as for the input.
+        out: address of the output, whose pixels lie one behind the other.
         n_in: input channels.
         n_out: output channels, a multiple of GROUP.
         pixels: how many.
         act: NONE, RELU or HARDSWISH.
         added: address of what is added to the output, or 0.
         pitch_added: as for the input.
+        kept: address that values of the output are copied to, or 0.
+        n_kept: how many.
     """
-    groups = n_out // GROUP
+    zero = zeros(GROUP, GROUP)
+    groups, pitch_out = n_out // GROUP, 4 * n_out
     even, even_groups, quads = pixels // ROWS * ROWS, groups // COLUMNS * COLUMNS, groups // SINGLE * SINGLE
     _product(
         tile_of(ROWS, COLUMNS, zero), x, pitch, weights, bias, out, pitch_out, n_in, (0, even_groups), (0, even), act,
@@ -230,6 +237,8 @@ def _multiply(
         tile_of(1, 1, zero), x, pitch, weights, bias, out, pitch_out, n_in, (quads, groups), (even, pixels), act,
         added, pitch_added,
     )  # fmt: skip
+    if kept != 0:
+        _copy_numbers(out, kept, n_kept, 4)
 
 
 @part
@@ -292,13 +301,6 @@ def _sum(like: Any, x: int, pitch: int, height: int, width: int, strips: int, st
 
 
 @part
-def _copy_numbers(source: int, target: int, n: int, step: int) -> None:
-    """Copies n float32 to addresses that are `step` bytes apart, and aligned to no vector."""
-    for i in range(n):
-        store_number(number_at(source + 4 * i), target + i * step)
-
-
-@part
 def _excite(zero: Any, f: OneFacts) -> None:
     """The factors of the channels, and the channels times them."""
     several, one = tile_of(1, SINGLE, zero), tile_of(1, 1, zero)
@@ -314,13 +316,14 @@ def _excite(zero: Any, f: OneFacts) -> None:
     for e in range(0, f.inside, GROUP):
         store(load(zero, f.factors + 4 * e) * share, f.factors + 4 * e)
     _multiply(
-        zero, f.factors, 0, f.squeeze_weights, f.squeeze_bias, f.squeezed, 0, f.inside, f.bottleneck, 1, NONE, 0, 0
-    )
-    if f.kept != 0:
-        _copy_numbers(f.squeezed, f.kept, f.n_bottleneck, 4)
+        f.multiply, f.factors, 0, f.squeeze_weights, f.squeeze_bias, f.squeezed, f.inside, f.bottleneck, 1, NONE, 0, 0,
+        f.kept, f.n_bottleneck,
+    )  # fmt: skip
     for i in range(0, f.bottleneck, GROUP):
         store(larger(load(zero, f.squeezed + 4 * i), zero), f.bent + 4 * i)
-    _multiply(zero, f.bent, 0, f.excite_weights, f.excite_bias, f.factors, 0, f.bottleneck, f.inside, 1, NONE, 0, 0)
+    _multiply(
+        f.multiply, f.bent, 0, f.excite_weights, f.excite_bias, f.factors, f.bottleneck, f.inside, 1, NONE, 0, 0, 0, 0
+    )
     for e in range(0, f.inside, GROUP):
         factor = sigmoid(load(zero, f.factors + 4 * e))
         for p in range(f.height_out * f.width_out):
@@ -329,19 +332,19 @@ def _excite(zero: Any, f: OneFacts) -> None:
 
 
 @kernel
-def one_residual(facts: Any) -> None:
+def one_residual(facts: int) -> None:
     """A whole inverted residual; in :mod:`hear_edgel3.engine.kernels.residual` is what it does."""
     zero = zeros(GROUP, GROUP)
     several, one = tile_of(1, SINGLE, zero), tile_of(1, 1, zero)
-    f = _facts(facts)
+    f = _read(facts)
     for e in range(0, f.inside, f.at_once):
         n = min(f.at_once, f.inside - e)
         x, pitch = f.x + 4 * e, f.pitch
         if f.expands != 0:
             x, pitch = f.expanded, 4 * n
             _multiply(
-                zero, f.x, f.pitch, f.expand_weights + 4 * e * f.inputs, f.expand_bias + 4 * e, x, pitch, f.inputs, n,
-                f.height * f.width, f.act, 0, 0,
+                f.multiply, f.x, f.pitch, f.expand_weights + 4 * e * f.inputs, f.expand_bias + 4 * e, x, f.inputs, n,
+                f.height * f.width, f.act, 0, 0, 0, 0,
             )  # fmt: skip
         quads = n // (SINGLE * GROUP) * SINGLE * GROUP
         _depthwise(several, f, x, pitch, e, 0, quads)
@@ -349,12 +352,12 @@ def one_residual(facts: Any) -> None:
     if f.bottleneck != 0:
         _excite(zero, f)
     _multiply(
-        zero, f.middle, 4 * f.inside, f.project_weights, f.project_bias, f.out, 4 * f.outputs, f.inside, f.outputs,
-        f.height_out * f.width_out, NONE, f.x if f.residual != 0 else 0, f.pitch,
+        f.multiply, f.middle, 4 * f.inside, f.project_weights, f.project_bias, f.out, f.inside, f.outputs,
+        f.height_out * f.width_out, NONE, f.x if f.residual != 0 else 0, f.pitch, 0, 0,
     )  # fmt: skip
 
 
-@kernel
+@kernel(compact=True)
 def one_entrance(
     image: int, pitch: int, height: int, width: int, weights: int, bias: int, out: int, n_out: int
 ) -> None:
@@ -384,27 +387,7 @@ def one_entrance(
                 out += SIZE
 
 
-@kernel
-def one_linear(
-    x: int,
-    pitch: int,
-    weights: int,
-    bias: int,
-    out: int,
-    n_in: int,
-    n_out: int,
-    pixels: int,
-    act: int,
-    kept: int,
-    n_kept: int,
-) -> None:
-    """A pointwise convolution of a map, or a linear layer, of which `n_kept` values are copied to an address."""
-    _multiply(zeros(GROUP, GROUP), x, pitch, weights, bias, out, 4 * n_out, n_in, n_out, pixels, act, 0, 0)
-    if kept != 0:
-        _copy_numbers(out, kept, n_kept, 4)
-
-
-@kernel
+@kernel(compact=True)
 def one_pool(
     x: int,
     pitch: int,

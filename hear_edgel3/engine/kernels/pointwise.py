@@ -105,33 +105,6 @@ def product(
             store_tile(tile, out + o * channel_out + p * size, channel_out)
 
 
-@part
-def multiply(
-    wide: Any,
-    narrow: Any,
-    x: int,
-    channel: int,
-    weights: int,
-    bias: int,
-    out: int,
-    channel_out: int,
-    n_in: int,
-    n_out: int,
-    n: int,
-    act: int,
-    added: int,
-    channel_added: int,
-    scale: int,
-) -> None:
-    """A pointwise convolution of n columns: as :func:`product`, with tiles of several columns and then of one."""
-    even = n // columns_of(wide) * columns_of(wide)
-    product(wide, x, channel, weights, bias, out, channel_out, n_in, n_out, 0, even, act, added, channel_added, scale)
-    if even < n:
-        product(
-            narrow, x, channel, weights, bias, out, channel_out, n_in, n_out, even, n, act, added, channel_added, scale
-        )
-
-
 @cache
 def make_pointwise(lanes: int) -> Callable[..., None]:
     """The kernel of a pointwise convolution of a map; of one column it is a linear layer."""
@@ -149,9 +122,21 @@ def make_pointwise(lanes: int) -> Callable[..., None]:
         n_out: int,
         n: int,
         act: int,
+        added: int,
+        channel_added: int,
+        scale: int,
     ) -> None:
+        """As :func:`product`, of n columns: with tiles of several columns and then of one."""
         zero = zeros(lanes, lanes)
-        wide, narrow = tile_of(GROUP, columns, zero), tile_of(GROUP, 1, zero)
-        multiply(wide, narrow, x, channel, weights, bias, out, channel_out, n_in, n_out, n, act, 0, 0, 0)
+        even = n // columns * columns
+        product(
+            tile_of(GROUP, columns, zero), x, channel, weights, bias, out, channel_out, n_in, n_out, 0, even, act,
+            added, channel_added, scale,
+        )  # fmt: skip
+        if columns > 1 and even < n:
+            product(
+                tile_of(GROUP, 1, zero), x, channel, weights, bias, out, channel_out, n_in, n_out, even, n, act,
+                added, channel_added, scale,
+            )  # fmt: skip
 
     return pointwise

@@ -17,7 +17,7 @@ def make_pool(lanes: int) -> Callable[..., None]:
     """The kernel that pools a map."""
     size = 4 * lanes
 
-    @kernel
+    @kernel(compact=True)
     def pool(
         x: int,
         channel: int,

@@ -14,6 +14,9 @@ need the means of all rows, projection comes last, and the factors are multiplie
 
 Rows of few columns, of images that are not cut into strips, have no halos: a tile holds whole rows, and taps beyond
 their ends are left out when the kernel is compiled.
+
+All blocks share one kernel, which calls two others by their addresses: that of pointwise convolutions, and one for each
+kind of depthwise convolution.
 """
 
 from __future__ import annotations
@@ -24,9 +27,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from hear_edgel3.engine.kernels.calls import caller
 from hear_edgel3.engine.kernels.jit import kernel, part
 from hear_edgel3.engine.kernels.masked_rows import add_halo, clear, copy, mask_row, sum_of_strips, sum_row
-from hear_edgel3.engine.kernels.pointwise import GROUP, HARDSWISH, NONE, columns_at_once, multiply
+from hear_edgel3.engine.kernels.pointwise import GROUP, HARDSWISH, NONE
 from hear_edgel3.engine.kernels.simd import (
     filled,
     larger,
@@ -40,10 +44,13 @@ from hear_edgel3.engine.kernels.simd import (
     zeros,
 )
 from hear_edgel3.engine.kernels.tile_ops import depthwise, hard_swish, sigmoid
+from hear_edgel3.engine.kernels.told import reader
 
 # Rows and columns of tiles where there are halos; and vectors of tiles that hold whole rows.
 ROWS, COLUMNS, WHOLE_ROWS = 2, 4, 8
 _MOST_ROWS = 4
+# Calls of the two other kernels.
+_multiply, _convolve = caller(13), caller(10)
 
 
 class Facts(NamedTuple):
@@ -71,6 +78,12 @@ class Facts(NamedTuple):
         middle: address of room for what the depthwise convolution puts out.
         channel_middle: bytes from a channel to the next.
         inside: expanded channels.
+        multiply: address of the kernel of :mod:`hear_edgel3.engine.kernels.pointwise`.
+        depthwise: address of the kernel of :func:`make_depthwise`.
+        stride: of the depthwise convolution.
+        reach: rows and columns that it reaches over in either direction.
+        halo: columns before and behind a row.
+        taps: of the depthwise convolution.
         expands: whether there is an expansion.
         residual: whether the input is added to the output.
         act: RELU or HARDSWISH.
@@ -113,6 +126,12 @@ class Facts(NamedTuple):
     middle: int = 0
     channel_middle: int = 0
     inside: int = 0
+    multiply: int = 0
+    depthwise: int = 0
+    stride: int = 0
+    reach: int = 0
+    halo: int = 0
+    taps: int = 0
     expands: int = 0
     residual: int = 0
     act: int = 0
@@ -134,22 +153,13 @@ class Facts(NamedTuple):
     project_bias: int = 0
 
 
-@part
-def _facts(a: Any) -> Facts:
-    """Facts from an array: numba takes one in a tenth of the time that it takes a tuple of so many."""
-    return Facts(
-        a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12], a[13], a[14], a[15], a[16],
-        a[17], a[18], a[19], a[20], a[21], a[22], a[23], a[24], a[25], a[26], a[27], a[28], a[29], a[30], a[31], a[32],
-        a[33], a[34], a[35], a[36], a[37], a[38], a[39],
-    )  # fmt: skip
+_read = reader(Facts)
 
 
 @part
-def _expand(
-    wide: Any, narrow: Any, zero: Any, f: Facts, e: int, first: int, n: int, at: int, halo: int, size: int
-) -> None:
+def _expand(zero: Any, f: Facts, e: int, first: int, n: int, at: int, size: int) -> None:
     """Expands n rows to GROUP channels from the e-th on, with halos, and with zeros for what is masked."""
-    pitch, line = (f.width + 2 * halo) * size, f.width * size
+    pitch, line = (f.width + 2 * f.halo) * size, f.width * size
     source = f.x + first * line
     if f.expands == 0:
         for g in range(GROUP):
@@ -158,34 +168,34 @@ def _expand(
                 copy(zero, source + (e + g) * f.channel + r * line, target, f.width)
     else:
         weights, bias = f.expand_weights + 4 * e * f.inputs, f.expand_bias + 4 * e
-        rows, columns = (n, f.width) if halo else (1, n * f.width)  # without halos they are one long row
+        rows, columns = (n, f.width) if f.halo else (1, n * f.width)  # without halos they are one long row
         for r in range(rows):
-            multiply(
-                wide, narrow, source + r * line, f.channel, weights, bias, at + r * pitch, f.channel_expanded,
+            _multiply(
+                f.multiply, source + r * line, f.channel, weights, bias, at + r * pitch, f.channel_expanded,
                 f.inputs, GROUP, columns, f.act, 0, 0, 0,
             )  # fmt: skip
-    if halo:
+    if f.halo:
         for g in range(GROUP):
             for r in range(n):
                 row = at + g * f.channel_expanded + r * pitch
                 mask_row(zero, row, f.width, f.begin, f.mask)
-                add_halo(zero, row, f.width, halo, f.edges)
+                add_halo(zero, row, f.width, f.halo, f.edges)
 
 
 @part
-def _excite(narrow: Any, zero: Any, f: Facts, size: int) -> None:
+def _excite(zero: Any, f: Facts, size: int) -> None:
     """Turns the sums of channels into their factors."""
     share = splat(zero, np.float32(1.0 / f.n_values))
     for e in range(f.inside):
         store(sum_of_strips(load(zero, f.factors + e * size), f.strips) * share, f.factors + e * size)
-    multiply(
-        narrow, narrow, f.factors, size, f.squeeze_weights, f.squeeze_bias, f.squeezed, size,
+    _multiply(
+        f.multiply, f.factors, size, f.squeeze_weights, f.squeeze_bias, f.squeezed, size,
         f.inside, f.bottleneck, 1, NONE, 0, 0, 0,
     )  # fmt: skip
     for i in range(f.bottleneck):
         store(larger(load(zero, f.squeezed + i * size), zero), f.bent + i * size)
-    multiply(
-        narrow, narrow, f.bent, size, f.excite_weights, f.excite_bias, f.factors, size,
+    _multiply(
+        f.multiply, f.bent, size, f.excite_weights, f.excite_bias, f.factors, size,
         f.bottleneck, f.inside, 1, NONE, 0, 0, 0,
     )  # fmt: skip
     for e in range(f.inside):
@@ -193,10 +203,10 @@ def _excite(narrow: Any, zero: Any, f: Facts, size: int) -> None:
 
 
 @part
-def _project(wide: Any, narrow: Any, f: Facts, first: int, n: int, size: int) -> None:
+def _project(f: Facts, first: int, n: int, size: int) -> None:
     """Projects n columns of what is inside to the output, from its column `first` on, and adds the input."""
-    multiply(
-        wide, narrow, f.middle, f.channel_middle, f.project_weights, f.project_bias, f.out + first * size,
+    _multiply(
+        f.multiply, f.middle, f.channel_middle, f.project_weights, f.project_bias, f.out + first * size,
         f.channel_out, f.inside, f.outputs, n, NONE, f.x + first * size if f.residual else 0, f.channel,
         f.factors if f.bottleneck else 0,
     )  # fmt: skip
@@ -208,68 +218,93 @@ def rows_of_tiles(trim: int, width_out: int) -> tuple[int, int]:
 
 
 @cache
-def make_residual(lanes: int, k: int, s: int, d: int, trim: int) -> Callable[..., None]:
-    """The kernel.
+def make_depthwise(lanes: int, k: int, s: int, d: int, trim: int) -> Callable[..., None]:
+    """The kernel of a depthwise convolution of GROUP channels, and what it is followed by.
 
     Args:
         lanes: of a vector.
-        k: taps of the depthwise convolution in either direction.
-        s: its stride.
-        d: its dilation.
+        k: taps in either direction.
+        s: stride.
+        d: dilation.
         trim: 0 where there are halos; else the columns of a row.
     """
-    size, reach = 4 * lanes, k // 2 * d
-    halo = 0 if trim else reach
+    size = 4 * lanes
     rows, columns = rows_of_tiles(trim, (trim - 1) // s + 1)
-    at_once = columns_at_once()
 
     @kernel
-    def residual(facts: Any) -> None:
+    def depthwise_rows(
+        x: int,
+        channel: int,
+        pitch: int,
+        weights: int,
+        bias: int,
+        out: int,
+        channel_out: int,
+        height_out: int,
+        width_out: int,
+        act: int,
+    ) -> None:
         zero = zeros(lanes, lanes)
-        wide, narrow = tile_of(GROUP, at_once, zero), tile_of(GROUP, 1, zero)
         like, single = tile_of(rows, columns, zero), tile_of(rows, 1, zero)
-        f = _facts(facts)
-        pitch = (f.width + 2 * halo) * size
-        even = f.width_out // columns * columns
+        even = width_out // columns * columns
+        for g in range(GROUP):
+            taps, offset = weights + 4 * g * k * k, splat(zero, number_at(bias + 4 * g))
+            for r in range(0, height_out, rows):
+                source = x + g * channel + r * s * pitch
+                place = out + g * channel_out + r * width_out * size
+                for c in range(0, even, columns):
+                    tile = depthwise(filled(like, offset), k, s, d, trim, taps, source + c * s * size, pitch)
+                    tile = hard_swish(tile) if act == HARDSWISH else tile_larger(tile, zero)
+                    store_tile(tile, place + c * size, width_out * size)
+                if not trim:
+                    for c in range(even, width_out):
+                        one = depthwise(filled(single, offset), k, s, d, 0, taps, source + c * s * size, pitch)
+                        one = hard_swish(one) if act == HARDSWISH else tile_larger(one, zero)
+                        store_tile(one, place + c * size, width_out * size)
+
+    return depthwise_rows
+
+
+@cache
+def make_residual(lanes: int) -> Callable[..., None]:
+    """The kernel of blocks."""
+    size = 4 * lanes
+
+    @kernel(compact=True)
+    def residual(facts: int) -> None:
+        zero, f = zeros(lanes, lanes), _read(facts)
+        pitch = (f.width + 2 * f.halo) * size
         if f.bottleneck:
             clear(zero, f.factors, f.inside)
         for top in range(0, f.height_out, f.band):
             bottom = min(f.height_out, top + f.band)
             # Rows of the input that are needed, and those of them that there are.
-            first, last = top * s - reach, (bottom - 1) * s + reach + 1
+            first, last = top * f.stride - f.reach, (bottom - 1) * f.stride + f.reach + 1
             begin, end = max(first, 0), min(last, f.height)
             for e in range(0, f.inside, GROUP):
                 at = f.expanded + (begin - first) * pitch
-                _expand(wide, narrow, zero, f, e, begin, end - begin, at + halo * size, halo, size)
+                _expand(zero, f, e, begin, end - begin, at + f.halo * size, size)
                 for g in range(GROUP):
                     base = f.expanded + g * f.channel_expanded
-                    clear(zero, base, (begin - first) * (f.width + 2 * halo))
-                    clear(zero, base + (end - first) * pitch, (last - end) * (f.width + 2 * halo))
-                    weights = f.depthwise_weights + 4 * (e + g) * k * k
-                    bias = splat(zero, number_at(f.depthwise_bias + 4 * (e + g)))
-                    # With squeeze-and-excitation all rows are kept, else those of the band.
-                    target = f.middle + (e + g) * f.channel_middle + (top * f.width_out * size if f.bottleneck else 0)
-                    for r in range(0, bottom - top, rows):
-                        source, place = base + r * s * pitch, target + r * f.width_out * size
-                        for c in range(0, even, columns):
-                            tile = depthwise(filled(like, bias), k, s, d, trim, weights, source + c * s * size, pitch)
-                            tile = hard_swish(tile) if f.act == HARDSWISH else tile_larger(tile, zero)
-                            store_tile(tile, place + c * size, f.width_out * size)
-                        if not trim:
-                            for c in range(even, f.width_out):
-                                one = depthwise(filled(single, bias), k, s, d, 0, weights, source + c * s * size, pitch)
-                                one = hard_swish(one) if f.act == HARDSWISH else tile_larger(one, zero)
-                                store_tile(one, place + c * size, f.width_out * size)
-                    if f.bottleneck:
+                    clear(zero, base, (begin - first) * (f.width + 2 * f.halo))
+                    clear(zero, base + (end - first) * pitch, (last - end) * (f.width + 2 * f.halo))
+                # With squeeze-and-excitation all rows are kept, else those of the band.
+                target = f.middle + e * f.channel_middle + (top * f.width_out * size if f.bottleneck else 0)
+                _convolve(
+                    f.depthwise, f.expanded, f.channel_expanded, pitch, f.depthwise_weights + 4 * e * f.taps,
+                    f.depthwise_bias + 4 * e, target, f.channel_middle, bottom - top, f.width_out, f.act,
+                )  # fmt: skip
+                if f.bottleneck:
+                    for g in range(GROUP):
                         total = load(zero, f.factors + (e + g) * size)
                         for r in range(bottom - top):
-                            row = target + r * f.width_out * size
+                            row = target + g * f.channel_middle + r * f.width_out * size
                             total = total + sum_row(zero, row, f.width_out, f.begin_out, f.mask_out)
                         store(total, f.factors + (e + g) * size)
             if not f.bottleneck:
-                _project(wide, narrow, f, top * f.width_out, (bottom - top) * f.width_out, size)
+                _project(f, top * f.width_out, (bottom - top) * f.width_out, size)
         if f.bottleneck:
-            _excite(narrow, zero, f, size)
-            _project(wide, narrow, f, 0, f.height_out * f.width_out, size)
+            _excite(zero, f, size)
+            _project(f, 0, f.height_out * f.width_out, size)
 
     return residual

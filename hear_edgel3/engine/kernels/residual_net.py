@@ -13,7 +13,7 @@ from hear_edgel3.engine.kernels.entrance import make_entrance
 from hear_edgel3.engine.kernels.log_mel import LogMel
 from hear_edgel3.engine.kernels.pointwise import GROUP, HARDSWISH, NONE, make_pointwise
 from hear_edgel3.engine.kernels.pooling import make_pool
-from hear_edgel3.engine.kernels.residual import COLUMNS, make_residual, rows_of_tiles
+from hear_edgel3.engine.kernels.residual import COLUMNS, make_depthwise, make_residual, rows_of_tiles
 from hear_edgel3.engine.kernels.residual_parts import (
     Block,
     NetWeights,
@@ -118,7 +118,7 @@ class SizedNet:
             channel = rooms.stride(vectors)
             out = rooms.room("last", n_out * channel // (4 * lanes))
             arguments = (here.x, here.channel, weights, bias, out, channel, here.channels, n_out, vectors, HARDSWISH)
-            steps.append((make_pointwise(lanes), arguments))
+            steps.append((make_pointwise(lanes), (*arguments, 0, 0, 0)))
             here = _Map(out, channel, net.n_last, here.height, here.width, here.frames, (here.mask, here.begin))
             steps += values.pools(here, len(net.blocks) + 1)
         steps += values.layers()
@@ -172,9 +172,11 @@ class SizedNet:
             squeezed=values.bottleneck(number, block.bottleneck),
             bent=rooms.room("bent", block.bottleneck),
             factors=rooms.room("factors", block.inside),
+            multiply=rooms.kernel(make_pointwise(lanes)),
+            depthwise=rooms.kernel(make_depthwise(lanes, block.k, s, block.dilation, trim)),
+            halo=halo,
         )  # fmt: skip
-        kernel = make_residual(lanes, block.k, s, block.dilation, trim)
-        steps.append((kernel, (np.array(facts, np.int64),)))
+        steps.append((make_residual(lanes), (rooms.table(facts),)))
         return _Map(out, channel, block.n_out, height, width, frames, (mask, begin))
 
     def __call__(self, images: np.ndarray, spectrogram: LogMel | None = None) -> np.ndarray:
@@ -245,7 +247,7 @@ class _Values(Places):
             act = HARDSWISH if value.hardswish else NONE
             x = self._base + first * self._size
             arguments = (x, self._size, weights, bias, out, self._size, n_in, n_out, 1, act)
-            steps.append((make_pointwise(self._lanes), arguments))
+            steps.append((make_pointwise(self._lanes), (*arguments, 0, 0, 0)))
         return steps
 
 

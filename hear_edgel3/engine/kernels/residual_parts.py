@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hear_edgel3.engine.kernels.aligned import aligned
+from hear_edgel3.engine.kernels.jit import address
 from hear_edgel3.engine.kernels.pointwise import GROUP, HARDSWISH, RELU, packed
 from hear_edgel3.engine.kernels.residual import Facts
 from hear_edgel3.families import kernel_residuals as described
@@ -84,6 +85,9 @@ class Block:
             residual=block.residual,
             act=HARDSWISH if block.hardswish else RELU,
             bottleneck=self.bottleneck,
+            stride=self.stride,
+            reach=self.reach,
+            taps=k * k,
             depthwise_weights=weights.keep(block.depthwise.weights, self.inside * k * k),
             depthwise_bias=weights.keep(block.depthwise.bias, self.inside),
         )
@@ -115,6 +119,7 @@ class Rooms:
         self._size = 4 * lanes
         self.needed: dict[str, int] = {} if needed is None else needed
         self.arrays: dict[str, np.ndarray] = {}
+        self._tables: list[np.ndarray] = []
         if needed is not None:
             for name, vectors in needed.items():
                 self.arrays[name] = aligned(vectors * lanes)
@@ -126,6 +131,15 @@ class Rooms:
             self.needed[name] = max(self.needed.get(name, 0), vectors)
             return 0
         return int(self.arrays[name].ctypes.data)
+
+    def kernel(self, made: Callable[..., None]) -> int:
+        """The address of a kernel, which is not compiled before it may be called."""
+        return address(made) if self.arrays else 0
+
+    def table(self, facts: tuple[int, ...]) -> int:
+        """The address of a table of integers, which lives as long as this."""
+        self._tables.append(np.array(facts, np.int64))
+        return int(self._tables[-1].ctypes.data)
 
     def stride(self, vectors: int) -> int:
         """Bytes from a channel of so many vectors to the next."""

@@ -1,0 +1,69 @@
+"""How numba turns what kernels are made of into machine code: once, with the kernel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler
+
+
+class _Part(JITCodeLibrary):  # type: ignore[misc]
+    """The code of a part, for linking into kernels only.
+
+    Of every function that is called from another one numba makes machine code, at the highest level of optimisation,
+    links the optimised code into the caller, and optimises that again; the time grows with the depth of calls.
+    """
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+    @property
+    def codegen(self) -> Any:
+        """What of it numba asks for after it has compiled a function, which is not there to be called."""
+        return _NotThere
+
+    def get_pointer_to_function(self, name: str) -> int:
+        """None."""
+        return 0
+
+
+class _NotThere:
+    @staticmethod
+    def set_env(name: str, env: Any) -> None:
+        """Nothing."""
+
+
+class _Compact(JITCodeLibrary):  # type: ignore[misc]
+    """The code of a kernel whose loops are not unrolled."""
+
+    def _optimize_final_module(self) -> None:
+        for function in self._final_module.functions:
+            if not function.is_declaration:
+                function.add_function_attribute("optsize")
+        super()._optimize_final_module()
+
+
+class PartCompiler(Compiler):  # type: ignore[misc]
+    """Compiles parts."""
+
+    def define_pipelines(self) -> Any:
+        """As for other functions."""
+        if self.state.library is None:
+            self.state.library = _Part(self.state.targetctx.codegen(), self.state.func_id.func_qualname)
+        return super().define_pipelines()
+
+
+class CompactCompiler(Compiler):  # type: ignore[misc]
+    """Compiles kernels without unrolling their loops."""
+
+    def define_pipelines(self) -> Any:
+        """As for other functions."""
+        if self.state.library is None:
+            self.state.library = _Compact(self.state.targetctx.codegen(), self.state.func_id.func_qualname)
+            self.state.library.enable_object_caching()
+        return super().define_pipelines()
