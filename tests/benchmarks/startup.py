@@ -1,6 +1,8 @@
 """CPU seconds that a command takes to describe a configuration, or to say that it is used wrongly.
 
 ``python -m tests.benchmarks.startup`` prints a line per command: the median of several runs, all threads together.
+``python -m tests.benchmarks.startup --first tiny mn04_as`` prints what the first call costs in a process, with torch, with
+compiled kernels that have to be compiled, and with such as are on disk.
 """
 
 from __future__ import annotations
@@ -57,11 +59,55 @@ def cpu_seconds(command: list[str], folder: Path) -> tuple[float, int]:
     return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime, done.returncode
 
 
+# CPU seconds of the first call, the net being there, and of the second, which are taken from it.
+FIRST = """
+import sys, time
+import torch
+from tests.benchmarks.subjects import extractor_of, net_of
+name, engine, kind = sys.argv[1:]
+torch.set_num_threads(1)
+extractor = extractor_of(name, net_of(name), engine)
+window = extractor.configuration.checkpoint.window
+x = torch.rand(1, window if kind == "window" else 10 * extractor.sample_rate) - 0.5
+call = extractor.timestamp_embeddings if kind == "timestamps" else extractor.scene_embeddings
+times = []
+for _ in range(2):
+    begin = time.process_time()
+    call(x)
+    times.append(time.process_time() - begin)
+print(times[0] - times[1])
+"""
+
+
+def first_calls(names: list[str]) -> None:
+    """Prints what first calls cost more than second ones."""
+    print(f"{'':30} {'torch':>8} {'compiled':>9} {'on disk':>8}   CPU seconds of the first call that the second spares")
+    for name in names:
+        for kind in ("scene", "timestamps", "window"):
+            with tempfile.TemporaryDirectory() as folder:
+                seconds = []
+                for engine in ("torch", "numba", "numba"):
+                    done = subprocess.run(
+                        [sys.executable, "-c", FIRST, name, engine, kind],
+                        env=os.environ | {"HEAR_EDGEL3_KERNELS": folder},
+                        stdin=subprocess.DEVNULL,
+                        stdout=subprocess.PIPE,
+                        text=True,
+                        check=True,
+                    )
+                    seconds.append(float(done.stdout))
+            print(f"{name:18} {kind:11} {seconds[0]:8.2f} {seconds[1]:9.2f} {seconds[2]:8.2f}", flush=True)
+
+
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser("python -m tests.benchmarks.startup", description=__doc__)
     parser.add_argument("--repeats", type=int, default=5, help="runs of each command (default 5)")
+    parser.add_argument("--first", nargs="+", metavar="NAME", help="what the first call of nets costs, instead")
     arguments = parser.parse_args()
+    if arguments.first:
+        first_calls(arguments.first)
+        return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "a.wav").write_bytes(b"no audio")

@@ -7,6 +7,13 @@ from typing import Any
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 
+# What of numba is not said to stay as it is: where a version has it under other names, all is compiled as by numba, in
+# two or three times the time.
+AS_KNOWN = all(
+    hasattr(JITCodeLibrary, name)
+    for name in ("_optimize_final_module", "_finalize_final_module", "_finalize_dynamic_globals", "enable_object_caching")
+)
+
 
 class _Part(JITCodeLibrary):  # type: ignore[misc]
     """The code of a part, for linking into kernels only.
@@ -53,7 +60,7 @@ class PartCompiler(Compiler):  # type: ignore[misc]
 
     def define_pipelines(self) -> Any:
         """As for other functions."""
-        if self.state.library is None:
+        if AS_KNOWN and self.state.library is None:
             self.state.library = _Part(self.state.targetctx.codegen(), self.state.func_id.func_qualname)
         return super().define_pipelines()
 
@@ -63,7 +70,7 @@ class CompactCompiler(Compiler):  # type: ignore[misc]
 
     def define_pipelines(self) -> Any:
         """As for other functions."""
-        if self.state.library is None:
+        if AS_KNOWN and self.state.library is None:
             self.state.library = _Compact(self.state.targetctx.codegen(), self.state.func_id.func_qualname)
             self.state.library.enable_object_caching()
         return super().define_pipelines()
