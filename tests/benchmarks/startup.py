@@ -1,8 +1,8 @@
 """CPU seconds that a command takes to describe a configuration, or to say that it is used wrongly.
 
 ``python -m tests.benchmarks.startup`` prints a line per command: the median of several runs, all threads together.
-``python -m tests.benchmarks.startup --first tiny mn04_as`` prints what the first call costs in a process, with torch, with
-compiled kernels that have to be compiled, and with such as are on disk.
+``python -m tests.benchmarks.startup --first tiny mn04_as`` prints what the first call costs in a process, with torch,
+with kernels that have to be compiled, and with such as are on disk.
 """
 
 from __future__ import annotations

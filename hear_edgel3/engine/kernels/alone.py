@@ -115,9 +115,8 @@ class NetAlone:
             x, here = here, here._replace(channels=net.n_last)
             here = here._replace(x=rooms.room("last", here.vectors))
             pixels = here.height * here.width
-            steps.append(
-                (one_linear, (x.x, x.pitch, *net.last, here.x, x.channels, here.pitch // 4, pixels, HARDSWISH, 0, 0, 0, 0))
-            )
+            shape = (x.channels, here.pitch // 4, pixels)
+            steps.append((one_linear, (x.x, x.pitch, *net.last, here.x, *shape, HARDSWISH, 0, 0, 0, 0)))
             pool(here, len(net.blocks) + 1)
         for layer in self._places.linear:
             x_first, (n_out, n_in) = self._places.first(layer.inputs[0]), layer.linear.weights.shape

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
+from llvmlite import binding
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 
 # What of numba is not said to stay as it is: where a version has it under other names, all is compiled as by numba, in
 # two or three times the time.
-AS_KNOWN = all(
-    hasattr(JITCodeLibrary, name)
-    for name in ("_optimize_final_module", "_finalize_final_module", "_finalize_dynamic_globals", "enable_object_caching")
-)
+_USED = ("_optimize_final_module", "_finalize_final_module", "_finalize_dynamic_globals", "enable_object_caching")
+AS_KNOWN = all(hasattr(JITCodeLibrary, name) for name in _USED)
 
 
 class _Part(JITCodeLibrary):  # type: ignore[misc]
@@ -34,7 +34,7 @@ class _Part(JITCodeLibrary):  # type: ignore[misc]
         """What of it numba asks for after it has compiled a function, which is not there to be called."""
         return _NotThere
 
-    def get_pointer_to_function(self, name: str) -> int:
+    def get_pointer_to_function(self, name: str) -> int:  # noqa: ARG002
         """None."""
         return 0
 
@@ -45,12 +45,24 @@ class _NotThere:
         """Nothing."""
 
 
+@cache
+def _takes_attributes() -> bool:
+    """Whether attributes of functions can be added; old versions of llvmlite add them to what functions return."""
+    module = binding.parse_assembly("define i32 @f() {\n ret i32 0\n}")
+    module.get_function("f").add_function_attribute("optsize")
+    try:
+        module.verify()
+    except RuntimeError:
+        return False
+    return True
+
+
 class _Compact(JITCodeLibrary):  # type: ignore[misc]
     """The code of a kernel whose loops are not unrolled."""
 
     def _optimize_final_module(self) -> None:
         for function in self._final_module.functions:
-            if not function.is_declaration:
+            if not function.is_declaration and _takes_attributes():
                 function.add_function_attribute("optsize")
         super()._optimize_final_module()
 

@@ -1,7 +1,7 @@
 """What a kernel is told in many numbers: a table of integers, whose address it is given.
 
-numba takes one number in a tenth of the time that it takes a tuple of so many, and parts of a kernel that are handed such
-a tuple on take it longer to compile than all that they do with it.
+numba takes one number in a tenth of the time that it takes a tuple of so many, and parts of a kernel that are handed
+such a tuple on take it longer to compile than all that they do with it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def reader(fields: type[NamedTuple]) -> Any:
     """A function for kernels that makes of an address a tuple of integers of a class of such tuples."""
     told = Told(fields._fields)
 
-    def read(_context: Any, address: Any) -> Any:
+    def read(_context: Any, address: Any) -> Any:  # noqa: ARG001 - numba reads the number of arguments from it
         return told(types.int64), lambda _context, _builder, _signature, arguments: arguments[0]
 
     return intrinsic(read)
