@@ -40,6 +40,19 @@ _KERNELS = REPOSITORY / ".pytest_cache" / "kernels"
 _SHARED = Path(os.environ.get("HEAR_EDGEL3_SHARED", REPOSITORY.parent / "shared"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _warm_kernels() -> None:
+    """Compiles what commands need before any test, so that none finds the line on stderr that says so."""
+    if importlib.util.find_spec("numba") is None:
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HEAR_EDGEL3_KERNELS", str(_KERNELS))
+        extractor = hear_edgel3.load("tiny", engine="numba")
+        for seconds in (0.1, 1, 5, 10, 30):
+            extractor.scene_embeddings(torch.zeros(1, int(seconds * 32000)))
+        extractor.timestamp_embeddings(torch.zeros(1, 32000 * 5))
+
+
 @pytest.fixture(autouse=True)
 def _isolated(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Every test has a home of its own and no network but loopback."""

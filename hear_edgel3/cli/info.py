@@ -142,7 +142,7 @@ def describe(name: str) -> dict[str, Any]:
     """
     configuration = resolve(name)
     row = configuration.checkpoint
-    engine = expected(row.kernels, row.zeros)
+    engine = expected(configuration.kernels, row.zeros)
     costs = complexity_of(configuration)
     return {
         "name": configuration.name,

@@ -2,7 +2,7 @@
 
 They are a dataset as ``hear-edgel3 extract`` writes it, made by the same machinery, so that an interrupted run goes on,
 new sounds are added and changed ones are done again. Its folder is called by the configuration, its weights, the
-version of its numbers, and the folder that all of the sounds are in.
+version of its numbers, the folder that all of the sounds are in, and the engine, as two engines' last bits differ.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from hear_edgel3.dataset.parquet import require_pyarrow
 from hear_edgel3.disk.atomic import make_folder
 from hear_edgel3.disk.digest import sha256_of
 from hear_edgel3.disk.paths import path_of_text, real_path, text_of_path
+from hear_edgel3.engine.expected import chosen
 from hear_edgel3.errors import LabelsError
 from hear_edgel3.jobs.options import Options
 from hear_edgel3.jobs.run import extract_items
@@ -93,6 +94,7 @@ def embed_labelled(
     """
     require_pyarrow()
     wanted = _canonical(items)
+    engine = chosen(engine, resolve(config).kernels, device)
     folder = (default_cache() if cache is None else Path(cache)) / _name(wanted, config, weights, engine)
     make_folder(folder.parent)
     options = Options(
@@ -163,8 +165,7 @@ def _name(
     places = {os.path.dirname(item.file) if item.shard is None else item.shard for item in items}
     common = os.path.commonpath(places) if places else ""
     set_of_sounds = hashlib.sha256(os.fsencode(path_of_text(common))).hexdigest()
-    by_engine = "" if engine == "auto" else f"-{engine}"
-    return f"{configuration.name}-{sha256[:16]}-v{row.embedding_version}-{set_of_sounds[:16]}{by_engine}"
+    return f"{configuration.name}-{sha256[:16]}-v{row.embedding_version}-{set_of_sounds[:16]}-{engine}"
 
 
 def _read(folder: Path, items: Sequence[Item]) -> tuple[np.ndarray, list[tuple[int, str]]]:

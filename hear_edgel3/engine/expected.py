@@ -41,6 +41,19 @@ def expected(kernels: bool, zeros: float) -> Choice:
     return Choice("numba", reason)
 
 
+def chosen(engine: str, kernels: bool, device: str = "cpu") -> str:
+    """The engine that runs a net that is not built: the one that is asked for, or what "auto" takes.
+
+    Args:
+        engine: one of :data:`~hear_edgel3.engine.table.NAMES`.
+        kernels: as for :func:`expected`.
+        device: where it will run, as torch calls it.
+    """
+    if engine != "auto":
+        return engine
+    return expected(kernels and device.partition(":")[0] == "cpu", 0.0).name
+
+
 def kernels_pay(zeros: float) -> str | None:
     """Why the compiled kernels are worth taking for a net that they can run, or None where numba is not installed.
 

@@ -2,8 +2,8 @@
 
 Such a net has ``kernel_layers()``, and a front end may have ``kernel_spectrogram()`` besides, with which each thread
 makes its own images (:mod:`hear_edgel3.families.kernel_description`). Or it has ``kernel_residuals()``
-(:mod:`hear_edgel3.families.kernel_residuals`); forms of such nets that there are no kernels for run in torch, which is
-logged.
+(:mod:`hear_edgel3.families.kernel_residuals`). Forms of such nets that there are no kernels for are left to torch by
+"auto"; if this engine was asked for, they run in torch all the same, which is logged.
 """
 
 from __future__ import annotations
@@ -40,12 +40,14 @@ def check_installed() -> None:
 
 
 def takes(net: nn.Module) -> bool:
-    """Whether a net is of a kind that "auto" gives to it; it can run those of other kinds if it is asked for."""
+    """Whether there are kernels for the form that a net has."""
+    if isinstance(net, HasKernelResiduals):
+        return net.kernel_obstacle() is None
     return isinstance(net, HasKernelLayers)
 
 
 def obstacle(net: nn.Module) -> str | None:
-    """Why it cannot run a net, or None."""
+    """Why it cannot run a net, or None; where it is asked for, it runs forms without kernels in torch."""
     if not isinstance(net, HasKernelLayers | HasKernelResiduals):
         return "it has no kernels for this net's layers"
     return folded.not_float32_on_cpu(net)
@@ -55,8 +57,11 @@ def pays(net: nn.Module) -> str | None:
     """Why it is worth taking for a net that it can run, or None."""
     if not takes(net):
         return None
-    weights = [p for p in net.parameters() if p.ndim == 4]
-    return kernels_pay(1 - sum(int(p.count_nonzero()) for p in weights) / sum(p.numel() for p in weights))
+    zeros = 0.0
+    if isinstance(net, HasKernelLayers):  # of which kernels skip them
+        weights = [p for p in net.parameters() if p.ndim == 4]
+        zeros = 1 - sum(int(p.count_nonzero()) for p in weights) / sum(p.numel() for p in weights)
+    return kernels_pay(zeros)
 
 
 def compile_net(net: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -67,11 +72,11 @@ def compile_net(net: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
     if isinstance(net, HasKernelLayers):
         return CompiledNet(net)
     assert isinstance(net, HasKernelResiduals)
-    form = net.kernel_residuals()
-    if isinstance(form, str):
-        _log.warning("the engine numba runs this net in torch: %s", form)
+    reason = net.kernel_obstacle()
+    if reason is not None:
+        _log.warning("the engine numba runs this net in torch: %s", reason)
         return folded.compile_net(net)
-    return CompiledResiduals(net, form)
+    return CompiledResiduals(net, net.kernel_residuals())
 
 
 class _InTorch:

@@ -1,6 +1,7 @@
 """What a net of inverted residuals says of itself, as arrays and numbers, so that compiled kernels can run it.
 
-Such a net has ``kernel_residuals() -> ResidualNet | str``, and a front end that they can compute
+Such a net has ``kernel_obstacle() -> str | None`` and ``kernel_residuals() -> ResidualNet``, and a front end that they
+can compute
 ``kernel_log_mel() -> LogMelSpectrogram | None`` and ``kernel_constants()``. The kernels know these descriptions, and no
 family.
 """
@@ -138,8 +139,11 @@ class ResidualNet:
 class HasKernelResiduals(Protocol):
     """A net that compiled kernels can run, at least in some of its forms."""
 
-    def kernel_residuals(self) -> ResidualNet | str:
-        """The net in eval mode as arrays, which share no memory with it; or why the kernels cannot run this form."""
+    def kernel_obstacle(self) -> str | None:
+        """Why the kernels cannot run this form of the net, or None. It is asked often, and looks at no weights."""
+
+    def kernel_residuals(self) -> ResidualNet:
+        """The net in eval mode as arrays, which share no memory with it; only where :meth:`kernel_obstacle` is None."""
 
 
 @dataclass(frozen=True)

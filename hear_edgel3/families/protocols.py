@@ -67,6 +67,8 @@ class Net(Protocol):
     - ``exportable()``, the same of operations that can be exported for any number of images, where those of
       ``folded()`` cannot;
     - ``kernel_layers()``, for the compiled kernels (:mod:`hear_edgel3.families.kernel_description`);
+    - ``kernel_obstacle()`` and ``kernel_residuals()``, for those of the other kind
+      (:mod:`hear_edgel3.families.kernel_residuals`);
     - what :class:`SelectingNet` has.
     """
 

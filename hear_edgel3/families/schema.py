@@ -132,6 +132,7 @@ class Features:
         window_ms: The length of timestamp windows, where the words ask for another than the row's; else None.
         description: The features in words.
         frontend: The arguments that the words change when the front end is built.
+        kernels: Whether the compiled kernels, if they can run the net, can make these features.
     """
 
     names: tuple[str, ...]
@@ -141,6 +142,7 @@ class Features:
     window_ms: float | None = None
     description: str = ""
     frontend: Mapping[str, Any] = field(default_factory=dict)
+    kernels: bool = True
 
 
 class Vocabulary(Protocol):
@@ -243,7 +245,7 @@ class Checkpoint:
         default_features: The words of the vocabulary that are meant when there are none.
         embedding_version: A number that changes whenever the same audio would give other numbers.
         layers: What the net does, for what it costs; None if its family does not tell.
-        kernels: Whether the compiled kernels of the engine "numba" can run the net.
+        kernels: Whether the compiled kernels of the engine "numba" can run the net; not all words, perhaps.
     """
 
     name: str
@@ -419,6 +421,11 @@ class Configuration:
     def window_ms(self) -> float:
         """The length of a timestamp window."""
         return self.checkpoint.window_ms if self.features.window_ms is None else self.features.window_ms
+
+    @property
+    def kernels(self) -> bool:
+        """Whether the compiled kernels of the engine "numba" can run the net that puts these features out."""
+        return self.checkpoint.kernels and self.features.kernels
 
     @property
     def net(self) -> Component:

@@ -71,10 +71,12 @@ class Job:
         output: The folder of the dataset.
         folder: The folder that relative paths of items are relative to.
         description: What makes the embeddings.
-        engine: What runs the net; ``net_engine`` in ``job.json``.
+        engine: What runs the net, never "auto", as two engines' last bits differ; ``net_engine`` in ``job.json``.
         table_columns: What its rows have besides the usual columns.
         channel: What of the files' channels: "mean" of all, or the number of one, from 0.
         recorded: What to find out of when and where files were recorded; None for nothing.
+        auto_was: Of a job that is wanted with engine="auto", so that one that was begun goes on with its own engine:
+            what "auto" meant to earlier versions, which recorded that word. None where an engine was asked for.
     """
 
     output: str
@@ -84,6 +86,7 @@ class Job:
     table_columns: TableColumns = NO_COLUMNS
     channel: int | str = MEAN
     recorded: TimeAndPlace | None = None
+    auto_was: str | None = None
 
     def check_same(self, other: Job) -> None:
         """Compares what was asked for now with this job, which was started before.
@@ -102,6 +105,8 @@ class Job:
         mine.pop("package_version")  # a release that changes numbers has another embedding_version
         if mine["rows"] != others["rows"]:
             mine.pop("hop_ms")  # follows from it
+        if other.auto_was is not None:
+            mine.pop("engine")
         differing = [key for key in mine if mine[key] != others[key]]
         if differing:
             said = "; ".join(f"{key} {mine[key]}, and now {others[key]}" for key in differing)
@@ -177,11 +182,14 @@ def _job_of(values: dict[str, Any], wanted: Job) -> Job:
         raise TypeError("clips or kept_columns are not what they should be")
     asked = values.get("recorded")
     recorded = None if asked is None else TimeAndPlace(**asked)
+    engine = values["net_engine"]
+    if engine == "auto" and wanted.auto_was is not None:
+        engine = wanted.auto_was
     return Job(
         wanted.output,
         values["folder"],
         made,
-        values["net_engine"],
+        engine,
         TableColumns(clips, tuple(kept), recorded is not None, _flag(values, "spans"), _count(values, "tags")),
         check_channel(values.get("channel", MEAN)),
         recorded,

@@ -21,7 +21,9 @@ from hear_edgel3.dataset.dataset import Description
 from hear_edgel3.dataset.parquet import require_pyarrow
 from hear_edgel3.disk.atomic import check_folder_name, make_folder
 from hear_edgel3.disk.digest import sha256_of
+from hear_edgel3.engine.expected import chosen
 from hear_edgel3.errors import AudioFileError, InvalidOption, OutputError
+from hear_edgel3.families.schema import Local
 from hear_edgel3.framing.rules import check_hop_ms
 from hear_edgel3.jobs import partition as partitions
 from hear_edgel3.jobs import plan
@@ -32,7 +34,7 @@ from hear_edgel3.jobs.plan import Job, Part
 from hear_edgel3.jobs.sources_seen import changed_items
 from hear_edgel3.jobs.writer import FinishedPart, read_finished
 from hear_edgel3.recorded import TimeAndPlace
-from hear_edgel3.registry.names import BUILT_IN, resolve, with_classes
+from hear_edgel3.registry.names import BUILT_IN, resolve, with_classes, with_logits
 from hear_edgel3.sources.item import Item
 from hear_edgel3.sources.tables import TableOptions
 from hear_edgel3.tagging.request import check_tags_alongside
@@ -49,6 +51,8 @@ _log = logging.getLogger(__name__)
 # reads the file that is embedded and one the next. A GPU is faster than one thread decodes.
 _READERS_BESIDE_CPU = 2
 _READERS_BESIDE_GPU = 8
+# All others run on the CPU alone.
+_ENGINES_ANYWHERE = ("torch", "eager")
 
 
 @dataclass(frozen=True)
@@ -245,6 +249,7 @@ def _run(sources: list[str] | Listing, output: str, options: Options) -> Summary
         partition = (0, 1) if options.runner == "ray" else partitions.of_environment(os.environ)
     wanted, resources = _job_and_resources(output, options)
     job, listing = _begin_or_go_on(wanted, sources, options)
+    _check_engine_of(job, options)
 
     parts = plan.parts_of(job)
     mine = parts[partition[0] :: partition[1]]
@@ -338,8 +343,31 @@ def _job_and_resources(output: str, options: Options) -> tuple[Job, Resources]:
     name = os.path.abspath(config) if isinstance(config, os.PathLike) or os.path.isdir(config) else config
     readers = _READERS_BESIDE_CPU if options.device == "cpu" else min(_READERS_BESIDE_GPU, usable_cpus())
     columns = TableColumns(recorded=options.recorded is not None, spans=True, tags=options.tags)
-    job = Job(output, os.getcwd(), description, options.engine, columns, options.channel, options.recorded)
+    if options.tags is not None and not (isinstance(row, Local) and row.head is not None):
+        configuration = with_logits(configuration)
+    engine = chosen(options.engine, configuration.kernels, options.device)
+    auto_was = None
+    if options.engine == "auto":  # which took the kernels for one family alone, as long as it was recorded
+        auto_was = engine if row.family == "l3" else "torch"
+    job = Job(output, os.getcwd(), description, engine, columns, options.channel, options.recorded, auto_was)
     return job, Resources(str(name), path, options.device, options.threads, readers)
+
+
+def _check_engine_of(job: Job, options: Options) -> None:
+    """Finds out before the work whether the engine that a job was begun with can go on, if no engine was asked for.
+
+    Raises:
+        InvalidOption: It cannot run on the device.
+        MissingExtra: It is not installed.
+    """
+    from hear_edgel3.engine.runner import check_engine
+
+    check_engine(job.engine)
+    if options.engine == "auto" and job.engine not in _ENGINES_ANYWHERE and not options.device.startswith("cpu"):
+        raise InvalidOption(
+            f"{job.output} was begun with engine {job.engine}, which runs on the CPU alone. Give device cpu to go on "
+            f"with it, or another --output"
+        )
 
 
 def _begin_or_go_on(wanted: Job, sources: list[str] | Listing, options: Options) -> tuple[Job, Listing]:

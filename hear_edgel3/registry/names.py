@@ -239,5 +239,6 @@ def with_logits(configuration: Configuration) -> Configuration:
         size=features.size + logits.size,
         sizes=(*features.sizes, *logits.sizes),
         arguments={**features.arguments, "outputs": names},
+        kernels=features.kernels and logits.kernels,
     )
     return replace(configuration, features=together)

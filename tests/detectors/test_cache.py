@@ -91,6 +91,16 @@ def test_sounds_that_cannot_be_read_are_named(some: list[Item], tmp_path: Path) 
         check_readable(embed_labelled(some, "tiny", tmp_path / "cache").failed, len(some), skip=True)
 
 
+def test_another_engine_has_another_folder(some: list[Item], tmp_path: Path, without) -> None:
+    """Two engines' last bits differ, so that a detector would depend on what was installed when."""
+    numba = embed_labelled(some[:1], "tiny", tmp_path / "c")
+    assert embed_labelled(some[:1], "tiny", tmp_path / "c", engine="numba").folder == numba.folder
+    without("numba")
+    torch = embed_labelled(some[:1], "tiny", tmp_path / "c", workers=1)
+    assert torch.new == 1
+    assert (numba.folder.name[-6:], torch.folder.name[-6:]) == ("-numba", "-torch")
+
+
 def test_another_net_has_another_folder(some: list[Item], tmp_path: Path) -> None:
     tiny = Path(hear_edgel3.__file__).parent / "checkpoints" / "tiny"
     shutil.copytree(tiny, tmp_path / "mine")

@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 
 import pytest
 import torch
 
 from hear_edgel3.engine import numba
 from hear_edgel3.engine.expected import Choice, expected
+from hear_edgel3.families.mobilenetv3.rows import architecture
 from hear_edgel3.registry.names import list_configurations, resolve
 
 
 def test_rows_say_what_the_kernels_can_run() -> None:
     for name in list_configurations():
-        row = resolve(name).checkpoint
+        configuration = resolve(name)
         with torch.device("meta"):
-            assert row.kernels == numba.takes(row.net.build()), name
+            net = configuration.net.build()
+            assert configuration.kernels == configuration.checkpoint.kernels == numba.takes(net), name
+
+
+def test_words_without_kernels() -> None:
+    """Rows whose net has kernels, but not for all that it can put out."""
+    plain = resolve("tiny")
+    attention = architecture(0.1, 5, "multihead_attention_pooling")
+    row = replace(plain.checkpoint, **attention, default_features="")
+    for words, kernels in [("", True), ("logits", False), ("clf1_logits", False)]:
+        features = row.vocabulary.read(row, words)
+        configuration = replace(plain, checkpoint=row, features=features)
+        with torch.device("meta"):
+            assert configuration.kernels == numba.takes(configuration.net.build()) == kernels, words
 
 
 @pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="numba is not installed")

@@ -89,6 +89,7 @@ def test_every_feature_of_every_form(name: str) -> None:
     spec = SPECS[name]
     features = [f for f in all_features(spec) if f != "logits" or spec.head != "multihead_attention_pooling"]
     net = build(spec, outputs=features)
+    assert net.kernel_obstacle() is None
     assert isinstance(net.kernel_residuals(), ResidualNet)
     check(net, mels(spec))
     if spec.strides == (2, 2, 2, 2) and not spec.dilated:  # of others there would be many kernels more to compile
@@ -141,13 +142,28 @@ def test_forms_without_kernels_run_in_torch_which_is_said(name: str, caplog: pyt
     assert re.search(f"the engine numba runs this net in torch: .*{reason}", caplog.text)
 
 
+@pytest.mark.parametrize("name", ["se_f", "se_cf_max", "attention"])
+def test_auto_leaves_forms_without_kernels_to_torch_and_says_nothing(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    spec = SPECS[name]
+    net = build(spec, outputs=["logits", "b15"])
+    x = mels(spec)
+    assert Runner().choose(net).name == "torch"
+    with torch.no_grad():
+        assert torch.equal(Runner()(net, x), Runner("torch")(net, x))
+    assert not caplog.text
+    assert Runner().choose(build(spec, outputs=["mel_avgs", "b0"])).name == "numba"  # which need no such layer
+
+
 def test_a_class_of_somebodys_own_is_not_taken_for_ours() -> None:
     class Doubled(MobileNetV3):
         def forward(self, mel: torch.Tensor) -> torch.Tensor:
             return 2 * super().forward(mel)
 
     net = Doubled(0.1, outputs=["b5"]).eval()
-    assert "Doubled" in str(net.kernel_residuals())
+    assert "Doubled" in str(net.kernel_obstacle())
+    assert Runner().choose(net).name == "torch"
     with torch.no_grad():
         x = noise(1, 33)
         torch.testing.assert_close(Runner("numba")(net, x), net(x))

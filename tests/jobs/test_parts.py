@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import os
 import threading
 from pathlib import Path
@@ -11,7 +13,7 @@ import pytest
 import hear_edgel3
 from hear_edgel3.cli import main
 from hear_edgel3.dataset.dataset import Dataset
-from hear_edgel3.errors import DatasetError, InvalidOption, WeightsMismatch
+from hear_edgel3.errors import DatasetError, InvalidOption, MissingExtra, WeightsMismatch
 from hear_edgel3.jobs import manifest, partition, plan, worker
 from hear_edgel3.jobs.manifest import Item
 from support.files import write_clip
@@ -70,11 +72,48 @@ def test_other_options_are_refused(weights_folder: Path, tmp_path: Path) -> None
         ({"config": "tiny"}, "out was begun with configuration sea_64, and now tiny; "),
         ({"config": "sea_64", "timestamps": True}, "rows scenes, and now timestamps. Give the same"),
         ({"config": "sea_64", "dtype": "float16"}, "dtype float32, and now float16. Give the same"),
-        ({"config": "sea_64", "engine": "eager"}, "engine auto, and now eager. Give the same"),
+        ({"config": "sea_64", "engine": "eager"}, "engine numba, and now eager. Give the same"),
     ):
         with pytest.raises(InvalidOption, match=message):
             hear_edgel3.extract("a.wav", "out", **options)  # type: ignore[arg-type]
     assert main(["extract", "a.wav", "--output", "out", "--config", "tiny"]) == 2
+
+
+def recorded_engine() -> str:
+    return json.loads(Path("out/_job/00000/job.json").read_text())["net_engine"]
+
+
+@pytest.mark.parametrize("begun", ["numba", "torch", "as an earlier version"])
+def test_a_job_goes_on_with_the_engine_that_it_was_begun_with(begun: str, without) -> None:
+    """All rows of a dataset are made by one engine, whatever is installed later."""
+    write_clip("a.wav")
+    write_clip("b.wav", seed=1)
+    if begun == "torch":
+        with pytest.MonkeyPatch.context() as patch:
+            find = importlib.util.find_spec
+            patch.setattr(importlib.util, "find_spec", lambda name, *more: None if name == "numba" else find(name))
+            hear_edgel3.extract("a.wav", "out", workers=1)
+    else:
+        hear_edgel3.extract("a.wav", "out", workers=1)
+    if begun == "as an earlier version":  # which recorded "auto", and took torch for this family
+        path = Path("out/_job/00000/job.json")
+        path.write_text(path.read_text().replace('"numba"', '"auto"'))
+    else:
+        assert recorded_engine() == begun
+    hear_edgel3.extract("b.wav", "out", workers=1)
+    found = {os.path.basename(row["file"]): row["embedding"] for row in rows()}
+    made = {}
+    for engine in ("numba", "torch"):
+        hear_edgel3.extract("b.wav", engine, engine=engine, workers=1)
+        made[engine] = rows(engine)[0]["embedding"]
+    assert made["numba"] != made["torch"]  # in their last bits
+    assert found["b.wav"] == made["numba" if begun == "numba" else "torch"]
+    if begun == "numba":
+        with pytest.raises(InvalidOption, match=r"engine numba, which runs on the CPU alone. Give device cpu to go on"):
+            hear_edgel3.extract("b.wav", "out", device="cuda")
+        without("numba")
+        with pytest.raises(MissingExtra, match=r"numba.*fast"):
+            hear_edgel3.extract("b.wav", "out")
 
 
 def test_a_worker_checks_the_weights(tmp_path: Path, weights_folder: Path) -> None:

@@ -107,9 +107,14 @@ class _KernelNet(HeadedNet):
 class _ResidualNet(HeadedNet):
     """One of which compiled kernels can make the embedding, of the other kind."""
 
-    def kernel_residuals(self) -> ResidualNet | str:
-        """The net in eval mode as arrays, which share no memory with it; or why the kernels cannot run this form."""
-        form: ResidualNet | str = self._any.kernel_residuals()
+    def kernel_obstacle(self) -> str | None:
+        """Why the kernels cannot run this form of the net, or None."""
+        reason: str | None = self._any.kernel_obstacle()
+        return reason
+
+    def kernel_residuals(self) -> ResidualNet:
+        """The net in eval mode as arrays, which share no memory with it; only where :meth:`kernel_obstacle` is None."""
+        form: ResidualNet = self._any.kernel_residuals()
         return form
 
 

@@ -55,7 +55,7 @@ class HeadedVocabulary:
             seen = self.base.vocabulary.read(self.base, self.words)
             arguments = {"chosen": dict(seen.arguments), "puts_out": "logits"}
             size, text = self.outputs, "logits of its head"
-            return Features((LOGITS,), size, (size,), arguments, seen.window_ms, text, seen.frontend)
+            return Features((LOGITS,), size, (size,), arguments, seen.window_ms, text, seen.frontend, False)
         try:
             found = self.base.vocabulary.read(self.base, words or self.words)
         except UnknownFeatures as error:

@@ -35,13 +35,19 @@ _POOLINGS: dict[str, tuple[str, ...]] = {
 }
 
 
-def kernel_form(net: Any) -> ResidualNet | str:
-    """What :meth:`hear_edgel3.families.mobilenetv3.net.MobileNetV3.kernel_residuals` returns."""
+def obstacle(net: Any) -> str | None:
+    """Why there is no such form of a net, or None; found out without making it."""
     needed = layouts.last_block_needed(net.outputs)
     if net.se_dims not in ("", "c") and any(block.has_se for block in net.layout.blocks[:needed]):
         return f"its squeeze-and-excitation works over {net.se_dims!r}, and the kernels' over 'c' alone"
     if "logits" in net.outputs and net.head == "multihead_attention_pooling":
         return "its logits come from attention pooling, for which there are no kernels"
+    return None
+
+
+def make(net: Any) -> ResidualNet:
+    """What :meth:`hear_edgel3.families.mobilenetv3.net.MobileNetV3.kernel_residuals` returns where it has a form."""
+    needed = layouts.last_block_needed(net.outputs)
     folded = net.folded()
     blocks = tuple(_block(folded.features[i], net.layout.blocks[i - 1]) for i in range(1, min(needed, 15) + 1))
     first = folded.features[0][0] if needed >= 0 else None

@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from hear_edgel3.families.kernel_residuals import ResidualNet
+from hear_edgel3.families.mobilenetv3 import kernel_form
 from hear_edgel3.families.mobilenetv3 import layout as layouts
-from hear_edgel3.families.mobilenetv3.kernel_form import kernel_form
 from hear_edgel3.families.mobilenetv3.parts import (
     ChoosingNet,
     convolution,
@@ -207,11 +207,15 @@ class MobileNetV3(ChoosingNet):
                 parameter.data = parameter.data.to(memory_format=torch.channels_last)
         return net
 
-    def kernel_residuals(self) -> ResidualNet | str:
-        """The net in eval mode as arrays, which share no memory with it; or why the kernels cannot run this form."""
+    def kernel_obstacle(self) -> str | None:
+        """Why the kernels cannot run this form of the net, or None."""
         if type(self) is not MobileNetV3:
             return f"{type(self).__name__} is a class of somebody's own, which may compute something else"
-        return kernel_form(self)
+        return kernel_form.obstacle(self)
+
+    def kernel_residuals(self) -> ResidualNet:
+        """The net in eval mode as arrays, which share no memory with it; only where :meth:`kernel_obstacle` is None."""
+        return kernel_form.make(self)
 
 
 class _InvertedResidual(nn.Module):

@@ -153,6 +153,7 @@ def architecture(
         "net": Component(build_net, net),
         "frontend": Component(build_frontend, {"hop_length": hop_length, "n_mels": n_mels}),
         "layers": layouts.MobileNetV3Layers(layout, n_mels, hop_length, **counted),
+        "kernels": True,
         "vocabulary": MobileNetV3Features(),
         "n_classes": n_classes,
         "n_parameters": layouts.count_parameters(layout, n_mels=n_mels, **counted),
