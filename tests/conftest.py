@@ -28,7 +28,7 @@ from support.write_weights import write_mobilenetv3, write_weights
 torch.set_num_threads(1)
 
 if importlib.util.find_spec("numba") is not None:
-    from hear_edgel3.engine.kernels import jit
+    from hear_edgel3.compiled import jit
 
     # What a process says once, in whichever test compiles first, would be in the way of those that read stderr.
     with contextlib.redirect_stderr(io.StringIO()):

@@ -139,7 +139,7 @@ class CompiledNet:
         return torch.from_numpy(compiled(samples, torch.get_num_threads(), self._spectrograms[computes]))
 
     def _for_size(self, height: int, width: int) -> KernelNet | None:
-        from hear_edgel3.engine.kernels.jit import native_lanes
+        from hear_edgel3.compiled.jit import native_lanes
         from hear_edgel3.engine.kernels.network import net_for
         from hear_edgel3.engine.kernels.settings import Settings
         from hear_edgel3.engine.kernels.threads import BUILDING
@@ -163,7 +163,7 @@ class CompiledResiduals:
     """
 
     def __init__(self, net: nn.Module, form: ResidualNet) -> None:
-        from hear_edgel3.engine.kernels.jit import native_lanes
+        from hear_edgel3.compiled.jit import native_lanes
         from hear_edgel3.engine.kernels.residual_net import ResidualKernels
 
         self._in_torch = _InTorch(net)

@@ -6,8 +6,8 @@ import time
 
 import numpy as np
 
-from hear_edgel3.engine.kernels.jit import kernel, many_registers, native_lanes
-from hear_edgel3.engine.kernels.simd import add_outer, store_tile, tile_of, zeros
+from hear_edgel3.compiled.jit import kernel, many_registers, native_lanes
+from hear_edgel3.compiled.simd import add_outer, store_tile, tile_of, zeros
 
 _ROUNDS = 2_000_000
 

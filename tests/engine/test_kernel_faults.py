@@ -13,7 +13,7 @@ from numba.core.errors import TypingError
 
 from hear_edgel3.engine.kernels import network, primitive, simd
 from hear_edgel3.engine.kernels.direct import Direct
-from hear_edgel3.engine.kernels.jit import part
+from hear_edgel3.compiled.jit import part
 from hear_edgel3.engine.kernels.network import BatchNet, KernelNet
 from hear_edgel3.engine.kernels.settings import Settings
 from hear_edgel3.engine.kernels.shape import KEEP, LayerShape

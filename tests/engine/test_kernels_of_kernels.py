@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 from numba.core.errors import NumbaError
 
-from hear_edgel3.engine.kernels import code, jit
-from hear_edgel3.engine.kernels.calls import caller
-from hear_edgel3.engine.kernels.told import reader
+from hear_edgel3.compiled import code, jit
+from hear_edgel3.compiled.calls import caller
+from hear_edgel3.compiled.told import reader
 from support.processes import python
 
 # A kernel that multiplies a table by calling another one; both are kept on disk.
 CALLS = """
 import numpy as np
-from hear_edgel3.engine.kernels import jit
-from hear_edgel3.engine.kernels.calls import caller
+from hear_edgel3.compiled import jit
+from hear_edgel3.compiled.calls import caller
 from hear_edgel3.engine.kernels.pixel_ops import store_number
-from hear_edgel3.engine.kernels.simd import number_at
+from hear_edgel3.compiled.simd import number_at
 
 call = caller(3)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hear_edgel3.engine.kernels import jit
+from hear_edgel3.compiled import jit
 from support.processes import python
 
 NOTICE = "hear_edgel3: compiling kernels for this machine; this takes some seconds, once\n"
@@ -60,7 +60,7 @@ def unknown(number):
     raise KeyError(number)
 
 pwd.getpwuid = unknown
-from hear_edgel3.engine.kernels import jit
+from hear_edgel3.compiled import jit
 
 @jit.kernel
 def homeless(x):
@@ -124,7 +124,7 @@ def test_a_folder_for_kernels_alone(fresh, monkeypatch: pytest.MonkeyPatch, tmp_
 
 AT_ONCE = """
 import sys
-from hear_edgel3.engine.kernels import jit
+from hear_edgel3.compiled import jit
 
 @jit.kernel
 def slow(x):

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import hear_edgel3
-from hear_edgel3.engine.kernels.jit import native_lanes
+from hear_edgel3.compiled.jit import native_lanes
 from hear_edgel3.engine.kernels.residual_net import MOST_FRAMES, ResidualKernels
 from hear_edgel3.engine.runner import Runner
 from hear_edgel3.errors import InvalidOption

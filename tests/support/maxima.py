@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from hear_edgel3.engine.kernels.aligned import aligned
-from hear_edgel3.engine.kernels.simd import larger, largest, load, load_tile, pooled, store, tile_of, zeros
+from hear_edgel3.compiled.aligned import aligned
+from hear_edgel3.compiled.simd import larger, largest, load, load_tile, pooled, store, tile_of, zeros
 
 _BYTES = 16  # of a vector of four lanes
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from hear_edgel3.engine.kernels.jit import part
-from hear_edgel3.engine.kernels.simd import bytes_of, load, plus_times, splat, store
+from hear_edgel3.compiled.jit import part
+from hear_edgel3.compiled.simd import bytes_of, load, plus_times, splat, store
 from hear_edgel3.engine.kernels.tile_ops import eight_point
 
 

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hear_edgel3.engine.kernels.jit import part
+from hear_edgel3.compiled.jit import part
 from hear_edgel3.engine.kernels.patches import Maps, take_patch
 from hear_edgel3.engine.kernels.shape import LayerShape
-from hear_edgel3.engine.kernels.simd import (
+from hear_edgel3.compiled.simd import (
     add_scaled,
     columns_of,
     from_lane_before,

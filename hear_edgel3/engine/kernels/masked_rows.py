@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from hear_edgel3.engine.kernels.jit import part
-from hear_edgel3.engine.kernels.simd import from_lane_before, from_lane_behind, lanes_of, larger, load, splat, store
+from hear_edgel3.compiled.jit import part
+from hear_edgel3.compiled.simd import from_lane_before, from_lane_behind, lanes_of, larger, load, splat, store
 from hear_edgel3.engine.kernels.tile_ops import swapped, where
 
 # Less than anything that a net puts out.

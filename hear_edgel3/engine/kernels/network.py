@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from hear_edgel3.engine.kernels.aligned import aligned
+from hear_edgel3.compiled.aligned import aligned
 from hear_edgel3.engine.kernels.direct import Direct
 from hear_edgel3.engine.kernels.first_layer import FirstLayer
 from hear_edgel3.engine.kernels.layer import Layer

@@ -21,12 +21,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hear_edgel3.engine.kernels.calls import caller
-from hear_edgel3.engine.kernels.jit import kernel, part
+from hear_edgel3.compiled.calls import caller
+from hear_edgel3.compiled.jit import kernel, part
 from hear_edgel3.engine.kernels.masked_rows import LEAST
 from hear_edgel3.engine.kernels.pixel_ops import add_pixels, add_products, column_biases, store_number
 from hear_edgel3.engine.kernels.pointwise import GROUP, HARDSWISH, NONE, RELU
-from hear_edgel3.engine.kernels.simd import (
+from hear_edgel3.compiled.simd import (
     columns_of,
     filled,
     larger,
@@ -44,7 +44,7 @@ from hear_edgel3.engine.kernels.simd import (
     zeros,
 )
 from hear_edgel3.engine.kernels.tile_ops import add_tile_at, hard_swish, sigmoid, zero_of
-from hear_edgel3.engine.kernels.told import reader
+from hear_edgel3.compiled.told import reader
 
 # Pixels and groups of channels of the tiles of products; groups at once of a single pixel.
 ROWS, COLUMNS, SINGLE = 4, 2, 4

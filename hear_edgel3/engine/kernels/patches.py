@@ -27,9 +27,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from hear_edgel3.engine.kernels.jit import part
+from hear_edgel3.compiled.jit import part
 from hear_edgel3.engine.kernels.shape import HALVE, KEEP, WHOLE
-from hear_edgel3.engine.kernels.simd import (
+from hear_edgel3.compiled.simd import (
     columns_of,
     expect_store,
     from_lane_before,

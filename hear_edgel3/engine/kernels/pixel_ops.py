@@ -7,7 +7,7 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 
-from hear_edgel3.engine.kernels.primitive import (
+from hear_edgel3.compiled.primitive import (
     BYTES,
     FLOAT,
     INT64,

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from hear_edgel3.engine.kernels.jit import kernel, many_registers, part
-from hear_edgel3.engine.kernels.simd import (
+from hear_edgel3.compiled.jit import kernel, many_registers, part
+from hear_edgel3.compiled.simd import (
     add_outer,
     columns_of,
     lanes_of_tile,

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from hear_edgel3.engine.kernels.aligned import aligned
-from hear_edgel3.engine.kernels.jit import address
+from hear_edgel3.compiled.aligned import aligned
+from hear_edgel3.compiled.jit import address
 from hear_edgel3.engine.kernels.pointwise import GROUP, HARDSWISH, RELU, packed
 from hear_edgel3.engine.kernels.residual import Facts
 from hear_edgel3.families import kernel_residuals as described

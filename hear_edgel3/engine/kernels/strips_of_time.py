@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from hear_edgel3.engine.kernels.jit import kernel
+from hear_edgel3.compiled.jit import kernel
 
 
 @dataclass(frozen=True)

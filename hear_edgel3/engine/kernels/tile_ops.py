@@ -11,7 +11,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from hear_edgel3.engine.kernels.primitive import (
+from hear_edgel3.compiled.primitive import (
     BYTES,
     FLOAT,
     INT32,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hear_edgel3.engine.kernels.jit import native_lanes
+from hear_edgel3.compiled.jit import native_lanes
 from hear_edgel3.engine.kernels.network import net_for
 from hear_edgel3.engine.kernels.settings import Settings
 from hear_edgel3.families.kernel_description import FoldedNet

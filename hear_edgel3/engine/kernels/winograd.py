@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hear_edgel3.engine.kernels.first_layer import FirstLayer, copy_patch
-from hear_edgel3.engine.kernels.jit import kernel, part
+from hear_edgel3.compiled.jit import kernel, part
 from hear_edgel3.engine.kernels.layer import Facts, Layer, ends_of
 from hear_edgel3.engine.kernels.patches import Maps, Output, expect_tile, put_tile
 from hear_edgel3.engine.kernels.shape import LayerShape
-from hear_edgel3.engine.kernels.simd import (
+from hear_edgel3.compiled.simd import (
     add_outer,
     columns_of,
     lanes_of_tile,

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from hear_edgel3.engine.kernels.jit import part
-from hear_edgel3.engine.kernels.simd import lanes_of, load, plus_times, splat, store
+from hear_edgel3.compiled.jit import part
+from hear_edgel3.compiled.simd import lanes_of, load, plus_times, splat, store
 
 # Vectors of memory for what is between the transforms of rows and of columns.
 BETWEEN = 64

@@ -29,7 +29,7 @@ from numba.core.runtime import rtsys
 from hear_edgel3.disk.atomic import atomic_write
 from hear_edgel3.disk.lock import lock
 from hear_edgel3.disk.stderr import say
-from hear_edgel3.engine.kernels.code import CompactCompiler, PartCompiler
+from hear_edgel3.compiled.code import CompactCompiler, PartCompiler
 from hear_edgel3.weights.cache import cache_folder
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -99,7 +99,7 @@ def kernel(function: F | None = None, *, compact: bool = False) -> F | Callable[
 
 
 def address(made: Callable[..., None]) -> int:
-    """The address of a kernel of integers, for other kernels to call (:mod:`hear_edgel3.engine.kernels.calls`)."""
+    """The address of a kernel of integers, for other kernels to call (:mod:`hear_edgel3.compiled.calls`)."""
     dispatcher = cast(Any, made)
     signature = (numba.types.int64,) * dispatcher.py_func.__code__.co_argcount
     dispatcher.compile(signature)

@@ -12,7 +12,7 @@ from numba import types
 from numba.core.typing.templates import AttributeTemplate
 from numba.extending import infer_getattr, intrinsic, lower_getattr_generic, models, register_model
 
-from hear_edgel3.engine.kernels.primitive import INT64, at
+from hear_edgel3.compiled.primitive import INT64, at
 
 
 class Told(types.Type):  # type: ignore[misc]

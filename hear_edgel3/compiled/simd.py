@@ -5,7 +5,7 @@ A :class:`Vector` of float32 or float64 is one register (or as many as the machi
 functions. ``+``, ``-`` and ``*`` work on vectors. Addresses are plain integers, of memory that is aligned to a vector.
 
 Numbers of lanes, rows and columns that the primitives take must be known when a kernel is compiled: literals or closure
-variables. :func:`hear_edgel3.engine.kernels.primitive.primitive` explains how.
+variables. :func:`hear_edgel3.compiled.primitive.primitive` explains how.
 LLVM turns all of this into AVX-512, AVX2, SSE or NEON code, whatever the machine has.
 """
 
@@ -21,7 +21,7 @@ from numba.core import cgutils
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import lower_builtin
 
-from hear_edgel3.engine.kernels.primitive import (
+from hear_edgel3.compiled.primitive import (
     BYTES,
     FLOAT,
     INT32,

@@ -1,4 +1,4 @@
-"""What the primitives of :mod:`hear_edgel3.engine.kernels.simd` are made with: types, and writing LLVM code.
+"""What the primitives of :mod:`hear_edgel3.compiled.simd` are made with: types, and writing LLVM code.
 
 Numbers of lanes, rows and columns that the primitives take must be known when a kernel is compiled: literals or closure
 variables. :func:`primitive` explains how.
