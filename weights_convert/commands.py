@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hear_edgel3.disk.atomic import atomic_write
+from hear_edgel3.disk.cache import cache_folder
 from hear_edgel3.disk.digest import sha256_of
 from hear_edgel3.errors import HearEdgeL3Error, InvalidOption, OutputError
 from hear_edgel3.families.schema import Checkpoint, Local, Published
 from hear_edgel3.registry.labels import Label, read_labels
 from hear_edgel3.registry.names import checkpoints, published, resolve
-from hear_edgel3.weights.cache import cache_folder
 from hear_edgel3.weights.convert import convert, install
 from hear_edgel3.weights.file import WeightsFile, decode, encode, encode_sparse
 from hear_edgel3.weights.header import Quantization

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+
+if TYPE_CHECKING:
+    from hear_edgel3.audio.polyphase import Polyphase
 
 _NUM_ZEROS = 64
 
@@ -71,6 +76,7 @@ class FilterBank:
     _groups: list[_PhaseGroup]
     _keep: bool
     _matrices: dict[tuple[int, torch.device, torch.dtype], torch.Tensor] = field(default_factory=dict)
+    _polyphase: Polyphase | None = None
 
     @property
     def ratio(self) -> float:
@@ -154,6 +160,28 @@ class FilterBank:
             self._matrices[key] = result
         return result
 
+    def _compiled(self, x: torch.Tensor) -> Polyphase | None:
+        """The compiled kernel, where there is one for such input."""
+        wants_gradients = x.requires_grad and torch.is_grad_enabled()
+        if not self._keep or wants_gradients or x.dtype != torch.float32 or x.device.type != "cpu":
+            return None
+        if self._polyphase is None:
+            if importlib.util.find_spec("numba") is None:
+                return None
+            from hear_edgel3.audio.polyphase import Polyphase
+
+            kinds = [(np.arange(self.phases_per_unit), False)]
+            if self.has_late_outputs:
+                kinds.append((np.zeros(1, np.int64), True))
+            filters = [
+                (int(n) - len(left) + 1, np.concatenate([left[::-1], right]))
+                for phases, late in kinds
+                for left, right, n in zip(*self._filters(phases, late), strict=True)
+            ]
+            units = self.step_in * self.phases_per_unit // self.step_out
+            self._polyphase = Polyphase(self.phases_per_unit, units, filters)
+        return self._polyphase
+
     def apply(self, x: torch.Tensor, x_start: int, t0: int, t1: int, late: torch.Tensor | None) -> torch.Tensor:
         """Output samples ``t0..t1-1`` from a stretch of input; what lies outside the stretch counts as zeros.
 
@@ -167,6 +195,10 @@ class FilterBank:
         Returns:
             (batch, t1 - t0), same dtype and device as ``x``; computed in float64 where the device has it.
         """
+        compiled = self._compiled(x)
+        if compiled is not None:
+            read_late = None if late is None else late.numpy()
+            return torch.from_numpy(compiled(x.detach().numpy(), x_start, t0, t1, read_late))
         dtype = torch.float32 if x.device.type == "mps" else torch.float64
         first, last = t0 // self.step_out, -(-t1 // self.step_out)
         batch = x.shape[0]

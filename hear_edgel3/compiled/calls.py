@@ -15,9 +15,9 @@ from numba.extending import intrinsic
 
 
 def caller(n: int) -> Any:
-    """A function for kernels that calls the kernel at an address, which :func:`..jit.address` gives, with n integers.
+    """A function for kernels that calls the kernel at an address with n integers.
 
-    The kernel returns nothing.
+    :func:`hear_edgel3.compiled.jit.address` gives the address; the kernel returns nothing.
     """
     integers = [types.int64] * n
 

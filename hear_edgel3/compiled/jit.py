@@ -26,11 +26,11 @@ from numba.core.compiler import CompileResult
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.runtime import rtsys
 
+from hear_edgel3.compiled.code import CompactCompiler, PartCompiler
 from hear_edgel3.disk.atomic import atomic_write
+from hear_edgel3.disk.cache import cache_folder
 from hear_edgel3.disk.lock import lock
 from hear_edgel3.disk.stderr import say
-from hear_edgel3.compiled.code import CompactCompiler, PartCompiler
-from hear_edgel3.weights.cache import cache_folder
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -73,7 +73,19 @@ def part(function: F | None = None, *, inlined: bool = False) -> F | Callable[[F
     made = numba.njit(
         **_OPTIONS, no_cfunc_wrapper=True, no_cpython_wrapper=True, forceinline=inlined, pipeline_class=PartCompiler
     )
-    return cast(Callable[[F], F], made) if function is None else cast(F, made(function))
+
+    def for_kernels(function: F) -> F:
+        part = made(function)
+
+        # Python calls machine code that a part has not: numba is not told that there is any, and asks for it.
+        def not_from_python(*_arguments: Any, **_keywords: Any) -> None:
+            raise TypeError(f"{function.__qualname__} is a part of kernels, and cannot be called from Python")
+
+        part.add_overload = lambda compiled: part.overloads.update({tuple(compiled.signature.args): compiled})
+        part._compile_for_args = not_from_python
+        return cast(F, part)
+
+    return for_kernels if function is None else for_kernels(function)
 
 
 @overload
@@ -203,16 +215,27 @@ class _DiskCache:
     def _path(self, signature: Any, codegen: Any) -> Path:
         closure = [cell.cell_contents for cell in self._function.__closure__ or ()]
         code = self._function.__code__
-        key = repr((_sources(), code.co_qualname, code.co_freevars, closure, signature, codegen.magic_tuple()))
+        key = repr(
+            (
+                _sources(Path(code.co_filename).parent),
+                code.co_qualname,
+                code.co_freevars,
+                closure,
+                signature,
+                codegen.magic_tuple(),
+            )
+        )
         return kernels_folder() / f"{code.co_name}-{hashlib.sha256(key.encode()).hexdigest()[:32]}.bin"
 
 
 @cache
-def _sources() -> str:
-    """A digest of all that compiled code depends on, but for the machine."""
+def _sources(folder: Path) -> str:
+    """A digest of all that code of a folder, once it is compiled, depends on, but for the machine."""
     digest = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__} {sys.version}".encode())
-    for file in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(file.read_bytes())
+    ours = Path(__file__).parent
+    for place in (ours, folder) if folder.is_relative_to(ours.parent) else (ours,):
+        for file in sorted(place.glob("*.py")):
+            digest.update(file.read_bytes())
     return digest.hexdigest()
 
 

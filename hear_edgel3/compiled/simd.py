@@ -23,6 +23,7 @@ from numba.extending import lower_builtin
 
 from hear_edgel3.compiled.primitive import (
     BYTES,
+    DOUBLE,
     FLOAT,
     INT32,
     INT64,
@@ -209,6 +210,23 @@ def add_outer(tile: Tile, scalars: Any, vectors: Any) -> Any:
         for i in range(tile.rows):
             scalar = b.load(b.inttoptr(at(b, s, i * BYTES), FLOAT.as_pointer()))
             factor = splat_to(b, scalar, vector.lanes)
+            new += [multiply_add(b, factor, right[j], old[i * tile.columns + j]) for j in range(tile.columns)]
+        return joined(b, new)
+
+    return tile, code
+
+
+@primitive
+def add_outer_of_doubles(tile: Tile, scalars: Any, vectors: Any) -> Any:
+    """Adds to tile[i, j] the i-th float64 at one address times the j-th vector at another, a multiple of 8."""
+    vector = tile.vector
+
+    def code(b: Any, t: Any, s: Any, a: Any) -> Any:
+        old, new = parts_of(b, t), []
+        places = [b.inttoptr(at(b, a, j * vector.size), vector.code.as_pointer()) for j in range(tile.columns)]
+        right = [b.load(place, align=8) for place in places]
+        for i in range(tile.rows):
+            factor = splat_to(b, b.load(b.inttoptr(at(b, s, 8 * i), DOUBLE.as_pointer())), vector.lanes)
             new += [multiply_add(b, factor, right[j], old[i * tile.columns + j]) for j in range(tile.columns)]
         return joined(b, new)
 

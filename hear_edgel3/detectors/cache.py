@@ -20,6 +20,7 @@ from hear_edgel3.dataset.clips import END, START
 from hear_edgel3.dataset.dataset import Dataset, embeddings_of
 from hear_edgel3.dataset.parquet import require_pyarrow
 from hear_edgel3.disk.atomic import make_folder
+from hear_edgel3.disk.cache import cache_folder
 from hear_edgel3.disk.digest import sha256_of
 from hear_edgel3.disk.paths import path_of_text, real_path, text_of_path
 from hear_edgel3.engine.expected import chosen
@@ -28,7 +29,6 @@ from hear_edgel3.jobs.options import Options
 from hear_edgel3.jobs.run import extract_items
 from hear_edgel3.registry.names import resolve
 from hear_edgel3.sources.item import Identities, Item
-from hear_edgel3.weights.cache import cache_folder
 from hear_edgel3.weights.locate import locate
 
 _FOLDER = "embeddings"

@@ -10,9 +10,9 @@ from contextlib import closing, contextmanager
 import numpy as np
 
 from hear_edgel3.disk.apart import Apart, Ended, Failed
+from hear_edgel3.disk.cache import cache_folder
 from hear_edgel3.errors import ComputationError, InvalidOption, MissingExtra
 from hear_edgel3.search.neighbours import nearest, unit
-from hear_edgel3.weights.cache import cache_folder
 
 METHODS = ("auto", "pca", "umap")
 NEIGHBOURS = 9  # that UMAP goes by; with itself each clip has 10

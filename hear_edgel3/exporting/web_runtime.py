@@ -15,8 +15,9 @@ import tarfile
 from pathlib import Path
 
 from hear_edgel3.disk.atomic import atomic_write, make_folder
+from hear_edgel3.disk.cache import cache_folder
 from hear_edgel3.errors import DownloadError, WeightsCorrupt
-from hear_edgel3.weights.cache import cache_folder, offline
+from hear_edgel3.weights.cache import offline
 from hear_edgel3.weights.download import fetch
 
 VERSION = "1.30.0"

@@ -13,13 +13,13 @@ import torch
 
 from hear_edgel3._version import __version__
 from hear_edgel3.disk.atomic import atomic_write
+from hear_edgel3.disk.cache import CACHE_VARIABLE, cache_folder
 from hear_edgel3.errors import InvalidOption, OutputError, WeightsCorrupt, WeightsMismatch, WeightsNotFound
 from hear_edgel3.families.formats import KERAS_ENDINGS
 from hear_edgel3.families.schema import Published
 from hear_edgel3.families.table import FAMILIES, settings_of
 from hear_edgel3.registry.labels import Label
 from hear_edgel3.registry.names import by_name, checkpoints, with_classes
-from hear_edgel3.weights.cache import CACHE_VARIABLE, cache_folder
 from hear_edgel3.weights.file import check_tensors, encode, encode_sparse, settings_problem
 from hear_edgel3.weights.header import provenance as provenance_of
 from hear_edgel3.weights.packaged import installed, unpacked

@@ -20,12 +20,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from hear_edgel3.disk.cache import cache_folder
 from hear_edgel3.disk.digest import sha256_of
 from hear_edgel3.disk.stderr import say
 from hear_edgel3.errors import DownloadError, WeightsCorrupt, WeightsMismatch, WeightsNotFound
 from hear_edgel3.families.formats import KERAS_ENDINGS, PYTORCH_ENDINGS
 from hear_edgel3.families.schema import Checkpoint, Local, Published
-from hear_edgel3.weights.cache import FOLDER_VARIABLE, cache_folder, offline
+from hear_edgel3.weights.cache import FOLDER_VARIABLE, offline
 from hear_edgel3.weights.hub import from_hub
 from hear_edgel3.weights.packaged import installed
 from hear_edgel3.weights.ways import ways_to_get

@@ -7,9 +7,9 @@ import logging
 import os
 from dataclasses import dataclass
 
+from hear_edgel3.disk.cache import cache_folder
 from hear_edgel3.errors import DownloadError, WeightsCorrupt
 from hear_edgel3.families.schema import Published
-from hear_edgel3.weights.cache import cache_folder
 from hear_edgel3.weights.download import fetch
 from hear_edgel3.weights.packaged import unpacked
 

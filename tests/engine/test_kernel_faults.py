@@ -11,9 +11,10 @@ import pytest
 import torch
 from numba.core.errors import TypingError
 
-from hear_edgel3.engine.kernels import network, primitive, simd
+from hear_edgel3.compiled import primitive, simd
+from hear_edgel3.compiled.jit import kernel, part
+from hear_edgel3.engine.kernels import network
 from hear_edgel3.engine.kernels.direct import Direct
-from hear_edgel3.compiled.jit import part
 from hear_edgel3.engine.kernels.network import BatchNet, KernelNet
 from hear_edgel3.engine.kernels.settings import Settings
 from hear_edgel3.engine.kernels.shape import KEEP, LayerShape
@@ -81,7 +82,7 @@ def test_a_bug_in_a_primitive_is_not_hidden(error: type[Exception]) -> None:
 def test_tiles_of_float64() -> None:
     """A tile's vectors are of any type: nothing takes them for float32."""
 
-    @part
+    @kernel
     def double(address: int) -> None:
         tile = simd.load_tile(simd.tile_of(1, 2, simd.double_zeros(4)), address)
         simd.store_tile(simd.tile_plus_tile(tile, tile), address, 0)

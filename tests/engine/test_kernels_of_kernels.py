@@ -124,6 +124,9 @@ def test_parts_are_compiled_within_kernels_only() -> None:
     assert quarter(2.0) == 0.5
     (compiled,) = half.overloads.values()
     assert not compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
+    for _ in range(2):  # compiled or not
+        with pytest.raises(TypeError, match="half is a part of kernels, and cannot be called from Python"):
+            half(2.0)
     (compiled,) = quarter.overloads.values()
     function = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
     assert ctypes.c_void_p(function).value

@@ -13,13 +13,13 @@ import pytest
 from hear_edgel3.dataset.dataset import Dataset
 from hear_edgel3.dataset.file_means import read_file_means
 from hear_edgel3.disk.apart import Apart, Failed
+from hear_edgel3.disk.cache import cache_folder
 from hear_edgel3.errors import ComputationError, DatasetError, InvalidOption, MissingExtra
 from hear_edgel3.explore import projection
 from hear_edgel3.explore.build import explore
 from hear_edgel3.explore.folders import below, common_folder
 from hear_edgel3.explore.projection import project
 from hear_edgel3.search.neighbours import unit
-from hear_edgel3.weights.cache import cache_folder
 from support.datasets import description, write_rows
 from support.pages import SIZE, vectors, write_dataset
 

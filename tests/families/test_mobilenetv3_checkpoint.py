@@ -14,10 +14,10 @@ import pytest
 import torch
 
 import hear_edgel3
+from hear_edgel3.disk.cache import cache_folder
 from hear_edgel3.errors import WeightsCorrupt
 from hear_edgel3.families.formats.pytorch import read_state_dict
 from hear_edgel3.registry.names import resolve
-from hear_edgel3.weights.cache import cache_folder
 from hear_edgel3.weights.convert import convert
 from support import signals
 from support.damage import Bomb, assert_damage_is_said, scrambled

@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from hear_edgel3.disk.cache import cache_folder
 from hear_edgel3.errors import HearEdgeL3Error
-from hear_edgel3.weights.cache import cache_folder
 from hear_edgel3.weights.convert import convert
 from support import synthetic
 from support.files import files_under

@@ -14,9 +14,9 @@ import pytest
 
 import hear_edgel3
 from hear_edgel3._version import __version__
+from hear_edgel3.disk.cache import cache_folder
 from hear_edgel3.errors import DownloadError, OutputError, WeightsMismatch
 from hear_edgel3.registry.names import checkpoints
-from hear_edgel3.weights.cache import cache_folder
 from hear_edgel3.weights.convert import convert
 from hear_edgel3.weights.file import read_weights
 from hear_edgel3.weights.upstream import git_blob_id

@@ -14,8 +14,8 @@ import torch
 
 import hear_edgel3
 from hear_edgel3._version import __version__
+from hear_edgel3.disk.cache import cache_folder
 from hear_edgel3.errors import WeightsMismatch
-from hear_edgel3.weights.cache import cache_folder
 from hear_edgel3.weights.convert import convert
 from hear_edgel3.weights.upstream import checksums, expected_checksum, is_published
 from support import signals

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import hear_edgel3
+from hear_edgel3.disk.cache import cache_folder
 from hear_edgel3.errors import DownloadError, HearEdgeL3Error, WeightsCorrupt
-from hear_edgel3.weights.cache import cache_folder
 from hear_edgel3.weights.convert import convert
 from hear_edgel3.weights.upstream import download, expected_checksum
 from support.files import files_under

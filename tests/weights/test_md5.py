@@ -13,11 +13,11 @@ import pytest
 
 import hear_edgel3
 from hear_edgel3.cli import main
+from hear_edgel3.disk.cache import cache_folder
 from hear_edgel3.errors import WeightsCorrupt, WeightsMismatch
 from hear_edgel3.families.image.nets.table import graph_of
 from hear_edgel3.families.schema import Published
 from hear_edgel3.registry.names import checkpoints, published
-from hear_edgel3.weights.cache import cache_folder
 from hear_edgel3.weights.convert import convert
 from hear_edgel3.weights.file import read_tensors
 from support.loopback import FileServer, put_in_table

@@ -12,9 +12,9 @@ import torch
 
 import hear_edgel3
 from hear_edgel3.cli import main
+from hear_edgel3.disk.cache import cache_folder
 from hear_edgel3.disk.digest import sha256_of
 from hear_edgel3.errors import WeightsCorrupt
-from hear_edgel3.weights.cache import cache_folder
 from hear_edgel3.weights.convert import convert
 from hear_edgel3.weights.file import encode, encode_quantized, encode_sparse, read_weights
 from hear_edgel3.weights.locate import locate

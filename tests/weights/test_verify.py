@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+from hear_edgel3.disk.cache import cache_folder
 from hear_edgel3.errors import WeightsMismatch
-from hear_edgel3.weights.cache import cache_folder
 from support import signals, synthetic
 from support.files import files_under
 from weights_convert.__main__ import main

@@ -1,12 +1,7 @@
 """Compiled kernels, of which the numba engine makes nets: on the CPU, faster the more of the weights are zero.
 
-    jit             numba, and a folder for what it has compiled
-    code            how numba turns kernels and their parts into machine code
-    calls           calling kernels from kernels
-    told            what a kernel is told in many numbers
-    primitive       what primitives are: types, and writing LLVM code
-    simd            the primitives that kernels are written with
-    aligned         memory for them
+They are written with what :mod:`hear_edgel3.compiled` has.
+
     shape           the shape of a layer
     patches         the layout of images, explained; taking a patch of one and putting a tile into one
     first_layer     patches of the input, or of what the net's first layer makes of it

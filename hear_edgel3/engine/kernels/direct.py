@@ -8,11 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hear_edgel3.engine.kernels.first_layer import FirstLayer, copy_patch
 from hear_edgel3.compiled.jit import kernel, part
-from hear_edgel3.engine.kernels.layer import Facts, Layer, ends_of
-from hear_edgel3.engine.kernels.patches import Output, put_tile
-from hear_edgel3.engine.kernels.shape import LayerShape
 from hear_edgel3.compiled.simd import (
     add_scaled,
     columns_of,
@@ -27,6 +23,10 @@ from hear_edgel3.compiled.simd import (
     tile_of,
     zeros,
 )
+from hear_edgel3.engine.kernels.first_layer import FirstLayer, copy_patch
+from hear_edgel3.engine.kernels.layer import Facts, Layer, ends_of
+from hear_edgel3.engine.kernels.patches import Output, put_tile
+from hear_edgel3.engine.kernels.shape import LayerShape
 from hear_edgel3.families.kernel_description import SparseWeights, Weights
 
 

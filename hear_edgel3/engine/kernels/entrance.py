@@ -6,8 +6,8 @@ from collections.abc import Callable
 from functools import cache
 
 from hear_edgel3.compiled.jit import kernel
-from hear_edgel3.engine.kernels.masked_rows import add_halo, clear, copy, mask_row
 from hear_edgel3.compiled.simd import filled, number_at, splat, store_tile, tile_of, zeros
+from hear_edgel3.engine.kernels.masked_rows import add_halo, clear, copy, mask_row
 from hear_edgel3.engine.kernels.tile_ops import depthwise, hard_swish
 
 # Columns of its tiles.

@@ -11,8 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hear_edgel3.compiled.jit import part
-from hear_edgel3.engine.kernels.patches import Maps, take_patch
-from hear_edgel3.engine.kernels.shape import LayerShape
 from hear_edgel3.compiled.simd import (
     add_scaled,
     columns_of,
@@ -28,6 +26,8 @@ from hear_edgel3.compiled.simd import (
     tile_larger,
     tile_plus,
 )
+from hear_edgel3.engine.kernels.patches import Maps, take_patch
+from hear_edgel3.engine.kernels.shape import LayerShape
 
 # Columns around the image besides those of a tile: what two 3 by 3 convolutions reach over.
 _AROUND = 4

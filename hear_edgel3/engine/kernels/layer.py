@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hear_edgel3.compiled.aligned import addresses
-from hear_edgel3.engine.kernels.first_layer import FirstLayer, framed_size, source_of
 from hear_edgel3.compiled.jit import part
+from hear_edgel3.compiled.simd import splat
+from hear_edgel3.engine.kernels.first_layer import FirstLayer, framed_size, source_of
 from hear_edgel3.engine.kernels.patches import Maps, Output
 from hear_edgel3.engine.kernels.shape import LayerShape
-from hear_edgel3.compiled.simd import splat
 from hear_edgel3.families.kernel_description import Weights
 
 

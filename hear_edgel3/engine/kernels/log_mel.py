@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hear_edgel3.compiled.aligned import aligned
-from hear_edgel3.engine.kernels.fft import powers, roots, transform_by_eights
 from hear_edgel3.compiled.jit import kernel
 from hear_edgel3.compiled.simd import load, plus_times, splat, store, zeros
+from hear_edgel3.engine.kernels.fft import powers, roots, transform_by_eights
 from hear_edgel3.engine.kernels.strips_of_time import StripsOfTime
 from hear_edgel3.engine.kernels.tile_ops import logarithm, transpose_to
 from hear_edgel3.families.kernel_residuals import HasKernelLogMel

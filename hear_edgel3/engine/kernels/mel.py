@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from hear_edgel3.compiled.aligned import aligned
-from hear_edgel3.engine.kernels.fft import powers, roots, transform
 from hear_edgel3.compiled.jit import kernel, native_lanes, part
 from hear_edgel3.compiled.simd import double_zeros, load, plus_times, store
+from hear_edgel3.engine.kernels.fft import powers, roots, transform
 from hear_edgel3.families.kernel_description import HasKernelSpectrogram
 
 _MANTISSA, _HALF, _EXPONENT_OF_HALF = (1 << 52) - 1, 1022 << 52, 1022

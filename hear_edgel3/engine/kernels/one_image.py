@@ -23,9 +23,6 @@ import numpy as np
 
 from hear_edgel3.compiled.calls import caller
 from hear_edgel3.compiled.jit import kernel, part
-from hear_edgel3.engine.kernels.masked_rows import LEAST
-from hear_edgel3.engine.kernels.pixel_ops import add_pixels, add_products, column_biases, store_number
-from hear_edgel3.engine.kernels.pointwise import GROUP, HARDSWISH, NONE, RELU
 from hear_edgel3.compiled.simd import (
     columns_of,
     filled,
@@ -43,8 +40,11 @@ from hear_edgel3.compiled.simd import (
     tile_plus_tile,
     zeros,
 )
-from hear_edgel3.engine.kernels.tile_ops import add_tile_at, hard_swish, sigmoid, zero_of
 from hear_edgel3.compiled.told import reader
+from hear_edgel3.engine.kernels.masked_rows import LEAST
+from hear_edgel3.engine.kernels.pixel_ops import add_pixels, add_products, column_biases, store_number
+from hear_edgel3.engine.kernels.pointwise import GROUP, HARDSWISH, NONE, RELU
+from hear_edgel3.engine.kernels.tile_ops import add_tile_at, hard_swish, sigmoid, zero_of
 
 # Pixels and groups of channels of the tiles of products; groups at once of a single pixel.
 ROWS, COLUMNS, SINGLE = 4, 2, 4

@@ -28,7 +28,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from hear_edgel3.compiled.jit import part
-from hear_edgel3.engine.kernels.shape import HALVE, KEEP, WHOLE
 from hear_edgel3.compiled.simd import (
     columns_of,
     expect_store,
@@ -44,6 +43,7 @@ from hear_edgel3.compiled.simd import (
     store_tile,
     tile_larger,
 )
+from hear_edgel3.engine.kernels.shape import HALVE, KEEP, WHOLE
 
 
 class Maps(NamedTuple):

@@ -8,8 +8,8 @@ from functools import cache
 import numpy as np
 
 from hear_edgel3.compiled.jit import kernel
-from hear_edgel3.engine.kernels.masked_rows import largest_in_row, largest_of_strips, sum_of_strips, sum_row
 from hear_edgel3.compiled.simd import larger, splat, store, zeros
+from hear_edgel3.engine.kernels.masked_rows import largest_in_row, largest_of_strips, sum_of_strips, sum_row
 
 
 @cache

@@ -29,8 +29,6 @@ import numpy as np
 
 from hear_edgel3.compiled.calls import caller
 from hear_edgel3.compiled.jit import kernel, part
-from hear_edgel3.engine.kernels.masked_rows import add_halo, clear, copy, mask_row, sum_of_strips, sum_row
-from hear_edgel3.engine.kernels.pointwise import GROUP, HARDSWISH, NONE
 from hear_edgel3.compiled.simd import (
     filled,
     larger,
@@ -43,8 +41,10 @@ from hear_edgel3.compiled.simd import (
     tile_of,
     zeros,
 )
-from hear_edgel3.engine.kernels.tile_ops import depthwise, hard_swish, sigmoid
 from hear_edgel3.compiled.told import reader
+from hear_edgel3.engine.kernels.masked_rows import add_halo, clear, copy, mask_row, sum_of_strips, sum_row
+from hear_edgel3.engine.kernels.pointwise import GROUP, HARDSWISH, NONE
+from hear_edgel3.engine.kernels.tile_ops import depthwise, hard_swish, sigmoid
 
 # Rows and columns of tiles where there are halos; and vectors of tiles that hold whole rows.
 ROWS, COLUMNS, WHOLE_ROWS = 2, 4, 8

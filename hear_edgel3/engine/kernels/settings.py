@@ -13,9 +13,9 @@ from pathlib import Path
 
 import llvmlite.binding
 
+from hear_edgel3.compiled.jit import kernels_folder, many_registers, native_lanes
 from hear_edgel3.disk.atomic import atomic_write, make_folder
 from hear_edgel3.disk.jsons import json_text
-from hear_edgel3.compiled.jit import kernels_folder, many_registers, native_lanes
 from hear_edgel3.engine.kernels.shape import LayerShape
 from hear_edgel3.engine.kernels.winograd import GROUP
 

@@ -14,11 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hear_edgel3.engine.kernels.first_layer import FirstLayer, copy_patch
 from hear_edgel3.compiled.jit import kernel, part
-from hear_edgel3.engine.kernels.layer import Facts, Layer, ends_of
-from hear_edgel3.engine.kernels.patches import Maps, Output, expect_tile, put_tile
-from hear_edgel3.engine.kernels.shape import LayerShape
 from hear_edgel3.compiled.simd import (
     add_outer,
     columns_of,
@@ -33,6 +29,10 @@ from hear_edgel3.compiled.simd import (
     tile_plus_tile,
     zeros,
 )
+from hear_edgel3.engine.kernels.first_layer import FirstLayer, copy_patch
+from hear_edgel3.engine.kernels.layer import Facts, Layer, ends_of
+from hear_edgel3.engine.kernels.patches import Maps, Output, expect_tile, put_tile
+from hear_edgel3.engine.kernels.shape import LayerShape
 from hear_edgel3.engine.kernels.winograd_maths import BETWEEN, patch_into, tile_back, transformed
 
 # Outputs whose sums are kept until they are transformed back.
