@@ -9,6 +9,7 @@ import time
 import numpy as np
 import pytest
 import torch
+from numba import types
 from numba.core.errors import TypingError
 
 from hear_edgel3.compiled import primitive, simd
@@ -55,14 +56,14 @@ def test_a_count_that_is_not_known_is_refused() -> None:
         return simd.rows_of(simd.tile_of(n, 2, simd.zeros(4, 4)))
 
     with pytest.raises(TypingError, match="tile_of"):
-        tile(2)
+        tile.compile((types.int64,))
 
     @part
     def scalar(x: float) -> int:
         return simd.lanes_of(x)
 
     with pytest.raises(TypingError, match="lanes_of"):
-        scalar(2.0)
+        scalar.compile((types.float64,))
 
 
 @pytest.mark.parametrize("error", [TypeError, AttributeError])
@@ -76,7 +77,7 @@ def test_a_bug_in_a_primitive_is_not_hidden(error: type[Exception]) -> None:
         return broken(simd.zeros(4, 4))
 
     with pytest.raises((error, TypingError), match="a bug"):
-        call()
+        call.compile(())
 
 
 def test_tiles_of_float64() -> None:

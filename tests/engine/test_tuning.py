@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from hear_edgel3.cli import main
-from hear_edgel3.compiled import jit, settings, tuning
+from hear_edgel3.compiled import jit
+from hear_edgel3.engine.kernels import settings, tuning
 from hear_edgel3.engine.kernels.settings import Settings, settings_file
 from hear_edgel3.errors import OutputError
 
