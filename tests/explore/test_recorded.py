@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from hear_edgel3.explore.build import explore
 from hear_edgel3.jobs.run import extract
@@ -40,10 +41,11 @@ def test_layouts_and_colours(opened: chromium.Chromium) -> None:
     before = opened.run("[...places]")
     opened.run("(element('as-dates').click(), 1)")
     x, y = np.array(opened.run("[...places]")).reshape(-1, 2).T
-    np.testing.assert_allclose(x, [2 * 21.5 / 24 - 1, -0.5, -1.1], rtol=1e-6)
-    assert y[0] > y[2] > y[1]  # the later day below, and between them the one that is unknown
+    np.testing.assert_allclose(x[:2], [2 * 21.5 / 24 - 1, -0.5], rtol=1e-6)
+    assert x[2] < -1.1  # before the day
+    assert y[0] > y[1] > y[2]  # the later day below, and below all days what has none
     days = opened.run("ticks.filter((one) => one.axis === 'y').map((one) => one.text)")
-    assert days == ["2024-05-01", "2024-05-02"]
+    assert days == ["no date", "2024-05-01", "2024-05-02"]
     assert opened.run("clipAt(screenX(1), screenY(1), 3)") == 1
     assert opened.run("clipAt(screenX(2), screenY(2), 3)") == 2
     opened.run("canvas.focus()")
@@ -58,6 +60,50 @@ def test_layouts_and_colours(opened: chromium.Chromium) -> None:
     opened.press("m")
     assert opened.run("[...places]") == before
     assert opened.complaints == []
+
+
+@needs_chromium
+def test_what_is_written_beside_the_dots_does_not_lie_on_them(opened: chromium.Chromium) -> None:
+    """Whatever the size, and however long a site's name is: dots fill what is left of the canvas."""
+    page = write_page()
+    contents = page.read_text().replace('"south"', f'"south of {"a very long way round " * 9}"')
+    page.write_text(contents)
+    opened.open(page)
+    for width, height in ((1280, 800), (390, 844)):
+        opened.resize(width, height)
+        for layout in ("dates", "sites"):
+            opened.run(f"(layOut({layout!r}), 1)")
+            opened.wait_for("marks.width === Math.round(marks.getBoundingClientRect().width)")
+            xs, ys = (np.array(opened.run(f"[0, 1, 2].map(screen{axis})")) for axis in "XY")
+            names = "ticks.filter((one) => one.axis === 'y').map((one) => fitted(one.text, margins().left - 20))"
+            ends = opened.run(f"{names}.map((text) => 8 + widthOf(text))")
+            radius, (w, h) = opened.run("dotRadius()"), opened.run("[view.width, view.height]")
+            assert max(ends) + radius < min(xs)
+            assert max(xs) + radius < w - 44  # where the buttons are
+            assert max(ys) + radius < h - 20  # where the hours are
+            assert max(ys) - min(ys) > 0.6 * (h - 68)
+            assert all(opened.run(f"clipAt(screenX({i}), screenY({i}), 3)") == i for i in range(3))
+        assert opened.run("ticks.some((one) => fitted(one.text, margins().left - 20).endsWith('…'))")
+    # What is under the pointer stays there, and a drag moves it with the pointer, in both directions.
+    before = opened.run("[screenX(1), screenY(1)]")
+    opened.run("(zoomBy(2, ...[screenX(1), screenY(1)]), panBy(7, 5), 1)")
+    assert opened.run("[screenX(1), screenY(1)]") == pytest.approx([before[0] + 7, before[1] + 5])
+    opened.resize(1280, 800)
+    assert opened.complaints == []
+
+
+@needs_chromium
+def test_a_group_is_named_where_it_is_most_of_what_is_there(opened: chromium.Chromium) -> None:
+    names = [f"{i}.wav" for i in range(12)]
+    for name in names:
+        write_odd_clip(name)
+    explore(write_dataset(names), "page.html", tags=False)
+    opened.open(Path("page.html").resolve())
+    opened.run("places.set(Array.from(places, (_, i) => (i < 14 ? 0.1 : -0.9)))")
+    groups = "[0, 0, 0, 1, 1, 2, 3, 0, 1, 1, 1, 1]"  # of the first seven clips, three, two, one and one
+    assert opened.run(f"placesOfNames(['a', 'b'], {groups}).map((one) => one.name)") == ["b"]
+    groups = "[0, 0, 0, 0, 1, 2, 3, 0, 1, 1, 1, 1]"
+    assert opened.run(f"placesOfNames(['a', 'b'], {groups}).map((one) => one.name)") == ["a", "b"]
 
 
 @needs_chromium

@@ -152,6 +152,7 @@ function fillLegend(perGroup) {
       dot.style.background = colourOfGroup(group);
       const size = perGroup[group].toLocaleString("en");
       button.append(dot, made("span", names[group] ?? "other", "label"), made("span", size, "value"));
+      button.title = names[group] ?? "other"; // in full
       button.dataset.group = group;
       button.setAttribute("aria-pressed", state.group === group);
       button.addEventListener("click", () => showGroup(group));

@@ -176,7 +176,9 @@ function fillScales(clip, visible) {
   if (!visible) return;
   element("frequencies").replaceChildren(...marksOf(data.spectrograms.marks_hz, "bottom"));
   const length = spectrogramLength(clip);
-  const ticks = Number.isNaN(length) ? [] : ticksOf(length).map((at) => [`${at} s`, at / length]);
+  const free = 64 / element("spectrogram").clientWidth; // beside the frequencies
+  const times = Number.isNaN(length) ? [] : ticksOf(length).filter((at) => at / length > free);
+  const ticks = times.map((at) => [`${at} s`, at / length]);
   element("times").replaceChildren(...marksOf(ticks, "left"));
 }
 
