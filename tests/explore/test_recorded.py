@@ -12,7 +12,7 @@ from hear_edgel3.explore.build import explore
 from hear_edgel3.jobs.run import extract
 from hear_edgel3.recorded import TimeAndPlace
 from support import chromium
-from support.pages import contents_of, decoded, needs_chromium, write_dataset, write_odd_clip
+from support.pages import contents_of, decoded, needs_chromium, text, write_dataset, write_odd_clip
 
 NAMES = ["north/SM4_20240501_213000.wav", "south/SM4_20240502_060000.wav", "south/other.wav"]
 
@@ -55,10 +55,18 @@ def test_layouts_and_colours(opened: chromium.Chromium) -> None:
     assert abs(rows[1] - rows[2]) < 0.2 < rows[0] - rows[1]
     opened.run("(element('by-hour').click(), 1)")
     assert opened.run("groupings.hour.names") == ["21 to 24 h", "6 to 9 h"]
+    legend = "[...element('legend').querySelectorAll('.label')].map((one) => one.textContent)"
+    assert opened.run(legend) == ["21 to 24 h", "6 to 9 h", "no time"]
+    assert text(opened, "meaning").startswith("Each dot is a clip, in the row of its site")
+    opened.run("(choose(1), 1)")
+    assert text(opened, "clip-facts").startswith("2024-05-02 06:00:00 · south · 2.5 s")
+    opened.run("(choose(2), 1)")
+    assert text(opened, "clip-facts").startswith("south · 2.5 s")
     opened.press("c")
     assert opened.run("[state.by, groupings.site.names]") == ["folder", ["south", "north"]]
     opened.press("m")
     assert opened.run("[...places]") == before
+    assert text(opened, "meaning") == "Each dot is a clip; clips that sound alike to the net lie close together."
     assert opened.complaints == []
 
 

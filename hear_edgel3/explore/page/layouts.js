@@ -1,11 +1,18 @@
 "use strict";
-// Where clips lie: on the map that was made, by time of day and date, or by site and time of day. A layout has `places`
-// and `ticks`, [{axis: "x" or "y", at, text, ends: whether the text ends there}], of which the later ones give way where there is no room.
+// Where clips lie: on the map that was made, by time of day and date, or by site and time of day. A layout has `places`,
+// `ticks`, [{axis: "x" or "y", at, text, ends: whether the text ends there}], of which the later ones give way where there
+// is no room, and a `meaning` for people.
 
 const DAY = 86400;
 const HIGH = 0.6; // rows lie from here to -HIGH
 const UNKNOWN = -1.16; // x of the clips whose time is unknown
-const layouts = { map: () => ({ places: table(Float32Array, data.places), ticks: [] }) };
+const layouts = {
+  map: () => ({
+    places: table(Float32Array, data.places),
+    ticks: [],
+    meaning: "Each dot is a clip; clips that sound alike to the net lie close together.",
+  }),
+};
 if (recorded !== null) layouts.dates = byDates;
 if (siteOf !== null) layouts.sites = bySites;
 
@@ -62,7 +69,8 @@ function byDates() {
     ticks.push({ axis: "y", at: rowPlace(row, rows), text });
   }
   const rowOf = (clip) => (Number.isNaN(days[clip]) ? dated : days[clip] - first);
-  return { places: inRows(rowOf, rows, acrossDay), ticks };
+  const meaning = "Each dot is a clip: the higher the earlier its date, and from left to right by its time of day.";
+  return { places: inRows(rowOf, rows, acrossDay), ticks, meaning };
 }
 
 function bySites() {
@@ -73,5 +81,6 @@ function bySites() {
   return {
     places: inRows((clip) => (siteOf[clip] < 0 ? rows - 1 : siteOf[clip]), rows, xOf),
     ticks: recorded === null ? ticks : [...ticks, ...noTime(), ...hourTicks()],
+    meaning: `Each dot is a clip, in the row of its site${recorded === null ? "" : ", from left to right by its time of day"}.`,
   };
 }

@@ -5,7 +5,7 @@ const element = (id) => document.getElementById(id);
 let inPanel = -1;
 
 function fillHeader() {
-  element("title").textContent = data.title;
+  element("title").textContent = element("title").title = data.title;
   const known = seconds.filter((length) => !Number.isNaN(length));
   const total = known.reduce((sum, length) => sum + length, 0);
   const facts = [data.configuration, clipsText()];
@@ -94,6 +94,10 @@ function fillPanel(clip, colourOf, choose) {
 
 function factsOf(clip) {
   const facts = [];
+  if (recorded !== null && !Number.isNaN(recorded[clip])) {
+    facts.push(new Date(1000 * recorded[clip]).toISOString().slice(0, 19).replace("T", " "));
+  }
+  if (siteOf !== null && siteOf[clip] >= 0) facts.push(data.sites[siteOf[clip]]);
   if (!Number.isNaN(seconds[clip])) facts.push(longTime(seconds[clip]));
   if (sampleRates[clip]) facts.push(`${sampleRates[clip] / 1000} kHz`);
   if (!Number.isNaN(uncertainties[clip])) facts.push(`uncertain by ${Math.round(100 * uncertainties[clip])} %`);

@@ -9,6 +9,7 @@ const MOST_ZOOM = 400;
 const view = { width: 1, height: 1, ratio: 1, zoom: 1, x: 0, y: 0 }; // x, y: the place in the middle
 let extent = { x: farthest(0), y: farthest(1) };
 let ticks = []; // of the layout that is shown
+let meaning = ""; // what it says, for people
 let rowNames = 0; // how wide the names of its rows are
 
 function farthest(axis) {
@@ -90,7 +91,7 @@ const CELLS = Math.max(1, Math.min(256, Math.ceil(Math.sqrt(count / 2)))); // al
 let grid = makeGrid();
 
 function setLayout(name) {
-  ({ places, ticks } = layouts[name]());
+  ({ places, ticks, meaning } = layouts[name]());
   extent = { x: farthest(0), y: ticks.length ? Math.max(HIGH, farthest(1)) : farthest(1) };
   rowNames = Math.max(0, ...ticks.filter((tick) => tick.axis === "y").map((tick) => widthOf(tick.text)));
   grid = makeGrid();
