@@ -260,7 +260,7 @@ const KEYS = {
   "?": () => element("help").showModal(),
   s: () => state.chosen >= 0 && select([state.chosen], !selected[state.chosen]),
   a: () => select(Array.from({ length: count }, (_, clip) => clip).filter((clip) => shown[clip])),
-  l: () => element("label").disabled || element("label").focus(),
+  l: () => typeLabel(state.chosen),
   c: () => colourBy(following(data.tagged_by === null ? COLOURINGS.slice(1) : COLOURINGS, state.by)),
   m: () => layOut(following(LAYOUTS, state.layout)),
   Escape: escape,
