@@ -101,6 +101,28 @@ def test_what_is_written_beside_the_dots_does_not_lie_on_them(opened: chromium.C
 
 
 @needs_chromium
+def test_the_whole_day_is_there_and_hours_stand_where_they_are(opened: chromium.Chromium) -> None:
+    names = NAMES[1:2]
+    write_odd_clip(names[0])
+    extract(names, "embeddings", workers=1, recorded=TimeAndPlace())
+    explore("embeddings", "page.html", tags=False)
+    opened.resize(1280, 800)
+    opened.open(Path("page.html").resolve())
+    opened.run("(layOut('dates'), 1)")
+    left, right = opened.run("[onScreenX(-1), onScreenX(1)]")
+    assert 0 < left < right < opened.run("view.width - BUTTONS")
+    written = "(() => { const found = {}, fillText = pen.fillText; pen.fillText = (text, x) => { found[text] = x; };"
+    written += " drawMarksNow(); pen.fillText = fillText; return found; })()"
+    assert {"00:00", "06:00", "24:00", "2024-05-02"} <= {*opened.run(written)}
+    opened.run("(panBy(-200, 0), zoomBy(1.5), 1)")  # hours before the left edge are gone, not at it
+    moved = opened.run(written)
+    assert "00:00" not in moved
+    half = opened.run("widthOf('12:00')") / 2
+    for hour in (one for one in moved if one.endswith(":00")):
+        assert moved[hour] + half == pytest.approx(opened.run(f"onScreenX({int(hour[:2])} / 12 - 1)"), abs=1)
+
+
+@needs_chromium
 def test_a_group_is_named_where_it_is_most_of_what_is_there(opened: chromium.Chromium) -> None:
     names = [f"{i}.wav" for i in range(12)]
     for name in names:

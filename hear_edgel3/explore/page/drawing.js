@@ -195,6 +195,7 @@ function writeTicks(style) {
       const x = axis === "x" ? Math.max(onScreenX(at) - (ends ? width - 12 : width / 2), 4) : 8;
       const y = axis === "y" ? onScreenY(at) + 4 : view.height - 10;
       const [from, to] = axis === "x" ? [x, x + width + 8] : [y, y + 15];
+      if (axis === "x" && (onScreenX(at) < 0 || x + width > view.width - BUTTONS)) continue;
       if (to < 0 || taken.some((one) => one[0] < to && from < one[1])) continue; // they would lie on each other
       taken.push([from, to]);
       pen.strokeText(words, x, y);

@@ -31,7 +31,7 @@ function clipsText() {
 function mapText() {
   const kind = data.projection === "umap" ? "UMAP by whitened cosine" : "principal components";
   if (data.neighbours_kept === null) return kind;
-  return `${kind}; ${Math.round(100 * data.neighbours_kept)} % of a clip's ${data.n_neighbours} nearest are so here, too`;
+  return `${kind}; ${Math.round(100 * data.neighbours_kept)} % of a clip's ${Math.min(data.n_neighbours, count - 1)} nearest are so here, too`;
 }
 
 function describe(id, pairs) {

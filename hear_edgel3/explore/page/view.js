@@ -3,7 +3,8 @@
 // pixels for each.
 
 const EDGE = 28; // free at each side when the whole map is shown
-const BESIDE_BUTTONS = 64; // free at the right of a layout with ticks, whose last one the buttons would hide
+const BUTTONS = 46; // the width of the column with the buttons
+const BESIDE_BUTTONS = 64; // free at the right of a layout with ticks, whose last one they would hide
 const BELOW = 40; // free at its lower edge, for the hours
 const MOST_ZOOM = 400;
 const view = { width: 1, height: 1, ratio: 1, zoom: 1, x: 0, y: 0 }; // x, y: the place in the middle
@@ -92,7 +93,8 @@ let grid = makeGrid();
 
 function setLayout(name) {
   ({ places, ticks, meaning } = layouts[name]());
-  extent = { x: farthest(0), y: ticks.length ? Math.max(HIGH, farthest(1)) : farthest(1) };
+  const [across, up] = ticks.length ? [1, HIGH] : [0, 0]; // of a layout by time and place the whole day, and all rows
+  extent = { x: Math.max(across, farthest(0)), y: Math.max(up, farthest(1)) };
   rowNames = Math.max(0, ...ticks.filter((tick) => tick.axis === "y").map((tick) => widthOf(tick.text)));
   grid = makeGrid();
   showWholeMap();
