@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hear_edgel3.audio.magic import Beginning
@@ -16,15 +17,18 @@ from hear_edgel3.cli.stdin import StandardInput
 from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.errors import InvalidAudio, InvalidOption
 from hear_edgel3.event_detection.request import EventOptions, event_rows
-from hear_edgel3.families.schema import Configuration
+from hear_edgel3.families.schema import Checkpoint, Configuration
 from hear_edgel3.framing.rules import milliseconds
 from hear_edgel3.registry.names import resolve
 from hear_edgel3.tagging.records import rounded, tag_values
-from hear_edgel3.tagging.request import check_length
+from hear_edgel3.tagging.request import check_length, one_each, tagging_rows
 from hear_edgel3.weights.locate import check_given
 
 if TYPE_CHECKING:
     from hear_edgel3.extractor.streaming import AudioStream
+
+# The weights that were given for each net.
+_Given = Sequence[str | os.PathLike[str] | None]
 
 _DESCRIPTION = """Reads raw PCM from standard input while it is being recorded or decoded, and prints a line of JSON as
 soon as enough has come: the most probable classes of the last second, four times a second (of AudioSet's, or of your
@@ -36,6 +40,7 @@ _EPILOG = """examples:
   arecord -q -t raw -f S16_LE -r 48000 -c 1 | hear-edgel3 listen
   ffmpeg -v error -i URL -f s16le -ac 1 -ar 48000 - | hear-edgel3 listen --config mn10_as --top 1
   arecord -q -t raw -f S16_LE -r 48000 -c 1 | hear-edgel3 listen --events --classes Bird Dog --max-length 60
+  arecord -q -t raw -f S16_LE -r 48000 -c 1 | hear-edgel3 listen --events --ensemble tiny mn04_as --classes Bird
   ffmpeg -v error -i clip.mp3 -f s16le -ac 1 -ar 44100 - | hear-edgel3 listen -c sea_64 --rate 44100"""
 
 _HINT = "pipe raw audio in, for example: arecord -q -t raw -f S16_LE -r 48000 -c 1 | hear-edgel3 listen"
@@ -51,8 +56,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    options.add_config(parser, old="config")
-    options.add_weights(parser)
+    options.add_config(parser, default=None, old="config")
+    options.add_ensemble(parser, more=", for tags and events")
     parser.add_argument("--format", choices=PCM_FORMATS, default="s16le", help="of the samples, default s16le")
     parser.add_argument(
         "--rate", type=options.whole, metavar="HZ", help="sample rate (default: what the net is fed, 48000 mostly)"
@@ -81,11 +86,17 @@ def run(arguments: argparse.Namespace) -> int:
     Returns:
         0.
     """
-    configuration = resolve(arguments.config)
+    names = options.ensemble(arguments)
+    configuration = resolve(names[0])
     options.check_engine(arguments.engine)
     tags = _wants_tags(arguments, configuration)
-    asked = _events_asked(arguments)
-    check_given(configuration.checkpoint, arguments.weights)
+    rows = _rows(arguments, names, configuration, tags)
+    asked = _events_asked(arguments, rows)
+    given = one_each(rows, arguments.weights)
+    for row, path in zip(rows, given, strict=True):
+        check_given(row, path)
+        if arguments.window is not None:
+            check_length(row, arguments.window)
     if arguments.hop is not None and not tags:
         options.check_hop(arguments.hop, configuration.checkpoint.net_sample_rate)
     if isinstance(arguments.channel, int) and arguments.channel >= arguments.channels:
@@ -95,13 +106,15 @@ def run(arguments: argparse.Namespace) -> int:
     decoder = PcmDecoder(arguments.format, arguments.channels)
     source = StandardInput(_HINT)
     if asked is not None:
-        streams = _event_streams(arguments, asked)
+        streams = _event_streams(arguments, names, given, asked)
+    elif tags:
+        streams = _tag_streams(arguments, names, given)
     else:
-        streams = _tag_streams(arguments) if tags else _embedding_streams(arguments)
+        streams = _embedding_streams(arguments, names[0], given[0])
     stream = streams[0]
     stream.warm_up()
     if not arguments.quiet:
-        _announce(arguments, configuration, stream)
+        _announce(arguments, names, stream)
     with source:
         for channel, found in _found(source, decoder, streams):
             if asked is not None:
@@ -123,12 +136,27 @@ def _wants_tags(arguments: argparse.Namespace, configuration: Configuration) -> 
     for option in ("top", "window"):
         if getattr(arguments, option) is not None and not (tags or arguments.events):
             raise InvalidOption(f"--{option} goes with tags, and this prints embeddings; leave it out")
-    if arguments.window is not None:
-        check_length(configuration.checkpoint, arguments.window)
     return tags
 
 
-def _events_asked(arguments: argparse.Namespace) -> EventOptions | None:
+def _rows(
+    arguments: argparse.Namespace, names: list[str], configuration: Configuration, tags: bool
+) -> list[Checkpoint]:
+    """The checkpoints that listen together.
+
+    Raises:
+        InvalidOption: One has no classes, or they do not fit together, or several are to make embeddings.
+    """
+    if arguments.events:
+        return event_rows(names)
+    if tags:
+        return tagging_rows(names)
+    if len(names) > 1:
+        raise InvalidOption("--ensemble goes with tags and events, and this prints embeddings; leave it out")
+    return [configuration.checkpoint]
+
+
+def _events_asked(arguments: argparse.Namespace, rows: list[Checkpoint]) -> EventOptions | None:
     """What is asked of events; None if they are not.
 
     Raises:
@@ -138,15 +166,17 @@ def _events_asked(arguments: argparse.Namespace) -> EventOptions | None:
         check_no_event_options(arguments)
         return None
     asked = event_options(arguments)
-    check_events(event_rows(arguments.config), asked)
+    check_events(rows, asked)
     return asked
 
 
-def _event_streams(arguments: argparse.Namespace, asked: EventOptions) -> list[AudioStream[Any]]:
+def _event_streams(
+    arguments: argparse.Namespace, names: list[str], given: _Given, asked: EventOptions
+) -> list[AudioStream[Any]]:
     from hear_edgel3.event_detection.finder import EventFinder
     from hear_edgel3.event_detection.stream import EventStream
 
-    finder = on_device(EventFinder(arguments.config, arguments.weights, arguments.engine, asked), arguments.device)
+    finder = on_device(EventFinder(names, given, arguments.engine, asked), arguments.device)
     return [EventStream(finder, arguments.rate, channel) for channel in _channels(arguments)]
 
 
@@ -160,28 +190,32 @@ def _channels(arguments: argparse.Namespace) -> list[int | str]:
     return list(range(arguments.channels)) if arguments.channel == "each" else [arguments.channel]
 
 
-def _tag_streams(arguments: argparse.Namespace) -> list[AudioStream[Any]]:
+def _tag_streams(arguments: argparse.Namespace, names: list[str], given: _Given) -> list[AudioStream[Any]]:
     from hear_edgel3.tagging.tagger import Tagger
 
-    tagger = on_device(Tagger(arguments.config, arguments.weights, arguments.engine), arguments.device)
+    tagger = on_device(Tagger(names, given, arguments.engine), arguments.device)
     how: dict[str, Any] = {"sample_rate": arguments.rate, "window": arguments.window, "hop": arguments.hop}
     return [tagger.stream(**how, channel=channel) for channel in _channels(arguments)]
 
 
-def _embedding_streams(arguments: argparse.Namespace) -> list[AudioStream[Any]]:
+def _embedding_streams(
+    arguments: argparse.Namespace, name: str, weights: str | os.PathLike[str] | None
+) -> list[AudioStream[Any]]:
     from hear_edgel3.extractor.loading import load
 
-    extractor = on_device(load(arguments.config, arguments.weights, engine=arguments.engine), arguments.device)
+    extractor = on_device(load(name, weights, engine=arguments.engine), arguments.device)
     hop_ms = None if arguments.hop is None else milliseconds(arguments.hop)
     how: dict[str, Any] = {"sample_rate": arguments.rate, "hop_ms": hop_ms}
     return [extractor.stream(**how, channel=channel) for channel in _channels(arguments)]
 
 
-def _announce(arguments: argparse.Namespace, configuration: Configuration, stream: AudioStream[Any]) -> None:
+def _announce(arguments: argparse.Namespace, names: list[str], stream: AudioStream[Any]) -> None:
     channels = "1 channel" if arguments.channels == 1 else f"{arguments.channels} channels"
+    who = [resolve(name).name for name in names]
+    listens = f"{who[0]} listens" if len(who) == 1 else f"{', '.join(who[:-1])} and {who[-1]} listen"
     say(
-        f"hear-edgel3: {configuration.name} listens to {arguments.format}, {stream.sample_rate} Hz, {channels}; each "
-        f"line comes {stream.latency_ms:.1f} ms of audio after its timestamp"
+        f"hear-edgel3: {listens} to {arguments.format}, {stream.sample_rate} Hz, {channels}; each line comes "
+        f"{stream.latency_ms:.1f} ms of audio after its timestamp"
     )
 
 

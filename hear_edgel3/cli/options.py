@@ -167,15 +167,15 @@ def add_weights(parser: Options, text: str = "converted weights, or a folder of 
     parser.add_argument("--weights", metavar="FILE", help=text, **settings)
 
 
-def add_ensemble(parser: Options) -> None:
-    """``--ensemble``, and ``--weights`` for its nets."""
+def add_ensemble(parser: Options, more: str = "; SOURCES come before") -> None:
+    """``--ensemble``, and ``--weights`` for its nets; ``more`` is what the help of the first says besides."""
     parser.add_argument(
         "--ensemble",
         nargs="+",
         action="extend",
         metavar="NAME",
         default=[],
-        help="configurations whose logits are averaged, with --config's if that is given; SOURCES come before",
+        help=f"configurations whose logits are averaged, with --config's if that is given{more}",
     )
     text = "converted weights, or a folder of them; for an ensemble a folder, or once per configuration, in order"
     add_weights(parser, text, action="append")

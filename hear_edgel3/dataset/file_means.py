@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_NOT_FINITE = "its embedding is not finite"
 _REST = 0.01  # of a segment: what is left at the end of a file (of MP3, or by rounding) and is no segment of its own
 
 
@@ -72,17 +73,73 @@ def read_file_means(dataset: Dataset, segment_s: float | None = None) -> FileMea
     sums = _Sums(dataset.description.size, dataset.clip_columns, segment_s)
     failed: list[tuple[str, str]] = []
     for batch in dataset.batches():
-        has_embedding = _column(batch, "embedding").is_valid()
-        sums.add(batch.filter(has_embedding))
-        without = batch.filter(_import_compute().invert(has_embedding))
-        for (file, span), error in zip(
-            _places(without, dataset.clip_columns), _column(without, "error").to_pylist(), strict=True
-        ):
-            failed.append((place_name(file, *(span or (None, None))), error or "it has no embedding"))
+        there, errors = _apart(batch, dataset.clip_columns)
+        sums.add(there)
+        failed += errors
     means = sums.means(failed)
-    if means.not_finite:
-        _log.warning("%s: %d embeddings are not finite, and do not count", dataset.folder, means.not_finite)
+    _tell_not_finite(dataset, means.not_finite)
     return means
+
+
+def read_some_file_means(
+    dataset: Dataset, choose: Callable[[np.ndarray], np.ndarray], segment_s: float | None = None
+) -> tuple[FileMeans, int]:
+    """As :func:`read_file_means`, of some of the files or clips.
+
+    The dataset is read twice: for its files and clips, of which some 100 bytes each are held, and for the means of
+    those that are chosen. Memory grows with the number of these.
+
+    Args:
+        dataset: The dataset.
+        choose: Is given (n,) int64, the number of the recording that each clip is of, from 0 in the order in which they
+            first appear, and gives the numbers of the clips that are kept, ascending.
+        segment_s: As for :func:`read_file_means`.
+
+    Returns:
+        The means, and how many there are of all. What failed, and what is not finite, is of all.
+
+    Raises:
+        DatasetError: it is damaged.
+    """
+    everything = _Outline(dataset.clip_columns, segment_s)
+    failed: list[tuple[str, str]] = []
+    for batch in dataset.batches():
+        there, errors = _apart(batch, dataset.clip_columns)
+        everything.add(there)
+        failed += errors
+    places, unusable = everything.places()
+    if not len(places):
+        return _Sums(dataset.description.size, (), None).means(failed + unusable), 0
+    kept = [everything.place(place) for place in places[choose(_numbered(places["file"]))]]
+    sums = _Sums(dataset.description.size, dataset.clip_columns, segment_s, kept)
+    for batch in dataset.batches():
+        sums.add(_apart(batch, dataset.clip_columns)[0])
+    _tell_not_finite(dataset, everything.not_finite)
+    return replace(sums.means(failed + unusable), not_finite=everything.not_finite), len(places)
+
+
+def _apart(batch: pa.RecordBatch, clip_columns: Sequence[str]) -> tuple[pa.RecordBatch, list[tuple[str, str]]]:
+    """The rows with an embedding, and of the others what failed, with the reason."""
+    has_embedding = _column(batch, "embedding").is_valid()
+    without = batch.filter(_import_compute().invert(has_embedding))
+    failed = [
+        (place_name(file, *(span or (None, None))), error or "it has no embedding")
+        for (file, span), error in zip(
+            _places(without, clip_columns), _column(without, "error").to_pylist(), strict=True
+        )
+    ]
+    return batch.filter(has_embedding), failed
+
+
+def _tell_not_finite(dataset: Dataset, count: int) -> None:
+    if count:
+        _log.warning("%s: %d embeddings are not finite, and do not count", dataset.folder, count)
+
+
+def _numbered(values: np.ndarray) -> np.ndarray:
+    """The number of each value, from 0 in the order in which they first appear."""
+    _, first, of_value = np.unique(values, return_index=True, return_inverse=True)
+    return np.asarray(np.argsort(np.argsort(first))[of_value])
 
 
 def longest_s(dataset: Dataset) -> float:
@@ -102,12 +159,73 @@ def longest_s(dataset: Dataset) -> float:
     return longest
 
 
-class _Sums:
-    """Running sums of embeddings per file; the arrays double as files come."""
+# A place in few bytes: the number of its file, and its seconds, -1 for those that are None.
+_PLACE = np.dtype([("file", np.int64), ("start", np.float64), ("end", np.float64)])
 
-    def __init__(self, size: int, clip_columns: Sequence[str], segment_s: float | None) -> None:
+
+class _Outline:
+    """The places of a dataset, without their embeddings."""
+
+    def __init__(self, clip_columns: Sequence[str], segment_s: float | None) -> None:
         self._clip_columns = clip_columns
         self._segment_s = segment_s
+        self._files: dict[str, int] = {}
+        self._seen: list[np.ndarray] = []
+        self._usable: list[np.ndarray] = []
+        self._names: list[str] = []
+        self.not_finite = 0
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Adds rows, all with an embedding."""
+        if not batch.num_rows:
+            return
+        finite = np.asarray(np.isfinite(embeddings_of(batch)).all(axis=1))
+        self.not_finite += len(finite) - int(finite.sum())
+        places, codes = _coded_places(batch, self._clip_columns, self._segment_s)
+        numbers = (self._files.setdefault(file, len(self._files)) for file, _ in places)
+        spans = (
+            (-1.0, -1.0) if span is None else (span[0], -1.0 if span[1] is None else span[1]) for _, span in places
+        )
+        self._seen.append(np.array([(n, *span) for n, span in zip(numbers, spans, strict=True)], _PLACE))
+        self._usable.append(np.bincount(codes, finite, len(places)) > 0)
+
+    def places(self) -> tuple[np.ndarray, list[tuple[str, str]]]:
+        """Those with an embedding that is finite, in the order in which they first appear, and the others' names."""
+        if not self._seen:
+            return np.zeros(0, _PLACE), []
+        seen, usable = (np.concatenate(some) for some in (self._seen, self._usable))
+        self._seen, self._usable = [], []
+        by_value = np.lexsort((seen["end"], seen["start"], seen["file"]))  # stable, and much faster than np.unique
+        begins = np.flatnonzero(np.append(True, seen[by_value][1:] != seen[by_value][:-1]))
+        first = by_value[begins]
+        has_one = np.logical_or.reduceat(usable[by_value], begins)
+        self._names = list(self._files)
+        without = (self.place(place) for place in seen[np.sort(first[~has_one])])
+        unusable = [(place_name(file, *(span or (None, None))), _NOT_FINITE) for file, span in without]
+        return seen[np.sort(first[has_one])], unusable
+
+    def place(self, place: Any) -> Place:
+        """What a place in few bytes says."""
+        file, start, end = place.item()
+        return self._names[file], None if start < 0 else (start, None if end < 0 else end)
+
+
+class _Sums:
+    """Running sums of embeddings per file; the arrays double as files come.
+
+    Args:
+        size: Of an embedding.
+        clip_columns: The dataset's.
+        segment_s: As for :func:`read_file_means`.
+        only: The places that count; None for all.
+    """
+
+    def __init__(
+        self, size: int, clip_columns: Sequence[str], segment_s: float | None, only: Sequence[Place] | None = None
+    ) -> None:
+        self._clip_columns = clip_columns
+        self._segment_s = segment_s
+        self._only = None if only is None else set(only)
         self._numbers: dict[Place, int] = {}
         self._not_finite = 0
         self._sums = np.zeros((1024, size))
@@ -119,14 +237,20 @@ class _Sums:
         """Adds rows, all with an embedding."""
         if not batch.num_rows:
             return
+        places, codes = _coded_places(batch, self._clip_columns, self._segment_s)
+        numbers = np.array([self._number(place) for place in places])
+        if self._only is not None:
+            counts = numbers[codes] >= 0
+            if not counts.any():
+                return
+            batch, codes = batch.filter(_import_arrow().array(counts)), codes[counts]
         vectors = embeddings_of(batch).astype(np.float64)
         finite = np.asarray(np.isfinite(vectors).all(axis=1))
         vectors[~finite] = 0
         self._not_finite += len(finite) - int(finite.sum())
-        places, codes = _coded_places(batch, self._clip_columns, self._segment_s)
         order = np.argsort(codes, kind="stable")
         starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
-        to = np.array([self._number(place) for place in places])[codes[order[starts]]]
+        to = numbers[codes[order[starts]]]
         self._sums[to] += np.add.reduceat(vectors[order], starts)
         self._rows[to] += np.add.reduceat(finite[order].astype(np.int64), starts)
         first = order[starts]
@@ -139,6 +263,9 @@ class _Sums:
         self._rates[to] = _column(batch, "sample_rate").fill_null(0).to_numpy()[first]
 
     def _number(self, place: Place) -> int:
+        """The number of a place; -1 if it does not count."""
+        if self._only is not None and place not in self._only:
+            return -1
         number = self._numbers.setdefault(place, len(self._numbers))
         if number == len(self._rows):
             for field in ("_sums", "_rows", "_seconds", "_rates"):
@@ -154,7 +281,7 @@ class _Sums:
         unusable = []
         for i in np.flatnonzero(~known):
             file, span = places[i]
-            unusable.append((place_name(file, *(span or (None, None))), "its embedding is not finite"))
+            unusable.append((place_name(file, *(span or (None, None))), _NOT_FINITE))
         rows = self._rows[:n][known]
         return FileMeans(
             [places[i][0] for i in np.flatnonzero(known)],
@@ -219,6 +346,12 @@ def _coded_places(
 
 def _column(batch: pa.RecordBatch, name: str) -> Any:
     return batch.column(batch.schema.get_field_index(name))
+
+
+def _import_arrow() -> Any:
+    import pyarrow
+
+    return pyarrow
 
 
 def _import_compute() -> Any:

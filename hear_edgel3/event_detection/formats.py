@@ -10,8 +10,8 @@ columns, and a row with an ``error`` for each recording that failed. The others 
 - ``birdnet``: the table that BirdNET-Analyzer writes. BirdNET's scientific names are those of species; here they are
   the machine identifiers of classes, if there are any.
 
-Where each channel was listened to by itself, all but ``audacity`` and ``birdnet`` say which one it was. Where only one
-was, ``raven`` and ``kaleidoscope`` do, whose programs show it then: Raven counts from 1, Kaleidoscope from 0.
+Where one channel was listened to, or each by itself, all but ``audacity`` and ``birdnet`` say which one it was, counted
+from 0 but in Raven's, which count from 1 and always name a channel.
 """
 
 from __future__ import annotations
@@ -197,7 +197,7 @@ def _write_raven(target: BinaryIO, recordings: Iterable[Recording], layout: Layo
             for event, channel, _ in recording.heard():
                 number += 1
                 yield [
-                    *(str(number), "Spectrogram 1", str(1 + (_first(channel, layout.channel) or 0))),
+                    *(str(number), "Spectrogram 1", str(1 + (layout.channel_of(channel) or 0))),
                     *(f"{before + event.start:.6f}", f"{before + event.end:.6f}", "0", f"{high:g}"),
                     *(path, f"{event.start:.6f}", " ".join(event.label.split()), f"{event.score:.6f}"),
                 ]
@@ -213,8 +213,6 @@ _KALEIDOSCOPE = (
 
 
 def _write_kaleidoscope(target: BinaryIO, recordings: Iterable[Recording], layout: Layout) -> None:
-    has_channel = layout.channels or layout.channel is not None
-
     def rows() -> Iterator[list[str]]:
         for recording in recordings:
             folder, name = os.path.split(text_of_path(os.path.abspath(path_of_text(recording.file))))
@@ -222,18 +220,13 @@ def _write_kaleidoscope(target: BinaryIO, recordings: Iterable[Recording], layou
             for event, channel, _ in recording.heard():
                 date, _, time = (recording.when(event.start, layout.zone) or "").partition("T")
                 yield [
-                    *(above, last, name, *((str(_first(channel, layout.channel)),) if has_channel else ())),
+                    *(above, last, name, *((str(layout.channel_of(channel)),) if layout.has_channel else ())),
                     *(seconds(event.start), seconds(event.end - event.start), date, time[:8]),
                     *(event.mid, event.label, f"{event.score:.4f}", event.label, ""),
                 ]
 
-    columns = [name for name in _KALEIDOSCOPE if has_channel or name != "CHANNEL"]
+    columns = [name for name in _KALEIDOSCOPE if layout.has_channel or name != "CHANNEL"]
     _write_rows(target, columns, rows(), ",")
-
-
-def _first(*channels: int | None) -> int | None:
-    """The first that is known."""
-    return next((channel for channel in channels if channel is not None), None)
 
 
 _BIRDNET = ("Start (s)", "End (s)", "Scientific name", "Common name", "Confidence", "File")

@@ -102,7 +102,7 @@ class Layout:
     Attributes:
         times: Whether they say when it was.
         sites: Whether they say where it was.
-        channels: Whether they say in which channel it was.
+        channels: Whether each channel was listened to by itself.
         clips: Whether they name files that were cut out.
         channel: The only channel that was listened to, from 0; None for the mean of all, or each by itself.
         zone: The time zone of the times; None for those that recordings say.
@@ -116,11 +116,20 @@ class Layout:
     zone: tzinfo | None = field(default=None, compare=False)
 
     @property
+    def has_channel(self) -> bool:
+        """Whether they say in which channel it was: where channels were chosen."""
+        return self.channels or self.channel is not None
+
+    def channel_of(self, channel: int | None) -> int | None:
+        """What they say of an event that was heard in this channel, if that is known by itself."""
+        return self.channel if channel is None else channel
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """The names of the columns."""
         more = [("recorded_at", self.times), ("site", self.sites), ("clip", self.clips)]
         extra = [name for name, has in more if has]
-        channel = ("channel",) if self.channels else ()
+        channel = ("channel",) if self.has_channel else ()
         return ("file", *channel, "start", "end", "label", "mid", "score", *extra, "error")
 
     def rows(self, recording: Recording) -> Iterator[dict[str, Any]]:
@@ -131,7 +140,8 @@ class Layout:
             yield {name: failed.get(name) for name in self.columns}
             return
         for event, channel, clip in recording.heard():
-            row: dict[str, Any] = {"file": recording.file, "channel": channel, **asdict(event), **site, "clip": clip}
+            where = {"file": recording.file, "channel": self.channel_of(channel)}
+            row: dict[str, Any] = {**where, **asdict(event), **site, "clip": clip}
             if self.times:
                 row["recorded_at"] = recording.when(event.start, self.zone)
             yield {name: row.get(name) for name in self.columns}

@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from hear_edgel3.dataset.dataset import Dataset
-from hear_edgel3.dataset.file_means import FileMeans, longest_s, read_file_means
+from hear_edgel3.dataset.file_means import FileMeans, longest_s, read_file_means, read_some_file_means
 from hear_edgel3.disk.atomic import check_writable
 from hear_edgel3.errors import DatasetError, InvalidOption
 from hear_edgel3.explore.contents import ClipMap, page_contents
 from hear_edgel3.explore.page import write_page
 from hear_edgel3.explore.projection import NEIGHBOURS, project, require_umap
 from hear_edgel3.explore.recorded import moments
-from hear_edgel3.explore.sampling import sampled
+from hear_edgel3.explore.sampling import chosen
 from hear_edgel3.explore.survey import Survey
 from hear_edgel3.explore.tags import tag_source
 from hear_edgel3.registry.names import BUILT_IN
@@ -83,7 +84,7 @@ def explore(
         order: In which the page goes through its clips: by ``name``, or ``uncertain`` for those first of which the
             tagger is least certain (:func:`~hear_edgel3.explore.tags.uncertainty`).
         sample: The most clips, or segments, that the page shows: of more it has a part, always the same one, from all
-            recordings (:func:`~hear_edgel3.explore.sampling.sampled`). None for all.
+            recordings (:func:`~hear_edgel3.explore.sampling.chosen`). None for all.
         quiet: Whether to show no progress.
 
     Returns:
@@ -110,14 +111,12 @@ def explore(
         require_umap()
     dataset = Dataset(folder)
     source = tag_source(tagger, dataset.description, BUILT_IN) if tags else None
-    means = _means(dataset, segments)
+    means, n_all = _means(dataset, segments, sample)
     if not means.files:
         raise DatasetError(
             f"{dataset.folder} has no embeddings to show: {len(means.failed)} files failed"
             + (f", the first with: {means.failed[0][1]}" if means.failed else "")
         )
-    n_all = len(means.files)
-    means = sampled(means, sample)
     whitened = Whitening.fit([means.vectors], dataset.description.size, len(means.files)).apply(means.vectors)
     neighbours = nearest(whitened, NEIGHBOURS)
     places, method = project(means.vectors, projection, seed, whitened, neighbours)
@@ -150,7 +149,8 @@ def explore(
     return PageSummary(len(means.files), method, len(means.failed), notes, n_all)
 
 
-def _means(dataset: Dataset, segments: float | None) -> FileMeans:
+def _means(dataset: Dataset, segments: float | None, most: int | None) -> tuple[FileMeans, int]:
+    """The clips, at most so many, and how many there are of all."""
     if segments is not None and segments != 0 and not _SHORTEST_S <= segments < math.inf:
         raise InvalidOption(f"segments must be seconds, at least {_SHORTEST_S}, or 0 for none; got {segments}")
     if segments and dataset.description.hop_ms is None:
@@ -160,4 +160,7 @@ def _means(dataset: Dataset, segments: float | None) -> FileMeans:
         )
     if segments is None and dataset.description.hop_ms is not None and longest_s(dataset) > _LONG_S:
         segments = _SEGMENT_S
-    return read_file_means(dataset, segments or None)
+    if most is not None and len(dataset) > most:
+        return read_some_file_means(dataset, partial(chosen, most=most), segments or None)
+    means = read_file_means(dataset, segments or None)
+    return means, len(means.files)

@@ -2,46 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
-from hear_edgel3.dataset.file_means import FileMeans
 
-
-def sampled(means: FileMeans, most: int | None) -> FileMeans:
+def chosen(of_clip: np.ndarray, most: int) -> np.ndarray:
     """At most so many of the clips: the same ones each time, and in the same order.
 
     Recordings get equally many, but for those that have fewer; of each they are spread evenly over its clips. Where
     there are more recordings than that, recordings are chosen, evenly spread over their order, with a clip of each.
 
     Args:
-        means: All of them. What failed is kept.
-        most: How many; None for all.
-    """
-    if most is None or len(means.files) <= most:
-        return means
-    kept = chosen(means.files, most)
-    return replace(
-        means,
-        files=[means.files[i] for i in kept],
-        vectors=means.vectors[kept],
-        rows=means.rows[kept],
-        seconds=means.seconds[kept],
-        sample_rates=means.sample_rates[kept],
-        spans=[means.spans[i] for i in kept],
-    )
-
-
-def chosen(files: list[str], most: int) -> np.ndarray:
-    """(most,) int64, the numbers of the clips that :func:`sampled` keeps, ascending.
-
-    Args:
-        files: The recording of each clip, more than ``most``.
+        of_clip: (n,) int64, the number of the recording that each clip is of.
         most: How many to keep, at least 1.
+
+    Returns:
+        The numbers of the clips that are kept, ascending.
     """
-    known: dict[str, int] = {}
-    of_clip = np.array([known.setdefault(file, len(known)) for file in files])
+    if len(of_clip) <= most:
+        return np.arange(len(of_clip))
     order = np.argsort(of_clip, kind="stable")
     counts = np.bincount(of_clip)
     starts = np.cumsum(counts) - counts

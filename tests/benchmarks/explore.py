@@ -2,7 +2,10 @@
 
     python -m tests.benchmarks.explore [--clips 20000] [--projection pca] [--page PAGE]
     python -m tests.benchmarks.explore --clips 240 --projection umap --twice
+    python -m tests.benchmarks.explore --windows 1000000 [--sample 20000]
 
+``--windows`` builds a page of a sample of so many windows of a second, embeddings of 512 values in days of recordings
+whose audio is gone, and stops there: what it prints is what a large dataset costs, without spectrograms.
 ``--twice`` builds the page twice, with a cache of its own that is empty the first time, and stops there: what the first
 run costs more is what it compiles. Else it builds a page of clips of noise (which packs worst), or takes one that
 exists, opens it in a headless Chromium with the limit on frames taken off, and moves the map: a frame is then as long
@@ -19,12 +22,15 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import soundfile
 
 from support import chromium, signals
 from support.datasets import description, write_rows
 
 _SIZE = 64
+_WINDOW_SIZE, _DAY = 512, 86_400
 _TARGET_MS = 16.0
 _LIMIT_MS = 33.0
 _MOVES = {
@@ -51,11 +57,38 @@ def write_dataset(folder: Path, n_clips: int) -> Path:
     return folder / "embeddings"
 
 
-def build(folder: Path, dataset: Path, n_clips: int, projection: str) -> Path:
+def write_windows(folder: Path, n_windows: int) -> Path:
+    """Days of windows of a second, a part each, in clusters that change by the minute."""
+    made = description(_WINDOW_SIZE, hop_ms=1000.0, dtype="float16")
+    rs = np.random.RandomState(0)
+    centres = rs.rand(64, _WINDOW_SIZE).astype(np.float32)
+    (folder / "embeddings").mkdir()
+    for day, first in enumerate(range(0, n_windows, _DAY)):
+        n = min(_DAY, n_windows - first)
+        kinds = np.repeat(rs.randint(64, size=n // 60 + 1), 60)[:n]
+        with pq.ParquetWriter(folder / "embeddings" / f"{day:04d}.parquet", made.schema()) as writer:
+            for begin in range(0, n, 10_000):
+                some = kinds[begin : begin + 10_000]
+                values = centres[some] + 0.3 * rs.standard_normal((len(some), _WINDOW_SIZE)).astype(np.float32)
+                columns = {
+                    "file": pa.array([f"day-{day}.wav"] * len(some)),
+                    "timestamp_ms": pa.array(1000.0 * (np.arange(len(some)) + begin) + 500),
+                    "embedding": pa.FixedSizeListArray.from_arrays(
+                        pa.array(values.astype(np.float16).reshape(-1)), _WINDOW_SIZE
+                    ),
+                    "error": pa.nulls(len(some), pa.string()),
+                    "duration_s": pa.array(np.full(len(some), float(n))),
+                    "sample_rate": pa.array(np.full(len(some), 32000, np.int32)),
+                }
+                writer.write_table(pa.table(columns, schema=made.schema()))
+    return folder / "embeddings"
+
+
+def build(folder: Path, dataset: Path, n_clips: int, projection: str, *more: str) -> Path:
     """Makes the page in a process of its own, and prints what that took."""
     page = folder / "page.html"
     command = [sys.executable, "-m", "hear_edgel3.cli", "explore", str(dataset), "--output", str(page), "--quiet"]
-    command += ["--projection", projection, "--no-tags"]  # a tagger's time is its own matter
+    command += ["--projection", projection, "--no-tags", *more]  # a tagger's time is its own matter
     environment = {**os.environ, "HEAR_EDGEL3_CACHE": str(folder / "cache")}
     start = time.perf_counter()
     # wait4 gives the usage of this very child
@@ -114,7 +147,15 @@ def main() -> None:
     parser.add_argument("--page", type=Path, help="measure this page instead")
     parser.add_argument("--frames", type=int, default=300)
     parser.add_argument("--twice", action="store_true", help="build twice, and measure no page")
+    parser.add_argument("--windows", type=int, help="build a page of a sample of so many, and measure no page")
+    parser.add_argument("--sample", type=int, default=20000, help="of --windows")
     arguments = parser.parse_args()
+    if arguments.windows is not None:
+        with tempfile.TemporaryDirectory() as folder:
+            dataset = write_windows(Path(folder), arguments.windows)
+            more = ("--segments", "1", "--sample", str(arguments.sample))
+            build(Path(folder), dataset, arguments.windows, arguments.projection, *more)
+        return
     if arguments.twice:
         with tempfile.TemporaryDirectory() as folder:
             dataset = write_dataset(Path(folder), arguments.clips)

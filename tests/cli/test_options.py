@@ -48,7 +48,6 @@ OLD = [
     ("embed a.wav -t 0.5", "embed a.wav --hop 0.5"),
     ("extract in -o out --net-engine eager", "extract in --output out --engine eager"),
     ("listen sea_64", "listen --config sea_64"),
-    ("listen", "listen --config tiny"),
     ("info sea_64", "info --config sea_64"),
     ("--verbose list", "list --verbose"),
     ("--verbose weights list", "weights list --verbose"),

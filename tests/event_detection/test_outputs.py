@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 
@@ -18,6 +20,7 @@ from hear_edgel3.disk.paths import folders_of
 from hear_edgel3.errors import ComputationError
 from hear_edgel3.event_detection.clips import ClipCutter
 from hear_edgel3.event_detection.event import Event
+from hear_edgel3.event_detection.records import Layout
 from hear_edgel3.event_detection.request import read_thresholds
 from hear_edgel3.sources.item import Item
 from hear_edgel3.sources.opening import ItemOpener
@@ -314,6 +317,29 @@ def test_the_channel_that_was_chosen_is_said_as_programs_count() -> None:
     assert [line.split("\t")[2] for line in Path("e.txt").read_text().splitlines()] == ["Channel", "2"]
     assert events(*words, "kaleidoscope") == 0
     assert [line.split(",")[3] for line in Path("e.txt").read_text().splitlines()] == ["CHANNEL", "1"]
+    assert events(*words, "csv") == 0
+    assert [line.split(",")[1] for line in Path("e.txt").read_text().splitlines()] == ["channel", "1"]
+    assert events(*words, "jsonl") == 0
+    assert [*json.loads(Path("e.txt").read_text())][:3] == ["file", "channel", "start"]
+    assert events(*words, "parquet") == 0
+    table = pq.read_table("e.txt")
+    assert (table["channel"].to_pylist(), table.schema.field("channel").type) == ([1], pa.int64())
+    # Of the mean of all there is nothing to say.
+    assert events("wide.wav", "-q", "-o", "mean.csv") == 0
+    assert Path("mean.csv").read_text().startswith("file,start,")
+
+
+def test_the_channel_is_said_in_runs_that_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of what a version found that did not say it."""
+    soundfile.write("wide.wav", np.stack([np.zeros(RATE), tone(1)], axis=1), RATE)
+    words = ("wide.wav", "--channel", "1", "-q", "-o", "e.csv")
+    with monkeypatch.context() as before:
+        before.setattr(Layout, "has_channel", False)
+        assert events(*words) == 0
+    assert Path("e.csv").read_text().startswith("file,start,")
+    monkeypatch.setattr("hear_edgel3.tagging.answering.AnsweringNet.embed_windows", None)  # nothing is found anew
+    assert events(*words) == 0
+    assert [line.split(",")[1] for line in Path("e.csv").read_text().splitlines()] == ["channel", "1"]
 
 
 def test_classes_whose_names_are_no_folders_have_folders_of_their_own() -> None:

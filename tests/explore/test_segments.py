@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 
 from hear_edgel3.cli import main
 from hear_edgel3.dataset.dataset import Dataset
-from hear_edgel3.dataset.file_means import read_file_means
-from hear_edgel3.errors import InvalidOption
+from hear_edgel3.dataset.file_means import read_file_means, read_some_file_means
+from hear_edgel3.errors import DatasetError, InvalidOption
 from hear_edgel3.explore.build import explore
 from hear_edgel3.explore.sampling import chosen
 from hear_edgel3.jobs.run import extract
@@ -114,8 +118,72 @@ def test_of_many_a_part_is_shown_from_all_recordings(capsys: pytest.CaptureFixtu
     assert contents_of("page.html")["names"] == first
     assert main(words) == 0
     assert contents_of("page.html")["n_all"] == len(contents_of("page.html")["names"]) == 152
-    for most in (1, 2, 3, 5, 51, 151):
-        kept = chosen([str(row["file"]) for row in rows[:-1]], most)
-        assert len(set(kept.tolist())) == most
+    for most in (1, 2, 3, 5, 51, 151, 152, 153):
+        kept = chosen(np.repeat([0, 1, 2], [100, 50, 2]), most)
+        assert len(set(kept.tolist())) == min(most, 152)
     with pytest.raises(InvalidOption, match="sample must be"):
         explore("d", "page.html", sample=0)
+
+
+@pytest.mark.parametrize("segment_s", [None, 2.0])
+@pytest.mark.parametrize("clips", [False, True])
+def test_some_means_are_those_of_all(segment_s: float | None, clips: bool, tmp_path: Path) -> None:
+    """Recordings go on in other parts and come back later, rows are not finite, and files have none that is."""
+    random = np.random.RandomState(0)
+    made = description(3, hop_ms=1000.0)
+    schema = made.schema()
+    for name in ("start_s", "end_s") if clips else ():
+        schema = schema.append(pa.field(name, pa.float64()))
+    for part in range(3):
+        rows: list[dict[str, Any]] = []
+        for i in range(60):
+            file = f"{'xabcde'[random.randint(6)]}.wav"
+            row = {"file": file, "timestamp_ms": 1000.0 * i, "embedding": random.randn(3).tolist(), "sample_rate": part}
+            if i % 7 == part or file == "x.wav":
+                row["embedding"][1] = np.inf
+            if i % 4:
+                row |= {"start_s": float(i - i % 4), "end_s": None if i % 3 else i + 1.0, "duration_s": 60.0}
+            rows.append({"file": file, "error": "it is bad"} if i % 11 == 10 else row)
+        columns = {name: [row.get(name) for row in rows] for name in schema.names}
+        pq.write_table(pa.table(columns, schema), tmp_path / f"{part}.parquet")
+    dataset = Dataset(tmp_path)
+    everything = read_file_means(dataset, segment_s)
+    recordings = list(dict.fromkeys(everything.files))
+    assert ("x.wav" in recordings, everything.not_finite > 40) == (False, True)
+    for most in (1, 4, 11, 10_000):
+        some, n_all = read_some_file_means(dataset, partial(chosen, most=most), segment_s)
+        kept = chosen(np.array([recordings.index(file) for file in everything.files]), most)
+        assert (n_all, len(some.files)) == (len(everything.files), min(most, n_all))
+        assert some.files == [everything.files[i] for i in kept]
+        assert some.spans == [everything.spans[i] for i in kept]
+        assert (some.failed, some.not_finite) == (everything.failed, everything.not_finite)
+        for name in ("vectors", "rows", "seconds", "sample_rates"):
+            np.testing.assert_array_equal(getattr(some, name), getattr(everything, name)[kept])
+
+
+def test_nothing_is_chosen_of_nothing(tmp_path: Path) -> None:
+    write_rows(tmp_path, description(2), [{"file": f"{i}.wav", "embedding": [np.nan, 1.0]} for i in range(3)])
+    with pytest.raises(DatasetError, match="no embeddings to show: 3 files failed, the first with: its embedding is"):
+        explore(tmp_path, "page.html", tags=False, sample=2)
+
+
+def test_of_many_embeddings_few_are_held(tmp_path: Path) -> None:
+    """The sums of all would take 50 MB."""
+    made, n, size = description(2048, hop_ms=1000.0, dtype="float16"), 1500, 2048
+    for part in range(2):
+        values = pa.array(np.random.RandomState(part).rand(n * size).astype(np.float16))
+        columns = {
+            "file": pa.array(["night.wav"] * n),
+            "timestamp_ms": pa.array(1000.0 * (np.arange(n) + part * n)),
+            "embedding": pa.FixedSizeListArray.from_arrays(values, size),
+            "error": pa.nulls(n, pa.string()),
+            "duration_s": pa.array(np.full(n, 2.0 * n)),
+            "sample_rate": pa.array(np.full(n, 8, np.int32)),
+        }
+        pq.write_table(pa.table(columns, schema=made.schema()), tmp_path / f"{part}.parquet")
+    tracemalloc.start()
+    some, n_all = read_some_file_means(Dataset(tmp_path), partial(chosen, most=50), 1.0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (len(some.files), n_all) == (50, 2 * n)
+    assert peak < 25e6

@@ -26,8 +26,9 @@ function wordOf(colour) {
   return (0xff000000 | ((value & 0xff) << 16) | (value & 0xff00) | (value >> 16)) >>> 0;
 }
 
-// {names: of the groups, largest first; groupOf: a group per clip, GROUPS for all others; sizes}
-function grouped(nameOf) {
+// {names: of the groups, largest first; groupOf: a group per clip, GROUPS for all others; rest: what these are called,
+// which is `unknown` where there are no small groups among them}
+function grouped(nameOf, unknown) {
   const names = Array.from({ length: count }, (_, clip) => nameOf(clip));
   const sizes = new Map();
   for (const name of names) sizes.set(name, (sizes.get(name) ?? 0) + 1);
@@ -36,6 +37,7 @@ function grouped(nameOf) {
   const numbers = new Map(largest.map(([name], number) => [name, number]));
   return {
     names: largest.map(([name]) => name),
+    rest: sizes.size > GROUPS ? "other" : unknown,
     groupOf: Uint8Array.from(names, (name) => numbers.get(name) ?? GROUPS),
   };
 }
@@ -48,8 +50,8 @@ function hoursOf(clip) {
 }
 
 const groupings = {
-  tag: grouped((clip) => (distinctive[clip] < 0 ? null : data.labels[distinctive[clip]])),
+  tag: grouped((clip) => (distinctive[clip] < 0 ? null : data.labels[distinctive[clip]]), "no tag"),
   folder: grouped((clip) => data.folders[folderOf[clip]].split("/")[0] || "(top folder)"),
-  ...(siteOf !== null && { site: grouped((clip) => data.sites[siteOf[clip]] ?? null) }),
-  ...(recorded !== null && { hour: grouped(hoursOf) }),
+  ...(siteOf !== null && { site: grouped((clip) => data.sites[siteOf[clip]] ?? null, "no site") }),
+  ...(recorded !== null && { hour: grouped(hoursOf, "no time") }),
 };

@@ -34,15 +34,15 @@ function drawDots(groupOf, colours, { ground, faint, ink }) {
   words.fill(ground);
   const radius = dotRadius() * ratio;
   const disc = maskOf(radius), ring = maskOf(radius + ratio), outer = maskOf(radius + (count <= RINGED ? 2.5 : 1.5) * ratio);
-  const scale = pixelsPerUnit() * ratio;
-  const left = canvas.width / 2 - view.x * scale, top = canvas.height / 2 + view.y * scale;
+  const scaleX = scales().x * ratio, scaleY = scales().y * ratio;
+  const left = onScreenX(0) * ratio, top = onScreenY(0) * ratio;
   const { width, height } = frame;
   // First the clips that are filtered out, then those in no group of their own, then the others.
   for (let pass = 0; pass < 3; pass++) {
     for (let clip = 0; clip < count; clip++) {
       const kind = shown[clip] ? (groupOf[clip] === GROUPS ? 1 : 2) : 0;
       if (kind !== pass) continue;
-      const x = places[2 * clip] * scale + left, y = top - places[2 * clip + 1] * scale;
+      const x = places[2 * clip] * scaleX + left, y = top - places[2 * clip + 1] * scaleY;
       if (x < -20 || y < -20 || x > width + 20 || y > height + 20) continue;
       if (pass > 0 && isLabelled[clip]) stamp(outer, x, y, ink, width, height);
       if (pass > 0 && count <= RINGED) stamp(ring, x, y, ground, width, height);
@@ -151,7 +151,7 @@ function writeNames(style) {
   pen.lineJoin = "round";
   const taken = [];
   for (const { name, x, y } of style.names) {
-    const at = [(x - view.x) * pixelsPerUnit() + view.width / 2, (view.y - y) * pixelsPerUnit() + view.height / 2 - 12];
+    const at = [onScreenX(x), onScreenY(y) - 12];
     const half = pen.measureText(name).width / 2 + 4;
     const box = [at[0] - half, at[1] - 14, at[0] + half, at[1] + 5];
     if (box[0] < 0 || box[1] < 0 || box[2] > view.width || box[3] > view.height) continue;
@@ -164,25 +164,42 @@ function writeNames(style) {
   }
 }
 
+const TICK_FONT = "12px system-ui, sans-serif";
+
+function widthOf(text) {
+  pen.font = TICK_FONT;
+  return pen.measureText(text).width;
+}
+
+// A text as far as it has room.
+function fitted(text, room) {
+  if (widthOf(text) <= room) return text;
+  let kept = [...text];
+  while (kept.length > 1 && widthOf(`${kept.join("").trimEnd()}…`) > room) kept = kept.slice(0, -1);
+  return `${kept.join("").trimEnd()}…`;
+}
+
 // What the places mean, at the left and lower edges.
 function writeTicks(style) {
-  pen.font = "12px system-ui, sans-serif";
+  const room = margins().left - 20;
+  pen.font = TICK_FONT;
+  pen.textAlign = "left";
   pen.lineWidth = 3.5;
   pen.lineJoin = "round";
   pen.strokeStyle = style.ground;
   pen.fillStyle = style.text;
-  const scale = pixelsPerUnit();
   for (const axis of ["x", "y"]) {
-    let last = -Infinity;
-    pen.textAlign = axis === "x" ? "center" : "left";
-    for (const { at, text } of ticks.filter((tick) => tick.axis === axis).sort((a, b) => b.at - a.at)) {
-      const x = axis === "x" ? (at - view.x) * scale + view.width / 2 : 8;
-      const y = axis === "y" ? (view.y - at) * scale + view.height / 2 + 4 : view.height - 8;
-      const along = axis === "x" ? -x : y;
-      if (along - last < (axis === "x" ? 44 : 15)) continue; // they would lie on each other
-      last = along;
-      pen.strokeText(text, x, y);
-      pen.fillText(text, x, y);
+    const taken = [];
+    for (const { at, text, ends } of ticks.filter((tick) => tick.axis === axis)) {
+      const words = axis === "x" ? text : fitted(text, room), width = widthOf(words);
+      const x = axis === "x" ? Math.max(onScreenX(at) - (ends ? width - 12 : width / 2), 4) : 8;
+      const y = axis === "y" ? onScreenY(at) + 4 : view.height - 10;
+      const [from, to] = axis === "x" ? [x, x + width + 8] : [y, y + 15];
+      if (axis === "x" && (onScreenX(at) < 0 || x + width > view.width - BUTTONS)) continue;
+      if (to < 0 || taken.some((one) => one[0] < to && from < one[1])) continue; // they would lie on each other
+      taken.push([from, to]);
+      pen.strokeText(words, x, y);
+      pen.fillText(words, x, y);
     }
   }
 }

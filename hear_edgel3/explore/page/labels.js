@@ -11,6 +11,7 @@ let unsaved = false; // whether labels are neither kept in the browser nor saved
 // `label` is taken off by an empty one.
 function giveLabel(label) {
   for (const clip of selectedClips()) setLabel(clip, label.trim());
+  labelGiven = true;
   keepLabels();
   fillSelection();
 }

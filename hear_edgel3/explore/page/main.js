@@ -141,7 +141,7 @@ function clearFilter() {
 }
 
 function fillLegend(perGroup) {
-  const { names } = groupings[state.by];
+  const { names, rest } = groupings[state.by];
   const focused = document.activeElement?.dataset?.group;
   const groups = [...names.keys()];
   if (groupings[state.by].groupOf.includes(GROUPS)) groups.push(GROUPS);
@@ -151,7 +151,8 @@ function fillLegend(perGroup) {
       const dot = made("span", "", "dot");
       dot.style.background = colourOfGroup(group);
       const size = perGroup[group].toLocaleString("en");
-      button.append(dot, made("span", names[group] ?? "other", "label"), made("span", size, "value"));
+      button.append(dot, made("span", names[group] ?? rest, "label"), made("span", size, "value"));
+      button.title = names[group] ?? rest; // in full
       button.dataset.group = group;
       button.setAttribute("aria-pressed", state.group === group);
       button.addEventListener("click", () => showGroup(group));
@@ -177,6 +178,7 @@ function layOut(name) {
   state.layout = name;
   for (const one of LAYOUTS) element(`as-${one}`).setAttribute("aria-pressed", one === name);
   setLayout(name);
+  element("meaning").textContent = meaning;
   filter();
 }
 
@@ -258,7 +260,7 @@ const KEYS = {
   "?": () => element("help").showModal(),
   s: () => state.chosen >= 0 && select([state.chosen], !selected[state.chosen]),
   a: () => select(Array.from({ length: count }, (_, clip) => clip).filter((clip) => shown[clip])),
-  l: () => element("label").disabled || element("label").focus(),
+  l: () => typeLabel(state.chosen),
   c: () => colourBy(following(data.tagged_by === null ? COLOURINGS.slice(1) : COLOURINGS, state.by)),
   m: () => layOut(following(LAYOUTS, state.layout)),
   Escape: escape,
@@ -342,6 +344,7 @@ function start() {
   prefersDark.addEventListener("change", followTheme);
   setTheme(null);
   colourBy(state.by);
+  layOut(state.layout);
   resize(); // before the first frame, to which the observer is late
   new ResizeObserver(resize).observe(canvas);
 }

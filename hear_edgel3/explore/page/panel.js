@@ -5,7 +5,7 @@ const element = (id) => document.getElementById(id);
 let inPanel = -1;
 
 function fillHeader() {
-  element("title").textContent = data.title;
+  element("title").textContent = element("title").title = data.title;
   const known = seconds.filter((length) => !Number.isNaN(length));
   const total = known.reduce((sum, length) => sum + length, 0);
   const facts = [data.configuration, clipsText()];
@@ -31,7 +31,7 @@ function clipsText() {
 function mapText() {
   const kind = data.projection === "umap" ? "UMAP by whitened cosine" : "principal components";
   if (data.neighbours_kept === null) return kind;
-  return `${kind}; ${Math.round(100 * data.neighbours_kept)} % of a clip's ${data.n_neighbours} nearest are so here, too`;
+  return `${kind}; ${Math.round(100 * data.neighbours_kept)} % of a clip's ${Math.min(data.n_neighbours, count - 1)} nearest are so here, too`;
 }
 
 function describe(id, pairs) {
@@ -94,6 +94,10 @@ function fillPanel(clip, colourOf, choose) {
 
 function factsOf(clip) {
   const facts = [];
+  if (recorded !== null && !Number.isNaN(recorded[clip])) {
+    facts.push(new Date(1000 * recorded[clip]).toISOString().slice(0, 19).replace("T", " "));
+  }
+  if (siteOf !== null && siteOf[clip] >= 0) facts.push(data.sites[siteOf[clip]]);
   if (!Number.isNaN(seconds[clip])) facts.push(longTime(seconds[clip]));
   if (sampleRates[clip]) facts.push(`${sampleRates[clip] / 1000} kHz`);
   if (!Number.isNaN(uncertainties[clip])) facts.push(`uncertain by ${Math.round(100 * uncertainties[clip])} %`);
@@ -176,7 +180,9 @@ function fillScales(clip, visible) {
   if (!visible) return;
   element("frequencies").replaceChildren(...marksOf(data.spectrograms.marks_hz, "bottom"));
   const length = spectrogramLength(clip);
-  const ticks = Number.isNaN(length) ? [] : ticksOf(length).map((at) => [`${at} s`, at / length]);
+  const free = 64 / element("spectrogram").clientWidth; // beside the frequencies
+  const times = Number.isNaN(length) ? [] : ticksOf(length).filter((at) => at / length > free);
+  const ticks = times.map((at) => [`${at} s`, at / length]);
   element("times").replaceChildren(...marksOf(ticks, "left"));
 }
 

@@ -4,6 +4,7 @@
 const selected = new Uint8Array(count);
 const LISTED = 200;
 let lasso = null; // [x, y, x, y, ...] on the canvas while it is drawn
+let labelGiven = false; // to what is selected: what is selected next is another selection
 let lassoing = false; // whether dragging draws one without the shift key
 
 function selectedClips() {
@@ -11,11 +12,21 @@ function selectedClips() {
 }
 
 function select(clips, on = true) {
+  if (on && labelGiven) selected.fill(0);
+  if (on) labelGiven = false;
   for (const clip of clips) selected[clip] = on ? 1 : 0;
   fillSelection();
 }
 
+// What `l` is for: the label of what is selected, or of a clip by itself where nothing is that has no label yet.
+function typeLabel(clip) {
+  const begins = selectedClips().length === 0 || (labelGiven && !selected[clip]);
+  if (clip >= 0 && begins) select([clip]);
+  if (!element("label").disabled) element("label").select();
+}
+
 function selectNothing() {
+  labelGiven = false;
   selected.fill(0);
   fillSelection();
 }
