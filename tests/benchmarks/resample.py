@@ -46,9 +46,8 @@ def main() -> None:
         differing = int((ours != plain).sum())
         mine, other = (statistics.median(pair[i][0] for pair in pairs[1:]) for i in (0, 1))
         share = statistics.median(pair[0][0] / pair[1][0] for pair in pairs[1:])
-        print(
-            f"{rates[0]:6} -> {rates[1]:5} Hz: {mine:6.1f} ms, {share:.2f} of {other:6.1f} ms; {differing} samples differ"
-        )
+        said = f"{mine:6.1f} ms, {share:.2f} of {other:6.1f} ms; {differing} samples differ"
+        print(f"{rates[0]:6} -> {rates[1]:5} Hz: {said}", flush=True)
 
 
 if __name__ == "__main__":
