@@ -22,7 +22,7 @@ PAIRS = [
 ]
 
 
-def timed(x: torch.Tensor, rates: tuple[int, int], compiled: bool, /) -> tuple[float, torch.Tensor]:
+def timed(x: torch.Tensor, rates: tuple[int, int], compiled: bool) -> tuple[float, torch.Tensor]:
     """Milliseconds of CPU, and the samples."""
     with patch.object(FilterBank, "_compiled", FilterBank._compiled if compiled else lambda *_: None):
         begin = time.process_time()
