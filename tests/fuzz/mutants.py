@@ -49,7 +49,9 @@ class Room:
 ROOMS = {
     "framing": Room(("hear_edgel3/framing/*",), ("framing", "extractor")),
     "extractor": Room(("hear_edgel3/extractor/*",), ("extractor", "hear", "cli/test_embed*.py")),
-    "tagging": Room(("hear_edgel3/tagging/*",), ("tagging", "cli/test_tag*.py")),
+    "tagging": Room(
+        ("hear_edgel3/tagging/*",), ("tagging", "cli/test_tag*.py", "cli/test_predict.py", "jobs/test_tags.py")
+    ),
     "jobs": Room(("hear_edgel3/jobs/*",), ("jobs",)),
     "search": Room(("hear_edgel3/search/*",), ("search", "cli/test_search*.py")),
     "converter": Room(
