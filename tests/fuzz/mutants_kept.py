@@ -32,6 +32,7 @@ _MAKE = (
     "from mutmut import __main__ as m; m.copy_src_dir(); m.copy_also_copy_files(); m.setup_source_paths(); "
     "m.create_mutants(1)"
 )
+_LONG_S = 3.0
 
 Ask = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -99,8 +100,8 @@ def equivalents(file: Path = _HERE / "mutants_equivalent.toml") -> dict[Change, 
 def in_order(mutant: str, tests: dict[str, Seen], results: Iterable[Result]) -> dict[str, float]:
     """The tests that a mutant is to meet, the likeliest to notice first, with the seconds of each.
 
-    First those that noticed others of its function, then of its file; then by the words that the names have in
-    common, file by file, for what a file's tests share is made once. Those that take long come last.
+    First those that noticed others of its function, then of its file; then by how many words the names have in
+    common, and file by file, for what a file's tests share is made once. Those that take long come last.
     """
     function, module = _function(mutant), _module(mutant)
     chosen = [name for name, test in tests.items() if function in test.functions] or list(tests)
@@ -108,11 +109,12 @@ def in_order(mutant: str, tests: dict[str, Seen], results: Iterable[Result]) -> 
     for result in results:
         if result.by in tests:
             kills[result.by] += (_function(result.mutant) == function) * 1000 + (_module(result.mutant) == module)
-    words = _words(function)
+    words = _words(function.rpartition(".")[2])
 
     def place(name: str) -> tuple[int, int, int, str]:
         file = name.partition("::")[0]
-        return -kills[name], int(tests[name].seconds > 2), -len(words & _words(Path(file).stem)), file
+        alike = len(words & _words(Path(file).stem + name.partition("::")[2].partition("[")[0]))
+        return -kills[name], int(tests[name].seconds > _LONG_S), -alike, file
 
     return {name: tests[name].seconds for name in sorted(chosen, key=place)}
 

@@ -153,9 +153,9 @@ def test_the_likeliest_tests_come_first() -> None:
         for name, seconds, functions in (
             ("tests/test_other.py::test_far", 0.1, ["package.x_half"]),
             ("tests/test_other.py::test_killer", 9.0, ["package.x_half"]),
-            ("tests/test_halves.py::test_long", 3.0, ["package.x_half"]),
-            ("tests/test_halves.py::test_near", 0.1, ["package.x_half"]),
-            ("tests/test_halves.py::test_without", 0.1, []),
+            ("tests/test_half.py::test_long", 4.0, ["package.x_half"]),
+            ("tests/test_half.py::test_near", 0.1, ["package.x_half"]),
+            ("tests/test_half.py::test_without", 0.1, []),
         )
     }
     kills = [_result(1, "killed", "tests/test_other.py::test_killer")]
