@@ -89,13 +89,13 @@ def try_room(name: str, kept: Kept, limit_s: float, again: bool) -> None:
     """
     kept.make(ROOMS[name].code)
     chosen = sorted(random.Random(f"{kept.seed} {name}").sample(sorted(kept.mutants()), kept.size()))
-    kept.refresh_tests()
-    tests = kept.learned(tests_of(ROOMS[name], _ROOT))
     results = kept.results()
     survived = {result.mutant for result in results.values() if result.what == "survived"} if again else set()
     todo = [mutant for mutant in chosen if mutant not in results or mutant in survived]
     if not todo:
         return
+    kept.refresh_tests()
+    tests = kept.learned(tests_of(ROOMS[name], _ROOT))
     with kept.server(mutants_server.WARM) as ask:
         for mutant in todo:
             order = mutants_kept.in_order(mutant, tests, results.values())
