@@ -16,6 +16,7 @@ import hear_edgel3
 from hear_edgel3.cli import main
 from hear_edgel3.dataset.dataset import Dataset, Description
 from hear_edgel3.errors import DatasetError
+from hear_edgel3.extractor import loading
 from hear_edgel3.search import SoundSearch
 from hear_edgel3.search.duplicates import THRESHOLD
 from hear_edgel3.search.index import FILE
@@ -183,11 +184,15 @@ def test_another_configuration(capsys: Captured) -> None:
     assert "made with tiny, not with mn02_as" in capsys.readouterr().err
 
 
-def test_a_net_of_its_own_folder(capsys: Captured) -> None:
+def test_a_net_of_its_own_folder(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
     checkpoint = PACKAGE / "checkpoints" / "tiny"
     shutil.copytree(checkpoint, "net")
+    loaded = []
+    load = loading.load
+    monkeypatch.setattr(loading, "load", lambda net, **options: loaded.append(str(net)) or load(net, **options))
     assert main(["search", "scenes", "audio/0.wav", "--config", "net", "--top", "1"]) == 0
     assert capsys.readouterr().out == "audio/0.wav\n   1.000  audio/0.wav\n"
+    assert loaded == ["net"]  # not the one that the dataset names
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import torch
 
 import hear_edgel3
 from hear_edgel3.errors import InvalidOption, WeightsNotFound
+from hear_edgel3.extractor.clip import embed_file
 from hear_edgel3.extractor.extractor import Extractor
 
 BAD_OPTIONS: list[tuple[dict[str, Any], str]] = [
@@ -71,3 +72,11 @@ def test_a_loaded_model_is_ready_to_run(own_sea: Extractor, weights_folder: Path
     assert (own_sea.sample_rate, own_sea.net_sample_rate, own_sea.window) == (16000, 8000, 8000)
     assert (own_sea.scene_embedding_size, own_sea.timestamp_embedding_size) == (64, 64)
     assert own_sea.engine == "numba"
+
+
+def test_nets_that_clips_cannot_be_embedded_with(sea: Extractor) -> None:
+    begin = "^extractor must be a configuration's name or a loaded extractor, "
+    with pytest.raises(InvalidOption, match=begin + "and `weights` goes with a name only$"):
+        embed_file("nowhere.wav", sea, weights="w.safetensors")
+    with pytest.raises(InvalidOption, match=begin + "got int$"):
+        embed_file("nowhere.wav", 5)  # type: ignore[arg-type]

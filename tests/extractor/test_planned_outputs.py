@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hear_edgel3.errors import InvalidOption
 from hear_edgel3.extractor.npz import output_path, plan_outputs
 
 FOLDERS = st.sampled_from(["", "x", "y", "x/y", "x_y", "X", "y/x"])
@@ -35,3 +38,11 @@ def test_planned_outputs(inputs: list[Path], suffix: str | None, folder: str | N
         assert found.parent == (source.parent if folder is None else Path(folder))
         if shared.count(key) == 1:
             assert found == simple
+
+
+@pytest.mark.parametrize("suffix", ["a\0b", "\0", f"a{os.sep}b"])
+def test_suffixes_that_are_no_part_of_a_name(suffix: str) -> None:
+    with pytest.raises(
+        InvalidOption, match=f"^a suffix is part of a file name and cannot be {re.escape(repr(suffix))}$"
+    ):
+        output_path("a.wav", suffix)

@@ -7,6 +7,7 @@ import sys
 import weakref
 from collections.abc import Iterator
 from fractions import Fraction
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -260,6 +261,13 @@ def test_a_window_behind_the_end_can_be_left_out(n: int, window: int, hop: float
     assert count == starts
     assert count <= covering.count(n, Fraction(n, 1000)) <= count + 1
     assert count == 1 or within.start(count - 1) < n
+
+
+@pytest.mark.parametrize(("kind", "narrowed"), [("cpu", False), ("cuda", False), ("mps", True)])
+def test_only_devices_without_float64_get_float32(kind: str, narrowed: bool) -> None:
+    samples = Mock()
+    moved = NetInput("a net", 1000, True, torch.device(kind)).on_device(samples)
+    assert moved is (samples.float() if narrowed else samples).to.return_value
 
 
 def test_rules_need_neither_torch_nor_numpy() -> None:

@@ -1,29 +1,36 @@
-"""How many small changes to the code the tests notice, by mutmut: a sample of all that it can make in some rooms.
+"""How many small changes to the code the tests notice: a sample of all that mutmut can make in some rooms.
 
     pip install mutmut==3.8.1
-    python -m tests.fuzz.mutants [ROOM ...] [--sample 300] [--seed 0] [--workers 2] [--keep FOLDER]
+    python -m tests.fuzz.mutants [ROOM ...] [--sample 300] [--seed 0] [--keep FOLDER] [--again | --figures]
 
-It works on a copy of what git has, in a temporary folder (or FOLDER, where the changed code can be looked at with
-``mutmut show NAME``). The tests of a room are those below ``tests`` that are named in the table here; of them mutmut
-runs those that go through the changed function. Printed is, for every room, how many mutants were killed and what
-share of the sample that is, and which ones survived.
+mutmut makes the changed code, in a copy of what git has; the tests of a room are those below ``tests`` that are named
+in the table here. First they are run once, to learn which functions each goes through. Then every mutant meets those
+that go through its function (all of them, if none was seen to: they may start programs that do), the likeliest first,
+until one fails, hangs or crashes, or until ``--limit`` seconds are over, after which it counts as survived.
+
+Printed is, for every room, how many mutants were killed and what share of the sample that is, and which ones survived,
+by file and line. Those that ``mutants_equivalent.toml`` says nobody can notice are counted apart.
+
+With ``--keep`` the folder has everything, and the same command goes on where an earlier one stopped, with the same
+sample and the same code only. Other tests may have come since: ``--again`` tries those anew that had survived.
+``--figures`` prints what there is.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import random
-import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-# mutmut's exit codes of a mutant: killed by a failing test (1, 3) or by running out of time; survived; not run by any.
-_KILLED, _SURVIVED, _NO_TESTS = {1, 3, 24, 36, 152, 255, -24, -9}, {0}, {5, 33}
+from . import mutants_kept, mutants_server
+from .mutants_kept import Kept, Result
+
+_ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -42,7 +49,9 @@ class Room:
 ROOMS = {
     "framing": Room(("hear_edgel3/framing/*",), ("framing", "extractor")),
     "extractor": Room(("hear_edgel3/extractor/*",), ("extractor", "hear", "cli/test_embed*.py")),
-    "tagging": Room(("hear_edgel3/tagging/*",), ("tagging", "cli/test_tag*.py")),
+    "tagging": Room(
+        ("hear_edgel3/tagging/*",), ("tagging", "cli/test_tag*.py", "cli/test_predict.py", "jobs/test_tags.py")
+    ),
     "jobs": Room(("hear_edgel3/jobs/*",), ("jobs",)),
     "search": Room(("hear_edgel3/search/*",), ("search", "cli/test_search*.py")),
     "converter": Room(
@@ -56,112 +65,112 @@ ROOMS = {
     ),
 }
 
-_SETTINGS = """
-[tool.mutmut]
-source_paths = ["hear_edgel3", "weights_convert"]
-only_mutate = {code}
-pytest_add_cli_args = ["-p", "no:randomly", "-m", "not slow and not gpu"]
-pytest_add_cli_args_test_selection = {tests}
-also_copy = {copied}
-"""
+
+def shares(sample: int) -> dict[str, int]:
+    """How many of a sample are in each room, whichever rooms are asked for."""
+    return {name: sample // len(ROOMS) + (i < sample % len(ROOMS)) for i, name in enumerate(ROOMS)}
 
 
-def _tests_of(room: Room, root: Path) -> list[str]:
-    return sorted(str(path.relative_to(root)) for pattern in room.tests for path in (root / "tests").glob(pattern))
+def tests_of(room: Room, root: Path) -> list[str]:
+    """The files with a room's tests."""
+    found = (path for pattern in room.tests for path in (root / "tests").glob(pattern))
+    files = (file for path in found for file in (path.rglob("test_*.py") if path.is_dir() else (path,)))
+    return sorted(str(file.relative_to(root)) for file in files)
 
 
-def _mutmut(folder: Path, workers: int, names: list[str]) -> str:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(folder / "mutants")}
-    command = [sys.executable, "-m", "mutmut", "run", "--max-children", str(workers), *names]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    return done.stdout[-3000:] + done.stderr[-3000:]
+def try_room(name: str, kept: Kept, limit_s: float, again: bool) -> None:
+    """Tries those mutants of a room's sample that were not tried yet.
 
-
-def _found(folder: Path) -> dict[str, int | None]:
-    """The mutants, and the exit codes of those that were run."""
-    metas = sorted((folder / "mutants").rglob("*.meta"))
-    return {name: code for meta in metas for name, code in json.loads(meta.read_text())["exit_code_by_key"].items()}
-
-
-def try_room(name: str, sample: int, seed: int, workers: int, folder: Path) -> tuple[Counter[str], list[str]]:
-    """Tries some mutants of a room.
-
-    Returns:
-        How many were killed and so on, and the names of those that were not.
+    Args:
+        name: Of the room.
+        kept: Where it is kept.
+        limit_s: Seconds for one.
+        again: Whether to try those that survived, too.
     """
-    room = ROOMS[name]
-    folder.mkdir(parents=True)
-    listed = subprocess.run(["git", "ls-files", "-z"], capture_output=True, check=True).stdout
-    packed = subprocess.run(
-        ["tar", "--null", "-T", "-", "-cf", "-"], input=listed, capture_output=True, check=True
-    ).stdout
-    subprocess.run(["tar", "-xf", "-"], input=packed, cwd=folder, check=True)
-    copied = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
-    settings = _SETTINGS.format(
-        code=json.dumps(room.code), tests=json.dumps(_tests_of(room, folder)), copied=json.dumps(copied)
-    )
-    with (folder / "pyproject.toml").open("a") as file:
-        file.write(settings)
-    said = _mutmut(folder, workers, ["none of them, so that they are only listed"])
-    known = sorted(_found(folder))
-    if not known:
-        raise SystemExit(f"mutmut made nothing of {name}: {said}")
-    chosen = sorted(random.Random(f"{seed} {name}").sample(known, min(sample, len(known))))
-    said = _mutmut(folder, workers, chosen)
+    kept.make(ROOMS[name].code)
+    chosen = sorted(random.Random(f"{kept.seed} {name}").sample(sorted(kept.mutants()), kept.size()))
+    results = kept.results()
+    survived = {result.mutant for result in results.values() if result.what == "survived"} if again else set()
+    todo = [mutant for mutant in chosen if mutant not in results or mutant in survived]
+    if not todo:
+        return
+    kept.refresh_tests()
+    tests = kept.learned(tests_of(ROOMS[name], _ROOT))
+    with kept.server(mutants_server.WARM) as ask:
+        for mutant in todo:
+            order = mutants_kept.in_order(mutant, tests, results.values())
+            results[mutant] = attempt(mutant, order, limit_s, ask)
+            kept.add(results[mutant])
+
+
+def attempt(mutant: str, tests: dict[str, float], limit_s: float, ask: mutants_kept.Ask) -> Result:
+    """Tries one, by asking the process that does."""
+    return Result(mutant=mutant, **ask({"mutant": mutant, "tests": tests, "limit_s": limit_s}))
+
+
+def report(name: str, kept: Kept) -> Counter[str]:
+    """Prints a room's line and its survivors."""
+    known = mutants_kept.equivalents()
     counts: Counter[str] = Counter()
-    alive = []
-    codes = _found(folder)
-    for mutant in chosen:
-        code = codes[mutant]
-        if code is None:
-            raise SystemExit(f"mutmut did not run {mutant}: {said}")
-        what = (
-            "killed"
-            if code in _KILLED
-            else "no tests"
-            if code in _NO_TESTS
-            else "survived"
-            if code in _SURVIVED
-            else "odd"
-        )
+    lines = []
+    for result in kept.results().values():
+        change = kept.change(result.mutant) if result.what == "survived" else None
+        what = "equivalent" if change in known else result.what
         counts[what] += 1
-        if what != "killed":
-            alive.append(f"{mutant} ({what}{f' {code}' if what == 'odd' else ''})")
-    return counts, alive
+        if change is not None and what == "survived":
+            lines.append(f"    {result.mutant} after {result.tests} tests, {kept.place(result.mutant, _ROOT)}")
+            lines += [f"        {line}" for line in change.text()]
+    _line(name, counts)
+    print("".join(f"{line}\n" for line in lines), end="", flush=True)
+    return counts
+
+
+def _line(name: str, counts: Counter[str]) -> None:
+    n, killed, equivalent = sum(counts.values()), counts["killed"], counts["equivalent"]
+    share = f"{killed / n:6.1%} of all, {killed / (n - equivalent):6.1%} of the others" if n > equivalent else ""
+    print(f"{name:10s} {n:8d} {killed:7d} {counts['survived']:9d} {equivalent:11d}  {share}", flush=True)
+
+
+def run(rooms: Iterable[str], folder: Path, options: argparse.Namespace) -> None:
+    """Tries what is to be tried, and says what was found."""
+    total: Counter[str] = Counter()
+    print(f"{'room':10s} {'mutants':>8s} {'killed':>7s} {'survived':>9s} {'equivalent':>11s}  killed", flush=True)
+    for name in rooms:
+        kept = Kept(folder / name, _ROOT, options.seed, shares(options.sample)[name])
+        if not options.figures:
+            try_room(name, kept, options.limit, options.again)
+        total += report(name, kept)
+    _line("all", total)
 
 
 def main() -> int:
     """Runs it, and says what was found."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz.mutants")
     parser.add_argument("rooms", nargs="*", metavar="ROOM", help=f"of {', '.join(ROOMS)}; all by default")
-    parser.add_argument("--sample", type=int, default=300, help="how many, in all rooms together")
+    parser.add_argument("--sample", type=int, default=300, help="how many, in all the rooms that there are together")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--keep", type=Path, help="a folder that does not exist yet, for the copies")
+    parser.add_argument("--limit", type=float, default=120, help="seconds for one mutant")
+    parser.add_argument("--keep", type=Path, help="a folder for everything, new or of an earlier run to go on with")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--again", action="store_true", help="try those anew that survived")
+    which.add_argument("--figures", action="store_true", help="print what is known, and try nothing")
     options = parser.parse_args()
     rooms = options.rooms or list(ROOMS)
     if set(rooms) - set(ROOMS):
         parser.error(f"the rooms are {', '.join(ROOMS)}")
-    if options.sample < len(rooms):
-        parser.error(f"--sample must be at least {len(rooms)}, one of each room")  # mutmut takes none for all
-    total: Counter[str] = Counter()
-    print(f"{'room':10s} {'mutants':>8s} {'killed':>7s} {'survived':>9s} {'no tests':>9s}")
-    with tempfile.TemporaryDirectory() as place:
-        for i, name in enumerate(rooms):
-            share = options.sample // len(rooms) + (i < options.sample % len(rooms))
-            counts, alive = try_room(name, share, options.seed, options.workers, (options.keep or Path(place)) / name)
-            total += counts
-            n, killed, survived, untested = (
-                sum(counts.values()),
-                counts["killed"],
-                counts["survived"],
-                counts["no tests"],
-            )
-            print(f"{name:10s} {n:8d} {killed:7d} {survived:9d} {untested:9d}  {killed / n:.1%} killed")
-            print("".join(f"    {mutant}\n" for mutant in alive), end="", flush=True)
-    n = sum(total.values())
-    killed, survived, untested = total["killed"], total["survived"], total["no tests"]
-    print(f"{'all':10s} {n:8d} {killed:7d} {survived:9d} {untested:9d}  {killed / n:.1%} killed")
+    if options.sample < len(ROOMS):
+        parser.error(f"--sample must be at least {len(ROOMS)}, one of each room")
+    if (options.again or options.figures) and options.keep is None:
+        parser.error("there is nothing to go on with without --keep")
+    try:
+        with tempfile.TemporaryDirectory() as place:
+            run(rooms, options.keep or Path(place), options)
+    except mutants_kept.CannotGoOn as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped" + (", the same command goes on" if options.keep else ""), file=sys.stderr)
+        return 130
     return 0
 
 

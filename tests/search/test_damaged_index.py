@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -96,6 +97,14 @@ def test_one_bit_that_is_wrong_is_enough(made: Path, handed_over: list[int]) -> 
     assert search.note.endswith(f"`hear-edgel3 index {made}` builds it anew")
     build_index(rows_of(made), 1)
     assert SoundSearch(made).note is None
+
+
+def test_a_part_is_known_by_its_footer_alone(made: Path) -> None:
+    """Which is short, however long the part is; and other releases come to the same."""
+    part = (made / "a.parquet").read_bytes()
+    footer = part[-8 - int.from_bytes(part[-8:-4], "little") :]
+    assert len(footer) < len(part) / 2
+    assert index_module.fingerprint(made / "a.parquet") == hashlib.sha256(footer).hexdigest()[:32]
 
 
 def changed(key: str, value: object) -> Callable[[dict[str, Any]], object]:

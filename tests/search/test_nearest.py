@@ -95,7 +95,9 @@ def test_nearest_refuses() -> None:
 def test_unit_of_extreme_values() -> None:
     vectors = np.array([[3e38, 3e38], [1e-44, 0], [0, 0], [np.nan, 1]], np.float32)
     expected = [[np.sqrt(0.5), np.sqrt(0.5)], [1, 0], [0, 0], [0, 0]]
-    np.testing.assert_allclose(unit(vectors), expected, atol=1e-6)
+    for given in (vectors, vectors.astype(np.float64)):
+        assert unit(given).dtype == np.float32
+        np.testing.assert_allclose(unit(given), expected, atol=1e-6)
 
 
 # --- the space ---

@@ -27,6 +27,9 @@ def test_of_equals_at_the_cut_the_first_are_taken() -> None:
     many = np.zeros((4, 3000))
     many[:, 7::11] = 1
     assert top(many, 50)[0].tolist() == [list(range(7, 3000, 11))[:50]] * 4
+    # And of several values, that of candidates too.
+    mixed = np.random.RandomState(0).randint(0, 3, (4, 3000)).astype(float)
+    assert top(mixed, 1500)[0].tolist() == np.argsort(-mixed, axis=1, kind="stable")[:, :1500].tolist()
 
 
 def test_equal_rows_come_by_their_numbers(tmp_path: Path) -> None:

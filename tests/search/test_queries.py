@@ -96,6 +96,10 @@ def test_a_large_dataset_is_read_again_for_every_search(tmp_path: Path, monkeypa
     assert search.query(x[3], 5) == kept
     assert search.query(x[3], 5) == kept
     assert search._scan._kept is None
+    monkeypatch.setattr("hear_edgel3.search.scan._KEPT_VALUES", x.size)  # as many as there are
+    search = SoundSearch(tmp_path)
+    assert search.query(x[3], 5) == kept
+    assert search._scan._kept is not None
 
 
 def test_a_large_dataset_without_an_index_is_searched_with_a_hint(

@@ -16,6 +16,7 @@ from hear_edgel3.extractor.framings import scene_framing
 from hear_edgel3.heads import Head, HeadLayout
 from hear_edgel3.registry import folder as local
 from hear_edgel3.scores.calibration import probabilities_of
+from hear_edgel3.tagging import request
 from hear_edgel3.tagging.tagger import Tagger
 from hear_edgel3.weights.file import encode, read_tensors
 from support import signals
@@ -226,6 +227,18 @@ def test_ensembles_of_nets_that_do_not_fit(options: dict[str, str], message: str
         Tagger([write(), write(name="other", **options)])
     with pytest.raises(InvalidOption, match="with the same classes, but mine has 3 of its own, tiny has audioset"):
         Tagger([write(), "tiny"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("small", "windows of 10000 ms every 2500 ms, and whole clips up to 10000 ms"),
+        ("small_l3", "windows of 1000 ms every 250 ms"),
+    ],
+)
+def test_how_whole_clips_are_tagged_is_said(kind: str, said: str, write: Write) -> None:
+    (row,) = request.tagging_rows(write(kind))
+    assert request._whole_clips(row) == f"a head on the mean over {said}"
 
 
 @pytest.mark.parametrize("engine", ["torch", "numba", "onnxruntime", "openvino", "eager"])

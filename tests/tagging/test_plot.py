@@ -136,6 +136,8 @@ def test_any_number_of_classes(top: int, tagger: Tagger, figures: list[Figure]) 
     tags = tags_of([0], [0.5], 0.5)
     draw_tags(source, tags, tagger.extractors[0], "out.svg", top=top)
     assert [t.get_text() for t in figures[0].axes[1].get_yticklabels()] == most_probable(tags, top)
+    # As high as the classes need, below a spectrogram that keeps its height.
+    assert figures[0].get_size_inches().tolist() == pytest.approx([10, 3 + 0.28 * min(top, 527)])
 
 
 def test_windows_that_do_not_touch_leave_gaps(tagger: Tagger, figures: list[Figure]) -> None:
@@ -279,6 +281,7 @@ def test_without_matplotlib(missing: str, tagger: Tagger, monkeypatch: pytest.Mo
         with pytest.raises(MissingExtra, match=message) as refused:
             attempt()
         assert (refused.value.package, refused.value.extra) == ("matplotlib", "plot")
+        assert str(refused.value).startswith("drawing tags needs")
     assert os.listdir() == []
 
 

@@ -149,6 +149,8 @@ def test_bad_files_are_named(tagger: Tagger, sound: np.ndarray, tmp_path: Path) 
                 tagger.tag_file(path, **options)
             assert str(refused.value).count(str(path)) == 1
             assert isinstance(refused.value, hear_edgel3.HearEdgeL3Error)
+    with pytest.raises(InvalidOption, match="window"):  # before a file is opened
+        tagger.tag_file(missing, window=61.0)
 
 
 @pytest.mark.parametrize(

@@ -57,8 +57,9 @@ def test_latency_of_tags(rate: int, window: float, hop: float, tiny_tagger, monk
     monkeypatch.setattr(Extractor, "embed_windows", lambda self, windows: torch.zeros(len(windows), 527))
     stream = tiny_tagger.stream(sample_rate=rate, window=window, hop=hop)
     assert isinstance(stream, TagStream)
-    # The middle of the window, and what the resampler reads ahead.
-    assert stream.latency_ms == pytest.approx(500 * window + (0 if rate == 32000 else 2), abs=0.05)
+    # From the middle of the window to its end, to the sample, and what the resampler reads ahead.
+    expected = 500 * window if rate == 32000 else pytest.approx(500 * window + 2, abs=0.05)
+    assert stream.latency_ms == expected
     assert_latency(stream, round(rate * (window + 0.04)))
 
 
