@@ -7,12 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
 from hear_edgel3.cli import main
 from hear_edgel3.errors import ComputationError, ConfigurationError, InvalidOption
-from hear_edgel3.exporting import converting, litert
+from hear_edgel3.exporting import converting, litert, litert_int8
+from hear_edgel3.exporting.int8 import Narrowed
 from hear_edgel3.exporting.run import Exported, export
 from hear_edgel3.exporting.targets import fixed_s_of, target_of, target_of_file
 
@@ -68,6 +70,55 @@ def test_what_the_tools_say_is_passed_on(code: int, error: type[Exception], tmp_
     program = SimpleNamespace(module=torch.nn.ReLU(), example=torch.zeros(2, 3), card={"name": "odd"})
     with pytest.raises(error, match=r"litert[\s\S]*aten\.oddity"):
         converting.convert(program, "litert", tmp_path / "x", {})
+
+
+def a_model(*weights: np.ndarray) -> SimpleNamespace:
+    """A model of constants, as the format's classes have it."""
+    buffers = [SimpleNamespace(data=None), *(SimpleNamespace(data=[*one.tobytes()]) for one in weights)]
+    tensors = [
+        SimpleNamespace(name=f"t{i}".encode(), type="float", shape=[*one.shape], buffer=i, quantization=None)
+        for i, one in enumerate(weights, 1)
+    ]
+    graph = SimpleNamespace(tensors=tensors, operators=["convolutions"])
+    return SimpleNamespace(subgraphs=[graph], buffers=buffers, operatorCodes=["CONV_2D"], metadata=None)
+
+
+SCHEMA = SimpleNamespace(
+    **{f"{name}T": SimpleNamespace for name in ("OperatorCode", "Buffer", "Operator", "QuantizationParameters")},
+    BuiltinOperator=SimpleNamespace(DEQUANTIZE=6),
+    TensorType=SimpleNamespace(FLOAT32="float", INT8="int8"),
+)
+
+
+def test_weights_are_known_by_their_values_however_their_axes_are_turned() -> None:
+    shapes = {"dense": (4, 3, 2, 2), "depthwise": (6, 1, 3, 3), "linear": (5, 7)}
+    random = np.random.default_rng(0)
+    parameters = {name: torch.from_numpy(random.random(shape, np.float32)) for name, shape in shapes.items()}
+    narrowed = {
+        name: Narrowed(
+            random.integers(-127, 127, shape, np.int8, endpoint=True),
+            random.random((shape[0],) + (1,) * (len(shape) - 1), np.float32),
+        )
+        for name, shape in shapes.items()
+    }
+    turns = {"dense": (0, 2, 3, 1), "depthwise": (1, 2, 3, 0), "linear": (0, 1)}
+    bias = np.ones(4, np.float32)
+    model = a_model(bias, *(parameters[name].numpy().transpose(axes) for name, axes in turns.items()))
+    litert_int8.narrow_weights(model, SCHEMA, parameters, narrowed)
+    (graph,) = model.subgraphs
+    assert [one.inputs.tolist() + one.outputs.tolist() for one in graph.operators[:3]] == [[4, 1], [5, 2], [6, 3]]
+    assert graph.operators[3:] == ["convolutions"]
+    assert [one.data is not None for one in model.buffers] == [False, True, False, False, False, True, True, True]
+    for (name, axes), place, axis in zip(turns.items(), (4, 5, 6), (0, 3, 0), strict=True):
+        stored = graph.tensors[place]
+        values = np.frombuffer(model.buffers[stored.buffer].data, np.int8).reshape(stored.shape)
+        np.testing.assert_array_equal(values, narrowed[name].values.transpose(axes))
+        assert stored.type == "int8"
+        assert stored.quantization.quantizedDimension == axis
+        np.testing.assert_array_equal(stored.quantization.scale, narrowed[name].scale.ravel())
+        assert graph.tensors[place - 3].buffer == 0
+    with pytest.raises(ComputationError, match=r"dense and 2 more weights of the net are not in what litert's tools"):
+        litert_int8.narrow_weights(a_model(bias), SCHEMA, parameters, narrowed)
 
 
 def test_macs() -> None:
