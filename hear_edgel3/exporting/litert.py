@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +20,12 @@ from hear_edgel3.exporting.checked import parsed_card
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
 
     from hear_edgel3.exporting.program import Program
 
 EXTRA, SUFFIX, ENGINE, FLOAT64 = "litert", ".tflite", "litert", False
-FOLDER, INT8, PARTS = False, False, ("whole", "net", "frontend")
+FOLDER, INT8, PARTS = False, True, ("whole", "net", "frontend")
 FIXED_S = 1.0
 # As of OpenVINO: a DFT in float32 drowns what leaks out of pure tones.
 TOLERANCES = {"tone": 1e-4, "": 1e-5}
@@ -57,12 +58,24 @@ def write(program: Program, path: Path) -> None:
     _put_card(path, program.card, program.source, program.outputs)
 
 
-def _put_card(path: Path, card: Mapping[str, Any], source: str, outputs: tuple[str, ...]) -> None:
-    """Puts the card into a file that was converted, and the names of its input and outputs, which the tools choose."""
-    import numpy as np
+def quantize(program: Program, source: Path, path: Path, inputs: Sequence[torch.Tensor]) -> dict[str, Any]:
+    """Writes a file whose weights are in eight bits, made of one in float; it computes in float."""
+    from hear_edgel3.exporting.int8 import choose
+    from hear_edgel3.exporting.litert_int8 import narrow_weights
 
     schema = require("ai_edge_litert.schema_py_generated", "exporting to LiteRT", EXTRA, "ai-edge-litert")
-    flatbuffers = require("flatbuffers", "exporting to LiteRT", EXTRA)
+    chosen = choose(program, inputs)
+    how = {"method": "weights", "in_float": list(chosen.in_float), "blocks": chosen.blocks}
+    card = {**program.card, "quantization": how}
+    model = _load(source)
+    narrow_weights(model, schema, dict(program.module.named_parameters()), chosen.narrowed)
+    _save(model, card, path)
+    return card
+
+
+def _put_card(path: Path, card: Mapping[str, Any], source: str, outputs: tuple[str, ...]) -> None:
+    """Puts the card into a file that was converted, and the names of its input and outputs, which the tools choose."""
+    schema = require("ai_edge_litert.schema_py_generated", "exporting to LiteRT", EXTRA, "ai-edge-litert")
     model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
     model.description = f"{card['name']} ({card['licence']})"
     (graph,), (signature,) = model.subgraphs, model.signatureDefs
@@ -74,11 +87,20 @@ def _put_card(path: Path, card: Mapping[str, Any], source: str, outputs: tuple[s
     for number, tensor in enumerate(graph.tensors):
         if number != graph.inputs[0]:
             tensor.name = f"t{number}"  # of the tools' names, which say where in torch's graph it stands, half is paths
-    buffer, entry = schema.BufferT(), schema.MetadataT()
-    buffer.data = np.frombuffer(json_text(card).encode(), np.uint8)
+    entry = schema.MetadataT()
     entry.name, entry.buffer = _KEY, len(model.buffers)
-    model.buffers.append(buffer)
+    model.buffers.append(schema.BufferT())
     model.metadata = [*(model.metadata or []), entry]
+    _save(model, card, path)
+
+
+def _save(model: Any, card: Mapping[str, Any], path: Path) -> None:
+    """Writes a model, in whose place for it the card is put."""
+    import numpy as np
+
+    flatbuffers = require("flatbuffers", "exporting to LiteRT", EXTRA)
+    entry = next(one for one in model.metadata if one.name in (_KEY, _KEY.encode()))
+    model.buffers[entry.buffer].data = np.frombuffer(json_text(card).encode(), np.uint8)
 
     class Aligned(flatbuffers.Builder):  # type: ignore[misc, name-defined]
         """With constants at multiples of 16 bytes, as the format wants; neither the tools nor the schema's code do."""
@@ -158,7 +180,8 @@ def describe(path: Path, card: Mapping[str, Any]) -> dict[str, Any]:
         real = {
             tensor.buffer: math.prod(shape)
             for tensor, shape in zip(graph.tensors, shapes, strict=True)
-            if tensor.type == schema.TensorType.FLOAT32 and model.buffers[tensor.buffer].data is not None
+            if tensor.type in (schema.TensorType.FLOAT32, schema.TensorType.INT8)
+            and model.buffers[tensor.buffer].data is not None
         }
         return {
             "operators": dict(sorted(Counter(kind for kind, _, _ in operators).items())),

@@ -8,45 +8,75 @@ from pathlib import Path
 
 import pytest
 
-import hear_edgel3
-from hear_edgel3.exporting.run import Exported
+from hear_edgel3.exporting.run import Exported, export
+from hear_edgel3.exporting.targets import target_of
 from support.detectors import write_detector
 
-
-@pytest.fixture(scope="session")
-def tiny_file(tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    """The built-in net. Nobody changes it."""
-    return hear_edgel3.export("tiny", tmp_path_factory.mktemp("exported") / "tiny.onnx")
+Export = Callable[[str | Path, str], Exported]
 
 
 @pytest.fixture(scope="session")
-def sea_exported(tmp_path_factory: pytest.TempPathFactory, weights_folder: Path) -> Exported:
-    """A net without classes, of windows of one length."""
-    return hear_edgel3.export("sea_64", tmp_path_factory.mktemp("exported") / "sea.onnx", weights=weights_folder)
+def exported(tmp_path_factory: pytest.TempPathFactory, weights_folder: Path) -> Export:
+    """`exported(name, to)`: what a net, or a folder, is for a target, made once and proven. Nobody changes it.
 
-
-@pytest.fixture(scope="session")
-def c_tiny(tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    """The built-in net in C, proven. Nobody changes it."""
-    return hear_edgel3.export("tiny", tmp_path_factory.mktemp("exported") / "tiny_c", to="c")
-
-
-@pytest.fixture(scope="session")
-def c_sea(tmp_path_factory: pytest.TempPathFactory, weights_folder: Path) -> Exported:
-    """A net of the L3 family in C, proven. Nobody changes it."""
-    folder = tmp_path_factory.mktemp("exported") / "sea_c"
-    return hear_edgel3.export("sea_64", folder, to="c", weights=weights_folder)
-
-
-@pytest.fixture(scope="session")
-def detector_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], tuple[Path, Exported]]:
-    """Makes a small folder of a kind with classes of one's own, of some targets, and its file."""
+    Of L3 nets it is the net alone where the engine has no float64, which their front end needs.
+    """
 
     @cache
-    def made(kind: str, targets: str) -> tuple[Path, Exported]:
-        folder = tmp_path_factory.mktemp("detector") / "net"
+    def made(name: str | Path, to: str) -> Exported:
+        target = target_of(to)
+        output = tmp_path_factory.mktemp("exported") / f"{Path(name).name}{target.SUFFIX}"
+        part = "net" if name == "sea_64" and not target.FLOAT64 else "whole"
+        weights = weights_folder if name == "sea_64" else None
+        return export(name, output, to=to, part=part, weights=weights)
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def tiny_file(exported: Export) -> Exported:
+    """The built-in net. Nobody changes it."""
+    return exported("tiny", "onnx")
+
+
+@pytest.fixture(scope="session")
+def sea_exported(exported: Export) -> Exported:
+    """A net without classes, of windows of one length."""
+    return exported("sea_64", "onnx")
+
+
+@pytest.fixture(scope="session")
+def c_tiny(exported: Export) -> Exported:
+    """The built-in net in C, proven. Nobody changes it."""
+    return exported("tiny", "c")
+
+
+@pytest.fixture(scope="session")
+def c_sea(exported: Export) -> Exported:
+    """A net of the L3 family in C, proven. Nobody changes it."""
+    return exported("sea_64", "c")
+
+
+@pytest.fixture(scope="session")
+def detector_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Path]:
+    """Makes a small folder of a kind with classes of one's own, of some targets."""
+
+    @cache
+    def made(kind: str, targets: str) -> Path:
         scale = {} if targets == "numbers" else {"temperature": 1.7}
-        write_detector(folder, kind, targets=targets, **scale)
-        return folder, hear_edgel3.export(folder, folder.parent / "net.onnx")
+        return write_detector(tmp_path_factory.mktemp("detector") / "net", kind, targets=targets, **scale)
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def detector_file(
+    detector_folder: Callable[[str, str], Path], exported: Export
+) -> Callable[[str, str], tuple[Path, Exported]]:
+    """Such a folder, and its ONNX file."""
+
+    def made(kind: str, targets: str) -> tuple[Path, Exported]:
+        folder = detector_folder(kind, targets)
+        return folder, exported(folder, "onnx")
 
     return made

@@ -1,50 +1,19 @@
-"""ExecuTorch files: what is refused, and, where ExecuTorch is installed, what they put out and say of themselves."""
+"""ExecuTorch files: what is known of their operators, and those that are not ours."""
 
 from __future__ import annotations
 
-import importlib.util
-import json
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
-import hear_edgel3
 from hear_edgel3.cli import main
-from hear_edgel3.errors import ConfigurationError, InvalidOption, MissingExtra
+from hear_edgel3.errors import ConfigurationError
 from hear_edgel3.exporting import converting, executorch
-from hear_edgel3.exporting.run import Exported, export
 from hear_edgel3.exporting.targets import target_of_file
-from support import signals
-from support.detectors import CLASSES, write_detector
-
-installed = pytest.mark.skipif(
-    importlib.util.find_spec("executorch") is None,
-    reason="the extra executorch is not installed, which is too large for CI",
-)
-
-
-@pytest.mark.parametrize(
-    ("words", "text"),
-    [
-        ({"quantize": "int8"}, "a file for executorch is never in eight bits"),
-        ({"length": "dynamic"}, "a file for executorch takes windows of one length only; give seconds"),
-    ],
-)
-def test_refused(words: dict, text: str, here: Path) -> None:
-    with pytest.raises(InvalidOption, match=text):
-        export("tiny", to="executorch", **words)
-    assert list(here.iterdir()) == []
-
-
-def test_a_missing_tool_is_named(without, here: Path) -> None:
-    without("executorch")
-    with pytest.raises(MissingExtra, match=r"'executorch'.*\[executorch\]"):
-        export("tiny", to="executorch")
 
 
 def test_its_files_are_known_by_their_ending(tmp_path: Path, capsys) -> None:
@@ -119,36 +88,3 @@ def test_operators_that_are_not_said(tmp_path: Path, monkeypatch: pytest.MonkeyP
     path = a_program('{"card": {}, "operators": {}, "parameters": 3}', monkeypatch, tmp_path / "x.pte")
     with pytest.raises(ConfigurationError, match="of its operators is incomplete"):
         executorch.describe(path, {"length": 1})
-
-
-@pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    folder = tmp_path_factory.mktemp("executorch")
-    write_detector(folder / "net", "small", targets="single", temperature=1.7)
-    return export(folder / "net", folder / "own.pte", to="executorch")
-
-
-@installed
-@pytest.mark.slow
-def test_windows_one_after_the_other(own: Exported) -> None:
-    x = np.stack([signals.clip(1.1, 32000, seed=i)[:32000] for i in range(3)]).astype(np.float32)
-    found = executorch.open_file(own.path)(x)
-    assert list(found) == ["embedding", "logits", "probabilities"]
-    extractor = hear_edgel3.load(own.path.parent / "net", engine="eager")
-    expected = extractor.embed_windows(torch.from_numpy(x)).numpy()
-    np.testing.assert_allclose(found["embedding"], expected, rtol=0, atol=2e-5 * np.abs(expected).max())
-    scaled = torch.softmax(torch.from_numpy(found["logits"]) / 1.7, 1)
-    np.testing.assert_allclose(found["probabilities"], scaled, atol=1e-5)
-
-
-@installed
-@pytest.mark.slow
-def test_what_it_says_of_itself(own: Exported, capsys) -> None:
-    assert main(["info", str(own.path), "--json"]) == 0
-    facts = json.loads(capsys.readouterr().out)
-    assert facts["target"] == "executorch"
-    assert facts["card"] == json.loads(json.dumps(own.card))
-    assert facts["card"]["labels"] == list(CLASSES)
-    assert facts["window_samples"] == 32000
-    assert facts["operators"]["conv2d"] > 10
-    assert facts["macs_window"] > 1_000_000

@@ -12,7 +12,7 @@ import torch
 
 import hear_edgel3
 from hear_edgel3.cli import main
-from hear_edgel3.errors import ConfigurationError, ExportFailed, InvalidOption, MissingExtra, OutputError
+from hear_edgel3.errors import ConfigurationError, ExportFailed, InvalidOption, OutputError
 from hear_edgel3.exporting import onnx as target
 from hear_edgel3.exporting.run import Exported, export
 from hear_edgel3.extractor.extractor import Extractor
@@ -66,16 +66,6 @@ def test_images_of_pure_tones(name: str, hertz: float, weights_folder: Path) -> 
     assert (frontend.portable(False)(x) - images).abs().max() / images.abs().max() > 10 * off
     # The same function as the front end's own, which is off by as much as its own DFT.
     assert (frontend.eval()(x) - images).abs().max() < 1e-3
-
-
-def test_a_net_of_windows_of_one_length(sea_exported: Exported, weights_folder: Path) -> None:
-    """On a pure tone too, which a DFT in float32 would miss by far."""
-    x = sounds(8000, 8000)
-    found = target.open_file(sea_exported.path)(x)
-    assert list(found) == ["embedding"]
-    check(found["embedding"], exact(hear_edgel3.load("sea_64", weights_folder), x))
-    with pytest.raises(InvalidOption, match="windows of 1 s only"):
-        export("sea_64", length="dynamic")
 
 
 def test_the_parts_make_the_whole(tiny_file: Exported, tmp_path: Path) -> None:
@@ -204,12 +194,6 @@ def test_macs_of_a_file(sea_exported: Exported) -> None:
 def test_refused(words: dict, error: type[Exception], text: str, here: Path) -> None:
     with pytest.raises(error, match=text):
         export(**words)
-
-
-def test_a_missing_tool_is_named(monkeypatch: pytest.MonkeyPatch, here: Path) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(MissingExtra, match=r"onnx.*\[onnx\]"):
-        export("tiny")
 
 
 def test_files_of_others(tmp_path: Path, here: Path, capsys) -> None:

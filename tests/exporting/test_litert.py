@@ -1,9 +1,9 @@
-"""LiteRT files: what is refused, and, where LiteRT is installed, what they put out and say of themselves."""
+"""LiteRT files: their form, what is refused, and what their tools say."""
 
 from __future__ import annotations
 
 import importlib.util
-import json
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,14 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-import hear_edgel3
 from hear_edgel3.cli import main
-from hear_edgel3.errors import ComputationError, ConfigurationError, ExportFailed, InvalidOption, MissingExtra
-from hear_edgel3.exporting import converting, litert
+from hear_edgel3.errors import ComputationError, ConfigurationError, InvalidOption
+from hear_edgel3.exporting import converting, litert, litert_int8
+from hear_edgel3.exporting.int8 import Narrowed
 from hear_edgel3.exporting.run import Exported, export
 from hear_edgel3.exporting.targets import fixed_s_of, target_of, target_of_file
-from support import signals
-from support.detectors import CLASSES, write_detector
 
 installed = pytest.mark.skipif(
     any(importlib.util.find_spec(one) is None for one in ("litert_torch", "ai_edge_litert")),
@@ -29,11 +27,6 @@ installed = pytest.mark.skipif(
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        ({"quantize": "int8"}, "a file for litert is never in eight bits"),
-        (
-            {"length": "dynamic"},
-            "a file for litert takes windows of one length only; give seconds, or leave length out",
-        ),
         ({"length": 0.001}, "too short for tiny"),
         ({"length": 7200}, "up to 3600"),
     ],
@@ -42,21 +35,6 @@ def test_refused(words: dict, text: str, here: Path) -> None:
     with pytest.raises(InvalidOption, match=text):
         export("tiny", to="litert", **words)
     assert list(here.iterdir()) == []
-
-
-def test_a_net_of_one_length_says_so(here: Path) -> None:
-    with pytest.raises(InvalidOption, match="takes windows of 1 s only"):
-        export("sea_64", to="litert", length="dynamic")
-
-
-@pytest.mark.parametrize(
-    ("module", "package"), [("litert_torch", "litert-torch"), ("ai_edge_litert", "ai-edge-litert")]
-)
-def test_a_missing_tool_is_named(module: str, package: str, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = lambda name: None if name == module else object()  # noqa: E731
-    monkeypatch.setattr(importlib.util, "find_spec", found)
-    with pytest.raises(MissingExtra, match=rf"'{package}'.*\[litert\]"):
-        export("tiny", to="litert")
 
 
 def test_its_files_are_known_by_their_ending(tmp_path: Path, capsys) -> None:
@@ -94,6 +72,55 @@ def test_what_the_tools_say_is_passed_on(code: int, error: type[Exception], tmp_
         converting.convert(program, "litert", tmp_path / "x", {})
 
 
+def a_model(*weights: np.ndarray) -> SimpleNamespace:
+    """A model of constants, as the format's classes have it."""
+    buffers = [SimpleNamespace(data=None), *(SimpleNamespace(data=[*one.tobytes()]) for one in weights)]
+    tensors = [
+        SimpleNamespace(name=f"t{i}".encode(), type="float", shape=[*one.shape], buffer=i, quantization=None)
+        for i, one in enumerate(weights, 1)
+    ]
+    graph = SimpleNamespace(tensors=tensors, operators=["convolutions"])
+    return SimpleNamespace(subgraphs=[graph], buffers=buffers, operatorCodes=["CONV_2D"], metadata=None)
+
+
+SCHEMA = SimpleNamespace(
+    **{f"{name}T": SimpleNamespace for name in ("OperatorCode", "Buffer", "Operator", "QuantizationParameters")},
+    BuiltinOperator=SimpleNamespace(DEQUANTIZE=6),
+    TensorType=SimpleNamespace(FLOAT32="float", INT8="int8"),
+)
+
+
+def test_weights_are_known_by_their_values_however_their_axes_are_turned() -> None:
+    shapes = {"dense": (4, 3, 2, 2), "depthwise": (6, 1, 3, 3), "linear": (5, 7)}
+    random = np.random.default_rng(0)
+    parameters = {name: torch.from_numpy(random.random(shape, np.float32)) for name, shape in shapes.items()}
+    narrowed = {
+        name: Narrowed(
+            random.integers(-127, 127, shape, np.int8, endpoint=True),
+            random.random((shape[0],) + (1,) * (len(shape) - 1), np.float32),
+        )
+        for name, shape in shapes.items()
+    }
+    turns = {"dense": (0, 2, 3, 1), "depthwise": (1, 2, 3, 0), "linear": (0, 1)}
+    bias = np.ones(4, np.float32)
+    model = a_model(bias, *(parameters[name].numpy().transpose(axes) for name, axes in turns.items()))
+    litert_int8.narrow_weights(model, SCHEMA, parameters, narrowed)
+    (graph,) = model.subgraphs
+    assert [one.inputs.tolist() + one.outputs.tolist() for one in graph.operators[:3]] == [[4, 1], [5, 2], [6, 3]]
+    assert graph.operators[3:] == ["convolutions"]
+    assert [one.data is not None for one in model.buffers] == [False, True, False, False, False, True, True, True]
+    for (name, axes), place, axis in zip(turns.items(), (4, 5, 6), (0, 3, 0), strict=True):
+        stored = graph.tensors[place]
+        values = np.frombuffer(model.buffers[stored.buffer].data, np.int8).reshape(stored.shape)
+        np.testing.assert_array_equal(values, narrowed[name].values.transpose(axes))
+        assert stored.type == "int8"
+        assert stored.quantization.quantizedDimension == axis
+        np.testing.assert_array_equal(stored.quantization.scale, narrowed[name].scale.ravel())
+        assert graph.tensors[place - 3].buffer == 0
+    with pytest.raises(ComputationError, match=r"dense and 2 more weights of the net are not in what litert's tools"):
+        litert_int8.narrow_weights(a_model(bias), SCHEMA, parameters, narrowed)
+
+
 def test_macs() -> None:
     assert litert._macs("CONV_2D", [(1, 8, 8, 3), (16, 3, 3, 3)], (1, 4, 4, 16)) == 4 * 4 * 16 * 3 * 3 * 3
     assert litert._macs("DEPTHWISE_CONV_2D", [(1, 8, 8, 6), (1, 3, 5, 6)], (1, 8, 8, 6)) == 8 * 8 * 6 * 15
@@ -101,43 +128,9 @@ def test_macs() -> None:
     assert litert._macs("ADD", [(7, 32), (7, 32)], (7, 32)) == 0
 
 
-@pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    folder = tmp_path_factory.mktemp("litert")
-    write_detector(folder / "net", "small", targets="single", temperature=1.7)
-    return export(folder / "net", folder / "own.tflite", to="litert")
-
-
-@installed
-@pytest.mark.slow
-def test_windows_one_after_the_other(own: Exported) -> None:
-    x = np.stack([signals.clip(1.1, 32000, seed=i)[:32000] for i in range(3)]).astype(np.float32)
-    found = litert.open_file(own.path)(x)
-    assert list(found) == ["embedding", "logits", "probabilities"]
-    extractor = hear_edgel3.load(own.path.parent / "net", engine="eager")
-    expected = extractor.embed_windows(torch.from_numpy(x)).numpy()
-    np.testing.assert_allclose(found["embedding"], expected, rtol=0, atol=2e-5 * np.abs(expected).max())
-    np.testing.assert_allclose(
-        found["probabilities"], torch.softmax(torch.from_numpy(found["logits"]) / 1.7, 1), atol=1e-5
-    )
-    assert own.proof.engine.startswith("litert 2")
-
-
-@installed
-@pytest.mark.slow
-def test_what_it_says_of_itself(own: Exported, capsys) -> None:
-    assert main(["info", str(own.path), "--json"]) == 0
-    facts = json.loads(capsys.readouterr().out)
-    assert facts["target"] == "litert"
-    assert facts["bytes"] == own.proof.size
-    assert facts["card"] == json.loads(json.dumps(own.card))
-    assert facts["card"]["labels"] == list(CLASSES)
-    assert facts["card"]["length"] == facts["window_samples"] == 32000
-    assert facts["operators"]["CONV_2D"] > 10
-    assert facts["macs_window"] > 1_000_000
-    assert facts["parameters"] > 10_000
-    assert main(["info", str(own.path)]) == 0
-    assert "(1, ...) float32: samples at 32000 Hz, windows of 32000 each" in capsys.readouterr().out
+@pytest.fixture
+def own(exported: Callable[[str | Path, str], Exported], detector_folder: Callable[[str, str], Path]) -> Exported:
+    return exported(detector_folder("small", "single"), "litert")
 
 
 @installed
@@ -168,16 +161,3 @@ def test_files_of_others(own: Exported, tmp_path: Path) -> None:
     path.write_bytes(whole[:1000])
     with pytest.raises(ConfigurationError, match="damaged"):
         litert.read_card(path)
-
-
-@installed
-@pytest.mark.slow
-def test_the_part_that_is_the_net(tmp_path: Path, weights_folder: Path) -> None:
-    """SEA's front end is refused, because LiteRT has no float64; its net is not."""
-    path = tmp_path / "sea.tflite"
-    with pytest.raises(ExportFailed, match="its net alone may"):
-        export("sea_64", path, to="litert", weights=weights_folder)
-    assert list(tmp_path.iterdir()) == []
-    done = export("sea_64", path, to="litert", part="net", weights=weights_folder)
-    assert done.card["input"] == "spectrogram"
-    assert done.proof.outputs["embedding"].share < 1e-5

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
-import hear_edgel3
 from hear_edgel3.cli import main
-from hear_edgel3.errors import ConfigurationError, ExportFailed, InvalidOption, MissingExtra, OutputError
+from hear_edgel3.errors import ConfigurationError, ExportFailed, InvalidOption, OutputError
 from hear_edgel3.exporting import onnx, openvino, run
 from hear_edgel3.exporting.run import Exported, export
 from support import signals
-from support.detectors import CLASSES, write_detector
 
 
-@pytest.fixture(scope="session")
-def tiny_xml(tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    return export("tiny", tmp_path_factory.mktemp("openvino") / "tiny.xml", to="openvino")
+@pytest.fixture
+def tiny_xml(exported: Callable[[str, str], Exported]) -> Exported:
+    return exported("tiny", "openvino")
 
 
 def sounds(rate: int, n_samples: int) -> np.ndarray:
@@ -64,25 +62,6 @@ def test_what_it_says_of_itself(tiny_xml: Exported, tiny_file: Exported, capsys)
     assert abs(facts["macs_window"] / same["macs_window"] - 1) < 0.02
 
 
-def test_the_part_that_is_the_net(tmp_path: Path, weights_folder: Path) -> None:
-    """SEA's front end is refused, because OpenVINO has no float64; its net is not."""
-    path = tmp_path / "sea.xml"
-    with pytest.raises(ExportFailed, match="its net alone may") as caught:
-        export("sea_64", path, to="openvino", weights=weights_folder)
-    assert "largest difference" in str(caught.value)
-    assert list(tmp_path.iterdir()) == []
-    done = export("sea_64", path, to="openvino", part="net", weights=weights_folder)
-    extractor = hear_edgel3.load("sea_64", weights_folder)
-    x = torch.from_numpy(sounds(8000, 8000))
-    with torch.no_grad():
-        images = extractor.frontend(x)
-        expected = extractor.net(images).numpy()
-    found = openvino.open_file(path)(images.numpy())["embedding"]
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
-    assert done.card["input"] == "spectrogram"
-    assert openvino.describe(path, done.card)["macs_window"] > 1_000_000
-
-
 def test_where_float32_is_not_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Images of half a second are refused with a DFT in float32, and written with one in pairs of them."""
     words = {"to": "openvino", "part": "frontend", "length": 0.5}
@@ -93,20 +72,9 @@ def test_where_float32_is_not_enough(tmp_path: Path, monkeypatch: pytest.MonkeyP
         export("tiny", tmp_path / "plain.xml", **words)  # type: ignore[arg-type]
 
 
-def test_classes_of_somebodys_own(tmp_path: Path) -> None:
-    write_detector(tmp_path / "net", "small", targets="single", temperature=1.7)
-    done = export(tmp_path / "net", tmp_path / "own.xml", to="openvino")
-    assert openvino.read_card(done.path)["labels"] == list(CLASSES)
-    found = openvino.open_file(done.path)(sounds(32000, 32000))
-    np.testing.assert_allclose(found["probabilities"].sum(axis=1), 1.0, atol=1e-5)
-    logits = torch.from_numpy(found["logits"])
-    np.testing.assert_allclose(found["probabilities"], torch.softmax(logits / 1.7, 1), atol=1e-5)
-
-
 @pytest.mark.parametrize(
     ("words", "error", "text"),
     [
-        ({"quantize": "int8"}, InvalidOption, "a file for openvino is never in eight bits"),
         ({"output": "tiny.ir"}, InvalidOption, r"must end in \.xml"),
         ({"output": "tiny.onnx"}, InvalidOption, "ends as files for onnx do"),
         ({"output": "nowhere/tiny.xml"}, OutputError, "does not exist"),
@@ -117,12 +85,6 @@ def test_refused(words: dict, error: type[Exception], text: str, here: Path) -> 
     Path("taken.bin").mkdir()
     with pytest.raises(error, match=text):
         export("tiny", to="openvino", **words)
-
-
-def test_a_missing_tool_is_named(without, here: Path) -> None:
-    without("openvino")
-    with pytest.raises(MissingExtra, match=r"openvino.*\[openvino\]"):
-        export("tiny", to="openvino")
 
 
 def test_files_of_others(tiny_xml: Exported, tmp_path: Path, here: Path, capsys) -> None:
