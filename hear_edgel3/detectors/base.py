@@ -10,13 +10,14 @@ from typing import Any
 
 import torch
 
+from hear_edgel3.detectors.options import TrainOptions
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.extractor.extractor import Extractor
 from hear_edgel3.extractor.loading import load
 from hear_edgel3.families.headed import HeadedNet, HeadedVocabulary
 from hear_edgel3.families.schema import Checkpoint, Local, Published
 from hear_edgel3.families.table import FAMILIES
-from hear_edgel3.registry.names import resolve
+from hear_edgel3.registry.names import find, resolve
 
 # Batch norm's counters, which say nothing of what a net computes.
 _COUNTER = "num_batches_tracked"
@@ -84,6 +85,25 @@ def check_base(config: str | os.PathLike[str]) -> None:
             f"{row.name} cannot become a detector: folders cannot hold nets of the family {row.family}; embed the "
             f"sounds with `hear-edgel3 extract`, and train a classifier of your own on that"
         )
+
+
+def with_tuned_words(config: str | os.PathLike[str], options: TrainOptions) -> str | os.PathLike[str]:
+    """What is trained: a net that is named without features gets those that suit training, if its family says which.
+
+    Features that were chosen stay, and those of folders. So do those of a net that stays as it is, or is trained by a
+    recipe or with its own classifier.
+
+    Args:
+        config: A configuration's name, or a folder.
+        options: How it is trained.
+    """
+    if not options.fine_tune or options.recipe is not None or options.head_kind == "own" or not isinstance(config, str):
+        return config
+    named = find(config)
+    if named is None or named.words or named.checkpoint.default_features:
+        return config
+    words = FAMILIES[named.checkpoint.family].tuned_words
+    return f"{named.checkpoint.name}_{words}" if words else config
 
 
 def load_base(config: str | os.PathLike[str], weights: str | os.PathLike[str] | None = None) -> Base:

@@ -14,7 +14,7 @@ import numpy as np
 
 from hear_edgel3._extras import require
 from hear_edgel3.detectors.answering import logits_of_folder
-from hear_edgel3.detectors.base import load_base
+from hear_edgel3.detectors.base import load_base, with_tuned_words
 from hear_edgel3.detectors.cache import check_readable
 from hear_edgel3.detectors.learning import (
     Answers,
@@ -206,6 +206,7 @@ def _by_splits(
 ) -> Evaluation:
     """Cross-validation, or a single split that the data state."""
     chosen = make_options(options)
+    config = with_tuned_words(config, chosen)
     check_installed(chosen)
     # What is wrong with the labels is said before anything is computed.
     read = data if isinstance(data, Labelled) else read_labelled(data, labels)

@@ -17,7 +17,7 @@ import numpy as np
 
 from hear_edgel3._extras import require
 from hear_edgel3._version import __version__
-from hear_edgel3.detectors.base import Base, check_base, load_base
+from hear_edgel3.detectors.base import Base, check_base, load_base, with_tuned_words
 from hear_edgel3.detectors.cache import Embedded, check_readable
 from hear_edgel3.detectors.learning import (
     Answers,
@@ -118,6 +118,7 @@ def train(
     if not isinstance(licence, str) or not licence:
         raise InvalidOption(f"licence must be a text, got {licence!r}")
     check_base(config)
+    config = with_tuned_words(config, chosen)
     check_installed(chosen)
     work = Work(cache, weights, device=device, workers=workers, quiet=quiet)
     dividing = dividing_of(split, chosen.seed)

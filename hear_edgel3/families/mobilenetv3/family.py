@@ -50,4 +50,6 @@ MOBILENETV3 = Family(
     pruner=_pruner,
     with_classes=with_classes,
     shape=shape,
+    # The means of blocks over time alone say where in frequency they are high, by which words and timbres differ.
+    tuned_words="avg_time_pool",
 )
