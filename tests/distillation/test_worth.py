@@ -140,7 +140,8 @@ def test_what_an_l3_teacher_is_asked(weights_folder: Path, mobilenetv3_folder: P
     x = torch.from_numpy(signals.windows(32000)).float()
     for windows in (False, True):
         answer = tagging.ask(x, windows)
-        torch.testing.assert_close(answer.embedding, tagging.extractor.scene_embeddings(x))
+        # The teacher is asked for logits too, and so is another net, which another engine may run.
+        torch.testing.assert_close(answer.embedding, tagging.extractor.scene_embeddings(x), atol=1e-4, rtol=1e-4)
         assert answer.logits is not None
         logits = hear_edgel3.load("mn01_as", mobilenetv3_folder, 32000, ["logits"]).scene_embeddings(x)
         torch.testing.assert_close(answer.logits, logits, atol=1e-4, rtol=1e-4)
