@@ -57,7 +57,7 @@ class Polyphase:
         self._taps = np.concatenate([t.ravel() for t in taps])
         self._table = np.array(groups, np.int64)
         self._kinds = len(filters)
-        width = self._columns * max(1, native_lanes() // 2)
+        width = self._width = self._columns * max(1, native_lanes() // 2)
         beyond = max(offset + length - 1 for offset, length, _, _ in groups) // self._units + 1
         self._periods = max(1, _AT_ONCE // (8 * self._units) // width) * width
         self._pitch = self._periods + beyond
@@ -76,7 +76,7 @@ class Polyphase:
             (batch, t1 - t0) float32.
         """
         first, last = t0 // self._period, -(-t1 // self._period)
-        rows, room = aligned(2 * self._units * self._pitch), aligned(2 * 64 * 8)
+        rows, room = aligned(2 * self._units * self._pitch), aligned(2 * self._rows * self._width)
         found = np.empty((len(x), last - first, self._kinds), np.float32)
         convert = make_convert(self._rows, self._columns)
         for clip, y in zip(np.ascontiguousarray(x), found, strict=True):
