@@ -102,6 +102,9 @@ def kernel(function: F | None = None, *, compact: bool = False) -> F | Callable[
     """
 
     def compiled(function: F) -> F:
+        # numba names machine code by this, the types of its arguments, and a number that each process counts from 1.
+        # What several processes compiled comes together here, and of two with one name one would be taken for both.
+        function.__qualname__ += f"_{_digest_of(_closure(function))}"
         options = {"pipeline_class": CompactCompiler} if compact else {}
         made = numba.njit(**_OPTIONS, no_cfunc_wrapper=True, **options)(function)
         made._cache = _DiskCache(function)
@@ -213,19 +216,20 @@ class _DiskCache:
             file.close()
 
     def _path(self, signature: Any, codegen: Any) -> Path:
-        closure = [cell.cell_contents for cell in self._function.__closure__ or ()]
         code = self._function.__code__
-        key = repr(
-            (
-                _sources(Path(code.co_filename).parent),
-                code.co_qualname,
-                code.co_freevars,
-                closure,
-                signature,
-                codegen.magic_tuple(),
-            )
-        )
-        return kernels_folder() / f"{code.co_name}-{hashlib.sha256(key.encode()).hexdigest()[:32]}.bin"
+        sources = _sources(Path(code.co_filename).parent)
+        key = (sources, code.co_qualname, _closure(self._function), signature, codegen.magic_tuple())
+        return kernels_folder() / f"{code.co_name}-{_digest_of(key)}.bin"
+
+
+def _closure(function: Callable[..., Any]) -> list[tuple[str, Any]]:
+    """The names and values of what a function takes from the one that it was defined in."""
+    cells = function.__closure__ or ()
+    return [(name, cell.cell_contents) for name, cell in zip(function.__code__.co_freevars, cells, strict=True)]
+
+
+def _digest_of(key: Any) -> str:
+    return hashlib.sha256(repr(key).encode()).hexdigest()[:32]
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,6 +47,36 @@ assert x.tolist() == [0, 6, 12, 18, 24]
 print(len(multiply.overloads), sorted(path.name.split("-")[0] for path in jit.kernels_folder().glob("*.bin")))
 """
 
+# Kernels of one function, for several factors, each of which is called by its address.
+SEVERAL = """
+import os
+import numpy as np
+from hear_edgel3.compiled import jit
+from hear_edgel3.compiled.calls import caller
+from hear_edgel3.compiled.simd import number_at
+from hear_edgel3.engine.kernels.pixel_ops import store_number
+
+call = caller(1)
+
+def make_multiply(factor):
+    @jit.kernel
+    def multiply(x):
+        store_number(number_at(x) * np.float32(factor), x)
+    return multiply
+
+@jit.kernel(compact=True)
+def called(function, x):
+    call(function, x)
+
+kernels = [make_multiply(int(factor)) for factor in os.environ["FACTORS"].split()]
+for multiply in kernels:
+    jit.address(multiply)
+for multiply in kernels:
+    x = np.full(1, 10, np.float32)
+    called(jit.address(multiply), x.ctypes.data)
+    print(int(x[0]))
+"""
+
 
 @pytest.fixture(autouse=True)
 def _in_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,6 +105,14 @@ def test_a_kernel_is_called_by_its_address() -> None:
     assert "compiling kernels" in first.stderr
     second = python(CALLS)
     assert (second.returncode, second.stdout, second.stderr) == (0, first.stdout, "")
+
+
+def test_kernels_of_several_processes_stay_apart(tmp_path: Path) -> None:
+    """What each process compiles first has one name, for numba, which then found the last one that was loaded."""
+    for factors in ("2", "3", "2 3", "3 5 2"):
+        done = python(SEVERAL, FACTORS=factors, HEAR_EDGEL3_KERNELS=str(tmp_path))
+        assert done.stdout.split() == [f"{factor}0" for factor in factors.split()], done.stderr
+    assert len(list(tmp_path.glob("multiply-*.bin"))) == 3
 
 
 def test_a_table_is_read_by_names() -> None:
