@@ -103,7 +103,8 @@ def kernel(function: F | None = None, *, compact: bool = False) -> F | Callable[
 
     def compiled(function: F) -> F:
         # numba names machine code by this, the types of its arguments, and a number that each process counts from 1.
-        # What several processes compiled comes together here, and of two with one name one would be taken for both.
+        # What several processes compiled comes together here, and of two with one name one would be taken for both
+        # (https://github.com/numba/numba/issues/10486). Parts have no closure: those of one name are the same code.
         function.__qualname__ += f"_{_digest_of(_closure(function))}"
         options = {"pipeline_class": CompactCompiler} if compact else {}
         made = numba.njit(**_OPTIONS, no_cfunc_wrapper=True, **options)(function)
