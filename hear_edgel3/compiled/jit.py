@@ -75,6 +75,7 @@ def part(function: F | None = None, *, inlined: bool = False) -> F | Callable[[F
     )
 
     def for_kernels(function: F) -> F:
+        _name_by_closure(function)
         part = made(function)
 
         # Python calls machine code that a part has not: numba is not told that there is any, and asks for it.
@@ -102,10 +103,7 @@ def kernel(function: F | None = None, *, compact: bool = False) -> F | Callable[
     """
 
     def compiled(function: F) -> F:
-        # numba names machine code by this, the types of its arguments, and a number that each process counts from 1.
-        # What several processes compiled comes together here, and of two with one name one would be taken for both
-        # (https://github.com/numba/numba/issues/10486). Parts have no closure: those of one name are the same code.
-        function.__qualname__ += f"_{_digest_of(_closure(function))}"
+        _name_by_closure(function)
         options = {"pipeline_class": CompactCompiler} if compact else {}
         made = numba.njit(**_OPTIONS, no_cfunc_wrapper=True, **options)(function)
         made._cache = _DiskCache(function)
@@ -221,6 +219,17 @@ class _DiskCache:
         sources = _sources(Path(code.co_filename).parent)
         key = (sources, code.co_qualname, _closure(self._function), signature, codegen.magic_tuple())
         return kernels_folder() / f"{code.co_name}-{_digest_of(key)}.bin"
+
+
+def _name_by_closure(function: Callable[..., Any]) -> None:
+    """Gives a function a name that it shares only with those of the same code.
+
+    numba names machine code by this, the types of its arguments, and a number that each process counts from 1. What
+    several processes compiled comes together on disk, and of two with one name one would be taken for both
+    (https://github.com/numba/numba/issues/10486).
+    """
+    if function.__closure__:
+        function.__qualname__ += f"_{_digest_of(_closure(function))}"
 
 
 def _closure(function: Callable[..., Any]) -> list[tuple[str, Any]]:
