@@ -10,6 +10,7 @@ Times are seconds of CPU.
 from __future__ import annotations
 
 import argparse
+import resource
 import tempfile
 import time
 from collections.abc import Iterator
@@ -87,7 +88,12 @@ def main() -> None:
         index = build_index(rows, arguments.threads)
         built = time.process_time() - begun
         megabytes = (folder / FILE).stat().st_size / 1e6
-        print(f"{arguments.rows} embeddings of {arguments.size} values: built in {built:.0f} s, {megabytes:.0f} MB")
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        print(
+            f"{arguments.rows} embeddings of {arguments.size} values: built in {built:.0f} s, {megabytes:.0f} MB; peak "
+            f"memory {peak:.2f} GiB",
+            flush=True,
+        )
         queries = index.whitening.apply(sounds.draw(arguments.queries))
         scan = Scan(rows, index.whitening)
         scan.search(queries[:1], _TOP)  # reads the dataset
