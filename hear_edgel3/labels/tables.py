@@ -210,10 +210,12 @@ def _channel_reader(path: str, listing: Listing, options: LabelOptions, problems
     heard = "the mean of all channels" if options.channel == MEAN else f"channel {options.channel}, from 0, of all"
     if said and _is_another(said, first, options.channel, listing.items):
         column = listing.columns[place]
-        problems.notes.append(
+        note = (
             f"{heard} is heard, whatever the column {column!r} says ({listed(said)}); the option `channel` `table` "
             f"takes what it says"
         )
+        if note not in problems.notes:  # of another track
+            problems.notes.append(note)
         if len(said) > 1:
             problems.hint = f"rows of several channels, by the column {column!r}: `channel` `table` keeps them apart"
     return lambda item: item

@@ -159,7 +159,7 @@ def test_clips_of_files_are_saved_with_their_seconds(opened: chromium.Chromium) 
 ONE_LINE = """
 (() => {
   const words = [...element("train-command").children];
-  return words.filter((word) => word.textContent.length < 20).every((word) => {
+  return words.length === 10 && words.filter((word) => word.textContent.length < 20).every((word) => {
     const range = document.createRange();
     range.selectNodeContents(word);
     return new Set([...range.getClientRects()].map((rect) => rect.top)).size === 1;
