@@ -294,7 +294,7 @@ def _of_detector(data: Data, row: Local, labels: LabelOptions, work: Work, say_l
         if not say_leaks:
             raise LabelsError(
                 f"{text}\nScores would be too good. Test it on other sounds, or on its own test part ({SPLIT} there "
-                f"says which that is); `on_leak` `say` does it nevertheless"
+                f"says which that is); `on_leak` `say` does it nevertheless" + "".join(f". {one}" for one in other)
             )
         notes.append(f"{text}. SCORES ARE TOO GOOD")
     logits, failed = logits_of_folder(row.folder, labelled.items, work)

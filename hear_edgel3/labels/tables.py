@@ -18,7 +18,6 @@ from hear_edgel3.labels.options import LabelOptions
 from hear_edgel3.registry.labels import labels as list_of_classes
 from hear_edgel3.sources.item import Item
 from hear_edgel3.sources.lister import Listing, list_items
-from hear_edgel3.sources.opening import ItemOpener
 from hear_edgel3.sources.tables import TableOptions, is_list
 
 # Of several the first one counts. "annotation" and "species" are Raven's, "common name" BirdNET's.
@@ -65,7 +64,8 @@ def read_table(path: str, options: LabelOptions) -> Labelled:
     The columns may have any of the names that tools of this field use, in any case: of files, starts and ends as for
     SOURCES; ``label``, ``class``, ``category`` and the like for one label; ``labels``, ``tags`` and the like for any
     number of labels; ``number``, ``value`` and the like for numbers; ``split``, ``fold`` and ``group``. An empty cell
-    of ``labels`` means that the sound has no class; an empty ``label`` is an error.
+    of ``labels`` means that the sound has no class; an empty ``label`` is an error. What is in ``channel`` counts if
+    the options say so.
 
     Args:
         path: The table.
@@ -240,10 +240,12 @@ def _is_another(said: Sequence[str], first: int, channel: int | str, items: Sequ
     usable = next((item for item in items if item.error is None), None)
     if usable is None:
         return False
+    from hear_edgel3.sources.opening import ItemOpener  # which needs torch
+
     try:
         with closing(ItemOpener("")) as opener, opener.open(usable) as file:
             return file.channels > 1
-    except HearEdgeL3Error:
+    except (HearEdgeL3Error, OSError, ValueError):  # ValueError: a NUL in the name
         return False  # what is wrong with it is said elsewhere
 
 
