@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _PACKAGE = __name__.partition(".")[0]
 MEAN = "mean"
 EACH = "each"
+TABLE = "table"
 
 # Nothing meant for [-1, 1] is 24 dB above it, and 16-bit numbers that were not divided are mostly far beyond.
 _LARGEST_PEAK = 16.0
@@ -26,23 +27,25 @@ _AUDIBLE = 1e-10  # mean square, -100 dB
 _TELLING = 1000  # so few samples may be opposite by chance
 
 
-def check_channel(channel: object, each: bool = False) -> int | str:
+def check_channel(channel: object, each: bool = False, table: bool = False) -> int | str:
     """Checks what was asked for as channel.
 
     Args:
         channel: "mean", or a number from 0 (also as text).
         each: whether it may also be "each".
+        table: whether it may also be "table", for what a table says of each sound.
 
     Raises:
         InvalidOption: it is neither.
     """
-    if isinstance(channel, str) and (channel == MEAN or (each and channel == EACH)):
+    allowed = (MEAN, *((EACH,) if each else ()), *((TABLE,) if table else ()))
+    if isinstance(channel, str) and channel in allowed:
         return channel
     if isinstance(channel, str) and channel.isascii() and channel.isdecimal() and len(channel) < 10:
         return int(channel)
     if isinstance(channel, Integral) and not isinstance(channel, bool) and int(channel) >= 0:
         return int(channel)
-    words = "'mean', 'each'" if each else "'mean'"
+    words = ", ".join(map(repr, allowed))
     raise InvalidOption(f"channel must be {words} or the number of a channel, counted from 0; got {channel!r}")
 
 

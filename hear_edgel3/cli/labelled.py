@@ -48,6 +48,7 @@ def add_labels(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--group", metavar="COLUMN", help="with what must not be divided: recordings, speakers")
     group.add_argument("--group-pattern", metavar="REGEX", help="that finds the group in a path")
     group.add_argument("--whole-files", action="store_true", help="take whole files, whatever clips a table has")
+    options.add_channel(group, table=True)
     group.add_argument("--skip", action="store_true", help="leave out what cannot be used, and say how much")
 
 
@@ -102,6 +103,7 @@ def label_options(arguments: argparse.Namespace) -> LabelOptions:
         group=arguments.group,
         group_pattern=arguments.group_pattern,
         whole_files=arguments.whole_files,
+        channel=arguments.channel,
         skip=arguments.skip,
     )
 

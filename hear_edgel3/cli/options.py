@@ -202,27 +202,30 @@ def add_output(parser: Options, metavar: str, text: str, old: Sequence[str] = ()
     add(parser, "--output", "-o", old=old, metavar=metavar, help=text, required=required)
 
 
-def add_channel(parser: Options, each: bool = False) -> None:
+def add_channel(parser: Options, each: bool = False, table: bool = False) -> None:
     """``--channel``: what of the channels.
 
     Args:
         parser: where to.
         each: whether it may also be each of them by itself.
+        table: whether it may also be what a table says of each sound.
     """
-    more = ", or each of them by itself" if each else ""
+    more = ", or each of them by itself" if each else ", or what each row's column `channel` says" if table else ""
     text = f"the number of one, counted from 0, or their mean (default){more}"
-    metavar = "N|mean|each" if each else "N|mean"
-    parser.add_argument("--channel", type=partial(_channel, each=each), default="mean", metavar=metavar, help=text)
+    metavar = "N|mean|each" if each else "N|mean|table" if table else "N|mean"
+    parser.add_argument(
+        "--channel", type=partial(_channel, each=each, table=table), default="mean", metavar=metavar, help=text
+    )
 
 
-def _channel(text: str, each: bool) -> int | str:
-    if text == "mean" or (each and text == "each"):
+def _channel(text: str, each: bool, table: bool) -> int | str:
+    if text == "mean" or (each and text == "each") or (table and text == "table"):
         return text
     if _is_whole(text):
         return int(text)
-    if text == "each":
+    if text == "each" and not table:
         raise argparse.ArgumentTypeError("takes one channel at a time here: run it with --channel 0, then --channel 1")
-    words = "mean, or each" if each else "or mean"
+    words = "mean, or each" if each else "mean, or table" if table else "or mean"
     raise argparse.ArgumentTypeError(f"must be the number of a channel, counted from 0, {words}; got {text}")
 
 

@@ -2,7 +2,8 @@
 
 They are a dataset as ``hear-edgel3 extract`` writes it, made by the same machinery, so that an interrupted run goes on,
 new sounds are added and changed ones are done again. Its folder is called by the configuration, its weights, the
-version of its numbers, the folder that all of the sounds are in, and the engine, as two engines' last bits differ.
+version of its numbers, the folder that all of the sounds are in, and the engine, as two engines' last bits differ. What
+is heard of one channel is in a dataset of its own, whose folder's name ends in ``-channel1``, for example.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from hear_edgel3.audio.channels import MEAN
 from hear_edgel3.dataset.clips import END, START
 from hear_edgel3.dataset.dataset import Dataset, embeddings_of
 from hear_edgel3.dataset.parquet import require_pyarrow
@@ -44,13 +46,13 @@ class Embedded:
     Attributes:
         vectors: (N, D) float32; rows without an embedding are NaN.
         failed: The rows without one, each with the reason, which names the sound.
-        folder: Where they are kept.
+        folders: Where they are kept: one for the mean of channels, and one for each channel that is heard.
         new: How many were computed now.
     """
 
     vectors: np.ndarray
     failed: tuple[tuple[int, str], ...]
-    folder: Path
+    folders: tuple[Path, ...]
     new: int
 
     @property
@@ -79,7 +81,7 @@ def embed_labelled(
 
     Args:
         items: The sounds: files, members of tar or HDF5 files, or clips of these; relative paths are relative to the
-            current folder. The same one may be there several times.
+            current folder. The same one may be there several times. Where they state no channel, the mean is heard.
         config: A configuration's name, or a folder.
         cache: The folder that they are kept in; None for :func:`default_cache`.
         weights: As for :func:`hear_edgel3.load`.
@@ -95,8 +97,9 @@ def embed_labelled(
     require_pyarrow()
     wanted = _canonical(items)
     engine = chosen(engine, resolve(config).kernels, device)
-    folder = (default_cache() if cache is None else Path(cache)) / _name(wanted, config, weights, engine)
-    make_folder(folder.parent)
+    parent = default_cache() if cache is None else Path(cache)
+    name = _name(wanted, config, weights, engine)
+    make_folder(parent)
     options = Options(
         config=config,
         weights=weights,
@@ -106,9 +109,21 @@ def embed_labelled(
         partition=(0, 1),  # also of several processes each needs all of them
         quiet=quiet,
     )
-    summary = extract_items(wanted, folder, options)
-    vectors, failed = _read(folder, wanted)
-    return Embedded(vectors, tuple(failed), folder, summary.files)
+    found: list[tuple[list[int], np.ndarray]] = []
+    failed: list[tuple[int, str]] = []
+    folders, new = [], 0
+    for channel, rows in _by_channel(wanted):
+        folder = parent / (name if channel == MEAN else f"{name}-channel{channel}")
+        heard = [wanted[row]._replace(channel=None) for row in rows]  # a dataset is of one channel
+        new += extract_items(heard, folder, replace(options, channel=channel)).files
+        of_channel, wrong = _read(folder, heard)
+        found.append((rows, of_channel))
+        failed += [(rows[row], reason) for row, reason in wrong]
+        folders.append(folder)
+    vectors = np.empty((len(wanted), found[0][1].shape[1]), np.float32)
+    for rows, of_channel in found:
+        vectors[rows] = of_channel
+    return Embedded(vectors, tuple(sorted(failed)), tuple(folders), new)
 
 
 def check_readable(failed: Sequence[tuple[int, str]], count: int, skip: bool) -> str | None:
@@ -137,6 +152,14 @@ def check_readable(failed: Sequence[tuple[int, str]], count: int, skip: bool) ->
             f"{n} of {count} sounds cannot be read:{shown}{more}\n(mend them, or leave them out: the option `skip`)"
         )
     return f"{n} of {count} sounds cannot be read, and are left out:{shown}{more}"
+
+
+def _by_channel(items: Sequence[Item]) -> list[tuple[int | str, list[int]]]:
+    """The rows of which the mean is heard, if there are any, and those of each channel."""
+    rows: dict[int | str, list[int]] = {}
+    for row, item in enumerate(items):
+        rows.setdefault(MEAN if item.channel is None else item.channel, []).append(row)
+    return sorted(rows.items(), key=lambda one: -1 if isinstance(one[0], str) else one[0])
 
 
 def _canonical(items: Sequence[Item]) -> list[Item]:

@@ -125,7 +125,8 @@ def _identity(clips: Sequence[Clip], sample_rate: int) -> str:
         item = clip.item
         path = path_of_text(item.file if item.shard is None else item.shard)
         stat = path.stat()
-        known.append((item.file, item.shard, clip.start, clip.seconds, stat.st_size, stat.st_mtime_ns))
+        channel = () if item.channel is None else (item.channel,)
+        known.append((item.file, item.shard, clip.start, clip.seconds, stat.st_size, stat.st_mtime_ns, *channel))
     return fingerprint(known, sample_rate)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from hear_edgel3._extras import require
+from hear_edgel3.audio.channels import MEAN
 from hear_edgel3.detectors.answering import logits_of_folder
 from hear_edgel3.detectors.base import load_base, with_tuned_words
 from hear_edgel3.detectors.cache import check_readable
@@ -88,6 +89,7 @@ class Evaluation:
             "what": self.what,
             **self.scores.as_json(),
             "ece": self.ece,
+            "channels": list(self.labelled.channels),
             "splits": self.per_split,
             "learnt": self.learnt,
             "confusion": None if self.confusion is None else confusion_rows(self.confusion, self.labelled),
@@ -281,17 +283,18 @@ def _of_detector(data: Data, row: Local, labels: LabelOptions, work: Work, say_l
     """What a detector says of sounds that it has not learnt from."""
     read = data if isinstance(data, Labelled) else read_labelled(data, labels)
     labelled = _as_detector(read, row)
+    other = _other_channels(labelled, row)
     recordings = contents_of(labelled.items)
     digests = digests_by(labelled.items, recordings)
     made_of = read_split(row.folder)
     rows, which = _tested(labelled, digests, made_of)
-    notes = list(labelled.notes)
+    notes = [*labelled.notes, *other]
     labelled, digests, recordings = labelled.subset(rows), [digests[i] for i in rows], [recordings[i] for i in rows]
     if (text := _learnt_from(row.folder, labelled, digests, recordings, made_of)) is not None:
         if not say_leaks:
             raise LabelsError(
                 f"{text}\nScores would be too good. Test it on other sounds, or on its own test part ({SPLIT} there "
-                f"says which that is); `on_leak` `say` does it nevertheless"
+                f"says which that is); `on_leak` `say` does it nevertheless" + "".join(f". {one}" for one in other)
             )
         notes.append(f"{text}. SCORES ARE TOO GOOD")
     logits, failed = logits_of_folder(row.folder, labelled.items, work)
@@ -308,6 +311,16 @@ def _of_detector(data: Data, row: Local, labels: LabelOptions, work: Work, say_l
     return _evaluation(what, examples, answers, {}, notes, work)
 
 
+def _other_channels(labelled: Labelled, row: Local) -> list[str]:
+    """What to say where a detector is to hear other channels than those that it learnt from."""
+    # Folders of earlier versions do not say it; those learnt from the mean of all.
+    learnt = row.made.get("data", {}).get("channels", [MEAN])
+    if set(labelled.channels) <= set(learnt):
+        return []
+    there, here = (", ".join(map(str, channels)) for channels in (learnt, labelled.channels))
+    return [f"{row.name} learnt from other channels ({there}) than it hears here ({here}): see the option `channel`"]
+
+
 def _learnt_from(
     folder: Path, labelled: Labelled, digests: Sequence[str], recordings: Sequence[str], made_of: MadeOf
 ) -> str | None:
@@ -319,7 +332,7 @@ def _learnt_from(
         if part in LEARNT:
             parts[f"in its {part} part"] += 1
         elif part is None and recording in made_of.recordings:
-            parts["of recordings of which it has learnt other clips"] += 1
+            parts["of recordings of which it has learnt other clips or channels"] += 1
         else:
             continue
         names.append(item.name)

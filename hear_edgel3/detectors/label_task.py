@@ -49,6 +49,7 @@ class LabelTask(loop.Task):
         self.counts_start = heard is not None
         self._tuned, self._learnt, self._heard, self._options = tuned, learnt, heard, options
         self._balanced = options.class_weights == "balanced" and options.recipe is None
+        self._channels = [item.channel for item in labelled.items]
         self._targets = make_targets(labelled, learnt.rows, learnt.rows, self._balanced)
         self._wanted = None if heard is None else make_targets(labelled, heard.rows, learnt.rows, self._balanced)
 
@@ -66,6 +67,7 @@ class LabelTask(loop.Task):
             self._learnt.lengths.tolist(),
             (place @ targets.double().reshape(len(targets), -1)).tolist(),
             [] if self._heard is None else self._heard.rows.tolist(),
+            *([self._channels] if any(channel is not None for channel in self._channels) else []),
         )
 
     @abstractmethod

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from hear_edgel3._version import __version__
+from hear_edgel3.audio.channels import MEAN
 from hear_edgel3.detectors.base import Base
 from hear_edgel3.disk.atomic import atomic_write, make_folder
 from hear_edgel3.disk.jsons import json_text
@@ -161,7 +162,8 @@ def write_detector(folder: Path, detector: Detector) -> None:
     local.make_row(values, folder)  # that what is written can be read
     files: dict[str, bytes] = {WEIGHTS: data}
     scores = {part: scores.as_json() for part, scores in detector.scores.items()}
-    files[SCORES] = (json_text({**scores, "calibration": detector.made["calibration"]}, indent=1) + "\n").encode()
+    more = {"calibration": detector.made["calibration"], "channels": detector.made["data"]["channels"]}
+    files[SCORES] = (json_text({**scores, **more}, indent=1) + "\n").encode()
     files[SPLIT] = as_csv(detector.split)
     if detector.confusion is not None:
         files[CONFUSION] = as_csv(confusion_rows(detector.confusion, labelled))
@@ -191,12 +193,16 @@ def split_rows(
         part_of: The part of each.
         fold_of: The fold of cross-validation in which each was tested; empty where there was none.
     """
-    rows = [["file", "start", "end", "part", "fold", "group", "labels", "digest", "recording"]]
+    # A column that only says that the mean is heard would make a table of which no row says a channel.
+    has_channel = labelled.channels != (MEAN,)
+    channel = ["channel"] if has_channel else []
+    rows = [["file", *channel, "start", "end", "part", "fold", "group", "labels", "digest", "recording"]]
     for i, item in enumerate(labelled.items):
         start, end = ("" if at is None else repr(at) for at in (item.start, item.end))
         group = "" if labelled.groups is None else labelled.groups[i]
         known = [part_of[i], fold_of[i], group, _labels(labelled, i), digests[i], recordings[i]]
-        rows.append([text_of(item.file), start, end, *known])
+        channel = [str(MEAN if item.channel is None else item.channel)] if has_channel else []
+        rows.append([text_of(item.file), *channel, start, end, *known])
     return rows
 
 
@@ -274,6 +280,8 @@ def card(values: Mapping[str, Any], detector: Detector) -> str:
         f"{made['data']['about']}. {made['data']['split']}; `{SPLIT}` says which sound was in which part.",
         "",
     ]
+    if (said := _channels(labelled)) is not None:
+        lines += [said, ""]
     if labelled.kind is not Kind.NUMBERS:
         names = ", ".join(labelled.classes[:_CLASSES_SHOWN])
         more = len(labelled.classes) - _CLASSES_SHOWN
@@ -320,6 +328,23 @@ def _how(made: Mapping[str, Any]) -> str:
     return (
         f"The net is as it was; what tells the classes was fitted to the sounds"
         f"{again if made['learning'].get('fitted_again') else ''}."
+    )
+
+
+def _channels(labelled: Labelled) -> str | None:
+    """Which channels it learnt from, and how it hears them again; None where that was the mean of all."""
+    if labelled.channels == (MEAN,):
+        return None
+    if len(labelled.channels) == 1:
+        (one,) = labelled.channels
+        return (
+            f"It learnt from channel {one} of its sounds, counted from 0, and not from the mean of all. `tag`, "
+            f"`events` and `listen` hear that of recordings with several channels with `--channel {one}`."
+        )
+    return (
+        f"It learnt from single channels of its sounds ({', '.join(map(str, labelled.channels))}, counted from 0), as "
+        f"`{SPLIT}` says, and not from the mean of all. `tag`, `events` and `listen` hear every one of a recording's "
+        f"by itself with `--channel each`."
     )
 
 

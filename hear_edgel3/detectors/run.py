@@ -162,7 +162,12 @@ def train(
         "base": base.name,
         "base_sha256": base.sha256,
         "net": "trained" if chosen.trains_net else "as it was",
-        "data": {"name": labelled.name, "about": labelled.about(), "split": _how_divided(last, tested)},
+        "data": {
+            "name": labelled.name,
+            "about": labelled.about(),
+            "channels": list(labelled.channels),
+            "split": _how_divided(last, tested),
+        },
         "learning": learned.about,
         "calibration": calibration,
         "options": chosen.as_dict(),
@@ -244,7 +249,8 @@ def read_sounds(data: Data, config: str | os.PathLike[str], labels: LabelOptions
     labelled = data if isinstance(data, Labelled) else read_labelled(data, labels)
     work.tell(labelled.about())
     embedded = work.embed(labelled.items, config)
-    work.tell(f"embeddings: {embedded.new} computed now, kept in {embedded.folder}")
+    kept = ", ".join(map(str, embedded.folders))
+    work.tell(f"embeddings: {embedded.new} computed now, kept in {kept}")
     notes = list(labelled.notes)
     if (note := check_readable(embedded.failed, len(labelled), labels.skip)) is not None:
         notes.append(note)

@@ -19,6 +19,7 @@ from hear_edgel3.explore.recorded import moments
 from hear_edgel3.explore.sampling import chosen
 from hear_edgel3.explore.survey import Survey
 from hear_edgel3.explore.tags import tag_source
+from hear_edgel3.jobs.plan import channel_of
 from hear_edgel3.registry.names import BUILT_IN
 from hear_edgel3.search.neighbours import nearest
 from hear_edgel3.search.whitening import Whitening
@@ -110,7 +111,8 @@ def explore(
     if projection == "umap":
         require_umap()
     dataset = Dataset(folder)
-    source = tag_source(tagger, dataset.description, BUILT_IN) if tags else None
+    channel = channel_of(dataset.folder)
+    source = tag_source(tagger, dataset.description, BUILT_IN, channel) if tags else None
     means, n_all = _means(dataset, segments, sample)
     if not means.files:
         raise DatasetError(
@@ -124,7 +126,7 @@ def explore(
     name = title or dataset.folder.resolve().name or "embeddings"
     name = name.encode("utf-8", "backslashreplace").decode()  # names of folders may be no text
     recorded = moments(dataset, means.files, means.spans)
-    survey = Survey(means, page, audio, source, embed_audio, quiet)
+    survey = Survey(means, page, audio, source, embed_audio, quiet, channel)
     write_page(
         page,
         name,
@@ -142,6 +144,7 @@ def explore(
             order,
             recorded,
             n_all,
+            channel,
         ),
     )
     names = means.names

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from hear_edgel3.audio.channels import MEAN
 from hear_edgel3.dataset.dataset import Description
 from hear_edgel3.dataset.file_means import FileMeans
 from hear_edgel3.explore import spectrograms
@@ -57,6 +58,7 @@ def page_contents(
     order: str,
     recorded: Moments,
     n_all: int,
+    channel: int | str,
 ) -> dict[str, Any]:
     """Everything but spectrograms and sounds, after the survey.
 
@@ -73,6 +75,7 @@ def page_contents(
         order: ``name``, or ``uncertain`` for the least certain first.
         recorded: When and where the clips were recorded.
         n_all: How many clips there are, of which these may be a part.
+        channel: What of the files' channels was embedded: "mean" of all, or the number of one.
     """
     root = common_folder(means.files)
     folders = [below(root, file) for file in means.files]
@@ -83,6 +86,7 @@ def page_contents(
         "n_all": n_all,
         "dataset": hashlib.sha256(os.fsencode(os.path.realpath(folder))).hexdigest()[:16],
         "audio": _beginning(means.files, audio),
+        "channel": None if channel == MEAN else channel,
         "configuration": description.configuration,
         "size": description.size,
         "hop_ms": description.hop_ms,

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from hear_edgel3.audio.channels import MEAN
 from hear_edgel3.audio.file import AudioFile
 from hear_edgel3.dataset.file_means import FileMeans
 from hear_edgel3.errors import INPUT_ERRORS
@@ -28,6 +29,7 @@ class Survey:
         tags: Who says what is heard; None for no tags.
         embed: Whether to put a preview of each clip's sound into the page.
         quiet: Whether to show no progress.
+        channel: What of their channels was embedded, and is seen and heard: "mean" of all, or the number of one.
 
     Attributes:
         links: The address of each clip's sound; None where there is none, or where it is inside the page.
@@ -46,7 +48,9 @@ class Survey:
         tags: TagSource | None = None,
         embed: bool = False,
         quiet: bool = False,
+        channel: int | str = MEAN,
     ) -> None:
+        self._channel = channel
         self._means = means
         self._page = page
         self._audio = audio
@@ -86,7 +90,7 @@ class Survey:
     def _read_beginning(self, i: int, path: Path) -> torch.Tensor | None:
         """(n,) samples of the clip's beginning, at the spectrograms' rate; None if it cannot be read."""
         try:
-            with AudioFile(path) as file:
+            with AudioFile(path, channel=self._channel) as file:
                 start, end = self._means.spans[i] or (0.0, None)
                 part = file.stretch(start, min(spectrograms.SECONDS, (end or math.inf) - start))
                 samples = spectrograms.at_rate(part, file.sample_rate)

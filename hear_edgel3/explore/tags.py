@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hear_edgel3.audio.channels import MEAN
 from hear_edgel3.audio.file import AudioFile
 from hear_edgel3.dataset.dataset import Description
 from hear_edgel3.dataset.file_means import Span
@@ -55,13 +56,16 @@ class TagSource:
     of_clip: Callable[[Path, Span | None, np.ndarray], TopTags]
 
 
-def tag_source(configuration: str | None, description: Description, built_in: str) -> TagSource:
+def tag_source(
+    configuration: str | None, description: Description, built_in: str, channel: int | str = MEAN
+) -> TagSource:
     """A net that tags; or the embeddings themselves, where they are the logits of one and no other is asked for.
 
     Args:
         configuration: The name of the net's configuration, or None.
         description: What made the embeddings.
         built_in: The net to take when there are neither a name nor logits.
+        channel: What of files with several channels it hears: "mean" of all, or the number of one.
 
     Raises:
         InvalidOption: The net guesses numbers.
@@ -79,7 +83,7 @@ def tag_source(configuration: str | None, description: Description, built_in: st
         tagger.configurations[0],
         [label.name for label in tagger.labels],
         True,
-        lambda path, span, _: _top_of(_tags_of(tagger, path, span), tagger.outputs),
+        lambda path, span, _: _top_of(_tags_of(tagger, path, span, channel), tagger.outputs),
     )
 
 
@@ -102,10 +106,9 @@ def uncertainty(probabilities: np.ndarray, outputs: Outputs) -> float:
     return float(np.where(p < t, p / t, (1 - p) / (1 - t)).max())
 
 
-def _tags_of(tagger: Tagger, path: Path, span: Span | None) -> ClipTags:
-    if span is None:
-        return tagger.tag_file(path)
-    with AudioFile(path, start=span[0], end=span[1]) as file:
+def _tags_of(tagger: Tagger, path: Path, span: Span | None, channel: int | str) -> ClipTags:
+    start, end = span or (None, None)
+    with AudioFile(path, channel=channel, start=start, end=end) as file:
         return tagger.tag_opened(file)
 
 

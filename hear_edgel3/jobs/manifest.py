@@ -98,7 +98,7 @@ def _status(ask: Any, path: str) -> tuple[int, bool]:
 
 
 def items_schema() -> pa.Schema:
-    """The columns of a job's list of items; older jobs lack some."""
+    """The columns of a job's list of items, which state no channel: a job has one for all. Older jobs lack some."""
     import pyarrow as pa
 
     return pa.schema(
@@ -123,6 +123,6 @@ def items_from(table: pa.Table | pa.RecordBatch) -> list[Item]:
     if "kept" in names:
         place = names.index("kept")
         columns[place] = [tuple(values or ()) for values in columns[place]]
-    if names == list(Item._fields):
+    if names == list(Item._fields[: len(names)]):
         return [Item(*values) for values in zip(*columns, strict=True)]
     return [Item(**dict(zip(names, values, strict=True))) for values in zip(*columns, strict=True)]

@@ -171,6 +171,15 @@ def find_job(wanted: Job) -> Job | None:
     return found
 
 
+def channel_of(output: str | os.PathLike[str]) -> int | str:
+    """What of the files' channels a dataset is of: the number of one, or "mean" of all, and where nobody knows."""
+    path = Path(output) / _FOLDER / _generation(0) / _JOB
+    try:
+        return check_channel(json.loads(path.read_text(encoding="utf-8")).get("channel", MEAN))
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return MEAN  # its files were put elsewhere, or somebody else made them
+
+
 def _job_of(values: dict[str, Any], wanted: Job) -> Job:
     """The job that ``job.json`` tells of. Parts that are still to come are of the version that makes them."""
     for name in ("folder", "net_engine"):
@@ -250,7 +259,7 @@ def _write_generation(
     # Python opens it, because pyarrow takes names of UTF-8 only.
     with (folder / _ITEMS).open("xb") as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
         for part in cut_into_parts(items, files_per_part):
-            arrays = [pa.array(column, f.type) for column, f in zip(zip(*part, strict=True), schema, strict=True)]
+            arrays = [pa.array([getattr(item, f.name) for item in part], f.type) for f in schema]
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema), row_group_size=len(part))
     if generation == 0:
         values: dict[str, Any] = {"format": _FORMAT, "description": asdict(job.description)}

@@ -18,7 +18,7 @@ _AT_ONCE = 1 << 20
 
 
 def digests_of(items: Sequence[Item]) -> list[str]:
-    """For each sound 32 hexadecimal digits, equal for equal bytes and equal starts and ends.
+    """For each sound 32 hexadecimal digits, equal for equal bytes, equal starts and ends, and equal channels.
 
     Args:
         items: As for :func:`contents_of`.
@@ -68,9 +68,10 @@ def _each(items: Sequence[Item]) -> Iterator[tuple[str, str | AudioFileError]]:
 
 
 def _of_clip(item: Item, digest: str) -> str:
-    if not item.is_clip:
+    if not item.is_clip and item.channel is None:
         return digest
-    return hashlib.blake2b(f"{digest} {item.start} {item.end}".encode(), digest_size=16).hexdigest()
+    channel = "" if item.channel is None else f" channel {item.channel}"
+    return hashlib.blake2b(f"{digest} {item.start} {item.end}{channel}".encode(), digest_size=16).hexdigest()
 
 
 def _of_stream(opened: IO[bytes]) -> str:

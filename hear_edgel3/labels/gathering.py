@@ -67,11 +67,13 @@ class Problems:
         of: The name of the set.
         skip: Whether sounds that cannot be used are left out.
         notes: What the user should know.
+        hint: What may be behind all of it, for the user; or nothing.
     """
 
     of: str
     skip: bool
     notes: list[str] = field(default_factory=list)
+    hint: str = ""
     _wrong: dict[str, list[str]] = field(default_factory=dict)
     _left_out: dict[str, list[str]] = field(default_factory=dict)
     _can_skip: bool = False
@@ -94,6 +96,7 @@ class Problems:
         if self._wrong:
             lines = [_line(what, which) for what, which in self._wrong.items()]
             hint = (_GONE_HINT if _GONE in self._wrong else "") + (_HINT if self._can_skip else "")
+            hint += f"\n({self.hint})" if self.hint else ""
             raise LabelsError(f"{self.of} cannot be used as it is:" + "".join(f"\n- {line}" for line in lines) + hint)
 
     def all_notes(self) -> tuple[str, ...]:
@@ -143,7 +146,7 @@ def gather(
         LabelsError: Something is wrong; the message names all of it.
     """
     problems = Problems(name, options.skip) if problems is None else problems
-    usable = [sound for sound in sounds if _is_usable(sound, kind, problems)]
+    usable = [_heard(sound, options) for sound in sounds if _is_usable(sound, kind, problems)]
     usable = _once(usable, problems)
     stated = options.classes or classes
     for said in alike(Counter(label for sound in usable for label in sound.labels)):
@@ -180,6 +183,13 @@ def gather(
     _check_classes(labelled, problems, published)
     problems.check()
     return replace(labelled, notes=problems.all_notes())
+
+
+def _heard(sound: Sound, options: LabelOptions) -> Sound:
+    """A sound with the channel of it that is heard, where one was chosen for all."""
+    if not isinstance(options.channel, int):
+        return sound
+    return replace(sound, item=sound.item._replace(channel=options.channel))
 
 
 def _is_usable(sound: Sound, kind: Kind, problems: Problems) -> bool:

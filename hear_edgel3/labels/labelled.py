@@ -9,6 +9,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from hear_edgel3.audio.channels import MEAN
 from hear_edgel3.errors import LabelsError
 from hear_edgel3.labels.names import listed
 from hear_edgel3.sources.item import Item
@@ -68,6 +69,12 @@ class Labelled:
 
     def __len__(self) -> int:
         return len(self.items)
+
+    @property
+    def channels(self) -> tuple[int | str, ...]:
+        """What is heard of files with several channels: "mean" of all, and numbers from 0, in order."""
+        found = {MEAN if item.channel is None else item.channel for item in self.items}
+        return tuple(sorted(found, key=lambda one: (isinstance(one, int), one)))
 
     def matrix(self, rows: Sequence[int] | np.ndarray | slice = slice(None)) -> np.ndarray:
         """(n, C) float32 targets of some rows: one-hot if there is one class each."""
@@ -133,4 +140,7 @@ class Labelled:
         ]
         if self.parts is not None:
             divided.append(", ".join(f"{n} {part}" for part, n in sorted(Counter(self.parts).items())))
+        if self.channels != (MEAN,):
+            numbers = ", ".join(map(str, self.channels))
+            divided.append(f"{'channel' if len(self.channels) == 1 else 'channels'} {numbers}, counted from 0")
         return f"{self.name}: {len(self)} sounds, {what}" + "".join(f"; {one}" for one in divided)

@@ -230,9 +230,11 @@ def _copies_by(items: Sequence[Item], contents: Sequence[str]) -> list[tuple[int
 
 
 def _files(items: Sequence[Item]) -> list[str]:
-    """Texts that are equal for items of one file."""
+    """Texts that are equal for items of one file, whatever part or channel of it they are."""
     identities = Identities("")
-    return [str(identities.of(item._replace(start=None, end=None, kept=(), error=None))) for item in items]
+    return [
+        str(identities.of(item._replace(start=None, end=None, kept=(), error=None, channel=None))) for item in items
+    ]
 
 
 def _equal(values: Sequence[str]) -> list[tuple[int, ...]]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from hear_edgel3.audio.channels import MEAN, check_channel
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.labels.names import PARTS, part_of, plain
 
@@ -30,6 +31,8 @@ class LabelOptions:
         group_pattern: A regular expression that finds the group in a file's path: all of its first pair of brackets, or
             all that it matches.
         whole_files: Whether to take whole files, whatever starts and ends a table has.
+        channel: What is heard of files with several channels: their "mean"; the number of one, from 0; or "table", for
+            what each row of a table says in its column ``channel``, from 0, or of one by Raven from 1.
         skip: Whether sounds that cannot be used (no file, no label, no number) are left out and counted in a note,
             instead of being an error.
     """
@@ -48,6 +51,7 @@ class LabelOptions:
     group: str | None = None
     group_pattern: str | None = None
     whole_files: bool = False
+    channel: int | str = MEAN
     skip: bool = False
 
     def __post_init__(self) -> None:
@@ -63,6 +67,7 @@ class LabelOptions:
         ]
         if len(given) > 1:
             raise InvalidOption(f"{' and '.join(given)} contradict each other: a set has targets of one kind")
+        object.__setattr__(self, "channel", check_channel(self.channel, table=True))
         if self.group is not None and self.group_pattern is not None:
             raise InvalidOption(
                 "group and group_pattern contradict each other: groups are in a column, or in the paths"

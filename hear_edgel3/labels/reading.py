@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from hear_edgel3.audio.channels import TABLE
 from hear_edgel3.errors import InvalidOption, LabelsError
 from hear_edgel3.labels import published
 from hear_edgel3.labels.folders import folders_in, read_folders
@@ -69,6 +70,7 @@ _LAYOUTS = {
     "folders": _Layout(lambda source: os.path.isdir(source) and bool(folders_in(source)), read_folders, is_sure=False),
 }
 LAYOUTS = tuple(_LAYOUTS)
+_WITH_COLUMNS = ("table", "tracks")
 _OF_TABLES = ("label", "labels", "separator", "numbers", "relevances", "part", "fold", "group", "whole_files")
 
 
@@ -119,13 +121,18 @@ def read_labelled(source: str | os.PathLike[str], options: LabelOptions = AS_IT_
     if dead := _dead_options(layout, options):
         does = "does" if len(dead) == 1 else "do"
         raise InvalidOption(f"{path} has the layout {layout}, to which {', '.join(dead)} {does} not apply")
+    if options.channel == TABLE and layout not in _WITH_COLUMNS:
+        raise InvalidOption(
+            f"{path} has the layout {layout}, in which no column says a channel of each sound: the option `channel` "
+            f"may be the number of one, or mean"
+        )
     return _LAYOUTS[layout].read(path, options)
 
 
 def _dead_options(layout: str, options: LabelOptions) -> list[str]:
     """The options that are given, and mean nothing for a layout."""
     dead = {*_OF_TABLES, "audio"}
-    if layout in ("table", "tracks"):
+    if layout in _WITH_COLUMNS:
         return []
     if layout not in ("folders", *PACKED):
         dead.remove("audio")

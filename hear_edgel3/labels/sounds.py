@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Sequence
 
 from hear_edgel3.disk.paths import text_of_path
-from hear_edgel3.errors import AudioFileError, HearEdgeL3Error, OutputError
+from hear_edgel3.errors import AudioFileError, HearEdgeL3Error, InvalidOption, OutputError
 from hear_edgel3.sources.item import Item
 from hear_edgel3.sources.opening import ItemOpener
 
@@ -46,13 +46,20 @@ def write_sources(items: Iterable[Item], path: str) -> list[str]:
         items: What to hear; relative paths are relative to the current folder.
         path: The table to write: file, start and end.
 
+    A job of ``extract`` hears one channel, or the mean, of all: sounds of which single channels are heard are not for
+    it.
+
     Returns:
         The sources: the table, if any sound is in it, and the tar and HDF5 files that other sounds are in. Of these
         all sounds are embedded, whether they are among the items or not.
 
     Raises:
+        InvalidOption: Of a sound one channel is heard.
         OutputError: The table cannot be written.
     """
+    items = list(items)
+    if any(item.channel is not None for item in items):
+        raise InvalidOption("a table for extract cannot say channels: read the labels without the option `channel`")
     loose = dict.fromkeys((item.file, item.start, item.end) for item in items if item.shard is None)
     shards = dict.fromkeys(item.shard for item in items if item.shard is not None)
     here = text_of_path(os.getcwd())

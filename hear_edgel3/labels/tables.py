@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
-from hear_edgel3.errors import LabelsError
+from hear_edgel3.audio.channels import MEAN, TABLE
+from hear_edgel3.errors import HearEdgeL3Error, LabelsError
 from hear_edgel3.labels.gathering import Problems, Sound, gather
 from hear_edgel3.labels.labelled import Kind, Labelled
 from hear_edgel3.labels.names import SEPARATORS, labels_in, listed, plain, separator_of
@@ -33,6 +36,7 @@ _ONE = (
 )
 _ANY = ("labels", "classes", "categories", "tags", "positive labels")
 _NUMBERS = ("numbers", "number", "values", "value", "rating", "score")
+_CHANNEL = "channel"
 _PARTS = ("split", "subset", "partition", "part")
 _LARGEST = 3.4028234e38  # of a float32
 _MID = "/"  # what AudioSet's machine identifiers begin with
@@ -60,7 +64,8 @@ def read_table(path: str, options: LabelOptions) -> Labelled:
     The columns may have any of the names that tools of this field use, in any case: of files, starts and ends as for
     SOURCES; ``label``, ``class``, ``category`` and the like for one label; ``labels``, ``tags`` and the like for any
     number of labels; ``number``, ``value`` and the like for numbers; ``split``, ``fold`` and ``group``. An empty cell
-    of ``labels`` means that the sound has no class; an empty ``label`` is an error.
+    of ``labels`` means that the sound has no class; an empty ``label`` is an error. What is in ``channel`` counts if
+    the options say so.
 
     Args:
         path: The table.
@@ -154,6 +159,8 @@ def _sounds(
     fold = _column(path, columns, options.fold, ("fold",))
     group = _column(path, columns, options.group, ("group",))
 
+    channel_of = _channel_reader(path, listing, options, problems)
+
     def cell(item: Item, place: int | None) -> str | None:
         return None if place is None or place >= len(item.kept) else item.kept[place]
 
@@ -164,9 +171,82 @@ def _sounds(
             cells = [cell(item, place) or "" for place in targets.places]
             read_labels, values, error = read(cells)
             where = (cell(item, part), cell(item, fold), cell(item, group))
-            yield Sound(item, read_labels, values, *where, error)
+            yield Sound(channel_of(item), read_labels, values, *where, error)
 
     return targets.kind, sounds(), classes
+
+
+def _channel_reader(path: str, listing: Listing, options: LabelOptions, problems: Problems) -> Callable[[Item], Item]:
+    """What gives each item the channel that its row says, if that is what is to be heard; else a note may say what is.
+
+    Raises:
+        LabelsError: Rows are to say it, and there is no such column.
+    """
+    place = _column(path, listing.columns, None, (_CHANNEL,))
+    first = 1 if listing.has_ravens else 0
+    if place is None:
+        if options.channel == TABLE:
+            raise LabelsError(
+                f"{path} has no column {_CHANNEL!r}, but {listed(listing.columns, 20) or 'none'} beside that of files; "
+                f"the option `channel` may also be the number of a channel, or mean"
+            )
+        return lambda item: item
+
+    def cell(item: Item) -> str:
+        return ((item.kept[place] if place < len(item.kept) else None) or "").strip()
+
+    def with_channel(item: Item) -> Item:
+        number = _channel(cell(item), first)
+        if number is not None or item.error is not None:
+            return item._replace(channel=number)
+        said = repr(cell(item)[:40]) if cell(item) else "nothing"
+        return item._replace(
+            error=f"{item.name}: {said} in {listing.columns[place]!r} is no number of a channel, from {first}"
+        )
+
+    if options.channel == TABLE:
+        return with_channel
+    said = list(dict.fromkeys(text for item in listing.items if (text := cell(item))))
+    heard = "the mean of all channels" if options.channel == MEAN else f"channel {options.channel}, from 0, of all"
+    if said and _is_another(said, first, options.channel, listing.items):
+        column = listing.columns[place]
+        note = (
+            f"{heard} is heard, whatever the column {column!r} says ({listed(said)}); the option `channel` `table` "
+            f"takes what it says"
+        )
+        if note not in problems.notes:  # of another track
+            problems.notes.append(note)
+        if len(said) > 1:
+            problems.hint = f"rows of several channels, by the column {column!r}: `channel` `table` keeps them apart"
+    return lambda item: item
+
+
+def _channel(text: str, first: int) -> int | None:
+    """The number of a channel, from 0, that a cell says; None if it says none."""
+    found = re.fullmatch(r"([0-9]{1,9})(\.0*)?", text)  # pandas writes 1.0 where other cells are empty
+    return None if found is None or int(found[1]) < first else int(found[1]) - first
+
+
+def _is_another(said: Sequence[str], first: int, channel: int | str, items: Sequence[Item]) -> bool:
+    """Whether rows say other channels than what is heard.
+
+    Programs name the first channel also where there is no other, so that a look at a file decides then.
+    """
+    numbers = {_channel(text, first) for text in said}
+    if channel != MEAN:
+        return numbers != {channel}
+    if numbers != {0}:
+        return True
+    usable = next((item for item in items if item.error is None), None)
+    if usable is None:
+        return False
+    from hear_edgel3.sources.opening import ItemOpener  # which needs torch
+
+    try:
+        with closing(ItemOpener("")) as opener, opener.open(usable) as file:
+            return file.channels > 1
+    except (HearEdgeL3Error, OSError, ValueError):  # ValueError: a NUL in the name
+        return False  # what is wrong with it is said elsewhere
 
 
 _Read = Callable[[list[str]], tuple[tuple[str, ...], tuple[float, ...] | None, str | None]]

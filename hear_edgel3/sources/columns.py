@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 # Of several the first one counts. `begin file` is beside `begin path` in tables by Raven, whose paths may be of another
 # machine; `in file` is Kaleidoscope's, `slice_file_name` UrbanSound8K's, `fname` FSD50K's, `ytid` AudioSet's.
@@ -56,6 +56,7 @@ _LENGTHS = ("duration", "duration s", "duration (s)", "duration seconds", "delta
 _CUT_ALREADY = "slice file name"
 # In Raven's tables of several files times run on from file to file, but for this one.
 _OFFSET_IN_FILE = "file offset (s)"
+_RAVENS = "begin time (s)"
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class Columns:
         length: The length of a clip, if the table has that and no end.
         raven_times: Begin and end in the time that runs on from file to file, whose difference is the length.
         fold: UrbanSound8K's number of the folder.
+        is_ravens: Whether the times are called as Raven calls them, which counts channels from 1.
     """
 
     file: int | None = None
@@ -79,6 +81,7 @@ class Columns:
     length: int | None = None
     raven_times: tuple[int, int] | None = None
     fold: int | None = None
+    is_ravens: bool = False
 
     @property
     def has_clips(self) -> bool:
@@ -105,6 +108,10 @@ def find_columns(names: Sequence[str], whole_files: bool = False) -> Columns:
     places: dict[str, int] = {}
     for place, name in enumerate(names):
         places.setdefault(_plain(name), place)
+    return replace(_find_columns(names, places, whole_files), is_ravens=_RAVENS in places)
+
+
+def _find_columns(names: Sequence[str], places: Mapping[str, int], whole_files: bool) -> Columns:
     files = [name for name in FILES if name in places]
     file = places[files[0]] if files else None
     other = places["begin file"] if files and files[0] == "begin path" and "begin file" in places else None

@@ -23,6 +23,8 @@ class Item(NamedTuple):
         end: Where a clip ends, in seconds of the file; None for the end.
         kept: What a table says of it, in the columns that are kept; those behind its end are empty.
         error: Why it cannot be embedded, as far as its list or shard shows that already.
+        channel: What is heard of its channels: "mean" of all, or the number of one, from 0; None for what whoever opens
+            it hears of others.
     """
 
     file: str
@@ -34,6 +36,7 @@ class Item(NamedTuple):
     end: float | None = None
     kept: tuple[str | None, ...] = ()
     error: str | None = None
+    channel: int | str | None = None
 
     @property
     def is_clip(self) -> bool:
@@ -47,8 +50,11 @@ class Item(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What to call it in messages: its ``file``, and the seconds of a clip."""
-        return self.file if not self.is_clip else f"{self.file} ({span(self.start, self.end)})"
+        """What to call it in messages: its ``file``, the seconds of a clip, and a channel that it states."""
+        more = [span(self.start, self.end)] if self.is_clip else []
+        if self.channel is not None:
+            more.append(f"channel {self.channel}")
+        return f"{self.file} ({', '.join(more)})" if more else self.file
 
 
 class Identities:
@@ -97,5 +103,5 @@ class Identities:
         return self._shards[item.shard], item.member
 
     def _with_more(self, item: Item, place: Hashable) -> Hashable:
-        more = (item.start, item.end, item.kept, item.error)
-        return place if more == (None, None, (), None) else (place, *more)
+        more = (item.start, item.end, item.kept, item.error, item.channel)
+        return place if more == (None, None, (), None, None) else (place, *more)

@@ -32,6 +32,7 @@ class Listing:
         notes: What the user should know: what was left out, for example.
         columns: The names of the columns that were kept of tables; an item's ``kept`` is in their order.
         has_tables: Whether there was a table among the sources.
+        has_ravens: Whether there was one by Raven, which counts channels from 1.
     """
 
     items: list[Item] = field(default_factory=list)
@@ -39,6 +40,7 @@ class Listing:
     notes: list[str] = field(default_factory=list)
     columns: list[str] = field(default_factory=list)
     has_tables: bool = False
+    has_ravens: bool = False
 
 
 def list_items(sources: Sequence[str], tables: TableOptions = AS_THEY_ARE, columns: Sequence[str] = ()) -> Listing:
@@ -178,6 +180,7 @@ class _Lister:
             OSError, ValueError, csv.Error: it cannot be read, or makes no sense.
         """
         self._listing.has_tables |= table.has_columns
+        self._listing.has_ravens |= table.columns.is_ravens
         finder = NameFinder(source, text_of_path(beside if self._tables.audio is None else self._tables.audio))
         alone = finder.sound_of_list() if table.columns.file is None else ""
         places = [self._column(name) for name in table.kept]

@@ -32,7 +32,8 @@ class ItemOpener:
 
     Args:
         folder: The folder that relative paths are relative to.
-        channel: What of their channels: "mean" of all, or the number of one, from 0.
+        channel: What of their channels: "mean" of all, or the number of one, from 0; an item that states a channel goes
+            before it.
     """
 
     def __init__(self, folder: str, channel: int | str = MEAN) -> None:
@@ -57,15 +58,16 @@ class ItemOpener:
         """
         if item.error is not None:
             raise AudioFileError(item.error)
+        channel = self._channel if item.channel is None else item.channel
         if item.shard is None:
-            with AudioFile(self._path(item.file), channel=self._channel, start=item.start, end=item.end) as file:
-                if item.is_clip:
+            with AudioFile(self._path(item.file), channel=channel, start=item.start, end=item.end) as file:
+                if item.name != item.file:
                     file.name = item.name  # as its table calls it
                 yield file
             return
         if is_hdf5(item.shard):
             sound = io.BytesIO(self._row(item))
-            with AudioFile(item.file, sound, self._channel, start=item.start, end=item.end) as file:
+            with AudioFile(item.file, sound, channel, start=item.start, end=item.end) as file:
                 yield file
             return
         try:
@@ -74,7 +76,7 @@ class ItemOpener:
             raise
         except TAR_ERRORS as error:
             raise AudioFileError(f"{item.file} cannot be read from its tar file: {error}") from error
-        with opened, AudioFile(item.file, opened, self._channel, start=item.start, end=item.end) as file:
+        with opened, AudioFile(item.file, opened, channel, start=item.start, end=item.end) as file:
             yield file
 
     def close(self) -> None:

@@ -269,6 +269,7 @@ def _moved(columns: Columns, moved: dict[int, int]) -> Columns:
         to(columns.length),
         None if times is None else (moved[times[0]], moved[times[1]]),
         to(columns.fold),
+        columns.is_ravens,
     )
 
 

@@ -25,6 +25,7 @@ from hear_edgel3.disk.atomic import atomic_write, make_folder
 from hear_edgel3.disk.digest import fingerprint
 from hear_edgel3.disk.stderr import say
 from hear_edgel3.errors import AudioFileError, InvalidAudio
+from hear_edgel3.sources.item import Item
 from hear_edgel3.sources.opening import ItemOpener
 from hear_edgel3.training.clip import Clip
 
@@ -129,7 +130,7 @@ def make_sounds(
     check_rate(sample_rate, "sample_rate")
     sizes = {clip.path: clip.size for clip in clips}
     # Not where the audio is, so that it can be moved.
-    known = [(clip.path.name, clip.start, clip.seconds, sizes[clip.path]) for clip in clips]
+    known = [(clip.path.name, clip.start, clip.seconds, sizes[clip.path], *_channel(clip.item)) for clip in clips]
     kept = folder / f"sounds-{fingerprint(known, sample_rate)}"
     make_folder(kept)
     starts = range(0, len(clips), _CLIPS_PER_SHARD)
@@ -143,6 +144,11 @@ def make_sounds(
                     file.write(data)
             bar.update(len(part))
     return Sounds(clips, shards, sample_rate)
+
+
+def _channel(item: Item) -> tuple[int | str, ...]:
+    """The channel that is heard, where one is stated."""
+    return () if item.channel is None else (item.channel,)
 
 
 def _shard(clips: Sequence[Clip], number: int, sample_rate: int) -> bytes:

@@ -45,7 +45,7 @@ def test_each_is_computed_once_whatever_the_order_and_the_way_it_is_named(
     monkeypatch.chdir(tmp_path)
     named = [item._replace(file=os.path.relpath(item.file)) for item in reversed([*some, some[0]])]
     again = embed_labelled(named, "tiny", tmp_path / "cache")
-    assert (again.new, again.folder) == (0, first.folder)
+    assert (again.new, again.folders) == (0, first.folders)
     np.testing.assert_array_equal(again.vectors, [*first.vectors, first.vectors[0]][::-1])
 
 
@@ -94,17 +94,17 @@ def test_sounds_that_cannot_be_read_are_named(some: list[Item], tmp_path: Path) 
 def test_another_engine_has_another_folder(some: list[Item], tmp_path: Path, without) -> None:
     """Two engines' last bits differ, so that a detector would depend on what was installed when."""
     numba = embed_labelled(some[:1], "tiny", tmp_path / "c")
-    assert embed_labelled(some[:1], "tiny", tmp_path / "c", engine="numba").folder == numba.folder
+    assert embed_labelled(some[:1], "tiny", tmp_path / "c", engine="numba").folders == numba.folders
     without("numba")
     torch = embed_labelled(some[:1], "tiny", tmp_path / "c", workers=1)
     assert torch.new == 1
-    assert (numba.folder.name[-6:], torch.folder.name[-6:]) == ("-numba", "-torch")
+    assert (numba.folders[0].name[-6:], torch.folders[0].name[-6:]) == ("-numba", "-torch")
 
 
 def test_another_net_has_another_folder(some: list[Item], tmp_path: Path) -> None:
     tiny = Path(hear_edgel3.__file__).parent / "checkpoints" / "tiny"
     shutil.copytree(tiny, tmp_path / "mine")
-    folders = {embed_labelled(some[:1], net, tmp_path / "c").folder for net in ("tiny", "tiny_mel_avgs")}
+    folders = {embed_labelled(some[:1], net, tmp_path / "c").folders for net in ("tiny", "tiny_mel_avgs")}
     assert len(folders) == 2
 
 

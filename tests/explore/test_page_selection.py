@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from hear_edgel3.dataset.dataset import Dataset
 from hear_edgel3.dataset.file_means import read_file_means
@@ -19,8 +20,8 @@ from hear_edgel3.jobs.run import extract
 from hear_edgel3.labels import read_labelled
 from hear_edgel3.search.neighbours import nearest
 from hear_edgel3.search.whitening import Whitening
-from support import chromium
-from support.pages import N_CLIPS, needs_chromium, place_of, text, write_odd_clip
+from support import chromium, signals
+from support.pages import N_CLIPS, contents_of, needs_chromium, place_of, text, thumbnails_of, write_odd_clip
 
 
 def selected(browser: chromium.Chromium) -> list[int]:
@@ -153,6 +154,39 @@ def test_clips_of_files_are_saved_with_their_seconds(opened: chromium.Chromium) 
     assert (
         text(opened, "train-command") == f"hear-edgel3 train --data labels.csv --audio {Path.cwd()} --output detector"
     )
+
+
+ONE_LINE = """
+(() => {
+  const words = [...element("train-command").children];
+  return words.length === 10 && words.filter((word) => word.textContent.length < 20).every((word) => {
+    const range = document.createRange();
+    range.selectNodeContents(word);
+    return new Set([...range.getClientRects()].map((rect) => rect.top)).size === 1;
+  });
+})()
+"""
+
+
+@needs_chromium
+def test_the_command_learns_from_the_channel_that_was_embedded(opened: chromium.Chromium) -> None:
+    sounds = np.stack([signals.clip(0.5, 16000, seed=seed) for seed in (0, 1)], axis=1)
+    for i in range(3):
+        soundfile.write(f"{i}.wav", sounds[i:], 16000)
+        soundfile.write(f"one-{i}.wav", sounds[i:, 1], 16000)
+    extract(["0.wav", "1.wav", "2.wav"], "embeddings", workers=1, channel=1)
+    extract(["one-0.wav", "one-1.wav", "one-2.wav"], "mono", workers=1)
+    for dataset in ("embeddings", "mono"):
+        explore(dataset, f"{dataset}.html", projection="pca")
+    pages = [contents_of(f"{dataset}.html") for dataset in ("embeddings", "mono")]
+    assert [page["channel"] for page in pages] == [1, None]
+    assert pages[0]["probabilities"] == pages[1]["probabilities"]  # tags are of what was embedded
+    np.testing.assert_array_equal(*(thumbnails_of(f"{one}.html", 3) for one in ("embeddings", "mono")))
+    opened.open(Path("embeddings.html").resolve())
+    opened.run("(select([0]), giveLabel('tone'), 1)")
+    command = f"hear-edgel3 train --data labels.csv --audio {Path.cwd()} --channel 1 --output detector"
+    assert text(opened, "train-command") == command
+    assert opened.run(ONE_LINE)  # no line ends behind the hyphens of an option
 
 
 @pytest.mark.skipif(importlib.util.find_spec("umap") is None, reason="umap-learn is not installed")

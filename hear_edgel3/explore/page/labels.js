@@ -124,8 +124,14 @@ function loadLabels(table) {
   return `${amount(found, "label")} loaded` + (rest ? `; ${amount(rest, "row")} of no clip on this page, or without a label` : "");
 }
 
-// The command that learns from labels.csv, called where that is.
+// The command that learns from labels.csv, called where that is, of the channel that was embedded.
 function trainCommand() {
   const audio = data.audio === null ? "" : ` --audio ${data.audio}`;
-  return `hear-edgel3 train --data labels.csv${audio} --output detector`;
+  const channel = data.channel === null ? "" : ` --channel ${data.channel}`;
+  return `hear-edgel3 train --data labels.csv${audio}${channel} --output detector`;
+}
+
+// The words of a command as elements, so that lines break between them, and not behind the hyphens of an option.
+function wordsOf(command) {
+  return command.split(" ").flatMap((word, i) => [...(i ? [" "] : []), made("span", word)]);
 }

@@ -17,6 +17,7 @@ function fillHeader() {
     ["Embeddings", `${data.configuration}, ${data.size} values, ${made}`],
     ["Map", mapText()],
     ...(data.n_all > count ? [["Sample", `${clipsText()}, spread over all recordings`]] : []),
+    ...(data.channel === null ? [] : [["Channel", `${data.channel}, counted from 0`]]),
     ["Tags", data.tagged_by ?? "none"],
     ["Folder", data.root || "several"],
     ["Made by", `hear_edgel3 ${data.version}`],

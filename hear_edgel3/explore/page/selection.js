@@ -117,7 +117,7 @@ function listenToSelection() {
     element("labels-file").value = ""; // so that the same file can be loaded again
     fillSelection();
   });
-  element("train-command").textContent = trainCommand();
+  element("train-command").replaceChildren(...wordsOf(trainCommand()));
   restoreLabels();
   fillSelection();
   window.addEventListener("beforeunload", (event) => {
