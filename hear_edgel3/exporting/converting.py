@@ -53,7 +53,12 @@ def convert(program: Program, tool: str, path: Path, card: dict[str, Any]) -> No
     """
     import torch
 
+    from hear_edgel3.families.banded_mel import BandedMel
+
     module = copy.deepcopy(program.module)
+    for part in module.modules():
+        if isinstance(part, BandedMel):
+            part.leave_out_zeros()
     # torch.export.save tells constants apart by where they lie, and mistakes those that are parts of larger ones.
     for value in (*module.parameters(), *module.buffers()):
         value.data = value.data.clone(memory_format=torch.contiguous_format)

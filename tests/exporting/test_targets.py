@@ -185,7 +185,7 @@ def test_weights_in_eight_bits(to: str, exported: Export, tmp_path: Path) -> Non
         off = np.abs(session(x.numpy())[name] - values).max()
         assert off < 1e-5 * np.abs(values).max(), name
     assert np.abs(in_float - expected[0]).max() > 1e-4 * np.abs(in_float).max()
-    assert target.size_of(path) < 0.45 * target.size_of(done.path)
+    assert target.size_of(path) < 0.37 * target.size_of(done.path)
     assert target.describe(path, card)["macs_window"] == target.describe(done.path, done.card)["macs_window"]
 
 
