@@ -109,7 +109,7 @@ class Model:
     def tag(self, path: str) -> np.ndarray:
         """(n_classes,) probabilities of the classes in a whole file, or the numbers that the net guesses."""
         if self.labels is None:
-            raise ValueError(f"{self.card['name']} has no classes")
+            raise ValueError(f"{self.card['name']} has no classes; --embeddings writes what it makes of a sound")
         if (kind := self.card["targets"]) == "numbers":
             return self._mean(path, "clip", "numbers")
         logits = self._mean(path, "clip", "logits").astype(np.float64) / self.card["temperature"]
@@ -139,9 +139,9 @@ def main() -> None:
         model = Model(given.files[0])
         if given.embeddings:
             np.save(given.embeddings, model.embed(given.files[1], 1000 * given.hop)[0])
-        if model.labels is not None:
-            for i in np.argsort(-(values := model.tag(given.files[1])), kind="stable")[: given.top]:
-                print(f"{values[i]:7.3f}  {model.labels[i]}")
+        if model.labels is not None or not given.embeddings:
+            for i in np.argsort(-(values := model.tag(given.files[1])), kind="stable")[: max(0, given.top)]:
+                print(f"{values[i]:7.3f}  {(model.labels or [])[i]}")
     except Exception as error:  # ONNX Runtime's have no common base of their own
         sys.exit(f"lite: {error}")
 

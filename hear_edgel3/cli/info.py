@@ -12,8 +12,8 @@ from hear_edgel3.cli import options
 from hear_edgel3.cli.say import put
 from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.engine.expected import expected
-from hear_edgel3.errors import WeightsCorrupt, WeightsMismatch
-from hear_edgel3.exporting.targets import fixed_s_of, target_of, target_of_file
+from hear_edgel3.errors import ConfigurationError, WeightsCorrupt, WeightsMismatch
+from hear_edgel3.exporting.targets import MODULES, fixed_s_of, target_of, target_of_file
 from hear_edgel3.extractor.complexity import complexity_of
 from hear_edgel3.extractor.contract import contract_of
 from hear_edgel3.families.schema import Checkpoint, Component, Local, Published
@@ -45,6 +45,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(arguments: argparse.Namespace) -> int:
     """Prints the description."""
     target = target_of_file(arguments.name)
+    if target is None and os.path.isfile(arguments.name):
+        endings = ", ".join(dict.fromkeys(one.SUFFIX for one in map(target_of, MODULES) if not one.FOLDER))
+        raise ConfigurationError(
+            f"{arguments.name} is a file, but none that `hear-edgel3 export` writes: those end in {endings}"
+        )
     facts = describe(arguments.name) if target is None else describe_file(arguments.name, target)
     if arguments.json:
         put(json_text(facts, indent=1))

@@ -82,10 +82,13 @@ def check_sounds(folder: str) -> None:
         folder: Sources as for :func:`own_clips`.
 
     Raises:
-        AudioFileError: It is not there.
+        AudioFileError: It is not there, or a folder without audio.
         InvalidAudio: There is no audio.
     """
-    if not list_items([folder]).items:
+    listing = list_items([folder])
+    if not listing.items:
+        for _, reason in listing.failures:
+            raise reason
         raise InvalidAudio(f"there is no audio in {folder} to check with, or to calibrate on")
 
 

@@ -7,6 +7,7 @@ else. Nothing of that is left behind by a process that ends.
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import math
 import os
@@ -15,11 +16,16 @@ import sys
 import tempfile
 import warnings
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.errors import ComputationError, InvalidOption
+from hear_edgel3.exporting.int8 import Narrowed
 
 if TYPE_CHECKING:
     from hear_edgel3.exporting.program import Program
@@ -27,6 +33,9 @@ if TYPE_CHECKING:
 # Nets whose operations a tool does not know are told from trouble with the tool itself.
 _NOT_CONVERTED = 3
 _SAID = 1500
+_PARTS = ("values", "scale")
+# Of constants in ExecuTorch files, in bytes: what their engine asks for; its tools lay each at a multiple of 128.
+_ALIGNMENT = 16
 # What these tools import can look for devices and write progress, and Hugging Face's packages can ask for updates.
 _ENVIRONMENT = {
     "CUDA_VISIBLE_DEVICES": "",
@@ -38,7 +47,9 @@ _ENVIRONMENT = {
 }
 
 
-def convert(program: Program, tool: str, path: Path, card: dict[str, Any]) -> None:
+def convert(
+    program: Program, tool: str, path: Path, card: dict[str, Any], narrowed: Mapping[str, Narrowed] | None = None
+) -> None:
     """Writes a program for one window at a time, of the length of its example.
 
     Args:
@@ -46,6 +57,8 @@ def convert(program: Program, tool: str, path: Path, card: dict[str, Any]) -> No
         tool: "litert" or "executorch".
         path: The file.
         card: For tools that put it in while they write; others leave it out.
+        narrowed: Weights that are to be stored in eight bits, by the names of the module's parameters; for ExecuTorch
+            alone.
 
     Raises:
         InvalidOption: The net has an operation that cannot be traced or that the tool does not know.
@@ -53,12 +66,17 @@ def convert(program: Program, tool: str, path: Path, card: dict[str, Any]) -> No
     """
     import torch
 
+    from hear_edgel3.families.banded_mel import BandedMel
+
     module = copy.deepcopy(program.module)
+    for part in module.modules():
+        if isinstance(part, BandedMel):
+            part.leave_out_zeros()
     # torch.export.save tells constants apart by where they lie, and mistakes those that are parts of larger ones.
     for value in (*module.parameters(), *module.buffers()):
         value.data = value.data.clone(memory_format=torch.contiguous_format)
     with tempfile.TemporaryDirectory(prefix="hear_edgel3_export_") as folder:
-        source, words = Path(folder) / "source.pt2", Path(folder) / "card.json"
+        source, words, eight = (Path(folder) / name for name in ("source.pt2", "card.json", "int8.npz"))
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -71,8 +89,10 @@ def convert(program: Program, tool: str, path: Path, card: dict[str, Any]) -> No
                 f"{_first_line(error)}"
             ) from error
         words.write_text(json_text(card), encoding="utf-8")
+        parts = {f"{name} {part}": getattr(one, part) for name, one in (narrowed or {}).items() for part in _PARTS}
+        np.savez(eight, **parts)
         done = subprocess.run(  # noqa: S603 - this very Python
-            [sys.executable, "-m", "hear_edgel3.exporting.converting", tool, str(source), str(words), str(path)],
+            [sys.executable, "-m", "hear_edgel3.exporting.converting", tool, *map(str, (source, words, eight, path))],
             env={**os.environ, **_ENVIRONMENT},
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -92,22 +112,34 @@ def _first_line(error: BaseException) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
-def _litert(exported: Any, card: str, path: Path) -> None:  # noqa: ARG001 the card is put in later
+def _litert(exported: Any, card: str, narrowed: object, path: Path) -> None:  # noqa: ARG001 both are put in later
     import litert_torch
 
     example, _ = exported.example_inputs
     litert_torch.convert(exported.module(), example).export(str(path))
 
 
-def _executorch(exported: Any, card: str, path: Path) -> None:
+def _executorch(exported: Any, card: str, narrowed: Mapping[str, Narrowed], path: Path) -> None:
+    from executorch.backends.xnnpack.operators import node_visitor
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-    from executorch.exir import to_edge_transform_and_lower
+    from executorch.exir import ExecutorchBackendConfig, to_edge_transform_and_lower
 
+    from hear_edgel3.exporting.executorch_int8 import Narrowing
+
+    narrowing = Narrowing(exported, narrowed) if narrowed else None
     said = json_text({"card": json.loads(card), **_facts(exported)})
+    # Of a checksum that constants are known by, a quarter tells them apart; it stands in the file some times for each.
+    node_visitor.hashlib = SimpleNamespace(sha256=lambda data: SimpleNamespace(hexdigest=lambda: _short(data)))
     lowered = to_edge_transform_and_lower(
         exported, partitioner=[XnnpackPartitioner()], constant_methods={"hear_edgel3": said}
     )
-    path.write_bytes(lowered.to_executorch().buffer)
+    if narrowing is not None:
+        narrowing.check()
+    path.write_bytes(lowered.to_executorch(ExecutorchBackendConfig(segment_alignment=_ALIGNMENT)).buffer)
+
+
+def _short(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
 
 
 def _facts(exported: Any) -> dict[str, Any]:
@@ -139,13 +171,15 @@ def _macs(node: Any) -> int:
 _TOOLS = {"litert": _litert, "executorch": _executorch}
 
 
-def _main(tool: str, source: str, card: str, path: str) -> int:
+def _main(tool: str, source: str, card: str, eight: str, path: str) -> int:
     import torch
 
     warnings.simplefilter("ignore")
-    exported, words = torch.export.load(source), Path(card)
+    exported, words, parts = torch.export.load(source), Path(card), np.load(eight)
+    names = {one.rpartition(" ")[0] for one in parts}
+    narrowed = {name: Narrowed(*(parts[f"{name} {part}"] for part in _PARTS)) for name in names}
     try:
-        _TOOLS[tool](exported, words.read_text(encoding="utf-8"), Path(path))
+        _TOOLS[tool](exported, words.read_text(encoding="utf-8"), narrowed, Path(path))
     except (OSError, MemoryError, ImportError):
         raise
     except Exception as error:

@@ -10,27 +10,30 @@ import importlib.util
 import json
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hear_edgel3._extras import require
-from hear_edgel3.errors import ConfigurationError, MissingExtra
+from hear_edgel3.errors import ConfigurationError, InvalidOption, MissingExtra
 from hear_edgel3.exporting.checked import checked_card
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
 
     from hear_edgel3.exporting.program import Program
 
 EXTRA, SUFFIX, ENGINE, FLOAT64 = "executorch", ".pte", "executorch", False
-FOLDER, INT8, PARTS = False, False, ("whole", "net", "frontend")
+FOLDER, INT8, PARTS = False, True, ("whole", "net", "frontend")
 FIXED_S = 1.0
 # As of OpenVINO: a DFT in float32 drowns what leaks out of pure tones.
 TOLERANCES = {"tone": 1e-4, "": 1e-5}
 METHOD = "hear_edgel3"
+# Of the weights of a net: with fewer in eight bits a file is hardly smaller, and nobody asks for that.
+_LEAST_SHARE = 0.5
 
 
 def check_installed() -> None:
@@ -55,6 +58,29 @@ def write(program: Program, path: Path) -> None:
     from hear_edgel3.exporting.converting import convert
 
     convert(program, "executorch", path, program.card)
+
+
+def quantize(program: Program, source: Path, path: Path, inputs: Sequence[torch.Tensor]) -> dict[str, Any]:  # noqa: ARG001 it is written anew
+    """Writes a file with weights in eight bits, those of fully connected layers and of convolutions of single pixels.
+
+    Raises:
+        InvalidOption: Most of the net's weights are others.
+    """
+    from hear_edgel3.exporting.converting import convert
+    from hear_edgel3.exporting.executorch_int8 import takes
+    from hear_edgel3.exporting.int8 import choose
+
+    chosen = choose(program, inputs, takes)
+    weights = sum(value.numel() for value in program.module.parameters())
+    if sum(one.values.size for one in chosen.narrowed.values()) < _LEAST_SHARE * weights:
+        raise InvalidOption(
+            f"ExecuTorch takes in eight bits only weights of convolutions of single pixels and of linear layers, and "
+            f"most of {program.card['name']}'s are others; leave quantize out"
+        )
+    how = {"method": "weights", "in_float": list(chosen.in_float), "blocks": chosen.blocks}
+    card = {**program.card, "quantization": how}
+    convert(program, "executorch", path, card, chosen.narrowed)
+    return card
 
 
 class _Session:

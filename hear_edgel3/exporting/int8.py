@@ -7,7 +7,7 @@ weights of each block are put into eight bits by themselves, and what the embedd
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,16 +64,19 @@ def narrowed_weights(parameters: Mapping[str, torch.Tensor]) -> dict[str, Narrow
     return found
 
 
-def choose(program: Program, inputs: Sequence[torch.Tensor]) -> Choice:
+def choose(
+    program: Program, inputs: Sequence[torch.Tensor], takes: Callable[[np.ndarray], bool] | None = None
+) -> Choice:
     """Finds the weights to put into eight bits.
 
     Args:
         program: What is exported. The weights of a head on its net stay in float: embeddings do not tell what it loses.
         inputs: What to measure on, batches as the program takes them.
+        takes: Whether the engine has such a weight in eight bits; None for one that has all.
     """
     module = copy.deepcopy(program.module)
     parameters = {name: value for name, value in module.named_parameters() if name.startswith("net.")}
-    narrowed = narrowed_weights(parameters)
+    narrowed = {name: one for name, one in narrowed_weights(parameters).items() if takes is None or takes(one.values)}
     blocks: dict[str, list[str]] = {}
     for name in narrowed:
         blocks.setdefault(_block(name), []).append(name)

@@ -18,6 +18,8 @@ import math
 import torch
 from torch import nn
 
+from hear_edgel3.families.banded_mel import BandedMel, order_of
+
 # What float32 adds up exactly: a product's bits, and those by which a sum is larger than its largest term.
 _EXACT_BITS = 24
 _HIGH_BITS = 11
@@ -57,17 +59,15 @@ class PairedMelPower(nn.Module):
         first = torch.cat([weight * angle.cos(), -weight * angle.sin()], 1)
         largest = self._keep("first", first.reshape(rows, n2, 2 * half).transpose(0, 1), axis=1)
         self.places = _HIGH_BITS - math.ceil(math.log2(2 * largest))
-        angle = 2 * math.pi * (torch.arange(n2)[:, None] * torch.arange(n2) % n2).double() / n2
+        held = torch.arange(n2)[:, None] * n1 + torch.arange(half)
+        held = torch.minimum(held, n_fft - held)
+        order = order_of(held)
+        angle = 2 * math.pi * (order[:, None] * torch.arange(n2) % n2).double() / n2
         cos, sin = angle.cos(), -angle.sin()
         # (2 n2, 2 n2): real and imaginary parts, of real ones and imaginary ones
         self._keep("second", torch.cat([torch.cat([cos, -sin], 1), torch.cat([sin, cos], 1)]), axis=1)
-        # Place (k2, k1) holds bin k1 + n1 k2, or the one that mirrors it. Some are held twice, and then counted once.
-        held = torch.arange(n2)[:, None] * n1 + torch.arange(half)
-        held = torch.minimum(held, n_fft - held).flatten()
-        place_of = {int(bin_): place for place, bin_ in reversed([*enumerate(held)])}
-        placed = torch.zeros(len(held), len(bank), dtype=torch.float64)
-        placed[[place_of[bin_] for bin_ in range(bank.shape[1])]] = bank.double().T
-        self.register_buffer("bank", placed.float(), persistent=False)
+        # Place (k2, k1) holds bin k1 + n1 k2, or the one that mirrors it.
+        self.mel = BandedMel(bank, held[order], axis=2)
 
     def _keep(self, name: str, values: torch.Tensor, axis: int) -> float:
         """Keeps values as two float32; returns the largest sum along ``axis``, without signs."""
@@ -98,8 +98,8 @@ class PairedMelPower(nn.Module):
         found = found + (buffers["second_low"] @ (high + low) + buffers["second_high"] @ low)
         squares = found * found
         power = squares[:, : self.n2] + squares[:, self.n2 :]
-        power = power.reshape(power.shape[0], self.n2, -1, self.n_held).transpose(1, 2).flatten(2)
-        mel: torch.Tensor = power @ buffers["bank"]
+        power = power.reshape(power.shape[0], self.n2, -1, self.n_held).transpose(1, 2)
+        mel: torch.Tensor = self.mel(power)
         return mel
 
     def _parts(self, x: torch.Tensor) -> torch.Tensor:

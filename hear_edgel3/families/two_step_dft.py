@@ -14,6 +14,8 @@ import math
 import torch
 from torch import nn
 
+from hear_edgel3.families.banded_mel import BandedMel, order_of
+
 
 class MelPower(nn.Module):
     """Frames of samples to the power in mel bands, without any operation on complex numbers.
@@ -40,13 +42,11 @@ class MelPower(nn.Module):
             2 * math.pi * (torch.arange(a, dtype=torch.float64)[:, None] * torch.arange(b, dtype=torch.float64) % n) / n
             for a, b, n in ((half, n1, n1), (half, n2, n_fft), (n2, n2, n2))
         )
-        # Place (k1, k2) holds bin k1 + n1 k2, or the one that mirrors it. Some are held twice, and then counted once.
-        held = torch.arange(half)[:, None] + n1 * torch.arange(n2)
-        held = torch.minimum(held, n_fft - held).flatten()
-        place_of = {int(bin_): place for place, bin_ in reversed([*enumerate(held)])}
-        placed = torch.zeros(len(bank), len(held), dtype=torch.float64)
-        placed[:, [place_of[bin_] for bin_ in range(bank.shape[1])]] = bank.double()
-        real, imag = second.cos(), -second.sin()
+        # Place (k1, k2) holds bin k1 + n1 k2, or the one that mirrors it.
+        held = torch.arange(n2)[:, None] * n1 + torch.arange(half)
+        held = torch.minimum(held, n_fft - held)
+        order = order_of(held)
+        real, imag = second.cos()[:, order], -second.sin()[:, order]
         self.n1, self.n2, self.rows = n1, n2, half
         self._keep("window", window.double(), dtype)
         self._keep(
@@ -57,7 +57,7 @@ class MelPower(nn.Module):
         # (n2, 2 n2): what real parts add to real and imaginary ones beside each other, and what imaginary parts do.
         self._keep("second_of_real", torch.cat([real, imag], 1), dtype)
         self._keep("second_of_imag", torch.cat([-imag, real], 1), dtype)
-        self._keep("bank", placed.T, torch.float32)
+        self.mel = BandedMel(bank, held[order], axis=3)
 
     def _keep(self, name: str, value: torch.Tensor, dtype: torch.dtype) -> None:
         self.register_buffer(name, value.to(dtype).contiguous(), persistent=False)
@@ -82,7 +82,7 @@ class MelPower(nn.Module):
         found = turned_real @ buffers["second_of_real"] + turned_imag @ buffers["second_of_imag"]
         squares = found * found
         power = (squares[..., : self.n2] + squares[..., self.n2 :]).to(torch.float32)  # (n, t, half, n2)
-        mel: torch.Tensor = power.flatten(2) @ buffers["bank"]
+        mel: torch.Tensor = self.mel(power)
         return mel
 
     def _frames(self, samples: torch.Tensor) -> torch.Tensor:

@@ -7,12 +7,17 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+import hear_edgel3
 from hear_edgel3.cli import main
-from hear_edgel3.errors import ConfigurationError
+from hear_edgel3.errors import ConfigurationError, InvalidOption
 from hear_edgel3.exporting import converting, executorch
+from hear_edgel3.exporting.executorch_int8 import divide_biases, takes
+from hear_edgel3.exporting.int8 import Narrowed, choose
+from hear_edgel3.exporting.program import program_of
 from hear_edgel3.exporting.targets import target_of_file
 
 
@@ -88,3 +93,46 @@ def test_operators_that_are_not_said(tmp_path: Path, monkeypatch: pytest.MonkeyP
     path = a_program('{"card": {}, "operators": {}, "parameters": 3}', monkeypatch, tmp_path / "x.pte")
     with pytest.raises(ConfigurationError, match="of its operators is incomplete"):
         executorch.describe(path, {"length": 1})
+
+
+class Layers(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.pixels, self.wide = torch.nn.Conv2d(3, 4, 1), torch.nn.Conv2d(4, 5, 3)
+        self.linear, self.steps = torch.nn.Linear(5, 2), torch.nn.Conv2d(3, 4, 1, stride=2)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.linear(self.wide(self.pixels(x)).mean((2, 3))), self.steps(x)
+
+
+def narrowed_of(weight: torch.Tensor) -> Narrowed:
+    scale = np.arange(2, 2 + len(weight), dtype=np.float32).reshape(-1, *[1] * (weight.ndim - 1))
+    return Narrowed(np.ones(weight.shape, np.int8), scale)
+
+
+def test_biases_are_added_before_scales_are_multiplied_by() -> None:
+    module = Layers().eval()
+    exported = torch.export.export(module, (torch.zeros(1, 3, 8, 8),), strict=False)
+    narrowed = {f"{name}.weight": narrowed_of(getattr(module, name).weight) for name in ("pixels", "linear")}
+    divide_biases(exported, narrowed)
+    for name, values in exported.state_dict.items():
+        before = dict(module.named_parameters())[name]
+        scale = torch.arange(2, 2 + len(before)) if name in ("pixels.bias", "linear.bias") else torch.ones(1)
+        assert torch.equal(values, before / scale if before.ndim == 1 else before), name
+    for name in ("steps", "wide"):
+        with pytest.raises(ValueError, match=rf"{name}.weight and 0 more weights are not where it takes them"):
+            divide_biases(exported, {f"{name}.weight": narrowed_of(getattr(module, name).weight)})
+
+
+def test_which_weights_it_takes_in_eight_bits(weights_folder: Path, tmp_path: Path) -> None:
+    with program_of(hear_edgel3.load("tiny", engine="torch"), "whole", 32000, float64=False) as program:
+        x = [torch.zeros(1, 32000)]
+        some, every = choose(program, x, takes).narrowed, choose(program, x).narrowed
+    assert {name for name in every if name not in some} == {f"net.features.{i}.block.1.0.weight" for i in range(12, 16)}
+    assert {one.values.shape[2:] for one in some.values()} == {(), (1, 1)}
+    sea = hear_edgel3.load("sea_64", weights_folder, engine="torch")
+    with (
+        program_of(sea, "net", 8000, float64=False) as program,
+        pytest.raises(InvalidOption, match="most of sea_64's are others; leave quantize out"),
+    ):
+        executorch.quantize(program, tmp_path / "x", tmp_path / "y", [program.example])

@@ -101,3 +101,22 @@ def test_info_names_a_graph_that_is_damaged(tiny_file: Exported, tmp_path: Path,
     error = capfd.readouterr().err
     assert "damaged.onnx is damaged: ONNX Runtime cannot run what is in it" in error
     assert "Traceback" not in error
+
+
+def test_files_that_are_no_exports(here: Path, capsys) -> None:
+    (here / "notes.txt").write_text("hello")
+    assert main(["info", "notes.txt"]) == 1
+    error = capsys.readouterr().err
+    assert "notes.txt is a file, but none that `hear-edgel3 export` writes" in error
+    assert ".onnx, .xml, .tflite, .pte" in error
+
+
+@pytest.mark.parametrize("option", ["--check", "--calibrate"])
+def test_sounds_that_are_not_there(option: str, here: Path, capsys) -> None:
+    words = ["export", "tiny", "--quantize", "int8", option, "nowhere"]
+    assert main(words) == 1
+    assert "nowhere does not exist" in capsys.readouterr().err
+    (here / "nowhere").mkdir()
+    assert main(words) == 1
+    assert "the folder nowhere has no audio files" in capsys.readouterr().err
+    assert [one.name for one in here.iterdir()] == ["nowhere"]

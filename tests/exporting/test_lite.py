@@ -139,3 +139,24 @@ def test_what_is_damaged_is_named(tiny_file: Exported, tmp_path: Path) -> None:
     for path, what in ((cut, "arsing|rotobuf"), (incomplete, "hop_ms"), (no_json, "column")):
         with pytest.raises(ValueError, match=rf"{path.name} is damaged, .*: .*({what})"):
             lite.Model(str(path))
+
+
+def test_nets_without_classes(
+    tiny_file: Exported,
+    sea_exported: Exported,
+    recording: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Nothing would be said, and nothing written."""
+    words = ["lite.py", str(sea_exported.path), str(recording)]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit, match="lite: sea_64 has no classes; --embeddings writes"):
+        lite.main()
+    monkeypatch.setattr(sys, "argv", [*words, "--embeddings", str(tmp_path / "e.npy")])
+    lite.main()
+    assert (tmp_path / "e.npy").is_file()
+    monkeypatch.setattr(sys, "argv", ["lite.py", str(tiny_file.path), str(recording), "--top", "-1"])
+    lite.main()
+    assert capsys.readouterr().out == ""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
+from hear_edgel3.families.mobilenetv3.frontend import MobileNetV3MelSpectrogram
+from hear_edgel3.families.paired_dft import SAMPLE_PLACES, PairedMelPower, split
 from hear_edgel3.families.two_step_dft import MelPower
 
 
@@ -26,3 +29,33 @@ def test_what_mirrors_another_bin_is_not_computed() -> None:
     made = MelPower(torch.ones(1024), torch.ones(1, 513), 1024, 160, torch.float64)
     steps = 2 * made.rows * made.n1 * made.n2 + 4 * made.rows * made.n2**2
     assert steps < 105_000  # multiplications of a frame; 135,000 if nothing is made of samples being real
+
+
+@pytest.mark.parametrize(
+    ("n_fft", "n_mels", "kind"), [(1024, 128, MelPower), (1024, 3, PairedMelPower), (13, 5, MelPower)]
+)
+def test_zeros_of_a_mel_bank_are_left_out(n_fft: int, n_mels: int, kind: type[nn.Module]) -> None:
+    """Of engines that store them like any value. Bands without any weight stay."""
+    random = torch.Generator().manual_seed(0)
+    bank, samples = torch.zeros(n_mels, n_fft // 2), torch.randn(2, 3000, generator=random)
+    for band in range(1, n_mels):
+        first = band * (n_fft // 2 - 6) // n_mels
+        bank[band, first : first + 6] = torch.rand(min(6, n_fft // 2 - first), generator=random)
+    words = (torch.float32,) if kind is MelPower else ()
+    made = kind(torch.ones(n_fft), bank, n_fft, 160, *words)
+    given = (samples,) if kind is MelPower else split(samples, SAMPLE_PLACES)
+    before, whole = made(*given), sum(one.numel() for one in made.mel.buffers())
+    for _ in range(2):
+        made.mel.leave_out_zeros()
+        torch.testing.assert_close(made(*given), before, rtol=1e-5, atol=0)
+    left = sum(one.numel() for one in made.mel.buffers())
+    assert left <= whole
+    assert n_mels < 100 or left < 0.2 * whole
+
+
+def test_no_table_with_a_place_for_each_sample() -> None:
+    """As which engines store what ``reflection_pad1d`` is made of."""
+    made, x = MobileNetV3MelSpectrogram().eval().portable(False), torch.randn(1, 3200)
+    called = [node for node in torch.export.export(made, (x,), strict=False).graph.nodes if node.op == "call_function"]
+    assert any(node.target.__name__.startswith("flip") for node in called)
+    assert all("reflect" not in node.args and "reflect" not in node.target.__name__ for node in called)

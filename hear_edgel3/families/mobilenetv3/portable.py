@@ -45,7 +45,7 @@ class PortableMobileNetV3(nn.Module):
         """(n, n_samples) float32 to (n, n_mels, n_frames) float32."""
         x = samples.to(self.dtype)
         x = x[:, 1:] - self.preemphasis * x[:, :-1]
-        x = nn.functional.pad(x, (self.padding, self.padding), mode="reflect")
+        x = _reflected(x, self.padding)
         logarithms = (self.power(x) + self.added).log()
         result: torch.Tensor = (logarithms + 4.5) / 5.0
         return result.transpose(1, 2)
@@ -77,7 +77,16 @@ class PairedMobileNetV3(nn.Module):
         exact = high[:, 1:] - self.high_factor * high[:, :-1]
         rest = low[:, 1:] - self.preemphasis * low[:, :-1] - (self.preemphasis - self.high_factor) * high[:, :-1]
         high, between = split(exact, SAMPLE_PLACES)
-        padded = (nn.functional.pad(x, (self.padding, self.padding), mode="reflect") for x in (high, between + rest))
+        padded = (_reflected(x, self.padding) for x in (high, between + rest))
         logarithms = (self.power(*padded) + self.added).log()
         result: torch.Tensor = (logarithms + 4.5) / 5.0
         return result.transpose(1, 2)
+
+
+def _reflected(x: torch.Tensor, size: int) -> torch.Tensor:
+    """Samples with ``size`` of them reflected at both ends.
+
+    Of parts that are turned round: what LiteRT's tools make of a reflecting ``pad`` is a table with a place for each
+    sample.
+    """
+    return torch.cat([x[:, 1 : size + 1].flip(1), x, x[:, -size - 1 : -1].flip(1)], dim=1)
