@@ -106,7 +106,19 @@ def kernel(function: F | None = None, *, compact: bool = False) -> F | Callable[
         _name_by_closure(function)
         options = {"pipeline_class": CompactCompiler} if compact else {}
         made = numba.njit(**_OPTIONS, no_cfunc_wrapper=True, **options)(function)
-        made._cache = _DiskCache(function)
+        kept = made._cache = _DiskCache(function)
+        compile_for = made.compile
+
+        def compile_and_release(signature: Any) -> Any:
+            # numba tells the cache nothing of what could not be compiled, for which others would wait. Its lock is held
+            # throughout: else what is released could be what another thread has begun.
+            with global_compiler_lock:
+                try:
+                    return compile_for(signature)
+                finally:
+                    kept.release()
+
+        made.compile = compile_and_release
         return cast(F, made)
 
     return compiled if function is None else compiled(function)
@@ -150,7 +162,7 @@ class _DiskCache:
         """What was compiled for a signature, or None."""
         # All that machine code which is there needs of numba; what compiling needs takes half a second to import.
         rtsys.initialize(target_context)
-        self._release()
+        self.release()
         found = self._load(signature, target_context)
         if found is None:
             _say_once()
@@ -159,7 +171,7 @@ class _DiskCache:
             if found is None:
                 target_context.refresh()
             else:
-                self._release()
+                self.release()
         return found
 
     def _load(self, signature: Any, target_context: Any) -> Any:
@@ -183,7 +195,7 @@ class _DiskCache:
         except Exception:  # no such folder, no permission, no room: it will be compiled again
             return
         finally:
-            self._release()
+            self.release()
 
     def _wait(self, signature: Any, codegen: Any) -> None:
         """Makes sure, as far as the file system can, that no other process compiles this, for a minute at most."""
@@ -205,7 +217,7 @@ class _DiskCache:
                 else:
                     return
 
-    def _release(self) -> None:
+    def release(self) -> None:
         """Lets other processes go on."""
         if self._held is not None:
             place, file = self._held

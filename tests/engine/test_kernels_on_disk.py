@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -178,6 +179,40 @@ def test_a_kernel_that_another_process_never_finishes(fresh, monkeypatch: pytest
 
 def _busy(file: object) -> None:
     raise BlockingIOError
+
+
+def test_a_kernel_that_could_not_be_compiled_is_not_waited_for(fresh, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupted(BaseException):
+        """As an interrupt from the keyboard, or no memory."""
+
+    def interrupted(*_arguments: object) -> None:
+        assert [path.suffix for path in jit.kernels_folder().iterdir()] == [".lock"]
+        raise Interrupted
+
+    with monkeypatch.context() as patch:
+        patch.setattr("numba.core.dispatcher._FunctionCompiler.compile", interrupted)
+        with pytest.raises(Interrupted):
+            fresh()
+    assert not list(jit.kernels_folder().iterdir())
+    # Whoever is waited for now, for a minute, is nobody.
+    monkeypatch.setattr(jit.time, "sleep", _not_waited)
+    assert fresh() == (20.0, True)
+    assert fresh() == (20.0, False)
+
+
+def test_a_process_that_was_killed_while_it_compiled_is_not_waited_for(tmp_path: Path) -> None:
+    alone = AT_ONCE.replace("sys.stdin.read()\n", "")
+    killed = alone.replace("save(*arguments)", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    for code, status, left in ((killed, -9, ".lock"), (alone, 0, ".bin")):
+        start = time.monotonic()
+        done = python(code, HEAR_EDGEL3_CACHE=str(tmp_path))
+        assert done.returncode == status
+        assert time.monotonic() - start < jit._LONGEST_WAIT_S
+        assert [path.suffix for path in (tmp_path / "kernels").iterdir()] == [left]
+
+
+def _not_waited(seconds: float) -> None:
+    raise AssertionError("it waits")
 
 
 def test_loading_imports_nothing_that_only_compiling_needs(tmp_path: Path) -> None:
