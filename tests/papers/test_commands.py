@@ -39,6 +39,22 @@ def test_ci_runs_every_page() -> None:
         assert block.run is None or re.search(rf"\brun(_page)? .*\b{block.run}\b", ci), block.place
 
 
+def test_pages_that_run_at_once_are_not_in_each_others_way() -> None:
+    ci = (ROOT / ".ci" / "run").read_text()
+    alone, in_turn = (re.search(rf'^{name}="(.*)"$', ci, re.MULTILINE)[1].split() for name in ("alone", "in_turn"))
+    writers: dict[str, set[str]] = {}
+    for page in sorted((ROOT / "docs").glob("*.md")):
+        name = f"docs/{page.name}"
+        for block in blocks(page) if name not in alone else ():
+            if block.run:
+                # Into an environment of the page's own anything may be installed.
+                assert not re.search(r"(?<!\S)(\.venv/bin/)?pip install", block.text), block.place
+                for output in re.findall(r"(?:--output|-o|>) (?!\.(?:\s|$))([\w./-]+)", block.text):
+                    writers.setdefault(output, set()).add("in turn" if name in in_turn else name)
+    assert writers
+    assert {output: pages for output, pages in writers.items() if len(pages) > 1} == {}
+
+
 def test_two_commands_of_the_readme_do_all_the_set_up() -> None:
     by_name = {block.run: block.text for block in blocks(ROOT / "README.md")}
     for name, use in (("quick-start", "hear-edgel3 tag recording.wav"), ("test", "pytest")):
