@@ -12,6 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+# Small nets gain nothing from a second thread, and beside another busy process its waiting costs twenty times the work.
+# Said to OpenMP before it is loaded, as threads that tests start (autograd's) and programs of their own have it too.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import torch
 
 import hear_edgel3
@@ -24,7 +29,6 @@ from support.paths import REPOSITORY
 from support.tagging import write_tagging_nets
 from support.write_weights import write_mobilenetv3, write_weights
 
-# Small nets gain nothing from a second thread, and beside another busy process its waiting costs twenty times the work.
 torch.set_num_threads(1)
 
 if importlib.util.find_spec("numba") is not None:

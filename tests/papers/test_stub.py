@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from support import make_stub
-from support.paths import PACKAGE
+from support.paths import PACKAGE, REPOSITORY
 
 
 def test_the_stub_is_the_generated_one() -> None:
@@ -32,8 +32,10 @@ def test_users_code_type_checks(tmp_path: Path) -> None:
     home = PACKAGE.parent
     # mypy finds what is installed by itself; an editable install has to be pointed out to it
     path = {} if home.name == "site-packages" else {"MYPYPATH": str(home)}
+    # What mypy knows of PyTorch is kept from run to run: it reads it for most of a minute.
+    cache = REPOSITORY / ".pytest_cache" / "mypy"
     result = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), "user.py"],
+        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(cache), "user.py"],
         cwd=tmp_path,
         env=os.environ | path,
         capture_output=True,
