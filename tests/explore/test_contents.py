@@ -105,14 +105,14 @@ def test_clips_without_audio_stay_with_a_note(capsys: pytest.CaptureFixture[str]
 def test_a_clip_that_cannot_be_tagged(monkeypatch: pytest.MonkeyPatch) -> None:
     write_odd_clip("a.wav")
     write_odd_clip("b.au")
-    tag_file = Tagger.tag_file
+    tag_opened = Tagger.tag_opened
 
-    def fails(self: Tagger, path: Any) -> Any:
-        if Path(path).name == "b.au":
+    def fails(self: Tagger, file: Any) -> Any:
+        if Path(file.path).name == "b.au":
             raise RuntimeError("out of memory")
-        return tag_file(self, path)
+        return tag_opened(self, file)
 
-    monkeypatch.setattr(Tagger, "tag_file", fails)
+    monkeypatch.setattr(Tagger, "tag_opened", fails)
     explore(write_dataset(["a.wav", "b.au"]), "page.html")
     found = contents_of("page.html")
     assert found["notes"] == {
