@@ -95,7 +95,6 @@ class Facts(NamedTuple):
 def _refused(kernel: Any, match: str) -> None:
     with pytest.raises(NumbaError, match=match):
         kernel(0)
-    kernel._cache._release()  # no other process waits for what is never compiled
 
 
 def test_a_kernel_is_called_by_its_address() -> None:
