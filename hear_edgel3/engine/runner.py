@@ -16,8 +16,9 @@ from typing import Protocol, cast
 import torch
 from torch import nn
 
-from hear_edgel3.engine.eval_mode import in_eval_mode, modules_of
+from hear_edgel3.engine.eval_mode import in_eval_mode
 from hear_edgel3.engine.expected import Choice
+from hear_edgel3.engine.seen import Seen
 from hear_edgel3.engine.table import MODULES, NAMES
 from hear_edgel3.errors import InvalidOption
 
@@ -81,8 +82,8 @@ def check_engine(name: str) -> None:
 class Runner:
     """Runs a net through an engine, compiling it again whenever its parameters have changed or moved.
 
-    Changes made behind autograd's back (through ``.data``) are the one kind that cannot be noticed; :meth:`forget` is
-    for these.
+    Numbers that are written behind autograd's back, into ``.data``, are the one kind of change that cannot be noticed;
+    :meth:`forget` is for these.
 
     Args:
         engine: one of :data:`~hear_edgel3.engine.table.NAMES`.
@@ -95,7 +96,7 @@ class Runner:
     def __init__(self, engine: str = "auto") -> None:
         check_engine(engine)
         self._wanted = engine
-        self._compiled: tuple[tuple[object, ...], tuple[int, Compiled]] | None = None
+        self._compiled: tuple[Seen, tuple[int, Compiled]] | None = None
 
     def __getstate__(self) -> dict[str, object]:
         """What is pickled: not the compiled net, which can be made again."""
@@ -144,35 +145,19 @@ class Runner:
 
     def _ready(self, net: nn.Module) -> tuple[int, Compiled]:
         """How many windows for each thread the net's engine wants at least, and the compiled net."""
-        kept = [held for module in modules_of(net) for held in (module._parameters, module._buffers) if held]
-        tensors = [t for some in kept for t in some.values() if t is not None]
-        # _version counts in-place changes, so an optimizer step or load_state_dict is noticed.
-        try:
-            versions = [t._version for t in tensors]
-        except RuntimeError:  # tensors made in inference mode have no such counter, and can hardly be changed
-            versions = [0 if t.is_inference() else t._version for t in tensors]
-        # A list for each of their properties: this is asked for each window of a stream.
-        state = (
-            id(net),
-            getattr(net, "variant", None),
-            [t.data_ptr() for t in tensors],
-            versions,
-            [t.device for t in tensors],
-            [t.dtype for t in tensors],
-        )
         compiled = self._compiled
-        if compiled is None or compiled[0] != state:
-            device = tensors[0].device if tensors else torch.device("cpu")
+        if compiled is None or not compiled[0].still(net):
+            seen = Seen(net)
             with (
                 _COMPILING,
                 torch.inference_mode(False),
                 torch.no_grad(),
-                without_autocast(device),
+                without_autocast(seen.device),
                 without_autocast(torch.device("cpu")),
             ):
                 compiled = self._compiled
-                if compiled is None or compiled[0] != state:  # no other thread has done it meanwhile
+                if compiled is None or not compiled[0].still(net):  # no other thread has done it meanwhile
                     engine = _engine(self.choose(net).name)
                     ready = (getattr(engine, "WINDOWS_PER_THREAD", 0), engine.compile_net(net))
-                    compiled = self._compiled = (state, ready)
+                    compiled = self._compiled = (seen, ready)
         return compiled[1]

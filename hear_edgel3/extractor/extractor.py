@@ -370,7 +370,7 @@ class Extractor(nn.Module):
     def forget_compiled(self) -> None:
         """Has the net prepared anew for its engine when it embeds next.
 
-        Call it after parameters were changed through ``.data``, which cannot be noticed. All other changes are:
+        Call it after writing into ``.data`` (``weight.data[0] = 0``), which cannot be noticed. All other changes are:
         optimizer steps, ``load_state_dict``, ``.to(...)``, and writing to parameters under ``torch.no_grad()``.
         """
         self._runner.forget()
