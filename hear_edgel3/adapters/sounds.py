@@ -90,7 +90,7 @@ class SoundDataset(Dataset[Sound]):
         listing = list_items(names)
         if listing.failures:
             raise listing.failures[0][1]
-        self.notes = list(listing.notes)
+        self.notes = [*listing.notes, *listing.channel_notes(self._channel)]
         self.items: list[Item] = listing.items
         if seconds is not None:
             self.items = [part for item in listing.items for part in self._parts(item, float(seconds))]

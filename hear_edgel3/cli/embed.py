@@ -88,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
     options.check_engine(arguments.engine)
     framing = file_framing(resolve(name), arguments.hop, not arguments.no_centering)
     check_given(resolve(name).checkpoint, arguments.weights)
-    found = audio_sources(arguments.sources, arguments.audio, arguments.whole_files)
+    found = audio_sources(arguments.sources, arguments.audio, arguments.whole_files, arguments.channel)
     items = found.items
     in_shard = next((item for item in items if item.shard is not None), None)
     if in_shard is not None and arguments.output is None:

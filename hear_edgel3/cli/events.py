@@ -176,7 +176,7 @@ def run(arguments: argparse.Namespace) -> int:
             f"--format {form} has no place for channels: take another one for --channel each, or one channel"
         )
     _check_output(arguments, form)
-    found = audio_sources(arguments.sources, arguments.audio, arguments.whole_files)
+    found = audio_sources(arguments.sources, arguments.audio, arguments.whole_files, arguments.channel)
     if arguments.clips is not None:
         _leave_out_clips(found, arguments.clips)
     say_notes(found.notes, arguments.quiet)

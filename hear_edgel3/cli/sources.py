@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hear_edgel3.audio.channels import MEAN
 from hear_edgel3.audio.span import span
 from hear_edgel3.disk.paths import path_of_text
 from hear_edgel3.errors import AudioFileError, HearEdgeL3Error
@@ -34,20 +35,23 @@ class AudioSources:
         return any(item.is_clip for item in self.items)
 
 
-def audio_sources(sources: Sequence[str], audio: str | None = None, whole_files: bool = False) -> AudioSources:
+def audio_sources(
+    sources: Sequence[str], audio: str | None = None, whole_files: bool = False, channel: int | str = MEAN
+) -> AudioSources:
     """The audio files and clips that sources mean.
 
     Args:
         sources: As for :func:`hear_edgel3.sources.lister.list_items`.
         audio: The folder that relative paths in lists are relative to; None for the list's own.
         whole_files: Whether files are taken whole, whatever starts and ends of clips a table has.
+        channel: What is heard of each file: the number of a channel, from 0, "mean" or "each".
     """
     from hear_edgel3.sources.item import Identities
     from hear_edgel3.sources.lister import list_items
     from hear_edgel3.sources.tables import TableOptions
 
     listing = list_items(sources, TableOptions(audio=audio, whole_files=whole_files))
-    found = AudioSources(failures=listing.failures, notes=listing.notes)
+    found = AudioSources(failures=listing.failures, notes=[*listing.notes, *listing.channel_notes(channel)])
     same = Identities(os.getcwd())
     seen: set[object] = set()
     for item in listing.items:

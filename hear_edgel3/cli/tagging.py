@@ -138,7 +138,7 @@ def tag_all(arguments: argparse.Namespace, usual_top: int | None) -> int:
     if arguments.top is None and not outputs.are_numbers:
         arguments.top = usual_top
     arguments.kept = arguments.top  # of which text may show a part
-    found = audio_sources(arguments.sources, arguments.audio, arguments.whole_files)
+    found = audio_sources(arguments.sources, arguments.audio, arguments.whole_files, arguments.channel)
     n_inputs = len(found.items) + len(found.failures)
     if arguments.plot is not None:
         _check_plot(arguments.plot, n_inputs, found)

@@ -383,6 +383,7 @@ def _begin_or_go_on(wanted: Job, sources: list[str] | Listing, options: Options)
         listing, may_have_clips = sources, True
     else:
         listing = list_items(sources, options.tables, () if job is None else job.table_columns.kept)
+        listing.notes += listing.channel_notes(options.channel)
         may_have_clips = any(item.is_clip for item in listing.items)
         if options.tables.keep != () and sources and not listing.has_tables:
             raise InvalidOption(

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 
 from hear_edgel3.audio.channels import MEAN, TABLE
-from hear_edgel3.errors import HearEdgeL3Error, LabelsError
+from hear_edgel3.errors import LabelsError
 from hear_edgel3.labels.gathering import Problems, Sound, gather
 from hear_edgel3.labels.labelled import Kind, Labelled
 from hear_edgel3.labels.names import SEPARATORS, labels_in, listed, plain, separator_of
 from hear_edgel3.labels.options import LabelOptions
 from hear_edgel3.registry.labels import labels as list_of_classes
+from hear_edgel3.sources.channels import is_another, number_of
 from hear_edgel3.sources.item import Item
 from hear_edgel3.sources.lister import Listing, list_items
 from hear_edgel3.sources.tables import TableOptions, is_list
@@ -196,7 +195,7 @@ def _channel_reader(path: str, listing: Listing, options: LabelOptions, problems
         return ((item.kept[place] if place < len(item.kept) else None) or "").strip()
 
     def with_channel(item: Item) -> Item:
-        number = _channel(cell(item), first)
+        number = number_of(cell(item), first)
         if number is not None or item.error is not None:
             return item._replace(channel=number)
         said = repr(cell(item)[:40]) if cell(item) else "nothing"
@@ -208,7 +207,7 @@ def _channel_reader(path: str, listing: Listing, options: LabelOptions, problems
         return with_channel
     said = list(dict.fromkeys(text for item in listing.items if (text := cell(item))))
     heard = "the mean of all channels" if options.channel == MEAN else f"channel {options.channel}, from 0, of all"
-    if said and _is_another(said, first, options.channel, listing.items):
+    if said and is_another({number_of(text, first) for text in said}, options.channel, listing.items):
         column = listing.columns[place]
         note = (
             f"{heard} is heard, whatever the column {column!r} says ({listed(said)}); the option `channel` `table` "
@@ -219,34 +218,6 @@ def _channel_reader(path: str, listing: Listing, options: LabelOptions, problems
         if len(said) > 1:
             problems.hint = f"rows of several channels, by the column {column!r}: `channel` `table` keeps them apart"
     return lambda item: item
-
-
-def _channel(text: str, first: int) -> int | None:
-    """The number of a channel, from 0, that a cell says; None if it says none."""
-    found = re.fullmatch(r"([0-9]{1,9})(\.0*)?", text)  # pandas writes 1.0 where other cells are empty
-    return None if found is None or int(found[1]) < first else int(found[1]) - first
-
-
-def _is_another(said: Sequence[str], first: int, channel: int | str, items: Sequence[Item]) -> bool:
-    """Whether rows say other channels than what is heard.
-
-    Programs name the first channel also where there is no other, so that a look at a file decides then.
-    """
-    numbers = {_channel(text, first) for text in said}
-    if channel != MEAN:
-        return numbers != {channel}
-    if numbers != {0}:
-        return True
-    usable = next((item for item in items if item.error is None), None)
-    if usable is None:
-        return False
-    from hear_edgel3.sources.opening import ItemOpener  # which needs torch
-
-    try:
-        with closing(ItemOpener("")) as opener, opener.open(usable) as file:
-            return file.channels > 1
-    except (HearEdgeL3Error, OSError, ValueError):  # ValueError: a NUL in the name
-        return False  # what is wrong with it is said elsewhere
 
 
 _Read = Callable[[list[str]], tuple[tuple[str, ...], tuple[float, ...] | None, str | None]]

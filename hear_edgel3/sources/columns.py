@@ -71,6 +71,7 @@ class Columns:
         length: The length of a clip, if the table has that and no end.
         raven_times: Begin and end in the time that runs on from file to file, whose difference is the length.
         fold: UrbanSound8K's number of the folder.
+        channel: The channel that a row is of, which counts where labels are read.
         is_ravens: Whether the times are called as Raven calls them, which counts channels from 1.
     """
 
@@ -81,6 +82,7 @@ class Columns:
     length: int | None = None
     raven_times: tuple[int, int] | None = None
     fold: int | None = None
+    channel: int | None = None
     is_ravens: bool = False
 
     @property
@@ -108,7 +110,8 @@ def find_columns(names: Sequence[str], whole_files: bool = False) -> Columns:
     places: dict[str, int] = {}
     for place, name in enumerate(names):
         places.setdefault(_plain(name), place)
-    return replace(_find_columns(names, places, whole_files), is_ravens=_RAVENS in places)
+    columns = _find_columns(names, places, whole_files)
+    return replace(columns, channel=places.get("channel"), is_ravens=_RAVENS in places)
 
 
 def _find_columns(names: Sequence[str], places: Mapping[str, int], whole_files: bool) -> Columns:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from hear_edgel3.audio.find import check_ordinary, is_audio
 from hear_edgel3.disk.paths import text_of_path
 from hear_edgel3.errors import AudioFileError, HearEdgeL3Error
+from hear_edgel3.sources.channels import ChannelColumn, notes_of
 from hear_edgel3.sources.folders import LeftOut, files_below
 from hear_edgel3.sources.hdf5 import Hdf5Sounds, is_called_for_sounds, is_hdf5
 from hear_edgel3.sources.item import Item
@@ -33,6 +34,7 @@ class Listing:
         columns: The names of the columns that were kept of tables; an item's ``kept`` is in their order.
         has_tables: Whether there was a table among the sources.
         has_ravens: Whether there was one by Raven, which counts channels from 1.
+        channel_columns: The columns of channels of tables.
     """
 
     items: list[Item] = field(default_factory=list)
@@ -41,6 +43,15 @@ class Listing:
     columns: list[str] = field(default_factory=list)
     has_tables: bool = False
     has_ravens: bool = False
+    channel_columns: list[ChannelColumn] = field(default_factory=list)
+
+    def channel_notes(self, heard: int | str) -> list[str]:
+        """What to say where the columns of channels do not count.
+
+        Args:
+            heard: What of each file: the number of a channel, from 0, "mean" or "each".
+        """
+        return list(notes_of(self.channel_columns, heard, self.items))
 
 
 def list_items(sources: Sequence[str], tables: TableOptions = AS_THEY_ARE, columns: Sequence[str] = ()) -> Listing:
@@ -181,6 +192,9 @@ class _Lister:
         """
         self._listing.has_tables |= table.has_columns
         self._listing.has_ravens |= table.columns.is_ravens
+        channels = ChannelColumn(text_of_path(source), table.channel or "", 1 if table.columns.is_ravens else 0)
+        if table.channel is not None:
+            self._listing.channel_columns.append(channels)
         finder = NameFinder(source, text_of_path(beside if self._tables.audio is None else self._tables.audio))
         alone = finder.sound_of_list() if table.columns.file is None else ""
         places = [self._column(name) for name in table.kept]
@@ -188,6 +202,7 @@ class _Lister:
         seen: set[str] = set()
         for row in table.rows:
             file = alone or row.file
+            channels.add(row.channel)
             kept = _at_places(row.kept, places)
             if not file:
                 error = f"row {row.number} of {source} names no file"

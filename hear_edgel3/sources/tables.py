@@ -60,6 +60,7 @@ class Row:
         end: Where its clip ends; None for the end.
         kept: What it has in the columns that are kept.
         error: What is wrong with it, or None.
+        channel: What it has in the column of channels.
     """
 
     number: int
@@ -69,6 +70,7 @@ class Row:
     end: float | None = None
     kept: tuple[str | None, ...] = ()
     error: str | None = None
+    channel: str | None = None
 
 
 @dataclass(frozen=True)
@@ -80,12 +82,14 @@ class Table:
         kept: The names of the columns that are kept, in the table's order.
         rows: Its rows, to be gone through once.
         has_columns: Whether it is a table, and not text with a path per line.
+        channel: The name of its column of channels, or None.
     """
 
     columns: Columns
     kept: tuple[str, ...]
     rows: Iterator[Row]
     has_columns: bool = True
+    channel: str | None = None
 
 
 def is_list(path: str) -> bool:
@@ -227,7 +231,7 @@ def _read_rows(rows: Any, names: Sequence[str], lines_before: int, options: Tabl
             if any(cell.strip() for cell in cells) and not (cells[0].startswith("#") and len(cells) < len(names)):
                 yield reader.row(rows.line_num + lines_before, cells)
 
-    return Table(columns, tuple(name for name, _ in kept), read())
+    return Table(columns, tuple(name for name, _ in kept), read(), channel=_name_of_channel(names, columns))
 
 
 @contextmanager
@@ -248,11 +252,15 @@ def _open_parquet(path: str, options: TableOptions) -> Iterator[Table]:
                     number += 1
                     yield reader.row(number, cells)
 
-        yield Table(columns, tuple(name for name, _ in kept), read())
+        yield Table(columns, tuple(name for name, _ in kept), read(), channel=_name_of_channel(names, columns))
+
+
+def _name_of_channel(names: Sequence[str], columns: Columns) -> str | None:
+    return None if columns.channel is None else names[columns.channel].strip()
 
 
 def _needed(columns: Columns) -> set[int]:
-    more = (columns.other_file, columns.fold, *(columns.raven_times or ()))
+    more = (columns.other_file, columns.fold, columns.channel, *(columns.raven_times or ()))
     return columns.used | {place for place in more if place is not None}
 
 
@@ -269,6 +277,7 @@ def _moved(columns: Columns, moved: dict[int, int]) -> Columns:
         to(columns.length),
         None if times is None else (moved[times[0]], moved[times[1]]),
         to(columns.fold),
+        to(columns.channel),
         columns.is_ravens,
     )
 
@@ -317,12 +326,13 @@ class _RowReader:
         if file and columns.fold is not None and (fold := _text(_cell(cells, columns.fold))):
             other = f"fold{fold}/{file}"
         kept = tuple(_text(_cell(cells, place)) for place in self._kept)
+        channel = None if columns.channel is None else _text(_cell(cells, columns.channel))
         try:
             self._check_count(cells)
             start, end = self._span(cells)
         except ValueError as error:
-            return Row(number, file, other, kept=kept, error=str(error))
-        return Row(number, file, other, start, end, kept)
+            return Row(number, file, other, kept=kept, error=str(error), channel=channel)
+        return Row(number, file, other, start, end, kept, channel=channel)
 
     def _check_count(self, cells: Sequence[Any]) -> None:
         """Refuses rows with more cells than there are columns, where columns are kept: one would lack its end.

@@ -1,21 +1,23 @@
 """How large and how fluid the page of ``hear-edgel3 explore`` is, on many clips and without a GPU.
 
-    python -m tests.benchmarks.explore [--clips 20000] [--projection pca] [--page PAGE]
+    python -m tests.benchmarks.explore [--clips 20000] [--projection pca] [--page PAGE [PAGE ...]]
     python -m tests.benchmarks.explore --clips 240 --projection umap --twice
     python -m tests.benchmarks.explore --windows 1000000 [--sample 20000]
 
 ``--windows`` builds a page of a sample of so many windows of a second, embeddings of 512 values in days of recordings
 whose audio is gone, and stops there: what it prints is what a large dataset costs, without spectrograms.
 ``--twice`` builds the page twice, with a cache of its own that is empty the first time, and stops there: what the first
-run costs more is what it compiles. Else it builds a page of clips of noise (which packs worst), or takes one that
-exists, opens it in a headless Chromium with the limit on frames taken off, and moves the map: a frame is then as long
-as the work in it, drawing, painting and compositing.
+run costs more is what it compiles. Else it builds a page of clips of noise (which packs worst), or takes those that
+exist, opens each in a headless Chromium with the limit on frames taken off, and moves the maps in turn: a frame is then
+as long as the work in it, drawing, painting and compositing. ``--keep PAGE`` keeps the page that it builds.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -101,42 +103,61 @@ def build(folder: Path, dataset: Path, n_clips: int, projection: str, *more: str
     return page
 
 
-def measure(page: Path, frames: int) -> bool:
-    """Prints the figures of a page; whether every kind of frame is within the limit."""
-    print(f"page: {page.stat().st_size / 1e6:.1f} MB")
+def measure(pages: list[Path], frames: int, rounds: int) -> bool:
+    """Prints the figures of pages, open at once and moved in turn; whether every kind of frame is within the limit."""
     fluid = True
-    with chromium.Chromium("--disable-frame-rate-limit", "--disable-gpu-vsync") as browser:
-        start = time.perf_counter()
-        browser.open(page)
-        browser.wait_for("element('facts').textContent !== ''")
-        print(f"opened after {time.perf_counter() - start:.1f} s; {browser.run('count')} clips")
-        browser.run("choose(0), 1")
-        browser.wait_for("!element('spectrogram').hidden")
-        for name, move in _MOVES.items():
-            intervals, drawing = browser.run(
-                f"""(async () => {{
-                const intervals = [], drawing = [];
-                let before = await new Promise(requestAnimationFrame);
-                for (let i = 0; i < {frames}; i++) {{
-                    const begun = performance.now();
-                    {move};
-                    cancelAnimationFrame(wanted);
-                    drawNow();
-                    drawing.push(performance.now() - begun);
-                    const now = await new Promise(requestAnimationFrame);
-                    intervals.push(now - before);
-                    before = now;
-                }}
-                return [intervals.slice(10), drawing.slice(10)];
-                }})()"""
-            )
-            median, slow = np.percentile(intervals, [50, 95])
-            fluid = fluid and median < _LIMIT_MS
+    with contextlib.ExitStack() as stack:
+        browsers = []
+        for page in pages:
+            browser = stack.enter_context(chromium.Chromium("--disable-frame-rate-limit", "--disable-gpu-vsync"))
+            start = time.perf_counter()
+            browser.open(page)
+            browser.wait_for("element('facts').textContent !== ''")
+            opened = time.perf_counter() - start
             print(
-                f"{name}: {median:.1f} ms per frame (95 %: {slow:.1f}), {np.median(drawing):.1f} of them JavaScript; "
-                f"{'within' if median < _TARGET_MS else 'NOT within'} {_TARGET_MS:g} ms"
+                f"{page}: {page.stat().st_size / 1e6:.1f} MB, opened after {opened:.1f} s; {browser.run('count')} clips"
             )
+            browser.run("choose(0), 1")
+            browser.wait_for("!element('spectrogram').hidden")
+            browsers.append(browser)
+        for name, move in _MOVES.items():
+            found = np.array([[_frames(browser, move, frames) for browser in browsers] for _ in range(rounds)])
+            medians = np.median(found[:, :, 0], axis=2)  # of each round and page
+            for number in range(len(pages)):
+                of_page = found[:, number].transpose(1, 0, 2).reshape(2, -1)
+                median, slow = np.percentile(of_page[0], [50, 95])
+                drawing = np.median(of_page[1])
+                fluid = fluid and median < _LIMIT_MS
+                ratio = (
+                    "" if number == 0 else f"; {np.median(medians[:, number] / medians[:, 0]):.2f} of the first page's"
+                )
+                print(
+                    f"{name}: {median:.1f} ms per frame (95 %: {slow:.1f}), {drawing:.1f} of them JavaScript; "
+                    f"{'within' if median < _TARGET_MS else 'NOT within'} {_TARGET_MS:g} ms{ratio}"
+                )
     return fluid
+
+
+def _frames(browser: chromium.Chromium, move: str, frames: int) -> list[list[float]]:
+    """How long frames took while a page was moved, and how much of that was drawing."""
+    found: list[list[float]] = browser.run(
+        f"""(async () => {{
+        const intervals = [], drawing = [];
+        let before = await new Promise(requestAnimationFrame);
+        for (let i = 0; i < {frames}; i++) {{
+            const begun = performance.now();
+            {move};
+            cancelAnimationFrame(wanted);
+            drawNow();
+            drawing.push(performance.now() - begun);
+            const now = await new Promise(requestAnimationFrame);
+            intervals.push(now - before);
+            before = now;
+        }}
+        return [intervals.slice(10), drawing.slice(10)];
+        }})()"""
+    )
+    return found
 
 
 def main() -> None:
@@ -144,8 +165,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clips", type=int, default=20000)
     parser.add_argument("--projection", default="pca")
-    parser.add_argument("--page", type=Path, help="measure this page instead")
-    parser.add_argument("--frames", type=int, default=300)
+    parser.add_argument("--page", type=Path, nargs="+", help="measure these pages instead")
+    parser.add_argument("--keep", type=Path, help="where to keep the page that is built")
+    parser.add_argument("--frames", type=int, default=60, help="of each round")
+    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--twice", action="store_true", help="build twice, and measure no page")
     parser.add_argument("--windows", type=int, help="build a page of a sample of so many, and measure no page")
     parser.add_argument("--sample", type=int, default=20000, help="of --windows")
@@ -165,11 +188,13 @@ def main() -> None:
     if chromium.find() is None:
         sys.exit("no Chromium was found; install one, or name it in $HEAR_EDGEL3_CHROMIUM")
     with tempfile.TemporaryDirectory() as folder:
-        page = arguments.page
-        if page is None:
+        pages = arguments.page
+        if pages is None:
             dataset = write_dataset(Path(folder), arguments.clips)
-            page = build(Path(folder), dataset, arguments.clips, arguments.projection)
-        sys.exit(0 if measure(page.resolve(), arguments.frames) else 1)
+            pages = [build(Path(folder), dataset, arguments.clips, arguments.projection)]
+            if arguments.keep is not None:
+                shutil.copyfile(pages[0], arguments.keep)
+        sys.exit(0 if measure([page.resolve() for page in pages], arguments.frames, arguments.rounds) else 1)
 
 
 if __name__ == "__main__":

@@ -52,6 +52,13 @@ def test_extract(capsys: pytest.CaptureFixture[str]) -> None:
     assert "was begun with channel 1, and now mean" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["embed", "extract", "tag", "events"])
+def test_a_tables_channels_are_not_left_alone_without_a_word(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("table.csv").write_text("file,channel\nb.wav,1\n")
+    assert main([command, "table.csv", "-c", "tiny", *(("-o", "found") if command == "extract" else ())]) == 0
+    assert "whatever the column 'channel' of table.csv says (1); the option `channel`" in capsys.readouterr().err
+
+
 def test_a_channel_that_a_file_has_not(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_embed("both.wav", "b.wav", "--channel", "1", "-q") == 1
     assert "b.wav has 1 channel, number 0; there is no channel 1" in capsys.readouterr().err
