@@ -16,6 +16,7 @@ from hear_edgel3.cli import main
 from hear_edgel3.dataset.dataset import Dataset
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.jobs import plan, run
+from hear_edgel3.recorded import TimeAndPlace
 from support.files import write_clip
 from support.jobs import clips, files, rows, table
 
@@ -169,3 +170,15 @@ def test_threads_of_the_caller_and_the_net_are_as_before() -> None:
     finally:
         torch.set_num_threads(1)
     assert _loaded.cache_info().currsize == 0
+
+
+def test_a_job_that_goes_on_says_when_its_new_files_were_recorded() -> None:
+    """As it was asked to when it began, by a pattern of its own."""
+    asked = TimeAndPlace(pattern="r%Y-%m-%d %H.%M")
+    write_clip("in/r2024-05-01 21.30.wav", 0.5)
+    extract(recorded=asked)
+    write_clip("in/r2024-05-02 06.00.wav", 0.5)
+    extract(recorded=asked)
+    assert [row["recorded_at"][:16] for row in rows()] == ["2024-05-01T21:30", "2024-05-02T06:00"]
+    with pytest.raises(InvalidOption, match="recorded"):
+        extract()

@@ -110,6 +110,18 @@ def test_what_waits_is_bounded() -> None:
     assert delivered == list(range(200))
 
 
+def test_as_much_waits_as_may() -> None:
+    model = hear_edgel3.load("sea_64")
+    model.embed_windows = lambda windows: torch.zeros(len(windows), 64)  # type: ignore[method-assign, assignment]
+    batcher = Batcher(model)
+    n_pairs = 8 * model.windows_at_once(1) // 32000
+    lengths = [length for k in range(n_pairs) for length in (15999 - k, 16001 + k)]
+    assert sum(lengths) == 8 * model.windows_at_once(1)
+    for key, length in enumerate(lengths):
+        assert not list(batcher.add(key, torch.zeros(1, length)))
+    assert [owner for owner, _ in batcher.add(len(lengths), torch.zeros(1, 1))] == [0]
+
+
 def test_threads_that_are_stuck_are_not_waited_for() -> None:
     """And what they read from is not closed under them."""
     free = threading.Event()

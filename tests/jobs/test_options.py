@@ -10,7 +10,7 @@ import pytest
 
 import hear_edgel3
 from hear_edgel3.errors import InvalidOption
-from hear_edgel3.jobs.options import Options, runner_and_engine
+from hear_edgel3.jobs.options import Options, check_for_runner, runner_and_engine
 from support.files import write_clip
 
 
@@ -62,3 +62,11 @@ def test_a_job_that_was_begun_with_the_old_words_goes_on_with_the_new_ones() -> 
     write_clip("in/b.wav")
     summary = hear_edgel3.extract("in", "out", runner="local", engine="eager", workers=1)
     assert (summary.files, summary.parts_kept, summary.all_well) == (1, 1, True)
+
+
+@pytest.mark.parametrize(("concurrency", "num_gpus", "name"), [(2, 0, "concurrency"), (None, 0.5, "num_gpus")])
+def test_what_only_ray_has_is_refused_without_it(concurrency: int | None, num_gpus: float, name: str) -> None:
+    check_for_runner("ray", None, concurrency, num_gpus, None)
+    message = f"{name} is for Ray tasks: give runner ray too, or leave it out"
+    with pytest.raises(InvalidOption, match=message):
+        check_for_runner("local", None, concurrency, num_gpus, None)

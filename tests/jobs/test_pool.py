@@ -9,11 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 import pytest
 
 from hear_edgel3.errors import AudioFileError, ComputationError, MissingExtra
+from hear_edgel3.jobs import pool
 from hear_edgel3.jobs.pool import Died, Mark, Pool, attempt
 from support.paths import PACKAGE
 
@@ -224,3 +226,18 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def test_late_ones_are_looked_for_often_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four times within a short limit, and each second within a long one."""
+    asked: list[float | None] = []
+
+    def watched(connections: list[Connection], seconds: float | None) -> list[object]:
+        asked.append(seconds)
+        return wait(connections, seconds)
+
+    monkeypatch.setattr(pool, "wait", watched)
+    for limit, often in ((2.0, 0.5), (100.0, 1.0), (None, None)):
+        asked.clear()
+        assert list(Pool(make, 1, limit=limit).run([1])) == [(0, 1)]
+        assert set(asked) == {often}
