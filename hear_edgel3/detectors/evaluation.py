@@ -46,7 +46,7 @@ from hear_edgel3.labels.contents import contents_of, digests_by
 from hear_edgel3.labels.labelled import Kind, Labelled
 from hear_edgel3.labels.names import TEST, listed
 from hear_edgel3.labels.options import AS_IT_IS, LabelOptions
-from hear_edgel3.labels.reading import read_labelled
+from hear_edgel3.labels.reading import as_labelled
 from hear_edgel3.labels.splits import Dividing, How, OnLeak, check_states, divide
 from hear_edgel3.registry.names import BUILT_IN, resolve
 from hear_edgel3.scores import Scores, confusion_matrix, draw_confusion, expected_calibration_error
@@ -139,7 +139,7 @@ def evaluate(
     Args:
         data: Labelled sounds, as :func:`hear_edgel3.labels.read_labelled` reads them, or what that gave.
         config: A detector's folder, or a configuration's name or folder.
-        labels: How labels are read.
+        labels: How labels are read; of what has been read, ``skip`` alone may be given.
         split: How sounds are divided for cross-validation, as for :func:`hear_edgel3.train`; None for the folds or the
             split that the data state, and else for five folds. A detector is not divided for.
         on_leak: "say" to evaluate also where scores will be too good; None, or "refuse".
@@ -211,14 +211,14 @@ def _by_splits(
     config = with_tuned_words(config, chosen)
     check_installed(chosen)
     # What is wrong with the labels is said before anything is computed.
-    read = data if isinstance(data, Labelled) else read_labelled(data, labels)
+    read = as_labelled(data, labels)
     if split is None:
         split = How.GIVEN if read.parts is not None else How.FOLDS
     dividing = dividing_of(split, chosen.seed)
     if on_leak is not None:
         dividing = replace(dividing, on_leak=OnLeak(on_leak))
     check_states(read, dividing)
-    sounds = read_sounds(read, config, labels, work)
+    sounds = read_sounds(read, config, labels.skip, work)
     examples = sounds.examples
     labelled = examples.labelled
     base = load_base(config, work.weights)
@@ -281,7 +281,7 @@ def _guessed(labelled: Labelled, rows: np.ndarray, said: np.ndarray) -> tuple[st
 
 def _of_detector(data: Data, row: Local, labels: LabelOptions, work: Work, say_leaks: bool) -> Evaluation:
     """What a detector says of sounds that it has not learnt from."""
-    read = data if isinstance(data, Labelled) else read_labelled(data, labels)
+    read = as_labelled(data, labels)
     labelled = _as_detector(read, row)
     other = _other_channels(labelled, row)
     recordings = contents_of(labelled.items)

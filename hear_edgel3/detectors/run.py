@@ -43,7 +43,7 @@ from hear_edgel3.errors import InvalidOption
 from hear_edgel3.labels.contents import contents_of, digests_by
 from hear_edgel3.labels.labelled import Kind, Labelled
 from hear_edgel3.labels.options import AS_IT_IS, LabelOptions
-from hear_edgel3.labels.reading import read_labelled
+from hear_edgel3.labels.reading import as_labelled
 from hear_edgel3.labels.splits import Dividing, How, Split, check_states, divide
 from hear_edgel3.registry.names import BUILT_IN
 from hear_edgel3.scores import Scores, confusion_matrix, draw_confusion, expected_calibration_error
@@ -88,7 +88,8 @@ def train(
         data: Labelled sounds, as :func:`hear_edgel3.labels.read_labelled` reads them, or what that gave.
         output: The folder to write.
         config: A configuration's name, or a folder.
-        labels: How labels are read. With ``skip`` sounds that cannot be read are left out, too.
+        labels: How labels are read; of what has been read, ``skip`` alone may be given. With ``skip`` sounds that
+            cannot be read are left out, too.
         split: How sounds are divided: a word of :class:`hear_edgel3.labels.splits.How`, or all of it. With folds or
             groups it is scored by cross-validation, and learns from all sounds in the end.
         weights: As for :func:`hear_edgel3.load`.
@@ -123,10 +124,10 @@ def train(
     work = Work(cache, weights, device=device, workers=workers, quiet=quiet)
     dividing = dividing_of(split, chosen.seed)
     # What is wrong with the labels is said before anything is computed.
-    read = data if isinstance(data, Labelled) else read_labelled(data, labels)
+    read = as_labelled(data, labels)
     check_classes(read)
     check_states(read, dividing)
-    sounds = read_sounds(read, config, labels, work)
+    sounds = read_sounds(read, config, labels.skip, work)
     labelled = sounds.examples.labelled
     base = load_base(config, weights)
     contents = contents_of(labelled.items)
@@ -240,19 +241,24 @@ def dividing_of(split: str | Dividing, seed: int) -> Dividing:
     return Dividing(How(split), seed=seed)
 
 
-def read_sounds(data: Data, config: str | os.PathLike[str], labels: LabelOptions, work: Work) -> Sounds:
-    """Reads labels, embeds all sounds, and looks for such that are nearly the same.
+def read_sounds(labelled: Labelled, config: str | os.PathLike[str], skip: bool, work: Work) -> Sounds:
+    """Embeds all sounds, and looks for such that are nearly the same.
+
+    Args:
+        labelled: The sounds.
+        config: The net.
+        skip: Whether to leave out what cannot be read.
+        work: Who embeds them.
 
     Raises:
-        LabelsError: Labels make no sense, or sounds cannot be read.
+        LabelsError: Sounds cannot be read.
     """
-    labelled = data if isinstance(data, Labelled) else read_labelled(data, labels)
     work.tell(labelled.about())
     embedded = work.embed(labelled.items, config)
     kept = ", ".join(map(str, embedded.folders))
     work.tell(f"embeddings: {embedded.new} computed now, kept in {kept}")
     notes = list(labelled.notes)
-    if (note := check_readable(embedded.failed, len(labelled), labels.skip)) is not None:
+    if (note := check_readable(embedded.failed, len(labelled), skip)) is not None:
         notes.append(note)
     rows = embedded.usable
     if len(rows) < len(labelled):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from hear_edgel3.audio.channels import TABLE
 from hear_edgel3.errors import InvalidOption, LabelsError
@@ -127,6 +127,25 @@ def read_labelled(source: str | os.PathLike[str], options: LabelOptions = AS_IT_
             f"may be the number of one, or mean"
         )
     return _LAYOUTS[layout].read(path, options)
+
+
+def as_labelled(data: str | os.PathLike[str] | Labelled, options: LabelOptions) -> Labelled:
+    """Labelled sounds, read if they are not yet.
+
+    Raises:
+        InvalidOption: Options say how to read what has been read; ``skip`` alone also counts later.
+        InvalidOption, LabelsError, MissingExtra: As of :func:`read_labelled`.
+    """
+    if not isinstance(data, Labelled):
+        return read_labelled(data, options)
+    plain = LabelOptions(skip=options.skip)
+    given = [f.name for f in fields(LabelOptions) if getattr(options, f.name) != getattr(plain, f.name)]
+    if given:
+        raise InvalidOption(
+            f"{listed(given)} would do nothing here: {data.name} has been read already; give such options to "
+            f"read_labelled"
+        )
+    return data
 
 
 def _dead_options(layout: str, options: LabelOptions) -> list[str]:

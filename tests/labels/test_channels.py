@@ -18,6 +18,7 @@ from hear_edgel3.event_detection.records import Layout, Recording
 from hear_edgel3.labels import Labelled, LabelOptions, read_labelled
 from hear_edgel3.labels.contents import contents_of, digests_of
 from hear_edgel3.labels.leaks import Bond, bonds
+from hear_edgel3.labels.reading import as_labelled
 from hear_edgel3.labels.sounds import unreadable, write_sources
 from hear_edgel3.sources.item import Item
 
@@ -142,3 +143,13 @@ def test_a_file_without_the_channel_is_named() -> None:
     assert "mono.wav has 1 channel, number 0; there is no channel 1" in why
     with pytest.raises(InvalidOption, match="cannot say channels"):
         write_sources([Item("a.wav", 0, channel=1)], "list.csv")
+
+
+def test_options_for_what_has_been_read_are_refused() -> None:
+    """They would do nothing, but for the one that says what becomes of sounds that cannot be decoded."""
+    found = read("t.csv", TABLE, "table")
+    assert as_labelled(found, LabelOptions()) is found
+    assert as_labelled(found, LabelOptions(skip=True)) is found
+    assert as_labelled("t.csv", LabelOptions(channel="table")).channels == (0, 1)
+    with pytest.raises(InvalidOption, match=r"^channel, group would do nothing here: t.csv has been read already"):
+        as_labelled(found, LabelOptions(channel=1, group="file"))
