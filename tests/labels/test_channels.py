@@ -151,5 +151,5 @@ def test_options_for_what_has_been_read_are_refused() -> None:
     assert as_labelled(found, LabelOptions()) is found
     assert as_labelled(found, LabelOptions(skip=True)) is found
     assert as_labelled("t.csv", LabelOptions(channel="table")).channels == (0, 1)
-    with pytest.raises(InvalidOption, match=r"^channel, group would do nothing here: t.csv has been read already"):
+    with pytest.raises(InvalidOption, match=r"^'group', 'channel' would do nothing here: t.csv has been read already"):
         as_labelled(found, LabelOptions(channel=1, group="file"))
