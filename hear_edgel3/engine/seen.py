@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain, compress
-from operator import attrgetter, is_, itemgetter, not_
+from operator import attrgetter, is_, itemgetter, methodcaller, not_
 from typing import Any
 
 import torch
@@ -32,6 +32,8 @@ class Seen:
         tables = self._tables()
         self._filled = [bool(table) for table in tables]
         self._empty = list(map(not_, self._filled))
+        # Those of TorchScript are no dictionaries.
+        self._values_of = dict.values if all(isinstance(table, dict) for table in tables) else methodcaller("values")
         self._held = self._values(tables)
         self._tensors = [held for held in self._held if isinstance(held, torch.Tensor)]
         self._versions = _versions(self._tensors)
@@ -63,7 +65,7 @@ class Seen:
         return list(chain.from_iterable(map(_TABLES, self._attributes)))
 
     def _values(self, tables: list[dict[str, Any]]) -> list[Any]:
-        return list(chain.from_iterable(map(dict.values, compress(tables, self._filled))))
+        return list(chain.from_iterable(map(self._values_of, compress(tables, self._filled))))
 
 
 def _addresses(tensors: list[torch.Tensor]) -> list[int]:

@@ -103,3 +103,14 @@ def test_tensors_of_inference_mode() -> None:
     assert seen.still(net)
     net.layers[0].bias = nn.Parameter(torch.zeros(300))
     assert not seen.still(net)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of TorchScript, from some release on
+def test_nets_of_torchscript() -> None:
+    """They have tables of their own."""
+    net = torch.jit.script(_Net().layers)
+    seen = Seen(net)
+    assert seen.still(net)
+    with torch.no_grad():
+        next(net.parameters()).mul_(2)
+    assert not seen.still(net)
