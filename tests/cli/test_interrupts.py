@@ -16,6 +16,11 @@ import soundfile
 
 from hear_edgel3.cli import main
 
+# Where tests run in a script's background SIGINT is ignored, and so it would be by what they start.
+_PROGRAM = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
+    "from hear_edgel3.cli import main; sys.exit(main(sys.argv[1:]))"
+)
 pytestmark = [pytest.mark.usefixtures("here"), pytest.mark.skipif(sys.platform == "win32", reason="signals")]
 
 
@@ -38,7 +43,7 @@ def test_commands_end(command: str, stop: str, long_sounds: Path) -> None:
         assert main(["extract", "short.wav", "-o", "ds", "--workers", "1", "-q"]) == 0
     before = set(Path().rglob("*"))
     with subprocess.Popen(
-        [sys.executable, "-m", "hear_edgel3", *command.split()],
+        [sys.executable, "-c", _PROGRAM, *command.split()],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         start_new_session=True,
@@ -71,7 +76,9 @@ def _wait_until_it_runs(pid: int) -> None:
 
 def _ends_with(program: str) -> tuple[int, list[str]]:
     """Runs a program in which ``_run`` stands for a command."""
-    whole = f"import signal, sys, time, hear_edgel3.cli as cli\n{program}\ncli._run = _run\nsys.exit(cli.main([]))"
+    imports = "import signal, sys, time, hear_edgel3.cli as cli"
+    as_usual = "signal.signal(signal.SIGINT, signal.default_int_handler)"
+    whole = f"{imports}\n{as_usual}\n{program}\ncli._run = _run\nsys.exit(cli.main([]))"
     done = subprocess.run([sys.executable, "-c", whole], check=False, capture_output=True, timeout=60)
     return done.returncode, done.stderr.decode().splitlines()
 
