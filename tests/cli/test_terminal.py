@@ -106,6 +106,8 @@ def test_stdout_is_full_or_closed(dataset: str, buffered: str) -> None:
             (">/dev/full", " to standard output: No space left"),
             (">&-", ": standard output is closed"),
         ):
+            if where == ">&-" and not buffered:
+                continue  # what is closed has no buffer: it would be the same process again
             shell = ["sh", "-c", f'"$@" {where}', "sh", str(SCRIPT), *command]
             done = subprocess.run(
                 shell, input=bytes(400_000), stderr=subprocess.PIPE, env=environment, timeout=60, check=False
