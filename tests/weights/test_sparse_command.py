@@ -76,7 +76,7 @@ def test_int8(files: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured) ->
     assert "int8 against float, made-up sounds: 16 windows" in capsys.readouterr().err
     # The others have the same weights, which is looked at here, and their embeddings take long.
     monkeypatch.setattr("weights_convert.commands.compare_states", lambda *given: [])
-    for name, source in (("a", "authors.h5.gz"), ("b", "small.safetensors"), ("c", "dense.safetensors")):
+    for name, source in (("b", "small.safetensors"), ("c", "dense.safetensors")):
         assert run(f"convert sparse_95 --source {source} --quantize int8 --output {name}.safetensors") == 0
     assert run("convert sparse_95 --source small.safetensors --quantize int8 --dense --output d.safetensors") == 0
     assert "sparse_95: sparse int8 weights, 45" in (err := capsys.readouterr().err)
