@@ -65,12 +65,13 @@ _install_finder()
 def __getattr__(name: str) -> object:
     if name in _LAZY:
         return getattr(_importlib.import_module(_LAZY[name]), name)
+    if name.startswith("_"):  # which inspection asks for, and no configuration is called
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name not in _ROOMS:
         try:
             _by_name(name)
         except _UnknownConfiguration as error:
-            near = "" if name.startswith("_") else f": {error}"
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}{near}") from None
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}: {error}") from None
     return _importlib.import_module(f"{__name__}.{name}")
 
 
