@@ -24,6 +24,7 @@ from hear_edgel3.families.mobilenetv3.net import MobileNetV3
 from support import signals
 from support.mobilenetv3_nets import SPECS, all_features, build, mels
 from support.mobilenetv3_reference import Spec
+from support.processes import python
 
 # Of a feature's peak. Nets of random weights have features that nearly cancel out, and magnify every rounding: with
 # them torch in float32 is off by up to 8e-6 itself, so that what it is off by is the measure, and twice that allowed.
@@ -360,6 +361,28 @@ def test_kernels_are_found_again_on_disk() -> None:
     for made in kernels:
         cells = made._cache._function.__closure__ or ()
         assert all(isinstance(cell.cell_contents, int) for cell in cells)
+
+
+# What a process imports of numba for kernels that are on disk, from samples of another rate to embeddings.
+FROM_DISK = """
+import sys
+import torch
+import hear_edgel3
+import hear_edgel3.compiled.jit
+
+torch.set_num_threads(1)
+before = set(sys.modules)
+extractor = hear_edgel3.load("tiny", engine="numba")
+extractor.scene_embeddings(torch.zeros(1, 48000), sample_rate=48000)
+extractor.timestamp_embeddings(torch.zeros(1, 32000))
+print(*sorted(name for name in sys.modules if name.startswith("numba") and name not in before))
+"""
+
+
+def test_what_is_on_disk_needs_nothing_of_numba_that_compiles() -> None:
+    """An array made inside a kernel would: importing that takes each process a quarter of a second."""
+    done = [python(FROM_DISK) for _ in range(2)][1]  # the first may have to compile
+    assert (done.returncode, done.stdout, done.stderr) == (0, "\n", "")
 
 
 def test_specs_are_all_there() -> None:

@@ -63,7 +63,7 @@ class LogMel:
             np.float32(computes.factor),
             computes.hop_length,
         )
-        self._idle: list[np.ndarray] = []
+        self._idle: list[tuple[np.ndarray, np.ndarray]] = []
 
     def __call__(self, samples: np.ndarray, sharing: StripsOfTime, target: np.ndarray, per_frame: int = 0) -> None:
         """Writes the images of (n, n_samples) float32 windows, as many as share the vectors or fewer.
@@ -77,17 +77,19 @@ class LogMel:
                 from a frame to the next.
         """
         try:
-            room = self._idle.pop()
+            room, of_lanes = self._idle.pop()
         except IndexError:
             room = aligned((2 * (self.computes.n_fft + 1) + 1) * self._lanes)
+            # Arrays made inside a kernel would cost each process a quarter of a second: numba imports what makes them.
+            of_lanes = np.empty((2, self._lanes), np.int64)
         half = self.computes.win_length // 2
         emphasised = np.empty((len(samples), samples.shape[1] - 1 + 2 * half + self._lanes), np.float32)
         kernel_ = make_log_mel(self._lanes)
         kernel_(
             samples, self._numbers, self._hann, *self._constants, emphasised, half,
-            sharing.strips, sharing.width, sharing.frames, room, target, per_frame,
+            sharing.strips, sharing.width, sharing.frames, room, of_lanes, target, per_frame,
         )  # fmt: skip
-        self._idle.append(room)
+        self._idle.append((room, of_lanes))
 
 
 @cache
@@ -110,6 +112,7 @@ def make_log_mel(lanes: int) -> Callable[..., None]:
         width: int,
         frames: int,
         memory: Any,
+        of_lanes: Any,
         target: Any,
         per_frame: int,
     ) -> None:
@@ -129,7 +132,7 @@ def make_log_mel(lanes: int) -> Callable[..., None]:
                 line[half - 1 - t] = middle[1 + t]
                 line[half + m + t] = middle[m - 2 - t]
             line[2 * half + m :] = np.float32(0.0)
-        sources, places = np.empty(lanes, np.int64), np.empty(lanes, np.int64)
+        sources, places = of_lanes[0], of_lanes[1]
         floor, shift, factor = splat(zero, numbers.floor), splat(zero, numbers.shift), splat(zero, numbers.factor)
         x, other, found = room, room + (n_fft + 1) * size, room + 2 * (n_fft + 1) * size
         values = spare[:lanes]
