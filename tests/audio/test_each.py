@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,6 +45,17 @@ def test_embeddings(path: Path, sea: Extractor) -> None:
         np.testing.assert_array_equal(found.timestamps, alone.timestamps)
         soundfile.write("b.wav", samples[:, channel], 32000, subtype="DOUBLE")
         np.testing.assert_array_equal(embedding, hear_edgel3.embed_file("b.wav", sea).embedding)
+
+
+@pytest.mark.parametrize("how", [{"hop_size": 0.25}, {"center": False}], ids=["hop_size", "center"])
+def test_what_is_asked_for_is_for_each(path: Path, sea: Extractor, how: dict[str, Any]) -> None:
+    of_array = embed_samples(signals.clip(2.3, 32000, _CHANNELS), 32000, sea, channel="each", **how)
+    for found in (of_array, hear_edgel3.embed_file(path, sea, channel="each", **how)):
+        for channel, embedding in enumerate(found.embedding):
+            alone = hear_edgel3.embed_file(path, sea, channel=channel, **how)
+            np.testing.assert_array_equal(embedding, alone.embedding)
+            np.testing.assert_array_equal(found.timestamps, alone.timestamps)
+            assert (found.hop_size, found.center) == (alone.hop_size, alone.center)
 
 
 def test_silent_is_a_clip_all_of_whose_channels_are(sea: Extractor, path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 import soundfile
 
 from hear_edgel3.cli import main
+from hear_edgel3.extractor.npz import START, conflict
 from support import signals
 from support.files import contents, files_under
 from support.types import Captured
@@ -72,6 +73,13 @@ def test_embed_goes_on_and_knows_what_is_another_clip(capsys: Captured) -> None:
     assert (
         "not replacing out/rec_4-end.npz: it exists and was made with start_s None, not 4.0" in capsys.readouterr().err
     )
+
+
+def test_a_whole_file_is_not_in_what_a_clip_was_made_into() -> None:
+    main(["embed", "t.csv", "--audio", "sounds", "-o", "out", "-q"])
+    source = Path("sounds/rec.wav")
+    assert conflict(Path("out/rec_4-end.npz"), source, {}) == "it exists and was made with start_s 4.0, not None"
+    assert conflict(Path("out/rec_4-end.npz"), source, {START: 4.0}) is None
 
 
 def test_embed_names_them_apart() -> None:

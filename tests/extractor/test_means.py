@@ -36,6 +36,13 @@ def test_an_hour_of_windows(windows: np.ndarray) -> None:
     assert np.abs(windows.mean(axis=0) / exact - 1).max() > 1e-6
 
 
+@pytest.mark.parametrize("last_weight", [1.0, 0.75, 0.1])
+def test_the_last_window_may_count_less(last_weight: float) -> None:
+    few = np.random.default_rng(1).random((2, 3, 4)).astype(np.float32)
+    exact = np.average(few.astype(np.float64), axis=1, weights=[1, 1, last_weight])
+    np.testing.assert_allclose(mean_of_windows(torch.from_numpy(few), last_weight), exact, rtol=2 * ROUNDED)
+
+
 @pytest.mark.parametrize("seconds", [7.0, 23.0])
 def test_one_rule_everywhere(seconds: float, weights_folder: Path, here: Path) -> None:
     """Arrays, datasets and queries; and tags, whose scene embedding is the logits."""
