@@ -17,6 +17,7 @@ import torch
 import hear_edgel3
 from hear_edgel3.cli import main
 from hear_edgel3.extractor.extractor import Extractor
+from hear_edgel3.extractor.loading import NoInitialValues
 from hear_edgel3.families.table import FAMILIES
 from hear_edgel3.registry.names import checkpoints, list_configurations, resolve
 from support.complexities import costs_of
@@ -51,8 +52,8 @@ NAMES = [*list_configurations(), *WITH_WORDS]
 
 @functools.cache
 def meta_net(name: str) -> Any:
-    """The net without memory for its parameters."""
-    with torch.device("meta"):
+    """The net without memory for its parameters, none of which is drawn either."""
+    with torch.device("meta"), NoInitialValues():
         return resolve(name).net.build().eval()
 
 
@@ -157,7 +158,7 @@ def counted_as_it_runs(net: str, frontend: str, name: str) -> tuple[int, int, in
     features = row.vocabulary.read(row, row.default_features)
     last = "clf2" if row.net.arguments["n_classes"] is None else "logits"
     frames = row.frontend.build().n_frames(10 * row.net_sample_rate)
-    with torch.device("meta"):
+    with torch.device("meta"), NoInitialValues():
         made = row.net.make(**{**row.net.arguments, "outputs": (*features.names, last)}).eval()
     found, macs = run_on_meta(made, frames)
     assert found == made.embedding_size == features.size + made._size(last)
@@ -170,7 +171,7 @@ def is_the_net_of_its_row(name: str) -> None:
     mel = row.frontend.build()(torch.zeros(2, configuration.window)).to("meta")
     assert meta_net(name)(mel).shape == (2, configuration.embedding_size)
     if row.family == "mobilenetv3":
-        with torch.device("meta"):
+        with torch.device("meta"), NoInitialValues():
             assert row.net.build().outputs in (("logits",), ("clf2",))
         found = counted_as_it_runs(str(row.net.arguments), str(row.frontend.arguments), row.name)
         assert found == (row.n_parameters, row.vocabulary.read(row, row.default_features).size, row.macs_10s)
@@ -180,7 +181,7 @@ def has_a_sane_contract(name: str) -> None:
     configuration = resolve(name)
     row = configuration.checkpoint
     with torch.device("meta"):
-        extractor = Extractor(configuration, row.frontend.build(), configuration.net.build(), row.sample_rate)
+        extractor = Extractor(configuration, row.frontend.build(), meta_net(name), row.sample_rate)
     assert extractor.scene_embedding_size == extractor.timestamp_embedding_size == configuration.embedding_size
     assert (extractor.sample_rate, extractor.net_sample_rate) == (row.sample_rate, row.net_sample_rate)
     contract = extractor.contract.to_dict()
