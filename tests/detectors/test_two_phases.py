@@ -178,7 +178,7 @@ def test_nets_of_one_window(labelled: Labelled, weights_folder: Path, tmp_path: 
     sparse = hear_edgel3.load("sparse_95", weights_folder)
     # A few sounds are enough, of which every speaker has as many of each class: the net is slow.
     whole = split_of(labelled)
-    few = Split("few", *(part[::stride] for part, stride in ((whole.train, 3), (whole.validation, 3), (whole.test, 3))))
+    few = Split("few", *(part[::stride] for part, stride in ((whole.train, 6), (whole.validation, 3), (whole.test, 3))))
     tuned = tune(labelled, sparse, tmp_path / "sparse", split=few, epochs=1, head_epochs=0, batch_size=16)
     before = sparse.net.state_dict()
     for name in ("convs.0.weight", "convs.4.weight"):
