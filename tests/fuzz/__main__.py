@@ -27,7 +27,7 @@ def main() -> int:
     bad = False
     for name in options.kinds or KINDS:
         numbers = range(options.first, options.first + options.count)
-        found = run(KINDS[name], numbers, options.seed, options.workers, options.limit)
+        found = run(KINDS[name], numbers, options.seed, options.workers, options.limit, progress=True)
         read, refused = found.counts.get("read", 0), found.counts.get("refused", 0)
         print(
             f"{name:10s} {len(numbers):9d} {read:9d} {refused:9d} {found.n_faults:7d} {found.memory_mb:6.0f} "

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from .kind import Kind, Sound
 from .mutate import mutate
 
@@ -67,7 +69,7 @@ def mutant(kind: Kind, files: list[Sound], seed: int, number: int) -> Sound:
     return Sound(name, mutate(data, source, [other.data for other in files], kind.text))
 
 
-def run(kind: Kind, numbers: range, seed: int, workers: int, limit_s: float) -> Outcome:
+def run(kind: Kind, numbers: range, seed: int, workers: int, limit_s: float, progress: bool = False) -> Outcome:
     """Tries the mutants of some numbers.
 
     Args:
@@ -76,14 +78,18 @@ def run(kind: Kind, numbers: range, seed: int, workers: int, limit_s: float) -> 
         seed: Of all of them.
         workers: How many processes.
         limit_s: How long one may take.
+        progress: Whether stderr says how far it is; counts come by the hundred.
     """
     outcome, begun = Outcome(), time.monotonic()
     crew = [_Watched(kind, numbers[i::workers], seed) for i in range(workers)]
-    while crew:
-        time.sleep(_POLL_S)
-        for one in list(crew):
-            if one.look(outcome, limit_s):
-                crew.remove(one)
+    with tqdm(total=len(numbers), desc=kind.name, mininterval=10, disable=not progress) as bar:
+        while crew:
+            time.sleep(_POLL_S)
+            for one in list(crew):
+                if one.look(outcome, limit_s):
+                    crew.remove(one)
+            bar.set_postfix_str(f"{outcome.n_faults} faults", refresh=False)
+            bar.update(sum(outcome.counts.values()) - bar.n)
     outcome.seconds = time.monotonic() - begun
     return outcome
 
