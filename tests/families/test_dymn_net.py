@@ -179,5 +179,10 @@ def test_conversion_and_loading(tmp_path) -> None:
             hear_edgel3.load(row.name, other)
     wrong = tmp_path / "wrong.pt"
     wrong.write_bytes(pt(dymn_files.state("dymn04_as")))
-    with pytest.raises(WeightsMismatch, match="15 dynamic blocks"):
+    kind = "a DyMN of width 0.4 with the blocks of replace_se dynamic"
+    with pytest.raises(WeightsMismatch, match=f"expected 440 tensors of {kind}, found 578 tensors, 15 dynamic blocks"):
         convert(row, wrong)
+    for name, net in (("features.0.0.weight", "a MobileNetV3's"), ("x", "not a DyMN's")):
+        wrong.write_bytes(pt({name: torch.zeros(1)}))
+        with pytest.raises(WeightsMismatch, match=rf"found 1 that are {net} \({name}, \.\.\.\)"):
+            convert(row, wrong)

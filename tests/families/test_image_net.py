@@ -190,6 +190,14 @@ def test_a_checkpoint_of_something_else(tmp_path: Path) -> None:
         convert(row(), source)
 
 
+def test_the_order_of_a_checkpoint_does_not_matter(tmp_path: Path, seeded: dict[str, torch.Tensor]) -> None:
+    """What is not needed, the classifier, may come first."""
+    source = tmp_path / "x.pth"
+    source.write_bytes(saved(dict(reversed(lite0_state().items()))))
+    found = convert(row(), source).state
+    assert found.keys() == seeded.keys()
+
+
 def test_the_installed_package_is_taken_before_the_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

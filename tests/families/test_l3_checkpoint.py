@@ -269,7 +269,7 @@ def not_keras() -> bytes:
         (lambda: b"\x89HDF\r\n\x1a\n" + random_bytes(5000), "damaged or truncated HDF5 file"),
         (lambda: SOMETHING_ELSE["html"], "is not a Keras checkpoint: .*<!DOCTYP"),
         (pickled, r"is not a Keras checkpoint: .*PK"),
-        (not_keras, "is HDF5 but not a Keras model: .*layer_names; found measurements"),
+        (not_keras, r"x\.h5\.gz is HDF5 but not a Keras model: .*layer_names; found measurements"),
         (lambda: gzip.compress(not_keras()), "is HDF5 but not a Keras model"),
     ],
     ids="empty random random_in_gzip random_after_gzip no_deflate random_after_hdf5 html pt hdf5 hdf5_in_gzip".split(),

@@ -87,6 +87,18 @@ def test_a_whole_file(serve) -> None:
     assert fetch(serve(Flaky(10**9, etag=None))) == DATA
 
 
+def test_what_is_kept_of_it_may_be_cleaned_away_meanwhile(serve, tmp_path: Path) -> None:
+    kept = tmp_path / "x.part"
+    server = Flaky(80_000)
+
+    def handle(to: BaseHTTPRequestHandler) -> None:
+        kept.unlink(missing_ok=True)
+        server(to)
+
+    assert fetch(serve(handle), kept) == DATA
+    assert not kept.exists()
+
+
 def test_it_goes_on_where_it_broke_off(serve) -> None:
     server = Flaky(80_000)
     assert fetch(serve(server)) == DATA

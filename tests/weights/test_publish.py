@@ -43,6 +43,15 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+@pytest.mark.parametrize(("arguments", "words"), [([], "NAME"), (["sea_64", "sea_128", "--repo-id", "x"], "--repo-id")])
+def test_options_that_do_not_go(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["publish", *arguments])
+    said = capsys.readouterr().err.splitlines()
+    assert said[0].startswith("usage: python -m weights_convert publish ")
+    assert words in said[-1]
+
+
 # --- a dry run ---
 
 
