@@ -61,6 +61,16 @@ class EventOptions:
     def __post_init__(self) -> None:
         if isinstance(self.classes, str):
             object.__setattr__(self, "classes", (self.classes,))
+        if self.classes is not None:
+            _check_names(self.classes, "classes")
+        if not isinstance(self.groups, (Mapping, NoneType)):
+            raise InvalidOption(f"groups must be a mapping from names to classes, got {self.groups!r}")
+        for name, names in (self.groups or {}).items():
+            if not isinstance(name, str):
+                raise InvalidOption(f"groups: a group's name must be a text, got {name!r}")
+            _check_names(names, f"the group {name!r}")
+        if not isinstance(self.thresholds, Mapping):
+            raise InvalidOption(f"thresholds must be a mapping from classes to numbers, got {self.thresholds!r}")
         if self.threshold is not None:
             check_share(self.threshold, "threshold")
         for name, value in self.thresholds.items():
