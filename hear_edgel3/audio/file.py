@@ -87,8 +87,10 @@ class AudioFile:
             self.sample_rate, self.channels = self._sound.sample_rate, self._sound.channels
             self.notes += self._sound.notes
         except DecodingError as error:
-            if opened is None and self._source.path is None:
-                opened = self._source.view()
+            if self._source.path is None:
+                opened = (
+                    self._source.view()
+                )  # also of what was given opened, so that errors in reading it have its name
             self._media = _media_file(self.path, opened)
             if self._media is None:
                 short = self._source.path is None and self._source.size <= _LONGEST_NAME

@@ -122,6 +122,7 @@ class SndfileDecoder:
             try:
                 self._file.seek(start)
             except _soundfile().SoundFileError as error:
+                _check_source(self._source)
                 raise DecodingError(reason(error)) from error
             self._at = self._part_at = start
         elif frame < self._at:
@@ -142,7 +143,9 @@ class SndfileDecoder:
         try:
             block: np.ndarray = self._file.read(count, dtype=dtype, always_2d=True)
         except _soundfile().SoundFileError as error:
+            _check_source(self._source)
             raise DecodingError(reason(error)) from error
+        _check_source(self._source)
         self._part_at += len(block)
         return block
 
@@ -213,11 +216,22 @@ def _open(source: Source, part: Part) -> Any:
         # bytes, because names on POSIX need not be text
         opened: Any = str(source.path) if os.name == "nt" else os.fsencode(source.path)
     else:
-        opened = source.view(part.pieces, part.endless)
+        opened = source.view(part.pieces, part.endless, quiet=True)
     try:
         return _forward_file()(opened)
     except (_soundfile().SoundFileError, TypeError) as error:  # TypeError: a headerless .raw file
+        _check_source(source)
         raise DecodingError(reason(error)) from error
+
+
+def _check_source(source: Source) -> None:
+    """Raises what reading the source has failed with, if it has: libsndfile takes that for the source's end.
+
+    Raises:
+        AudioFileError: it has.
+    """
+    if source.failure is not None:
+        raise source.failure
 
 
 def _soundfile() -> Any:

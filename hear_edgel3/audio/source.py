@@ -7,7 +7,8 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -37,7 +38,7 @@ def name_of(source: Any, called: str | os.PathLike[str] | None = None) -> str:
     if isinstance(source, (str, os.PathLike)):
         return os.fspath(source)
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return f"<{len(source)} bytes>"
+        return f"<{memoryview(source).nbytes} bytes>"
     name = getattr(source, "name", None)
     return name if isinstance(name, str) and name else f"<{type(source).__name__}>"
 
@@ -54,6 +55,7 @@ class Source:
         name: what it is called in errors.
         path: where it is, or None for what is no file with a path.
         size: how many bytes it has.
+        failure: the error by which reading it ended, which decoders written in C do not hand on; None if there is none.
 
     Raises:
         AudioFileError: it is missing, a folder, no ordinary file, or empty, or cannot be opened or read.
@@ -62,32 +64,67 @@ class Source:
     def __init__(self, source: SoundSource, name: str) -> None:
         self.name = name
         self.path: Path | None = None
+        self.failure: AudioFileError | None = None
         self._own = True
         if isinstance(source, (str, os.PathLike)):
+            if not os.fspath(source):
+                raise AudioFileError("a file's name is empty")
             self.path = Path(source)
             self._file = _opened(self.path)
         elif isinstance(source, (bytes, bytearray, memoryview)):
-            self._file = cast(BinaryIO, io.BytesIO(source))
+            # A memoryview may skip bytes, which BytesIO does not take.
+            data = source.tobytes() if isinstance(source, memoryview) else source
+            self._file = cast(BinaryIO, io.BytesIO(data))
         else:
-            self._file, self._own = _seekable(source, name)
-        self.size = self._file.seek(0, os.SEEK_END)
+            with self._naming():
+                self._file, self._own = _seekable(source, name)
+        with self._naming():
+            self._file.seek(0, os.SEEK_END)
+            self.size = self._file.tell()  # not what seek returns, which is nothing for a mmap
         if self.size == 0:
             self.close()
             raise AudioFileError(f"{name} is empty (0 bytes)")
 
     def read_at(self, offset: int, size: int) -> bytes:
-        """Up to so many bytes from a place on; fewer at the end."""
-        return _read_at(self._file, offset, size)
+        """Up to so many bytes from a place on; fewer at the end.
 
-    def view(self, pieces: Sequence[Piece] | None = None, endless: bool = False) -> BinaryIO:
+        Raises:
+            AudioFileError: it cannot be read, or could not be before.
+        """
+        if self.failure is not None:
+            raise self.failure
+        with self._naming():
+            return _read_at(self._file, offset, size)
+
+    def view(self, pieces: Sequence[Piece] | None = None, endless: bool = False, quiet: bool = False) -> BinaryIO:
         """A binary file object made of pieces of this one; of all of it if none are given.
 
         Args:
             pieces: what it is put together of.
             endless: whether it claims to be far longer than it is.
+            quiet: whether it ends where reading fails, for decoders that drop what is raised; ``failure`` says so.
         """
         pieces = [(0, self.size)] if pieces is None else pieces
-        return cast(BinaryIO, io.BufferedReader(_View(self.read_at, pieces, endless), _BUFFER))
+        read_at = self._read_as_far_as_it_goes if quiet else self.read_at
+        return cast(BinaryIO, io.BufferedReader(_View(read_at, pieces, endless), _BUFFER))
+
+    def _read_as_far_as_it_goes(self, offset: int, size: int) -> bytes:
+        try:
+            return self.read_at(offset, size)
+        except AudioFileError:
+            return b""
+
+    @contextmanager
+    def _naming(self) -> Iterator[None]:
+        """Makes an error that names the source of whatever its file object raises."""
+        try:
+            yield
+        except AudioFileError:
+            raise
+        except Exception as error:  # an object of the caller's may raise anything, for example what a network does
+            said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            self.failure = AudioFileError(f"{self.name} cannot be read: {said}")
+            raise self.failure from error
 
     def close(self) -> None:
         """Closes what was opened here."""

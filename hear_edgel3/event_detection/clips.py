@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 
@@ -15,7 +15,8 @@ import soundfile
 from hear_edgel3.audio.resample import resample_blocks
 from hear_edgel3.audio.span import seconds
 from hear_edgel3.disk.atomic import atomic_write, make_folder
-from hear_edgel3.disk.paths import folders_of, path_of_text
+from hear_edgel3.disk.paths import folders_of, path_of_text, text_of_path
+from hear_edgel3.errors import OutputError
 from hear_edgel3.event_detection.event import Event
 from hear_edgel3.sources.item import Item
 from hear_edgel3.sources.opening import ItemOpener
@@ -27,6 +28,7 @@ _UNSAFE = re.compile(r"[^\w .,()&'+-]")
 _HIGHEST_RATE = 655350
 # Bytes, with what a file has in its name while it is written.
 _LONGEST_NAME = 200
+_COMPARED_AT_ONCE = 1 << 20
 
 
 class ClipCutter:
@@ -40,13 +42,22 @@ class ClipCutter:
         margin: How many seconds before and behind an event are cut out with it.
         opener: What opens recordings.
         channel: The channel that it opens, where that is to be in the name; else None.
+        ours: The absolute paths, as text, of files that clips may replace; None for any file.
     """
 
-    def __init__(self, folder: str, margin: float, opener: ItemOpener, channel: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: str,
+        margin: float,
+        opener: ItemOpener,
+        channel: int | None = None,
+        ours: Collection[str] | None = (),
+    ) -> None:
         self._folder = Path(folder)
         self._margin = margin
         self._opener = opener
         self._mark = "" if channel is None else f"_channel{channel}"
+        self._ours = ours
         self._made: set[Path] = set()
 
     def cut(self, item: Item, events: Sequence[Event]) -> tuple[str, ...]:
@@ -61,7 +72,7 @@ class ClipCutter:
 
         Raises:
             AudioFileError: The recording cannot be read.
-            OutputError: A clip cannot be written.
+            OutputError: A clip cannot be written, or something else is there.
         """
         return tuple(self._cut_one(item, event) for event in events)
 
@@ -86,7 +97,28 @@ class ClipCutter:
                     clip.write(np.clip(block.numpy(), -1, 1))
                     watched.check()
             watched.check()
+            self._check_nothing_else_is_there(path, target)
         return os.fspath(path)
+
+    def _check_nothing_else_is_there(self, path: Path, target: BinaryIO) -> None:
+        """Checks that what will be replaced is the same sound, as after an interruption, or was cut out for the output.
+
+        Raises:
+            OutputError: It is something else: the user's own, or cut out for another output with other options.
+        """
+        if self._ours is None or text_of_path(os.path.abspath(path)) in self._ours or not path.is_file():
+            return
+        target.flush()
+        target.seek(0)
+        with path.open("rb") as there:
+            same = os.fstat(there.fileno()).st_size == os.fstat(target.fileno()).st_size
+            while same and (block := there.read(_COMPARED_AT_ONCE)):
+                same = block == target.read(len(block))
+        if not same:
+            raise OutputError(
+                f"not replacing {path}: it exists, and is not what would be cut out now; use --overwrite, or another "
+                f"folder for --clips"
+            )
 
 
 class _Watched:

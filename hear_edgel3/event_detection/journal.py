@@ -91,6 +91,12 @@ class Journal:
                 found.append(item)
         return found
 
+    def clips_of(self, items: Iterable[Item]) -> frozenset[str]:
+        """The absolute paths, as text, of what has been cut out of recordings."""
+        places = [self._places[key][0] for item in items if (key := self._key_of(item)) in self._places]
+        clips = (clip for place in places for clip in self._read(place).clips)
+        return frozenset(os.path.abspath(os.path.join(self._folder, clip)) for clip in clips)
+
     def has(self, item: Item) -> bool:
         """Whether a recording is done, if in an earlier state or with an error."""
         return self._key_of(item) in self._places

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,8 +59,15 @@ class EventOptions:
     max_length: float | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.classes, str):
-            object.__setattr__(self, "classes", (self.classes,))
+        if self.classes is not None:
+            object.__setattr__(self, "classes", _names(self.classes, "classes"))
+        if self.groups is not None:
+            if not isinstance(self.groups, Mapping) or not all(isinstance(name, str) for name in self.groups):
+                raise InvalidOption(f"groups must be lists of classes by names, got {self.groups!r}")
+            groups = {name: _names(names, f"the group {name!r}") for name, names in self.groups.items()}
+            object.__setattr__(self, "groups", groups)
+        if not isinstance(self.thresholds, Mapping) or not all(isinstance(name, str) for name in self.thresholds):
+            raise InvalidOption(f"thresholds must be numbers by names of classes, got {self.thresholds!r}")
         if self.threshold is not None:
             check_share(self.threshold, "threshold")
         for name, value in self.thresholds.items():
@@ -149,6 +156,18 @@ class EventOptions:
         return self.rules(found)
 
 
+def _names(names: Any, what: str) -> tuple[str, ...]:
+    """The names of classes; one text is one name.
+
+    Raises:
+        InvalidOption: They are something else.
+    """
+    found = (names,) if isinstance(names, str) else tuple(names) if isinstance(names, Iterable) else (names,)
+    if not all(isinstance(name, str) for name in found):
+        raise InvalidOption(f"{what} must be names of classes, got {names!r}")
+    return found
+
+
 def event_rows(configurations: Any) -> list[Checkpoint]:
     """The checkpoints that events are found with, together.
 
@@ -208,15 +227,29 @@ def read_groups(path: str) -> dict[str, list[str]]:
     """
     text = _text(path, "groups")
     try:
-        values = json.loads(text)
+        values = json.loads(text, object_pairs_hook=_each_once)
     except (ValueError, RecursionError) as error:
-        raise InvalidOption(f"the groups {path} are no JSON: {error}") from error
+        raise InvalidOption(f"the groups {path} cannot be read as JSON: {error}") from error
     are_lists = isinstance(values, dict) and all(
         isinstance(names, list) and all(isinstance(name, str) for name in names) for names in values.values()
     )
     if not are_lists or not values:
         raise InvalidOption(f'the groups {path} must be lists of classes by names: {{"Birds": ["Bird", "Fowl"]}}')
     return dict(values)
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, of which the last of equal names would count without a word.
+
+    Raises:
+        ValueError: A name is there twice.
+    """
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"{name!r} is there twice")
+        found[name] = value
+    return found
 
 
 def _text(path: str, what: str) -> str:

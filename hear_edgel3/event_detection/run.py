@@ -196,6 +196,7 @@ def write_events(
                 journal.forget()
                 raise
         pending = journal.pending(items, retry_failed)
+        how = replace(how, ours=None if overwrite else journal.clips_of(pending))
         with (
             # Also where nothing was pending: a run may have ended when all was computed and nothing written.
             _whatever_ends_it(partial(_write_output, journal, items, output, form, layout)),

@@ -42,6 +42,7 @@ class HowToWork:
         clips: Where the sounds are cut out to; None if they are not.
         margin: How many seconds before and behind an event are cut out with it.
         look: What to find out of when and where recordings were made.
+        ours: The absolute paths, as text, of clips that may be replaced; None for whatever is there.
     """
 
     configurations: tuple[str, ...]
@@ -54,6 +55,7 @@ class HowToWork:
     clips: str | None
     margin: float
     look: TimeAndPlace
+    ours: frozenset[str] | None = frozenset()
 
 
 class _Ear(NamedTuple):
@@ -159,7 +161,7 @@ class Worker:
                 # One thread decodes while the net computes.
                 ItemReader(self._finder.net, self._finder.framing, "", 1, channel, how.look),
                 opener,
-                None if how.clips is None else ClipCutter(how.clips, how.margin, opener, named),
+                None if how.clips is None else ClipCutter(how.clips, how.margin, opener, named, how.ours),
             )
         return self._ears[channel]
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from hear_edgel3.disk.cache import cache_folder
 from hear_edgel3.disk.digest import sha256_of
 from hear_edgel3.disk.stderr import say
-from hear_edgel3.errors import DownloadError, WeightsCorrupt, WeightsMismatch, WeightsNotFound
+from hear_edgel3.errors import DownloadError, InvalidOption, WeightsCorrupt, WeightsMismatch, WeightsNotFound
 from hear_edgel3.families.formats import KERAS_ENDINGS, PYTORCH_ENDINGS
 from hear_edgel3.families.schema import Checkpoint, Local, Published
 from hear_edgel3.weights.cache import FOLDER_VARIABLE, offline
@@ -110,7 +110,10 @@ def find(row: Checkpoint, weights: str | os.PathLike[str] | None = None) -> Foun
         WeightsMismatch: the path given is an upstream file that has to be converted first.
         WeightsCorrupt: a downloaded file does not have the checksum in the registry.
         DownloadError: the Hub answered with an error.
+        InvalidOption: ``weights`` is no path.
     """
+    if weights is not None and not isinstance(os.fspath(weights) if isinstance(weights, os.PathLike) else weights, str):
+        raise InvalidOption(f"weights must be the path of a file or folder, as a str or a Path; got {weights!r}")
     if weights is not None and os.fspath(weights):
         path = _given(row, Path(weights).expanduser())
         _log.info("weights of %s: %s (given)", row.name, path)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import mmap
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import pytest
@@ -13,9 +14,11 @@ import torch
 
 import hear_edgel3
 from hear_edgel3.audio.file import AudioFile
+from hear_edgel3.audio.mpeg import frame_length
 from hear_edgel3.errors import AudioFileError
 from hear_edgel3.extractor.extractor import Extractor
 from support import signals
+from support.media import encode
 
 
 class Pipe(io.RawIOBase):
@@ -47,6 +50,7 @@ def sources(path: Path) -> dict[str, Any]:
         "bytes": data,
         "bytearray": bytearray(data),
         "memoryview": memoryview(data),
+        "memoryview of every second byte": memoryview(b"".join(bytes([byte, 0]) for byte in data))[::2],
         "BytesIO": io.BytesIO(data),
         "BytesIO at its end": at_its_end,
         "buffered pipe": io.BufferedReader(Pipe(data)),
@@ -83,6 +87,8 @@ def test_embed_file_and_tag_take_them(path: Path) -> None:
 
 def test_what_has_no_name_is_called_by_what_it_is(path: Path, sea: Extractor) -> None:
     garbage = np.random.default_rng(0).bytes(5000)
+    closed = io.BytesIO(garbage)
+    closed.close()
     cases: list[tuple[Any, str]] = [
         (garbage, "^<5000 bytes> cannot be read as audio: Format"),
         (io.BytesIO(garbage), "^<BytesIO> cannot be read as audio: Format"),
@@ -94,6 +100,8 @@ def test_what_has_no_name_is_called_by_what_it_is(path: Path, sea: Extractor) ->
         ),
         (io.StringIO("RIFF"), "^<StringIO> was opened as text; open it with mode 'rb'"),
         (7, "^<int> cannot be read as audio: it must be a str or a Path, or bytes or a binary file object, got 7"),
+        (closed, r"^<BytesIO> cannot be read: I/O operation on closed file"),
+        ("", "^a file's name is empty"),
         (path.read_bytes()[: 5 * 16000], "^<80000 bytes> is truncated: its header says 5.30 s, 1.25 s"),
     ]
     for source, message in cases:
@@ -107,3 +115,49 @@ def test_a_file_object_has_its_name(tmp_path: Path, sea: Extractor) -> None:
     opened: BinaryIO
     with bad.open("rb") as opened, pytest.raises(AudioFileError, match=r"bad.wav cannot be read as audio"):
         hear_edgel3.embed_file(opened, sea)
+
+
+class Failing(io.BytesIO):
+    """What cannot be read behind a place, as when a connection breaks off."""
+
+    def __init__(self, data: bytes, good: int, error: Exception) -> None:
+        super().__init__(data)
+        self._good = good
+        self._error = error
+
+    def read(self, size: int | None = -1) -> bytes:
+        if self.tell() >= self._good:
+            raise self._error
+        return super().read(size)
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("kind", ["WAV", "MP3 without a count", "CAF", "M4A"])
+@pytest.mark.parametrize("good", [0, 100_000])
+def test_a_read_that_fails_is_an_error_and_never_the_end_of_a_sound(tmp_path: Path, kind: str, good: int) -> None:
+    path = tmp_path / f"a.{kind[:3].lower()}"
+    if kind == "M4A":
+        pytest.importorskip("av", reason="needs the extra media")
+        encode(path, "alac", np.random.default_rng(0).integers(-9999, 9999, (2, 100_000)).astype(np.int16), 16000)
+    else:
+        soundfile.write(path, np.random.default_rng(0).uniform(-0.3, 0.3, (400_000, 2)), 16000)
+    data = path.read_bytes()
+    if kind.startswith("MP3"):
+        data = data[frame_length(data[:4])[0] :]  # without the frame that says how many there are
+    assert len(data) > 110_000
+    for error in (OSError(5, "Input/output error"), ValueError("the connection broke off")):
+        for use in (hear_edgel3.load_audio, durations):
+            with pytest.raises(AudioFileError, match=r"^<Failing> cannot be read: (Input/output|the connection broke)"):
+                use(Failing(data, good, error), 16000)
+
+
+def durations(source: Any, rate: int) -> float:
+    with AudioFile(source) as file:
+        return sum(len(block) for block in file.blocks()) / rate
+
+
+def test_a_mapped_file_is_a_sound(path: Path) -> None:
+    with path.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        np.testing.assert_array_equal(
+            hear_edgel3.load_audio(cast(BinaryIO, mapped), 16000), hear_edgel3.load_audio(path, 16000)
+        )

@@ -173,6 +173,35 @@ def test_sounds_are_cut_out_with_a_margin() -> None:
     assert np.abs(clip - samples[first : first + len(clip)]).max() < 1e-4
 
 
+def test_clips_of_another_output_and_what_is_no_clip_stay(capsys: Captured) -> None:
+    samples = 1e-4 * np.random.default_rng(1).standard_normal(5 * RATE)
+    samples[2 * RATE : 3 * RATE] += tone(1)
+    soundfile.write("north/c.wav", samples, RATE, "FLOAT")
+    assert events("north/c.wav", "-o", "e.csv", "--clips", "cut") == 0
+    (clip,) = (Path(row["clip"]) for row in rows("e.csv"))
+    cut = clip.read_bytes()
+    assert events("north/c.wav", "-o", "same.csv", "--clips", "cut") == 0  # the same sound
+    for before in (cut, b"mine"):
+        clip.write_bytes(before)
+        capsys.readouterr()
+        assert events("north/c.wav", "-o", "f.csv", "--clips", "cut", "--margin", "0.1") == 1
+        assert f"not replacing {clip}: it exists, and is not what would be cut out now" in capsys.readouterr().err
+        assert clip.read_bytes() == before
+    assert events("north/c.wav", "-o", "f.csv", "--clips", "cut", "--margin", "0.1", "--overwrite") == 0
+    assert clip.read_bytes() not in (cut, b"mine")
+
+
+def test_clips_of_a_recording_that_has_changed_are_cut_out_anew() -> None:
+    assert events("north/b.wav", "-o", "e.csv", "--clips", "cut") == 0
+    (clip,) = (Path(row["clip"]) for row in rows("e.csv"))
+    cut = clip.read_bytes()
+    samples, rate = soundfile.read("north/b.wav")
+    soundfile.write("north/b.wav", samples * 0.99, rate, "FLOAT")
+    assert events("north/b.wav", "-o", "e.csv", "--clips", "cut") == 0
+    assert [row["clip"] for row in rows("e.csv")] == [str(clip)]
+    assert clip.read_bytes() != cut
+
+
 def test_what_was_cut_out_is_not_listened_to_again(capsys: Captured) -> None:
     assert events("north", "-o", "e.csv", "--clips", "north/cut") == 0
     capsys.readouterr()

@@ -11,6 +11,7 @@ import soundfile
 import hear_edgel3
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.event_detection import Event, EventFinder, EventOptions, EventStream
+from hear_edgel3.event_detection.request import read_groups
 from hear_edgel3.tagging.tagger import Tagger
 from hear_edgel3.timeline import EventRules, found_in, groups_of, slices_of
 from support.detectors import CLASSES, write_detector
@@ -149,6 +150,12 @@ def test_numbers_are_no_events(tmp_path: Path) -> None:
         ({"thresholds": {"Brid": 0.5}, "classes": ["Bird"]}, "which is none of the classes that are told"),
         ({"smooth": -1}, "smooth must be"),
         ({"colour": 1}, "there is no option 'colour'"),
+        ({"classes": 3}, "classes must be names of classes, got 3"),
+        ({"classes": ["Bird", 3]}, r"classes must be names of classes, got \['Bird', 3\]"),
+        ({"groups": ["Bird"]}, "groups must be lists of classes by names"),
+        ({"groups": {3: ["Bird"]}}, "groups must be lists of classes by names"),
+        ({"groups": {"Birds": 3}}, "the group 'Birds' must be names of classes, got 3"),
+        ({"thresholds": 0.5}, "thresholds must be numbers by names of classes, got 0.5"),
     ],
 )
 def test_options_that_make_no_sense(options: dict[str, object], said: str) -> None:
@@ -169,3 +176,15 @@ def test_a_scene_that_is_made_as_it_is_read(tmp_path: Path) -> None:
             made.seek(place)
             w.seek(place)
             assert np.abs(made.read(RATE, "int16").astype(int) - w.read(RATE, "int16")).max() <= 1
+
+
+def test_one_text_is_one_class_of_a_group() -> None:
+    assert EventOptions(groups={"Birds": "Bird"}).groups == {"Birds": ("Bird",)}
+    assert EventOptions(classes=(name for name in ["Bird"])).classes == ("Bird",)  # type: ignore[arg-type]
+
+
+def test_a_group_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "groups.json"
+    path.write_text('{"Pets": ["Dog"], "Pets": ["Cat"]}')
+    with pytest.raises(InvalidOption, match=r"groups.json cannot be read as JSON: 'Pets' is there twice"):
+        read_groups(str(path))

@@ -48,6 +48,12 @@ def test_unknown_options() -> None:
         hear_edgel3.load("sea_64", hop_size=0.1)
 
 
+@pytest.mark.parametrize("weights", [3, b"tiny.safetensors", ["tiny.safetensors"]])
+def test_weights_that_are_no_path(weights: Any) -> None:
+    with pytest.raises(InvalidOption, match="weights must be the path of a file or folder, as a str or a Path; got"):
+        hear_edgel3.load("tiny", weights=weights)
+
+
 def test_missing_weights(tmp_path: Path) -> None:
     with pytest.raises(WeightsNotFound, match=r"nowhere.safetensors does not exist"):
         hear_edgel3.load("sea_64", tmp_path / "nowhere.safetensors")

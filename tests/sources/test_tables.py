@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from hear_edgel3.sources.lister import Listing, list_items
-from hear_edgel3.sources.tables import TableOptions
+from hear_edgel3.sources.tables import TableOptions, open_list
 
 pytestmark = pytest.mark.usefixtures("here")
 
@@ -214,3 +214,11 @@ def test_bytes_that_are_no_text_stay() -> None:
     Path(os.fsdecode(b"\xe9.wav")).touch()
     [item] = listed("t.csv", b"file,start,end\n\xe9.wav,0,1\n").items
     assert item.file == r"\xe9.wav"
+
+
+def test_columns_of_one_name_in_parquet(tmp_path: Path) -> None:
+    values = [pa.array(["7"]), pa.array(["a.wav"]), pa.array([1]), pa.array([2])]
+    pq.write_table(pa.table(values, names=["z", "file", "x", "x"]), tmp_path / "t.parquet")
+    with open_list(str(tmp_path / "t.parquet"), TableOptions(keep=None)) as table:
+        assert table.kept == ("z", "x", "x_4")
+        assert [(row.file, row.kept) for row in table.rows] == [("a.wav", ("7", "1", "2"))]
