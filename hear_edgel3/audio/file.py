@@ -88,9 +88,8 @@ class AudioFile:
             self.notes += self._sound.notes
         except DecodingError as error:
             if self._source.path is None:
-                opened = (
-                    self._source.view()
-                )  # also of what was given opened, so that errors in reading it have its name
+                # Also of what was given opened, so that errors in reading it have its name.
+                opened = self._source.view()
             self._media = _media_file(self.path, opened)
             if self._media is None:
                 short = self._source.path is None and self._source.size <= _LONGEST_NAME

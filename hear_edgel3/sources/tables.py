@@ -247,12 +247,12 @@ def _open_parquet(path: str, options: TableOptions) -> Iterator[Table]:
 
         def read() -> Iterator[Row]:
             number = 0
-            read = list(dict.fromkeys(names[place] for place in wanted))
+            needed = list(dict.fromkeys(names[place] for place in wanted))
             # Several columns may have one name, and all of that name are read, in the table's order.
-            places = [place for place, name in enumerate(names) if name in read]
-            for batch in file.iter_batches(columns=read, use_threads=False):
-                columns_read = [batch.column(places.index(place)).to_pylist() for place in wanted]
-                for cells in zip(*columns_read, strict=True):
+            places = [place for place, name in enumerate(names) if name in needed]
+            for batch in file.iter_batches(columns=needed, use_threads=False):
+                values = [batch.column(places.index(place)).to_pylist() for place in wanted]
+                for cells in zip(*values, strict=True):
                     number += 1
                     yield reader.row(number, cells)
 
