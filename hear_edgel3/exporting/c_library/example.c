@@ -137,7 +137,12 @@ static void print_result(const net_result *result)
                 best = j;
         }
         taken[i] = best;
+#if NET_HAS_THRESHOLDS /* then a star stands before the classes that are said */
+        printf("%7.3f %c%s\n", (double)result->probabilities[best], net_is_said(result, best) ? '*' : ' ',
+               net_labels[best]);
+#else
         printf("%7.3f  %s\n", (double)result->probabilities[best], net_labels[best]);
+#endif
     }
 #elif NET_CLASSES > 0
     int i;
