@@ -41,7 +41,8 @@ def test_thresholds(targets: str, tmp_path: Path) -> None:
     folder = write_detector(tmp_path / "net", targets=targets, thresholds=thresholds)
     made = export(folder, tmp_path / "c", to="c", length=0.1)
     library = tmp_path / "library.so"
-    run(["gcc", "-std=c99", "-shared", "-fPIC", "-o", str(library), str(tmp_path / "c" / "mine.c"), "-lm"])
+    strict = ["gcc", "-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-fPIC", "-shared", "-o", str(library)]
+    run([*strict, str(tmp_path / "c" / "mine.c"), str(tmp_path / "c" / "mine_example.c"), "-lm"])
     loaded = ctypes.CDLL(str(library))
     rows = [(0.5, 0.4, 0.1), (0.1, 0.2, 0.7), (0.3, 0.3, 0.4), (0.95, 0.35, 0), (0.89, 0.29, 0.49), (0.9, 0.3, 0.5)]
     probabilities = np.array(rows, np.float32)

@@ -42,11 +42,13 @@ static void make_probabilities(net_result *result)
 #endif
 
 #if NET_HAS_THRESHOLDS
+#if NET_ONE_OF_ALL
 static int is_likelier(const net_result *result, int a, int b)
 {
     const float pa = result->probabilities[a], pb = result->probabilities[b];
     return pa > pb || (!(pa < pb) && a < b);
 }
+#endif
 
 static int is_above(const net_result *result, int index)
 {
