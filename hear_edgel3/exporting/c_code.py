@@ -49,8 +49,8 @@ _SAID = """
 /* The probabilities from which on classes are said to be heard; less than 0 for a class that has none. */
 extern const float net_thresholds[NET_CLASSES];
 
-/* Whether a class is said to be heard: 1 or 0. It reaches its threshold, or has none and is at .5 or more. Where classes
-   exclude each other, it is the likeliest that does, and one that has none is the likeliest. */
+/* Whether a class is said to be heard: 1 or 0. It reaches its threshold, or has none and is at .5 or more. Where
+   classes exclude each other, it is the likeliest that does, and one that has none is the likeliest. */
 int net_is_said(const net_result *result, int index);
 """
 
