@@ -11,6 +11,7 @@ import pytest
 from hear_edgel3.cli import main
 from hear_edgel3.exporting import c as target
 from hear_edgel3.exporting.run import export
+from hear_edgel3.families.schema import Targets
 from hear_edgel3.tagging.outputs import Outputs
 from hear_edgel3.tagging.reading import are_said
 from support.compiling import needed, run
@@ -34,7 +35,7 @@ def test_classes_called_like_what_is_filled_in(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("targets", ["single", "several"])
-def test_thresholds(targets: str, tmp_path: Path) -> None:
+def test_thresholds(targets: Targets, tmp_path: Path) -> None:
     """What is said to be heard is what the package says."""
     needed("gcc")
     thresholds = (0.9, 0.3, None)
