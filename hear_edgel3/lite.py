@@ -1,22 +1,20 @@
 """Tags and embeds sound files with a file that ``hear-edgel3 export`` wrote, without PyTorch.
 
-Needs numpy, soundfile and onnxruntime, and nothing else of this package: the file may be copied out of it.
-``python lite.py MODEL.onnx SOUND [--top N] [--embeddings OUT.npy] [--hop SECONDS]`` is its command.
-Windows, rates and means are the package's, but heads with a hidden layer see each window, and not the mean embedding.
+Needs numpy, soundfile, onnxruntime. As the package, but heads with a hidden layer see windows, not the mean embedding.
 """
 
 import argparse
 import json
 import math
 import os
+import re
 import sys
 from fractions import Fraction
 
 import numpy as np
 import soundfile
 
-# resampy 0.2.2, kaiser_best: zero crossings, and entries of the table between two
-_ZEROS, _STEPS, _ROLLOFF, _BETA = 64, 512, 0.9475937167399596, 14.769656459379492
+_ZEROS, _STEPS, _ROLLOFF, _BETA = 64, 512, 0.9475937167399596, 14.769656459379492  # of resampy 0.2.2's kaiser_best
 
 
 def resample(x: np.ndarray, old: int, new: int) -> np.ndarray:
@@ -27,7 +25,7 @@ def resample(x: np.ndarray, old: int, new: int) -> np.ndarray:
     inputs, outputs, scale, n_out = old // common, new // common, min(1.0, ratio), int(len(x) * ratio)
     taper = np.kaiser(2 * _STEPS * _ZEROS + 1, _BETA)[_STEPS * _ZEROS :]
     table = _ROLLOFF * np.sinc(_ROLLOFF * np.linspace(0, _ZEROS, len(taper))) * taper * scale
-    slope, step = np.append(np.diff(table), 0.0), int(scale * _STEPS)
+    slope, step, y = np.append(np.diff(table), 0.0), int(scale * _STEPS), np.empty(n_out)
     padded = np.pad(x.astype(np.float64), len(k := np.arange(len(table) // step + 1)) + 1)
 
     def wing(fraction: float) -> np.ndarray:
@@ -40,7 +38,6 @@ def resample(x: np.ndarray, old: int, new: int) -> np.ndarray:
         weights = np.concatenate([wing(fraction)[::-1], wing(1.0 - fraction)])  # up to the centre, and behind it
         return np.asarray(np.lib.stride_tricks.sliding_window_view(padded, len(weights))[centre + 2] @ weights)
 
-    y = np.empty(n_out)
     for phase in range(min(outputs, n_out)):
         t = np.arange(phase, n_out, outputs)
         y[phase::outputs] = outputs_at(t * inputs // outputs, phase * inputs % outputs / outputs)
@@ -72,6 +69,9 @@ class Model:
     def read(self, path: str) -> tuple[np.ndarray, Fraction]:
         """(n,) float32 samples of a file at the net's rate, mean of its channels, and its seconds."""
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        said = re.search(r"\ndata : (\d+) \(should be (\d+)\)", soundfile.info(path).extra_info)
+        if said and int(said[2]) < 0.99 * int(said[1]) < 0.98 * 2**31:  # about 2 GiB, or more: written into a pipe
+            raise ValueError(f"{path} is truncated: its header says {said[1]} bytes of sound, {said[2]} are there")
         if not len(samples) or not np.isfinite(samples).all():
             raise ValueError(f"{path} has no samples, or some that are not finite")
         x = resample(samples.astype(np.float64).mean(axis=1), rate, self.card["sample_rate"]).astype(np.float32)

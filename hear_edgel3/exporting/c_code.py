@@ -45,6 +45,15 @@ _ACTIVATIONS = {
     "exponential": "exp(x)",
 }
 
+_SAID = """
+/* The probabilities from which on classes are said to be heard; less than 0 for a class that has none. */
+extern const float net_thresholds[NET_CLASSES];
+
+/* Whether a class is said to be heard: 1 or 0. It reaches its threshold, or has none and is at .5 or more. Where
+   classes exclude each other, it is the likeliest that does, and one that has none is the likeliest. */
+int net_is_said(const net_result *result, int index);
+"""
+
 
 @dataclass(frozen=True)
 class Library:
@@ -111,6 +120,7 @@ def library(program: Program, narrowed: Mapping[str, Narrowed], card: Mapping[st
         + frontend.text
         + constants.text()
         + inner
+        + _thresholds(card)
         + ("const char *const net_labels[NET_CLASSES] = {\n@labels@};\n" if card.get("labels") else ""),
         f"{prefix}.c": "".join(map(_template, ("head.c", frontend.source, net.source, "tail.c"))),
         f"{prefix}.h": _header(card, frontend, constants.any_int8, memory),
@@ -220,12 +230,15 @@ def _header(card: Mapping[str, Any], frontend: FrontendInC, int8: bool, memory: 
             f"#define NET_ONE_OF_ALL {int(card['targets'] == 'single')} /* whether classes exclude each other */"
         )
         lines.append(f"#define NET_TEMPERATURE {number(float(card['temperature']))} /* what logits are divided by */")
+    lines.append(f"#define NET_HAS_THRESHOLDS {int(card.get('thresholds') is not None)}")
     fields = [f"    float {name}[{'NET_EMBEDDING' if name == 'embedding' else 'NET_CLASSES'}];" for name in outputs]
     declared = (
         "\n/* The names of the classes, UTF-8. */\nextern const char *const net_labels[NET_CLASSES];\n"
         if labels
         else ""
     )
+    if card.get("thresholds") is not None:
+        declared += _SAID
     sha256 = card["weights_sha256"]
     values = {
         "version": card["version"],
@@ -257,6 +270,14 @@ def _parts(card: Mapping[str, Any]) -> str:
 def _labels(card: Mapping[str, Any]) -> str:
     labels = card.get("labels") or []
     return "".join(f"{string(one)},\n" for one in labels)
+
+
+def _thresholds(card: Mapping[str, Any]) -> str:
+    """The probabilities from which on classes are said; less than zero for classes without one."""
+    if card.get("thresholds") is None:
+        return ""
+    values = ",".join("-1.f" if one is None else f"{number(float(one), 9)}f" for one in card["thresholds"])
+    return f"const float net_thresholds[NET_CLASSES] = {{{values}}};\n"
 
 
 def _head(head: Head | None, constants: Constants) -> str:

@@ -127,8 +127,20 @@ def test_hostile_files(text: str, example: Path, tmp_path: Path) -> None:
         assert done.stdout == ""
 
 
-def test_files_that_are_cut_off_or_odd_are_read(example: Path, tmp_path: Path) -> None:
-    """As other programs do: what is there counts, whatever a header says of its length."""
+def test_files_that_are_cut_off_are_refused(example: Path, tmp_path: Path) -> None:
+    """As the package does: the tags of a half would pass for those of the whole."""
+    cut, nearly = tmp_path / "cut.wav", tmp_path / "nearly.wav"
+    cut.write_bytes(wav()[:-20000])
+    for words in ([], ["0.2"]):
+        assert "is cut off" in run([str(example), str(cut), *words], code=1).stderr
+    nearly.write_bytes(wav()[:-500])
+    assert run([str(example), str(nearly)]).stdout
+    nearly.write_bytes(wav(bytes(5)))
+    assert run([str(example), str(nearly)]).stdout
+
+
+def test_odd_files_are_read(example: Path, tmp_path: Path) -> None:
+    """What is there counts where a header says that it does not know the length."""
     noise = signals.clip(0.5, 32000, seed=3)[:16000]
     with wave.open(str(tmp_path / "plain.wav"), "wb") as file:
         file.setparams((1, 2, 32000, 0, "NONE", ""))
@@ -139,6 +151,8 @@ def test_files_that_are_cut_off_or_odd_are_read(example: Path, tmp_path: Path) -
     for i, odd in enumerate(
         (
             wav(samples, size=0xFFFFFFFF),
+            wav(samples, size=0x7FFFF000),
+            wav(samples, size=0x80000000),
             wav(samples + b"\1"),
             wav(samples, before=b"LIST\x03\0\0\0abc\0"),
             wav(samples, fmt_size=18),

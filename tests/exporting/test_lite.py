@@ -122,6 +122,25 @@ def test_what_goes_wrong_is_said(tiny_file: Exported, tmp_path: Path, monkeypatc
         lite.Model(model).embed("x", -1)
 
 
+def test_recordings_that_are_cut_off(tiny_file: Exported, tmp_path: Path) -> None:
+    """As in the package: the tags of a part would pass for those of the whole. Lengths that pipes leave are none."""
+    path, model = tmp_path / "r.wav", lite.Model(str(tiny_file.path))
+    soundfile.write(path, signals.clip(1, 32000)[:32000], 32000)
+    whole = path.read_bytes()
+    for size, rest, ok in (
+        (64000, 30001, False),
+        (64000, 63800, True),
+        (0xFFFFFFFF, 64000, True),
+        (0x7FFFF000, 64000, True),
+    ):
+        path.write_bytes(whole[:40] + size.to_bytes(4, "little") + whole[44 : 44 + rest])
+        if ok:
+            assert len(model.read(str(path))[0]) == rest // 2
+        else:
+            with pytest.raises(ValueError, match=r"r\.wav is truncated: its header says 64000 bytes"):
+                model.read(str(path))
+
+
 def test_what_is_damaged_is_named(tiny_file: Exported, tmp_path: Path) -> None:
     import onnx
 

@@ -31,7 +31,7 @@ static unsigned long number(const unsigned char *p, int bytes)
 typedef struct {
     FILE *file;
     int is_float, channels;
-    unsigned long left; /* bytes of sound that are still to come */
+    unsigned long size, left; /* bytes of sound, by the header, and those that are still to come */
 } wav;
 
 /* Finds the sound in a file; returns what is wrong with it, or null. */
@@ -52,7 +52,7 @@ static const char *open_wav(wav *w, const char *path)
         if (memcmp(head, "data", 4) == 0) {
             if (!known)
                 return "does not say what its samples are before they begin";
-            w->left = size;
+            w->size = w->left = size;
             return NULL;
         }
         if (memcmp(head, "fmt ", 4) == 0) {
@@ -114,6 +114,16 @@ static size_t read_wav(wav *w, float *samples, size_t n)
     return n;
 }
 
+/* Whether a file that was read to its end is shorter than its header says, by a hundredth or more. Programs that write
+   into a pipe put in all ones, or about 2 GiB, for a length that they do not know. */
+static int is_cut_off(const wav *w)
+{
+    const int known = w->size < 0xffff0000UL && (w->size < 0x7fff0000UL || w->size > 0x80010000UL);
+    return known && w->left > w->size / 100 + 3; /* half a sample is none */
+}
+
+#define CUT_OFF "is cut off: it ends before its header says"
+
 static void print_result(const net_result *result)
 {
 #if NET_CLASSES > 0 && NET_HAS_PROBABILITIES
@@ -127,7 +137,12 @@ static void print_result(const net_result *result)
                 best = j;
         }
         taken[i] = best;
+#if NET_HAS_THRESHOLDS /* then a star stands before the classes that are said */
+        printf("%7.3f %c%s\n", (double)result->probabilities[best], net_is_said(result, best) ? '*' : ' ',
+               net_labels[best]);
+#else
         printf("%7.3f  %s\n", (double)result->probabilities[best], net_labels[best]);
+#endif
     }
 #elif NET_CLASSES > 0
     int i;
@@ -170,6 +185,10 @@ static int run_clip(wav *w, const char *path)
     if (n > longest) {
         free(samples);
         return failed(path, "is longer than a clip may be; give a window in seconds");
+    }
+    if (is_cut_off(w)) {
+        free(samples);
+        return failed(path, CUT_OFF);
     }
 #if NET_LENGTH
     {
@@ -214,6 +233,8 @@ static int run_windows(wav *w, const char *path, size_t window, size_t hop)
     free(memory);
     if (code < 0)
         return failed(path, net_error(code));
+    if (is_cut_off(w))
+        return failed(path, CUT_OFF);
     return count ? 0 : failed(path, "is shorter than a window");
 }
 
@@ -240,8 +261,11 @@ int main(int argc, char **argv)
     if (argc > 2)
         window = samples_in(argv[2]), hop = argc > 3 ? samples_in(argv[3]) : window;
     if (argc > 2 && (window == 0 || hop == 0 || (NET_LENGTH && window != NET_LENGTH))) {
-        fprintf(stderr, "%s: windows and hops must be seconds above 0 and not too long; NET_LENGTH is %lu\n", argv[0],
-                (unsigned long)NET_LENGTH);
+        fprintf(stderr, "%s: windows and hops must be seconds above 0, and at most %g", argv[0],
+                (double)NET_LONGEST / NET_SAMPLE_RATE);
+        if (NET_LENGTH)
+            fprintf(stderr, "; the net takes windows of %g s only", (double)NET_LENGTH / NET_SAMPLE_RATE);
+        fprintf(stderr, "\n");
         return 2;
     }
     memset(&w, 0, sizeof w);

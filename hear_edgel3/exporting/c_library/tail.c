@@ -41,6 +41,48 @@ static void make_probabilities(net_result *result)
 }
 #endif
 
+#if NET_HAS_THRESHOLDS
+#if NET_ONE_OF_ALL
+static int is_likelier(const net_result *result, int a, int b)
+{
+    const float pa = result->probabilities[a], pb = result->probabilities[b];
+    return pa > pb || (!(pa < pb) && a < b);
+}
+#endif
+
+static int is_above(const net_result *result, int index)
+{
+    if (net_thresholds[index] >= 0)
+        return result->probabilities[index] >= net_thresholds[index];
+#if NET_ONE_OF_ALL
+    {
+        int i;
+        for (i = 0; i < NET_CLASSES; i++)
+            if (is_likelier(result, i, index))
+                return 0;
+        return 1;
+    }
+#else
+    return result->probabilities[index] >= .5f;
+#endif
+}
+
+int net_is_said(const net_result *result, int index)
+{
+    if (result == NULL || index < 0 || index >= NET_CLASSES || !is_above(result, index))
+        return 0;
+#if NET_ONE_OF_ALL
+    {
+        int i;
+        for (i = 0; i < NET_CLASSES; i++)
+            if (is_likelier(result, i, index) && is_above(result, i))
+                return 0;
+    }
+#endif
+    return 1;
+}
+#endif
+
 static int takes(size_t n)
 {
     return n >= 1 && n <= NET_LONGEST && (NET_LENGTH == 0 || n == NET_LENGTH);
