@@ -338,16 +338,6 @@ def read_finished(path: Path, description: Description, n_items: int) -> Finishe
 
 
 def _failed_rows(opened: Any) -> int:
-    """Error rows, from the footer, or the column itself where that does not count them."""
-    layout = opened.metadata
-    column = layout.schema.names.index("error")
-    count = 0
-    for number in range(layout.num_row_groups):
-        group = layout.row_group(number)
-        statistics = group.column(column).statistics
-        if statistics is not None and statistics.has_null_count:
-            count += group.num_rows - statistics.null_count
-        else:
-            errors = opened.read_row_group(number, columns=["error"], use_threads=False).column(0)
-            count += group.num_rows - errors.null_count
-    return count
+    """Error rows, by the column itself: what the footer says of a column, where it is damaged, ends the process."""
+    batches = opened.iter_batches(columns=["error"], use_threads=False)
+    return sum(batch.num_rows - batch.column("error").null_count for batch in batches)

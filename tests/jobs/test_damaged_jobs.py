@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -17,6 +18,7 @@ from hear_edgel3.cli import main
 from hear_edgel3.dataset.dataset import Dataset
 from hear_edgel3.disk import durable
 from hear_edgel3.errors import DatasetError
+from hear_edgel3.jobs.writer import _failed_rows
 from support.files import write_clip
 from support.jobs import clips, files
 
@@ -170,6 +172,14 @@ def test_error_rows_are_counted_without_statistics() -> None:
     table = pq.read_table(PART)
     pq.write_table(table, PART, write_statistics=False)
     assert extract().failed_before == 1
+
+
+def test_the_footer_is_not_asked_about_columns() -> None:
+    """Of a damaged one pyarrow ends the process then, as no other reading of a part does."""
+    Path("in/2.wav").write_bytes(b"")
+    extract()
+    with pq.ParquetFile(PART) as opened:
+        assert _failed_rows(SimpleNamespace(iter_batches=opened.iter_batches)) == 1
 
 
 def test_all_is_flushed_before_it_is_said_to_be_finished(monkeypatch: pytest.MonkeyPatch) -> None:
