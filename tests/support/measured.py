@@ -19,6 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from hear_edgel3.engine import folded
 from hear_edgel3.extractor.complexity import Complexity
 from hear_edgel3.extractor.framings import scene_framing
+from hear_edgel3.extractor.loading import NoInitialValues
 from hear_edgel3.families.schema import Configuration
 
 _META = torch.device("meta")
@@ -30,7 +31,7 @@ def measure(configuration: Configuration) -> Complexity:
     frontend = row.frontend.build()
     rate, window = row.net_sample_rate, configuration.window
     longest = row.scene.whole_up_to or row.scene.window or window
-    with _META:
+    with _META, NoInitialValues():
         plain: Any = configuration.net.build().eval()
         net: Any = folded.compile_net(plain)
 
