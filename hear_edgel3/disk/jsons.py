@@ -1,4 +1,4 @@
-"""JSON as this package writes it: any program can read it, and a terminal may show it."""
+"""JSON as this package writes it: any program can read it, and a terminal may show it. And as people write it."""
 
 from __future__ import annotations
 
@@ -25,6 +25,20 @@ def json_text(value: Any, **how: Any) -> str:
     except ValueError:
         text = json.dumps(_finite(value), allow_nan=False, **how)
     return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, of which the last of equal names would count without a word: for ``object_pairs_hook``.
+
+    Raises:
+        ValueError: A name is there twice.
+    """
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"{name!r} is there twice")
+        found[name] = value
+    return found
 
 
 def _finite(value: Any) -> Any:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hear_edgel3.disk.jsons import each_once
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.families.schema import Checkpoint
 from hear_edgel3.registry.labels import Label
@@ -227,7 +228,7 @@ def read_groups(path: str) -> dict[str, list[str]]:
     """
     text = _text(path, "groups")
     try:
-        values = json.loads(text, object_pairs_hook=_each_once)
+        values = json.loads(text, object_pairs_hook=each_once)
     except (ValueError, RecursionError) as error:
         raise InvalidOption(f"the groups {path} cannot be read as JSON: {error}") from error
     are_lists = isinstance(values, dict) and all(
@@ -236,20 +237,6 @@ def read_groups(path: str) -> dict[str, list[str]]:
     if not are_lists or not values:
         raise InvalidOption(f'the groups {path} must be lists of classes by names: {{"Birds": ["Bird", "Fowl"]}}')
     return dict(values)
-
-
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of JSON, of which the last of equal names would count without a word.
-
-    Raises:
-        ValueError: A name is there twice.
-    """
-    found: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in found:
-            raise ValueError(f"{name!r} is there twice")
-        found[name] = value
-    return found
 
 
 def _text(path: str, what: str) -> str:

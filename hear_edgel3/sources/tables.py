@@ -250,8 +250,9 @@ def _open_parquet(path: str, options: TableOptions) -> Iterator[Table]:
             needed = list(dict.fromkeys(names[place] for place in wanted))
             # Several columns may have one name, and all of that name are read, in the table's order.
             places = [place for place, name in enumerate(names) if name in needed]
+            read_as = [places.index(place) for place in wanted]
             for batch in file.iter_batches(columns=needed, use_threads=False):
-                values = [batch.column(places.index(place)).to_pylist() for place in wanted]
+                values = [batch.column(i).to_pylist() for i in read_as]
                 for cells in zip(*values, strict=True):
                     number += 1
                     yield reader.row(number, cells)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hear_edgel3.disk.jsons import each_once
 from hear_edgel3.errors import ConfigurationError, InvalidOption
 from hear_edgel3.heads import ACTIVATIONS
 from hear_edgel3.heads.layout import HeadLayout
@@ -331,21 +332,12 @@ def read_classes(path: str | os.PathLike[str]) -> dict[str, str]:
 
 
 def _read_object(path: str | os.PathLike[str]) -> dict[str, Any]:
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        names = [name for name, _ in pairs]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            raise ConfigurationError(f"{path} has {twice!r} twice")
-        return dict(pairs)
-
     try:
-        values = json.loads(Path(path).read_text(encoding="utf-8-sig"), object_pairs_hook=unique)
+        values = json.loads(Path(path).read_text(encoding="utf-8-sig"), object_pairs_hook=each_once)
     except OSError as error:
         raise ConfigurationError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
-        if isinstance(error, ConfigurationError):
-            raise
-        raise ConfigurationError(f"{path} is no JSON: {error}") from error
+        raise ConfigurationError(f"{path} cannot be read as JSON: {error}") from error
     if not isinstance(values, dict):
         raise ConfigurationError(f"{path} must be a JSON object of options")
     return values

@@ -112,10 +112,8 @@ def find(row: Checkpoint, weights: str | os.PathLike[str] | None = None) -> Foun
         DownloadError: the Hub answered with an error.
         InvalidOption: ``weights`` is no path.
     """
-    if weights is not None and not isinstance(os.fspath(weights) if isinstance(weights, os.PathLike) else weights, str):
-        raise InvalidOption(f"weights must be the path of a file or folder, as a str or a Path; got {weights!r}")
-    if weights is not None and os.fspath(weights):
-        path = _given(row, Path(weights).expanduser())
+    path = _given(row, weights)
+    if path is not None:
         _log.info("weights of %s: %s (given)", row.name, path)
         return Found(path)
     if isinstance(row, Local):
@@ -144,9 +142,9 @@ def check_given(row: Checkpoint, weights: str | os.PathLike[str] | None) -> None
     Raises:
         WeightsNotFound: there is no such file, or the folder does not have it.
         WeightsMismatch: it is an upstream file that has to be converted first.
+        InvalidOption: ``weights`` is no path.
     """
-    if weights is not None and os.fspath(weights):
-        _given(row, Path(weights).expanduser())
+    _given(row, weights)
 
 
 def folders() -> list[tuple[Path, str]]:
@@ -171,8 +169,15 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _given(row: Checkpoint, path: Path) -> Path:
-    """The weights file that the user's path means."""
+def _given(row: Checkpoint, weights: str | os.PathLike[str] | None) -> Path | None:
+    """The weights file that the user's path means; None if there is no such path, or an empty one."""
+    if weights is None:
+        return None
+    if not isinstance(os.fspath(weights) if isinstance(weights, os.PathLike) else weights, str):
+        raise InvalidOption(f"weights must be the path of a file or folder, as a str or a Path; got {weights!r}")
+    if not os.fspath(weights):
+        return None
+    path = Path(weights).expanduser()
     try:
         if path.is_dir():
             inside = path / row.filename

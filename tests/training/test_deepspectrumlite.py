@@ -171,7 +171,7 @@ def test_every_base_model_is_known(name: str, read) -> None:
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("{", "no JSON"), ("[1]", "object"), ('{"a": 1, "a": 2}', "'a' twice"), ('{"dropout": NaN}', "dropout")],
+    [("{", "as JSON"), ("[1]", "object"), ('{"a": 1, "a": 2}', "'a' is there twice"), ('{"dropout": NaN}', "dropout")],
 )
 def test_files_that_cannot_be(text: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "wrong.json").write_text(text)
