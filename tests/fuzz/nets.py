@@ -94,6 +94,7 @@ def _prepare_weights(place: Path) -> Attempt:
     from hear_edgel3.families.formats.pytorch import read_state_dict
 
     keras.Apart = Kept()  # type: ignore[assignment, misc]
+    keras._PATIENCE_S = 10  # of what the HDF5 library hangs on
     for family in _FAMILIES:
         make_folder(place / family, family)
     descriptions = {family: json.loads((place / family / "configuration.json").read_text()) for family in _FAMILIES}
