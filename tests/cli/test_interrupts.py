@@ -34,8 +34,16 @@ def long_sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("stop", ["SIGINT", "SIGTERM"])
-@pytest.mark.parametrize("command", ["embed in -o out", "tag in", "tag in --workers 2", "search ds in/a.wav in/b.wav"])
+@pytest.mark.parametrize(
+    ("command", "stop"),
+    [
+        ("embed in -o out", "SIGINT"),
+        ("embed in -o out", "SIGTERM"),
+        ("tag in", "SIGINT"),
+        ("tag in --workers 2", "SIGTERM"),
+        ("search ds in/a.wav in/b.wav", "SIGINT"),
+    ],
+)
 def test_commands_end(command: str, stop: str, long_sounds: Path) -> None:
     os.symlink(long_sounds, "in")
     if command.startswith("search"):

@@ -6,7 +6,7 @@ import gzip
 import io
 import itertools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import h5py
@@ -31,6 +31,15 @@ def edited(data: bytes, edit: Callable[[h5py.Group], None]) -> bytes:
     with h5py.File(buffer, "r+") as file:
         edit(file["model_weights"])
     return buffer.getvalue()
+
+
+@pytest.fixture(autouse=True)
+def kept_reader(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kept]:
+    """The process apart that reads HDF5 goes on from file to file: to start one takes longer than a test."""
+    kept = Kept()
+    monkeypatch.setattr("hear_edgel3.families.formats.keras.Apart", kept)
+    yield kept
+    kept.end()
 
 
 # --- layouts ---
@@ -289,15 +298,10 @@ def test_a_damaged_byte_in_gzip_is_noticed_wherever_it_is(packed: bytes, tmp_pat
             convert(SEA, source)
 
 
-def test_damage_in_the_hdf5_structure_never_escapes_as_another_error(
-    plain: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_damage_in_the_hdf5_structure_never_escapes_as_another_error(plain: bytes) -> None:
     """Bytes of the structure (which stands around the arrays) changed at random: read, or WeightsCorrupt."""
-    kept = Kept()
-    monkeypatch.setattr("hear_edgel3.families.formats.keras.Apart", kept)
     damaged = scrambled(plain, 6000, 20_000, times=150)
     refused = assert_damage_is_said(lambda data: read_layers(data, "x.h5"), damaged)
-    kept.end()
     assert 30 < refused < 150
 
 

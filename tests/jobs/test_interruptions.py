@@ -18,10 +18,8 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
 @pytest.mark.parametrize(
     ("number", "arguments"),
     [
-        (signal.SIGINT, ["--workers", "1"]),
         (signal.SIGTERM, ["--workers", "1"]),
         (signal.SIGINT, ["--workers", "2", "--files-per-part", "1"]),
-        (signal.SIGTERM, ["--workers", "2", "--files-per-part", "1"]),
     ],
 )
 def test_a_reader_that_is_stuck_does_not_hold_it_up(number: signal.Signals, arguments: list[str]) -> None:

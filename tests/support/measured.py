@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from fractions import Fraction
 from typing import Any
 
@@ -21,6 +22,7 @@ from hear_edgel3.extractor.complexity import Complexity
 from hear_edgel3.extractor.framings import scene_framing
 from hear_edgel3.extractor.loading import NoInitialValues
 from hear_edgel3.families.schema import Configuration
+from support import meta
 
 _META = torch.device("meta")
 
@@ -77,7 +79,7 @@ def count_macs(run: Callable[[torch.Tensor], Any], image: torch.Tensor) -> int:
         run: a net or the like.
         image: its input.
     """
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    with FlopCounterMode(display=False) as counter, torch.no_grad(), _quickly_on(image):
         run(image)
     return int(counter.get_total_flops()) // 2
 
@@ -103,11 +105,15 @@ def peak_memory(run: Callable[[torch.Tensor], Any], image: torch.Tensor) -> int:
         image: its input.
     """
     fixed = [*run.parameters(), *run.buffers()] if isinstance(run, nn.Module) else []
-    with _Memory(fixed) as memory, torch.no_grad():
+    with _Memory(fixed) as memory, torch.no_grad(), _quickly_on(image):
         memory.add(image)
         run(image)
     peak: int = memory.peak
     return peak
+
+
+def _quickly_on(image: torch.Tensor) -> AbstractContextManager[None]:
+    return meta.quickly() if image.device == _META else nullcontext()
 
 
 class _Memory(TorchDispatchMode):  # type: ignore[no-untyped-call]

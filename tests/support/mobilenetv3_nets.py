@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from hear_edgel3.families.mobilenetv3.net import MobileNetV3
+from support import meta, signals
 from support import mobilenetv3_reference as reference
-from support import signals
 from support.mobilenetv3_reference import Spec
 
 # Sums in float32 and in another order are all that differs: 4.6e-5 of a feature's peak was observed over all nets.
@@ -102,7 +102,8 @@ def run_on_meta(net: MobileNetV3, n_frames: int) -> tuple[int, int]:
         macs += output.numel() * weight.numel() // weight.shape[0]
 
     hooks = [m.register_forward_hook(count) for m in net.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
-    found = net(torch.empty(1, net.n_mels, n_frames, device="meta"))
+    with meta.quickly():
+        found = net(torch.empty(1, net.n_mels, n_frames, device="meta"))
     for hook in hooks:
         hook.remove()
     return found.shape[1], macs
