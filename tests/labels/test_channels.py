@@ -76,10 +76,15 @@ def _written(form: str) -> bytes:
     return target.getvalue()
 
 
+def test_left_and_right_are_channels() -> None:
+    found = channels(read("t.csv", "file,channel,label\na.wav,Right,hum\nb.wav,L,hiss\n", "table"))
+    assert found == [("a.wav", 1, "hum"), ("b.wav", 0, "hiss")]
+
+
 def test_a_cell_that_is_no_number_of_a_channel_is_that_rows_problem() -> None:
     with pytest.raises(LabelsError) as raised:
-        read("t.csv", "file,channel,label\na.wav,left,hum\nb.wav,,hiss\n", "table")
-    assert "a.wav: 'left' in 'channel' is no number of a channel, from 0" in str(raised.value)
+        read("t.csv", "file,channel,label\na.wav,middle,hum\nb.wav,,hiss\n", "table")
+    assert "a.wav: 'middle' in 'channel' is no number of a channel, from 0" in str(raised.value)
     assert "b.wav: nothing in 'channel' is no number of a channel, from 0" in str(raised.value)
     with pytest.raises(LabelsError, match=r"'0' in 'Channel' is no number of a channel, from 1"):
         read("a.txt", "Channel\tBegin Time (s)\tEnd Time (s)\tAnnotation\n0\t0\t1\thum\n1\t0\t1\thiss\n", "table")
@@ -102,6 +107,8 @@ def test_what_is_mixed_is_said() -> None:
     # All rows say the first channel: whether there are others is in the file.
     assert read("t.csv", rows.format(0, 0)).notes
     shutil.copy("mono.wav", "a.wav")
+    assert read("t.csv", rows.format(0, 0)).notes
+    shutil.copy("mono.wav", "b.wav")
     assert not read("t.csv", rows.format(0, 0)).notes
     assert read("t.csv", rows.format("left", "right")).notes
 

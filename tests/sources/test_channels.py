@@ -37,6 +37,14 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ((2, "stereo.wav", 2, "stereo.wav"), 1, None),
         ((1, "stereo.wav", 2, "stereo.wav"), "each", None),
         (("x", "stereo.wav", "", "stereo.wav"), "mean", None),  # such as somebody's channel of films
+        ((1, "mono.wav", 1, "stereo.wav"), "mean", MEAN.format("1")),
+        ((1, "no.wav", 1, "stereo.wav"), "mean", MEAN.format("1")),
+        (
+            ("L", "mono.wav", "Right", "stereo.wav"),
+            "mean",
+            MEAN.format("L, Right").replace("; the", "; rows that differ by nothing else are one sound; the", 1),
+        ),
+        (("left", "mono.wav", "", "mono.wav"), "mean", None),
     ],
 )
 def test_what_is_said(rows: tuple[object, ...], heard: int | str, said: str | None) -> None:
