@@ -97,6 +97,25 @@ def _from_array(audio: Any, name: str) -> torch.Tensor:
     return torch.from_numpy(plain)
 
 
+def check_windows(windows: Any) -> None:
+    """Checks what goes straight into a net, which takes nothing but windows as they are, and would say so in riddles.
+
+    Raises:
+        InvalidAudio: It is no (n, samples) tensor of floats. Integers would be taken for floats, thousands of times
+            too loud.
+    """
+    if isinstance(windows, torch.Tensor) and windows.dim() == 2 and windows.is_floating_point():
+        return
+    if isinstance(windows, torch.Tensor):
+        got = f"{tuple(windows.shape)} of {str(windows.dtype).removeprefix('torch.')}"
+    else:
+        got = f"{type(windows).__module__}.{type(windows).__qualname__}".removeprefix("builtins.")
+    raise InvalidAudio(
+        f"windows must be an (n, samples) torch.Tensor of floats in [-1, 1], got {got}; scene_embeddings and "
+        f"timestamp_embeddings take arrays and integers, too"
+    )
+
+
 def check_finite(samples: torch.Tensor, name: str, first_sample: int = 0, what: str = "clip") -> float:
     """Raises InvalidAudio naming the first sample that is NaN, infinite, or too large for float32.
 

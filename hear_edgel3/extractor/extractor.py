@@ -14,7 +14,7 @@ from torch import nn
 from hear_edgel3.audio.channels import MEAN
 from hear_edgel3.audio.file import naming
 from hear_edgel3.audio.rates import check_rate
-from hear_edgel3.audio.samples import clips_of_different_lengths, hear_batch
+from hear_edgel3.audio.samples import check_windows, clips_of_different_lengths, hear_batch
 from hear_edgel3.engine import runner as engines
 from hear_edgel3.extractor.contract import TimestampContract, contract_of, rate_fed
 from hear_edgel3.extractor.finite import check_embeddings
@@ -148,7 +148,11 @@ class Extractor(nn.Module):
 
         Returns:
             (n, embedding size).
+
+        Raises:
+            InvalidAudio: Wrong shape or type.
         """
+        check_windows(windows)
         embedding: torch.Tensor = self.net(self.frontend(windows))
         return embedding
 
@@ -362,9 +366,10 @@ class Extractor(nn.Module):
             (n, D) float32 on the device of ``windows``, all finite.
 
         Raises:
-            InvalidAudio: The samples are so large that the embeddings would not be finite.
+            InvalidAudio: Wrong shape or type, or samples so large that the embeddings would not be finite.
             ComputationError: The embeddings are not finite for another reason.
         """
+        check_windows(windows)
         return self._embed(windows)
 
     def forget_compiled(self) -> None:

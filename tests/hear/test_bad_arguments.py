@@ -42,6 +42,23 @@ def test_calls(call: Callable[[], object], error: type[HearEdgeL3Error], words: 
         call()
 
 
+@pytest.mark.parametrize("method", ["__call__", "embed_windows"])
+@pytest.mark.parametrize(
+    ("windows", "got"),
+    [
+        (AUDIO[None], "got numpy.ndarray;"),
+        ([0.0] * 16000, "got list;"),
+        ("a.wav", "got str;"),
+        (torch.zeros(16000), r"got \(16000,\) of float32;"),
+        (torch.zeros(1, 16000, dtype=torch.int16), r"got \(1, 16000\) of int16;"),
+    ],
+)
+def test_what_is_no_windows(method: str, windows: Any, got: str) -> None:
+    extractor = hear_edgel3.load("tiny")
+    with pytest.raises(InvalidAudio, match=f"{got} scene_embeddings and timestamp_embeddings take arrays"):
+        getattr(extractor, method)(windows)
+
+
 @pytest.mark.parametrize("n", [-1, 1.5, None, "3", True, np.float32(2)])
 def test_how_many_tags(n: Any, tagger: Tagger) -> None:
     tags = tagger.tag_samples(AUDIO, 16000)
