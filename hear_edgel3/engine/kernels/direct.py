@@ -121,7 +121,7 @@ class Direct(Layer):
         super().__init__(kernel, first_layer, weights, nonzeros, bias, shape, rows, columns, room)
 
 
-@part
+@part(alone=True)
 def sum_block(
     like: Any,
     weights: Nonzeros,

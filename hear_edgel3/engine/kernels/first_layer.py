@@ -56,7 +56,7 @@ def framed_size(shape: LayerShape, columns: int) -> int:
     return (shape.height + 2) * (shape.width + columns + _AROUND)
 
 
-@part
+@part(alone=True)
 def source_of(zero: Any, first_layer: Any, image: Maps, columns: int, room: int) -> Maps:
     """What :func:`copy_patch` takes patches from.
 
@@ -77,7 +77,7 @@ def source_of(zero: Any, first_layer: Any, image: Maps, columns: int, room: int)
     return Maps(room, image.height, image.width)
 
 
-@part(inlined=True)
+@part(inlined=True, alone=True)
 def copy_patch(
     blank: Any, first_layer: Any, maps: Maps, channel: int, top: int, left: int, rows: int, target: int
 ) -> None:
@@ -99,7 +99,7 @@ def copy_patch(
         _make_patch(blank, first_layer, maps, channel, top, left, rows, target)
 
 
-@part(inlined=True)
+@part(inlined=True, alone=True)
 def _make_patch(
     blank: Any, first_layer: FirstLayer, maps: Maps, channel: int, top: int, left: int, rows: int, target: int
 ) -> None:

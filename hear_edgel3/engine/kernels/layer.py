@@ -40,7 +40,7 @@ class Facts(NamedTuple):
     bias: int
 
 
-@part
+@part(alone=True)
 def ends_of(
     zero: Any, facts: Facts, first_layer: Any, x: int, out: int, columns: int, framed: int
 ) -> tuple[Maps, Output]:

@@ -82,7 +82,7 @@ class Output(NamedTuple):
     bias: int
 
 
-@part(inlined=True)
+@part(inlined=True, alone=True)
 def take_patch(zero: Any, maps: Maps, channel: int, top: int, left: int, rows: int, columns: int, target: int) -> None:
     """Copies a patch of a map, with zeros where there is no image.
 
@@ -121,7 +121,7 @@ def take_patch(zero: Any, maps: Maps, channel: int, top: int, left: int, rows: i
                 store(load(zero, origin + c * size), line + c * size)
 
 
-@part(inlined=True)
+@part(inlined=True, alone=True)
 def _corner(to: Output, channel: int, top: int, left: int) -> tuple[int, int]:
     """Address of a tile's first pixel in an output that is kept or halved, and bytes from a row to the next."""
     height, width = to.height, to.width
@@ -131,7 +131,7 @@ def _corner(to: Output, channel: int, top: int, left: int) -> tuple[int, int]:
     return to.address + ((channel * height + top) * width + left) * size, width * size
 
 
-@part(inlined=True)
+@part(inlined=True, alone=True)
 def expect_tile(like: Any, to: Output, channel: int, top: int, left: int) -> None:
     """Has the memory fetched where :func:`put_tile` will write a tile of that shape."""
     if to.pool == WHOLE:
@@ -146,7 +146,7 @@ def expect_tile(like: Any, to: Output, channel: int, top: int, left: int) -> Non
             expect_store(to.floor, corner + r * pitch + c * size)
 
 
-@part(inlined=True)
+@part(inlined=True, alone=True)
 def put_tile(tile: Any, to: Output, channel: int, top: int, left: int, room: int) -> None:
     """Writes a tile of one output channel, after ReLU and pooling; what lies beyond the image is left out.
 

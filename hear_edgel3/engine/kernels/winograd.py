@@ -131,7 +131,7 @@ class Work(NamedTuple):
     stride_out: int
 
 
-@part
+@part(alone=True)
 def sum_products(blank: Any, positions: int, weights: int, n_in: int, work: Work) -> None:
     """For each position the products of the transformed weights of a group of outputs and of some transformed patches.
 
@@ -160,7 +160,7 @@ def sum_products(blank: Any, positions: int, weights: int, n_in: int, work: Work
                 store_tile(tile, target, tiles * size)
 
 
-@part
+@part(alone=True)
 def put_tiles(
     blank: Any, like: Any, weights: int, n_in: int, begin: int, n_tiles: int, across: int, work: Work, to: Output
 ) -> None:
@@ -195,7 +195,7 @@ def put_tiles(
                 put_tile(tile, to, first + o, top, left, work.patch)
 
 
-@part(inlined=True)
+@part(inlined=True, alone=True)
 def _find_patch(
     line: Any, first_layer: Any, maps: Maps, channel: int, top: int, left: int, rows: int, target: int
 ) -> tuple[int, int]:
