@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,11 +16,14 @@ from typing import BinaryIO
 from hear_edgel3.disk.durable import sync_folder
 from hear_edgel3.disk.ordinary import what_else
 from hear_edgel3.disk.paths import real_path, shortened
+from hear_edgel3.disk.stderr import say
 from hear_edgel3.disk.temporary import become, sweep, temporary_file
 from hear_edgel3.errors import HearEdgeL3Error, OutputError
 
 # Bytes in the name of a file, on the usual file systems.
 _LONGEST = 255
+# For a program that reads from a pipe; and from when on that is said.
+_LONGEST_WAIT_S, _QUIET_WAIT_S = 30.0, 1.0
 # Characters of a path in an error: all of it, unless it is one that no system takes.
 _SHOWN = 500
 
@@ -30,7 +34,8 @@ def atomic_write(path: str | os.PathLike[str], swept: bool = False) -> Iterator[
 
     If the block raises, nothing is left behind and an existing file stays as it was. What a process that was killed
     has left of the same file is deleted. A link stays too: the file that it names is written. What is no ordinary file
-    (a pipe, a device) is not replaced by one, but gets the bytes when the block has ended well.
+    (a pipe, a device) is not replaced by one, but gets the bytes when the block has ended well; a pipe when a program
+    reads it, for which half a minute is waited.
 
     Args:
         path: where the file shall appear; its folder must exist.
@@ -38,7 +43,7 @@ def atomic_write(path: str | os.PathLike[str], swept: bool = False) -> Iterator[
             :func:`~hear_edgel3.disk.temporary.sweep`: for many files in one folder once is enough.
 
     Raises:
-        OutputError: the folder does not exist or cannot be written, or the disk is full.
+        OutputError: the folder does not exist or cannot be written, the disk is full, or nobody reads the pipe.
     """
     target = Path(path)
     try:
@@ -48,7 +53,7 @@ def atomic_write(path: str | os.PathLike[str], swept: bool = False) -> Iterator[
             with TemporaryFile() as whole:
                 yield whole
                 whole.seek(0)
-                with target.open("wb") as special:
+                with _open_special(target) as special:
                     shutil.copyfileobj(whole, special)
             return
         real = Path(real_path(target))
@@ -77,6 +82,32 @@ def is_special(path: str | os.PathLike[str]) -> bool:
         return what_else(path) is not None
     except OSError:
         return False
+
+
+def _open_special(path: Path) -> BinaryIO:
+    """Opens for writing what is no ordinary file; a pipe only when its other end is open, which it might never be."""
+    if not stat.S_ISFIFO(os.stat(path).st_mode):
+        return path.open("wb")
+    begun, said = time.monotonic(), False
+    while True:
+        try:
+            handle = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            waited = time.monotonic() - begun
+            if waited > _LONGEST_WAIT_S:
+                raise OutputError(
+                    f"cannot write {path}: no program has read from this pipe within {_LONGEST_WAIT_S:g} s; start the "
+                    f"one that reads it first"
+                ) from error
+            if waited > _QUIET_WAIT_S and not said:
+                say(f"hear_edgel3: waiting for a program that reads from the pipe {path}")
+                said = True
+            time.sleep(0.05)
+        else:
+            os.set_blocking(handle, True)
+            return os.fdopen(handle, "wb")
 
 
 def _named(target: Path, folder: Path) -> Path:

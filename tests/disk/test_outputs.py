@@ -45,6 +45,17 @@ def test_a_pipe_gets_the_bytes() -> None:
     assert through_a_pipe("out", lambda: write("out", b"12345" * 100_000)) == b"12345" * 100_000
 
 
+def test_a_pipe_that_nobody_reads(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("hear_edgel3.disk.atomic._LONGEST_WAIT_S", 0.3)
+    monkeypatch.setattr("hear_edgel3.disk.atomic._QUIET_WAIT_S", 0.1)
+    os.mkfifo("out")
+    with pytest.raises(OutputError, match=r"cannot write out: no program has read from this pipe within 0\.3 s"):
+        write("out")
+    assert capsys.readouterr().err == "hear_edgel3: waiting for a program that reads from the pipe out\n"
+    assert stat.S_ISFIFO(os.lstat("out").st_mode)
+    assert os.listdir() == ["out"]
+
+
 def test_nothing_is_written_when_the_work_fails() -> None:
     os.mkfifo("out")
     with pytest.raises(ZeroDivisionError), atomic_write("out"):  # it would wait for a reader
