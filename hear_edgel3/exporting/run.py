@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hear_edgel3.disk.atomic import atomic_write, check_writable
+from hear_edgel3.disk.atomic import check_writable, copy_together
 from hear_edgel3.errors import ExportFailed, HearEdgeL3Error, InvalidOption, OutputError
 from hear_edgel3.exporting.card import FRONTEND, WHOLE
 from hear_edgel3.exporting.clips import check_sounds
@@ -131,9 +131,7 @@ def export(
         if target.FOLDER:
             put_folder(staged, path)
         else:
-            for source, place in zip(files_of(target, staged), files_of(target, path), strict=True):
-                with atomic_write(place) as file:
-                    file.write(source.read_bytes())
+            copy_together([*zip(files_of(target, staged), files_of(target, path), strict=True)])
         return Exported(path, card, proof)
 
 
