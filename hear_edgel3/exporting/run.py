@@ -13,7 +13,7 @@ from typing import Any
 from hear_edgel3.disk.atomic import check_writable, copy_together
 from hear_edgel3.errors import ExportFailed, HearEdgeL3Error, InvalidOption, OutputError
 from hear_edgel3.exporting.card import FRONTEND, WHOLE
-from hear_edgel3.exporting.clips import check_sounds
+from hear_edgel3.exporting.clips import ProofClip, own_clips, usual_samples
 from hear_edgel3.exporting.folders import check_folder, put_folder
 from hear_edgel3.exporting.program import PARTS, has_pairs, length_in_samples, program_of
 from hear_edgel3.exporting.proof import Proof
@@ -102,13 +102,16 @@ def export(
     path = default_path(row.name, part, to) if output is None else Path(output)
     _check_ending(path, to)
     target.check_installed()
-    for sounds in (calibrate, check):
-        if sounds is not None:
-            check_sounds(os.fspath(sounds))
     if target.FOLDER:
         check_folder(path)
     else:
         _check_files(target, path)
+    rate = row.checkpoint.net_sample_rate
+    usual = usual_samples(n_samples, rate)
+    # Before the work: sounds that cannot be read would be told of at its end.
+    calibrate_on, check_on = (
+        [] if sounds is None else own_clips(os.fspath(sounds), rate, usual) for sounds in (calibrate, check)
+    )
     extractor = given if given is not None else load(configuration, weights, engine="torch")  # type: ignore[arg-type]
     wanted = _Wanted(
         to,
@@ -116,8 +119,8 @@ def export(
         n_samples,
         path,
         quantize,
-        None if calibrate is None else os.fspath(calibrate),
-        None if check is None else os.fspath(check),
+        calibrate_on,
+        check_on,
     )
     with tempfile.TemporaryDirectory(prefix="hear_edgel3_export_") as folder:
         staged, card, proof = _made(extractor, target, wanted, folder, in_pairs=False)
@@ -142,8 +145,8 @@ class _Wanted:
     n_samples: int | None
     path: Path
     quantize: str
-    calibrate: str | None
-    check: str | None
+    calibrate: list[ProofClip]
+    check: list[ProofClip]
 
 
 def _made(

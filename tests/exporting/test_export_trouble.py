@@ -141,13 +141,15 @@ def test_a_name_that_another_target_s_files_have(here: Path, capsys) -> None:
 
 
 @pytest.mark.parametrize("words", [["--check"], ["--quantize", "int8", "--calibrate"]])
-def test_sounds_that_are_not_there_are_missed_before_the_work(
+def test_sounds_that_cannot_be_read_are_told_of_before_the_work(
     words: list[str], here: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
     write_detector(here / "net")
-    (here / "empty").mkdir()
+    for name in ("empty", "damaged"):
+        (here / name).mkdir()
+    (here / "damaged" / "no sound.wav").write_bytes(b"RIFF")
     monkeypatch.setattr(onnx, "write", lambda *_: pytest.fail("it has begun"))
-    for folder in ("nowhere", "empty"):
+    for folder in ("nowhere", "empty", "damaged"):
         assert main(["export", "net", "--length", "0.1", *words, folder]) != 0
         assert folder in capsys.readouterr().err
 
