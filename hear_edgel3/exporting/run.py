@@ -88,14 +88,15 @@ def export(
     if part not in PARTS:
         raise InvalidOption(f"part must be one of {', '.join(PARTS)}; got {part!r}")
     if part not in target.PARTS:
-        raise InvalidOption(f"a file for {to} has the whole net, the front end in it; leave part={part!r} out")
+        flag = "--only-frontend" if part == FRONTEND else "--no-frontend"
+        raise InvalidOption(f"a file for {to} has the whole net, the front end in it; leave part={part!r} ({flag}) out")
     if quantize not in ("none", "int8"):
         raise InvalidOption(f"quantize must be none or int8; got {quantize!r}")
     if quantize == "none" and calibrate is not None:
         raise InvalidOption("calibrate is for quantize='int8' (--quantize int8), which was not asked for")
     if quantize == "int8" and (part == FRONTEND or not target.INT8):
         what = "the front end alone" if part == FRONTEND else f"a file for {to}"
-        raise InvalidOption(f"{what} is never in eight bits; leave quantize out")
+        raise InvalidOption(f"{what} is never in eight bits; leave quantize (--quantize) out")
     given = configuration if isinstance(configuration, Extractor) else None
     row = given.configuration if given is not None else resolve(configuration)  # type: ignore[arg-type]
     n_samples = _length(row.checkpoint, length, to, fixed_s_of(target))

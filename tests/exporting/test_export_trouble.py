@@ -33,6 +33,16 @@ def test_the_report_is_another_file(output: str | None, report: str, here: Path,
     assert sorted(one.name for one in here.iterdir()) == ["link", "net"]
 
 
+def test_the_report_is_in_no_folder_that_is_replaced(here: Path, capsys) -> None:
+    """Where it could be written over the card."""
+    write_detector(here / "net")
+    staged_folder(here / "mine_c", "old", "mine.c")
+    for words in (["--output", "mine_c"], []):
+        assert main(["export", "net", "--to", "c", "--report", f"mine_c/{CARD}", *words]) == 2
+        assert "is in the folder that the export itself writes" in capsys.readouterr().err
+    assert '"old"' in (here / "mine_c" / CARD).read_text()
+
+
 @pytest.mark.parametrize("words", [[], ["--quantize", "int8"]])
 def test_no_space_for_what_is_temporary(words: list[str], here: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     def full(*_: object) -> None:
