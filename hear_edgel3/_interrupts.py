@@ -6,9 +6,10 @@ import _thread
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 
 class _Interrupted(KeyboardInterrupt):
@@ -54,6 +55,31 @@ def interruptible() -> Iterator[None]:
         _commands.pop()
         for number, handler in usual.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Has SIGINT and SIGTERM wait until what runs inside has ended, which is to take no time that anybody notices.
+
+    A signal that is ignored stays so. Outside the main thread, the only one that they interrupt, nothing is done.
+    """
+    usual: dict[int, Callable[[int, FrameType | None], Any] | int] = {}
+    waiting: list[int] = []
+    stops: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM)
+    try:
+        if threading.current_thread() is threading.main_thread():
+            for number in stops:
+                handler = signal.getsignal(number)
+                if handler not in (None, signal.SIG_IGN):  # None: one that is none of Python's, and cannot be put back
+                    assert handler is not None
+                    usual[number] = handler
+                    signal.signal(number, lambda number, _: waiting.append(number))
+        yield
+    finally:
+        for number, handler in usual.items():
+            signal.signal(number, handler)
+        for number in dict.fromkeys(waiting):
+            signal.raise_signal(number)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001

@@ -70,6 +70,10 @@ def _check_other_than_the_output(report: Path, arguments: argparse.Namespace, ta
     output = arguments.output
     if output is None:
         output = default_path(resolve(arguments.name).name, _part(arguments), arguments.to)
+    if target.FOLDER and Path(os.path.realpath(output)) in Path(os.path.realpath(report)).parents:
+        raise InvalidOption(
+            f"report={str(report)!r} is in the folder that the export itself writes; name another place"
+        )
     if os.path.realpath(report) in map(os.path.realpath, targets.files_of(target, Path(output))):
         raise InvalidOption(f"report={str(report)!r} is where the export itself goes; name another file")
 

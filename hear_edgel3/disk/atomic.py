@@ -7,17 +7,18 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import BinaryIO
 
+from hear_edgel3._interrupts import uninterrupted
 from hear_edgel3.disk.durable import sync_folder
 from hear_edgel3.disk.ordinary import what_else
 from hear_edgel3.disk.paths import real_path, shortened
 from hear_edgel3.disk.stderr import say
-from hear_edgel3.disk.temporary import become, sweep, temporary_file
+from hear_edgel3.disk.temporary import become, put_aside, sweep, temporary_file
 from hear_edgel3.errors import HearEdgeL3Error, OutputError
 
 # Bytes in the name of a file, on the usual file systems.
@@ -46,19 +47,15 @@ def atomic_write(path: str | os.PathLike[str], swept: bool = False) -> Iterator[
         OutputError: the folder does not exist or cannot be written, the disk is full, or nobody reads the pipe.
     """
     target = Path(path)
-    try:
-        if target.is_dir():
-            raise OutputError(f"cannot write {target}: it is a folder")
-        if is_special(target):
+    with _told(target):
+        real = _place_of(target)
+        if real is None:
             with TemporaryFile() as whole:
                 yield whole
                 whole.seek(0)
                 with _open_special(target) as special:
                     shutil.copyfileobj(whole, special)
             return
-        real = Path(real_path(target))
-        if real.is_symlink():
-            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         if not swept:
             sweep([real])
         with temporary_file(real) as file:
@@ -67,6 +64,87 @@ def atomic_write(path: str | os.PathLike[str], swept: bool = False) -> Iterator[
             os.fsync(file.fileno())
             become(file, real)
         sync_folder(real.parent)
+
+
+def copy_together(files: Sequence[tuple[Path, Path]], without: Sequence[Path] = ()) -> None:
+    """Copies files that belong together: all of them take their places, or none does, and what was there stays.
+
+    All are written beside their places first. Then what is there is put aside and they are renamed, in a moment in
+    which signals wait. A process that is killed in just that moment leaves some of the new ones and none of the old.
+
+    Args:
+        files: Of each the source and the place, as of :func:`atomic_write`. The last one is that by which others
+            tell that all are there: its place is empty first and filled last.
+        without: What is to be gone in the same moment, where it is a file.
+
+    Raises:
+        OutputError: as of :func:`atomic_write`, or what was there cannot be put aside.
+    """
+    with ExitStack() as written:
+        staged, special = [], []
+        sweep([place for _, place in files])
+        for source, place in files:
+            with _told(place):
+                real = _place_of(place)
+                if real is None:
+                    special.append((source, place))
+                    continue
+                file = written.enter_context(temporary_file(real))
+                with source.open("rb") as data:
+                    shutil.copyfileobj(data, file)
+                file.flush()
+                os.fsync(file.fileno())
+                staged.append((file, real))
+        _exchange(staged, [one for one in without if one.is_file()])
+    for folder in dict.fromkeys(place.parent for _, place in staged):
+        sync_folder(folder)
+    for source, place in special:
+        with atomic_write(place) as output, source.open("rb") as data:
+            shutil.copyfileobj(data, output)
+
+
+def _exchange(staged: Sequence[tuple[BinaryIO, Path]], without: Sequence[Path]) -> None:
+    """Gives temporary files the names of their places, and takes away others, or undoes all of that."""
+    there = [*(place for _, place in reversed(staged)), *without]
+    with uninterrupted(), ExitStack() as undone:
+        aside: list[Path] = []
+        # One file that takes the place of another needs none of this, and is there all the time.
+        for place in there if len(there) > 1 else []:
+            with _told(place):
+                if place.exists():
+                    aside.append(put_aside(place))
+                    undone.callback(os.replace, aside[-1], place)
+        for file, place in staged:
+            with _told(place):
+                become(file, place)
+                undone.callback(os.unlink, place)
+        undone.pop_all()
+        for old in aside:
+            with suppress(OSError):
+                old.unlink()
+
+
+def _place_of(target: Path) -> Path | None:
+    """Where a file is to be, after all links; None for what is no ordinary file.
+
+    Raises:
+        OSError: it cannot be there.
+    """
+    if target.is_dir():
+        raise OutputError(f"cannot write {target}: it is a folder")
+    if is_special(target):
+        return None
+    real = Path(real_path(target))
+    if real.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    return real
+
+
+@contextmanager
+def _told(target: Path) -> Iterator[None]:
+    """Names what cannot be written."""
+    try:
+        yield
     except OSError as error:
         if isinstance(error, HearEdgeL3Error):
             raise

@@ -62,6 +62,17 @@ def become(file: BinaryIO, target: Path) -> None:
     os.replace(file.name, target)
 
 
+def put_aside(target: Path) -> Path:
+    """Gives a file a hidden name that tells what it was, under which a :func:`sweep` takes it for a left-over.
+
+    Raises:
+        OSError: it cannot be renamed.
+    """
+    aside = _new_path(target)
+    os.replace(target, aside)
+    return aside
+
+
 @contextmanager
 def temporary_folder(target: Path) -> Iterator[Path]:
     """As :func:`temporary_file`, a folder. The caller renames it.

@@ -5,7 +5,6 @@ Recorded sounds alone would not do: they hide what a DFT in float32 does to pure
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -19,6 +18,7 @@ from hear_edgel3.sources.opening import ItemOpener
 
 # Of a file of somebody's own, so that a long one takes no longer than a short one.
 LONGEST_S = 10
+_SAMPLED_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -75,24 +75,12 @@ def synthetic_clips(sample_rate: int, n_samples: int, seed: int = 0) -> list[Pro
     return [ProofClip(kind, name, samples.astype(np.float32)) for kind, name, samples in found]
 
 
-def check_sounds(folder: str) -> None:
-    """Says before the work that there are no sounds.
-
-    Args:
-        folder: Sources as for :func:`own_clips`.
-
-    Raises:
-        AudioFileError: It is not there, or a folder without audio.
-        InvalidAudio: There is no audio.
-    """
-    listing = list_items([folder])
-    if not listing.items:
-        for _, reason in listing.failures:
-            raise reason
-        raise InvalidAudio(f"there is no audio in {folder} to check with, or to calibrate on")
+def usual_samples(length: int | None, sample_rate: int) -> int:
+    """The samples of most windows that are listened to: the only length that a file takes, or a second."""
+    return length or int(_SAMPLED_S * sample_rate)
 
 
-def own_clips(folder: str, sample_rate: int, n_samples: int) -> Iterator[ProofClip]:
+def own_clips(folder: str, sample_rate: int, n_samples: int) -> list[ProofClip]:
     """The first seconds of recordings, in windows that lie one behind the other; the last is filled up with zeros.
 
     Args:
@@ -101,14 +89,17 @@ def own_clips(folder: str, sample_rate: int, n_samples: int) -> Iterator[ProofCl
         n_samples: The length of the windows.
 
     Raises:
-        AudioFileError: A file cannot be read.
+        AudioFileError: It is not there, or a folder without audio, or a file cannot be read.
         InvalidAudio: There is no audio.
     """
-    items = list_items([folder]).items
-    if not items:
-        raise InvalidAudio(f"there is no audio in {folder} to check with")
+    listing = list_items([folder])
+    for _, reason in listing.failures:
+        raise reason
+    if not listing.items:
+        raise InvalidAudio(f"there is no audio in {folder} to check with, or to calibrate on")
+    found = []
     with closing(ItemOpener("")) as opener:
-        for item in items:
+        for item in listing.items:
             with opener.open(item) as file:
                 heard, wanted = [], LONGEST_S * sample_rate
                 for block in resample_blocks(file.blocks(watch=False), file.sample_rate, sample_rate):
@@ -120,4 +111,5 @@ def own_clips(folder: str, sample_rate: int, n_samples: int) -> Iterator[ProofCl
                 name = file.name
             for number in range(max(1, -(-len(samples) // n_samples))):
                 window = samples[number * n_samples : (number + 1) * n_samples]
-                yield ProofClip("own", name, np.pad(window, (0, n_samples - len(window))))
+                found.append(ProofClip("own", name, np.pad(window, (0, n_samples - len(window)))))
+    return found

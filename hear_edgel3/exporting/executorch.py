@@ -75,7 +75,7 @@ def quantize(program: Program, source: Path, path: Path, inputs: Sequence[torch.
     if sum(one.values.size for one in chosen.narrowed.values()) < _LEAST_SHARE * weights:
         raise InvalidOption(
             f"ExecuTorch takes in eight bits only weights of convolutions of single pixels and of linear layers, and "
-            f"most of {program.card['name']}'s are others; leave quantize out"
+            f"most of {program.card['name']}'s are others; leave quantize (--quantize) out"
         )
     how = {"method": "weights", "in_float": list(chosen.in_float), "blocks": chosen.blocks}
     card = {**program.card, "quantization": how}

@@ -59,7 +59,7 @@ def _check_all(narrowed: Mapping[str, Narrowed], seen: set[str]) -> None:
     if missing := sorted(set(narrowed) - seen):
         raise ValueError(
             f"{missing[0]} and {len(missing) - 1} more weights are not where it takes them in eight bits; "
-            "leave quantize out"
+            "leave quantize (--quantize) out"
         )
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from hear_edgel3.disk.atomic import atomic_write, check_folder_name, make_folder
+from hear_edgel3.disk.atomic import check_folder_name, copy_together, make_folder
 from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.errors import ConfigurationError, OutputError
 from hear_edgel3.exporting.checked import checked_card
@@ -18,8 +18,9 @@ _LARGEST = 16_000_000
 
 
 def write_card(folder: Path, target: str, card: dict[str, Any], facts: dict[str, Any] | None = None) -> None:
-    """Puts the card into a folder that a target writes, and what else that target wants to know of it later."""
-    found = {"target": target, "card": card, "facts": facts or {}}
+    """Puts the card into a folder that a target has written, and what else that target wants to know of it later."""
+    files = sorted({*(one.name for one in folder.iterdir()), CARD})
+    found = {"target": target, "files": files, "card": card, "facts": facts or {}}
     (folder / CARD).write_text(json_text(found, indent=1) + "\n", encoding="utf-8")
 
 
@@ -92,25 +93,29 @@ def check_folder(path: Path) -> None:
 
 
 def put_folder(staged: Path, path: Path) -> None:
-    """Copies the files of a folder, each whole or not at all, the card last. Others that are there already stay.
+    """Copies the files of a folder: all or none, the card last. Those of an earlier export that are not among them go.
 
-    If that fails, nothing is left in a folder that was not there before, or empty: it would be one without a card, into
-    which nothing can be exported.
+    Others that are there already stay. If it fails, a folder that was not there before is not left, either: it would be
+    one without a card, into which nothing can be exported.
     """
+    files = sorted(staged.iterdir(), key=lambda one: (one.name == CARD, one.name))
     new = not path.exists()
-    make_folder(path)
-    empty = not any(path.iterdir())
-    files = sorted(one for one in staged.rglob("*") if one.is_file())
     try:
-        for file in sorted(files, key=lambda one: one.name == CARD):
-            place = path / file.relative_to(staged)
-            make_folder(place.parent)
-            with atomic_write(place) as written:
-                written.write(file.read_bytes())
+        make_folder(path)
+        earlier = _files_of(path) - {one.name for one in files}
+        copy_together([(one, path / one.name) for one in files], without=[path / name for name in sorted(earlier)])
     except BaseException:
         if new:
-            shutil.rmtree(path, ignore_errors=True)
-        elif empty:
-            for file in files:
-                (path / file.relative_to(staged)).unlink(missing_ok=True)
+            with suppress(OSError):
+                path.rmdir()  # unless it is whole, and what came in between is an interrupt
         raise
+
+
+def _files_of(folder: Path) -> set[str]:
+    """The files that an export has written into a folder, as it says itself: names in it, and in no other folder."""
+    try:
+        names = _read(folder).get("files")
+    except ConfigurationError:
+        return set()
+    given = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+    return {name for name in given if Path(name).name == name}

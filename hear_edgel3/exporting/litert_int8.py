@@ -74,7 +74,7 @@ def narrow_weights(
     if missing := sorted(set(narrowed) - found):
         raise ComputationError(
             f"{missing[0]} and {len(missing) - 1} more weights of the net are not in what litert's tools wrote, so "
-            "that they cannot be put into eight bits; leave quantize out"
+            "that they cannot be put into eight bits; leave quantize (--quantize) out"
         )
     model.operatorCodes.append(code)
     graph.operators = [*widened, *graph.operators]

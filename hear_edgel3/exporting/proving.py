@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from hear_edgel3.exporting.card import FRONTEND, NET
-from hear_edgel3.exporting.clips import ProofClip, own_clips, synthetic_clips
+from hear_edgel3.exporting.clips import ProofClip, synthetic_clips, usual_samples
 from hear_edgel3.exporting.memory import peak_bytes
 from hear_edgel3.exporting.places import cosines, without_mel_averages
 from hear_edgel3.exporting.program import Program
@@ -30,30 +30,26 @@ _ROUNDS = 7
 _RUNS_A_TURN, _TURN_MS = 5, 20.0
 # Of a window of timestamps, and of a scene: other lengths than it was traced with.
 _OTHER_SECONDS = (0.16, 2.53)
-_SAMPLED_S = 1.0
 # The least mean cosine of embeddings, without mel_avgs, of files in eight bits.
 _LEAST = {"weights": 0.995, "static": 0.99}
 
 
-def calibration_inputs(program: Program, calibrate: str | None) -> list[torch.Tensor]:
+def calibration_inputs(program: Program, calibrate: Sequence[ProofClip]) -> list[torch.Tensor]:
     """What to measure on how large activations are, and what weights lose: batches as a program takes them.
 
     Args:
         program: What is exported.
-        calibrate: Sources of somebody's own sounds, besides built-in ones, which are others than the proof's.
+        calibrate: Sounds of somebody's own, besides built-in ones, which are others than the proof's; all of
+            :func:`~hear_edgel3.exporting.clips.usual_samples`.
     """
-    rate, n_samples = program.card["sample_rate"], _usual_samples(program.card)
+    rate = program.card["sample_rate"]
+    n_samples = usual_samples(program.card["length"], rate)
     # What is like recordings alone: pure tones and silence would take half of the eight bits' range for themselves.
     clips = [clip for clip in synthetic_clips(rate, n_samples, seed=1) if clip.kind == "synthetic"]
-    if calibrate is not None:
-        clips += own_clips(calibrate, rate, n_samples)
+    clips += calibrate
     images = program.images if program.card["part"] == NET else _as_given
     groups = [clips[i : i + _AT_ONCE] for i in range(0, len(clips), _AT_ONCE)]
     return [images(torch.from_numpy(np.stack([clip.samples for clip in group]))) for group in groups]
-
-
-def _usual_samples(card: Mapping[str, Any]) -> int:
-    return int(card["length"] or _SAMPLED_S * card["sample_rate"])
 
 
 def prove(
@@ -61,7 +57,7 @@ def prove(
     name: str,
     target: Target,
     path: Path,
-    check: str | None = None,
+    check: Sequence[ProofClip] = (),
     quantization: Mapping[str, Any] | None = None,
     in_float: Path | None = None,
 ) -> Proof:
@@ -72,16 +68,14 @@ def prove(
         name: The target's.
         target: What it was written for.
         path: The file.
-        check: Sources of somebody's own sounds, besides the built-in ones.
+        check: Sounds of somebody's own, besides the built-in ones, of as many samples.
         quantization: What of it is in eight bits, as its card says.
         in_float: The same file in float, if it is in eight bits.
     """
     card = program.card
     rate, length = card["sample_rate"], card["length"]
-    usual = _usual_samples(card)
-    clips = synthetic_clips(rate, usual)
-    if check is not None:
-        clips += own_clips(check, rate, usual)
+    usual = usual_samples(length, rate)
+    clips = [*synthetic_clips(rate, usual), *check]
     groups = [clips[i : i + _AT_ONCE] for i in range(0, len(clips), _AT_ONCE)]
     if length is None:
         groups += [synthetic_clips(rate, max(card["minimum_samples"], int(s * rate))) for s in _OTHER_SECONDS]

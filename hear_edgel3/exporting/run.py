@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hear_edgel3.disk.atomic import atomic_write, check_writable
+from hear_edgel3.disk.atomic import check_writable, copy_together
 from hear_edgel3.errors import ExportFailed, HearEdgeL3Error, InvalidOption, OutputError
 from hear_edgel3.exporting.card import FRONTEND, WHOLE
-from hear_edgel3.exporting.clips import check_sounds
+from hear_edgel3.exporting.clips import ProofClip, own_clips, usual_samples
 from hear_edgel3.exporting.folders import check_folder, put_folder
 from hear_edgel3.exporting.program import PARTS, has_pairs, length_in_samples, program_of
 from hear_edgel3.exporting.proof import Proof
@@ -88,27 +88,31 @@ def export(
     if part not in PARTS:
         raise InvalidOption(f"part must be one of {', '.join(PARTS)}; got {part!r}")
     if part not in target.PARTS:
-        raise InvalidOption(f"a file for {to} has the whole net, the front end in it; leave part={part!r} out")
+        flag = "--only-frontend" if part == FRONTEND else "--no-frontend"
+        raise InvalidOption(f"a file for {to} has the whole net, the front end in it; leave part={part!r} ({flag}) out")
     if quantize not in ("none", "int8"):
         raise InvalidOption(f"quantize must be none or int8; got {quantize!r}")
     if quantize == "none" and calibrate is not None:
         raise InvalidOption("calibrate is for quantize='int8' (--quantize int8), which was not asked for")
     if quantize == "int8" and (part == FRONTEND or not target.INT8):
         what = "the front end alone" if part == FRONTEND else f"a file for {to}"
-        raise InvalidOption(f"{what} is never in eight bits; leave quantize out")
+        raise InvalidOption(f"{what} is never in eight bits; leave quantize (--quantize) out")
     given = configuration if isinstance(configuration, Extractor) else None
     row = given.configuration if given is not None else resolve(configuration)  # type: ignore[arg-type]
     n_samples = _length(row.checkpoint, length, to, fixed_s_of(target))
     path = default_path(row.name, part, to) if output is None else Path(output)
     _check_ending(path, to)
     target.check_installed()
-    for sounds in (calibrate, check):
-        if sounds is not None:
-            check_sounds(os.fspath(sounds))
     if target.FOLDER:
         check_folder(path)
     else:
         _check_files(target, path)
+    rate = row.checkpoint.net_sample_rate
+    usual = usual_samples(n_samples, rate)
+    # Before the work: sounds that cannot be read would be told of at its end.
+    calibrate_on, check_on = (
+        [] if sounds is None else own_clips(os.fspath(sounds), rate, usual) for sounds in (calibrate, check)
+    )
     extractor = given if given is not None else load(configuration, weights, engine="torch")  # type: ignore[arg-type]
     wanted = _Wanted(
         to,
@@ -116,8 +120,8 @@ def export(
         n_samples,
         path,
         quantize,
-        None if calibrate is None else os.fspath(calibrate),
-        None if check is None else os.fspath(check),
+        calibrate_on,
+        check_on,
     )
     with tempfile.TemporaryDirectory(prefix="hear_edgel3_export_") as folder:
         staged, card, proof = _made(extractor, target, wanted, folder, in_pairs=False)
@@ -131,9 +135,7 @@ def export(
         if target.FOLDER:
             put_folder(staged, path)
         else:
-            for source, place in zip(files_of(target, staged), files_of(target, path), strict=True):
-                with atomic_write(place) as file:
-                    file.write(source.read_bytes())
+            copy_together([*zip(files_of(target, staged), files_of(target, path), strict=True)])
         return Exported(path, card, proof)
 
 
@@ -144,8 +146,8 @@ class _Wanted:
     n_samples: int | None
     path: Path
     quantize: str
-    calibrate: str | None
-    check: str | None
+    calibrate: list[ProofClip]
+    check: list[ProofClip]
 
 
 def _made(

@@ -215,7 +215,7 @@ def test_a_net_of_windows_of_one_length(c_sea: Exported, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        ({"part": "net"}, "leave part='net' out"),
+        ({"part": "net"}, r"leave part='net' \(--no-frontend\) out"),
         ({"configuration": "tiny_b5_max_ch_pool"}, "the pooling max_ch"),
     ],
 )

@@ -5,12 +5,17 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from onnx import load, save
 
+from hear_edgel3._interrupts import interruptible
 from hear_edgel3.cli import main
+from hear_edgel3.disk import atomic
+from hear_edgel3.errors import OutputError
 from hear_edgel3.exporting import folders, onnx
 from hear_edgel3.exporting.folders import CARD, put_folder
 from hear_edgel3.exporting.run import Exported
@@ -28,6 +33,16 @@ def test_the_report_is_another_file(output: str | None, report: str, here: Path,
     assert sorted(one.name for one in here.iterdir()) == ["link", "net"]
 
 
+def test_the_report_is_in_no_folder_that_is_replaced(here: Path, capsys) -> None:
+    """Where it could be written over the card."""
+    write_detector(here / "net")
+    staged_folder(here / "mine_c", "old", "mine.c")
+    for words in (["--output", "mine_c"], []):
+        assert main(["export", "net", "--to", "c", "--report", f"mine_c/{CARD}", *words]) == 2
+        assert "is in the folder that the export itself writes" in capsys.readouterr().err
+    assert '"old"' in (here / "mine_c" / CARD).read_text()
+
+
 @pytest.mark.parametrize("words", [[], ["--quantize", "int8"]])
 def test_no_space_for_what_is_temporary(words: list[str], here: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     def full(*_: object) -> None:
@@ -43,33 +58,87 @@ def test_no_space_for_what_is_temporary(words: list[str], here: Path, monkeypatc
     assert [one.name for one in here.iterdir()] == ["net"]
 
 
+def staged_folder(folder: Path, text: str, *names: str) -> Path:
+    """What a target has written."""
+    folder.mkdir()
+    for name in names:
+        (folder / name).write_text(text)
+    folders.write_card(folder, "c", {"text": text})
+    return folder
+
+
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), KeyboardInterrupt()])
-def test_half_a_folder_is_none(error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Unless there was one: what lies in that is not touched."""
-    staged = tmp_path / "staged"
-    staged.mkdir()
-    for name in ("a.c", "b.c"):
-        (staged / name).write_text("new")
-    (staged / CARD).write_text(json.dumps({"target": "c"}))
-    usual = folders.atomic_write
+@pytest.mark.parametrize("step", ["sync", "become"])
+def test_half_a_folder_is_none(
+    error: BaseException, step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither where there was none, nor an empty one, nor where an earlier export is, beside files of one's own."""
+    staged, out = staged_folder(tmp_path / "new", "new", "a.c", "b.c"), tmp_path / "out"
+    usual, left = atomic.become, [2]
 
-    def failing(path: Path) -> object:
-        if path.name == "b.c":
+    def failing(*given: object) -> None:
+        left[0] -= 1
+        if left[0] == 0:
             raise error
-        return usual(path)
+        if step == "become":
+            usual(*given)
 
-    monkeypatch.setattr(folders, "atomic_write", failing)
-    with pytest.raises(type(error)):
-        put_folder(staged, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-    (tmp_path / "out").mkdir()
-    with pytest.raises(type(error)):
-        put_folder(staged, tmp_path / "out")
-    assert list((tmp_path / "out").iterdir()) == []
-    (tmp_path / "out" / "mine.txt").write_text("mine")
-    with pytest.raises(type(error)):
-        put_folder(staged, tmp_path / "out")
-    assert (tmp_path / "out" / "mine.txt").read_text() == "mine"
+    monkeypatch.setattr(*((atomic, "become") if step == "become" else (atomic.os, "fsync")), failing)
+
+    def contents() -> set[str]:
+        files = out.iterdir() if out.exists() else [Path("none")]
+        return {f"{one.name} {one.read_text()}" if one.exists() else "none" for one in files if one.name != CARD}
+
+    def fails() -> set[str]:
+        left[0] = 2
+        with pytest.raises((OutputError, KeyboardInterrupt)):
+            put_folder(staged, out)
+        return contents()
+
+    assert fails() == {"none"}
+    out.mkdir()
+    assert fails() == set()
+    (out / "mine.txt").write_text("mine")
+    assert fails() == {"mine.txt mine"}
+    out.rename(tmp_path / "kept")
+    staged_folder(out, "old", "a.c", "gone.c")
+    (out / "mine.txt").write_text("mine")
+    assert fails() == {"a.c old", "gone.c old", "mine.txt mine"}
+    assert '"old"' in (out / CARD).read_text()
+    monkeypatch.undo()
+    put_folder(staged, out)
+    assert contents() == {"a.c new", "b.c new", "mine.txt mine"}
+    assert '"new"' in (out / CARD).read_text()
+
+
+def test_an_interrupt_between_two_files_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of an OpenVINO file, whose weights would be those of another graph."""
+    for name in ("new.bin", "new.xml", "out.bin", "out.xml"):
+        (tmp_path / name).write_text(name)
+    usual = atomic.become
+
+    def interrupted(file: BinaryIO, place: Path) -> None:
+        usual(file, place)
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(atomic, "become", interrupted)
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        atomic.copy_together([(tmp_path / f"new.{one}", tmp_path / f"out.{one}") for one in ("bin", "xml")])
+    assert {one.name: one.read_text() for one in tmp_path.iterdir() if one.stem == "out"} == {
+        "out.bin": "new.bin",
+        "out.xml": "new.xml",
+    }
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_names_that_lead_out_of_a_folder_are_not_deleted(tmp_path: Path) -> None:
+    mine, out = tmp_path / "mine.txt", staged_folder(tmp_path / "out", "old", "a.c")
+    mine.write_text("mine")
+    names = ["../mine.txt", str(mine), "..", "", "a\0.c", "a.c", 5]
+    (out / CARD).write_text(json.dumps({"target": "c", "files": names}))
+    put_folder(staged_folder(tmp_path / "new", "new", "b.c"), out)
+    assert mine.read_text() == "mine"
+    assert {one.name for one in out.iterdir()} == {"b.c", CARD}
 
 
 def test_a_name_that_another_target_s_files_have(here: Path, capsys) -> None:
@@ -82,13 +151,15 @@ def test_a_name_that_another_target_s_files_have(here: Path, capsys) -> None:
 
 
 @pytest.mark.parametrize("words", [["--check"], ["--quantize", "int8", "--calibrate"]])
-def test_sounds_that_are_not_there_are_missed_before_the_work(
+def test_sounds_that_cannot_be_read_are_told_of_before_the_work(
     words: list[str], here: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
     write_detector(here / "net")
-    (here / "empty").mkdir()
+    for name in ("empty", "damaged"):
+        (here / name).mkdir()
+    (here / "damaged" / "no sound.wav").write_bytes(b"RIFF")
     monkeypatch.setattr(onnx, "write", lambda *_: pytest.fail("it has begun"))
-    for folder in ("nowhere", "empty"):
+    for folder in ("nowhere", "empty", "damaged"):
         assert main(["export", "net", "--length", "0.1", *words, folder]) != 0
         assert folder in capsys.readouterr().err
 

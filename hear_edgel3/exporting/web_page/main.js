@@ -118,9 +118,7 @@ function describe(card, facts) {
   ];
   element("about").replaceChildren(...pairs.flatMap(([term, text]) => [made("dt", term), made("dd", text)]));
   const rate = `Files of other rates than ${card.sample_rate} Hz, and microphones, are resampled by the browser, and not by hear_edgel3: probabilities can differ a little from those of its command line.`;
-  element("about-text").textContent = card.labels
-    ? rate
-    : rate;
+  element("about-text").textContent = rate;
   element("now-none").textContent = `This net has no classes. Below the spectrogram is its embedding: a line for each of its ${card.outputs.embedding[0]} values, a column for each window, black where a value is lowest.`;
   for (const id of ["now-heading", "now"]) element(id).hidden = !card.labels;
   element("now-none").hidden = Boolean(card.labels);
@@ -205,6 +203,7 @@ function fill(id, values, count = TOP) {
   if (!labels || !values) return element(id).replaceChildren();
   const numbers = targets === "numbers";
   const shown = numbers ? [...values.keys()].slice(0, 24) : largest(values, count);
+  const said = new Set(thresholds && !numbers ? saidOf(values) : []);
   element(id).replaceChildren(
     ...shown.map((c) => {
       const item = document.createElement("li"), least = thresholds?.[c] ?? null;
@@ -218,13 +217,23 @@ function fill(id, values, count = TOP) {
         mark.style.width = `${100 * least}%`;
         mark.title = `said from ${percent(least)} on`;
         item.append(mark);
-        if (values[c] >= least) item.className = "over";
       }
+      if (said.has(c)) item.className = "over";
       item.append(made("span", labels[c], "label"), made("span", numbers ? values[c].toPrecision(4) : percent(values[c]), "value"));
       item.title = `${labels[c]}: ${numbers ? values[c] : values[c].toFixed(4)}`;
       return item;
     }),
   );
+}
+
+// The classes that are said, as `hear-edgel3 predict` does: those that reach their thresholds, or have none and are usual;
+// where one is right, only the likeliest of them.
+function saidOf(values) {
+  const { thresholds, targets } = state.card, single = targets === "single";
+  const ordered = largest(values, values.length);
+  const isUsual = (c) => (single ? c === ordered[0] : values[c] >= 0.5);
+  const above = ordered.filter((c) => (thresholds[c] === null ? isUsual(c) : values[c] >= Math.fround(thresholds[c])));
+  return single ? above.slice(0, 1) : above;
 }
 
 const percent = (value) => `${Math.round(100 * value)} %`;

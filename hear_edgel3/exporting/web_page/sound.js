@@ -17,7 +17,7 @@ export async function decoded(file, rate) {
     // A context of the net's rate: the browser resamples what has another one.
     buffer = await new OfflineAudioContext(1, 1, rate).decodeAudioData(bytes);
   } catch {
-    throw new Error(`This browser cannot decode ${file.name}: it is no sound, damaged, or in a format that it does not know. WAV, FLAC and MP3 are known to all.`);
+    throw new Error(`This browser cannot decode ${file.name}: it is no sound, damaged, or in a format that it does not know. WAV of 8 to 32 bits, FLAC and MP3 are known to all.`);
   }
   const n = Math.min(buffer.length, LONGEST_S * rate);
   if (n === 0) throw new Error(`${file.name} has no samples.`);
@@ -27,6 +27,9 @@ export async function decoded(file, rate) {
     let sum = 0;
     for (const channel of channels) sum += channel[i];
     samples[i] = sum / channels.length;
+    if (!Number.isFinite(samples[i])) {
+      throw new Error(`${file.name} has samples that are no numbers, or infinite, at ${(i / rate).toFixed(3)} s: replace them first.`);
+    }
   }
   return { samples, buffer, seconds: n / rate, length: buffer.length / rate, channels: channels.length };
 }
