@@ -5,14 +5,11 @@ from __future__ import annotations
 import errno
 import json
 import os
-import signal
 from pathlib import Path
-from typing import BinaryIO
 
 import pytest
 from onnx import load, save
 
-from hear_edgel3._interrupts import interruptible
 from hear_edgel3.cli import main
 from hear_edgel3.disk import atomic
 from hear_edgel3.errors import OutputError
@@ -20,6 +17,7 @@ from hear_edgel3.exporting import folders, onnx
 from hear_edgel3.exporting.folders import CARD, put_folder
 from hear_edgel3.exporting.run import Exported
 from support.detectors import write_detector
+from support.processes import python
 
 
 @pytest.mark.parametrize(("output", "report"), [("out.onnx", "./out.onnx"), (None, "mine.onnx"), ("link", "out.onnx")])
@@ -111,24 +109,35 @@ def test_half_a_folder_is_none(
     assert '"new"' in (out / CARD).read_text()
 
 
-def test_an_interrupt_between_two_files_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As of an OpenVINO file, whose weights would be those of another graph."""
+def test_an_interrupt_between_two_files_waits(here: Path) -> None:
+    """As of an OpenVINO file, whose weights would be those of another graph. In a process that a signal may end."""
     for name in ("new.bin", "new.xml", "out.bin", "out.xml"):
-        (tmp_path / name).write_text(name)
-    usual = atomic.become
+        Path(name).write_text(name)
+    done = python(
+        """
+import signal
+from pathlib import Path
+from hear_edgel3._interrupts import interruptible
+from hear_edgel3.disk import atomic
 
-    def interrupted(file: BinaryIO, place: Path) -> None:
-        usual(file, place)
-        signal.raise_signal(signal.SIGTERM)
+usual = atomic.become
+def interrupted(file, place):
+    usual(file, place)
+    signal.raise_signal(signal.SIGTERM)
 
-    monkeypatch.setattr(atomic, "become", interrupted)
-    with pytest.raises(KeyboardInterrupt), interruptible():
-        atomic.copy_together([(tmp_path / f"new.{one}", tmp_path / f"out.{one}") for one in ("bin", "xml")])
-    assert {one.name: one.read_text() for one in tmp_path.iterdir() if one.stem == "out"} == {
-        "out.bin": "new.bin",
-        "out.xml": "new.xml",
+atomic.become = interrupted
+try:
+    with interruptible():
+        atomic.copy_together([(Path(f"new.{one}"), Path(f"out.{one}")) for one in ("bin", "xml")])
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    )
+    assert (done.returncode, done.stdout) == (0, "interrupted\n"), done.stderr
+    assert {one.name: one.read_text() for one in here.iterdir()} == {
+        **{"new.bin": "new.bin", "new.xml": "new.xml"},
+        **{"out.bin": "new.bin", "out.xml": "new.xml"},
     }
-    assert len(list(tmp_path.iterdir())) == 4
 
 
 def test_names_that_lead_out_of_a_folder_are_not_deleted(tmp_path: Path) -> None:
