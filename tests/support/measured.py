@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from fractions import Fraction
 from typing import Any
 
@@ -79,7 +78,7 @@ def count_macs(run: Callable[[torch.Tensor], Any], image: torch.Tensor) -> int:
         run: a net or the like.
         image: its input.
     """
-    with FlopCounterMode(display=False) as counter, torch.no_grad(), _quickly_on(image):
+    with FlopCounterMode(display=False) as counter, torch.no_grad(), meta.quickly(image.device):
         run(image)
     return int(counter.get_total_flops()) // 2
 
@@ -105,15 +104,11 @@ def peak_memory(run: Callable[[torch.Tensor], Any], image: torch.Tensor) -> int:
         image: its input.
     """
     fixed = [*run.parameters(), *run.buffers()] if isinstance(run, nn.Module) else []
-    with _Memory(fixed) as memory, torch.no_grad(), _quickly_on(image):
+    with _Memory(fixed) as memory, torch.no_grad(), meta.quickly(image.device):
         memory.add(image)
         run(image)
     peak: int = memory.peak
     return peak
-
-
-def _quickly_on(image: torch.Tensor) -> AbstractContextManager[None]:
-    return meta.quickly() if image.device == _META else nullcontext()
 
 
 class _Memory(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -102,7 +102,7 @@ def run_on_meta(net: MobileNetV3, n_frames: int) -> tuple[int, int]:
         macs += output.numel() * weight.numel() // weight.shape[0]
 
     hooks = [m.register_forward_hook(count) for m in net.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
-    with meta.quickly():
+    with meta.quickly(torch.device("meta")):
         found = net(torch.empty(1, net.n_mels, n_frames, device="meta"))
     for hook in hooks:
         hook.remove()
