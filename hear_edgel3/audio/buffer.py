@@ -33,21 +33,23 @@ class StreamBuffer:
 
     def append(self, block: torch.Tensor) -> None:
         """Takes (n,) more samples; those before ``start`` are not kept."""
-        skipped = min(max(0, self.start - self.received), len(block))
-        self.received += len(block)
-        new = block[skipped:]
-        kept = self.samples
-        dtype = torch.promote_types(kept.dtype, new.dtype)
-        length = len(kept) + len(new)
-        full = self._end + len(new) > len(self._buffer)
-        if full or kept.dtype != dtype or kept.device != new.device:
+        # shape[0] and not len(), which takes a microsecond of a tensor: streams come here for each of their blocks.
+        n = block.shape[0]
+        skipped = min(max(0, self.start - self.received), n)
+        self.received += n
+        n -= skipped
+        new = block[skipped:] if skipped else block
+        buffer, kept = self._buffer, self._end - self._first
+        dtype = buffer.dtype if new.dtype == buffer.dtype else torch.promote_types(buffer.dtype, new.dtype)
+        full = self._end + n > buffer.shape[0]
+        if full or buffer.dtype != dtype or buffer.device != new.device:
             with torch.inference_mode(False):  # so that it can be written to in any mode
                 # Twice as long as needed, so that copying costs the same per sample however many appends there are.
-                self._buffer = torch.empty(2 * length, dtype=dtype, device=new.device)
-            self._buffer[: len(kept)] = kept
-            self._first, self._end = 0, len(kept)
-        self._buffer[self._end : self._end + len(new)] = new
-        self._end += len(new)
+                self._buffer = torch.empty(2 * (kept + n), dtype=dtype, device=new.device)
+            self._buffer[:kept] = buffer[self._first : self._end]
+            self._first, self._end = 0, kept
+        self._buffer[self._end : self._end + n] = new
+        self._end += n
 
     def forget(self, position: int) -> None:
         """Drops the samples before a position."""

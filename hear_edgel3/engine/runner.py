@@ -23,6 +23,8 @@ from hear_edgel3.engine.table import MODULES, NAMES
 from hear_edgel3.errors import InvalidOption
 
 Compiled = Callable[[torch.Tensor], torch.Tensor]
+# What takes a front end and windows, and gives embeddings.
+Ready = Callable[[nn.Module, torch.Tensor], torch.Tensor]
 # The devices whose autocast every supported torch knows how to switch off.
 _AUTOCAST = ("cpu", "cuda", "xpu")
 
@@ -63,7 +65,16 @@ def _engine(name: str) -> Engine:
 
 def without_autocast(device: torch.device) -> AbstractContextManager[object]:
     """What is computed within is not cast to another precision, whatever the caller has asked torch for."""
-    return torch.autocast(device.type, enabled=False) if device.type in _AUTOCAST else nullcontext()
+    if device.type not in _AUTOCAST or not _autocasts(device.type):
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)
+
+
+def _autocasts(device_type: str) -> bool:
+    try:
+        return torch.is_autocast_enabled(device_type)
+    except TypeError:  # before torch 2.4, which asks for no device: it is switched off, be it on or not
+        return True
 
 
 def check_engine(name: str) -> None:
@@ -129,19 +140,29 @@ class Runner:
         with without_autocast(x.device):
             return self._ready(net)[1](x)
 
-    def embed(self, net: nn.Module, frontend: nn.Module, windows: torch.Tensor) -> torch.Tensor:
-        """Runs ``net`` on what ``frontend`` makes of windows, as :meth:`__call__`; an engine may run both at once."""
-        with without_autocast(windows.device):
-            run = self._ready(net)[1]
-            from_samples = getattr(run, "from_samples", None)
-            embedding = None if from_samples is None else from_samples(frontend, windows)
-            if embedding is None:
-                embedding = run(in_eval_mode(frontend)(windows))
-            return cast(torch.Tensor, embedding)
+    def ready(self, net: nn.Module) -> Ready:
+        """``net`` as it is now, for one group of windows after the other: to look whether it has changed takes time.
+
+        Returns:
+            What runs it on what a front end makes of windows, as :meth:`__call__`; an engine may run both at once.
+        """
+        run = self._ready(net)[1]
+        from_samples = getattr(run, "from_samples", None)
+
+        def embed(frontend: nn.Module, windows: torch.Tensor) -> torch.Tensor:
+            with without_autocast(windows.device):
+                embedding = None if from_samples is None else from_samples(frontend, windows)
+                if embedding is None:
+                    embedding = run(in_eval_mode(frontend)(windows))
+                return cast(torch.Tensor, embedding)
+
+        return embed
 
     def windows_at_once(self, net: nn.Module, usual: int) -> int:
         """How many windows to give it at once, for a net of which torch is best given ``usual`` ones."""
-        return max(usual, self._ready(net)[0] * torch.get_num_threads())
+        compiled = self._compiled  # if the net has changed since, it most likely runs through the same engine
+        wanted = self._ready(net)[0] if compiled is None else compiled[1][0]
+        return max(usual, wanted * torch.get_num_threads())
 
     def _ready(self, net: nn.Module) -> tuple[int, Compiled]:
         """How many windows for each thread the net's engine wants at least, and the compiled net."""

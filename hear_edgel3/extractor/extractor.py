@@ -16,6 +16,7 @@ from hear_edgel3.audio.file import naming
 from hear_edgel3.audio.rates import check_rate
 from hear_edgel3.audio.samples import check_windows, clips_of_different_lengths, hear_batch
 from hear_edgel3.engine import runner as engines
+from hear_edgel3.engine.seen import first_parameter
 from hear_edgel3.extractor.contract import TimestampContract, contract_of, rate_fed
 from hear_edgel3.extractor.finite import check_embeddings
 from hear_edgel3.extractor.framings import scene_framing, timestamp_framing
@@ -293,7 +294,7 @@ class Extractor(nn.Module):
 
     @property
     def _parameter(self) -> torch.Tensor:
-        return next(self.net.parameters())
+        return first_parameter(self.net)
 
     @property
     def _reflect(self) -> bool:
@@ -309,12 +310,14 @@ class Extractor(nn.Module):
         n_clips, size = samples.shape[0], self.timestamp_embedding_size
         result = torch.empty((n_clips * count, size), dtype=torch.float32, device=samples.device)
         row = 0
+        ready: engines.Ready | None = None  # the net is looked at once, however many groups there are
         for group in groups:
+            ready = ready or self._runner.ready(self.net)
 
             def clip_of(number: int, first: int = row) -> str:
                 return f"clip {(first + number) // count} of {name}" if n_clips > 1 else name
 
-            result[row : row + len(group)] = self._embed(group, clip_of)
+            result[row : row + len(group)] = self._embed(group, clip_of, ready)
             row += len(group)
         return result.reshape(n_clips, count, size)
 
@@ -380,9 +383,15 @@ class Extractor(nn.Module):
         """
         self._runner.forget()
 
-    def _embed(self, windows: torch.Tensor, clip_of: Callable[[int], str] | None = None) -> torch.Tensor:
+    def _embed(
+        self,
+        windows: torch.Tensor,
+        clip_of: Callable[[int], str] | None = None,
+        ready: engines.Ready | None = None,
+    ) -> torch.Tensor:
         with torch.no_grad():
-            found = self._runner.embed(self.net, self.frontend, windows.to(self._parameter.device))
+            ready = ready or self._runner.ready(self.net)
+            found = ready(self.frontend, windows.to(self._parameter.device))
             check_embeddings(found, windows, self.configuration.name, clip_of)
             return found.float().to(windows.device)
 

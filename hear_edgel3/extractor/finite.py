@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -29,7 +30,7 @@ def check_embeddings(
         ComputationError: They are ordinary, so it is the net's fault.
     """
     # A sum is the cheapest way to see that nothing is infinite or NaN; where it overflows by itself, a closer look.
-    if bool(torch.isfinite(found).all() & torch.isfinite(windows.sum().to(found.device))):
+    if math.isfinite(float(found.sum(dtype=torch.float32) + windows.sum().to(found.device))):
         return
     sound = torch.isfinite(found).all(dim=1).cpu() & torch.isfinite(windows).all(dim=1).cpu()
     if bool(sound.all()):

@@ -99,7 +99,8 @@ class WindowPath:
         self.flushed = False
         self._buffer = StreamBuffer()
         self._cutter: WindowCutter | None = None  # there is none until the rule has decided
-        self._cut: deque[torch.Tensor] = deque()
+        self._cut: deque[torch.Tensor] = deque()  # some windows each
+        self._n_cut = 0
 
     @property
     def duration(self) -> Fraction:
@@ -136,7 +137,7 @@ class WindowPath:
 
     def push(self, block: torch.Tensor) -> None:
         """Takes (n,) more checked samples. They are copied."""
-        self.fed += len(block)
+        self.fed += block.shape[0]
         samples = self._net.on_device(block)
         self._take(samples if self._resampler is None else self._resampler.push(samples))
 
@@ -176,11 +177,12 @@ class WindowPath:
 
     def _refill(self) -> None:
         """Cuts windows that are complete, up to a group; the samples of the others wait in the buffer."""
-        while self._cutter is not None and len(self._cut) < self._at_once:
-            window = self._cutter.next()
-            if window is None:
+        while self._cutter is not None and self._n_cut < self._at_once:
+            windows = self._cutter.next(self._at_once - self._n_cut)
+            if windows is None:
                 break
-            self._cut.append(window)
+            self._cut.append(windows)
+            self._n_cut += windows.shape[0]
 
     def next_group(self, full: bool = False) -> torch.Tensor | None:
         """The next windows. Until :meth:`advance` is called, they are given again.
@@ -189,17 +191,22 @@ class WindowPath:
             full: Whether to wait for a full group, unless the clip has ended.
 
         Returns:
-            (n, window) float32 on the device of the net's input, or None if there are none for now.
+            (n, window) float32 on the device of the net's input, or None if there are none for now. They are to be read
+            only, as rows may share memory.
         """
-        if not self._cut or (full and not self.ended and len(self._cut) < self._at_once):
+        if not self._cut or (full and not self.ended and self._n_cut < self._at_once):
             return None
-        return torch.stack(list(self._cut))
+        return self._cut[0] if len(self._cut) == 1 else torch.cat(list(self._cut))
 
     def advance(self, n: int) -> None:
         """Goes on behind the next ``n`` windows, which have been dealt with."""
-        for _ in range(n):
-            self._cut.popleft()
         self.done += n
+        self._n_cut -= n
+        while n:
+            windows = self._cut.popleft()
+            if windows.shape[0] > n:
+                self._cut.appendleft(windows[n:])
+            n -= min(n, windows.shape[0])
         self._refill()
 
     def groups(self, blocks: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:

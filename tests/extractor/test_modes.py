@@ -12,7 +12,7 @@ import torch
 import hear_edgel3
 from hear_edgel3.audio.filter_bank import filter_bank
 from hear_edgel3.audio.resample import resample
-from hear_edgel3.engine.runner import Runner
+from hear_edgel3.engine.runner import Ready, Runner
 from hear_edgel3.errors import HearEdgeL3Error
 from hear_edgel3.extractor.extractor import Extractor
 from support import signals, synthetic
@@ -42,7 +42,7 @@ def test_the_mode_comes_back_after_an_error(own_sea: Extractor) -> None:
         own_sea.scene_embeddings(torch.full((1, 16000), float("nan")))
 
     class Broken(Runner):
-        def embed(self, net: torch.nn.Module, frontend: torch.nn.Module, windows: torch.Tensor) -> torch.Tensor:
+        def ready(self, net: torch.nn.Module) -> Ready:
             raise RuntimeError("out of memory")
 
     own_sea._runner = Broken()

@@ -190,7 +190,8 @@ class SizedNet:
             (n, size) float32.
         """
         if self._alone is not None and 0 < len(images) <= self.most_alone:
-            return np.stack([self._alone(image, spectrogram) for image in images])
+            alone = [self._alone(image, spectrogram) for image in images]
+            return alone[0][None] if len(alone) == 1 else np.stack(alone)
         try:
             rooms, steps = self._idle.pop()
         except IndexError:
