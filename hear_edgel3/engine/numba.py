@@ -195,5 +195,4 @@ class CompiledResiduals:
         samples = windows.detach().float()
         if samples.shape[1] < computes.least:
             samples = nn.functional.pad(samples, (0, computes.least - samples.shape[1]))
-        array = samples.contiguous().numpy()
-        return torch.from_numpy(self._kernels(array, torch.get_num_threads(), self._spectrograms[computes]))
+        return torch.from_numpy(self._kernels(samples.numpy(), torch.get_num_threads(), self._spectrograms[computes]))

@@ -2,7 +2,16 @@
 
 Which frames share a vector is the net's choice: frame j of each strip of an image, or of each of several images
 (:mod:`hear_edgel3.engine.kernels.strips_of_time`). So nothing is ever transposed but the samples themselves, a vector
-of a frame at a time. In float32 like the front end in torch: only the order of sums and the last bits of the logarithm
+of a frame at a time.
+
+Windows that overlap by whole hops have most frames in common, but for those that touch a window's ends, where each sees
+its own reflection. A lane is a window, so what one has in common with the one before is a column moved by a lane::
+
+    16 frames of windows that are 5 hops apart       * computed for all windows     1 for the first window alone
+    frame   0  1  2  3  4  5  6  7  8  9 10 11 12 13 14 15
+            *  *  1  1  1  1  1  1  1  1  *  *  *  *  *  *      frame 2 of window i is frame 7 of window i - 1
+
+In float32 like the front end in torch: only the order of sums and the last bits of the logarithm
 differ.
 """
 
@@ -15,8 +24,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hear_edgel3.compiled.aligned import aligned
-from hear_edgel3.compiled.jit import kernel
-from hear_edgel3.compiled.simd import load, plus_times, splat, store, zeros
+from hear_edgel3.compiled.jit import kernel, part
+from hear_edgel3.compiled.simd import from_lane_before, load, plus_times, splat, store, zeros
 from hear_edgel3.engine.kernels.fft import powers, roots, transform_by_eights
 from hear_edgel3.engine.kernels.strips_of_time import StripsOfTime
 from hear_edgel3.engine.kernels.tile_ops import logarithm, transpose_to
@@ -69,7 +78,8 @@ class LogMel:
         """Writes the images of (n, n_samples) float32 windows, as many as share the vectors or fewer.
 
         Args:
-            samples: C-contiguous; no window is shorter than the front end's least.
+            samples: no window is shorter than the front end's least. Rows that overlap in memory by whole hops share
+                the frames that they have in common; not a bit is different for it.
             sharing: how images share vectors.
             target: (n_mels * width * lanes,) float32, aligned to a vector. What lies behind an image's end, and the
                 lanes of images that there are not, may become anything.
@@ -83,13 +93,62 @@ class LogMel:
             # Arrays made inside a kernel would cost each process a quarter of a second: numba imports what makes them.
             of_lanes = np.empty((2, self._lanes), np.int64)
         half = self.computes.win_length // 2
+        hops, first, n_shared = (0, 0, 0) if per_frame else self._shared(samples, sharing)
+        samples = np.ascontiguousarray(samples)
         emphasised = np.empty((len(samples), samples.shape[1] - 1 + 2 * half + self._lanes), np.float32)
         kernel_ = make_log_mel(self._lanes)
         kernel_(
             samples, self._numbers, self._hann, *self._constants, emphasised, half,
             sharing.strips, sharing.width, sharing.frames, room, of_lanes, target, per_frame,
+            hops, first, n_shared,
         )  # fmt: skip
         self._idle.append((room, of_lanes))
+
+    def _shared(self, samples: np.ndarray, sharing: StripsOfTime) -> tuple[int, int, int]:
+        """What each window has in common with the one before, if the samples overlap in memory and if it pays.
+
+        Returns:
+            How many hops they are apart, the first of a window's frames that the one before it has, too, and how many
+            of these there are; or zeros.
+        """
+        half, hop = self.computes.win_length // 2, self.computes.hop_length
+        (n, length), apart = samples.shape, samples.strides[0] // samples.itemsize
+        if n < 2 or sharing.strips > 1 or not 0 < apart < length or apart % hop:
+            return 0, 0, 0
+        first = -(-half // hop)
+        n_shared = max((length - 1 - half) // hop - apart // hop - first + 1, 0)
+        columns = sharing.width - n_shared + -(-n_shared // self._lanes)
+        if not n_shared or columns >= -(-n * sharing.frames // self._lanes):
+            return 0, 0, 0
+        return apart // hop, first, n_shared
+
+
+@part
+def _emphasise(samples: Any, emphasis: Any, half: int, y: Any) -> None:
+    """Emphasised, reflected at both ends, and zeros for whole vectors behind them."""
+    n_images, n = samples.shape
+    m = n - 1
+    for i in range(n_images):
+        source, line = samples[i], y[i]
+        middle = line[half : half + m]
+        for t in range(m):
+            middle[t] = source[t + 1] - emphasis * source[t]
+        for t in range(half):
+            line[half - 1 - t] = middle[1 + t]
+            line[half + m + t] = middle[m - 2 - t]
+        line[2 * half + m :] = np.float32(0.0)
+
+
+@part
+def _take_shared(zero: Any, target: Any, lanes: int, n_mels: int, width: int, hops: int, first: int, last: int) -> None:
+    """Fills columns with those of a window before, some hops behind; the first window has its own already."""
+    out: Any = np.int64(target.ctypes.data)
+    for column in range(last, first - 1, -1):  # backwards, as one may be made of another one of them
+        for band in range(n_mels):
+            place = (band * width + column) * lanes
+            own = target[place]
+            store(from_lane_before(load(zero, out + 4 * (place + hops * lanes))), out + 4 * place)
+            target[place] = own
 
 
 @cache
@@ -115,23 +174,16 @@ def make_log_mel(lanes: int) -> Callable[..., None]:
         of_lanes: Any,
         target: Any,
         per_frame: int,
+        hops: int,
+        first: int,
+        n_shared: int,
     ) -> None:
         room: Any = np.int64(memory.ctypes.data)
         spare = memory[2 * (len(w) + 1) * lanes :]
         zero = zeros(lanes, lanes)
-        n_images, n = samples.shape
+        n_images = len(samples)
         n_fft, n_mels = len(w), len(begins)
-        m = n - 1
-        for i in range(n_images):
-            # Emphasised, reflected at both ends, and zeros for whole vectors behind them.
-            source, line = samples[i], y[i]
-            middle = line[half : half + m]
-            for t in range(m):
-                middle[t] = source[t + 1] - numbers.emphasis * source[t]
-            for t in range(half):
-                line[half - 1 - t] = middle[1 + t]
-                line[half + m + t] = middle[m - 2 - t]
-            line[2 * half + m :] = np.float32(0.0)
+        _emphasise(samples, numbers.emphasis, half, y)
         sources, places = of_lanes[0], of_lanes[1]
         floor, shift, factor = splat(zero, numbers.floor), splat(zero, numbers.shift), splat(zero, numbers.factor)
         x, other, found = room, room + (n_fft + 1) * size, room + 2 * (n_fft + 1) * size
@@ -140,11 +192,18 @@ def make_log_mel(lanes: int) -> Callable[..., None]:
         # Where there are few images for the lanes, their frames are computed densely, and then put where they belong.
         n_frames = n_images * frames
         dense = (n_frames + lanes - 1) // lanes
-        scattered = per_frame != 0 or 2 * dense < width
+        scattered = per_frame != 0 or (n_shared == 0 and 2 * dense < width)
         per_band, per_column = (1, per_frame) if per_frame != 0 else (width * lanes, lanes)
-        for column in range(dense if scattered else width):
+        # What the first window alone has to itself of the shared columns is computed last.
+        for column in range(dense if scattered else width + (n_shared + lanes - 1) // lanes):
+            if first <= column < first + n_shared:
+                continue
+            beyond = column >= width and not scattered
             for lane in range(lanes):
-                if scattered:
+                if beyond:
+                    image, frame = 0, min(first + (column - width) * lanes + lane, first + n_shared - 1)
+                    places[lane] = frame * lanes
+                elif scattered:
                     image, frame = divmod(min(column * lanes + lane, n_frames - 1), frames)
                     places[lane] = frame % width * per_column + image * strips + frame // width
                 else:
@@ -163,11 +222,13 @@ def make_log_mel(lanes: int) -> Callable[..., None]:
                 for k in range(begins[band], ends[band]):
                     total = plus_times(total, load(zero, power + k * size), weights[band, k])
                 total = (logarithm(total + floor) + shift) * factor
-                if scattered:
+                if scattered or beyond:
                     store(total, found)
-                    for lane in range(min(lanes, n_frames - column * lanes)):
+                    left = n_shared - (column - width) * lanes if beyond else n_frames - column * lanes
+                    for lane in range(min(lanes, left)):
                         target[band * per_band + places[lane]] = values[lane]
                 else:
                     store(total, out + (band * width + column) * size)
+        _take_shared(zero, target, lanes, n_mels, width, hops, first, first + n_shared - 1)
 
     return log_mel

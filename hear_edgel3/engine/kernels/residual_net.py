@@ -287,7 +287,7 @@ class ResidualKernels:
         """Values of images.
 
         Args:
-            images: (n, height, frames) float32; or (n, samples), C-contiguous, of which `spectrogram` makes images.
+            images: (n, height, frames) float32; or (n, samples), of which `spectrogram` makes images.
             threads: how many may run at once.
             spectrogram: the front end, or None.
 
