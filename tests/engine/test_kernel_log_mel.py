@@ -25,7 +25,7 @@ def compute(frontend: MobileNetV3MelSpectrogram, samples: np.ndarray, strips: in
     sharing = StripsOfTime(LANES, strips, frames, -(-frames // strips))
     images = []
     for first in range(0, len(samples), sharing.images):
-        some = np.ascontiguousarray(samples[first : first + sharing.images])
+        some = samples[first : first + sharing.images]
         raw = np.full(frontend.n_mels * sharing.width * LANES + 16, np.nan, np.float32)
         flat = raw[-raw.ctypes.data // 4 % 16 :][: len(raw) - 16]
         log_mel(some, sharing, flat)
@@ -105,6 +105,40 @@ def test_images_that_share_vectors_do_not_change_a_bit(strips: int) -> None:
     together = compute(frontend, samples, strips)
     np.testing.assert_array_equal(together, np.concatenate([compute(frontend, s[None], strips) for s in samples]))
     np.testing.assert_array_equal(together[:3], compute(frontend, samples[:3], strips))
+
+
+@pytest.mark.parametrize(
+    ("options", "length", "hop"),
+    [
+        ({}, 5120, 1600),
+        ({}, 5120, 320),
+        ({}, 5121, 3520),
+        ({"n_mels": 40, "hop_length": 160}, 5120, 480),
+        ({"n_fft": 512, "win_length": 402}, 3000, 640),
+    ],
+)
+@pytest.mark.parametrize("n", [13, 16, 19])
+def test_windows_that_overlap_in_memory_share_frames_bit_by_bit(
+    options: dict[str, int], length: int, hop: int, n: int
+) -> None:
+    frontend = MobileNetV3MelSpectrogram(**options).eval()
+    clip = signals.windows(32000).reshape(-1)[: (n - 1) * hop + length]
+    overlapping = np.lib.stride_tricks.sliding_window_view(clip, length)[::hop]
+    assert overlapping.shape == (n, length)
+    log_mel = LogMel(frontend, LANES)
+    frames = log_mel.computes.n_frames(length)
+    assert log_mel._shared(overlapping[:LANES], StripsOfTime(LANES, 1, frames, frames))[2] > 0
+    apart = compute(frontend, overlapping.copy(), 1)
+    np.testing.assert_array_equal(compute(frontend, overlapping, 1).view(np.int32), apart.view(np.int32))
+
+
+@pytest.mark.parametrize("hop", [1601, 4999, 5120, 6000])
+def test_windows_that_have_no_frames_in_common_share_none(hop: int) -> None:
+    clip = signals.windows(32000).reshape(-1)[: 15 * hop + 5120]
+    windows = np.lib.stride_tricks.sliding_window_view(clip, 5120)[::hop]
+    frontend = MobileNetV3MelSpectrogram().eval()
+    assert LogMel(frontend, LANES)._shared(windows, StripsOfTime(LANES, 1, 16, 16)) == (0, 0, 0)
+    np.testing.assert_array_equal(compute(frontend, windows, 1), compute(frontend, windows.copy(), 1))
 
 
 def test_which_front_ends_are_compiled() -> None:

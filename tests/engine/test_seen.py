@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from hear_edgel3.engine.seen import Seen
+from hear_edgel3.engine.seen import Seen, first_parameter
 
 
 class _Net(nn.Module):
@@ -114,3 +114,15 @@ def test_nets_of_torchscript() -> None:
     with torch.no_grad():
         next(net.parameters()).mul_(2)
     assert not seen.still(net)
+
+
+def test_the_first_parameter_is_that_of_torch() -> None:
+    net = nn.Sequential(nn.ReLU(), nn.Sequential(nn.Identity(), nn.Linear(2, 3)), nn.Linear(3, 4))
+    assert first_parameter(net) is next(net.parameters())
+    net.register_parameter("none", None)
+    net.register_module("nothing", None)
+    assert first_parameter(net) is next(net.parameters())
+    net.register_parameter("own", nn.Parameter(torch.zeros(1)))
+    assert first_parameter(net) is next(net.parameters()) is net.own
+    with pytest.raises(StopIteration):
+        first_parameter(nn.ReLU())
