@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from hear_edgel3.cli import options
+from hear_edgel3.cli.common import say_notes
 from hear_edgel3.cli.say import put
 from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.errors import ExportFailed, InvalidOption
@@ -46,12 +47,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--calibrate",
         metavar="FOLDER",
-        help="for --quantize int8: measure what is lost on your own sounds too, of each the first ten seconds",
+        help="for --quantize int8: measure what is lost on your own sounds too, of each the first ten seconds, "
+        "and no more than ten minutes in all",
     )
     parser.add_argument(
         "--check",
         metavar="FOLDER",
-        help="compare on your own sounds too, of each the first ten seconds: audio files, or what else has them",
+        help="compare on your own sounds too, of each the first ten seconds, and no more than ten minutes in all: "
+        "audio files, or what else has them",
     )
     parser.add_argument("--report", metavar="JSON", help="write the comparison to this file, also if it fails")
     options.add_weights(parser)
@@ -113,8 +116,11 @@ def run(arguments: argparse.Namespace) -> int:
         )
     except ExportFailed as error:
         keep(error.report)
+        notes = error.report.get("notes")
+        say_notes(notes if isinstance(notes, list) else [], arguments.quiet)
         raise
-    keep({"file": str(done.path), "card": done.card, "proof": done.proof.to_dict()})
+    keep({"file": str(done.path), "card": done.card, "proof": done.proof.to_dict(), "notes": [*done.notes]})
+    say_notes(done.notes, arguments.quiet)
     if not arguments.quiet:
         for line in done.proof.lines():
             put(line)
