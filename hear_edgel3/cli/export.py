@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from hear_edgel3.cli import options
-from hear_edgel3.cli.common import say_notes
-from hear_edgel3.cli.say import put
+from hear_edgel3.cli.say import put, say
 from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.errors import ExportFailed, InvalidOption
 from hear_edgel3.exporting import targets
@@ -85,6 +85,12 @@ def _part(arguments: argparse.Namespace) -> str:
     return "net" if arguments.no_frontend else "frontend" if arguments.only_frontend else "whole"
 
 
+def _warn(notes: Iterable[str]) -> None:
+    """Says that not all sounds were taken that were given, which nobody shall overlook."""
+    for note in notes:
+        say(f"warning: {note}")
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Exports, and tells how near to PyTorch the file is."""
     target = targets.target_of(arguments.to)
@@ -117,10 +123,10 @@ def run(arguments: argparse.Namespace) -> int:
     except ExportFailed as error:
         keep(error.report)
         notes = error.report.get("notes")
-        say_notes(notes if isinstance(notes, list) else [], arguments.quiet)
+        _warn(notes if isinstance(notes, list) else [])
         raise
     keep({"file": str(done.path), "card": done.card, "proof": done.proof.to_dict(), "notes": [*done.notes]})
-    say_notes(done.notes, arguments.quiet)
+    _warn(done.notes)
     if not arguments.quiet:
         for line in done.proof.lines():
             put(line)

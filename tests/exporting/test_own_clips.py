@@ -79,8 +79,8 @@ def test_the_command_says_so(
     folder_of(here / "own", 3, 1.0)
     if fails:
         monkeypatch.setattr(OutputProof, "passed", property(lambda _: False))
-    assert main(["export", "net", "--length", "1", "--report", "r.json", *words, "own"]) == int(fails)
+    assert main(["export", "net", "--length", "1", "--report", "r.json", "--quiet", *words, "own"]) == int(fails)
     error = capsys.readouterr().err
-    assert "hear-edgel3: own: no more than" in error
+    assert "warning: own: no more than" in error
     assert "of 2 of the 3 files, spread evenly over them, the first 1 s; the others were not read\n" in error
     assert json.loads(Path("r.json").read_text())["notes"][0] in error
