@@ -26,6 +26,8 @@ from hear_edgel3.labels.labelled import Kind, Labelled
 from hear_edgel3.labels.names import TRAIN, VALIDATION
 from hear_edgel3.registry import folder as local
 from hear_edgel3.scores import Scores
+from hear_edgel3.scores.confusion import MOST_NAMED
+from hear_edgel3.scores.names_drawn import by_number
 from hear_edgel3.weights.alike import encode_alike
 from hear_edgel3.weights.file import TARGETS
 
@@ -303,6 +305,9 @@ def card(values: Mapping[str, Any], detector: Detector) -> str:
         lines += ["", *(f"    {line}".rstrip() for line in scores.table(_CLASSES_SHOWN).split("\n")), ""]
     if detector.picture is not None:
         lines += [f"![confusions]({CONFUSION_PICTURE})", ""]
+        if len(labelled.classes) <= MOST_NAMED and (numbers := by_number(labelled.classes)):
+            called = ", ".join(f"#{number} is {name}" for number, name in numbers.items())
+            lines += [f"In the picture {called}: its font has no glyphs for these names.", ""]
     lines += ["## Probabilities", "", _probabilities(made, detector), ""]
     lines += [
         "## How to repeat it",
