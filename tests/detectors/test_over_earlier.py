@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,7 +41,8 @@ def test_half_a_detector_is_none(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     output, calls = shutil.copytree(earlier, tmp_path / "out"), iter(range(100))
-    owner, name = (atomic, "become") if step == "become" else (atomic.os, "fsync")
+    owner: Any
+    owner, name = (atomic, "become") if step == "become" else (os, "fsync")
     usual = getattr(owner, name)
 
     def failing(*given: object) -> None:
