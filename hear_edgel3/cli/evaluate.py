@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
         quiet=arguments.quiet,
         **chosen,
     )
-    if picture is not None and not write_confusion(found, picture) and not arguments.quiet:
-        say(f"hear-edgel3: {picture} was not written: there is no picture of targets that are {found.labelled.kind}")
+    if picture is not None and not write_confusion(found, picture):
+        say(f"warning: {picture} was not written: there is no picture of targets that are {found.labelled.kind}")
     put(json_text(found.as_json(), indent=1) if arguments.json else found.table(arguments.top))
     return 0

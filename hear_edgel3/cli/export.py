@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from hear_edgel3.cli import options
-from hear_edgel3.cli.say import put
+from hear_edgel3.cli.say import put, say
 from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.errors import ExportFailed, InvalidOption
 from hear_edgel3.exporting import targets
@@ -46,12 +47,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--calibrate",
         metavar="FOLDER",
-        help="for --quantize int8: measure what is lost on your own sounds too, of each the first ten seconds",
+        help="for --quantize int8: measure what is lost on your own sounds too, of each the first ten seconds, "
+        "and no more than ten minutes in all",
     )
     parser.add_argument(
         "--check",
         metavar="FOLDER",
-        help="compare on your own sounds too, of each the first ten seconds: audio files, or what else has them",
+        help="compare on your own sounds too, of each the first ten seconds, and no more than ten minutes in all: "
+        "audio files, or what else has them",
     )
     parser.add_argument("--report", metavar="JSON", help="write the comparison to this file, also if it fails")
     options.add_weights(parser)
@@ -80,6 +83,12 @@ def _check_other_than_the_output(report: Path, arguments: argparse.Namespace, ta
 
 def _part(arguments: argparse.Namespace) -> str:
     return "net" if arguments.no_frontend else "frontend" if arguments.only_frontend else "whole"
+
+
+def _warn(notes: Iterable[str]) -> None:
+    """Says that not all sounds were taken that were given, which nobody shall overlook."""
+    for note in notes:
+        say(f"warning: {note}")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -113,8 +122,11 @@ def run(arguments: argparse.Namespace) -> int:
         )
     except ExportFailed as error:
         keep(error.report)
+        notes = error.report.get("notes")
+        _warn(notes if isinstance(notes, list) else [])
         raise
-    keep({"file": str(done.path), "card": done.card, "proof": done.proof.to_dict()})
+    keep({"file": str(done.path), "card": done.card, "proof": done.proof.to_dict(), "notes": [*done.notes]})
+    _warn(done.notes)
     if not arguments.quiet:
         for line in done.proof.lines():
             put(line)

@@ -188,20 +188,14 @@ def describe_file(path: str, target: str) -> dict[str, Any]:
 
 def _readable_file(facts: dict[str, Any]) -> dict[str, Any]:
     card = facts["card"]
-    outputs = {
-        name: " x ".join("any" if n is None else str(n) for n in shape) for name, shape in card["outputs"].items()
-    }
-    takes = "of any length" if card["length"] is None else f"of {card['length']} each"
-    samples = f"samples at {card['sample_rate']} Hz, windows {takes}"
-    images = f"images of the front end, of windows {takes}"
+    outputs = {name: " x ".join(map(_any_or, shape)) for name, shape in card["outputs"].items()}
     labels = card.get("labels")
-    at_once = "n" if fixed_s_of(target_of(facts["target"])) is None else "1"
     return {
         "file": facts["file"],
         "target": facts["target"],
         "name": card["name"],
         "part": card["part"],
-        "takes": f"({at_once}, ...) float32: {images if card['input'] == 'spectrogram' else samples}",
+        "takes": _taken(card, "n" if fixed_s_of(target_of(facts["target"])) is None else "1"),
         "puts_out": outputs,
         "classes": None if labels is None else f"{len(labels)}: {', '.join(labels[:3])}{', ...' if labels[3:] else ''}",
         "size": _megabytes(facts["bytes"]),
@@ -216,6 +210,24 @@ def _readable_file(facts: dict[str, Any]) -> dict[str, Any]:
         "embedding_version": card["embedding_version"],
         "exported_by": f"hear_edgel3 {card['version']}",
     }
+
+
+def _taken(card: dict[str, Any], at_once: str) -> str:
+    """The shape of what a file is given, and what that is."""
+    shape = card.get("input_shape")
+    behind = "..." if shape is None else ", ".join(map(_any_or, shape))
+    takes = "of any length" if card["length"] is None else f"of {card['length']} samples each"
+    said = f"samples at {card['sample_rate']} Hz, windows {takes}"
+    if card["input"] == "spectrogram":
+        said = f"images of the front end, of windows {takes}"
+        if shape is not None and card["length"] is None:
+            example = [card["frames"] if n is None else n for n in shape]
+            said += f"; {' x '.join(map(str, example))} of {card['window']} samples at {card['sample_rate']} Hz"
+    return f"({at_once}, {behind}) float32: {said}"
+
+
+def _any_or(n: int | None) -> str:
+    return "any" if n is None else str(n)
 
 
 def _in_eight_bits(quantization: dict[str, Any] | None) -> str | None:

@@ -28,7 +28,7 @@ def add_embedded(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", help="torch device (default cpu; with --fine-tune the GPU where there is one)")
     options.add_workers(parser, "processes that embed (default: one per usable CPU)")
-    options.add_quiet(parser)
+    options.add_quiet(parser, "print nothing but results, warnings and errors")
 
 
 def add_labels(parser: argparse.ArgumentParser) -> None:

@@ -148,7 +148,7 @@ def evaluate(
         device: Where the net runs.
         workers: How many processes embed; None for the CPUs there are.
         state: The folder in which trainings of nets are kept, to go on from; None for one that is deleted.
-        quiet: Whether nothing is said on stderr.
+        quiet: Whether nothing but warnings is said on stderr.
         **options: Those of :class:`hear_edgel3.detectors.TrainOptions`, for cross-validation.
 
     Raises:
@@ -226,6 +226,7 @@ def _by_splits(
     if not any(len(one.test) for one in splits):
         raise LabelsError(f"{labelled.name} has no test part by this split: there is nothing to evaluate on")
     said = [(one.name, note) for one in splits for note in one.notes]
+    warned: list[tuple[str, str]] = []
     learnt: dict[str, dict[str, Any]] = {}
     answers: list[Answers] = []
     with tempfile.TemporaryDirectory(prefix="hear-edgel3-") as temporary:
@@ -236,6 +237,7 @@ def _by_splits(
             answers.append(answers_of(labelled, one.test, learned.test, learned.reading))
             learnt[one.name] = learned.about
             said += [(one.name, note) for note in (*few_sounds(labelled, one), *learned.notes, *learned.reading.notes)]
+            warned += [(one.name, note) for note in learned.reading.warnings]
     way = "trained" if chosen.trains_net else "as it is"
     how = (
         splits[0].name if len(splits) == 1 else f"{len(splits)} splits, each tested once by what learnt from the others"
@@ -245,7 +247,8 @@ def _by_splits(
         one.name: dict(score(examples, found, resamples=0).overall) for one, found in zip(splits, answers, strict=True)
     }
     notes = [*sounds.notes, *notes_of_splits(said, len(splits))]
-    found = _evaluation(what, examples, together(answers), per_split if len(splits) > 1 else {}, notes, work)
+    warnings = [*sounds.warnings, *notes_of_splits(warned, len(splits))]
+    found = _evaluation(what, examples, together(answers), per_split if len(splits) > 1 else {}, notes, warnings, work)
     return replace(found, learnt=learnt)
 
 
@@ -255,13 +258,13 @@ def _evaluation(
     answers: Answers,
     per_split: dict[str, dict[str, float | None]],
     notes: Sequence[str],
+    warnings: Sequence[str],
     work: Work,
 ) -> Evaluation:
     labelled = examples.labelled
     scores = score(examples, answers)
-    notes = tuple(dict.fromkeys(notes))
-    for note in notes:
-        work.tell(note)
+    notes = tuple(dict.fromkeys([*notes, *warnings]))
+    work.tell_notes(notes, warnings)
     if labelled.kind is Kind.NUMBERS:
         return Evaluation(what, scores, per_split, None, labelled, None, notes)
     guesses = guesses_of(labelled, answers)
@@ -288,7 +291,7 @@ def _of_detector(data: Data, row: Local, labels: LabelOptions, work: Work, say_l
     digests = digests_by(labelled.items, recordings)
     made_of = read_split(row.folder)
     rows, which = _tested(labelled, digests, made_of)
-    notes = [*labelled.notes, *other]
+    notes, warnings = [*labelled.notes, *other], []
     labelled, digests, recordings = labelled.subset(rows), [digests[i] for i in rows], [recordings[i] for i in rows]
     if (text := _learnt_from(row.folder, labelled, digests, recordings, made_of)) is not None:
         if not say_leaks:
@@ -296,10 +299,10 @@ def _of_detector(data: Data, row: Local, labels: LabelOptions, work: Work, say_l
                 f"{text}\nScores would be too good. Test it on other sounds, or on its own test part ({SPLIT} there "
                 f"says which that is); `on_leak` `say` does it nevertheless" + "".join(f". {one}" for one in other)
             )
-        notes.append(f"{text}. SCORES ARE TOO GOOD")
+        warnings.append(f"{text}. SCORES ARE TOO GOOD")
     logits, failed = logits_of_folder(row.folder, labelled.items, work)
     if (note := check_readable(failed, len(labelled), labels.skip)) is not None:
-        notes.append(note)
+        warnings.append(note)
         kept = np.setdiff1d(np.arange(len(labelled)), [number for number, _ in failed])
         labelled, logits = labelled.subset(kept), logits[kept]
     examples = examples_of(labelled, logits, [])
@@ -308,7 +311,7 @@ def _of_detector(data: Data, row: Local, labels: LabelOptions, work: Work, say_l
         thresholds = np.array([np.nan if value is None else value for value in row.thresholds])
     answers = answers_of(labelled, np.arange(len(labelled)), logits, Reading(row.temperature, thresholds))
     what = f"{row.name} ({row.folder}) on {labelled.name}: {which}"
-    return _evaluation(what, examples, answers, {}, notes, work)
+    return _evaluation(what, examples, answers, {}, notes, warnings, work)
 
 
 def _other_channels(labelled: Labelled, row: Local) -> list[str]:

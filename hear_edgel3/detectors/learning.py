@@ -32,6 +32,7 @@ _FEW_OF_CLASS = 3
 # Of more sounds, one more per class makes no difference.
 _SMOOTHED = 200
 _LEAST_THRESHOLD = 1e-6
+_NUMBERS = "there are no thresholds: numbers are guessed, and not classes"
 
 
 @dataclass(frozen=True)
@@ -71,12 +72,14 @@ class Reading:
         thresholds: (C,) from which probability on a class is said, NaN for none; None without thresholds.
         calibration: How far probabilities are from frequencies, before and after, and on how many sounds.
         notes: What the user should know.
+        warnings: The same, where thresholds were asked for, and there are none.
     """
 
     temperature: float = 1.0
     thresholds: np.ndarray | None = None
     calibration: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -155,7 +158,7 @@ def read_logits(examples: Examples, split: Split, logits: np.ndarray, with_thres
     """
     one = examples.labelled
     if one.kind is Kind.NUMBERS:
-        return Reading()
+        return Reading(warnings=(_NUMBERS,) if with_thresholds else ())
     single = one.kind is Kind.SINGLE
     rows = split.validation
     learnt = one.positives(split.train) > 0
@@ -165,8 +168,10 @@ def read_logits(examples: Examples, split: Split, logits: np.ndarray, with_thres
     part, temperature = examples.part(rows), 1.0
     notes: list[str] = []
     if not len(rows) or (part.mask is not None and not part.mask.any()):
-        also = ", and there are no thresholds" if with_thresholds else ""
-        return Reading(notes=(f"there is no validation part: probabilities are not calibrated{also}",))
+        note = "there is no validation part: probabilities are not calibrated"
+        return (
+            Reading(warnings=(f"{note}, and there are no thresholds",)) if with_thresholds else Reading(notes=(note,))
+        )
     if len(rows) >= _FEW:
         temperature = _temperature(logits, part)
     else:
@@ -178,11 +183,11 @@ def read_logits(examples: Examples, split: Split, logits: np.ndarray, with_thres
         for t in (1.0, temperature)
     )
     calibration = {"sounds": len(rows), "fitted": len(rows) >= _FEW, "ece_before": before, "ece_after": after}
-    thresholds = None
+    thresholds: np.ndarray | None = None
+    warnings: tuple[str, ...] = ()
     if with_thresholds:
-        thresholds, more = _thresholds(one, part, probabilities_of(logits, single, temperature))
-        notes += more
-    return Reading(temperature, thresholds, calibration, tuple(notes))
+        thresholds, warnings = _thresholds(one, part, probabilities_of(logits, single, temperature))
+    return Reading(temperature, thresholds, calibration, tuple(notes), warnings)
 
 
 def _temperature(logits: np.ndarray, part: Part) -> float:
@@ -201,7 +206,7 @@ def _temperature(logits: np.ndarray, part: Part) -> float:
     return fit_temperature(np.concatenate([np.repeat(logits, n, axis=0), np.repeat(logits, n_classes, axis=0)]), wanted)
 
 
-def _thresholds(labelled: Labelled, part: Part, probabilities: np.ndarray) -> tuple[np.ndarray, list[str]]:
+def _thresholds(labelled: Labelled, part: Part, probabilities: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     """(C,) thresholds, NaN for classes with too few sounds to find one, and what to say of these."""
     found = fit_thresholds(probabilities, part.targets, part.mask)
     right = part.targets[:, None] == np.arange(part.n_outputs) if part.targets.ndim == 1 else part.targets > 0.5
@@ -210,11 +215,11 @@ def _thresholds(labelled: Labelled, part: Part, probabilities: np.ndarray) -> tu
     without = [labelled.classes[i] for i in np.flatnonzero(np.isnan(found))]
     found = np.clip(found, _LEAST_THRESHOLD, 1 - _LEAST_THRESHOLD)
     if not without:
-        return found, []
-    return found, [
+        return found, ()
+    return found, (
         f"classes without a threshold, for they have fewer than {_FEW_OF_CLASS} sounds in the validation part: "
-        f"{listed(without)}"
-    ]
+        f"{listed(without)}",
+    )
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hear_edgel3._version import __version__
-from hear_edgel3.disk.atomic import atomic_write
+from hear_edgel3.disk.atomic import make_folder, written_together
 from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.families.image.options import PictureOptions
@@ -69,6 +69,9 @@ def write_picture_net(
 
     Returns:
         The folder.
+
+    Raises:
+        OutputError: A file cannot be written.
     """
     row = published(f"image_{values['basemodel_name']}")
     found = find(row, weights)
@@ -82,8 +85,9 @@ def write_picture_net(
         **{"licence": row.upstream.licence, "citation": row.citation, "reported": {}, "made": {"net": row.name}},
     }
     local.make_row(description, path)  # that what is written can be read
-    path.mkdir(parents=True, exist_ok=True)
-    for file, content in ((_WEIGHTS, data), (local.FILENAME, (json_text(description, indent=1) + "\n").encode())):
-        with atomic_write(path / file) as opened:
-            opened.write(content)
+    make_folder(path)
+    with written_together() as write:
+        for file, content in ((_WEIGHTS, data), (local.FILENAME, (json_text(description, indent=1) + "\n").encode())):
+            with write(path / file) as opened:
+                opened.write(content)
     return path

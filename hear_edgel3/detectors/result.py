@@ -17,7 +17,7 @@ import torch
 from hear_edgel3._version import __version__
 from hear_edgel3.audio.channels import MEAN
 from hear_edgel3.detectors.base import Base
-from hear_edgel3.disk.atomic import atomic_write, make_folder
+from hear_edgel3.disk.atomic import make_folder, written_together
 from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.disk.paths import text_of
 from hear_edgel3.errors import ConfigurationError, LabelsError, OutputError
@@ -26,6 +26,8 @@ from hear_edgel3.labels.labelled import Kind, Labelled
 from hear_edgel3.labels.names import TRAIN, VALIDATION
 from hear_edgel3.registry import folder as local
 from hear_edgel3.scores import Scores
+from hear_edgel3.scores.confusion import MOST_NAMED
+from hear_edgel3.scores.names_drawn import by_number
 from hear_edgel3.weights.alike import encode_alike
 from hear_edgel3.weights.file import TARGETS
 
@@ -119,7 +121,9 @@ def check_classes(labelled: Labelled) -> None:
 
 
 def write_detector(folder: Path, detector: Detector) -> None:
-    """Writes the folder; its description comes last, so that it is no configuration before it is complete.
+    """Writes the folder: all of its files or none, so that an earlier detector is there as a whole until this one is.
+
+    What a training goes on from is not touched.
 
     Raises:
         OutputError: A file cannot be written.
@@ -172,9 +176,12 @@ def write_detector(folder: Path, detector: Detector) -> None:
     files[CARD] = card(values, detector).encode("utf-8", "backslashreplace")
     files[local.FILENAME] = (json_text(values, indent=1) + "\n").encode()
     make_folder(folder)
-    for name, content in files.items():
-        with atomic_write(folder / name) as file:
-            file.write(content)
+    # Without matplotlib there is no picture: an earlier one would be of other confusions.
+    gone = [folder / name for name in (CONFUSION, CONFUSION_PICTURE) if name not in files]
+    with written_together(without=gone) as write:
+        for name, content in files.items():
+            with write(folder / name) as file:
+                file.write(content)
 
 
 def split_rows(
@@ -298,6 +305,9 @@ def card(values: Mapping[str, Any], detector: Detector) -> str:
         lines += ["", *(f"    {line}".rstrip() for line in scores.table(_CLASSES_SHOWN).split("\n")), ""]
     if detector.picture is not None:
         lines += [f"![confusions]({CONFUSION_PICTURE})", ""]
+        if len(labelled.classes) <= MOST_NAMED and (numbers := by_number(labelled.classes)):
+            called = ", ".join(f"#{number} is {name}" for number, name in numbers.items())
+            lines += [f"In the picture {called}: its font has no glyphs for these names.", ""]
     lines += ["## Probabilities", "", _probabilities(made, detector), ""]
     lines += [
         "## How to repeat it",

@@ -99,7 +99,7 @@ def train(
         name: Of the new configuration: letters and digits.
         licence: What to say of the weights.
         command: What the card says was run.
-        quiet: Whether nothing is said on stderr.
+        quiet: Whether nothing but warnings is said on stderr.
         **options: Those of :class:`hear_edgel3.detectors.TrainOptions`.
 
     Returns:
@@ -150,11 +150,10 @@ def train(
     learned = learn(sounds.examples, last, True)
     if len(tested) == 1 and len(last.test):
         answers = [_test(learned, labelled)]
-    notes = [*sounds.notes, *few_sounds(labelled, last), *_notes(tested, learned)]
+    notes = [*sounds.notes, *sounds.warnings, *few_sounds(labelled, last), *_notes(tested, learned)]
     if not answers:
         notes.append("there is no test part, so no score says what the detector is worth on other sounds")
-    for note in notes:
-        work.tell(note)
+    work.tell_notes(notes, [*sounds.warnings, *learned.reading.warnings])
     scores, calibration, confusion = _measured(sounds.examples, learned, answers, len(tested))
     part_of, fold_of = _parts(labelled, last, tested)
     made = {
@@ -206,12 +205,14 @@ class Sounds:
         examples: The sounds.
         near: Rows that are nearly the same.
         notes: What the user should know.
+        warnings: The same of sounds that were left out.
         embedded: How they were embedded.
     """
 
     examples: Examples
     near: list[list[int]]
     notes: list[str]
+    warnings: list[str]
     embedded: Embedded
 
 
@@ -258,8 +259,7 @@ def read_sounds(labelled: Labelled, config: str | os.PathLike[str], skip: bool, 
     kept = ", ".join(map(str, embedded.folders))
     work.tell(f"embeddings: {embedded.new} computed now, kept in {kept}")
     notes = list(labelled.notes)
-    if (note := check_readable(embedded.failed, len(labelled), skip)) is not None:
-        notes.append(note)
+    unread = check_readable(embedded.failed, len(labelled), skip)
     rows = embedded.usable
     if len(rows) < len(labelled):
         labelled = labelled.subset(rows)
@@ -273,7 +273,7 @@ def read_sounds(labelled: Labelled, config: str | os.PathLike[str], skip: bool, 
                 f"{len(group)} of {len(labelled)} sounds are so alike for {os.fspath(config)} that they are not taken "
                 f"for copies of each other, and are not kept together: {labelled.items[group[0]].name}, for example"
             )
-    return Sounds(examples_of(labelled, vectors, near), near, notes, embedded)
+    return Sounds(examples_of(labelled, vectors, near), near, notes, [] if unread is None else [unread], embedded)
 
 
 def learner(base: Base, options: TrainOptions, work: Work, folder: Path) -> Learn:
@@ -326,7 +326,7 @@ def _picture(labelled: Labelled, confusion: np.ndarray | None) -> bytes | None:
 
 def _notes(splits: Sequence[Split], learned: Learned) -> list[str]:
     found = notes_of_splits([(split.name, note) for split in splits for note in split.notes], len(splits))
-    found += [*learned.split.notes, *learned.notes, *learned.reading.notes]
+    found += [*learned.split.notes, *learned.notes, *learned.reading.notes, *learned.reading.warnings]
     return list(dict.fromkeys(found))
 
 

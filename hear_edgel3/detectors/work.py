@@ -21,7 +21,7 @@ class Work:
         engine: What runs the net.
         device: Where it runs; None for the CPU, and for training the net the GPU where there is one.
         workers: How many processes embed; None for the CPUs there are.
-        quiet: Whether nothing is said on stderr.
+        quiet: Whether nothing but warnings is said on stderr.
     """
 
     cache: str | os.PathLike[str] | None = None
@@ -35,6 +35,19 @@ class Work:
         """Says a line on stderr."""
         if not self.quiet:
             say(f"hear-edgel3: {line}")
+
+    def tell_notes(self, notes: Sequence[str], warnings: Sequence[str]) -> None:
+        """Says what the user should know, each a line.
+
+        Args:
+            notes: All of it.
+            warnings: What of it is said even if nothing else is: not all that was asked for could be done.
+        """
+        for note in notes:
+            if note in warnings:
+                say(f"warning: {note}")
+            else:
+                self.tell(note)
 
     def embed(self, items: Sequence[Item], config: str | os.PathLike[str]) -> Embedded:
         """The embeddings of sounds, as :func:`hear_edgel3.detectors.cache.embed_labelled` keeps them."""

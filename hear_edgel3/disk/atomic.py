@@ -7,8 +7,8 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import BinaryIO
@@ -69,38 +69,66 @@ def atomic_write(path: str | os.PathLike[str], swept: bool = False) -> Iterator[
 def copy_together(files: Sequence[tuple[Path, Path]], without: Sequence[Path] = ()) -> None:
     """Copies files that belong together: all of them take their places, or none does, and what was there stays.
 
+    Args:
+        files: Of each the source and the place, as of :func:`atomic_write`; the last one as of
+            :func:`written_together`.
+        without: What is to be gone in the same moment, where it is a file.
+
+    Raises:
+        OutputError: as of :func:`written_together`.
+    """
+    with written_together(without) as write:
+        for source, place in files:
+            with write(place) as file, source.open("rb") as data:
+                shutil.copyfileobj(data, file)
+
+
+@contextmanager
+def written_together(
+    without: Sequence[Path] = (),
+) -> Iterator[Callable[[Path], AbstractContextManager[BinaryIO]]]:
+    """Writes files that belong together: all of them take their places, or none does, and what was there stays.
+
     All are written beside their places first. Then what is there is put aside and they are renamed, in a moment in
     which signals wait. A process that is killed in just that moment leaves some of the new ones and none of the old.
 
+    What it gives is called for each file with its place, as :func:`atomic_write` is. The last one is that by which
+    others tell that all are there: its place is empty first and filled last.
+
     Args:
-        files: Of each the source and the place, as of :func:`atomic_write`. The last one is that by which others
-            tell that all are there: its place is empty first and filled last.
         without: What is to be gone in the same moment, where it is a file.
 
     Raises:
         OutputError: as of :func:`atomic_write`, or what was there cannot be put aside.
     """
     with ExitStack() as written:
-        staged, special = [], []
-        sweep([place for _, place in files])
-        for source, place in files:
+        staged: list[tuple[BinaryIO, Path]] = []
+        special: list[tuple[BinaryIO, Path]] = []
+
+        @contextmanager
+        def write(place: Path) -> Iterator[BinaryIO]:
             with _told(place):
                 real = _place_of(place)
                 if real is None:
-                    special.append((source, place))
-                    continue
+                    file: BinaryIO = written.enter_context(TemporaryFile())
+                    yield file
+                    special.append((file, place))
+                    return
+                sweep([real])
                 file = written.enter_context(temporary_file(real))
-                with source.open("rb") as data:
-                    shutil.copyfileobj(data, file)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
                 staged.append((file, real))
+
+        yield write
         _exchange(staged, [one for one in without if one.is_file()])
-    for folder in dict.fromkeys(place.parent for _, place in staged):
-        sync_folder(folder)
-    for source, place in special:
-        with atomic_write(place) as output, source.open("rb") as data:
-            shutil.copyfileobj(data, output)
+        for folder in dict.fromkeys(place.parent for _, place in staged):
+            sync_folder(folder)
+        for file, place in special:
+            with atomic_write(place) as output:
+                file.seek(0)
+                shutil.copyfileobj(file, output)
 
 
 def _exchange(staged: Sequence[tuple[BinaryIO, Path]], without: Sequence[Path]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from hear_edgel3._version import __version__
-from hear_edgel3.disk.atomic import atomic_write
+from hear_edgel3.disk.atomic import written_together
 from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.distillation.measuring import BY_SOURCE, GUESS
 from hear_edgel3.distillation.recipe import PRUNED
@@ -65,7 +65,7 @@ def write_result(
     curves: bytes | None = None,
     quantized: bool = False,
 ) -> None:
-    """Writes the weights, then the description that names them, then the card.
+    """Writes the weights, a picture, the card and the description: all of them, or none, and an earlier net stays.
 
     Args:
         folder: A folder that exists.
@@ -81,8 +81,6 @@ def write_result(
     name, made = description.name, description.made
     origin = {"configuration": name, "teacher": made["teacher"], "made_by": f"hear_edgel3 {__version__}"}
     data = encode_quantized(state, origin) if quantized else encode_sparse(state, origin)
-    with atomic_write(folder / WEIGHTS) as file:
-        file.write(data)
     values = {
         "format": local.FORMAT,
         "name": name,
@@ -100,13 +98,14 @@ def write_result(
         "made": dict(made),
     }
     local.make_row(values, folder)  # that what is written can be read
-    with atomic_write(folder / local.FILENAME) as file:
-        file.write((json_text(values, indent=1) + "\n").encode())
-    if curves is not None:
-        with atomic_write(folder / CURVES) as file:
-            file.write(curves)
-    with atomic_write(folder / CARD) as file:
-        file.write(card(values, sources, curves is not None, description.notice).encode())
+    files = {WEIGHTS: data} if curves is None else {WEIGHTS: data, CURVES: curves}
+    files[CARD] = card(values, sources, curves is not None, description.notice).encode()
+    files[local.FILENAME] = (json_text(values, indent=1) + "\n").encode()
+    # Curves that cannot be drawn now would be those of an earlier training.
+    with written_together(without=[] if CURVES in files else [folder / CURVES]) as write:
+        for name, content in files.items():
+            with write(folder / name) as file:
+                file.write(content)
 
 
 def read_sources(inputs: Sequence[str]) -> list[Mapping[str, Any]]:

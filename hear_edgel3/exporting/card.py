@@ -18,7 +18,7 @@ WHOLE, NET, FRONTEND = "whole", "net", "frontend"
 
 
 def make_card(
-    extractor: Extractor, part: str, length: int | None, outputs: dict[str, list[int | None]]
+    extractor: Extractor, part: str, length: int | None, takes: list[int | None], outputs: dict[str, list[int | None]]
 ) -> dict[str, Any]:
     """The card of a file.
 
@@ -26,6 +26,7 @@ def make_card(
         extractor: What is exported.
         part: "whole", "net" (images in) or "frontend" (images out).
         length: The samples of the only windows that it takes; None if it takes any number of them.
+        takes: The shape of its input behind the number of windows; None where it may be of any size.
         outputs: By name, the shape of each output behind the number of windows; None where it follows the input.
     """
     configuration = extractor.configuration
@@ -47,6 +48,7 @@ def make_card(
         "length": length,
         "minimum_samples": getattr(frontend, "minimum_samples", 1) if length is None else length,
         "input": "spectrogram" if part == NET else "samples",
+        "input_shape": takes,
         "outputs": outputs,
         "features": dict(zip(configuration.features.names, configuration.features.sizes, strict=True)),
         "hop_ms": extractor.hop_ms,

@@ -25,9 +25,12 @@ def _labels(value: object) -> bool:
     return isinstance(value, list) and all(map(_text, value))
 
 
+def _shape(value: object) -> bool:
+    return isinstance(value, list) and all(map(_or_none(_whole), value))
+
+
 def _outputs(value: object) -> bool:
-    shapes = value.values() if isinstance(value, dict) else [None]
-    return all(isinstance(shape, list) and all(map(_or_none(_whole), shape)) for shape in shapes)
+    return isinstance(value, dict) and all(map(_shape, value.values()))
 
 
 def _quantization(value: object) -> bool:
@@ -42,7 +45,11 @@ _ENTRIES: dict[str, Callable[[object], bool]] = {
     "outputs": _outputs,
     "contract": lambda value: isinstance(value, dict),
 }
-_OPTIONAL: dict[str, Callable[[object], bool]] = {"labels": _or_none(_labels), "quantization": _or_none(_quantization)}
+_OPTIONAL: dict[str, Callable[[object], bool]] = {
+    "labels": _or_none(_labels),
+    "quantization": _or_none(_quantization),
+    "input_shape": _or_none(_shape),  # which files of earlier clones do not say
+}
 
 
 def checked_card(card: object, where: str) -> dict[str, Any]:

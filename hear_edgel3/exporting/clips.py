@@ -5,6 +5,7 @@ Recorded sounds alone would not do: they hide what a DFT in float32 does to pure
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -18,6 +19,9 @@ from hear_edgel3.sources.opening import ItemOpener
 
 # Of a file of somebody's own, so that a long one takes no longer than a short one.
 LONGEST_S = 10
+# Of all files of somebody's own together, because all of them are kept in memory: ten minutes are 77 MB at 32 kHz. And
+# of windows, of which what the net puts out is kept, however short they are.
+_MOST_S, _MOST_WINDOWS = 600, 6000
 _SAMPLED_S = 1.0
 
 
@@ -80,8 +84,24 @@ def usual_samples(length: int | None, sample_rate: int) -> int:
     return length or int(_SAMPLED_S * sample_rate)
 
 
-def own_clips(folder: str, sample_rate: int, n_samples: int) -> list[ProofClip]:
+@dataclass(frozen=True)
+class OwnClips:
+    """Sounds of somebody's own.
+
+    Attributes:
+        clips: They.
+        note: What the user should know, if not all was taken that there is.
+    """
+
+    clips: Sequence[ProofClip] = ()
+    note: str | None = None
+
+
+def own_clips(folder: str, sample_rate: int, n_samples: int) -> OwnClips:
     """The first seconds of recordings, in windows that lie one behind the other; the last is filled up with zeros.
+
+    However many there are, no more than ten minutes are taken: of more than sixty files fewer seconds each, and where
+    a window each would be too much, of every so-many-th file.
 
     Args:
         folder: Sources as for :func:`hear_edgel3.sources.lister.list_items`.
@@ -97,19 +117,34 @@ def own_clips(folder: str, sample_rate: int, n_samples: int) -> list[ProofClip]:
         raise reason
     if not listing.items:
         raise InvalidAudio(f"there is no audio in {folder} to check with, or to calibrate on")
+    there, of_each = len(listing.items), -(-LONGEST_S * sample_rate // n_samples)
+    most = max(1, min(_MOST_WINDOWS, _MOST_S * sample_rate // n_samples))
+    items, windows = listing.items, min(of_each, max(1, most // there))
+    if there > most:
+        items = [items[i * there // most] for i in range(most)]
+    taken = min(LONGEST_S * sample_rate, windows * n_samples)
     found = []
     with closing(ItemOpener("")) as opener:
-        for item in listing.items:
+        for item in items:
             with opener.open(item) as file:
-                heard, wanted = [], LONGEST_S * sample_rate
+                heard, wanted = [], taken
                 for block in resample_blocks(file.blocks(watch=False), file.sample_rate, sample_rate):
                     heard.append(block)
                     wanted -= len(block)
                     if wanted <= 0:
                         break
-                samples = torch.cat(heard)[: LONGEST_S * sample_rate].float().numpy()
+                samples = torch.cat(heard)[:taken].float().numpy()
                 name = file.name
             for number in range(max(1, -(-len(samples) // n_samples))):
                 window = samples[number * n_samples : (number + 1) * n_samples]
                 found.append(ProofClip("own", name, np.pad(window, (0, n_samples - len(window)))))
-    return found
+    note = None
+    if windows < of_each or there > most:
+        files = (
+            f"{most} of the {there} files, spread evenly over them," if there > most else f"each of the {there} files"
+        )
+        note = (
+            f"{folder}: no more than {_MOST_S / 60:g} minutes, or {_MOST_WINDOWS} windows, are taken: of {files} the "
+            f"first {taken / sample_rate:g} s{'; the others were not read' if there > most else ''}"
+        )
+    return OwnClips(found, note)

@@ -209,7 +209,10 @@ def program_of(
         shapes: dict[str, list[int | None]] = {name: [*y.shape[1:]] for name, y in zip(outputs, found, strict=True)}
         if not whole and length is None:
             shapes["spectrogram"][-1] = None
-        card = make_card(extractor, part, length, shapes)
+        takes: list[int | None] = [*example.shape[1:]]
+        if length is None:
+            takes[-1] = None
+        card = make_card(extractor, part, length, takes, shapes)
         axis = None if length is not None else example.ndim - 1
         yield Program(module, reference, usual, fast, images, example, card["input"], outputs, axis, card)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 from hear_edgel3.disk.atomic import check_writable, copy_together
 from hear_edgel3.errors import ExportFailed, HearEdgeL3Error, InvalidOption, OutputError
 from hear_edgel3.exporting.card import FRONTEND, WHOLE
-from hear_edgel3.exporting.clips import ProofClip, own_clips, usual_samples
+from hear_edgel3.exporting.clips import OwnClips, ProofClip, own_clips, usual_samples
 from hear_edgel3.exporting.folders import check_folder, put_folder
 from hear_edgel3.exporting.program import PARTS, has_pairs, length_in_samples, program_of
 from hear_edgel3.exporting.proof import Proof
@@ -33,11 +33,13 @@ class Exported:
         path: Where it is.
         card: What it says of itself.
         proof: How near to PyTorch it is, and what it costs.
+        notes: What the user should know of the sounds that it was checked with or calibrated on.
     """
 
     path: Path
     card: dict[str, Any]
     proof: Proof
+    notes: tuple[str, ...] = ()
 
 
 def export(
@@ -70,7 +72,9 @@ def export(
         part: "whole", "net" (which takes the front end's images), or "frontend" (which puts them out).
         quantize: "none", or "int8": weights, and activations where that does not cost too much, in eight bits.
         calibrate: for "int8": sources of sounds of your own to measure on, besides built-in ones, what is lost.
-        check: sources of sounds of your own to prove it on besides: of each file the first ten seconds.
+        check: sources of sounds of your own to prove it on besides. Of both the first ten seconds of each file are
+            taken, and no more than ten minutes in all: fewer seconds of more than sixty files, and of very many only
+            some, spread evenly. ``notes`` of the result say so.
         weights: for a name: as in :func:`hear_edgel3.load`.
 
     Raises:
@@ -111,8 +115,9 @@ def export(
     usual = usual_samples(n_samples, rate)
     # Before the work: sounds that cannot be read would be told of at its end.
     calibrate_on, check_on = (
-        [] if sounds is None else own_clips(os.fspath(sounds), rate, usual) for sounds in (calibrate, check)
+        OwnClips() if sounds is None else own_clips(os.fspath(sounds), rate, usual) for sounds in (calibrate, check)
     )
+    notes = tuple(dict.fromkeys(one.note for one in (calibrate_on, check_on) if one.note is not None))
     extractor = given if given is not None else load(configuration, weights, engine="torch")  # type: ignore[arg-type]
     wanted = _Wanted(
         to,
@@ -120,15 +125,15 @@ def export(
         n_samples,
         path,
         quantize,
-        calibrate_on,
-        check_on,
+        calibrate_on.clips,
+        check_on.clips,
     )
     with tempfile.TemporaryDirectory(prefix="hear_edgel3_export_") as folder:
         staged, card, proof = _made(extractor, target, wanted, folder, in_pairs=False)
         if not proof.passed and not target.FLOAT64 and has_pairs(extractor, part):
             staged, card, proof = _made(extractor, target, wanted, folder, in_pairs=True)
         if not proof.passed:
-            report = {"file": None, "card": card, "proof": proof.to_dict()}
+            report = {"file": None, "card": card, "proof": proof.to_dict(), "notes": [*notes]}
             told = "\n".join(proof.lines())
             alone = "" if part != WHOLE or target.FLOAT64 else " (its net alone may: leave the front end out)"
             raise ExportFailed(f"{path} was not written: it does not compute what PyTorch does{alone}.\n{told}", report)
@@ -136,7 +141,7 @@ def export(
             put_folder(staged, path)
         else:
             copy_together([*zip(files_of(target, staged), files_of(target, path), strict=True)])
-        return Exported(path, card, proof)
+        return Exported(path, card, proof, notes)
 
 
 @dataclass(frozen=True)
@@ -146,8 +151,8 @@ class _Wanted:
     n_samples: int | None
     path: Path
     quantize: str
-    calibrate: list[ProofClip]
-    check: list[ProofClip]
+    calibrate: Sequence[ProofClip]
+    check: Sequence[ProofClip]
 
 
 def _made(

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from hear_edgel3.scores.classes import Guesses
+from hear_edgel3.scores.names_drawn import EXPLAINED, by_number, drawn_names
 
 NO_CLASS = "(none)"
 _MOST_NUMBERED = 25
-_MOST_NAMED = 60
+MOST_NAMED = 60
 _INCHES = 0.3
 
 
@@ -41,7 +42,8 @@ def confusion_matrix(guesses: Guesses) -> np.ndarray:
 def draw_confusion(matrix: np.ndarray, classes: Sequence[str]) -> bytes | None:
     """A PNG of the confusions of sounds with one class each, or None if matplotlib is not installed.
 
-    Colours are shares of the row, so that classes with many sounds look like others; numbers are counts.
+    Colours are shares of the row, so that classes with many sounds look like others; numbers are counts. A class for
+    whose name matplotlib's font has no glyphs is called by its number, from 1.
 
     Args:
         matrix: (C, C) or (C, C + 1), as :func:`confusion_matrix` gives it.
@@ -58,11 +60,13 @@ def draw_confusion(matrix: np.ndarray, classes: Sequence[str]) -> bytes | None:
     axes = figure.subplots()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
     axes.set(xlabel="guessed", ylabel="true")
-    if n <= _MOST_NAMED:
-        names = [*classes, NO_CLASS][:columns]
-        # What a class is called is no formula.
-        axes.set_xticks(range(columns), [name.replace("$", r"\$") for name in names], rotation=90, fontsize=8)
-        axes.set_yticks(range(n), [name.replace("$", r"\$") for name in classes], fontsize=8)
+    if n <= MOST_NAMED:
+        numbers = by_number(classes)
+        names = drawn_names(classes, numbers)
+        axes.set_xticks(range(columns), [*names, NO_CLASS][:columns], rotation=90, fontsize=8)
+        axes.set_yticks(range(n), names, fontsize=8)
+        if numbers:
+            axes.set_title(EXPLAINED, fontsize=6)
     if n <= _MOST_NUMBERED:
         for row, column in zip(*np.nonzero(matrix), strict=True):
             colour = "white" if shares[row, column] > 0.5 else "black"

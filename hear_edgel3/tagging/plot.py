@@ -20,6 +20,7 @@ from hear_edgel3.disk.atomic import atomic_write
 from hear_edgel3.disk.paths import text_of
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.extractor.extractor import Extractor
+from hear_edgel3.scores.names_drawn import EXPLAINED, by_number, drawn_names
 from hear_edgel3.tagging.reading import order
 from hear_edgel3.tagging.records import value_name
 from hear_edgel3.tagging.tags import ClipTags
@@ -87,9 +88,12 @@ def draw_tags(
     edges, table = _timeline(tags, classes)
     limits = {} if tags.outputs.are_numbers else {"vmin": 0, "vmax": 1}
     mesh = lower.pcolormesh(edges, np.arange(len(classes) + 1), table.T, cmap="viridis", **limits)
-    lower.set_yticks(np.arange(len(classes)) + 0.5, [tags.labels[i].name for i in classes])
+    names = [label.name for label in tags.labels]
+    numbers = by_number(names)
+    drawn = drawn_names(names, numbers)
+    lower.set_yticks(np.arange(len(classes)) + 0.5, [drawn[i] for i in classes])
     lower.invert_yaxis()
-    lower.set_xlabel("seconds")
+    lower.set_xlabel(f"seconds ({EXPLAINED})" if any(i + 1 in numbers for i in classes) else "seconds")
     lower.set_xlim(0, tags.duration)
     figure.colorbar(mesh, ax=lower, label=value_name(tags.outputs))
     # rendered in memory first, so that a failure leaves nothing behind

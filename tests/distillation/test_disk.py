@@ -136,8 +136,8 @@ def test_a_damaged_shard(
         (1, "training.pt"),
         (5, "training.pt"),
         (8, "model.safetensors"),
-        (9, "configuration.json"),
-        (10, "README.md"),
+        (9, "README.md"),
+        (10, "configuration.json"),
     ],
 )
 def test_a_full_disk(
@@ -151,13 +151,29 @@ def test_a_full_disk(
             distill(output, **L3)
     assert leftovers(output) == []
     assert not (output / file).exists() or calls == 5
-    assert (output / "configuration.json").exists() == (calls > 9)
+    assert not {"model.safetensors", "README.md", "configuration.json"} & {path.name for path in output.iterdir()}
     if calls > 1:
         done = torch.load(output / "training.pt", weights_only=True)["progress"]["epoch"]
         assert done == min(4, calls // 2)
     distill(output, **L3)
     assert without_times(output) == without_times(straight_l3)
     assert (output / "README.md").read_text().startswith("# custom\n")
+
+
+@pytest.mark.parametrize("calls", [1, 2])
+def test_a_full_disk_over_an_earlier_net(
+    calls: int, distill: Distill, straight_l3: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which stays as a whole."""
+    output = shutil.copytree(straight_l3, tmp_path / "out")
+    files = {path: path.read_bytes() for path in output.rglob("*") if path.is_file()}
+    with monkeypatch.context() as patched:
+        full_disk(patched, calls)
+        with pytest.raises(OutputError, match="No space left on device"):
+            distill(output, **L3, licence="of the new one")
+    assert {path: path.read_bytes() for path in output.rglob("*") if path.is_file()} == files
+    distill(output, **L3, licence="of the new one")
+    assert all("of the new one" in (output / name).read_text() for name in ("README.md", "configuration.json"))
 
 
 def test_a_full_disk_for_the_teachers_answers(

@@ -27,6 +27,8 @@ from hear_edgel3.exporting.run import Exported
         ("labels", "abc"),
         ("labels", [1]),
         ("quantization", {}),
+        ("input_shape", 128),
+        ("input_shape", ["any"]),
         ("contract", []),
         ("version", 1),
     ],
@@ -59,6 +61,40 @@ def test_info_of_changed_files(tiny_file: Exported, tmp_path: Path, capsys: pyte
     assert main(["info", str(tmp_path)]) == 1
     error = capsys.readouterr().err
     assert f"{tmp_path} says that it was exported for 'toaster'" in error
+
+
+@pytest.mark.parametrize(
+    ("words", "shape", "said"),
+    [
+        (["--no-frontend"], [128, None], "(n, 128, any) float32: images of the front end, of windows of any length; "),
+        (["--no-frontend", "--length", "0.5"], [128, 50], "(n, 128, 50) float32: images of the front end, of windows"),
+        (["--only-frontend"], [None], "(n, any) float32: samples at 32000 Hz, windows of any length\n"),
+        (["--length", "0.5"], [16000], "(n, 16000) float32: samples at 32000 Hz, windows of 16000 samples each\n"),
+    ],
+)
+def test_the_shape_that_a_file_takes(
+    words: list[str], shape: list[int | None], said: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Which is that of the file's own input."""
+    import onnx
+
+    assert main(["export", "tiny", *words, "--output", "x.onnx", "--quiet"]) == 0
+    capsys.readouterr()
+    assert main(["info", "x.onnx"]) == 0
+    out = capsys.readouterr().out
+    assert f"takes                  {said}" in out
+    assert ("; 128 x 16 of 5120 samples at 32000 Hz\n" in out) == (shape == [128, None])
+    assert main(["info", "x.onnx", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["card"]["input_shape"] == shape
+    model = onnx.load("x.onnx")
+    (entry,) = model.graph.input
+    assert [one.dim_value or None for one in entry.type.tensor_type.shape.dim][1:] == shape
+    # A file of an earlier clone does not say it.
+    kept = next(one for one in model.metadata_props if one.key == "hear_edgel3")
+    kept.value = json.dumps({key: value for key, value in json.loads(kept.value).items() if key != "input_shape"})
+    onnx.save(model, "earlier.onnx")
+    assert main(["info", "earlier.onnx"]) == 0
+    assert "takes                  (n, ...) float32: " in capsys.readouterr().out
 
 
 def test_hints_are_for_a_shell() -> None:

@@ -150,7 +150,7 @@ def test_what_it_says_of_itself(to: str, detector_folder: Detector, exported: Ex
     assert facts["parameters"] > 10_000
     assert facts["macs_window"] > (50_000 if to == "c" else 1_000_000)  # which does not count its front end
     assert main(["info", str(done.path)]) == 0
-    windows = "windows of any length" if length is None else "windows of 32000 each"
+    windows = "windows of any length" if length is None else "windows of 32000 samples each"
     assert windows in capsys.readouterr().out
 
 

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from matplotlib.figure import Figure
 
 from hear_edgel3.audio.resample import resample
 from hear_edgel3.errors import AudioFileError, InvalidOption, MissingExtra, OutputError
+from hear_edgel3.scores.names_drawn import EXPLAINED
 from hear_edgel3.tagging import plot
 from hear_edgel3.tagging.plot import check_plot, draw_tags
 from hear_edgel3.tagging.tagger import Tagger
@@ -138,6 +140,23 @@ def test_any_number_of_classes(top: int, tagger: Tagger, figures: list[Figure]) 
     assert [t.get_text() for t in figures[0].axes[1].get_yticklabels()] == most_probable(tags, top)
     # As high as the classes need, below a spectrogram that keeps its height.
     assert figures[0].get_size_inches().tolist() == pytest.approx([10, 3 + 0.28 * min(top, 527)])
+
+
+def test_classes_whose_names_cannot_be_drawn(tagger: Tagger, figures: list[Figure]) -> None:
+    """By number where the font has no glyphs; and none is a formula."""
+    plain = tags_of([0], [0.5], 0.5)
+    first, second, third = (
+        AUDIOSET.index(label) for name in most_probable(plain, 3) for label in AUDIOSET if label.name == name
+    )
+    labels = list(AUDIOSET)
+    labels[first], labels[third] = (replace(labels[i], name=name) for i, name in ((first, "鳥"), (third, "a$^$b")))
+    tags = replace(plain, labels=tuple(labels))
+    draw_tags(clip("a.wav", 0.5), tags, tagger.extractors[0], "out.png", top=3)
+    lower = figures[0].axes[1]
+    assert [t.get_text() for t in lower.get_yticklabels()] == [f"#{first + 1}", AUDIOSET[second].name, r"a\$^\$b"]
+    assert lower.get_xlabel() == f"seconds ({EXPLAINED})"
+    draw_tags(clip("b.wav", 0.5), plain, tagger.extractors[0], "out.png", top=3)
+    assert figures[1].axes[1].get_xlabel() == "seconds"
 
 
 def test_windows_that_do_not_touch_leave_gaps(tagger: Tagger, figures: list[Figure]) -> None:
