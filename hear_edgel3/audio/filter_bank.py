@@ -163,7 +163,8 @@ class FilterBank:
     def _compiled(self, x: torch.Tensor) -> Polyphase | None:
         """The compiled kernel, where there is one for such input."""
         wants_gradients = x.requires_grad and torch.is_grad_enabled()
-        if not self._keep or wants_gradients or x.dtype != torch.float32 or x.device.type != "cpu":
+        kernels_take = x.dtype in (torch.float32, torch.float64) and x.device.type == "cpu"
+        if not self._keep or wants_gradients or not kernels_take:
             return None
         if self._polyphase is None:
             if importlib.util.find_spec("numba") is None:

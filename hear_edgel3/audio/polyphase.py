@@ -1,4 +1,4 @@
-"""The resampler's filters as a compiled kernel: for float32 on a CPU, where numba is installed.
+"""The resampler's filters as a compiled kernel: on a CPU, where numba is installed.
 
 A ratio P / M has filters that repeat after P outputs and M inputs. The input is taken apart into M rows, of every M-th
 sample each, in float64. Then the lanes of vectors are outputs that are P apart, which have the same filter: all that a
@@ -66,18 +66,18 @@ class Polyphase:
         """Output samples ``t0..t1-1`` of each clip.
 
         Args:
-            x: (batch, n) float32; sample ``x_start`` of the clips, and what follows.
+            x: (batch, n) float32 or float64; sample ``x_start`` of the clips, and what follows.
             x_start: see there.
             t0: first output wanted.
             t1: one past the last output wanted.
             late: as for :meth:`hear_edgel3.audio.filter_bank.FilterBank.apply`.
 
         Returns:
-            (batch, t1 - t0) float32.
+            (batch, t1 - t0), of the type of `x`; the sums are float64.
         """
         first, last = t0 // self._period, -(-t1 // self._period)
         rows, room = aligned(2 * self._units * self._pitch), aligned(2 * self._rows * self._width)
-        found = np.empty((len(x), last - first, self._kinds), np.float32)
+        found = np.empty((len(x), last - first, self._kinds), x.dtype)
         convert = make_convert(self._rows, self._columns)
         for clip, y in zip(np.ascontiguousarray(x), found, strict=True):
             convert(
@@ -118,9 +118,9 @@ def make_convert(n_rows: int, n_columns: int) -> Callable[..., None]:
         """Converts a clip.
 
         Args:
-            x: (n,) float32.
+            x: (n,) float32 or float64.
             start: which sample of it is the first that the first period reads; may be negative.
-            y: (periods, filters) float32.
+            y: (periods, filters), of the same type.
             rows: room of (units * pitch,) float64.
             rows_at: its address.
             units: rows.

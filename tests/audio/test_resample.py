@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from hear_edgel3.audio.filter_bank import filter_bank
+from hear_edgel3.audio.filter_bank import FilterBank, filter_bank
 from hear_edgel3.audio.rates import check_rate, minimum_samples, resampled_length
 from hear_edgel3.audio.resample import StreamResampler, resample, resample_blocks
 from hear_edgel3.errors import InvalidAudio, InvalidOption
@@ -79,18 +79,27 @@ COMPILED = [
 
 
 @pytest.mark.parametrize(("sr_orig", "sr_new"), COMPILED)
-def test_float32_is_the_float64_result_rounded(sr_orig: int, sr_new: int) -> None:
-    """With the compiled kernel as without: only sums that lie within 1e-16 of a half may be rounded otherwise."""
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_compiled_kernel_has_the_float64_result(
+    sr_orig: int, sr_new: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rounded to float32, too: only sums that lie within 1e-16 of a half may be rounded otherwise."""
     pytest.importorskip("numba")
-    x = torch.from_numpy(np.stack([signals.clip(0.7, sr_orig, seed=i) for i in range(2)])).float()
+    x = torch.from_numpy(np.stack([signals.clip(0.7, sr_orig, seed=i) for i in range(2)])).float().to(dtype)
     bank = filter_bank(sr_orig, sr_new)
     assert (bank._compiled(x) is None) == (sr_orig == 47999)  # whose filters are too many to be kept
     for n in (x.shape[1], 3000, 700, 7):
-        found, expected = resample(x[:, :n], sr_orig, sr_new), resample(x[:, :n].double(), sr_orig, sr_new).float()
-        assert found.dtype == torch.float32
+        found = resample(x[:, :n], sr_orig, sr_new)
+        with monkeypatch.context() as without_kernels:
+            without_kernels.setattr(FilterBank, "_compiled", lambda *_: None)
+            expected = resample(x[:, :n].double(), sr_orig, sr_new)
+        assert found.dtype == dtype
         assert found.shape == expected.shape
-        assert int((found != expected).sum()) <= 1
-        torch.testing.assert_close(found, expected, rtol=2e-7, atol=1e-12)
+        assert int((found.float() != expected.float()).sum()) <= 1
+        if dtype == torch.float64:
+            torch.testing.assert_close(found, expected, rtol=0, atol=1e-15)
+        else:
+            torch.testing.assert_close(found, expected.float(), rtol=2e-7, atol=1e-12)
 
 
 @pytest.mark.parametrize(("sr_orig", "sr_new"), COMPILED)

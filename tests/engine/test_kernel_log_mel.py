@@ -112,7 +112,7 @@ def test_images_that_share_vectors_do_not_change_a_bit(strips: int) -> None:
     [
         ({}, 5120, 1600),
         ({}, 5120, 320),
-        ({}, 5121, 3520),
+        ({}, 5121, 1920),
         ({"n_mels": 40, "hop_length": 160}, 5120, 480),
         ({"n_fft": 512, "win_length": 402}, 3000, 640),
     ],
