@@ -199,7 +199,7 @@ class FilterBank:
         compiled = self._compiled(x)
         if compiled is not None:
             read_late = None if late is None else late.numpy()
-            return torch.from_numpy(compiled(x.detach().numpy(), x_start, t0, t1, read_late))
+            return torch.from_numpy(compiled(x.detach().resolve_neg().numpy(), x_start, t0, t1, read_late))
         dtype = torch.float32 if x.device.type == "mps" else torch.float64
         first, last = t0 // self.step_out, -(-t1 // self.step_out)
         batch = x.shape[0]

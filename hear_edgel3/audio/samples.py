@@ -63,7 +63,7 @@ def _numbers(audio: Any, name: str) -> torch.Tensor:
         )
     elif tensor.dtype not in (torch.float32, torch.float64):
         tensor = tensor.to(torch.float32)
-    return tensor
+    return tensor.resolve_neg()  # NumPy has no numbers that are negative by a mark on the whole
 
 
 _FULL_SCALE: dict[torch.dtype, tuple[float, float]] = {

@@ -135,7 +135,7 @@ class CompiledNet:
             from hear_edgel3.engine.kernels.mel import Spectrogram
 
             self._spectrograms[computes] = Spectrogram(frontend)
-        samples = windows.detach().contiguous().numpy()
+        samples = windows.detach().resolve_neg().contiguous().numpy()
         return torch.from_numpy(compiled(samples, torch.get_num_threads(), self._spectrograms[computes]))
 
     def _for_size(self, height: int, width: int) -> KernelNet | None:
@@ -192,7 +192,7 @@ class CompiledResiduals:
             from hear_edgel3.engine.kernels.log_mel import LogMel
 
             self._spectrograms[computes] = LogMel(front, self._lanes)
-        samples = windows.detach().float()
+        samples = windows.detach().resolve_neg().float()
         if samples.shape[1] < computes.least:
             samples = nn.functional.pad(samples, (0, computes.least - samples.shape[1]))
         return torch.from_numpy(self._kernels(samples.numpy(), torch.get_num_threads(), self._spectrograms[computes]))

@@ -153,7 +153,9 @@ class Runner:
             with without_autocast(windows.device):
                 embedding = None if from_samples is None else from_samples(frontend, windows)
                 if embedding is None:
-                    embedding = run(in_eval_mode(frontend)(windows))
+                    # A copy: hooks may write to what a front end is given, which may be the caller's, and overlap.
+                    own = windows.clone(memory_format=torch.contiguous_format)
+                    embedding = run(in_eval_mode(frontend)(own))
                 return cast(torch.Tensor, embedding)
 
         return embed

@@ -13,6 +13,7 @@ from torch import nn
 from hear_edgel3.engine.eval_mode import modules_of
 
 _TABLES = itemgetter("_modules", "_parameters", "_buffers")
+_MODULES, _PARAMETERS = itemgetter("_modules"), itemgetter("_parameters")
 _VERSION = attrgetter("_version")
 
 
@@ -29,9 +30,15 @@ class Seen:
     def __init__(self, net: nn.Module) -> None:
         self._net = net
         self._variant = getattr(net, "variant", None)
-        # The tables themselves are held: asking each module for its own takes a third of the time. Where torch gives a
-        # module another one, as what is deleted from a Sequential does, it has emptied this one, or a part of it.
-        tables = list(chain.from_iterable(_TABLES(vars(module)) for module in modules_of(net)))
+        # The tables themselves are held, as asking each module for its three takes a third of the time. It is asked for
+        # one: what is deleted from a Sequential gives it other `_modules`, and what restores a module's state gives it
+        # another one of each.
+        attributes = [vars(module) for module in modules_of(net)]
+        self._inner = [a for a in attributes if a["_modules"]]
+        self._inner_tables = list(map(_MODULES, self._inner))
+        self._outer = [a for a in attributes if not a["_modules"]]
+        self._outer_tables = list(map(_PARAMETERS, self._outer))
+        tables = list(chain.from_iterable(map(_TABLES, attributes)))
         self._filled = [table for table in tables if table]
         self._empty = [table for table in tables if not table]
         # Those of TorchScript are no dictionaries.
@@ -50,7 +57,7 @@ class Seen:
     def still(self, net: nn.Module) -> bool:
         """Whether `net` is the same net, with the same numbers in the same places."""
         # The tables come in the order of the modules, of which each is the same if those before it hold the same.
-        if net is not self._net or any(self._empty):
+        if net is not self._net or any(self._empty) or not self._tables_still():
             return False
         held = self._values()
         return (
@@ -59,6 +66,11 @@ class Seen:
             and _addresses(self._tensors) == self._addresses
             and _versions(self._tensors) == self._versions
             and getattr(net, "variant", None) == self._variant
+        )
+
+    def _tables_still(self) -> bool:
+        return all(map(is_, map(_MODULES, self._inner), self._inner_tables)) and all(
+            map(is_, map(_PARAMETERS, self._outer), self._outer_tables)
         )
 
     def _values(self) -> list[Any]:

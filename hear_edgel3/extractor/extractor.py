@@ -310,9 +310,9 @@ class Extractor(nn.Module):
         n_clips, size = samples.shape[0], self.timestamp_embedding_size
         result = torch.empty((n_clips * count, size), dtype=torch.float32, device=samples.device)
         row = 0
-        ready: engines.Ready | None = None  # the net is looked at once, however many groups there are
+        ready: Callable[[torch.Tensor], torch.Tensor] | None = None
         for group in groups:
-            ready = ready or self._runner.ready(self.net)
+            ready = ready or self._ready()  # the net is looked at once, however many groups there are
 
             def clip_of(number: int, first: int = row) -> str:
                 return f"clip {(first + number) // count} of {name}" if n_clips > 1 else name
@@ -383,15 +383,19 @@ class Extractor(nn.Module):
         """
         self._runner.forget()
 
+    def _ready(self) -> Callable[[torch.Tensor], torch.Tensor]:
+        """What embeds groups of windows with the net as it is now, where it is now."""
+        ready, device = self._runner.ready(self.net), self._parameter.device
+        return lambda windows: ready(self.frontend, windows.to(device))
+
     def _embed(
         self,
         windows: torch.Tensor,
         clip_of: Callable[[int], str] | None = None,
-        ready: engines.Ready | None = None,
+        ready: Callable[[torch.Tensor], torch.Tensor] | None = None,
     ) -> torch.Tensor:
         with torch.no_grad():
-            ready = ready or self._runner.ready(self.net)
-            found = ready(self.frontend, windows.to(self._parameter.device))
+            found = (ready or self._ready())(windows)
             check_embeddings(found, windows, self.configuration.name, clip_of)
             return found.float().to(windows.device)
 

@@ -130,6 +130,8 @@ def _cut(
         (n, window): where windows are equally far apart, a view of what they cover, which lies in memory once.
     """
     window, first = framing.window, starts[0]
+    if len(starts) > 1 and starts[1] > first + window:  # what lies between them is not copied with them
+        return torch.cat([_cut(held, held_start, [start], framing, total, alone) for start in starts])
     covered = _covered(held, held_start, first, starts[-1] + window, framing.reflect, total)
     if alone and covered.untyped_storage().data_ptr() == held.untyped_storage().data_ptr():
         covered = covered.clone()

@@ -141,6 +141,17 @@ def test_windows_that_have_no_frames_in_common_share_none(hop: int) -> None:
     np.testing.assert_array_equal(compute(frontend, windows, 1), compute(frontend, windows.copy(), 1))
 
 
+@pytest.mark.parametrize("apart", [320, 640, 960, 1600])
+@pytest.mark.parametrize("step", [0, 2, 3])
+def test_samples_that_do_not_lie_side_by_side_share_none(apart: int, step: int) -> None:
+    """Channels of an array of (samples, channels), for one: what overlaps in memory are other samples."""
+    clip = signals.windows(32000).reshape(-1)[: 15 * apart + 5120 * max(step, 1)]
+    windows = np.lib.stride_tricks.as_strided(clip, (16, 5120), (4 * apart, 4 * step))
+    frontend = MobileNetV3MelSpectrogram().eval()
+    assert LogMel(frontend, LANES)._shared(windows, StripsOfTime(LANES, 1, 16, 16)) == (0, 0, 0)
+    np.testing.assert_array_equal(compute(frontend, windows, 1), compute(frontend, windows.copy(), 1))
+
+
 def test_which_front_ends_are_compiled() -> None:
     net = build(Spec(0.1), outputs=["b2", "mel_avgs"])
     form = net.kernel_residuals()

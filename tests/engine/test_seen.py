@@ -32,6 +32,20 @@ def without_a_layer(net: _Net) -> None:
     del net.layers[1]
 
 
+def another_layer_after_nothing_was_deleted(net: _Net) -> None:
+    """A Sequential gets another table by that, which has all that was in the one before."""
+    del net.layers[len(net.layers) :]
+    net.layers[1] = nn.SiLU()
+
+
+def restored(net: _Net) -> None:
+    net.layers[0].__setstate__(nn.Linear(300, 300).__dict__)
+
+
+def taken_over(net: _Net) -> None:
+    net.layers[3].__dict__.update(nn.BatchNorm1d(300).__dict__)
+
+
 def another_layer(net: _Net) -> None:
     net.layers[1] = nn.SiLU()
 
@@ -58,6 +72,9 @@ CHANGES = [
     half_and_back,
     without_a_layer,
     another_layer,
+    another_layer_after_nothing_was_deleted,
+    restored,
+    taken_over,
     a_buffer_more,
     a_layer_more,
     written,

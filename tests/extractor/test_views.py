@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -46,6 +47,51 @@ def test_the_callers_samples_stay_as_they_are(
     model.timestamp_embeddings(audio, sample_rate=model.net_sample_rate)
     assert torch.equal(audio, before)
     assert any(seen) or name == "sea"  # whose windows begin before the clip
+
+
+@pytest.mark.parametrize("engine", ["torch", "numba"])
+def test_channels_of_an_array_of_samples(engine: str) -> None:
+    """Their samples do not lie side by side."""
+    model = hear_edgel3.load("tiny", engine=engine)
+    stereo = torch.from_numpy(np.stack([signals.clip(20.0, 32000, seed=i) for i in range(2)], axis=1)).float()
+    found = model.timestamp_embeddings(stereo.T, sample_rate=32000)[0]
+    assert torch.equal(found, model.timestamp_embeddings(stereo.T.contiguous(), sample_rate=32000)[0])
+    windows = stereo[:, 0].unfold(0, model.window, 320)[:40]
+    assert torch.equal(model.embed_windows(windows), model.embed_windows(windows.contiguous()))
+
+
+@pytest.mark.parametrize("engine", ["eager", "torch", "numba"])
+def test_hooks_may_write_to_what_a_front_end_is_given(engine: str) -> None:
+    model = hear_edgel3.load("tiny", engine=engine)
+    audio = clips(32000)
+    expected = [model.timestamp_embeddings(audio / 2, sample_rate=32000)[0], model.scene_embeddings(audio / 2)]
+    before = audio.clone()
+    model.frontend.register_forward_pre_hook(lambda _, given: (given[0].mul_(0.5),))
+    found = [model.timestamp_embeddings(audio, sample_rate=32000)[0], model.scene_embeddings(audio)]
+    assert torch.equal(audio, before)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("rate", [32000, 48000])
+def test_samples_that_are_marked_as_negative(rate: int, dtype: torch.dtype) -> None:
+    audio = clips(rate).to(dtype)
+    marked = torch.complex(audio, -audio).conj().imag
+    assert marked.is_neg()
+    model = hear_edgel3.load("tiny", engine="numba")
+    assert torch.equal(
+        model.scene_embeddings(marked, sample_rate=rate), model.scene_embeddings(marked.resolve_neg(), sample_rate=rate)
+    )
+    windows = marked[:, : model.window]
+    assert torch.equal(model.embed_windows(windows), model.embed_windows(windows.resolve_neg()))
+
+
+def test_what_lies_between_windows_is_not_copied() -> None:
+    framing = CentredFraming(400, 1000, 5000.0, reflect=True)
+    audio = torch.arange(60_000.0)[None]
+    [group] = windows_of_batch(audio, framing, 13, 20)
+    assert group.untyped_storage().nbytes() == 4 * 13 * 400
 
 
 def test_windows_of_a_group_lie_in_memory_once() -> None:

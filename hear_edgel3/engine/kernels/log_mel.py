@@ -113,7 +113,8 @@ class LogMel:
         """
         half, hop = self.computes.win_length // 2, self.computes.hop_length
         (n, length), apart = samples.shape, samples.strides[0] // samples.itemsize
-        if n < 2 or sharing.strips > 1 or not 0 < apart < length or apart % hop:
+        side_by_side = samples.strides[1] == samples.itemsize
+        if n < 2 or sharing.strips > 1 or not side_by_side or not 0 < apart < length or apart % hop:
             return 0, 0, 0
         first = -(-half // hop)
         n_shared = max((length - 1 - half) // hop - apart // hop - first + 1, 0)
