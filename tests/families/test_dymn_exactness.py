@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -277,38 +277,61 @@ def test_embeddings_as_hear_wants_them(name: str, clips: tuple[str, ...], made, 
                 assert_close(ours[torch.from_numpy(~wild)], theirs[~wild], key)
                 if wild.any():
                     assert (name, clip, wild.sum()) == ("dymn10", "c05", 4)
-                    exact = in_float64(made(f"{name}_all"), samples, features, np.flatnonzero(wild[0]))
-                    assert_no_worse(ours[0].numpy()[wild[0]], theirs[0][wild[0]], exact)
+                    off = partial(in_float64, made(f"{name}_all"), samples, features, np.flatnonzero(wild[0]))
+                    assert_no_worse(ours[0].numpy()[wild[0]], theirs[0][wild[0]], off(0.0, 0), off)
                 compared += 1
     assert compared >= 2 * len(clips)
 
 
-def in_float64(net: DyMN, clip: torch.Tensor, features: tuple[str, ...], rows: np.ndarray) -> np.ndarray:
-    """(rows, D) timestamp embeddings of a clip with a front end and a net in float64, without rounding to speak of."""
+def in_float64(
+    net: DyMN, clip: torch.Tensor, features: tuple[str, ...], rows: np.ndarray, moved: float = 0.0, seed: int = 0
+) -> np.ndarray:
+    """(rows, D) timestamp embeddings of a clip with a front end and a net in float64, without rounding to speak of.
+
+    Args:
+        net: whose weights are taken.
+        clip: (1, n).
+        features: which.
+        rows: which timestamps.
+        moved: how much of itself each value of a spectrogram is moved by at most, at random.
+        seed: of that.
+    """
     exact = copy.deepcopy(net).double()
     exact.select(features)
+    generator = torch.Generator().manual_seed(seed)
 
     def embed(windows: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
-            return exact(mobilenetv3_reference.log_mel(windows, 320, 128))
+            images = mobilenetv3_reference.log_mel(windows, 320, 128)
+            places = torch.rand(images.shape, generator=generator, dtype=torch.float64)
+            return exact(images * (1 + moved * (2 * places - 1)))
 
     found = mobilenetv3_reference.timestamp_embeddings(embed, clip, rows=lambda _: rows.tolist())[0]
     assert found.dtype == np.float64
     return found[0]
 
 
-def assert_no_worse(ours: np.ndarray, theirs: np.ndarray, exact: np.ndarray) -> None:
-    """Compares the errors of float32 where these seeded weights make activations grow a hundredfold.
+def assert_no_worse(
+    ours: np.ndarray, theirs: np.ndarray, exact: np.ndarray, off: Callable[[float, int], np.ndarray]
+) -> None:
+    """Judges the errors of float32 where these seeded weights make activations grow a hundredfold.
 
-    There the original's own numbers are off. Relative to a window's peak its clf1 is off from float64 by 1.3e-4,
-    2.9e-2, 1.4e-1 and 3.0e-3 in the four windows, and ours by 2.3e-4, 2.6e-2, 1.4e-2 and 3.9e-3; its all_b_mel_avgs by
-    9.8e-5, 3.7e-2, 1.3e-1, 3.6e-3, and ours by 1.8e-4, 3.3e-2, 1.2e-2, 4.4e-3. So ours are nearer on the whole (in the
-    geometric mean of the four, and in the largest), and none of them can be had in float32. What is exact begins with
-    the net's own front end in float32, so it moves with the processor: without AVX-512 theirs comes to 9.0e-2, ours to
-    2.6e-2, and ours are 1.10 times as far in the geometric mean.
+    There the original's own numbers are off, too: what the four windows make of it is up to the processor. With one
+    rounding of float32 in the spectrogram alone, exact arithmetic moves by 6e-6, 1e-3, 3e-3 and 1e-4 of a window's
+    peak; the original is off by 9 to 29 times that, and ours by 4 to 35 times on one processor, 11 to 77 on another.
+    So ours must be what exact arithmetic makes of a spectrogram that is off by no more than ours may be elsewhere, and
+    nearer than the original where that is furthest.
+
+    Args:
+        ours: (n, D).
+        theirs: likewise.
+        exact: likewise, in float64.
+        off: given how much of itself each value of a spectrogram is moved by, and a seed, what exact arithmetic makes
+            of it.
     """
     peaks = np.abs(exact).max(axis=1)
     our, their = (np.abs(found - exact).max(axis=1) / peaks for found in (ours, theirs))
+    allowed = np.max([np.abs(off(TOLERANCE, seed) - exact).max(axis=1) / peaks for seed in range(4)], axis=0)
     assert their.max() > 0.05
     assert our.max() <= their.max()
-    assert np.exp(np.log(our / their).mean()) <= 1.2
+    assert (our <= allowed).all(), f"{our}, not {allowed}"
