@@ -65,8 +65,8 @@ class Evaluation:
         learnt: How what was tested came about, as plain values, by split; the penalty of its head, for example, or the
             share of the way that a trained net went. Empty for a detector.
         guessed: Of each sound in ``labelled`` the class that was guessed, or, where there may be several, those that
-            were, in a tuple. None for a sound that was not tested, and where the probability of the class is below its
-            threshold. Empty for numbers.
+            were, in a tuple. None for a sound that was not tested, and where no class reaches its threshold.
+            Empty for numbers.
         confusion: As :func:`hear_edgel3.scores.confusion_matrix` gives it; None for numbers.
         labelled: The sounds that were tested, or all of them.
         ece: The expected calibration error; None for numbers.

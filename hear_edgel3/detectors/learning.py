@@ -18,6 +18,7 @@ from hear_edgel3.labels.splits import Split
 from hear_edgel3.scores import (
     Guesses,
     Scores,
+    classes_said,
     expected_calibration_error,
     fit_temperature,
     fit_thresholds,
@@ -231,7 +232,7 @@ class Answers:
         outputs: (N, C) probabilities, or numbers.
         ranks: (N, C) by which sounds are ranked: logarithms of the probabilities of classes of which one is right, and
             else logits divided by the temperature.
-        said: (N, C) bool, which classes reach their thresholds; None without thresholds.
+        said: (N, C) bool, which classes are said by their thresholds; None without thresholds.
     """
 
     rows: np.ndarray
@@ -247,9 +248,7 @@ def answers_of(labelled: Labelled, rows: np.ndarray, logits: np.ndarray, reading
     outputs = probabilities_of(logits, labelled.kind is Kind.SINGLE, reading.temperature)
     said = None
     if reading.thresholds is not None:
-        said = outputs >= np.where(np.isnan(reading.thresholds), 0.0, reading.thresholds)
-        if labelled.kind is Kind.SEVERAL:
-            said = outputs >= np.where(np.isnan(reading.thresholds), 0.5, reading.thresholds)
+        said = classes_said(outputs, labelled.kind is Kind.SINGLE, reading.thresholds)
     ranks = logits.astype(np.float64) / reading.temperature
     if labelled.kind is Kind.SINGLE:  # logits of one sound may all be larger than those of another
         highest = ranks.max(axis=1, keepdims=True)
@@ -280,19 +279,14 @@ class _Said(Guesses):
     """Guesses whose thresholds were others in each split.
 
     Attributes:
-        said: (N, C) bool, which classes reach their thresholds; None without thresholds.
+        said: (N, C) bool, which classes are said by their thresholds; None without thresholds.
     """
 
     said: np.ndarray | None = None
 
     def guessed(self) -> np.ndarray:
         """(N, C) bool, which classes are guessed."""
-        if self.said is None:
-            return super().guessed()
-        if not self.is_single:
-            return self.said
-        likeliest = self.probabilities.argmax(axis=1)[:, None] == np.arange(self.n_classes)
-        return np.asarray(likeliest & self.said)
+        return super().guessed() if self.said is None else self.said
 
 
 def score(examples: Examples, answers: Answers, resamples: int | None = None) -> Scores:

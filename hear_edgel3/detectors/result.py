@@ -23,7 +23,7 @@ from hear_edgel3.disk.paths import text_of
 from hear_edgel3.errors import ConfigurationError, LabelsError, OutputError
 from hear_edgel3.heads import Head
 from hear_edgel3.labels.labelled import Kind, Labelled
-from hear_edgel3.labels.names import TRAIN, VALIDATION
+from hear_edgel3.labels.names import TRAIN, VALIDATION, listed
 from hear_edgel3.registry import folder as local
 from hear_edgel3.scores import Scores
 from hear_edgel3.scores.confusion import MOST_NAMED
@@ -377,9 +377,24 @@ def _probabilities(made: Mapping[str, Any], detector: Detector) -> str:
         )
     tested = found.get("ece_test")
     said += f"; on the test part it is {tested:.3f}." if tested is not None else "."
-    if detector.thresholds is not None:
-        said += " A class is said from its threshold on, which was fitted there too; below it, a sound has no class."
-    return said
+    return said if detector.thresholds is None else f"{said} {_thresholds(detector.thresholds, detector.labelled)}"
+
+
+def _thresholds(thresholds: np.ndarray, labelled: Labelled) -> str:
+    """What is said of a sound, where thresholds were asked for."""
+    single = labelled.kind is Kind.SINGLE
+    without = [name for name, missing in zip(labelled.classes, np.isnan(thresholds), strict=True) if missing]
+    usual = "only where they are the likeliest of all" if single else "from a probability of 0.5 on"
+    if len(without) == len(labelled.classes):
+        instead = "the likeliest class is said, however unlikely it is" if single else f"each is said {usual}"
+        return f"No class has a threshold, for the validation part has too few sounds of each: {instead}."
+    said = "A class is said from its threshold on, which was fitted there too"
+    if single:
+        said = f"{said}; of several that reach theirs the likeliest is"
+    said = f"{said}; where none does, a sound has no class."
+    return (
+        f"{said} Classes without a threshold are said {usual}: {listed(without, _CLASSES_SHOWN)}." if without else said
+    )
 
 
 def _labels(labelled: Labelled, row: int) -> str:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from hear_edgel3._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from hear_edgel3.scores.calibration import above_thresholds as above_thresholds
+    from hear_edgel3.scores.calibration import classes_said as classes_said
     from hear_edgel3.scores.calibration import expected_calibration_error as expected_calibration_error
     from hear_edgel3.scores.calibration import fit_temperature as fit_temperature
     from hear_edgel3.scores.calibration import fit_thresholds as fit_thresholds
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Guesses",
     "Scores",
+    "above_thresholds",
+    "classes_said",
     "confusion_matrix",
     "draw_confusion",
     "expected_calibration_error",
@@ -38,6 +42,8 @@ __getattr__, __dir__ = lazy_names(
     {
         "Guesses": "classes",
         "Scores": "report",
+        "above_thresholds": "calibration",
+        "classes_said": "calibration",
         "confusion_matrix": "confusion",
         "draw_confusion": "confusion",
         "expected_calibration_error": "calibration",

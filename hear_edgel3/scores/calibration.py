@@ -10,6 +10,8 @@ from hear_edgel3._extras import require
 from hear_edgel3.errors import LabelsError
 
 _BINS = 15
+# From this probability on a class of several is said, where it has no threshold of its own.
+_USUAL_THRESHOLD = 0.5
 _LEAST, _MOST = 0.02, 50.0
 
 
@@ -126,6 +128,51 @@ def fit_thresholds(probabilities: np.ndarray, targets: np.ndarray, mask: np.ndar
         if mine.any() and not mine.all():
             found[i] = _best_threshold(mine, scores)
     return found
+
+
+def above_thresholds(probabilities: np.ndarray, is_single: bool, thresholds: np.ndarray | None = None) -> np.ndarray:
+    """Which classes have at least the probability of their threshold.
+
+    A class without a threshold has it if it is the likeliest, where one class is right, else from 0.5 on.
+
+    Args:
+        probabilities: (N, C).
+        is_single: Whether each sound has one class.
+        thresholds: (C,), NaN for classes without one; None if none has one.
+
+    Returns:
+        (N, C) bool.
+    """
+    if is_single:
+        usual: np.ndarray = np.arange(probabilities.shape[1]) == probabilities.argmax(axis=1)[:, None]
+    else:
+        usual = probabilities >= _USUAL_THRESHOLD
+    if thresholds is None:
+        return usual
+    # In the probabilities' own type, so that a threshold that was taken from one is reached by it.
+    above: np.ndarray = np.where(np.isnan(thresholds), usual, probabilities >= thresholds.astype(probabilities.dtype))
+    return above
+
+
+def classes_said(probabilities: np.ndarray, is_single: bool, thresholds: np.ndarray | None = None) -> np.ndarray:
+    """Which classes are said: those above their thresholds and, where one class is right, only the likeliest of them.
+
+    Detectors tag by this rule, and are scored by it.
+
+    Args:
+        probabilities: (N, C).
+        is_single: Whether each sound has one class.
+        thresholds: (C,), NaN for classes without one; None if none has one.
+
+    Returns:
+        (N, C) bool. With thresholds a row may have none.
+    """
+    above = above_thresholds(probabilities, is_single, thresholds)
+    if not is_single:
+        return above
+    likeliest = np.where(above, probabilities, -1).argmax(axis=1)
+    said: np.ndarray = above & (np.arange(probabilities.shape[1]) == likeliest[:, None])
+    return said
 
 
 def _best_threshold(right: np.ndarray, scores: np.ndarray) -> float:

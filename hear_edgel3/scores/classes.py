@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hear_edgel3.errors import LabelsError
+from hear_edgel3.scores.calibration import classes_said
 from hear_edgel3.scores.ranking import Ranking, d_primes
 from hear_edgel3.scores.report import Figures, Scores, number, with_intervals
 from hear_edgel3.scores.resampling import n_resamples, resampled_weights
@@ -26,8 +27,9 @@ class Guesses:
         targets: (N,) numbers of classes, if each sound has one; else (N, C), where above 0.5 means that it has it.
         probabilities: (N, C) in [0, 1].
         mask: (N, C) bool, which cells were judged; None for all.
-        thresholds: (C,) how likely a class must be to be guessed, NaN for 0.5 (and 0, where each sound has one class:
-            then the likeliest class is guessed, and none if it stays below its threshold). None: all NaN.
+        thresholds: (C,) how likely a class must be to be guessed, NaN for 0.5. Where each sound has one class, the
+            likeliest of those that reach their thresholds is guessed, if any does, and NaN stands for being the
+            likeliest of all. None: all NaN.
         ranks: (N, C) by what classes rank sounds, for average precision and areas: logits, for example, of which the
             largest do not all become 1. None: by the probabilities.
     """
@@ -75,13 +77,7 @@ class Guesses:
 
     def guessed(self) -> np.ndarray:
         """(N, C) bool, which classes are guessed."""
-        thresholds = np.full(self.n_classes, np.nan) if self.thresholds is None else self.thresholds
-        if not self.is_single:
-            return np.asarray(self.probabilities >= np.where(np.isnan(thresholds), _HALF, thresholds))
-        best = self.probabilities.argmax(axis=1)
-        least = np.where(np.isnan(thresholds), -np.inf, thresholds)[best]
-        likely = self.probabilities[np.arange(len(best)), best] >= least
-        return np.asarray((best[:, None] == np.arange(self.n_classes)) & likely[:, None])
+        return classes_said(self.probabilities, self.is_single, self.thresholds)
 
 
 def score_classes(

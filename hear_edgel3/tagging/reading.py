@@ -7,11 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from hear_edgel3.scores.calibration import probabilities_of
+from hear_edgel3.scores.calibration import above_thresholds, classes_said, probabilities_of
 from hear_edgel3.tagging.outputs import Outputs
-
-# From this probability on a class of several is said, where it has no threshold of its own.
-_USUAL_THRESHOLD = 0.5
 
 
 def read(outputs: Outputs, logits: np.ndarray) -> np.ndarray:
@@ -33,9 +30,7 @@ def read(outputs: Outputs, logits: np.ndarray) -> np.ndarray:
 
 
 def are_above(outputs: Outputs, probabilities: np.ndarray) -> np.ndarray:
-    """Which classes have at least the probability of their threshold.
-
-    A class without a threshold has it if it is the likeliest, where one class is right, else from 0.5 on.
+    """Which classes have at least the probability of their threshold (:func:`~hear_edgel3.scores.above_thresholds`).
 
     Args:
         outputs: How they were read.
@@ -46,35 +41,28 @@ def are_above(outputs: Outputs, probabilities: np.ndarray) -> np.ndarray:
     """
     if outputs.are_numbers:
         return np.zeros(probabilities.shape, bool)
-    if outputs.targets == "single":
-        usual: np.ndarray = np.arange(probabilities.shape[1]) == probabilities.argmax(axis=1)[:, None]
-    else:
-        usual = probabilities >= _USUAL_THRESHOLD
-    if outputs.thresholds is None:
-        return usual
-    has = np.array([value is not None for value in outputs.thresholds])
-    # In the probabilities' own type, so that a threshold that was taken from one is reached by it.
-    least = np.array([0.0 if value is None else value for value in outputs.thresholds], probabilities.dtype)
-    above: np.ndarray = np.where(has, probabilities >= least, usual)
-    return above
+    return above_thresholds(probabilities, outputs.targets == "single", _thresholds(outputs))
 
 
 def are_said(outputs: Outputs, probabilities: np.ndarray) -> np.ndarray:
-    """Which classes are said: those above their thresholds and, where one class is right, only the likeliest of them.
+    """Which classes are said (:func:`~hear_edgel3.scores.classes_said`).
 
     Args:
         outputs: How they were read.
         probabilities: (n, n_classes).
 
     Returns:
-        (n, n_classes) bool. With thresholds a row may have none.
+        (n, n_classes) bool; of numbers none. With thresholds a row may have none.
     """
-    above = are_above(outputs, probabilities)
-    if outputs.targets != "single":
-        return above
-    likeliest = np.where(above, probabilities, -1).argmax(axis=1)
-    said: np.ndarray = above & (np.arange(probabilities.shape[1]) == likeliest[:, None])
-    return said
+    if outputs.are_numbers:
+        return np.zeros(probabilities.shape, bool)
+    return classes_said(probabilities, outputs.targets == "single", _thresholds(outputs))
+
+
+def _thresholds(outputs: Outputs) -> np.ndarray | None:
+    if outputs.thresholds is None:
+        return None
+    return np.array([np.nan if value is None else value for value in outputs.thresholds])
 
 
 def order(outputs: Outputs, logits: np.ndarray) -> np.ndarray:

@@ -43,6 +43,9 @@ def test_thresholds_that_cannot_be_fitted(few: Path, said: Run, tmp_path: Path) 
     values = json.loads((tmp_path / "d" / "configuration.json").read_text())
     assert values["thresholds"] == [None] * 3
     assert warning in "".join(values["made"]["notes"])
+    card = (tmp_path / "d" / "README.md").read_text()
+    assert "No class has a threshold, for the validation part has too few sounds of each" in card
+    assert "from its threshold on" not in card
 
 
 def test_no_validation_part(few: Path, said: Run) -> None:

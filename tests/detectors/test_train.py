@@ -14,8 +14,11 @@ import soundfile
 import torch
 
 import hear_edgel3
+from hear_edgel3.detectors.learning import Reading, answers_of, guesses_of
 from hear_edgel3.errors import InvalidOption, LabelsError, OutputError
-from hear_edgel3.labels import Dividing, LabelOptions
+from hear_edgel3.labels import Dividing, Labelled, LabelOptions
+from hear_edgel3.labels.labelled import Kind
+from hear_edgel3.sources.item import Item
 from support.detector_sounds import LABELS, RATE, sound, write_sounds
 
 
@@ -93,6 +96,21 @@ def test_thresholds_keep_sounds_of_no_class_out(tmp_path: Path, cache: Path) -> 
     assert all(0 < value < 1 for value in thresholds)
     assert read(folder)["made"]["calibration"]["fitted"]
     assert "from its threshold on" in (folder / "README.md").read_text()
+    # Of a sound whose likeliest class stays below its threshold, the next one that reaches its own is said, by all.
+    logits, rows = np.log([[0.5, 0.4, 0.1], [0.4, 0.35, 0.25]]), np.arange(2)
+    labelled = Labelled("x", Kind.SINGLE, ("a", "b", "c"), (Item("0", 0), Item("1", 0)), np.array([1, 0]))
+    answers = answers_of(labelled, rows, logits, Reading(thresholds=np.array([0.6, 0.38, np.nan])))
+    assert guesses_of(labelled, answers).guessed().tolist() == [[False, True, False], [False] * 3]
+
+
+def test_the_card_names_classes_without_a_threshold(tmp_path: Path, cache: Path) -> None:
+    sounds = write_sounds(tmp_path / "sounds", groups=20, each=3)
+    for path in sorted((sounds / "hum").rglob("*.wav"))[8:]:
+        path.unlink()
+    folder = hear_edgel3.train(sounds, tmp_path / "d", cache=cache, threshold=True)
+    assert [value is None for value in read(folder)["thresholds"]] == [False, True, False]
+    card = (folder / "README.md").read_text()
+    assert "Classes without a threshold are said only where they are the likeliest of all: 'hum'." in card
 
 
 def write_table(folder: Path, sounds: Path, column: str, cell: Any) -> Path:

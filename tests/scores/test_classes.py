@@ -14,6 +14,8 @@ from sklearn import metrics
 from hear_edgel3.errors import LabelsError
 from hear_edgel3.scores import Guesses, Scores, score_classes
 from hear_edgel3.scores.ranking import Ranking, d_prime
+from hear_edgel3.tagging.outputs import Outputs
+from hear_edgel3.tagging.reading import are_said
 
 CLOSE = 1e-12
 
@@ -138,6 +140,16 @@ def test_sounds_of_which_nothing_is_guessed() -> None:
     guesses = Guesses(np.array([0, 0, 1]), probabilities, thresholds=np.array([0.8, np.nan]))
     assert guesses.guessed().tolist() == [[False, False], [True, False], [False, True]]
     assert scored(guesses).overall["accuracy"] == pytest.approx(2 / 3)
+
+
+def test_the_likeliest_class_that_reaches_its_threshold_is_guessed() -> None:
+    """As taggers say it, though another class is likelier that stays below its own."""
+    probabilities = np.array([[0.5, 0.4, 0.1], [0.5, 0.1, 0.4], [0.9, 0.08, 0.02]])
+    guesses = Guesses(np.array([1, 0, 0]), probabilities, thresholds=np.array([0.8, 0.3, np.nan]))
+    assert guesses.guessed().tolist() == [[False, True, False], [False, False, False], [True, False, False]]
+    assert scored(guesses).overall["accuracy"] == pytest.approx(2 / 3)
+    outputs = Outputs("single", 1.0, (0.8, 0.3, None))
+    assert np.array_equal(are_said(outputs, probabilities), guesses.guessed())
 
 
 def test_d_prime() -> None:
