@@ -291,7 +291,7 @@ def _of_detector(data: Data, row: Local, labels: LabelOptions, work: Work, say_l
     digests = digests_by(labelled.items, recordings)
     made_of = read_split(row.folder)
     rows, which = _tested(labelled, digests, made_of)
-    notes, warnings = [*labelled.notes, *other], []
+    notes, warnings = [*labelled.notes, *other], list(labelled.left_out)
     labelled, digests, recordings = labelled.subset(rows), [digests[i] for i in rows], [recordings[i] for i in rows]
     if (text := _learnt_from(row.folder, labelled, digests, recordings, made_of)) is not None:
         if not say_leaks:

@@ -150,7 +150,8 @@ def train(
     learned = learn(sounds.examples, last, True)
     if len(tested) == 1 and len(last.test):
         answers = [_test(learned, labelled)]
-    notes = [*sounds.notes, *sounds.warnings, *few_sounds(labelled, last), *_notes(tested, learned)]
+    left_out = [note for note in sounds.warnings if note not in sounds.notes]
+    notes = [*sounds.notes, *left_out, *few_sounds(labelled, last), *_notes(tested, learned)]
     if not answers:
         notes.append("there is no test part, so no score says what the detector is worth on other sounds")
     work.tell_notes(notes, [*sounds.warnings, *learned.reading.warnings])
@@ -205,7 +206,7 @@ class Sounds:
         examples: The sounds.
         near: Rows that are nearly the same.
         notes: What the user should know.
-        warnings: The same of sounds that were left out.
+        warnings: The same of sounds that were left out; some of it is in ``notes`` too.
         embedded: How they were embedded.
     """
 
@@ -258,7 +259,7 @@ def read_sounds(labelled: Labelled, config: str | os.PathLike[str], skip: bool, 
     embedded = work.embed(labelled.items, config)
     kept = ", ".join(map(str, embedded.folders))
     work.tell(f"embeddings: {embedded.new} computed now, kept in {kept}")
-    notes = list(labelled.notes)
+    notes, left_out = list(labelled.notes), list(labelled.left_out)
     unread = check_readable(embedded.failed, len(labelled), skip)
     rows = embedded.usable
     if len(rows) < len(labelled):
@@ -273,7 +274,8 @@ def read_sounds(labelled: Labelled, config: str | os.PathLike[str], skip: bool, 
                 f"{len(group)} of {len(labelled)} sounds are so alike for {os.fspath(config)} that they are not taken "
                 f"for copies of each other, and are not kept together: {labelled.items[group[0]].name}, for example"
             )
-    return Sounds(examples_of(labelled, vectors, near), near, notes, [] if unread is None else [unread], embedded)
+    left_out += [] if unread is None else [unread]
+    return Sounds(examples_of(labelled, vectors, near), near, notes, left_out, embedded)
 
 
 def learner(base: Base, options: TrainOptions, work: Work, folder: Path) -> Learn:

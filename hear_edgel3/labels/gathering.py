@@ -101,7 +101,11 @@ class Problems:
 
     def all_notes(self) -> tuple[str, ...]:
         """The notes, and what was left out."""
-        return (*self.notes, *(f"left out: {_line(what, which)}" for what, which in self._left_out.items()))
+        return (*self.notes, *self.left_out())
+
+    def left_out(self) -> tuple[str, ...]:
+        """What was left out."""
+        return tuple(f"left out: {_line(what, which)}" for what, which in self._left_out.items())
 
 
 _GONE = "files that are not there"
@@ -182,7 +186,7 @@ def gather(
     problems.check()
     _check_classes(labelled, problems, published)
     problems.check()
-    return replace(labelled, notes=problems.all_notes())
+    return replace(labelled, notes=problems.all_notes(), left_out=problems.left_out())
 
 
 def _heard(sound: Sound, options: LabelOptions) -> Sound:

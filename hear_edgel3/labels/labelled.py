@@ -39,6 +39,7 @@ class Labelled:
         folds: (N) names of folds, if it states these; None if it does not.
         groups: (N) names of what must not be divided (recordings, speakers, places); None if that is not known.
         notes: What the user should know.
+        left_out: Those of the notes that are of sounds that cannot be used.
         published: Whether it is a published set, whose splits are used as they are, so that scores can be compared.
     """
 
@@ -53,6 +54,7 @@ class Labelled:
     groups: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
     published: bool = False
+    left_out: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         n = len(self.items)

@@ -75,6 +75,16 @@ def test_sounds_that_are_left_out(command: str, few: Path, said: Run) -> None:
     assert error.startswith("warning: 1 of 15 sounds cannot be read, and are left out:\n- ")
 
 
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_sounds_that_are_left_out_before_they_are_read(command: str, few: Path, said: Run, tmp_path: Path) -> None:
+    """And once; a detector that is evaluated says so too."""
+    (few / "hum" / "recording 3" / "0.wav").write_bytes(b"")
+    warning = f"warning: left out: empty files: {few}/hum/recording 3/0.wav\n"
+    assert said(command, few, "--skip") == warning
+    if command == "train":
+        assert said("evaluate", few, "--skip", "--config", str(tmp_path / "d")) == warning
+
+
 def test_scores_that_are_too_good(few: Path, said: Run, tmp_path: Path) -> None:
     said("train", few, "--test", "0")
     few.rename(tmp_path / "the same")
