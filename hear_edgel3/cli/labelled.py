@@ -124,6 +124,8 @@ def dividing(arguments: argparse.Namespace, how: str | None = None) -> Dividing:
     how = how or arguments.split or ("folds" if arguments.folds is not None else "auto")
     if arguments.folds is not None and how != "folds":
         raise InvalidOption(f"--folds is for folds, and --split is {how}: give --split folds, or leave one out")
+    if arguments.folds == 1:
+        raise InvalidOption("--folds must be at least 2, got 1: each is tested by what is learnt from the others")
     if arguments.test is not None and how not in ("auto", "random"):
         raise InvalidOption(f"--test is the share of a random split, and --split is {how}; leave one out")
     chosen = {

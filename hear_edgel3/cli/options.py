@@ -436,13 +436,21 @@ def in_flags(text: str, known: Container[str]) -> str:
     """The text of an error about a parameter of Python, with the option in its place.
 
     Args:
-        text: It may begin with ``hop_size=0`` or ``engine must be``, for example.
+        text: It may begin with ``hop_size=0`` or ``engine must be``, for example; or say that a parameter ``is for`` or
+            ``has no effect`` without others, and to give these.
         known: The options that the command has.
     """
-    found = re.match(r"([a-z_]+)(=| must be )", text)
+    found = re.match(r"([a-z_]+)(=| must be | has no effect | is for | is what )", text)
     if found is None or flag(found[1]) not in known:
         return text
-    return flag(found[1]) + found[2].replace("=", " ") + text[found.end() :]
+
+    def named(one: re.Match[str]) -> str:
+        return one[1] + flag(one[2]) if flag(one[2]) in known else one[0]
+
+    rest = text[found.end() :]
+    if found[2] not in ("=", " must be "):
+        rest = re.sub(r"\b(give |or )([a-z_]+)\b", named, rest)
+    return flag(found[1]) + found[2].replace("=", " ") + rest
 
 
 def check_hop(seconds: float, sample_rate: int) -> None:

@@ -390,8 +390,8 @@ def _thresholds(thresholds: np.ndarray, labelled: Labelled) -> str:
         return f"No class has a threshold, for the validation part has too few sounds of each: {instead}."
     said = "A class is said from its threshold on, which was fitted there too"
     if single:
-        said = f"{said}; of several that reach theirs the likeliest is"
-    said = f"{said}; where none does, a sound has no class."
+        said = f"{said}; of several that reach theirs the likeliest is said"
+    said = f"{said}; where none reaches its own, a sound has no class."
     return (
         f"{said} Classes without a threshold are said {usual}: {listed(without, _CLASSES_SHOWN)}." if without else said
     )

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 from hear_edgel3.audio.channels import TABLE
+from hear_edgel3.disk.paths import shortened
 from hear_edgel3.errors import InvalidOption, LabelsError
 from hear_edgel3.labels import published
 from hear_edgel3.labels.folders import folders_in, read_folders
@@ -136,6 +137,14 @@ def as_labelled(data: str | os.PathLike[str] | Labelled, options: LabelOptions) 
         InvalidOption: Options say how to read what has been read; ``skip`` alone also counts later.
         InvalidOption, LabelsError, MissingExtra: As of :func:`read_labelled`.
     """
+    if not isinstance(options, LabelOptions):
+        raise InvalidOption(
+            f"labels must be LabelOptions, which say how labels are read, got {shortened(repr(options))}"
+        )
+    if not isinstance(data, (str, os.PathLike, Labelled)):
+        raise InvalidOption(
+            f"data must be a folder or a table by its path, or what read_labelled returned, got {shortened(repr(data))}"
+        )
     if not isinstance(data, Labelled):
         return read_labelled(data, options)
     plain = LabelOptions(skip=options.skip)

@@ -230,6 +230,12 @@ def _reader(
     place = targets.places[0]
     column = [item.kept[place] or "" for item in listing.items if place < len(item.kept)]
     if targets.kind is Kind.SINGLE:
+        if lists := _like_lists(column):
+            problems.notes.append(
+                f"the column {targets.names[0]!r} has one label per sound, so that each of these is a class, though "
+                f"parts of them are classes too: {listed(lists)}; if they are several labels, the option `labels` "
+                f"{targets.names[0]!r} reads them so"
+            )
         return lambda cells: ((cells[0],) if cells[0].strip() else (), None, None), None
     if targets.is_relevance:
         return lambda cells: ((), *_relevances(cells, targets.names)), targets.names
@@ -256,6 +262,19 @@ def _reader(
     n = max((len(labels_in(text, separator)) for text in column), default=1) if len(targets.places) == 1 else 0
     names = targets.names if n <= 1 else tuple(f"{targets.names[0]}_{i + 1}" for i in range(n))
     return lambda cells: ((), *_numbers(labels_in(cells[0], separator) if n > 1 else cells, names)), names
+
+
+def _like_lists(cells: Sequence[str]) -> list[str]:
+    """Labels that look like several: parts are labels of other sounds, too; of commas, which names have, all parts."""
+    labels = {cell.strip() for cell in cells}
+    found = []
+    for label in sorted(labels):
+        for separator in SEPARATORS:
+            parts = [part.strip() in labels for part in label.split(separator)]
+            if len(parts) > 1 and (all(parts) if separator == "," else any(parts)):
+                found.append(label)
+                break
+    return found
 
 
 def _numbers(cells: Sequence[str], names: Sequence[str]) -> tuple[tuple[float, ...] | None, str | None]:

@@ -132,7 +132,11 @@ class TestCommands:
             (["--test", "0.3", "--split", "groups"], "--test is the share of a random split"),
             (["--parts", "dev"], "--parts takes WORD=PART"),
             (["--recipe", "esc51"], "recipe must be one of esc50"),
-            (["--lr", "1"], "lr has no effect on a linear head"),
+            (["--folds", "1"], "--folds must be at least 2, got 1"),
+            (["--lr", "1"], "--lr has no effect on a linear head"),
+            (["--lr", "1"], "give --head mlp or --fine-tune, or leave it out"),
+            (["--head-lr", "1"], "--head-lr is for training the net: give --fine-tune too, or leave it out"),
+            (["--units", "3"], "--units is for a hidden layer: give --head mlp too, or leave it out"),
             (["--deepspectrumlite", "none.json"], "cannot read none.json"),
         ],
     )

@@ -221,8 +221,14 @@ class TestSaid:
             ({"dropout": 1, "head": "mlp"}, "dropout must be below 1"),
             ({"name": "my detector"}, "name must be letters and digits"),
             ({"split": "half"}, "split must be one of"),
+            ({"labels": "label"}, "labels must be LabelOptions, which say how labels are read, got 'label'"),
         ],
     )
     def test_options(self, options: dict[str, Any], said: str, sounds: Path, tmp_path: Path) -> None:
         with pytest.raises(InvalidOption, match=said):
             hear_edgel3.train(sounds, tmp_path / "d", **options)
+
+    @pytest.mark.parametrize("data", [None, 3, ["a.wav"]])
+    def test_data_of_another_type(self, data: Any, tmp_path: Path) -> None:
+        with pytest.raises(InvalidOption, match="data must be a folder or a table by its path"):
+            hear_edgel3.train(data, tmp_path / "d")

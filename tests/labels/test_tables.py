@@ -75,6 +75,25 @@ def test_several_labels(cells: str, separator: str | None) -> None:
     assert all(repr(separator) in note for note in notes)
 
 
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        ("rain;wind|rain|wind", "'rain;wind'"),
+        ("rain;hail|wind|rain", "'rain;hail'"),
+        ('"rain,wind"|rain|wind', "'rain,wind'"),
+        ('"Music, sad"|Music|wind', None),
+        ("rain;|rain;wind|wind", "'rain;wind'"),
+    ],
+)
+def test_several_labels_in_a_column_of_single_ones_are_said(cells: str, said: str | None) -> None:
+    rows = zip("abc", cells.split("|")[-3:], strict=True)
+    labelled = read("file,label\n" + "".join(f"{stem}.wav,{cell}\n" for stem, cell in rows))
+    assert labelled.kind is Kind.SINGLE
+    notes = [note for note in labelled.notes if "has one label per sound" in note]
+    assert len(notes) == (said is not None)
+    assert all(f"classes too: {said}; if" in note for note in notes)
+
+
 def test_a_separator_can_be_named_and_is_not_guessed_between_two() -> None:
     text = 'file,labels\na.wav,"Speech, male;x"\nb.wav,Rain\n'
     assert read(text).classes == ("Rain", "Speech, male", "x")
