@@ -87,8 +87,13 @@ class TwoPhaseTuning(LabelTask):
             self._head_epochs = options.head_epochs
         elif not fitted or (head is None and self._tuned.head_names):
             self._head_epochs = min(_HEAD_EPOCHS, options.n_epochs // 2)
-        if self._kind is Kind.NUMBERS and head is not None:
-            self._scale(head, into=True)
+        if self._kind is Kind.NUMBERS and (last := self._last()) is not None:
+            if fitted and head is not None:
+                self._scale(last, 1.0 / self._targets.scale)
+            else:  # it begins with the mean of the numbers, which may be far from 0, and takes many steps to reach
+                with torch.no_grad():
+                    last.bias.copy_((self._targets.values.double().mean(dim=0) / self._targets.scale).float())
+            self._scaled = True
 
     def _standardize(self, head: Head, device: torch.device) -> None:
         """Measures the embeddings that a new head standardises."""
@@ -97,19 +102,30 @@ class TwoPhaseTuning(LabelTask):
         ).double()
         head.standardize(found.mean(dim=0).float(), found.std(dim=0, correction=0).float())
 
-    def _scale(self, head: Head, into: bool) -> None:
-        """Has a head put out numbers of a deviation of 1, so that steps are as large for all; or undoes that."""
-        scale = self._targets.scale.to(head.output.weight.device)
-        factor = 1.0 / scale if into else scale
+    def _last(self) -> nn.Linear | None:
+        """The layer that puts numbers out, and has a scale of its own while it learns.
+
+        None for a classifier that the net had before: it stays as it is.
+        """
+        model = self._tuned.model
+        if model.head is not None:
+            return model.head.output
+        names = {name.rpartition(".")[0] for name in self._tuned.head_names}
+        layers = [model.get_submodule(name) for name in names]
+        return layers[0] if len(layers) == 1 and isinstance(layers[0], nn.Linear) else None
+
+    def _scale(self, last: nn.Linear, factor: torch.Tensor) -> None:
+        """Multiplies what a layer puts out: to a deviation of 1, so that steps are as large for all; or back."""
+        factor = factor.to(last.weight.device)
         with torch.no_grad():
-            head.output.weight.mul_(factor[:, None])
-            head.output.bias.mul_(factor)
-        self._scaled = into
+            last.weight.mul_(factor[:, None])
+            last.bias.mul_(factor)
 
     def finish(self) -> None:
-        """Has the head put out numbers as they are."""
-        if self._scaled and self._tuned.model.head is not None:
-            self._scale(self._tuned.model.head, into=False)
+        """Has the last layer put out numbers as they are."""
+        if self._scaled and (last := self._last()) is not None:
+            self._scale(last, self._targets.scale)
+            self._scaled = False
 
     def optimizer(self) -> torch.optim.Optimizer:
         """As in :class:`hear_edgel3.training.loop.Task`."""
@@ -222,7 +238,7 @@ class TwoPhaseTuning(LabelTask):
     def loss(self, net: nn.Module, batch: Batch) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
         """As in :class:`hear_edgel3.training.loop.Task`."""
         images, mix = self._images(batch)
-        return loss_of(net(images), batch.targets, mix, self._options.label_smoothing), {}
+        return loss_of(self._outputs(net(images)), batch.targets, mix, self._options.label_smoothing), {}
 
     @torch.no_grad()
     def _images(self, batch: Batch) -> tuple[torch.Tensor, Mix | None]:
@@ -237,7 +253,7 @@ class TwoPhaseTuning(LabelTask):
         return images, mix
 
     def _outputs(self, outputs: torch.Tensor) -> torch.Tensor:
-        return outputs * self._targets.scale if self._scaled else outputs
+        return outputs.float() * self._targets.scale.to(outputs.device) if self._scaled else outputs
 
     def _lacks(self, row: Mapping[str, float]) -> float:
         # The score of few sounds jumps from epoch to epoch; their loss does so less.

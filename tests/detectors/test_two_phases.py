@@ -163,6 +163,21 @@ def test_numbers(sounds: Path, small: Extractor, tmp_path: Path) -> None:
     assert float(error.abs().mean()) == pytest.approx(tuned.metrics[tuned.epoch]["mae"], rel=1e-3)
 
 
+@pytest.mark.parametrize("head", ["new", None])
+def test_numbers_far_from_zero(head: str | None, sounds: Path, small: Extractor, tmp_path: Path) -> None:
+    """A new head and a classifier of the net's own learn the numbers themselves, whatever their size."""
+    labelled = make_labelled(sounds, Kind.NUMBERS)
+    labelled = replace(labelled, classes=("noise",), targets=1000 * labelled.targets[:, :1] + 50000)
+    plain = ClipAugmentation(speed=0.0, filters=0.0, noise=0.0)
+    tuned = tune(
+        labelled, small, tmp_path / "out", head, epochs=8, head_epochs=2, lr=1e-3, head_lr=3e-3, augmentation=plain
+    )
+    losses = [row["train_loss"] for row in tuned.metrics[1:]]
+    assert losses[0] < 20  # of variances: 1 is what their mean alone says, and 0 instead of that 3750
+    assert min(losses) < 0.9
+    assert tuned.metrics[-1]["mae"] < 1500
+
+
 def test_where_windows_to_learn_from_begin() -> None:
     """Centred ones anywhere around a sound; segments with it, or inside of a longer one."""
     centred, segments = CentredFraming(100, 1000, 50.0), SegmentFraming(100)
