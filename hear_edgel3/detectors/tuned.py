@@ -73,7 +73,7 @@ def learn_tuned(
         "fitted_by": "fine-tuning",
         "epoch": tuned.epoch,
         "seconds": tuned.seconds,
-        "epochs": len(tuned.metrics),
+        "epochs": int(tuned.metrics[-1]["epoch"]),
     }
     if options.recipe is None and head is not None:
         return _with_fitted_head(examples, split, base, tuned, options, about)

@@ -143,6 +143,7 @@ def test_several_labels_and_numbers(kind: str, tmp_path: Path, cache: Path) -> N
     assert read_weights(folder / "model.safetensors").provenance["targets"] == kind
     by = {"several": "logistic regression", "numbers": "ridge regression"}
     assert values["made"]["learning"]["head"]["fitted_by"] == by[kind]
+    assert values["made"]["learning"]["epochs"] == 1
 
 
 def test_five_sounds_per_class(tmp_path: Path, cache: Path) -> None:
