@@ -173,11 +173,14 @@ def _given(labelled: Labelled, unit: np.ndarray, dividing: Dividing, rng: np.ran
 
 
 def _folds(labelled: Labelled, unit: np.ndarray, dividing: Dividing, rng: np.random.Generator) -> list[Split]:
+    notes: tuple[str, ...] = ()
     if labelled.folds is not None:
         names = sorted(set(labelled.folds), key=lambda name: (len(name), name))
         if len(names) < 2:
             raise LabelsError(f"{labelled.name} states one fold, {names[0]!r}, only")
         fold_of = np.array([names.index(fold) for fold in labelled.folds])
+        if dividing.n_folds not in (len(names), Dividing.n_folds):
+            notes = (f"{labelled.name} states {len(names)} folds, which are taken, and not {dividing.n_folds} others",)
     else:
         n = int(unit.max()) + 1
         if n < dividing.n_folds:
@@ -188,7 +191,7 @@ def _folds(labelled: Labelled, unit: np.ndarray, dividing: Dividing, rng: np.ran
         names = [str(i + 1) for i in range(dividing.n_folds)]
         shares = (1 / dividing.n_folds,) * dividing.n_folds
         fold_of = _assigned(labelled, np.arange(len(labelled)), unit, shares, rng)
-    return [
+    splits = [
         _split(
             name if name.startswith("fold") else f"fold {name}",
             labelled,
@@ -200,6 +203,7 @@ def _folds(labelled: Labelled, unit: np.ndarray, dividing: Dividing, rng: np.ran
         )
         for i, name in enumerate(names)
     ]
+    return [replace(split, notes=(*notes, *split.notes)) for split in splits]
 
 
 def _groups(labelled: Labelled, unit: np.ndarray, dividing: Dividing, rng: np.random.Generator) -> list[Split]:

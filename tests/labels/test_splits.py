@@ -71,6 +71,14 @@ def test_folds_of_our_own_keep_groups_and_spread_classes() -> None:
         assert all(labelled.subset(split.validation).positives() > 0)
 
 
+def test_stated_folds_go_before_another_number_of_them_which_is_said() -> None:
+    labelled = single([0, 1] * 6, folds=tuple("aabbcc" * 2))
+    for n, notes in ((4, 1), (3, 0), (5, 0)):
+        splits = divide(labelled, Dividing(How.FOLDS, n_folds=n, validation=0))
+        assert [split.name for split in splits] == ["fold a", "fold b", "fold c"]
+        assert all(sum("states 3 folds" in note for note in split.notes) == notes for split in splits)
+
+
 def test_several_labels_are_spread_too() -> None:
     rng = np.random.default_rng(1)
     targets = (rng.random((200, 6)) < (0.02, 0.05, 0.1, 0.2, 0.4, 0.6)).astype(np.uint8)
