@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hear_edgel3._version import __version__
-from hear_edgel3.disk.atomic import make_folder, written_together
+from hear_edgel3.disk.atomic import make_folder, write_together
 from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.families.image.options import PictureOptions
@@ -86,8 +86,5 @@ def write_picture_net(
     }
     local.make_row(description, path)  # that what is written can be read
     make_folder(path)
-    with written_together() as write:
-        for file, content in ((_WEIGHTS, data), (local.FILENAME, (json_text(description, indent=1) + "\n").encode())):
-            with write(path / file) as opened:
-                opened.write(content)
+    write_together(path, {_WEIGHTS: data, local.FILENAME: (json_text(description, indent=1) + "\n").encode()})
     return path

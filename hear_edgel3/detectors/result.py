@@ -17,7 +17,7 @@ import torch
 from hear_edgel3._version import __version__
 from hear_edgel3.audio.channels import MEAN
 from hear_edgel3.detectors.base import Base
-from hear_edgel3.disk.atomic import make_folder, written_together
+from hear_edgel3.disk.atomic import make_folder, write_together
 from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.disk.paths import text_of
 from hear_edgel3.errors import ConfigurationError, LabelsError, OutputError
@@ -178,10 +178,7 @@ def write_detector(folder: Path, detector: Detector) -> None:
     make_folder(folder)
     # Without matplotlib there is no picture: an earlier one would be of other confusions.
     gone = [folder / name for name in (CONFUSION, CONFUSION_PICTURE) if name not in files]
-    with written_together(without=gone) as write:
-        for name, content in files.items():
-            with write(folder / name) as file:
-                file.write(content)
+    write_together(folder, files, without=gone)
 
 
 def split_rows(

@@ -7,7 +7,7 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -81,6 +81,23 @@ def copy_together(files: Sequence[tuple[Path, Path]], without: Sequence[Path] = 
         for source, place in files:
             with write(place) as file, source.open("rb") as data:
                 shutil.copyfileobj(data, file)
+
+
+def write_together(folder: Path, files: Mapping[str, bytes], without: Sequence[Path] = ()) -> None:
+    """Writes files that belong together into a folder: all of them take their places, or none does.
+
+    Args:
+        folder: The folder, which is there.
+        files: What each is to hold, by its name; the last one as of :func:`written_together`.
+        without: What is to be gone in the same moment, where it is a file.
+
+    Raises:
+        OutputError: as of :func:`written_together`.
+    """
+    with written_together(without) as write:
+        for name, content in files.items():
+            with write(folder / name) as file:
+                file.write(content)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from hear_edgel3._version import __version__
-from hear_edgel3.disk.atomic import written_together
+from hear_edgel3.disk.atomic import write_together
 from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.distillation.measuring import BY_SOURCE, GUESS
 from hear_edgel3.distillation.recipe import PRUNED
@@ -102,10 +102,7 @@ def write_result(
     files[CARD] = card(values, sources, curves is not None, description.notice).encode()
     files[local.FILENAME] = (json_text(values, indent=1) + "\n").encode()
     # Curves that cannot be drawn now would be those of an earlier training.
-    with written_together(without=[] if CURVES in files else [folder / CURVES]) as write:
-        for name, content in files.items():
-            with write(folder / name) as file:
-                file.write(content)
+    write_together(folder, files, without=[] if CURVES in files else [folder / CURVES])
 
 
 def read_sources(inputs: Sequence[str]) -> list[Mapping[str, Any]]:

@@ -83,11 +83,10 @@ class WindowCutter:
 
         Returns:
             (n, window) samples, of which rows may share memory, but not with the stream; or None if they have not come
-            yet, or there are no more windows. Where windows lie apart it is one, lest what lies between them be kept.
+            yet, or there are no more windows.
         """
         held, total = self._buffer.samples, self._buffer.received
         starts = [self._start]
-        window = self._framing.window
         if self._count is None:
             if total < self._needed:
                 return None
@@ -99,8 +98,6 @@ class WindowCutter:
             starts += map(self._framing.start, range(self.done + 1, min(self.done + most, self._count)))
         else:
             return None
-        if len(starts) > 1 and starts[1] > starts[0] + window:
-            del starts[1:]
         found = _cut(
             held, self._buffer.start, starts, self._framing, None if self._count is None else total, alone=True
         )
