@@ -20,6 +20,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 
 import hear_edgel3
+from hear_edgel3.audio.resample import resample
 from hear_edgel3.extractor.extractor import Extractor
 from hear_edgel3.weights.convert import convert
 from support import synthetic
@@ -55,6 +56,9 @@ def _warm_kernels() -> None:
         for seconds in (0.1, 1, 5, 10, 30):
             extractor.scene_embeddings(torch.zeros(1, int(seconds * 32000)))
         extractor.timestamp_embeddings(torch.zeros(1, 32000 * 5))
+        for rate in (48000, 64000):  # of more filters than one, and of one
+            for dtype in (torch.float32, torch.float64):  # arrays, and files
+                resample(torch.zeros(1, rate, dtype=dtype), rate, 32000)
 
 
 @pytest.fixture(autouse=True)
