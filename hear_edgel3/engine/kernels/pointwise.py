@@ -80,7 +80,8 @@ def product(
         act: NONE, RELU or HARDSWISH.
         added: address of what is added to the output, or 0.
         channel_added: bytes from a channel of it to the next.
-        scale: address of a vector for each input channel, with which it is multiplied before; or 0.
+        scale: address of a vector for each input channel, with which it is multiplied before; or 0. What is multiplied
+            takes the input's place, so that it is done once for all outputs.
     """
     zero = zero_of(like)
     size = 4 * lanes_of_tile(like)
@@ -89,7 +90,7 @@ def product(
         for o in range(0, n_out, GROUP):
             tile = biases(like, bias + 4 * o)
             w = weights + 4 * o * n_in
-            if scale != 0:
+            if scale != 0 and o == 0:
                 for k in range(n_in):
                     factors = load(zero, scale + k * size)
                     tile = add_outer_scaled(tile, w + 4 * GROUP * k, place + k * channel, factors)

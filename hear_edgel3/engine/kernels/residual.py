@@ -31,6 +31,7 @@ from hear_edgel3.compiled.calls import caller
 from hear_edgel3.compiled.jit import kernel, part
 from hear_edgel3.compiled.simd import (
     filled,
+    lanes_of,
     larger,
     load,
     number_at,
@@ -43,6 +44,7 @@ from hear_edgel3.compiled.simd import (
 )
 from hear_edgel3.compiled.told import reader
 from hear_edgel3.engine.kernels.masked_rows import add_halo, clear, copy, mask_row, sum_of_strips, sum_row
+from hear_edgel3.engine.kernels.pixel_ops import store_number
 from hear_edgel3.engine.kernels.pointwise import GROUP, HARDSWISH, NONE
 from hear_edgel3.engine.kernels.tile_ops import depthwise, hard_swish, sigmoid
 
@@ -93,6 +95,8 @@ class Facts(NamedTuple):
         squeezed: address of room for them.
         bent: address of room for them after their activation.
         factors: address of room for the sums of the channels, then for the factors.
+        flat: address of room for these and those in the bottleneck, a number of each image.
+        multiply_each: address of :func:`hear_edgel3.engine.kernels.one_image.one_linear`.
         expand_weights: address of weights, packed; like what follows.
         expand_bias: address.
         depthwise_weights: (inside, k, k).
@@ -141,6 +145,8 @@ class Facts(NamedTuple):
     squeezed: int = 0
     bent: int = 0
     factors: int = 0
+    flat: int = 0
+    multiply_each: int = 0
     expand_weights: int = 0
     expand_bias: int = 0
     depthwise_weights: int = 0
@@ -188,6 +194,9 @@ def _excite(zero: Any, f: Facts, size: int) -> None:
     share = splat(zero, np.float32(1.0 / f.n_values))
     for e in range(f.inside):
         store(sum_of_strips(load(zero, f.factors + e * size), f.strips) * share, f.factors + e * size)
+    if f.strips > 1:
+        _excite_each(zero, f, size)
+        return
     _multiply(
         f.multiply, f.factors, size, f.squeeze_weights, f.squeeze_bias, f.squeezed, size,
         f.inside, f.bottleneck, 1, NONE, 0, 0, 0,
@@ -200,6 +209,44 @@ def _excite(zero: Any, f: Facts, size: int) -> None:
     )  # fmt: skip
     for e in range(f.inside):
         store(sigmoid(load(zero, f.factors + e * size)), f.factors + e * size)
+
+
+@part
+def _excite_each(zero: Any, f: Facts, size: int) -> None:
+    """The same for images of several strips, whose lanes hold the same: channels take their places in the vectors."""
+    like = zeros(GROUP, GROUP)
+    images = size // (4 * f.strips)
+    flat, bent = f.flat, f.flat + 4 * images * f.inside
+    for e in range(f.inside):
+        for i in range(images):
+            store_number(number_at(f.factors + e * size + 4 * i * f.strips), flat + 4 * (i * f.inside + e))
+    _multiply(
+        f.multiply_each, flat, 4 * f.inside, f.squeeze_weights, f.squeeze_bias, bent, f.inside, f.bottleneck, images,
+        NONE, 0, 0, 0, 0,
+    )  # fmt: skip
+    _spread(zero, bent, f.bottleneck, f.strips, f.squeezed)
+    for i in range(0, images * f.bottleneck, GROUP):
+        store(larger(load(like, bent + 4 * i), like), bent + 4 * i)
+    _multiply(
+        f.multiply_each, bent, 4 * f.bottleneck, f.excite_weights, f.excite_bias, flat, f.bottleneck, f.inside, images,
+        NONE, 0, 0, 0, 0,
+    )  # fmt: skip
+    for e in range(0, images * f.inside, GROUP):
+        store(sigmoid(load(like, flat + 4 * e)), flat + 4 * e)
+    _spread(zero, flat, f.inside, f.strips, f.factors)
+
+
+@part
+def _spread(zero: Any, numbers: int, n: int, strips: int, vectors: int) -> None:
+    """Writes n numbers of each image as vectors, to all lanes of the image's strips."""
+    lanes = lanes_of(zero)
+    for e in range(n):
+        if strips == lanes:
+            store(splat(zero, number_at(numbers + 4 * e)), vectors + 4 * e * lanes)
+        else:
+            for lane in range(lanes):
+                number = number_at(numbers + 4 * (lane // strips * n + e))
+                store_number(number, vectors + 4 * (e * lanes + lane))
 
 
 @part
@@ -284,7 +331,7 @@ def make_residual(lanes: int) -> Callable[..., None]:
             for e in range(0, f.inside, GROUP):
                 at = f.expanded + (begin - first) * pitch
                 _expand(zero, f, e, begin, end - begin, at + f.halo * size, size)
-                for g in range(GROUP):
+                for g in range(GROUP if e == 0 else 0):  # nothing is written there by the other groups
                     base = f.expanded + g * f.channel_expanded
                     clear(zero, base, (begin - first) * (f.width + 2 * f.halo))
                     clear(zero, base + (end - first) * pitch, (last - end) * (f.width + 2 * f.halo))

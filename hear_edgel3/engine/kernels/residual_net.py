@@ -11,6 +11,7 @@ from hear_edgel3.engine.kernels.alone import NetAlone, most_alone
 from hear_edgel3.engine.kernels.entrance import COLUMNS as ENTRANCE_COLUMNS
 from hear_edgel3.engine.kernels.entrance import make_entrance
 from hear_edgel3.engine.kernels.log_mel import LogMel
+from hear_edgel3.engine.kernels.one_image import one_linear
 from hear_edgel3.engine.kernels.pointwise import GROUP, HARDSWISH, NONE, make_pointwise
 from hear_edgel3.engine.kernels.pooling import make_pool
 from hear_edgel3.engine.kernels.residual import COLUMNS, make_depthwise, make_residual, rows_of_tiles
@@ -172,6 +173,8 @@ class SizedNet:
             squeezed=values.bottleneck(number, block.bottleneck),
             bent=rooms.room("bent", block.bottleneck),
             factors=rooms.room("factors", block.inside),
+            flat=rooms.room("flat", -(-(block.inside + block.bottleneck) // strips)) if block.bottleneck else 0,
+            multiply_each=rooms.kernel(one_linear),
             multiply=rooms.kernel(make_pointwise(lanes)),
             depthwise=rooms.kernel(make_depthwise(lanes, block.k, s, block.dilation, trim)),
             halo=halo,

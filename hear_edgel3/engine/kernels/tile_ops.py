@@ -106,12 +106,17 @@ def depthwise(tile: Tile, k: int, s: int, d: int, trim: int, weights: Any, x: An
 
 @primitive
 def add_outer_scaled(tile: Tile, scalars: Any, vectors: Any, scale: Vector) -> Any:
-    """Adds to tile[i, j] the i-th float32 at one address times the j-th vector at another, which is scaled before."""
+    """Adds to tile[i, j] the i-th float32 at one address times the j-th vector at another, which is scaled before.
+
+    The scaled vectors take the place of those in memory.
+    """
     vector = tile.vector
 
     def code(b: Any, t: Any, s: Any, a: Any, f: Any) -> Any:
         old = parts_of(b, t)
         right = [b.fmul(load_at(b, at(b, a, j * vector.size), vector), f) for j in range(tile.columns)]
+        for j in range(tile.columns):
+            store_at(b, right[j], at(b, a, j * vector.size), vector)
         new = []
         for i in range(tile.rows):
             factor = splat_to(b, _number(b, at(b, s, i * BYTES)), vector.lanes)
