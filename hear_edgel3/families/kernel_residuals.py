@@ -156,7 +156,7 @@ class LogMelSpectrogram:
 
     Attributes:
         sample_rate: of the samples in Hz.
-        n_fft: points of the Fourier transform, a power of 2.
+        n_fft: points of the Fourier transform, a power of 2 of at least 128.
         win_length: samples of a frame, even; zeros follow them.
         hop_length: samples from a frame to the next.
         n_mels: bands.

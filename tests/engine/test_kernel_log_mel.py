@@ -61,6 +61,8 @@ def test_noise_like_sounds(strips: int) -> None:
         {"n_mels": 64, "hop_length": 160},
         {"n_mels": 256, "hop_length": 640},
         {"hop_length": 500, "fmin": 50.0, "fmax": 14000.0},
+        {"n_fft": 128, "win_length": 100, "hop_length": 80, "n_mels": 16},
+        {"n_fft": 256, "win_length": 256, "hop_length": 160, "n_mels": 40},
         {"n_fft": 512, "win_length": 402},
         {"n_fft": 2048, "win_length": 2048, "hop_length": 1000},
     ],
@@ -174,5 +176,6 @@ def test_which_front_ends_are_compiled() -> None:
 
         assert compiled.from_samples(Own(), windows) is None
         assert compiled.from_samples(MobileNetV3MelSpectrogram(n_fft=1000), windows) is None
+        assert compiled.from_samples(MobileNetV3MelSpectrogram(n_fft=64, win_length=64), windows) is None
         frontend.register_forward_hook(lambda *_: None)
         assert compiled.from_samples(frontend, windows) is None

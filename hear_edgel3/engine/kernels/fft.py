@@ -85,28 +85,67 @@ def _by_fours(zero: Any, total: int, n: int, stride: int, w: Any, x: int, y: int
 
 
 @part
-def transform_by_eights(zero: Any, n: int, w: Any, x: int, y: int) -> int:
-    """As :func:`transform`, of float32, with radix 8 as long as it can: fewer passes over more than the first cache."""
-    pair = 2 * bytes_of(zero)
-    total, stride = n, 1
-    roots_at = w.ctypes.data
-    while n >= 8:
-        eighth = n // 8
-        step = 2 * total // n
-        for p in range(eighth):
-            for q in range(stride):
-                source, target = x + (q + stride * p) * pair, y + (q + stride * 8 * p) * pair
-                if p == 0:
-                    eight_point(zero, source, stride * eighth * pair, roots_at, 0, target, stride * pair, 0)
-                else:
-                    eight_point(zero, source, stride * eighth * pair, roots_at, step * p, target, stride * pair, 1)
-        n, stride = eighth, 8 * stride
-        x, y = y, x
-    return _by_fours(zero, total, n, stride, w, x, y)
+def first_by_eights(zero: Any, n: int, w: Any, some: int, first: int, many: int, y: int) -> None:
+    """The first pass of a transform with radix 8, for some of the values; it leaves eight shorter transforms.
+
+    Args:
+        zero: a vector of zeros.
+        n: how many values the transform has, a power of 2 of at least 64.
+        w: (2 * n, 2) float32 roots of unity.
+        some: address of the values (8, many, 2): those from `first` on of each eighth.
+        first: see there.
+        many: see there.
+        y: address for (8, n / 8 + 1, 2) vectors, the values of the shorter transforms; the last ones are not used, as
+            values that are whole pages apart would fall into the same sets of a cache.
+    """
+    pair, roots_at = 2 * bytes_of(zero), w.ctypes.data
+    apart = (n // 8 + 1) * pair
+    for i in range(many):
+        source, target = some + i * pair, y + (first + i) * pair
+        if first + i == 0:
+            eight_point(zero, source, many * pair, roots_at, 0, target, apart, 0)
+        else:
+            eight_point(zero, source, many * pair, roots_at, 2 * (first + i), target, apart, 1)
 
 
 @part
-def powers(zero: Any, n: int, w: Any, z: int, target: int, quarter: Any) -> None:
+def others_by_eights(zero: Any, n: int, w: Any, y: int, x: int) -> int:
+    """The passes of a transform after the first one: each shorter transform to its end, while a fast cache holds it.
+
+    Args:
+        zero: a vector of zeros.
+        n: how many values the whole transform has.
+        w: its roots of unity.
+        y: address of the shorter transforms' values, by :func:`first_by_eights`; they are overwritten.
+        x: address of memory for as many.
+
+    Returns:
+        The address of the result, x or y: value k lies at place ``k % 8 * (n / 8 + 1) + k / 8``.
+    """
+    pair, shorter, roots_at = 2 * bytes_of(zero), n // 8, w.ctypes.data
+    found = y
+    for i in range(8):
+        offset = i * (shorter + 1) * pair
+        here, there = y + offset, x + offset
+        left, stride = shorter, 1
+        while left >= 8:
+            eighth = left // 8
+            step = 2 * n // left
+            for p in range(eighth):
+                for q in range(stride):
+                    source, target = here + (q + stride * p) * pair, there + (q + stride * 8 * p) * pair
+                    if p == 0:
+                        eight_point(zero, source, stride * eighth * pair, roots_at, 0, target, stride * pair, 0)
+                    else:
+                        eight_point(zero, source, stride * eighth * pair, roots_at, step * p, target, stride * pair, 1)
+            left, stride = eighth, 8 * stride
+            here, there = there, here
+        found = _by_fours(zero, n, left, stride, w, here, there) - offset
+    return found
+
+
+@part
+def powers(zero: Any, n: int, w: Any, z: int, target: int, quarter: Any, by: int) -> None:
     """Squared magnitudes of the transform of 2 * n real values, from that of n complex ones made of pairs of them.
 
     Args:
@@ -116,10 +155,14 @@ def powers(zero: Any, n: int, w: Any, z: int, target: int, quarter: Any) -> None
         z: address of their transform.
         target: address for n + 1 vectors.
         quarter: 0.25, of the vectors' kind.
+        by: the transform's value k lies at place ``k % 2 ** by * (n / 2 ** by + 1) + k / 2 ** by``.
     """
     size = bytes_of(zero)
+    part = (n >> by) + 1
     for k in range(n // 2 + 1):
-        here, there = z + 2 * k * size, z + 2 * ((n - k) % n) * size
+        mirrored = (n - k) & (n - 1)
+        here = z + 2 * ((k - (k >> by << by)) * part + (k >> by)) * size
+        there = z + 2 * ((mirrored - (mirrored >> by << by)) * part + (mirrored >> by)) * size
         hr, hi, tr, ti = load(zero, here), load(zero, here + size), load(zero, there), load(zero, there + size)
         # Twice the transforms of the even and of the odd values; the latter turned by root k.
         even_r, even_i, odd_r, odd_i = hr + tr, hi - ti, hi + ti, tr - hr

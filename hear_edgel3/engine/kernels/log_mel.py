@@ -25,8 +25,9 @@ import numpy as np
 
 from hear_edgel3.compiled.aligned import aligned
 from hear_edgel3.compiled.jit import kernel, part
-from hear_edgel3.compiled.simd import from_lane_before, load, plus_times, splat, store, zeros
-from hear_edgel3.engine.kernels.fft import powers, roots, transform_by_eights
+from hear_edgel3.compiled.simd import from_lane_before, lanes_of, load, plus_times, splat, store, zeros
+from hear_edgel3.engine.kernels.fft import first_by_eights, others_by_eights, powers, roots
+from hear_edgel3.engine.kernels.masked_rows import clear
 from hear_edgel3.engine.kernels.strips_of_time import StripsOfTime
 from hear_edgel3.engine.kernels.tile_ops import logarithm, transpose_to
 from hear_edgel3.families.kernel_residuals import HasKernelLogMel
@@ -64,7 +65,9 @@ class LogMel:
         begin = np.argmax(used, axis=1)
         end = np.where(used.any(axis=1), bank.shape[1] - np.argmax(used[:, ::-1], axis=1), begin)
         ranges = (begin.astype(np.int64), end.astype(np.int64))  # where a band's weights are not zero
-        self._constants = (roots(computes.n_fft).astype(np.float32), *ranges, np.ascontiguousarray(bank))
+        # Only these weights, one behind the other: the whole bank would fill caches with zeros.
+        packed = np.concatenate([row[b:e] for row, b, e in zip(bank, *ranges, strict=True)])
+        self._constants = (roots(computes.n_fft).astype(np.float32), *ranges, packed)
         self._numbers = _Numbers(
             np.float32(computes.emphasis),
             np.float32(computes.floor),
@@ -89,7 +92,7 @@ class LogMel:
         try:
             room, of_lanes = self._idle.pop()
         except IndexError:
-            room = aligned((2 * (self.computes.n_fft + 1) + 1) * self._lanes)
+            room = aligned((2 * (self.computes.n_fft + 16) + 1 + 8 * self._lanes) * self._lanes)
             # Arrays made inside a kernel would cost each process a quarter of a second: numba imports what makes them.
             of_lanes = np.empty((2, self._lanes), np.int64)
         half = self.computes.win_length // 2
@@ -152,6 +155,21 @@ def _take_shared(zero: Any, target: Any, lanes: int, n_mels: int, width: int, ho
             target[place] = own
 
 
+@part
+def _transformed(zero: Any, sources: Any, hann: Any, w: Any, some: int, x: int, y: int) -> int:
+    """The transform of a vector's frames, which begin at some addresses; the address of the result is x or y."""
+    lanes, eighth = lanes_of(zero), len(w) // 8
+    for i in range(0, eighth, lanes):
+        for j in range(8):
+            at, place = j * eighth + i, some + 4 * j * lanes * lanes
+            if at < len(hann):
+                transpose_to(zero, sources.ctypes.data, 4 * at, hann.ctypes.data + 4 * at, place)
+            else:
+                clear(zero, place, lanes)
+        first_by_eights(zero, len(w) // 2, w, some, i // 2, lanes // 2, y)
+    return others_by_eights(zero, len(w) // 2, w, y, x)
+
+
 @cache
 def make_log_mel(lanes: int) -> Callable[..., None]:
     """The kernel."""
@@ -180,14 +198,15 @@ def make_log_mel(lanes: int) -> Callable[..., None]:
         n_shared: int,
     ) -> None:
         room: Any = np.int64(memory.ctypes.data)
-        spare = memory[2 * (len(w) + 1) * lanes :]
+        spare = memory[2 * (len(w) + 16) * lanes :]
         zero = zeros(lanes, lanes)
         n_images = len(samples)
         n_fft, n_mels = len(w), len(begins)
         _emphasise(samples, numbers.emphasis, half, y)
         sources, places = of_lanes[0], of_lanes[1]
         floor, shift, factor = splat(zero, numbers.floor), splat(zero, numbers.shift), splat(zero, numbers.factor)
-        x, other, found = room, room + (n_fft + 1) * size, room + 2 * (n_fft + 1) * size
+        x, other, found = room, room + (n_fft + 16) * size, room + 2 * (n_fft + 16) * size
+        some = found + size
         values = spare[:lanes]
         out: Any = np.int64(target.ctypes.data)
         # Where there are few images for the lanes, their frames are computed densely, and then put where they belong.
@@ -211,17 +230,15 @@ def make_log_mel(lanes: int) -> Callable[..., None]:
                     image, frame = lane // strips, min(lane % strips * width + column, frames - 1)
                     image = image if image < n_images else 0
                 sources[lane] = y.ctypes.data + 4 * (y.shape[1] * image + frame * numbers.hop)
-            for i in range(0, len(hann), lanes):
-                transpose_to(zero, sources.ctypes.data, 4 * i, hann.ctypes.data + 4 * i, x + i * size)
-            for i in range(len(hann), n_fft):
-                store(zero, x + i * size)
-            z = transform_by_eights(zero, n_fft // 2, w, x, other)
+            z = _transformed(zero, sources, hann, w, some, x, other)
             power = other if z == x else x
-            powers(zero, n_fft // 2, w, z, power, np.float32(0.25))
+            powers(zero, n_fft // 2, w, z, power, np.float32(0.25), 3)
+            weight = 0
             for band in range(n_mels):
                 total = zero
                 for k in range(begins[band], ends[band]):
-                    total = plus_times(total, load(zero, power + k * size), weights[band, k])
+                    total = plus_times(total, load(zero, power + k * size), weights[weight])
+                    weight += 1
                 total = (logarithm(total + floor) + shift) * factor
                 if scattered or beyond:
                     store(total, found)

@@ -102,7 +102,7 @@ def make_kernel(lanes: int) -> Callable[..., None]:
                     target[i] = source[i] * factor[i]
             z = transform(zero, n_fft // 2, w, x, y)
             power = y if z == x else x
-            powers(zero, n_fft // 2, w, z, power, 0.25)
+            powers(zero, n_fft // 2, w, z, power, 0.25, 0)
             n = min(lanes, n_frames - begin)
             for b in range(n_mels):
                 total = zero

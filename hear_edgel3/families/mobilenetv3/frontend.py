@@ -131,7 +131,7 @@ class MobileNetV3MelSpectrogram(nn.Module):
 
     def kernel_log_mel(self) -> LogMelSpectrogram | None:
         """What compiled kernels need to know; None where they cannot compute it."""
-        power_of_two = self.n_fft >= 32 and not self.n_fft & (self.n_fft - 1)
+        power_of_two = self.n_fft >= 128 and not self.n_fft & (self.n_fft - 1)
         if type(self) is not MobileNetV3MelSpectrogram or not power_of_two or self.win_length % 2:
             return None
         return LogMelSpectrogram(
