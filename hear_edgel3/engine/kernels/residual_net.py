@@ -31,7 +31,7 @@ from hear_edgel3.engine.kernels.threads import BUILDING, share_out
 from hear_edgel3.families import kernel_residuals as described
 
 # Bytes that what is inside a block, or a band of its rows, should take at most: it is read again soon.
-_AT_ONCE = 400_000
+_AT_ONCE = 600_000
 # Rows of so many columns need no halos; of others there would be too many kernels to compile.
 _WHOLE = (1, 2, 4, 8)
 # Rows of a band are a multiple of those of a tile.
