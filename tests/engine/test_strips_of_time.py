@@ -43,6 +43,21 @@ def test_strips_suit_all_layers(lanes: int) -> None:
             width //= stride
 
 
+@pytest.mark.parametrize("strips", [1, 2, 4, 8, 16])
+@pytest.mark.parametrize("reach", [1, 2, 4])
+def test_what_is_masked_before_a_convolution(strips: int, reach: int) -> None:
+    """All of a map's columns behind its end that an output within it sees, and no more than a row has."""
+    for width in (8, 12):
+        for frames in range(1, strips * width + 1):
+            sharing = StripsOfTime(16, strips, frames, width)
+            begin, end = sharing.before_convolving(width, frames, reach)
+            assert 0 <= begin <= end <= width
+            seen = {at % width for at in range(frames, frames + reach) if at < strips * width}
+            assert seen <= set(range(begin, end)) or strips == 1
+            if begin > 0 and strips > 1:
+                assert set(range(begin, end)) == seen
+
+
 @pytest.mark.parametrize("sharing", [StripsOfTime(8, 4, 50, 16), StripsOfTime(4, 4, 64, 16), StripsOfTime(4, 1, 5, 5)])
 def test_images_in_lanes(sharing: StripsOfTime) -> None:
     images = np.random.RandomState(0).randn(sharing.images, 3, sharing.frames).astype(np.float32)

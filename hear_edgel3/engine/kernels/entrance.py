@@ -25,6 +25,7 @@ def make_entrance(lanes: int) -> Callable[..., None]:
         height: int,
         width: int,
         begin: int,
+        end: int,
         mask: int,
         edges: int,
         room: int,
@@ -48,7 +49,7 @@ def make_entrance(lanes: int) -> Callable[..., None]:
                     clear(zero, row - size, width + 2)
                 else:
                     copy(zero, image + source * width * size, row, width)
-                    mask_row(zero, row, width, begin, mask)
+                    mask_row(zero, row, begin, end, mask)
                     add_halo(zero, row, width, 1, edges)
             for o in range(n_out):
                 w, offset = weights + 36 * o, splat(zero, number_at(bias + 4 * o))

@@ -31,10 +31,10 @@ def copy(zero: Any, source: int, target: int, n: int) -> None:
 
 
 @part
-def mask_row(zero: Any, row: int, width: int, begin: int, mask: int) -> None:
-    """Sets to zero what lies behind the end of an image, whatever it is; there is none before column `begin`."""
+def mask_row(zero: Any, row: int, begin: int, end: int, mask: int) -> None:
+    """Sets to zero what lies behind the end of an image, whatever it is, in some of a row's columns."""
     size = 4 * lanes_of(zero)
-    for c in range(begin, width):
+    for c in range(begin, end):
         store(where(load(zero, row + c * size), load(zero, mask + c * size)), row + c * size)
 
 

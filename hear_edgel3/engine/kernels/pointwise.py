@@ -12,6 +12,7 @@ from hear_edgel3.compiled.jit import kernel, many_registers, part
 from hear_edgel3.compiled.simd import (
     add_outer,
     columns_of,
+    expect_store,
     lanes_of_tile,
     load,
     store_tile,
@@ -43,6 +44,15 @@ def packed(weights: np.ndarray, n_in: int | None = None) -> np.ndarray:
     full = np.zeros((-(-n_out // GROUP) * GROUP, given if n_in is None else n_in), np.float32)
     full[:n_out, :given] = weights
     return np.ascontiguousarray(full.reshape(-1, GROUP, full.shape[1]).transpose(0, 2, 1))
+
+
+@part
+def _expect(like: Any, address: int, channel: int) -> None:
+    """Has the memory of a tile fetched, whose rows are so many bytes apart."""
+    zero = zero_of(like)
+    for r in range(GROUP):
+        for c in range(columns_of(like)):
+            expect_store(zero, address + r * channel + 4 * c * lanes_of_tile(like))
 
 
 @part
@@ -89,6 +99,10 @@ def product(
         place = x + p * size
         for o in range(0, n_out, GROUP):
             tile = biases(like, bias + 4 * o)
+            # What is written, and what is added before, is fetched while the products are summed.
+            _expect(like, out + o * channel_out + p * size, channel_out)
+            if added != 0:
+                _expect(like, added + o * channel_added + p * size, channel_added)
             w = weights + 4 * o * n_in
             if scale != 0 and o == 0:
                 for k in range(n_in):

@@ -63,7 +63,8 @@ class Facts(NamedTuple):
         channel: bytes from a channel of it to the next.
         height: rows of the input.
         width: its columns.
-        begin: the first column of it that is masked in some lane.
+        begin: the first of its columns to mask before it is convolved.
+        end: behind the last one.
         mask: address of its mask.
         inputs: its channels.
         strips: of an image.
@@ -72,8 +73,8 @@ class Facts(NamedTuple):
         channel_out: as for the input, like what follows.
         height_out: likewise.
         width_out: likewise.
-        begin_out: likewise.
-        mask_out: likewise.
+        begin_out: the first of its columns that is masked in some lane.
+        mask_out: as for the input, like what follows.
         outputs: likewise.
         expanded: address of room for GROUP expanded channels.
         channel_expanded: bytes from one to the next.
@@ -114,6 +115,7 @@ class Facts(NamedTuple):
     height: int = 0
     width: int = 0
     begin: int = 0
+    end: int = 0
     mask: int = 0
     inputs: int = 0
     strips: int = 0
@@ -184,7 +186,7 @@ def _expand(zero: Any, f: Facts, e: int, first: int, n: int, at: int, size: int)
         for g in range(GROUP):
             for r in range(n):
                 row = at + g * f.channel_expanded + r * pitch
-                mask_row(zero, row, f.width, f.begin, f.mask)
+                mask_row(zero, row, f.begin, f.end, f.mask)
                 add_halo(zero, row, f.width, f.halo, f.edges)
 
 

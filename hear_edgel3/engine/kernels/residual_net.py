@@ -135,7 +135,8 @@ class SizedNet:
         out = rooms.room("out 0", even(net.n_first) * channel // (4 * lanes))
         room = rooms.room("rows", 3 * (image.width + 2) + 2 * ENTRANCE_COLUMNS)
         arguments = (
-            image.x, self._height, image.width, image.begin, image.mask, self._edges, room, *net.first, out,
+            image.x, self._height, image.width, *self.sharing.before_convolving(image.width, image.frames, 1),
+            image.mask, self._edges, room, *net.first, out,
             channel, height, width, net.n_first,
         )  # fmt: skip
         steps.append((make_entrance(lanes), arguments))
@@ -160,9 +161,10 @@ class SizedNet:
         channel_middle = rooms.stride(kept * width)
         channel = rooms.stride(height * width)
         out = rooms.room(f"out {number % 2}", block.outputs * channel // size)
+        masked = self.sharing.before_convolving(x.width, x.frames, block.reach)
         facts = block.facts._replace(
             strips=strips, edges=self._edges,
-            x=x.x, channel=x.channel, height=x.height, width=x.width, begin=x.begin, mask=x.mask,
+            x=x.x, channel=x.channel, height=x.height, width=x.width, begin=masked[0], end=masked[1], mask=x.mask,
             out=out, channel_out=channel, height_out=height, width_out=width, begin_out=begin, mask_out=mask,
             expanded=rooms.room("expanded", GROUP * channel_expanded // size),
             channel_expanded=channel_expanded,

@@ -69,6 +69,19 @@ class StripsOfTime:
             return None, width
         return within.astype(np.float32), int(np.argmin(whole))
 
+    def before_convolving(self, width: int, frames: int, reach: int) -> tuple[int, int]:
+        """The first of the columns to mask in such a map, and behind the last one: no others are seen from within.
+
+        Args:
+            width: columns of its strips.
+            frames: of it.
+            reach: columns that a convolution reaches over in either direction.
+        """
+        columns = [at % width for at in range(frames, min(frames + reach, self.strips * width))]
+        if self.strips == 1 or not columns:
+            return width, width
+        return (columns[0], columns[-1] + 1) if columns[0] <= columns[-1] else (0, width)
+
     def edges(self) -> np.ndarray:
         """(2, lanes) float32: ones, but zero for the first strip of each image; and so for the last one."""
         strip = np.arange(self.lanes) % self.strips
