@@ -163,9 +163,11 @@ class CompiledResiduals:
     """
 
     def __init__(self, net: nn.Module, form: ResidualNet) -> None:
+        from hear_edgel3.compiled.fetching import fetch
         from hear_edgel3.compiled.jit import native_lanes
         from hear_edgel3.engine.kernels.residual_net import ResidualKernels
 
+        self.fetch = fetch
         self._in_torch = _InTorch(net)
         self._lanes = native_lanes()
         self._kernels = ResidualKernels(form, self._lanes)
