@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import chain
 from operator import attrgetter, is_, itemgetter, methodcaller
 from typing import Any
@@ -107,18 +107,19 @@ def first_parameter(net: nn.Module) -> torch.Tensor:
     Raises:
         StopIteration: it has none.
     """
-    for module in _in_order(net):
-        for parameter in module._parameters.values():
-            if parameter is not None:
-                return parameter
-    raise StopIteration
+    if (found := _first(net)) is None:
+        raise StopIteration
+    return found
 
 
-def _in_order(module: nn.Module) -> Iterator[nn.Module]:
-    yield module
+def _first(module: nn.Module) -> torch.Tensor | None:
+    for parameter in module._parameters.values():
+        if parameter is not None:
+            return parameter
     for inner in module._modules.values():
-        if inner is not None:
-            yield from _in_order(inner)
+        if inner is not None and (found := _first(inner)) is not None:
+            return found
+    return None
 
 
 def _addresses(tensors: list[torch.Tensor]) -> list[int]:
