@@ -21,6 +21,7 @@ from hear_edgel3.errors import InvalidAudio
 _MAX_CHANNELS = 64
 _PIECE = 1 << 18
 _CHECKED_AT_ONCE = 1 << 22
+_LARGEST = float(torch.finfo(torch.float32).max)
 
 
 def to_samples(audio: Any, name: str = "audio") -> torch.Tensor:
@@ -130,17 +131,18 @@ def check_finite(samples: torch.Tensor, name: str, first_sample: int = 0, what: 
     """
     if samples.numel() == 0:
         return 0.0
-    limit = torch.finfo(torch.float32).max
     step = max(1, _CHECKED_AT_ONCE * samples.shape[-1] // max(1, samples.numel())) if samples.ndim > 0 else 1
     if samples.ndim > 0 and step < samples.shape[-1]:  # so that the check of a long clip stays small
         starts = range(0, samples.shape[-1], step)
         return max(check_finite(samples[..., i : i + step], name, first_sample + i, what) for i in starts)
-    # In the order of memory, whatever that is, it takes a fifth of the time.
-    flat = samples.mT if samples.ndim == 2 and samples.mT.is_contiguous() else samples
-    lowest, highest = (float(value) for value in torch.aminmax(flat.detach().reshape(-1)))
-    if lowest >= -limit and highest <= limit:  # neither is true of NaN
+    ordered = samples.detach()
+    if not samples.is_contiguous():
+        # In the order of memory, whatever that is, it takes a fifth of the time.
+        ordered = (ordered.mT if samples.ndim == 2 and samples.mT.is_contiguous() else ordered).reshape(-1)
+    lowest, highest = map(float, torch.aminmax(ordered))
+    if lowest >= -_LARGEST and highest <= _LARGEST:  # neither is true of NaN
         return max(-lowest, highest)
-    bad = ~(samples.abs() <= limit)  # also true for NaN
+    bad = ~(samples.abs() <= _LARGEST)  # also true for NaN
     place = torch.nonzero(bad)[0].tolist()
     value = float(samples[tuple(place)])
     if math.isfinite(value):

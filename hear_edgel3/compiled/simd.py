@@ -57,15 +57,21 @@ def store(vector: Vector, address: Any) -> Any:
 @primitive
 def expect_store(like: Vector, address: Any) -> Any:
     """Has the memory of a vector fetched, to write one there of another one's kind soon; it need not exist."""
+    return types.void, lambda b, _, a: _fetch_at(b, a, 1)
 
-    def code(b: Any, _: Any, a: Any) -> None:
-        pointer = ir.IntType(8).as_pointer()
-        kind = ir.FunctionType(ir.VoidType(), [pointer, INT32, INT32, INT32])
-        prefetch = cgutils.get_or_insert_function(b.module, kind, "llvm.prefetch.p0i8")
-        for_writing, nearest, data = (ir.Constant(INT32, n) for n in (1, 3, 1))
-        b.call(prefetch, [b.inttoptr(a, pointer), for_writing, nearest, data])
 
-    return types.void, code
+@primitive
+def expect_load(address: Any) -> Any:
+    """Has the memory at an address fetched, to read it soon; it need not exist."""
+    return types.void, lambda b, a: _fetch_at(b, a, 0)
+
+
+def _fetch_at(b: Any, address: Any, for_writing: int) -> None:
+    pointer = ir.IntType(8).as_pointer()
+    kind = ir.FunctionType(ir.VoidType(), [pointer, INT32, INT32, INT32])
+    prefetch = cgutils.get_or_insert_function(b.module, kind, "llvm.prefetch.p0i8")
+    nearest, data = 3, 1
+    b.call(prefetch, [b.inttoptr(address, pointer), *(ir.Constant(INT32, n) for n in (for_writing, nearest, data))])
 
 
 @primitive

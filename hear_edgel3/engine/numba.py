@@ -163,9 +163,11 @@ class CompiledResiduals:
     """
 
     def __init__(self, net: nn.Module, form: ResidualNet) -> None:
+        from hear_edgel3.compiled.fetching import fetch
         from hear_edgel3.compiled.jit import native_lanes
         from hear_edgel3.engine.kernels.residual_net import ResidualKernels
 
+        self.fetch = fetch
         self._in_torch = _InTorch(net)
         self._lanes = native_lanes()
         self._kernels = ResidualKernels(form, self._lanes)
@@ -188,11 +190,12 @@ class CompiledResiduals:
             return None
         if not self._kernels.takes(computes.n_mels, computes.n_frames(windows.shape[1])):
             return None
-        if computes not in self._spectrograms:
+        spectrogram = self._spectrograms.get(computes)
+        if spectrogram is None:
             from hear_edgel3.engine.kernels.log_mel import LogMel
 
-            self._spectrograms[computes] = LogMel(front, self._lanes)
+            spectrogram = self._spectrograms[computes] = LogMel(front, self._lanes)
         samples = windows.detach().resolve_neg().float()
         if samples.shape[1] < computes.least:
             samples = nn.functional.pad(samples, (0, computes.least - samples.shape[1]))
-        return torch.from_numpy(self._kernels(samples.numpy(), torch.get_num_threads(), self._spectrograms[computes]))
+        return torch.from_numpy(self._kernels(samples.numpy(), torch.get_num_threads(), spectrogram))

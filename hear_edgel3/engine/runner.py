@@ -47,7 +47,8 @@ class Engine(Protocol):
     def compile_net(self, net: nn.Module) -> Compiled:
         """The net as it runs it, which is as in eval mode, whatever mode the net is in now or later.
 
-        If that has a method ``from_samples(frontend, windows)``, it embeds windows, or returns None if it cannot.
+        If that has a method ``from_samples(frontend, windows)``, it embeds windows, or returns None if it cannot. If it
+        has ``fetch(addresses)``, that is for :meth:`~hear_edgel3.engine.seen.Seen.fetch_with`.
         """
 
 
@@ -182,5 +183,7 @@ class Runner:
                 if compiled is None or not compiled[0].still(net):  # no other thread has done it meanwhile
                     engine = _engine(self.choose(net).name)
                     ready = (getattr(engine, "WINDOWS_PER_THREAD", 0), engine.compile_net(net))
+                    if (fetch := getattr(ready[1], "fetch", None)) is not None:
+                        seen.fetch_with(fetch)
                     compiled = self._compiled = (seen, ready)
         return compiled[1]

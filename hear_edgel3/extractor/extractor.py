@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property, partial
 from typing import Any, overload
 
 import numpy as np
@@ -24,7 +25,7 @@ from hear_edgel3.extractor.streaming import EmbeddingStream, Moment
 from hear_edgel3.extractor.window_net import mean_of_windows
 from hear_edgel3.families.schema import Checkpoint, Configuration, Local
 from hear_edgel3.framing.path import NetInput, WindowPath, weight_of_last, windows_of_clips
-from hear_edgel3.framing.rules import CentredFraming, WindowRule, check_hop_ms
+from hear_edgel3.framing.rules import CentredFraming, SceneFraming, WindowRule, check_hop_ms
 from hear_edgel3.registry.labels import Label, labels
 
 # On a GPU; 64 windows of one second at 48 kHz.
@@ -281,20 +282,25 @@ class Extractor(nn.Module):
             InvalidAudio: wrong shape or type, not finite, or too short.
             InvalidOption: the rate cannot be used.
         """
-        framing, rate = scene_framing(self.configuration), self._rate(sample_rate)
+        framing, rate = self._scene_framing, self._rate(sample_rate)
         clips = clips_of_different_lengths(audio)
         if clips is None:
             return self._scenes(hear_batch(audio), framing, rate)
         batches = [_one_clip(clip, f"clip {i} of audio") for i, clip in enumerate(clips)]
         return torch.cat([self._scenes(batch, framing, rate, f"clip {i} of audio") for i, batch in enumerate(batches)])
 
+    @cached_property
+    def _scene_framing(self) -> SceneFraming:
+        return scene_framing(self.configuration)
+
     def _scenes(self, samples: torch.Tensor, rule: WindowRule, sample_rate: int, name: str = "audio") -> torch.Tensor:
         embeddings = self._embed_clips(samples, rule, sample_rate, name)
         return mean_of_windows(embeddings, weight_of_last(rule, samples.shape[1], sample_rate, self.net_sample_rate))
 
     @property
-    def _parameter(self) -> torch.Tensor:
-        return first_parameter(self.net)
+    def _device(self) -> torch.device:
+        """Where the net is."""
+        return first_parameter(self.net).device
 
     @property
     def _reflect(self) -> bool:
@@ -305,28 +311,40 @@ class Extractor(nn.Module):
         self, samples: torch.Tensor, rule: WindowRule, sample_rate: int, name: str = "audio"
     ) -> torch.Tensor:
         """(n, T, D) embeddings of (n, samples) at ``sample_rate``, on the device of ``samples``."""
+        device = self._device
         with naming(name):
-            count, groups = windows_of_clips(samples, rule, sample_rate, self._net_input(), self.windows_at_once)
+            net = self._net_input(device)
+            count, groups = windows_of_clips(samples, rule, sample_rate, net, partial(self._at_once, device))
         n_clips, size = samples.shape[0], self.timestamp_embedding_size
-        result = torch.empty((n_clips * count, size), dtype=torch.float32, device=samples.device)
-        row = 0
+
+        def clip_of(window: int) -> str:
+            return f"clip {window // count} of {name}" if n_clips > 1 else name
+
+        finite = sample_rate == self.net_sample_rate  # these samples are, and windows cut from them
+        rows = _joined(self._embed_groups(groups, device, clip_of, finite), n_clips * count, size, samples.device)
+        return rows.reshape(n_clips, count, size)
+
+    def _embed_groups(
+        self, groups: Iterator[torch.Tensor], device: torch.device, clip_of: Callable[[int], str], finite: bool
+    ) -> Iterator[torch.Tensor]:
+        """The embeddings of groups of windows; `clip_of` and `finite` are as for :func:`check_embeddings`."""
+        done = 0
         ready: Callable[[torch.Tensor], torch.Tensor] | None = None
         for group in groups:
-            ready = ready or self._ready()  # the net is looked at once, however many groups there are
+            ready = ready or self._ready(device)  # the net is looked at once, however many groups there are
 
-            def clip_of(number: int, first: int = row) -> str:
-                return f"clip {(first + number) // count} of {name}" if n_clips > 1 else name
+            def clip_of_next(number: int, done: int = done) -> str:
+                return clip_of(done + number)
 
-            result[row : row + len(group)] = self._embed(group, clip_of, ready)
-            row += len(group)
-        return result.reshape(n_clips, count, size)
+            yield self._embed(group, ready, clip_of_next, finite)
+            done += group.shape[0]
 
-    def _net_input(self, device: torch.device | None = None) -> NetInput:
+    def _net_input(self, device: torch.device) -> NetInput:
         return NetInput(
             self.configuration.name,
             self.net_sample_rate,
             takes_nothing=self._reflect,  # clips that are too short are followed by zeros
-            device=self._parameter.device if device is None else device,
+            device=device,
         )
 
     def window_path(
@@ -344,7 +362,8 @@ class Extractor(nn.Module):
             group: How many windows of a length to hand out at once; None for :meth:`windows_at_once`.
             device: Where the windows are cut; None for the net's.
         """
-        return WindowPath(rule, sample_rate, self._net_input(device), self.windows_at_once if group is None else group)
+        net = self._net_input(self._device if device is None else device)
+        return WindowPath(rule, sample_rate, net, self.windows_at_once if group is None else group)
 
     def windows_at_once(self, window: int) -> int:
         """How many windows to embed at once; more would only cost memory.
@@ -352,8 +371,11 @@ class Extractor(nn.Module):
         Args:
             window: How many samples at the net's rate each has.
         """
+        return self._at_once(self._device, window)
+
+    def _at_once(self, device: torch.device, window: int) -> int:
         row = self.configuration.checkpoint
-        if self._parameter.device.type == "cpu":
+        if device.type == "cpu":
             at_once = self._runner.windows_at_once(self.net, row.windows_per_batch) * row.window
         else:
             at_once = _SAMPLES_PER_BATCH_GPU
@@ -373,7 +395,7 @@ class Extractor(nn.Module):
             ComputationError: The embeddings are not finite for another reason.
         """
         check_windows(windows)
-        return self._embed(windows)
+        return self._embed(windows, self._ready(self._device))
 
     def forget_compiled(self) -> None:
         """Has the net prepared anew for its engine when it embeds next.
@@ -383,21 +405,36 @@ class Extractor(nn.Module):
         """
         self._runner.forget()
 
-    def _ready(self) -> Callable[[torch.Tensor], torch.Tensor]:
+    def _ready(self, device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
         """What embeds groups of windows with the net as it is now, where it is now."""
-        ready, device = self._runner.ready(self.net), self._parameter.device
+        ready = self._runner.ready(self.net)
         return lambda windows: ready(self.frontend, windows.to(device))
 
     def _embed(
         self,
         windows: torch.Tensor,
+        ready: Callable[[torch.Tensor], torch.Tensor],
         clip_of: Callable[[int], str] | None = None,
-        ready: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        finite: bool = False,
     ) -> torch.Tensor:
         with torch.no_grad():
-            found = (ready or self._ready())(windows)
-            check_embeddings(found, windows, self.configuration.name, clip_of)
+            found = ready(windows)
+            check_embeddings(found, windows, self.configuration.name, clip_of, finite)
             return found.float().to(windows.device)
+
+
+def _joined(groups: Iterator[torch.Tensor], n: int, size: int, device: torch.device) -> torch.Tensor:
+    """(n, size) of groups of rows, one behind the other; memory holds them once."""
+    joined: torch.Tensor | None = None
+    row = 0
+    for group in groups:
+        if group.shape[0] == n:
+            return group.to(device).contiguous()
+        if joined is None:
+            joined = torch.empty((n, size), dtype=torch.float32, device=device)
+        joined[row : row + group.shape[0]] = group
+        row += group.shape[0]
+    return torch.empty((0, size), device=device) if joined is None else joined
 
 
 def _one_clip(clip: Any, name: str) -> torch.Tensor:

@@ -102,6 +102,8 @@ def mean_of_windows(embeddings: torch.Tensor, last_weight: float = 1.0) -> torch
     Returns:
         (n, D) float32 on their device.
     """
+    if embeddings.shape[1] == 1:
+        return embeddings.sum(dim=1)  # of one: a copy, but that no zero is negative
     if embeddings.device.type == "mps":  # which has no float64
         return mean_of_windows(embeddings.cpu(), last_weight).to(embeddings.device)
     total = embeddings.sum(dim=1, dtype=torch.float64)

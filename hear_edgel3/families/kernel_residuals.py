@@ -9,7 +9,7 @@ family.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -146,8 +146,7 @@ class HasKernelResiduals(Protocol):
         """The net in eval mode as arrays, which share no memory with it; only where :meth:`kernel_obstacle` is None."""
 
 
-@dataclass(frozen=True)
-class LogMelSpectrogram:
+class LogMelSpectrogram(NamedTuple):
     """A logarithmic mel spectrogram.
 
     Samples x become ``x[t + 1] - emphasis * x[t]``, which is reflected by half a frame at both ends. The squared

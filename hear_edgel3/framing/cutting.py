@@ -30,8 +30,8 @@ def windows_of_batch(audio: torch.Tensor, framing: Framing, count: int, group: i
         return
     starts = [framing.start(k) for k in range(count)]
     if count == 1 and starts[0] >= 0 and starts[0] + framing.window <= total:  # a window of each clip, and no padding
-        for clips in torch.split(audio, group):
-            yield clips[:, starts[0] : starts[0] + framing.window]
+        for first in range(0, len(audio), group):
+            yield audio[first : first + group, starts[0] : starts[0] + framing.window]
         return
     for first in range(0, len(audio) * count, group):
         end = min(first + group, len(audio) * count)

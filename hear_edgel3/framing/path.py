@@ -280,9 +280,10 @@ def windows_of_clips(
             for clip in samples:
                 yield from WindowPath(framing, sample_rate, net, group).groups(torch.split(clip, block))
             return
-        moved = net.on_device(samples)
-        # resample() refuses to make clips without samples; here they may become windows of silence.
-        converted = resample(moved, sample_rate, net.sample_rate) if at_net_rate > 0 else moved[:, :0]
+        converted = net.on_device(samples)
+        if sample_rate != net.sample_rate:
+            # resample() refuses to make clips without samples; here they may become windows of silence.
+            converted = resample(converted, sample_rate, net.sample_rate) if at_net_rate > 0 else converted[:, :0]
         yield from windows_of_batch(converted.float(), framing, count, group(framing.window))
 
     return count, groups()

@@ -123,7 +123,7 @@ def contestants(
             if path == "net" and not isinstance(net, L3Net):
                 return model._runner(model.net, images)
             at_once = 1 if path == "window" else model.windows_at_once(samples)
-            return torch.cat([model._embed(group) for group in torch.split(windows, at_once)])
+            return torch.cat([model.embed_windows(group) for group in torch.split(windows, at_once)])
 
         images = model.frontend(windows) if path == "net" else None
         return run

@@ -12,6 +12,7 @@ from numba.core.errors import NumbaError
 
 from hear_edgel3.compiled import code, jit
 from hear_edgel3.compiled.calls import caller
+from hear_edgel3.compiled.fetching import fetch
 from hear_edgel3.compiled.told import reader
 from support.processes import python
 
@@ -104,6 +105,12 @@ def test_a_kernel_is_called_by_its_address() -> None:
     assert "compiling kernels" in first.stderr
     second = python(CALLS)
     assert (second.returncode, second.stdout, second.stderr) == (0, first.stdout, "")
+
+
+def test_memory_that_is_fetched_need_not_exist() -> None:
+    x = np.arange(100.0)
+    fetch(np.array([x.ctypes.data, 0, 1, -1, 2**47, 2**63 - 1], np.int64))
+    assert x.tolist() == list(range(100))
 
 
 def test_kernels_of_several_processes_stay_apart(tmp_path: Path) -> None:

@@ -94,6 +94,22 @@ def test_a_change_is_noticed(change: Callable[[_Net], None]) -> None:
     assert Seen(net).still(net)
 
 
+def test_what_it_looks_at_is_fetched_first() -> None:
+    net = _Net()
+    seen, fetched = Seen(net), []
+    seen.fetch_with(fetched.append)
+    del fetched[:]
+    assert seen.still(net)
+    [lines] = fetched
+    assert lines.dtype == np.int64
+    looked_at = [net.layers[1], net.layers[3]._buffers, net.layers[2].weight]
+    looked_at += [vars(net.layers[0]), net.layers[1]._parameters]
+    addresses = [*map(id, looked_at), net.layers[2].weight._cdata, net.layers[3].running_var._cdata + 100]
+    assert {address // 64 * 64 for address in addresses} <= set(lines.tolist())
+    written(net)
+    assert not seen.still(net)
+
+
 def test_memory_is_not_used_again_while_it_is_remembered() -> None:
     """Else other numbers could come to lie at the same address."""
     net = _Net()

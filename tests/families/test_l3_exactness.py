@@ -39,7 +39,7 @@ def golden() -> dict[str, np.ndarray]:
 def embed(extractor: Extractor, windows: np.ndarray) -> np.ndarray:
     """Windows through front end and engine, without framing."""
     with torch.no_grad():
-        return extractor._embed(torch.from_numpy(windows)).numpy()
+        return extractor.embed_windows(torch.from_numpy(windows)).numpy()
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> float:
