@@ -305,6 +305,8 @@ class ResidualKernels:
             size = (spectrogram.computes.n_mels, spectrogram.computes.n_frames(images.shape[1]))
         sized = self.for_size(*size)
         at_once = sized.sharing.images
+        if len(images) == 1:  # a clip, or one window of a stream
+            return sized(images, spectrogram)
         shares = [(first, min(at_once, len(images) - first)) for first in range(0, len(images), at_once)]
         if shares and 1 < shares[-1][1] <= sized.most_alone:  # they share nothing, so that a thread may take each
             first, n = shares.pop()
