@@ -13,6 +13,7 @@ from hear_edgel3.engine.kernels.pointwise import GROUP, HARDSWISH, RELU, packed
 from hear_edgel3.engine.kernels.residual import Facts
 from hear_edgel3.families import kernel_residuals as described
 
+_PAGE = 4096
 # Vectors between channels should not all fall into the same sets of a cache.
 _APART = 8
 
@@ -121,9 +122,12 @@ class Rooms:
         self.arrays: dict[str, np.ndarray] = {}
         self._tables: list[np.ndarray] = []
         if needed is not None:
-            for name, vectors in needed.items():
-                self.arrays[name] = aligned(vectors * lanes)
-                self.arrays[name][:] = 0  # what is never written has no part in any result, but may be computed with
+            # One piece of memory for all: if it is large, numpy asks the system for large pages.
+            starts = np.cumsum([0, *(-(-4 * vectors * lanes // _PAGE) * (_PAGE // 4) for vectors in needed.values())])
+            memory = aligned(int(starts[-1]))
+            memory[:] = 0  # what is never written has no part in any result, but may be computed with
+            for (name, vectors), start in zip(needed.items(), starts, strict=False):
+                self.arrays[name] = memory[start : start + vectors * lanes]
 
     def room(self, name: str, vectors: int) -> int:
         """The address of so much memory. What has the same name shares it."""
