@@ -52,6 +52,31 @@ def test_arrays(engine: str) -> None:
     assert bool(torch.isfinite(model.scene_embeddings(loud(0.1)[None])).all())
 
 
+class Hiding(torch.nn.Module):
+    """A front end that makes numbers of NaN."""
+
+    def __init__(self, inner: torch.nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+        return self.inner(torch.nan_to_num(windows, 0.0, 0.0, 0.0).clamp(-1, 1))
+
+
+def test_samples_are_checked_whatever_a_front_end_makes_of_them() -> None:
+    model = hear_edgel3.load("tiny", engine="torch")
+    model.frontend = Hiding(model.frontend)
+    steps = np.where(np.arange(RATE) // 100 % 2, 3.4e38, -3.4e38).astype(np.float32)[None]
+    for embed in (model.scene_embeddings, model.timestamp_embeddings):
+        embed(steps, sample_rate=model.net_sample_rate)  # all of them are finite
+        with pytest.raises(InvalidAudio, match="audio is too loud for tiny"):
+            embed(steps, sample_rate=RATE)  # what they are at the net's rate is not
+    windows = torch.zeros(2, model.window)
+    windows[1, 5] = torch.inf
+    with pytest.raises(InvalidAudio, match="the audio is too loud for tiny"):
+        model.embed_windows(windows)
+
+
 def test_files_are_named(loud_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(InvalidAudio, match=f"loud.wav: the audio {TOO_LOUD}"):
         hear_edgel3.embed_file(loud_file)

@@ -43,6 +43,15 @@ def test_the_last_window_may_count_less(last_weight: float) -> None:
     np.testing.assert_allclose(mean_of_windows(torch.from_numpy(few), last_weight), exact, rtol=2 * ROUNDED)
 
 
+def test_the_mean_of_one_window_is_that_window() -> None:
+    one = torch.tensor([[[0.1, -0.0, 1e-45, -3e38]], [[1.0, 2.0, 3.0, 4.0]]])
+    mean = mean_of_windows(one)
+    assert mean.tolist() == one[:, 0].tolist()
+    assert not bool(torch.signbit(mean[0, 1]))  # as in a mean of several
+    mean.zero_()  # which is not memory of the windows
+    assert bool(one.any())
+
+
 @pytest.mark.parametrize("seconds", [7.0, 23.0])
 def test_one_rule_everywhere(seconds: float, weights_folder: Path, here: Path) -> None:
     """Arrays, datasets and queries; and tags, whose scene embedding is the logits."""
