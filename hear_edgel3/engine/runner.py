@@ -16,7 +16,7 @@ from typing import Protocol, cast
 import torch
 from torch import nn
 
-from hear_edgel3.engine.eval_mode import in_eval_mode
+from hear_edgel3.engine.eval_mode import in_eval_mode, plain
 from hear_edgel3.engine.expected import Choice
 from hear_edgel3.engine.seen import Seen
 from hear_edgel3.engine.table import MODULES, NAMES
@@ -124,6 +124,7 @@ class Runner:
         Raises:
             InvalidOption: the one that was asked for cannot run it.
         """
+        net = plain(net)
         if self._wanted != "auto":
             obstacle = _engine(self._wanted).obstacle(net)
             if obstacle is not None:
@@ -182,7 +183,7 @@ class Runner:
                 compiled = self._compiled
                 if compiled is None or not compiled[0].still(net):  # no other thread has done it meanwhile
                     engine = _engine(self.choose(net).name)
-                    ready = (getattr(engine, "WINDOWS_PER_THREAD", 0), engine.compile_net(net))
+                    ready = (getattr(engine, "WINDOWS_PER_THREAD", 0), engine.compile_net(plain(net)))
                     if (fetch := getattr(ready[1], "fetch", None)) is not None:
                         seen.fetch_with(fetch)
                     compiled = self._compiled = (seen, ready)

@@ -11,7 +11,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from hear_edgel3.engine.eval_mode import in_eval_mode
+from hear_edgel3.engine.eval_mode import in_eval_mode, plain
 from hear_edgel3.engine.exported import exportable
 from hear_edgel3.engine.folded import folded_module, not_float32_on_cpu
 from hear_edgel3.engine.runner import without_autocast
@@ -171,7 +171,8 @@ def program_of(
     problem = not_float32_on_cpu(extractor.net) if any(True for _ in extractor.net.parameters()) else None
     if problem is not None:
         raise InvalidOption(f"{row.name} cannot be exported: {problem}; load it anew")
-    net, head, puts_logits = _parts(extractor.net)
+    with torch.inference_mode(False), torch.no_grad():
+        net, head, puts_logits = _parts(plain(extractor.net))
     has_own_logits = head is None and extractor.labels is not None and isinstance(net, SelectingNet)
     targets = outputs_of(row).targets if part != FRONTEND and (head is not None or has_own_logits) else None
     with (
@@ -190,14 +191,14 @@ def program_of(
             exported = in_eval_mode(exportable(net)) if whole else None
             images = in_eval_mode(extractor.frontend)
             frontend = None if part == NET else images
-            plain = in_eval_mode(net) if whole else None
+            unfolded = in_eval_mode(net) if whole else None
             module, fast, usual = (
                 Answers(first, second, size, plain_head, *rest).eval()
-                for first, second in ((portable, exported), (frontend, folded), (frontend, plain))
+                for first, second in ((portable, exported), (frontend, folded), (frontend, unfolded))
             )
             wide, wide_head = (
                 None if one is None else copy.deepcopy(one).double().requires_grad_(False)
-                for one in (plain, plain_head)
+                for one in (unfolded, plain_head)
             )
             reference = Answers(_Images64(frontend), wide, size, wide_head, *rest).eval()
             n_samples = extractor.net_sample_rate if length is None else length
