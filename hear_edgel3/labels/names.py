@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -43,21 +44,33 @@ def unknown_part(word: str) -> str:
 
 
 def alike(counts: Mapping[str, int]) -> list[str]:
-    """What to say of names that only differ by case, spaces, underscores or forms of the same characters.
+    """What to say of names that only differ by case, spaces, underscores or forms of the same characters or number.
 
     Args:
         counts: How often each name is there.
     """
-    forms: dict[str, list[str]] = {}
-    for name in counts:
-        forms.setdefault(plain(name), []).append(name)
-    return [
-        "the labels "
-        + " and ".join(f"{_told_apart(name, names)} ({counts[name]} of them)" for name in names)
-        + " differ by case, spaces, underscores or forms of the same characters only: write them in one way"
-        for names in forms.values()
-        if len(names) > 1
-    ]
+    said = []
+    for meant, why in (
+        (plain, "differ by case, spaces, underscores or forms of the same characters only"),
+        (_number, "are the same number, and different classes here"),
+    ):
+        forms: dict[str, list[str]] = {}
+        for name in counts:
+            forms.setdefault(meant(name), []).append(name)
+        said += [
+            "the labels "
+            + " and ".join(f"{_told_apart(name, names)} ({counts[name]} of them)" for name in names)
+            + f" {why}: write them in one way"
+            for names in forms.values()
+            if len(names) > 1
+        ]
+    return said
+
+
+def _number(name: str) -> str:
+    """What is equal for forms of one number that spreadsheets and programs make of it (1, 01, 1.0); else the name."""
+    whole = re.fullmatch(r"([+-]?)0*(\d+)(?:\.0*)?", name.strip(), re.ASCII)
+    return name if whole is None else f"{whole[1].removeprefix('+')}{whole[2]}"
 
 
 def _told_apart(name: str, names: Sequence[str]) -> str:

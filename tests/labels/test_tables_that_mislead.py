@@ -44,6 +44,14 @@ def test_names_that_look_the_same_are_told_apart() -> None:
     assert r"'caf\xe9' (1 of them) and 'cafe\u0301' (1 of them) differ by case, spaces, underscores or forms" in said
 
 
+def test_forms_of_one_number_are_not_several_classes() -> None:
+    """A program that has read a column as floats, or as integers, writes it otherwise."""
+    said = wrong("file,label\na.wav,1\nb.wav,1.0\nc.wav,01\nd.wav,2\n")
+    assert "'1' (1 of them) and '1.0' (1 of them) and '01' (1 of them) are the same number, and different" in said
+    assert read("file,label\na.wav,1\nb.wav,10\nc.wav,1.5\nd.wav,-1\n").classes == ("-1", "1", "1.5", "10")
+    assert read("file,label\na.wav,007\nb.wav,02\nc.wav,v1.0\nd.wav,v1\n").classes == ("007", "02", "v1", "v1.0")
+
+
 def test_numbers_that_are_none_here() -> None:
     assert "'1,5' in 'number' is no number; write it with a point" in wrong('file,number\na.wav,"1,5"\nb.wav,2\n')
     assert "a.wav: '1e39' in 'number' is too large for a float32" in wrong("file,number\na.wav,1e39\nb.wav,2\n")
