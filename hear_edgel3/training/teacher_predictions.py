@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hear_edgel3.disk.atomic import atomic_write, make_folder
-from hear_edgel3.errors import DatasetError, OutputError
+from hear_edgel3.disk.atomic import make_folder, written_together
+from hear_edgel3.errors import DatasetError
 
 LOGITS = "logits.npy"
 NAMES = "names.csv"
@@ -97,7 +97,7 @@ def write_teacher_predictions(
     """Stores a teacher's predictions.
 
     Args:
-        folder: Is made where it is not there. Predictions that are in it are replaced.
+        folder: Is made where it is not there. Predictions that are in it are replaced when all new ones are there.
         names: (n,) of the sounds, in the order of their predictions, all different.
         batches: Parts of the predictions, (any number, n_classes) each: logits, not probabilities.
         n_classes: The size of a row.
@@ -155,31 +155,28 @@ def _write(
     if twice is not None:
         raise DatasetError(f"the name {twice!r} comes twice; every sound needs a name of its own")
     make_folder(folder)
-    try:
-        (folder / NAMES).unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot replace {folder / NAMES}: {error.strerror or error}") from error
-    with atomic_write(folder / LOGITS) as file:
-        kept = np.dtype(dtype).newbyteorder("<")
-        header = {"descr": kept.str, "fortran_order": False, "shape": (n_rows, n_classes)}
-        np.lib.format.write_array_header_1_0(file, header)
-        count = 0
-        for batch in batches:
-            if batch.ndim != 2 or batch.shape[1] != n_classes:
-                raise DatasetError(f"predictions must have the shape (n, {n_classes}), got {batch.shape}")
-            with np.errstate(over="ignore"):
-                stored = np.ascontiguousarray(batch, dtype=kept)
-            wrong = np.flatnonzero(~np.isfinite(stored).all(axis=1))
-            if len(wrong):
-                raise DatasetError(f"prediction {count + int(wrong[0])} is not finite as {dtype}")
-            file.write(stored.tobytes())
-            count += len(batch)
-        if count != n_rows:
-            raise DatasetError(f"there are {count} predictions for {n_rows} names")
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([("name", "row"), *zip(names, rows, strict=True)])
-    with atomic_write(folder / NAMES) as file:
-        file.write(text.getvalue().encode())
+    with written_together() as write:
+        with write(folder / LOGITS) as file:
+            kept = np.dtype(dtype).newbyteorder("<")
+            header = {"descr": kept.str, "fortran_order": False, "shape": (n_rows, n_classes)}
+            np.lib.format.write_array_header_1_0(file, header)
+            count = 0
+            for batch in batches:
+                if batch.ndim != 2 or batch.shape[1] != n_classes:
+                    raise DatasetError(f"predictions must have the shape (n, {n_classes}), got {batch.shape}")
+                with np.errstate(over="ignore"):
+                    stored = np.ascontiguousarray(batch, dtype=kept)
+                wrong = np.flatnonzero(~np.isfinite(stored).all(axis=1))
+                if len(wrong):
+                    raise DatasetError(f"prediction {count + int(wrong[0])} is not finite as {dtype}")
+                file.write(stored.tobytes())
+                count += len(batch)
+            if count != n_rows:
+                raise DatasetError(f"there are {count} predictions for {n_rows} names")
+        with write(folder / NAMES) as file:
+            file.write(text.getvalue().encode())
 
 
 def _first_twice(names: Sequence[str]) -> str | None:
