@@ -85,21 +85,26 @@ class NetAlone:
         image = image._replace(x=rooms.room("image", image.vectors))
         steps: list[Step] = []
 
-        def pool(x: _Map, number: int) -> None:
-            for value in self._places.pooled:
-                if value.map == number:
-                    out = values + 4 * self._places.first(value)
-                    size = (x.height, x.width, strips, x.strip)
-                    steps.append((one_pool, (x.x, x.pitch, x.channels, *size, *how_pooled(value), room, out)))
+        def pools(x: _Map, number: int) -> list[Step]:
+            size = (x.height, x.width, strips, x.strip)
+            return [
+                (
+                    one_pool,
+                    (x.x, x.pitch, x.channels, *size, *how_pooled(value), room, values + 4 * self._places.first(value)),
+                )
+                for value in self._places.pooled
+                if value.map == number
+            ]
 
-        pool(image, described.IMAGE)
+        steps += pools(image, described.IMAGE)
         here = image
         if net.first_taps is not None:
             here = _Map(0, net.n_first, halved(self._height, 2), halved(image.width, 2), halved(image.strip, 2))
             here = here._replace(x=rooms.room("out 0", here.vectors))
             sizes = (image.x, image.pitch, self._height, image.width)
             steps.append((one_entrance, (*sizes, *net.first_taps, here.x, even(net.n_first))))
-            pool(here, 0)
+            steps += pools(here, 0)
+        told: list[OneFacts] = []
         for number, block in enumerate(net.blocks, 1):
             facts, here = self._block(here, block, number, rooms)
             kept = self._places.bottlenecks.get(number)
@@ -109,15 +114,18 @@ class NetAlone:
                 n_bottleneck=net.n_bottleneck(number),
                 kept=0 if kept is None else values + 4 * kept,
             )
-            steps.append((one_residual, (rooms.table(facts),)))
-            pool(here, number)
+            told.append(facts)
+            if found := pools(here, number):
+                steps += [*rooms.blocks(one_residual, told), *found]
+                told = []
+        steps += rooms.blocks(one_residual, told)
         if net.last is not None:
             x, here = here, here._replace(channels=net.n_last)
             here = here._replace(x=rooms.room("last", here.vectors))
             pixels = here.height * here.width
             shape = (x.channels, here.pitch // 4, pixels)
             steps.append((one_linear, (x.x, x.pitch, *net.last, here.x, *shape, HARDSWISH, 0, 0, 0, 0)))
-            pool(here, len(net.blocks) + 1)
+            steps += pools(here, len(net.blocks) + 1)
         for layer in self._places.linear:
             x_first, (n_out, n_in) = self._places.first(layer.inputs[0]), layer.linear.weights.shape
             out = rooms.room("linear", even(n_out) // GROUP)

@@ -141,6 +141,7 @@ class OneFacts(NamedTuple):
 
 
 _read = reader(OneFacts)
+_BYTES = 8 * len(OneFacts._fields)
 
 
 @part
@@ -331,10 +332,9 @@ def _excite(zero: Any, f: OneFacts) -> None:
             store(load(zero, place) * factor, place)
 
 
-@kernel
-def one_residual(facts: int) -> None:
+@part
+def _block(zero: Any, facts: int) -> None:
     """A whole inverted residual; in :mod:`hear_edgel3.engine.kernels.residual` is what it does."""
-    zero = zeros(GROUP, GROUP)
     several, one = tile_of(1, SINGLE, zero), tile_of(1, 1, zero)
     f = _read(facts)
     for e in range(0, f.inside, f.at_once):
@@ -355,6 +355,14 @@ def one_residual(facts: int) -> None:
         f.multiply, f.middle, 4 * f.inside, f.project_weights, f.project_bias, f.out, f.inside, f.outputs,
         f.height_out * f.width_out, NONE, f.x if f.residual != 0 else 0, f.pitch, 0, 0,
     )  # fmt: skip
+
+
+@kernel
+def one_residual(facts: int, n: int) -> None:
+    """N inverted residuals, one after the other, of which is told at an address."""
+    zero = zeros(GROUP, GROUP)
+    for i in range(n):
+        _block(zero, facts + i * _BYTES)
 
 
 @kernel(compact=True)

@@ -162,6 +162,7 @@ class Facts(NamedTuple):
 
 
 _read = reader(Facts)
+_BYTES = 8 * len(Facts._fields)
 
 
 @part
@@ -314,46 +315,53 @@ def make_depthwise(lanes: int, k: int, s: int, d: int, trim: int) -> Callable[..
     return depthwise_rows
 
 
+@part
+def _block(zero: Any, facts: int) -> None:
+    """One block, of which is told at an address."""
+    f, size = _read(facts), 4 * lanes_of(zero)
+    pitch = (f.width + 2 * f.halo) * size
+    if f.bottleneck:
+        clear(zero, f.factors, f.inside)
+    for top in range(0, f.height_out, f.band):
+        bottom = min(f.height_out, top + f.band)
+        # Rows of the input that are needed, and those of them that there are.
+        first, last = top * f.stride - f.reach, (bottom - 1) * f.stride + f.reach + 1
+        begin, end = max(first, 0), min(last, f.height)
+        for e in range(0, f.inside, GROUP):
+            at = f.expanded + (begin - first) * pitch
+            _expand(zero, f, e, begin, end - begin, at + f.halo * size, size)
+            for g in range(GROUP if e == 0 else 0):  # nothing is written there by the other groups
+                base = f.expanded + g * f.channel_expanded
+                clear(zero, base, (begin - first) * (f.width + 2 * f.halo))
+                clear(zero, base + (end - first) * pitch, (last - end) * (f.width + 2 * f.halo))
+            # With squeeze-and-excitation all rows are kept, else those of the band.
+            target = f.middle + e * f.channel_middle + (top * f.width_out * size if f.bottleneck else 0)
+            _convolve(
+                f.depthwise, f.expanded, f.channel_expanded, pitch, f.depthwise_weights + 4 * e * f.taps,
+                f.depthwise_bias + 4 * e, target, f.channel_middle, bottom - top, f.width_out, f.act,
+            )  # fmt: skip
+            if f.bottleneck:
+                for g in range(GROUP):
+                    total = load(zero, f.factors + (e + g) * size)
+                    for r in range(bottom - top):
+                        row = target + g * f.channel_middle + r * f.width_out * size
+                        total = total + sum_row(zero, row, f.width_out, f.begin_out, f.mask_out)
+                    store(total, f.factors + (e + g) * size)
+        if not f.bottleneck:
+            _project(f, top * f.width_out, (bottom - top) * f.width_out, size)
+    if f.bottleneck:
+        _excite(zero, f, size)
+        _project(f, 0, f.height_out * f.width_out, size)
+
+
 @cache
 def make_residual(lanes: int) -> Callable[..., None]:
-    """The kernel of blocks."""
-    size = 4 * lanes
+    """The kernel of n blocks, one after the other, of which is told at an address."""
 
     @kernel(compact=True)
-    def residual(facts: int) -> None:
-        zero, f = zeros(lanes, lanes), _read(facts)
-        pitch = (f.width + 2 * f.halo) * size
-        if f.bottleneck:
-            clear(zero, f.factors, f.inside)
-        for top in range(0, f.height_out, f.band):
-            bottom = min(f.height_out, top + f.band)
-            # Rows of the input that are needed, and those of them that there are.
-            first, last = top * f.stride - f.reach, (bottom - 1) * f.stride + f.reach + 1
-            begin, end = max(first, 0), min(last, f.height)
-            for e in range(0, f.inside, GROUP):
-                at = f.expanded + (begin - first) * pitch
-                _expand(zero, f, e, begin, end - begin, at + f.halo * size, size)
-                for g in range(GROUP if e == 0 else 0):  # nothing is written there by the other groups
-                    base = f.expanded + g * f.channel_expanded
-                    clear(zero, base, (begin - first) * (f.width + 2 * f.halo))
-                    clear(zero, base + (end - first) * pitch, (last - end) * (f.width + 2 * f.halo))
-                # With squeeze-and-excitation all rows are kept, else those of the band.
-                target = f.middle + e * f.channel_middle + (top * f.width_out * size if f.bottleneck else 0)
-                _convolve(
-                    f.depthwise, f.expanded, f.channel_expanded, pitch, f.depthwise_weights + 4 * e * f.taps,
-                    f.depthwise_bias + 4 * e, target, f.channel_middle, bottom - top, f.width_out, f.act,
-                )  # fmt: skip
-                if f.bottleneck:
-                    for g in range(GROUP):
-                        total = load(zero, f.factors + (e + g) * size)
-                        for r in range(bottom - top):
-                            row = target + g * f.channel_middle + r * f.width_out * size
-                            total = total + sum_row(zero, row, f.width_out, f.begin_out, f.mask_out)
-                        store(total, f.factors + (e + g) * size)
-            if not f.bottleneck:
-                _project(f, top * f.width_out, (bottom - top) * f.width_out, size)
-        if f.bottleneck:
-            _excite(zero, f, size)
-            _project(f, 0, f.height_out * f.width_out, size)
+    def residual(facts: int, n: int) -> None:
+        zero = zeros(lanes, lanes)
+        for i in range(n):
+            _block(zero, facts + i * _BYTES)
 
     return residual

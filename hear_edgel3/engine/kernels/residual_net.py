@@ -14,7 +14,7 @@ from hear_edgel3.engine.kernels.log_mel import LogMel
 from hear_edgel3.engine.kernels.one_image import one_linear
 from hear_edgel3.engine.kernels.pointwise import GROUP, HARDSWISH, NONE, make_pointwise
 from hear_edgel3.engine.kernels.pooling import make_pool
-from hear_edgel3.engine.kernels.residual import COLUMNS, make_depthwise, make_residual, rows_of_tiles
+from hear_edgel3.engine.kernels.residual import COLUMNS, Facts, make_depthwise, make_residual, rows_of_tiles
 from hear_edgel3.engine.kernels.residual_parts import (
     Block,
     NetWeights,
@@ -110,9 +110,14 @@ class SizedNet:
         if net.first is not None:
             here = self._enter(here, rooms, steps)
             steps += values.pools(here, 0)
+        told: list[Facts] = []
         for number, block in enumerate(net.blocks, 1):
-            here = self._block(here, block, number, rooms, values, steps)
-            steps += values.pools(here, number)
+            here, facts = self._block(here, block, number, rooms, values)
+            told.append(facts)
+            if pools := values.pools(here, number):
+                steps += [*rooms.blocks(make_residual(lanes), told), *pools]
+                told = []
+        steps += rooms.blocks(make_residual(lanes), told)
         if net.last is not None:
             (weights, bias), n_out = net.last, even(net.n_last)
             vectors = here.height * here.width
@@ -142,7 +147,7 @@ class SizedNet:
         steps.append((make_entrance(lanes), arguments))
         return _Map(out, channel, net.n_first, height, width, frames, self._mask(width, frames))
 
-    def _block(self, x: _Map, block: Block, number: int, rooms: Rooms, values: _Values, steps: list[Step]) -> _Map:
+    def _block(self, x: _Map, block: Block, number: int, rooms: Rooms, values: _Values) -> tuple[_Map, Facts]:
         """An inverted residual."""
         lanes, strips = self.sharing.lanes, self.sharing.strips
         size, s = 4 * lanes, block.stride
@@ -181,8 +186,7 @@ class SizedNet:
             depthwise=rooms.kernel(make_depthwise(lanes, block.k, s, block.dilation, trim)),
             halo=halo,
         )  # fmt: skip
-        steps.append((make_residual(lanes), (rooms.table(facts),)))
-        return _Map(out, channel, block.n_out, height, width, frames, (mask, begin))
+        return _Map(out, channel, block.n_out, height, width, frames, (mask, begin)), facts
 
     def __call__(self, images: np.ndarray, spectrogram: LogMel | None = None) -> np.ndarray:
         """The values of images, as many as share the vectors or fewer.

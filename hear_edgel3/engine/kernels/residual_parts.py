@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -140,10 +140,17 @@ class Rooms:
         """The address of a kernel, which is not compiled before it may be called."""
         return address(made) if self.arrays else 0
 
-    def table(self, facts: tuple[int, ...]) -> int:
-        """The address of a table of integers, which lives as long as this."""
+    def blocks(self, kernel: Callable[..., None], facts: Sequence[tuple[int, ...]]) -> list[Step]:
+        """The step of blocks that follow each other, if there are any; what is told of them lives as long as this.
+
+        Args:
+            kernel: takes the address of tables of integers, one behind the other, and how many there are.
+            facts: of each block.
+        """
+        if not facts:
+            return []
         self._tables.append(np.array(facts, np.int64))
-        return int(self._tables[-1].ctypes.data)
+        return [(kernel, (int(self._tables[-1].ctypes.data), len(facts)))]
 
     def stride(self, vectors: int) -> int:
         """Bytes from a channel of so many vectors to the next."""
