@@ -244,6 +244,17 @@ def test_nothing_stays_of_what_was_not_finite() -> None:
         assert torch.equal(run(extractor.frontend, clips[:1]), expected)
 
 
+def test_what_tells_whether_a_net_has_changed_is_fetched(tiny: MobileNetV3, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetched: list[np.ndarray] = []
+    monkeypatch.setattr("hear_edgel3.compiled.fetching.fetch", fetched.append)
+    runner, x = Runner("numba"), noise(1, 16)
+    expected = runner(tiny, x)
+    compiled = len(fetched)
+    assert torch.equal(runner(tiny, x), expected)
+    assert len(fetched) == compiled + 1
+    assert id(tiny.get_submodule("features")) // 64 * 64 in fetched[-1]
+
+
 def test_few_images_do_not_share_vectors(threads: Callable[[int], None]) -> None:
     """Each has its channels in the lanes; several threads take one each."""
     form = build(Spec(0.1), outputs=["b13"]).kernel_residuals()
