@@ -434,7 +434,7 @@ def _joined(groups: Iterator[torch.Tensor], n: int, size: int, device: torch.dev
             joined = torch.empty((n, size), dtype=torch.float32, device=device)
         joined[row : row + group.shape[0]] = group
         row += group.shape[0]
-    return torch.empty((0, size), device=device) if joined is None else joined
+    return torch.empty((0, size), dtype=torch.float32, device=device) if joined is None else joined
 
 
 def _one_clip(clip: Any, name: str) -> torch.Tensor:

@@ -134,6 +134,14 @@ def test_the_default_type(engine: str, clip: torch.Tensor, default_dtype: None) 
         assert torch.equal(loaded_within.scene_embeddings(clip), expected), dtype
 
 
+def test_the_default_type_and_no_clips(default_dtype: None) -> None:
+    model = hear_edgel3.load("tiny")
+    torch.set_default_dtype(torch.float64)
+    none = torch.zeros(0, 16000)
+    found = (model.scene_embeddings(none), *model.timestamp_embeddings(none))
+    assert {values.dtype for values in found} == {torch.float32}
+
+
 @pytest.mark.parametrize("name", ["sea_64", "sparse_95"])
 def test_the_default_type_and_the_kernels(name: str, load, default_dtype: None) -> None:
     audio = torch.from_numpy(signals.clip(0.5, 16000))[None]
