@@ -157,7 +157,8 @@ class Runner:
                 if embedding is None:
                     # A copy: hooks may write to what a front end is given, which may be the caller's, and overlap.
                     own = windows.clone(memory_format=torch.contiguous_format)
-                    embedding = run(in_eval_mode(frontend)(own))
+                    # Another: a net of somebody's own may put all that it puts out into the same memory.
+                    embedding = run(in_eval_mode(frontend)(own)).clone()
                 return cast(torch.Tensor, embedding)
 
         return embed

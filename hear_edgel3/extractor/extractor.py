@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, overload
 
 import numpy as np
@@ -25,7 +25,7 @@ from hear_edgel3.extractor.streaming import EmbeddingStream, Moment
 from hear_edgel3.extractor.window_net import mean_of_windows
 from hear_edgel3.families.schema import Checkpoint, Configuration, Local
 from hear_edgel3.framing.path import NetInput, WindowPath, weight_of_last, windows_of_clips
-from hear_edgel3.framing.rules import CentredFraming, SceneFraming, WindowRule, check_hop_ms
+from hear_edgel3.framing.rules import CentredFraming, WindowRule, check_hop_ms
 from hear_edgel3.registry.labels import Label, labels
 
 # On a GPU; 64 windows of one second at 48 kHz.
@@ -101,6 +101,7 @@ class Extractor(nn.Module):
         self.hop_ms = check_hop_ms(row.hop_ms if hop_ms is None else hop_ms, self.net_sample_rate)
         self.weights = weights
         self._own_labels = own_labels
+        self._scene_framing = scene_framing(configuration)
         self._runner = engines.Runner(engine)
 
     @property
@@ -289,10 +290,6 @@ class Extractor(nn.Module):
         batches = [_one_clip(clip, f"clip {i} of audio") for i, clip in enumerate(clips)]
         return torch.cat([self._scenes(batch, framing, rate, f"clip {i} of audio") for i, batch in enumerate(batches)])
 
-    @cached_property
-    def _scene_framing(self) -> SceneFraming:
-        return scene_framing(self.configuration)
-
     def _scenes(self, samples: torch.Tensor, rule: WindowRule, sample_rate: int, name: str = "audio") -> torch.Tensor:
         embeddings = self._embed_clips(samples, rule, sample_rate, name)
         return mean_of_windows(embeddings, weight_of_last(rule, samples.shape[1], sample_rate, self.net_sample_rate))
@@ -434,7 +431,7 @@ def _joined(groups: Iterator[torch.Tensor], n: int, size: int, device: torch.dev
             joined = torch.empty((n, size), dtype=torch.float32, device=device)
         joined[row : row + group.shape[0]] = group
         row += group.shape[0]
-    return torch.empty((0, size), device=device) if joined is None else joined
+    return torch.empty((0, size), dtype=torch.float32, device=device) if joined is None else joined
 
 
 def _one_clip(clip: Any, name: str) -> torch.Tensor:

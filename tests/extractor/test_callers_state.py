@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 
 import pytest
 import torch
@@ -134,6 +135,14 @@ def test_the_default_type(engine: str, clip: torch.Tensor, default_dtype: None) 
         assert torch.equal(loaded_within.scene_embeddings(clip), expected), dtype
 
 
+def test_the_default_type_and_no_clips(default_dtype: None) -> None:
+    model = hear_edgel3.load("tiny")
+    torch.set_default_dtype(torch.float64)
+    none = torch.zeros(0, 16000)
+    found = (model.scene_embeddings(none), *model.timestamp_embeddings(none))
+    assert {values.dtype for values in found} == {torch.float32}
+
+
 @pytest.mark.parametrize("name", ["sea_64", "sparse_95"])
 def test_the_default_type_and_the_kernels(name: str, load, default_dtype: None) -> None:
     audio = torch.from_numpy(signals.clip(0.5, 16000))[None]
@@ -159,6 +168,41 @@ def test_the_callers_random_numbers(name: str, load, clip: torch.Tensor) -> None
     torch.manual_seed(7)
     load(name).scene_embeddings(clip[:, :8000])
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_no_lock_is_held_while_an_extractor_embeds() -> None:
+    """A lock that another thread holds at a fork is never free in the child: Python 3.11 has one there."""
+    assert [name for name, value in vars(Extractor).items() if isinstance(value, cached_property)] == []
+
+
+class _SameMemory(torch.nn.Module):
+    """What it puts out is always in the same place, as with ``torch.compile(mode="reduce-overhead")`` on a GPU."""
+
+    def __init__(self, net: torch.nn.Module) -> None:
+        super().__init__()
+        self.net = net
+        self.found: dict[torch.Size, torch.Tensor] = {}
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found = self.net(x)
+        return self.found.setdefault(found.shape, torch.empty_like(found)).copy_(found)
+
+
+@pytest.mark.parametrize("engine", ["torch", "eager"])
+def test_embeddings_are_the_callers_whatever_net_made_them(engine: str, clip: torch.Tensor) -> None:
+    model = hear_edgel3.load("tiny", engine=engine)
+    model.net = _SameMemory(model.net)
+    windows = clip[:, :5120]
+    calls = [
+        lambda x: model.timestamp_embeddings(x, hop_ms=1000)[0],
+        model.scene_embeddings,
+        model.embed_windows,
+    ]
+    for call in calls:
+        first = call(windows)
+        before = first.clone()
+        assert not torch.equal(call(0.3 * windows.flip(1)), before)
+        assert torch.equal(first, before)
 
 
 @pytest.mark.parametrize(("name", "samples"), [("tiny", 5120), ("sea_64", 8000)])
