@@ -134,9 +134,10 @@ def address(made: Callable[..., None]) -> int:
     """The address of a kernel of integers, for other kernels to call (:mod:`hear_edgel3.compiled.calls`)."""
     dispatcher = cast(Any, made)
     signature = (numba.types.int64,) * dispatcher.py_func.__code__.co_argcount
-    dispatcher.compile(signature)
-    compiled = dispatcher.overloads[signature]
-    return int(compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name))
+    with global_compiler_lock:  # llvmlite has a lock of its own, which a forked child must not inherit locked either
+        dispatcher.compile(signature)
+        compiled = dispatcher.overloads[signature]
+        return int(compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name))
 
 
 def kernels_folder() -> Path:

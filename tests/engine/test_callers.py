@@ -15,10 +15,13 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from numba.core.codegen import JITCodeLibrary
 from torch import nn
 
 import hear_edgel3
+from hear_edgel3.compiled.jit import address
 from hear_edgel3.engine import folded
+from hear_edgel3.engine.kernels.one_image import one_linear
 from hear_edgel3.engine.runner import Runner
 from hear_edgel3.engine.table import NAMES
 from support import signals
@@ -153,5 +156,32 @@ def test_a_fork_while_another_thread_compiles(monkeypatch) -> None:
         process = multiprocessing.get_context("fork").Process(target=lambda: run_net(make_net(SMALL, 0.8), x, "numba"))
         process.start()
         thread.join()
+    process.join(60)
+    assert process.exitcode == 0
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this system cannot fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_fork_waits_while_another_thread_asks_for_a_kernels_address(monkeypatch) -> None:
+    """llvmlite is asked under a lock of its own, which in the child would never be free."""
+    asked, answered = threading.Event(), threading.Event()
+    original = JITCodeLibrary.get_pointer_to_function
+
+    def slowly(library: JITCodeLibrary, name: str) -> int:
+        found = original(library, name)
+        asked.set()
+        time.sleep(0.5)
+        answered.set()
+        return found
+
+    address(one_linear)  # it is compiled
+    monkeypatch.setattr(JITCodeLibrary, "get_pointer_to_function", slowly)
+    thread = threading.Thread(target=address, args=(one_linear,))
+    thread.start()
+    assert asked.wait(10)
+    process = multiprocessing.get_context("fork").Process(target=int)
+    process.start()
+    assert answered.is_set()
+    thread.join()
     process.join(60)
     assert process.exitcode == 0
