@@ -31,8 +31,13 @@ class StreamBuffer:
         """
         return self._buffer[self._first : self._end]
 
-    def append(self, block: torch.Tensor) -> None:
-        """Takes (n,) more samples; those before ``start`` are not kept."""
+    def append(self, block: torch.Tensor, *, fresh: bool = False) -> None:
+        """Takes (n,) more samples; those before ``start`` are not kept.
+
+        Args:
+            block: the samples.
+            fresh: whether nobody else has them, so that they need not be copied.
+        """
         # shape[0] and not len(), which takes a microsecond of a tensor: streams come here for each of their blocks.
         n = block.shape[0]
         skipped = min(max(0, self.start - self.received), n)
@@ -40,7 +45,12 @@ class StreamBuffer:
         n -= skipped
         new = block[skipped:] if skipped else block
         buffer, kept = self._buffer, self._end - self._first
+        if n == 0 and new.dtype == buffer.dtype and new.device == buffer.device:
+            return
         dtype = buffer.dtype if new.dtype == buffer.dtype else torch.promote_types(buffer.dtype, new.dtype)
+        if fresh and kept == 0 and n > buffer.shape[0] and dtype == new.dtype:
+            self._buffer, self._first, self._end = new, 0, n
+            return
         full = self._end + n > buffer.shape[0]
         if full or buffer.dtype != dtype or buffer.device != new.device:
             with torch.inference_mode(False):  # so that it can be written to in any mode

@@ -163,7 +163,9 @@ class WindowPath:
         self._refill()
 
     def _take(self, samples: torch.Tensor) -> None:
-        self._buffer.append(samples.float())
+        # The resampler's are nobody else's; what is pushed may be the caller's, who may write to it again.
+        fresh = self._resampler is not None or samples.dtype != torch.float32
+        self._buffer.append(samples.float(), fresh=fresh)
         self._decide()
         self._refill()
 

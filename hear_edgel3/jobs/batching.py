@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
@@ -35,6 +36,7 @@ class Batcher:
         self._model = model
         self._at_once = model.windows_at_once(1)
         self._waiting: dict[int, list[tuple[int, torch.Tensor]]] = {}  # by length, that of the oldest windows first
+        self._counts: Counter[int] = Counter()  # of the windows that wait, by length
         self._samples = 0
 
     def add(self, key: int, windows: torch.Tensor) -> Iterator[Found]:
@@ -42,9 +44,10 @@ class Batcher:
         length = windows.shape[1]
         bucket = self._waiting.setdefault(length, [])
         bucket.append((key, windows))
+        self._counts[length] += windows.shape[0]
         self._samples += windows.numel()
         group = self._group(length)
-        while sum(len(w) for _, w in bucket) >= group:
+        while self._counts[length] >= group:
             yield from self._run(length, group)
         while self._samples > _WAITING * self._at_once:
             oldest = next(iter(self._waiting))
@@ -66,14 +69,17 @@ class Batcher:
         n = 0
         while bucket and n < most:
             key, windows = bucket.pop(0)
-            if n + len(windows) > most:
+            if n + windows.shape[0] > most:
                 bucket.insert(0, (key, windows[most - n :]))
                 windows = windows[: most - n]
             taken.append((key, windows))
-            n += len(windows)
+            n += windows.shape[0]
+        self._counts[length] -= n
         self._samples -= n * length
         if bucket:
             self._waiting[length] = bucket  # behind the others
+        else:
+            del self._counts[length]
         try:
             embeddings = self._embed(taken[0][1] if len(taken) == 1 else torch.cat([windows for _, windows in taken]))
         except INPUT_ERRORS as error:
@@ -81,8 +87,8 @@ class Batcher:
             return
         row = 0
         for key, windows in taken:
-            yield key, embeddings[row : row + len(windows)]
-            row += len(windows)
+            yield key, embeddings[row : row + windows.shape[0]]
+            row += windows.shape[0]
 
     def _one_by_one(self, taken: list[tuple[int, torch.Tensor]], error: Exception) -> Iterator[Found]:
         """Finds the files that the net cannot do, of a group that it could not."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -319,7 +320,7 @@ class _Embedding:
             self._finish_settled()
         elif file.error is None:
             self._seconds += event.seconds
-            file.windows += len(event.samples)
+            file.windows += event.samples.shape[0]
             for found in self._batcher.add(key, event.samples):
                 self._take_found(*found)
 
@@ -359,9 +360,7 @@ class _Embedding:
 
     def _finish_settled(self) -> None:
         """Finishes the first files, as far as all is known of them."""
-        for key, file in list(self._open_files.items()):
-            if not file.settled:
-                break
+        for key, file in list(takewhile(lambda of_key: of_key[1].settled, self._open_files.items())):
             del self._open_files[key]
             self._files += 1
             if file.error is not None:
