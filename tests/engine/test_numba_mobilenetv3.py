@@ -173,11 +173,17 @@ def test_a_class_of_somebodys_own_is_not_taken_for_ours() -> None:
 # --- lengths, batches, callers ---
 
 
-@pytest.mark.parametrize("n_frames", [1, 16, 33, 101, 331, 1000, 2500])
+@pytest.mark.parametrize("n_frames", [1, 16, 33, 101, 331, 481, 512, 1000, 2500])
 def test_lengths(tiny: MobileNetV3, n_frames: int) -> None:
     """Of the built-in net with its real weights."""
     x = noise(2, n_frames, seed=n_frames)
     check(tiny, x, of_torch=0)
+
+
+@pytest.mark.parametrize("name", ["dilated", "dilated_2221", "fully_convolutional_2211", "width_1"])
+def test_strips_that_are_narrower_than_a_convolution_reaches(name: str) -> None:
+    """Halos are of the neighbours' neighbours, too."""
+    check(build(SPECS[name]).eval(), noise(1, 500))
 
 
 def test_many_lengths_do_not_fill_the_memory() -> None:

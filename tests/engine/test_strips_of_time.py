@@ -14,7 +14,7 @@ CONVOLUTIONS = [(2, 1), (1, 1), (2, 1), (1, 1), (2, 2), (1, 2), (1, 2), (2, 1), 
 
 @pytest.mark.parametrize(
     ("frames", "strips", "width"),
-    [(1, 1, 1), (16, 1, 16), (101, 2, 64), (331, 8, 64), (501, 8, 64), (1000, 16, 64), (2500, 16, 192)],
+    [(1, 1, 1), (16, 1, 16), (101, 2, 64), (331, 16, 32), (501, 16, 32), (1000, 16, 64), (2500, 16, 160)],
 )
 def test_strips_of_the_family(frames: int, strips: int, width: int) -> None:
     """160 ms, 1 s, 3.3 s, 5 s, 10 s, 25 s."""
@@ -23,7 +23,7 @@ def test_strips_of_the_family(frames: int, strips: int, width: int) -> None:
 
 @pytest.mark.parametrize(
     ("lanes", "frames", "most"),
-    [(16, 16, 3), (16, 101, 2), (16, 501, 0), (8, 16, 3), (8, 101, 2), (8, 501, 0), (4, 16, 1), (4, 101, 1)],
+    [(16, 16, 3), (16, 101, 2), (16, 501, 0), (8, 16, 3), (8, 101, 2), (8, 501, 0), (4, 16, 1), (4, 101, 0)],
 )
 def test_images_that_do_not_share_vectors(lanes: int, frames: int, most: int) -> None:
     """160 ms, 1 s, 5 s."""
@@ -38,7 +38,7 @@ def test_strips_suit_all_layers(lanes: int) -> None:
         assert sharing.images * sharing.strips == lanes
         width = sharing.width
         for stride, reach in CONVOLUTIONS if sharing.strips > 1 else ():
-            assert width >= reach
+            assert width >= (1 if sharing.strips == lanes else reach)
             assert width % stride == 0
             width //= stride
 

@@ -40,9 +40,9 @@ def mask_row(zero: Any, row: int, begin: int, end: int, mask: int) -> None:
 
 @part
 def add_halo(zero: Any, row: int, width: int, reach: int, edges: int) -> None:
-    """Writes `reach` columns before and behind a row of `width`: the ends of the neighbouring strips, or zeros.
+    """Writes `reach` columns before and behind a row of `width`: those of the neighbouring strips, or zeros.
 
-    Rows that are shorter than that are whole images, and get zeros whatever is loaded for them.
+    Rows may be shorter than that: then these are columns of the neighbours' neighbours, too.
 
     Args:
         zero: a vector of zeros.
@@ -54,8 +54,11 @@ def add_halo(zero: Any, row: int, width: int, reach: int, edges: int) -> None:
     """
     size = 4 * lanes_of(zero)
     first, last = load(zero, edges), load(zero, edges + size)
-    for i in range(reach):
+    for i in range(min(reach, width)):
         store(where(from_lane_before(load(zero, row + (width - 1 - i) * size)), first), row - (1 + i) * size)
+        store(where(from_lane_behind(load(zero, row + i * size)), last), row + (width + i) * size)
+    for i in range(width, reach):  # what was just written a row's length nearer, of the neighbour
+        store(where(from_lane_before(load(zero, row - (1 + i - width) * size)), first), row - (1 + i) * size)
         store(where(from_lane_behind(load(zero, row + i * size)), last), row + (width + i) * size)
 
 

@@ -18,8 +18,10 @@ Two columns of ``halo`` around a row come from the neighbours' ends by moving la
         before the row            the row, of strip 3             behind the row
         strip 2's last columns    0   1   2   ...   63            strip 4's first columns
 
-Strips are as long as the net's strides need, so that all maps fall into strips likewise. What lies behind an image's
-end is set to zero wherever a convolution looks at it, and left out of what is pooled: it is *masked*.
+Strips are as long as the net's strides need, so that all maps fall into strips likewise. Where one image has a vector
+for itself, the last maps' strips may be shorter than a convolution reaches: their halos are of strips further on, too.
+What lies behind an image's end is set to zero wherever a convolution looks at it, and left out of what is pooled: it is
+*masked*.
 """
 
 from __future__ import annotations
@@ -121,7 +123,8 @@ def strips_for(frames: int, lanes: int, convolutions: Sequence[tuple[int, int]])
     best, least = StripsOfTime(lanes, 1, frames, frames), float(frames)
     strips = 2
     while strips <= lanes:
-        unit = _least_width(convolutions)
+        # The last rows of narrow strips are slow, which pays where one image has a vector for itself.
+        unit = _least_width(convolutions, narrow=strips == lanes)
         width = -(-frames // (strips * unit)) * unit
         if width * strips**0.5 < least:
             best, least = StripsOfTime(lanes, strips, frames, width), width * strips**0.5
@@ -129,10 +132,13 @@ def strips_for(frames: int, lanes: int, convolutions: Sequence[tuple[int, int]])
     return best
 
 
-def _least_width(convolutions: Sequence[tuple[int, int]]) -> int:
-    """Columns of the shortest strips: divisible by all strides, and never shorter than a convolution reaches."""
+def _least_width(convolutions: Sequence[tuple[int, int]], narrow: bool) -> int:
+    """Columns of the shortest strips: divisible by all strides, and no shorter than a convolution reaches.
+
+    If they are `narrow`, the latter does not count.
+    """
     shrunk, least = 1, 1
     for stride, reach in convolutions:
         least = max(least, reach * shrunk)
         shrunk *= stride
-    return -(-least // shrunk) * shrunk
+    return shrunk if narrow else -(-least // shrunk) * shrunk
