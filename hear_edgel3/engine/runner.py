@@ -183,8 +183,9 @@ class Runner:
             ):
                 compiled = self._compiled
                 if compiled is None or not compiled[0].still(net):  # no other thread has done it meanwhile
-                    engine = _engine(self.choose(net).name)
-                    ready = (getattr(engine, "WINDOWS_PER_THREAD", 0), engine.compile_net(plain(net)))
+                    holding = plain(net)
+                    engine = _engine(self.choose(holding).name)
+                    ready = (getattr(engine, "WINDOWS_PER_THREAD", 0), engine.compile_net(holding))
                     if (fetch := getattr(ready[1], "fetch", None)) is not None:
                         seen.fetch_with(fetch)
                     compiled = self._compiled = (seen, ready)
