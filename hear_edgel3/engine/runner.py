@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Protocol, cast
 
 import torch
@@ -108,7 +109,7 @@ class Runner:
     def __init__(self, engine: str = "auto") -> None:
         check_engine(engine)
         self._wanted = engine
-        self._compiled: tuple[Seen, tuple[int, Compiled]] | None = None
+        self._compiled: _Compiled | None = None
 
     def __getstate__(self) -> dict[str, object]:
         """What is pickled: not the compiled net, which can be made again."""
@@ -142,13 +143,17 @@ class Runner:
         with without_autocast(x.device):
             return self._ready(net)[1](x)
 
-    def ready(self, net: nn.Module) -> Ready:
+    def ready(self, net: nn.Module, kept: object | None = None) -> Ready:
         """``net`` as it is now, for one group of windows after the other: to look whether it has changed takes time.
+
+        Args:
+            net: The net.
+            kept: What is another object than before, or None, if it can have changed. If it is the same, nobody looks.
 
         Returns:
             What runs it on what a front end makes of windows, as :meth:`__call__`; an engine may run both at once.
         """
-        run = self._ready(net)[1]
+        run = self._ready(net, kept)[1]
         from_samples = getattr(run, "from_samples", None)
 
         def embed(frontend: nn.Module, windows: torch.Tensor) -> torch.Tensor:
@@ -166,13 +171,13 @@ class Runner:
     def windows_at_once(self, net: nn.Module, usual: int) -> int:
         """How many windows to give it at once, for a net of which torch is best given ``usual`` ones."""
         compiled = self._compiled  # if the net has changed since, it most likely runs through the same engine
-        wanted = self._ready(net)[0] if compiled is None else compiled[1][0]
+        wanted = self._ready(net)[0] if compiled is None else compiled.ready[0]
         return max(usual, wanted * torch.get_num_threads())
 
-    def _ready(self, net: nn.Module) -> tuple[int, Compiled]:
+    def _ready(self, net: nn.Module, kept: object | None = None) -> tuple[int, Compiled]:
         """How many windows for each thread the net's engine wants at least, and the compiled net."""
         compiled = self._compiled
-        if compiled is None or not compiled[0].still(net):
+        if compiled is None or not compiled.still(net, kept):
             seen = Seen(net)
             with (
                 _COMPILING,
@@ -182,11 +187,35 @@ class Runner:
                 without_autocast(torch.device("cpu")),
             ):
                 compiled = self._compiled
-                if compiled is None or not compiled[0].still(net):  # no other thread has done it meanwhile
+                if compiled is None or not compiled.still(net, kept):  # no other thread has done it meanwhile
                     holding = plain(net)
                     engine = _engine(self.choose(holding).name)
                     ready = (getattr(engine, "WINDOWS_PER_THREAD", 0), engine.compile_net(holding))
                     if (fetch := getattr(ready[1], "fetch", None)) is not None:
                         seen.fetch_with(fetch)
-                    compiled = self._compiled = (seen, ready)
-        return compiled[1]
+                    compiled = self._compiled = _Compiled(seen, kept, ready)
+        return compiled.ready
+
+
+@dataclass
+class _Compiled:
+    """A net that was compiled, as it was then.
+
+    Attributes:
+        seen: The net.
+        kept: What was said of it then, or when it was last looked at.
+        ready: How many windows for each thread the engine wants at least, and the compiled net.
+    """
+
+    seen: Seen
+    kept: object | None
+    ready: tuple[int, Compiled]
+
+    def still(self, net: nn.Module, kept: object | None) -> bool:
+        """Whether it was made of `net`, which has not changed."""
+        if kept is not None and kept is self.kept and self.seen.of(net):
+            return True
+        if not self.seen.still(net):
+            return False
+        self.kept = kept
+        return True

@@ -76,6 +76,10 @@ class Seen:
         """Where its first parameter is."""
         return self._tensors[0].device if self._tensors else torch.device("cpu")
 
+    def of(self, net: nn.Module) -> bool:
+        """Whether it was `net` that was looked at."""
+        return net is self._net
+
     def still(self, net: nn.Module) -> bool:
         """Whether `net` is the same net, with the same numbers in the same places."""
         if self._fetch is not None:

@@ -21,6 +21,7 @@ from hear_edgel3.engine.seen import first_parameter
 from hear_edgel3.extractor.contract import TimestampContract, contract_of, rate_fed
 from hear_edgel3.extractor.finite import check_embeddings
 from hear_edgel3.extractor.framings import scene_framing, timestamp_framing
+from hear_edgel3.extractor.kept import KeepsModules
 from hear_edgel3.extractor.streaming import EmbeddingStream, Moment
 from hear_edgel3.extractor.window_net import mean_of_windows
 from hear_edgel3.families.schema import Checkpoint, Configuration, Local
@@ -57,7 +58,7 @@ def check_options(row: Checkpoint, sample_rate: int | None, engine: str, hop_ms:
     engines.check_engine(engine)
 
 
-class Extractor(nn.Module):
+class Extractor(KeepsModules):
     """Embeds audio; made by :func:`hear_edgel3.load`.
 
     ``frontend`` and ``net`` can be used alone, and gradients flow through :meth:`forward`. The embedding methods
@@ -135,7 +136,7 @@ class Extractor(nn.Module):
     @property
     def engine(self) -> str:
         """Name of the engine that runs the net, where it is now."""
-        return self._runner.choose(self.net).name
+        return self._runner.choose(self.own("net")).name
 
     @property
     def contract(self) -> TimestampContract:
@@ -297,7 +298,7 @@ class Extractor(nn.Module):
     @property
     def _device(self) -> torch.device:
         """Where the net is."""
-        return first_parameter(self.net).device
+        return first_parameter(self.own("net")).device
 
     @property
     def _reflect(self) -> bool:
@@ -373,7 +374,7 @@ class Extractor(nn.Module):
     def _at_once(self, device: torch.device, window: int) -> int:
         row = self.configuration.checkpoint
         if device.type == "cpu":
-            at_once = self._runner.windows_at_once(self.net, row.windows_per_batch) * row.window
+            at_once = self._runner.windows_at_once(self.own("net"), row.windows_per_batch) * row.window
         else:
             at_once = _SAMPLES_PER_BATCH_GPU
         return max(1, at_once // max(1, window))
@@ -404,8 +405,9 @@ class Extractor(nn.Module):
 
     def _ready(self, device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
         """What embeds groups of windows with the net as it is now, where it is now."""
-        ready = self._runner.ready(self.net)
-        return lambda windows: ready(self.frontend, windows.to(device))
+        ready = self._runner.ready(self.own("net"), self.kept)
+        frontend = self.own("frontend")
+        return lambda windows: ready(frontend, windows.to(device))
 
     def _embed(
         self,

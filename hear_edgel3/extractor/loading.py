@@ -101,7 +101,9 @@ def load_configuration(
         extractor = Extractor(
             configuration, configuration.frontend.build(), net, sample_rate, engine, hop_ms, info, classes
         )
-    return extractor.eval()
+    extractor.eval()
+    extractor.keep()
+    return extractor
 
 
 class NoInitialValues(TorchFunctionMode):

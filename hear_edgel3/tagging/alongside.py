@@ -61,7 +61,8 @@ class TagsAlongside:
         self._name = row.name
         self._size = size
         self._outputs = outputs_of(row)
-        self._head: Head | None = extractor.net.head if isinstance(extractor.net, HeadedNet) else None
+        net = extractor.own("net")
+        self._head: Head | None = net.head if isinstance(net, HeadedNet) else None
         self._first = 0
         if self._head is None:
             features = extractor.configuration.features

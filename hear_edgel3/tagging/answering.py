@@ -62,7 +62,8 @@ class AnsweringNet:
     @property
     def head(self) -> Head | None:
         """What makes logits of embeddings; None if the net does it itself."""
-        return self.extractor.net.head if isinstance(self.extractor.net, HeadedNet) else None
+        net = self.extractor.own("net")
+        return net.head if isinstance(net, HeadedNet) else None
 
     def window_path(
         self,

@@ -42,7 +42,7 @@ def test_the_mode_comes_back_after_an_error(own_sea: Extractor) -> None:
         own_sea.scene_embeddings(torch.full((1, 16000), float("nan")))
 
     class Broken(Runner):
-        def ready(self, net: torch.nn.Module) -> Ready:
+        def ready(self, net: torch.nn.Module, kept: object | None = None) -> Ready:
             raise RuntimeError("out of memory")
 
     own_sea._runner = Broken()
