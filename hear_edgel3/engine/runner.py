@@ -138,10 +138,16 @@ class Runner:
                 return Choice(name, reason)
         raise AssertionError("torch runs every net")
 
-    def __call__(self, net: nn.Module, x: torch.Tensor) -> torch.Tensor:
-        """Runs ``net``, which keeps its parameters and mode, on ``x``: as in eval mode, in the net's own precision."""
+    def __call__(self, net: nn.Module, x: torch.Tensor, kept: object | None = None) -> torch.Tensor:
+        """Runs ``net``, which keeps its parameters and mode, on ``x``: as in eval mode, in the net's own precision.
+
+        Args:
+            net: The net.
+            x: What its front end makes.
+            kept: As for :meth:`ready`.
+        """
         with without_autocast(x.device):
-            return self._ready(net)[1](x)
+            return self._ready(net, kept)[1](x)
 
     def ready(self, net: nn.Module, kept: object | None = None) -> Ready:
         """``net`` as it is now, for one group of windows after the other: to look whether it has changed takes time.

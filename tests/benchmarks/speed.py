@@ -121,11 +121,11 @@ def contestants(
             if path == "timestamps" and not isinstance(net, L3Net):
                 return model.timestamp_embeddings(windows)[0].flatten(0, 1)
             if path == "net" and not isinstance(net, L3Net):
-                return model._runner(model.net, images)
+                return model._runner(model.own("net"), images, model.kept)
             at_once = 1 if path == "window" else model.windows_at_once(samples)
             return torch.cat([model.embed_windows(group) for group in torch.split(windows, at_once)])
 
-        images = model.frontend(windows) if path == "net" else None
+        images = model.own("frontend")(windows) if path == "net" else None
         return run
 
     if isinstance(net, L3Net):

@@ -77,7 +77,9 @@ def extractor_of(name: str, net: torch.nn.Module, engine: str = "auto", sample_r
     """An extractor that is fed at the net's own rate, or at another."""
     configuration = resolve(name)
     row = configuration.checkpoint
-    return Extractor(configuration, row.frontend.build(), net, sample_rate or row.net_sample_rate, engine).eval()
+    found = Extractor(configuration, row.frontend.build(), net, sample_rate or row.net_sample_rate, engine).eval()
+    found.keep()  # as `load` does: no benchmark changes a net
+    return found
 
 
 def engines_for(net: torch.nn.Module) -> list[str]:
