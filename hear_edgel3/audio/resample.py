@@ -117,9 +117,14 @@ class StreamResampler:
         position = (n_outputs - 1) * self._bank.sr_orig
         return self.lookahead - (-position // self._bank.sr_new) if n_outputs > 0 else 0
 
-    def push(self, block: torch.Tensor) -> torch.Tensor:
-        """Takes (n,) more samples and returns the outputs that are now complete."""
-        self._buffer.append(block)
+    def push(self, block: torch.Tensor, *, fresh: bool = False) -> torch.Tensor:
+        """Takes (n,) more samples and returns the outputs that are now complete.
+
+        Args:
+            block: The samples.
+            fresh: Whether nobody writes to them before the next come; else they are copied.
+        """
+        self._buffer.append(block, fresh=fresh)
         beyond = self._buffer.received - self.lookahead
         return self._emit(beyond * self._bank.sr_new // self._bank.sr_orig + 1 if beyond >= 0 else 0)
 

@@ -23,6 +23,10 @@ _EXACT = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM", "A
 _RUN_UP_S = 3
 _SKIPPED_AT_ONCE = 1 << 20
 _NO_LENGTH = 1 << 62
+# Where it copies samples as they are stored, and takes twice as long to make other floats of them: their type, and
+# what it multiplies them with.
+_COPIED_IN = ("WAV", "WAVEX", "RF64", "W64")
+_COPIED = {"PCM_16": ("int16", 2.0**-15), "PCM_32": ("int32", 2.0**-31), "FLOAT": ("float32", 1.0)}
 
 
 class DecodingError(Exception):
@@ -141,13 +145,24 @@ class SndfileDecoder:
         # Behind the samples that a header counts there may be labels, which a decoder takes for damage.
         count = max(0, min(count, self._part_frames - self._part_at))
         try:
-            block: np.ndarray = self._file.read(count, dtype=dtype, always_2d=True)
+            block = self._numbers(count, dtype)
         except _soundfile().SoundFileError as error:
             _check_source(self._source)
             raise DecodingError(reason(error)) from error
         _check_source(self._source)
         self._part_at += len(block)
         return block
+
+    def _numbers(self, count: int, dtype: SampleType) -> np.ndarray:
+        """What libsndfile makes of the next samples, bit by bit."""
+        stored, factor = (
+            _COPIED.get(self._file.subtype, (dtype, 1.0)) if self._file.format in _COPIED_IN else (dtype, 1)
+        )
+        found: np.ndarray = self._file.read(count, dtype=stored, always_2d=True)
+        if stored == dtype:
+            return found
+        floats: np.ndarray = np.multiply(found, np.dtype(dtype).type(factor), dtype=dtype, casting="same_kind")
+        return floats
 
     def _begin_part(self, number: int) -> None:
         self._at_part = number

@@ -135,18 +135,26 @@ class WindowPath:
         at_net_rate = samples_needed(framing, k)
         return at_net_rate if self._resampler is None else self._resampler.needed(at_net_rate)
 
-    def push(self, block: torch.Tensor) -> None:
-        """Takes (n,) more checked samples. They are copied."""
+    def push(self, block: torch.Tensor, *, fresh: bool = False) -> None:
+        """Takes (n,) more checked samples.
+
+        Args:
+            block: The samples.
+            fresh: Whether nobody writes to them before their windows are dealt with; else they are copied.
+        """
         self.fed += block.shape[0]
         samples = self._net.on_device(block)
-        self._take(samples if self._resampler is None else self._resampler.push(samples))
+        if self._resampler is None:
+            self._take(samples, fresh or samples.dtype != torch.float32)
+        else:
+            self._take(self._resampler.push(samples, fresh=fresh), fresh=True)
 
     def flush(self) -> None:
         """Lets out the samples that the resampler holds back. No more can be pushed then; :meth:`end` comes next."""
         if not self.flushed:
             self.flushed = True
             if self._resampler is not None:
-                self._take(self._resampler.flush())
+                self._take(self._resampler.flush(), fresh=True)
 
     def end(self) -> None:
         """Says that no more samples come, and lets out the windows that reach beyond the end.
@@ -162,9 +170,7 @@ class WindowPath:
         self._cutter.end(self.duration)
         self._refill()
 
-    def _take(self, samples: torch.Tensor) -> None:
-        # The resampler's are nobody else's; what is pushed may be the caller's, who may write to it again.
-        fresh = self._resampler is not None or samples.dtype != torch.float32
+    def _take(self, samples: torch.Tensor, fresh: bool) -> None:
         self._buffer.append(samples.float(), fresh=fresh)
         self._decide()
         self._refill()
@@ -215,7 +221,7 @@ class WindowPath:
         """Takes a clip from its first block to its last, and ends it.
 
         Args:
-            blocks: (n,) tensors of checked samples each.
+            blocks: (n,) tensors of checked samples each, which nobody writes to before all is done.
 
         Yields:
             (n, window) groups, full ones but for the last.
@@ -224,7 +230,7 @@ class WindowPath:
             InvalidAudio: The clip is too short for the net.
         """
         for block in blocks:
-            self.push(block)
+            self.push(block, fresh=True)
             yield from self._groups()
         self.end()
         yield from self._groups()
