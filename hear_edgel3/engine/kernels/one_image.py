@@ -243,27 +243,49 @@ def one_linear(
 
 
 @part
+def _within(first: int, n: int, taps: int, dilation: int) -> tuple[int, int]:
+    """Which taps, from one up to another, lie within n places, if the first of all lies at `first`."""
+    if dilation == 1:  # a division takes as long as a pixel
+        return max(0, -first), min(taps, n - first)
+    return (max(0, -first) + dilation - 1) // dilation, min(taps, (n - first + dilation - 1) // dilation)
+
+
+@part
+def _three_by_three(tile: Any, corner: int, line: int, pixel: int, taps: int, inside: int) -> Any:
+    """Adds all taps of a pixel of which none lies beyond the map: without loops, which take longer than the sums."""
+    for dy in range(3):
+        for dx in range(3):
+            tile = add_products(tile, corner + dy * line + dx * pixel, taps + 4 * (dy * 3 + dx) * inside)
+    return tile
+
+
+@part
 def _depthwise(like: Any, f: OneFacts, x: int, pitch: int, e: int, first: int, end: int) -> None:
     """Convolves the channels from `first` to `end` of the ones at x, of which the first is the e-th."""
     zero = zero_of(like)
     reach, step = f.k // 2 * f.dilation, columns_of(like) * GROUP
+    pixel = f.dilation * pitch
+    line = f.width * pixel
     for r in range(f.height_out):
         top = r * f.stride - reach
-        y_begin = (max(0, -top) + f.dilation - 1) // f.dilation  # taps above and below are left out
-        y_end = min(f.k, (f.height - top + f.dilation - 1) // f.dilation)
+        y_begin, y_end = _within(top, f.height, f.k, f.dilation)  # taps above and below are left out
         for c in range(f.width_out):
             left = c * f.stride - reach
-            x_begin = (max(0, -left) + f.dilation - 1) // f.dilation
-            x_end = min(f.k, (f.width - left + f.dilation - 1) // f.dilation)
+            x_begin, x_end = _within(left, f.width, f.k, f.dilation)
+            whole = f.k == 3 and y_end - y_begin == 3 and x_end - x_begin == 3
             corner = x + (top * f.width + left) * pitch
             place = f.middle + 4 * ((r * f.width_out + c) * f.inside + e)
             for g in range(first, end, step):
                 tile = load_tile(like, f.depthwise_bias + 4 * (e + g))
-                for dy in range(y_begin, y_end):
-                    line = corner + dy * f.dilation * f.width * pitch + 4 * g
-                    taps = f.depthwise_weights + 4 * (dy * f.k * f.inside + e + g)
-                    for dx in range(x_begin, x_end):
-                        tile = add_products(tile, line + dx * f.dilation * pitch, taps + 4 * dx * f.inside)
+                weights = f.depthwise_weights + 4 * (e + g)
+                if whole:
+                    tile = _three_by_three(tile, corner + 4 * g, line, pixel, weights, f.inside)
+                else:
+                    for dy in range(y_begin, y_end):
+                        taps = weights + 4 * dy * f.k * f.inside
+                        for dx in range(x_begin, x_end):
+                            place_in = corner + dy * line + dx * pixel + 4 * g
+                            tile = add_products(tile, place_in, taps + 4 * dx * f.inside)
                 tile = hard_swish(tile) if f.act == HARDSWISH else tile_larger(tile, zero)
                 store_tile(tile, place + 4 * g, 0)
 
