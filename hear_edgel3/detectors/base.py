@@ -72,8 +72,12 @@ class Base:
         return Path(self.extractor.weights.path), {name: inside + name.removeprefix("net.") for name in names}
 
 
-def check_base(config: str | os.PathLike[str]) -> None:
+def check_base(config: str | os.PathLike[str], head: str = "linear") -> None:
     """Finds out before anything is loaded whether there is such a net, and whether it can become a detector.
+
+    Args:
+        config: A configuration's name, or a folder.
+        head: What the detector's head is to be.
 
     Raises:
         UnknownConfiguration: There is no such net.
@@ -84,6 +88,11 @@ def check_base(config: str | os.PathLike[str]) -> None:
         raise InvalidOption(
             f"{row.name} cannot become a detector: folders cannot hold nets of the family {row.family}; embed the "
             f"sounds with `hear-edgel3 extract`, and train a classifier of your own on that"
+        )
+    if head == "own" and isinstance(row, Local) and row.classes:
+        raise InvalidOption(
+            f"{row.name} is a detector, and its classifier keeps its classes: use the head linear or mlp, or train the "
+            f"net that it was made of"
         )
 
 

@@ -121,7 +121,7 @@ def train(
         raise InvalidOption(f"name must be letters and digits and begin with a letter, got {name!r}")
     if not isinstance(licence, str) or not licence:
         raise InvalidOption(f"licence must be a text, got {licence!r}")
-    check_base(config)
+    check_base(config, chosen.head_kind)
     config = with_head_words(config, chosen)
     check_installed(chosen)
     work = Work(cache, weights, device=device, workers=workers, quiet=quiet)
