@@ -27,7 +27,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--to", default="onnx", metavar="TARGET", help=f"what for: {', '.join(targets.MODULES)} (default onnx)"
     )
-    text = "the file, or folder (default: the configuration's name, or its folder's, in the current one)"
+    text = "the file, or folder (default: the configuration's name, or its folder's if it has none, in the current one)"
     options.add_output(parser, "PATH", text)
     parser.add_argument(
         "--length",

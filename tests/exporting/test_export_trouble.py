@@ -22,7 +22,7 @@ from support.detectors import write_detector
 from support.processes import python
 
 
-@pytest.mark.parametrize(("output", "report"), [("out.onnx", "./out.onnx"), (None, "net.onnx"), ("link", "out.onnx")])
+@pytest.mark.parametrize(("output", "report"), [("out.onnx", "./out.onnx"), (None, "mine.onnx"), ("link", "out.onnx")])
 def test_the_report_is_another_file(output: str | None, report: str, here: Path, capsys) -> None:
     write_detector(here / "net")
     (here / "link").symlink_to("out.onnx")
@@ -36,17 +36,17 @@ def test_the_report_is_another_file(output: str | None, report: str, here: Path,
 def test_the_report_is_in_no_folder_that_is_replaced(here: Path, capsys) -> None:
     """Where it could be written over the card."""
     write_detector(here / "net")
-    staged_folder(here / "net_c", "old", "mine.c")
-    for words in (["--output", "net_c"], []):
-        assert main(["export", "net", "--to", "c", "--report", f"net_c/{CARD}", *words]) == 2
+    staged_folder(here / "mine_c", "old", "mine.c")
+    for words in (["--output", "mine_c"], []):
+        assert main(["export", "net", "--to", "c", "--report", f"mine_c/{CARD}", *words]) == 2
         assert "is in the folder that the export itself writes" in capsys.readouterr().err
-    assert '"old"' in (here / "net_c" / CARD).read_text()
+    assert '"old"' in (here / "mine_c" / CARD).read_text()
 
 
 def test_folders_that_are_called_alike_inside_have_files_of_their_own(here: Path) -> None:
-    """Those that were made without a name, for example; what is not the folder's own name stays."""
+    """Those that were made without a name; others are called as they are."""
     for name in ("one", "two"):
-        write_detector(here / name, name="mine")
+        write_detector(here / name, name="custom")
         assert main(["export", name, "--length", "0.1", "-q"]) == 0
     assert main(["export", "./one/", "--length", "0.1", "--no-frontend", "-q"]) == 0
     files = {"one.onnx", "one_net.onnx", "two.onnx"}
@@ -54,6 +54,8 @@ def test_folders_that_are_called_alike_inside_have_files_of_their_own(here: Path
     assert default_path(resolve("tiny_logits"), WHOLE, "onnx") == Path("tiny_logits.onnx")
     chosen = with_features(resolve("one"), ["logits"])
     assert default_path(chosen, WHOLE, "c") == Path("one_logits_c")
+    write_detector(here / "three", name="mine")
+    assert default_path(resolve(here / "three"), WHOLE, "onnx") == Path("mine.onnx")
 
 
 @pytest.mark.parametrize("words", [[], ["--quantize", "int8"]])
