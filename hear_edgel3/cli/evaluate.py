@@ -18,7 +18,7 @@ from hear_edgel3.weights.locate import check_given
 _DESCRIPTION = """Evaluates on labelled sounds. A detector, a folder that `hear-edgel3 train` wrote, is tested on sounds
 that it has not learnt from: on the test part that the data state, or its own, or all. Of any other net heads are fitted
 (with --fine-tune, the net is trained) on all folds but one and tested on that one, for each. Scores with 95 % intervals
-over groups go to stdout, as a table or as --json; the options of learning are those of `train`."""
+over groups go to stdout, as a table or as --json; features and the options of learning are those of `train`."""
 
 _EPILOG = """examples:
   hear-edgel3 evaluate --config birds-detector --data birds/

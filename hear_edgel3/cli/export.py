@@ -27,7 +27,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--to", default="onnx", metavar="TARGET", help=f"what for: {', '.join(targets.MODULES)} (default onnx)"
     )
-    options.add_output(parser, "PATH", "the file, or folder (default: the configuration's name, in the current one)")
+    text = "the file, or folder (default: the configuration's name, or its folder's if it has none, in the current one)"
+    options.add_output(parser, "PATH", text)
     parser.add_argument(
         "--length",
         type=_length,
@@ -72,7 +73,7 @@ def _check_other_than_the_output(report: Path, arguments: argparse.Namespace, ta
 
     output = arguments.output
     if output is None:
-        output = default_path(resolve(arguments.name).name, _part(arguments), arguments.to)
+        output = default_path(resolve(arguments.name), _part(arguments), arguments.to)
     if target.FOLDER and Path(os.path.realpath(output)) in Path(os.path.realpath(report)).parents:
         raise InvalidOption(
             f"report={str(report)!r} is in the folder that the export itself writes; name another place"

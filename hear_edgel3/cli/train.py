@@ -19,8 +19,10 @@ from hear_edgel3.weights.locate import check_given
 
 _DESCRIPTION = """Trains a detector on labelled sounds: a net of the table, or a folder, with classes of your own. By
 default the net stays as it is, and a head is fitted on its embeddings, which are kept for other runs; --fine-tune
-trains the net, too. The folder that it writes is a configuration like any other: `hear-edgel3 tag --config FOLDER`,
-`listen`, `embed`, `extract`, hear_edgel3.load("FOLDER"). The same command goes on after an interruption."""
+trains the net, too. A MobileNetV3 named without features has its head on avg_time_pool (1280 values of tiny); --config
+tiny_all_b_mel_avgs names its usual ones (320). The folder that it writes is a configuration like any other:
+`hear-edgel3 tag --config FOLDER`, `listen`, `embed`, `extract`, hear_edgel3.load("FOLDER"). The same command goes on
+after an interruption."""
 
 _EPILOG = """examples:
   hear-edgel3 train --data birds/ --output birds-detector

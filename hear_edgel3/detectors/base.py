@@ -72,8 +72,12 @@ class Base:
         return Path(self.extractor.weights.path), {name: inside + name.removeprefix("net.") for name in names}
 
 
-def check_base(config: str | os.PathLike[str]) -> None:
+def check_base(config: str | os.PathLike[str], head: str = "linear") -> None:
     """Finds out before anything is loaded whether there is such a net, and whether it can become a detector.
+
+    Args:
+        config: A configuration's name, or a folder.
+        head: What the detector's head is to be.
 
     Raises:
         UnknownConfiguration: There is no such net.
@@ -85,24 +89,29 @@ def check_base(config: str | os.PathLike[str]) -> None:
             f"{row.name} cannot become a detector: folders cannot hold nets of the family {row.family}; embed the "
             f"sounds with `hear-edgel3 extract`, and train a classifier of your own on that"
         )
+    if head == "own" and isinstance(row, Local) and row.classes:
+        raise InvalidOption(
+            f"{row.name} is a detector, and its classifier keeps its classes: use the head linear or mlp, or train the "
+            f"net that it was made of"
+        )
 
 
-def with_tuned_words(config: str | os.PathLike[str], options: TrainOptions) -> str | os.PathLike[str]:
-    """What is trained: a net that is named without features gets those that suit training, if its family says which.
+def with_head_words(config: str | os.PathLike[str], options: TrainOptions) -> str | os.PathLike[str]:
+    """What learns: a net that is named without features gets those that suit heads, if its family says which.
 
-    Features that were chosen stay, and those of folders. So do those of a net that stays as it is, or is trained by a
-    recipe or with its own classifier.
+    Features that were chosen stay, and those of folders. So do those of a net that is trained by a recipe, or that
+    keeps its own classifier.
 
     Args:
         config: A configuration's name, or a folder.
-        options: How it is trained.
+        options: How it learns.
     """
-    if not options.fine_tune or options.recipe is not None or options.head_kind == "own" or not isinstance(config, str):
+    if options.recipe is not None or options.head_kind == "own" or not isinstance(config, str):
         return config
     named = find(config)
     if named is None or named.words or named.checkpoint.default_features:
         return config
-    words = FAMILIES[named.checkpoint.family].tuned_words
+    words = FAMILIES[named.checkpoint.family].head_words
     return f"{named.checkpoint.name}_{words}" if words else config
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from hear_edgel3._extras import require
 from hear_edgel3.audio.channels import MEAN
 from hear_edgel3.detectors.answering import logits_of_folder
-from hear_edgel3.detectors.base import load_base, with_tuned_words
+from hear_edgel3.detectors.base import load_base, with_head_words
 from hear_edgel3.detectors.cache import check_readable
 from hear_edgel3.detectors.learning import (
     Answers,
@@ -138,7 +138,8 @@ def evaluate(
 
     Args:
         data: Labelled sounds, as :func:`hear_edgel3.labels.read_labelled` reads them, or what that gave.
-        config: A detector's folder, or a configuration's name or folder.
+        config: A detector's folder, or a configuration's name or folder, whose features are chosen as for
+            :func:`hear_edgel3.train`.
         labels: How labels are read; of what has been read, ``skip`` alone may be given.
         split: How sounds are divided for cross-validation, as for :func:`hear_edgel3.train`; None for the folds or the
             split that the data state, and else for five folds. A detector is not divided for.
@@ -208,7 +209,7 @@ def _by_splits(
 ) -> Evaluation:
     """Cross-validation, or a single split that the data state."""
     chosen = make_options(options)
-    config = with_tuned_words(config, chosen)
+    config = with_head_words(config, chosen)
     check_installed(chosen)
     # What is wrong with the labels is said before anything is computed.
     read = as_labelled(data, labels)

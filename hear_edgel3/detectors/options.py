@@ -42,8 +42,7 @@ class TrainOptions:
         units: The values of the hidden layer of an mlp; None for 256.
         activation: Of that layer, one of ``hear_edgel3.heads.ACTIVATIONS``; None for relu.
         dropout: The share of that layer that is left out in training; None for 0.2.
-        fine_tune: Whether the net is trained, too; a MobileNetV3 without features in its name then has those of
-            ``avg_time_pool``. Else it stays as it is, and heads are fitted on its embeddings.
+        fine_tune: Whether the net is trained, too. Else it stays as it is, and heads are fitted on its embeddings.
         recipe: The name of a published recipe, by which the net is trained; it implies ``fine_tune``.
         epochs: How many epochs, at most.
         head_epochs: How many of these the head alone is trained in, before the net is.

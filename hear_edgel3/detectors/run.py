@@ -17,7 +17,7 @@ import numpy as np
 
 from hear_edgel3._extras import require
 from hear_edgel3._version import __version__
-from hear_edgel3.detectors.base import Base, check_base, load_base, with_tuned_words
+from hear_edgel3.detectors.base import Base, check_base, load_base, with_head_words
 from hear_edgel3.detectors.cache import Embedded, check_readable
 from hear_edgel3.detectors.learning import (
     Answers,
@@ -40,12 +40,13 @@ from hear_edgel3.detectors.tuned import learn_tuned
 from hear_edgel3.detectors.work import Work
 from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.errors import InvalidOption
+from hear_edgel3.families.schema import Features
 from hear_edgel3.labels.contents import contents_of, digests_by
 from hear_edgel3.labels.labelled import Kind, Labelled
 from hear_edgel3.labels.options import AS_IT_IS, LabelOptions
 from hear_edgel3.labels.reading import as_labelled
 from hear_edgel3.labels.splits import Dividing, How, Split, check_states, divide
-from hear_edgel3.registry.names import BUILT_IN
+from hear_edgel3.registry.names import BUILT_IN, resolve
 from hear_edgel3.scores import Scores, confusion_matrix, draw_confusion, expected_calibration_error
 from hear_edgel3.search.duplicates import find_alike
 
@@ -87,7 +88,9 @@ def train(
     Args:
         data: Labelled sounds, as :func:`hear_edgel3.labels.read_labelled` reads them, or what that gave.
         output: The folder to write.
-        config: A configuration's name, or a folder.
+        config: A configuration's name, or a folder. A MobileNetV3 that is named without features has a head on
+            ``avg_time_pool``: ``tiny`` is ``tiny_avg_time_pool``, and ``tiny_all_b_mel_avgs`` is what it is
+            elsewhere. Not so for recipes and the head "own".
         labels: How labels are read; of what has been read, ``skip`` alone may be given. With ``skip`` sounds that
             cannot be read are left out, too.
         split: How sounds are divided: a word of :class:`hear_edgel3.labels.splits.How`, or all of it. With folds or
@@ -118,8 +121,8 @@ def train(
         raise InvalidOption(f"name must be letters and digits and begin with a letter, got {name!r}")
     if not isinstance(licence, str) or not licence:
         raise InvalidOption(f"licence must be a text, got {licence!r}")
-    check_base(config)
-    config = with_tuned_words(config, chosen)
+    check_base(config, chosen.head_kind)
+    config = with_head_words(config, chosen)
     check_installed(chosen)
     work = Work(cache, weights, device=device, workers=workers, quiet=quiet)
     dividing = dividing_of(split, chosen.seed)
@@ -266,7 +269,7 @@ def read_sounds(labelled: Labelled, config: str | os.PathLike[str], skip: bool, 
         labelled = labelled.subset(rows)
     vectors = embedded.vectors[rows]
     near = []
-    for group, _ in find_alike(vectors):
+    for group, _ in find_alike(over_bands(vectors, resolve(config).features)):
         if len(group) <= max(2, _MOST_ALIKE * len(labelled)):
             near.append(group)
         else:
@@ -276,6 +279,23 @@ def read_sounds(labelled: Labelled, config: str | os.PathLike[str], skip: bool, 
             )
     left_out += [] if unread is None else [unread]
     return Sounds(examples_of(labelled, vectors, near), near, notes, left_out, embedded)
+
+
+def over_bands(vectors: np.ndarray, features: Features) -> np.ndarray:
+    """Embeddings to find sounds in that are nearly the same: means over time in several bands become means over these.
+
+    So it is always the default embedding of a MobileNetV3 that is compared, by the threshold that was measured with it.
+    A copy that was encoded anew differs more, band by band.
+
+    Args:
+        vectors: (N, D) float32.
+        features: What they are made of.
+    """
+    if not features.bands:
+        return vectors
+    parts = np.split(vectors, np.cumsum(features.sizes)[:-1], axis=1)
+    means = [part.reshape(len(part), -1, n).mean(axis=2) for part, n in zip(parts, features.bands, strict=True)]
+    return np.concatenate(means, axis=1)
 
 
 def learner(base: Base, options: TrainOptions, work: Work, folder: Path) -> Learn:

@@ -276,6 +276,7 @@ class _MobileNetV3Writer:
             "HAS_HIDDEN": int(has_hidden),
             "HAS_CLASSIFIER": int(has_logits),
             **{f"KEPT_{feature.upper()}": self._kept.get(feature, -1) for feature in ("clf1", "clf2", "logits")},
+            "BANDS_APART": int(net.pooling == "avg_time"),
             "KEPT_MEL_AVERAGES": self._kept.get("mel_avgs", -1),
             "KEPT_FIRST": self._kept.get("b0", -1),
             "KEPT_LAST": self._kept.get("b16", -1),
@@ -297,8 +298,10 @@ def _check(net: MobileNetV3, names: tuple[str, ...], name: str) -> None:
         )
     if any(block.dilation > 1 for block in net.layout.blocks):
         raise InvalidOption(f"{name} has no form in C: it has dilated convolutions; use --to onnx")
-    if net.pooling != "avg_ch":
+    if net.pooling not in ("avg_ch", "avg_time"):
         raise InvalidOption(f"the pooling {net.pooling}, which {name} has, has no form in C: means have; use --to onnx")
+    if net.pooling == "avg_time" and "b16" in names:
+        raise InvalidOption(f"the bands of the last convolution, which {name} has, have no form in C; use --to onnx")
     if "teacher" in names:
         raise InvalidOption(f"the feature teacher, which {name} has, has no form in C; use --to onnx")
     if set(names) == {"mel_avgs"} and set(net.outputs) == {"mel_avgs"}:

@@ -21,8 +21,11 @@ from hear_edgel3.exporting.proving import calibration_inputs, prove
 from hear_edgel3.exporting.targets import MODULES, Target, files_of, fixed_s_of, target_of
 from hear_edgel3.extractor.extractor import Extractor
 from hear_edgel3.extractor.loading import load
-from hear_edgel3.families.schema import Checkpoint
+from hear_edgel3.families.schema import Checkpoint, Configuration, Local
 from hear_edgel3.registry.names import BUILT_IN, resolve
+
+# What `train` and `distill` call a net that is given no name.
+_UNNAMED = "custom"
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,8 @@ def export(
 
     Args:
         configuration: a configuration's name (or folder), or an extractor, in float32 on the CPU.
-        output: the file, or folder for "c" and "web"; None for the configuration's name in the current folder.
+        output: the file, or folder for "c" and "web"; None for the configuration's name, or its folder's if
+            it has none, in the current folder.
         to: what for: "onnx"; "openvino": a file that ends in .xml, and its weights beside it in one that ends in .bin;
             "web": a folder with a page that listens; "c": a folder with a library in C99; or "litert" or
             "executorch": a file that ends in .tflite or .pte, and takes one window at a time.
@@ -104,7 +108,7 @@ def export(
     given = configuration if isinstance(configuration, Extractor) else None
     row = given.configuration if given is not None else resolve(configuration)  # type: ignore[arg-type]
     n_samples = _length(row.checkpoint, length, to, fixed_s_of(target))
-    path = default_path(row.name, part, to) if output is None else Path(output)
+    path = default_path(row, part, to) if output is None else Path(output)
     _check_ending(path, to)
     target.check_installed()
     if target.FOLDER:
@@ -218,7 +222,13 @@ def _check_files(target: Target, path: Path) -> None:
         check_writable(file)
 
 
-def default_path(name: str, part: str, to: str) -> Path:
-    """Where a file goes if nobody says where."""
+def default_path(configuration: Configuration, part: str, to: str) -> Path:
+    """Where a file goes if nobody says where: it is called as the configuration or, if that has no name, as its folder.
+
+    All that were made without a name are called alike, and one's file is not to replace another's.
+    """
+    name, row = configuration.name, configuration.checkpoint
+    if isinstance(row, Local) and row.name == _UNNAMED:
+        name = (row.folder.resolve().name or row.name) + name.removeprefix(row.name)
     suffix = "" if part == WHOLE else f"_{part}"
     return Path(f"{Path(name).name}{suffix}{target_of(to).SUFFIX}")

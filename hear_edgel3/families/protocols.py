@@ -259,8 +259,8 @@ class Family:
         heads: The linear heads that its authors published for its nets.
         shape: Gives the arguments of ``architecture`` that made a row, as plain values, so that a folder can keep a net
             that was published; None if folders cannot hold nets of this family.
-        tuned_words: The words of the features that a head is on when a net is trained further, where none are chosen;
-            empty for the default ones.
+        head_words: The words of the features that heads of one's own are on, where none are chosen; empty for the
+            default ones.
     """
 
     name: str
@@ -275,4 +275,4 @@ class Family:
     settings: tuple[str, ...] = ()
     heads: tuple[PublishedHead, ...] = ()
     shape: Callable[[Checkpoint], dict[str, Any]] | None = None
-    tuned_words: str = ""
+    head_words: str = ""

@@ -133,6 +133,8 @@ class Features:
         description: The features in words.
         frontend: The arguments that the words change when the front end is built.
         kernels: Whether the compiled kernels, if they can run the net, can make these features.
+        bands: Where features are means over time in several bands: of each of ``names`` how many bands, whose values
+            stand side by side; 1 for a feature without. Empty where none has bands.
     """
 
     names: tuple[str, ...]
@@ -143,6 +145,7 @@ class Features:
     description: str = ""
     frontend: Mapping[str, Any] = field(default_factory=dict)
     kernels: bool = True
+    bands: tuple[int, ...] = ()
 
 
 class Vocabulary(Protocol):

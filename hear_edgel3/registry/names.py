@@ -240,5 +240,6 @@ def with_logits(configuration: Configuration) -> Configuration:
         sizes=(*features.sizes, *logits.sizes),
         arguments={**features.arguments, "outputs": names},
         kernels=features.kernels and logits.kernels,
+        bands=(*features.bands, *(1 for _ in logits.names)) if features.bands else (),
     )
     return replace(configuration, features=together)

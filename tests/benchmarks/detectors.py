@@ -38,8 +38,10 @@ import soundfile
 import torch
 
 import hear_edgel3
+from hear_edgel3.detectors.base import with_head_words
 from hear_edgel3.detectors.evaluation import evaluate
 from hear_edgel3.detectors.fine_tuning import FineTuneOptions, fine_tune
+from hear_edgel3.detectors.options import TrainOptions
 from hear_edgel3.errors import AudioWarning
 from hear_edgel3.heads import HeadLayout, make_head
 from hear_edgel3.labels import Dividing, Kind, Labelled, Split
@@ -89,7 +91,8 @@ def compare_heads(nets: Sequence[str], tasks: Sequence[str], cache: Path | None)
             labelled = labelled_of(task, clips, Path(folder))
             for name in nets:
                 frozen, _ = _score(labelled, name, Path(folder), {})
-                net = quality_nets.make(name, None, {})[0]
+                # The probe is on the features that heads get.
+                net = quality_nets.make(os.fspath(with_head_words(name, TrainOptions())), None, {})[0]
                 guessed = predict(net.embed(clips.at(net.sample_rate)), clips.labels, clips.groups, clips.folds)
                 probe = balanced_accuracy(clips.labels, guessed == clips.labels)
                 low, high = interval(bootstrap(clips.labels, clips.groups, guessed == clips.labels))

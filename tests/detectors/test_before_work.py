@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import hear_edgel3
-from hear_edgel3.errors import LabelsError
+from hear_edgel3.errors import InvalidOption, LabelsError
+from support.detectors import write_detector
 
 
 @pytest.mark.parametrize(
@@ -26,3 +27,15 @@ def test_nothing_is_computed(tmp_path: Path, label: str, split: str, said: str) 
         with pytest.raises(LabelsError, match=said):
             hear_edgel3.evaluate(table, cache=tmp_path / "cache", split=split)
         assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize("options", [{"head": "own"}, {"head": "own", "fine_tune": True}, {"recipe": "esc50"}])
+@pytest.mark.parametrize("kind", ["small", "own"])
+def test_the_classifier_of_a_detector_keeps_its_classes(tmp_path: Path, options: dict, kind: str) -> None:
+    """Be it a head or the net's own."""
+    folder = write_detector(tmp_path / "net", kind, name="mine")
+    (tmp_path / "a.wav").write_text("no sound")
+    (tmp_path / "t.csv").write_text("file,label\na.wav,a\n")
+    with pytest.raises(InvalidOption, match="mine is a detector, and its classifier keeps its classes: use the head"):
+        hear_edgel3.train(tmp_path / "t.csv", tmp_path / "out", folder, cache=tmp_path / "cache", **options)
+    assert not (tmp_path / "cache").exists()

@@ -13,9 +13,7 @@ import torch
 import hear_edgel3
 from hear_edgel3.detectors import run
 from hear_edgel3.detectors.answering import logits_of_folder
-from hear_edgel3.detectors.base import with_tuned_words
 from hear_edgel3.detectors.learning import Examples, Learned
-from hear_edgel3.detectors.options import make_options
 from hear_edgel3.detectors.targets import Targets, losses_of
 from hear_edgel3.detectors.tuned import Candidate, choose, learn_tuned
 from hear_edgel3.detectors.work import Work
@@ -105,25 +103,6 @@ def test_what_was_scored_is_what_the_folder_says(
         assert learning["share"] in (0.0, 0.6, 1.0)
         assert learning["epoch"] == 1
         assert learning["head"]["fitted_by"] != "fine-tuning"
-
-
-@pytest.mark.parametrize(
-    ("config", "options", "trained"),
-    [
-        ("tiny", {"fine_tune": True}, "tiny_avg_time_pool"),
-        ("mn04_as", {"fine_tune": True, "head": "mlp"}, "mn04_as_avg_time_pool"),
-        ("tiny", {}, "tiny"),
-        ("tiny", {"fine_tune": True, "head": "own"}, "tiny"),
-        ("mn04_as", {"recipe": "esc50"}, "mn04_as"),
-        ("tiny_all_b_mel_avgs", {"fine_tune": True}, "tiny_all_b_mel_avgs"),
-        ("sea_64", {"fine_tune": True}, "sea_64"),
-        ("a/folder", {"fine_tune": True}, "a/folder"),
-        (Path("tiny"), {"fine_tune": True}, Path("tiny")),
-    ],
-)
-def test_features_that_a_net_is_trained_with(config: str | Path, options: dict[str, Any], trained: str | Path) -> None:
-    """A family says which, and what was chosen stays."""
-    assert with_tuned_words(config, make_options(options)) == trained
 
 
 @pytest.mark.parametrize("kind", ["several", "numbers"])

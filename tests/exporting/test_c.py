@@ -90,7 +90,9 @@ def test_clips_shorter_than_what_can_be_reflected(c_tiny: Exported) -> None:
         np.testing.assert_allclose(session(x)["embedding"], usual, rtol=0, atol=1e-4 * np.abs(usual).max())
 
 
-@pytest.mark.parametrize("words", ["b0_se4_15_clf1_clf2_logits", "b3_se13"])
+@pytest.mark.parametrize(
+    "words", ["b0_se4_15_clf1_clf2_logits", "b3_se13", "all_b_mel_avgs_avg_time_pool", "b0_3_se13_clf1_avg_time_pool"]
+)
 def test_features_of_all_kinds(words: str, mobilenetv3_folder: Path, tmp_path: Path) -> None:
     with program(hear_edgel3.load(f"mn01_as_{words}", mobilenetv3_folder, engine="torch")) as made:
         target.write(made, tmp_path / "c")
@@ -186,7 +188,12 @@ def test_blocks_that_stay_in_float(mobilenetv3_folder: Path, tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("kind", "targets", "words", "mlp"),
-    [("small", "single", "b5_11", True), ("small_l3", "several", "", False), ("small", "numbers", "", False)],
+    [
+        ("small", "single", "b5_11", True),
+        ("small", "single", "avg_time_pool", False),
+        ("small_l3", "several", "", False),
+        ("small", "numbers", "", False),
+    ],
 )
 def test_classes_of_somebodys_own(kind: str, targets: str, words: str, mlp: bool, tmp_path: Path) -> None:
     scale = {} if targets == "numbers" else {"temperature": 1.7}
@@ -217,6 +224,7 @@ def test_a_net_of_windows_of_one_length(c_sea: Exported, tmp_path: Path) -> None
     [
         ({"part": "net"}, r"leave part='net' \(--no-frontend\) out"),
         ({"configuration": "tiny_b5_max_ch_pool"}, "the pooling max_ch"),
+        ({"configuration": "tiny_block_avg_time_pool"}, "the bands of the last convolution"),
     ],
 )
 def test_refused(words: dict, text: str, here: Path) -> None:

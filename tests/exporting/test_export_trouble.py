@@ -14,8 +14,10 @@ from hear_edgel3.cli import main
 from hear_edgel3.disk import atomic
 from hear_edgel3.errors import OutputError
 from hear_edgel3.exporting import folders, onnx
+from hear_edgel3.exporting.card import WHOLE
 from hear_edgel3.exporting.folders import CARD, put_folder
-from hear_edgel3.exporting.run import Exported
+from hear_edgel3.exporting.run import Exported, default_path
+from hear_edgel3.registry.names import resolve, with_features
 from support.detectors import write_detector
 from support.processes import python
 
@@ -39,6 +41,21 @@ def test_the_report_is_in_no_folder_that_is_replaced(here: Path, capsys) -> None
         assert main(["export", "net", "--to", "c", "--report", f"mine_c/{CARD}", *words]) == 2
         assert "is in the folder that the export itself writes" in capsys.readouterr().err
     assert '"old"' in (here / "mine_c" / CARD).read_text()
+
+
+def test_folders_that_are_called_alike_inside_have_files_of_their_own(here: Path) -> None:
+    """Those that were made without a name; others are called as they are."""
+    for name in ("one", "two"):
+        write_detector(here / name, name="custom")
+        assert main(["export", name, "--length", "0.1", "-q"]) == 0
+    assert main(["export", "./one/", "--length", "0.1", "--no-frontend", "-q"]) == 0
+    files = {"one.onnx", "one_net.onnx", "two.onnx"}
+    assert files == {one.name for one in here.iterdir() if one.is_file()}
+    assert default_path(resolve("tiny_logits"), WHOLE, "onnx") == Path("tiny_logits.onnx")
+    chosen = with_features(resolve("one"), ["logits"])
+    assert default_path(chosen, WHOLE, "c") == Path("one_logits_c")
+    write_detector(here / "three", name="mine")
+    assert default_path(resolve(here / "three"), WHOLE, "onnx") == Path("mine.onnx")
 
 
 @pytest.mark.parametrize("words", [[], ["--quantize", "int8"]])

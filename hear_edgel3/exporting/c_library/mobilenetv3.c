@@ -92,6 +92,21 @@ static void divide(const double *sums, size_t n, size_t count, float *means)
         means[i] = (float)(sums[i] / (double)count);
 }
 
+/* The means of a map's channels, of all of it or, channel by channel, of each band. */
+static void pool(const places *p, int bands, size_t frames, int channels, float *means)
+{
+    const int parts = BANDS_APART ? bands : 1;
+    const size_t pixels = (size_t)(bands / parts) * frames, width = PADDED(channels);
+    int part, c;
+    for (part = 0; part < parts; part++) {
+        clear(p->sums, width);
+        add_up(p->map + (size_t)part * pixels * width, pixels, width, p->sums);
+        divide(p->sums, width, pixels, p->a);
+        for (c = 0; c < channels; c++)
+            means[c * parts + part] = p->a[c];
+    }
+}
+
 /* The first convolution, 3 by 3 with stride 2, of the picture. */
 static void first_convolution(const picture *image, float *y)
 {
@@ -216,12 +231,8 @@ static void run_block(const block *o, const places *p, int *bands, size_t *frame
         pointwise(&o->project, at, made, o->residual, p->map + (size_t)y * made * out);
     }
     *bands = made_bands, *frames = made;
-    if (o->kept >= 0) {
-        clear(p->sums, out);
-        add_up(p->map, (size_t)made_bands * made, out, p->sums);
-        divide(p->sums, out, (size_t)made_bands * made, p->a);
-        memcpy(embedding + o->kept, p->a, (size_t)o->project.out * sizeof *embedding);
-    }
+    if (o->kept >= 0)
+        pool(p, made_bands, made, o->project.out, embedding + o->kept);
 }
 
 /* Puts some values into an embedding, unless they belong nowhere. */
@@ -243,12 +254,9 @@ static void run_net(const picture *image, const places *p, net_result *result)
         keep(p->inside, KEPT_MEL_AVERAGES, p->a, NET_MELS);
     }
     first_convolution(image, p->map);
-    if (KEPT_FIRST >= 0) {
-        clear(p->sums, PADDED(FIRST.out));
-        add_up(p->map, (size_t)bands * frames, PADDED(FIRST.out), p->sums);
-        divide(p->sums, PADDED(FIRST.out), (size_t)bands * frames, p->a);
-        keep(p->inside, KEPT_FIRST, p->a, FIRST.out);
-    }
+#if KEPT_FIRST >= 0
+    pool(p, bands, frames, FIRST.out, p->inside + KEPT_FIRST);
+#endif
     (void)result;
     for (i = 0; i < N_BLOCKS; i++)
         run_block(BLOCKS + i, p, &bands, &frames, p->inside);

@@ -14,6 +14,7 @@ from hear_edgel3.families.dymn import layout as layouts
 from hear_edgel3.families.mobilenetv3.features import (
     DEFAULT,
     POOLING_WORDS,
+    bands_of,
     check_chosen,
     choose,
     describe,
@@ -64,6 +65,7 @@ class DyMNFeatures:
             {"outputs": names, "pooling": pooling},
             chosen.window_ms,
             describe(names, pooling),
+            bands=bands_of(pooling, sizes, [layouts.feature_size(layout, name, **options) for name in names]),
         )
 
 

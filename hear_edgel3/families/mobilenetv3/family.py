@@ -51,5 +51,5 @@ MOBILENETV3 = Family(
     with_classes=with_classes,
     shape=shape,
     # The means of blocks over time alone say where in frequency they are high, by which words and timbres differ.
-    tuned_words="avg_time_pool",
+    head_words="avg_time_pool",
 )

@@ -9,7 +9,7 @@ other layers in the older one, which is meant as soon as one of its own words is
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -86,7 +86,21 @@ def _features(row: Checkpoint, names: tuple[str, ...], pooling: str, window_ms: 
         window_ms,
         describe(names, pooling),
         kernels="logits" not in names or options["head"] != "multihead_attention_pooling",
+        bands=bands_of(pooling, sizes, [layouts.feature_size(layout, name, **options) for name in names]),
     )
+
+
+def bands_of(pooling: str, sizes: Sequence[int], means: Sequence[int]) -> tuple[int, ...]:
+    """How many bands features have, as :attr:`hear_edgel3.families.schema.Features.bands`.
+
+    Args:
+        pooling: of the blocks.
+        sizes: of the features.
+        means: what their sizes are if the means of blocks are over the bands, too.
+    """
+    if pooling != "avg_time":
+        return ()
+    return tuple(size // mean for size, mean in zip(sizes, means, strict=True))
 
 
 def split(text: str, is_word: Callable[[str], bool], refuse: Callable[[str], NoReturn]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import numpy as np
 import soundfile
 
 import hear_edgel3
+from hear_edgel3.detectors.base import with_head_words
+from hear_edgel3.detectors.options import make_options
 from hear_edgel3.labels import Labelled
 from hear_edgel3.labels.labelled import Kind
 from hear_edgel3.sources.item import Item
@@ -30,7 +33,8 @@ class Trained:
     def __init__(self, name: str, weights: Path | None) -> None:
         self._config, _, self._head = name.rpartition(_BEHIND)
         self._weights = weights_file(self._config, weights)
-        net = load(self._config, weights)
+        # Of the features that the head gets.
+        net = load(os.fspath(with_head_words(self._config, make_options({"head": self._head}))), weights)
         self.name = f"{net.name}, {self._head} head of train"
         self.parameters, self.macs, self.size = net.parameters, net.macs, net.embedding_size
 
