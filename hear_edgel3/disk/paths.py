@@ -40,6 +40,20 @@ def folders_of(text: str) -> Path:
     return Path(*(f"_{part}" if mark else part for part, mark in zip(parts, marked, strict=True)))
 
 
+def why_not_there(path: str | os.PathLike[str]) -> str:
+    """Why nothing is found under a name: it does not exist, or a folder on the way may not be looked into.
+
+    ``os.path.exists`` says of both that there is nothing. Errors put what this gives behind the name.
+    """
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in the name
+        pass
+    except OSError as error:
+        return f"cannot be opened: {error.strerror or error}"
+    return "does not exist"
+
+
 def with_ending(name: str, ending: str, longest: int = 255) -> str:
     """A file's name with an ending, short enough for a file system; of two long ones each is another one.
 
