@@ -18,15 +18,23 @@ class _Interrupted(KeyboardInterrupt):
     def __init__(self, number: int) -> None:
         super().__init__()
         self._number = number
+        self._command = _commands[0]
 
     def __del__(self) -> None:
-        if _commands:
+        if _commands and self._command in _commands:
             # Not from here, where what is raised only gets printed.
-            _thread.start_new_thread(_come_again, (self._number,))
+            _thread.start_new_thread(_come_again, (self._number, self._command))
 
 
-# What runs here, one inside the other, and has not been left by an interrupt.
-_commands: list[None] = []
+# What runs here, one inside the other, and has not been left by an interrupt: an object for each.
+_commands: list[object] = []
+# How signals are handled where nobody handles them in another way.
+_USUAL: dict[int, Callable[[int, FrameType | None], Any] | int] = {
+    signal.SIGINT: signal.default_int_handler,
+    signal.SIGTERM: signal.SIG_DFL,
+}
+# The signals that have come while the outermost of them was being left.
+_late: list[int] = []
 
 
 @contextmanager
@@ -36,14 +44,17 @@ def interruptible() -> Iterator[None]:
     A signal that is ignored, as SIGINT is in a script's background, or that the program around handles, stays so. So
     does everything outside the main thread.
     """
-    usual = {}
-    if threading.current_thread() is threading.main_thread():
-        known = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
-        usual = {number: handler for number, handler in known.items() if signal.getsignal(number) == handler}
-    for number in usual:
-        signal.signal(number, _interrupt)
-    _commands.append(None)
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    command = object()
+    usual: dict[int, Callable[[int, FrameType | None], Any] | int] = {}
+    _commands.append(command)
     try:
+        for number, handler in _USUAL.items():
+            if signal.getsignal(number) == handler:
+                usual[number] = handler
+                signal.signal(number, _interrupt)
         yield
     except KeyboardInterrupt:
         # CPython remembers that an interrupt left code which was compiled from a text, as methods of dataclasses are,
@@ -52,9 +63,12 @@ def interruptible() -> Iterator[None]:
         exec("")  # noqa: S102
         raise
     finally:
-        _commands.pop()
+        # First of all: from here on nothing is raised before everything is as it was.
+        _commands.remove(command)
         for number, handler in usual.items():
             signal.signal(number, handler)
+        while usual and _late:
+            signal.raise_signal(_late.pop())
 
 
 @contextmanager
@@ -83,10 +97,14 @@ def uninterrupted() -> Iterator[None]:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-    raise _Interrupted(number)
-
-
-def _come_again(number: int) -> None:
-    time.sleep(0.01)
     if _commands:
-        signal.raise_signal(number)  # The handler runs in the main thread.
+        raise _Interrupted(number)
+    _late.append(number)
+
+
+def _come_again(number: int, command: object) -> None:
+    time.sleep(0.01)
+    if command in _commands:
+        # For whoever handles it in the main thread by then: if the command has just ended, that may be nobody, and a
+        # true signal would end the program around.
+        _thread.interrupt_main(signal.Signals(number))

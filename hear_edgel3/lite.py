@@ -68,14 +68,14 @@ class Model:
 
     def read(self, path: str) -> tuple[np.ndarray, Fraction]:
         """(n,) float32 samples of a file at the net's rate, mean of its channels, and its seconds."""
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-        said = re.search(r"\ndata : (\d+) \(should be (\d+)\)", soundfile.info(path).extra_info)
+        with soundfile.SoundFile(path) as file:
+            x, said = file.read(-1, "float32", True), re.search(r"\ndata : (\d+) \(should be (\d+)\)", file.extra_info)
         if said and int(said[2]) < 0.99 * int(said[1]) < 0.98 * 2**31:  # about 2 GiB, or more: written into a pipe
             raise ValueError(f"{path} is truncated: its header says {said[1]} bytes of sound, {said[2]} are there")
-        if not len(samples) or not np.isfinite(samples).all():
+        if not len(x) or not np.isfinite(x).all():
             raise ValueError(f"{path} has no samples, or some that are not finite")
-        x = resample(samples.astype(np.float64).mean(axis=1), rate, self.card["sample_rate"]).astype(np.float32)
-        return x, Fraction(len(samples), rate)
+        mean, rate = x.astype(np.float64).mean(axis=1), file.samplerate
+        return resample(mean, rate, self.card["sample_rate"]).astype(np.float32), Fraction(len(x), rate)
 
     def run(self, windows: np.ndarray) -> dict[str, np.ndarray]:
         """What the file puts out for (n, samples) float32 windows at the net's rate, by name."""

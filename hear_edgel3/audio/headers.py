@@ -83,6 +83,17 @@ def data_field(read_at: ReadAt, size: int) -> DataField | None:
     return found
 
 
+def share_there(read_at: ReadAt, size: int) -> float:
+    """How much of the sound that the header gives is there, without decoding it; 1.0 where none is known to be missing.
+
+    Args:
+        read_at: reads the file.
+        size: how many bytes it has.
+    """
+    found = data_field(read_at, size)
+    return min(1.0, (size - found.start) / found.said) if found is not None and found.said else 1.0
+
+
 def inspect(read_at: ReadAt, size: int, decoded: int, rate: int) -> Contents:
     """Compares a header with its file.
 

@@ -12,6 +12,7 @@ from hear_edgel3.cli import options
 from hear_edgel3.cli.say import put
 from hear_edgel3.cli.sources import is_missing
 from hear_edgel3.disk.atomic import check_folder_name
+from hear_edgel3.disk.paths import why_not_there
 from hear_edgel3.errors import AudioFileError, InvalidOption
 from hear_edgel3.families.table import students
 from hear_edgel3.registry.names import resolve
@@ -145,7 +146,7 @@ def run(arguments: argparse.Namespace) -> int:
     check_given(resolve(arguments.teacher).checkpoint, arguments.teacher_weights)
     for source in arguments.audio:
         if is_missing(source):
-            raise AudioFileError(f"{source} does not exist")
+            raise AudioFileError(f"{source} {why_not_there(source)}")
     from hear_edgel3.distillation.recipe import PrunedRecipe
     from hear_edgel3.distillation.run import NO_LICENCE, distill
 

@@ -11,6 +11,7 @@ from hear_edgel3.cli.say import put, say
 from hear_edgel3.cli.train import add_learning, given_options
 from hear_edgel3.detectors.options import TrainOptions
 from hear_edgel3.disk.jsons import json_text
+from hear_edgel3.disk.paths import why_not_there
 from hear_edgel3.errors import InvalidOption, LabelsError
 from hear_edgel3.registry.names import BUILT_IN, resolve
 from hear_edgel3.weights.locate import check_given
@@ -66,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     labels = labelled.label_options(arguments)
     check_given(row, arguments.weights)
     if not os.path.exists(arguments.data):
-        raise LabelsError(f"{arguments.data} does not exist")
+        raise LabelsError(f"{arguments.data} {why_not_there(arguments.data)}")
     picture = None if arguments.confusion is None else Path(arguments.confusion)
     if picture is not None and picture.suffix.lower() not in (".csv", ".png"):
         raise InvalidOption(f"--confusion must end in .csv or .png, got {arguments.confusion}")

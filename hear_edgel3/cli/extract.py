@@ -12,7 +12,7 @@ from hear_edgel3.cli.common import say_notes
 from hear_edgel3.cli.say import put, say
 from hear_edgel3.cli.sources import is_missing
 from hear_edgel3.disk.jsons import json_text
-from hear_edgel3.disk.paths import text_of
+from hear_edgel3.disk.paths import text_of, why_not_there
 from hear_edgel3.errors import AudioFileError, InvalidOption
 from hear_edgel3.framing.rules import milliseconds
 from hear_edgel3.registry.names import resolve
@@ -206,7 +206,7 @@ def _check(arguments: argparse.Namespace, engine: str) -> None:
         check_tags_alongside(row)
     check_given(row, arguments.weights)
     if arguments.sources and not os.path.exists(arguments.output) and all(map(is_missing, arguments.sources)):
-        raise AudioFileError(f"{arguments.sources[0]} does not exist")
+        raise AudioFileError(f"{arguments.sources[0]} {why_not_there(arguments.sources[0])}")
 
 
 def _say(summary: Summary, quiet: bool) -> None:

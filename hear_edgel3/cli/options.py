@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import re
 import sys
 import weakref
@@ -480,7 +481,8 @@ def check_dataset(folder: str) -> None:
     try:
         if not path.is_dir():
             raise DatasetError(f"{path} is not a folder; give one that `hear-edgel3 extract` wrote")
-        if not any(p.name[0] not in "._" for p in path.glob("*.parquet")):
+        # Not by globbing, which finds nothing where it may not look.
+        if not any(name.endswith(".parquet") and name[0] not in "._" for name in os.listdir(path)):
             raise DatasetError(f"{path} has no Parquet files; give a folder that `hear-edgel3 extract` wrote")
     except OSError as error:
         raise DatasetError(f"{path} cannot be opened: {error.strerror or error}") from error

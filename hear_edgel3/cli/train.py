@@ -12,6 +12,7 @@ from hear_edgel3.cli import labelled, options
 from hear_edgel3.cli.say import put, say
 from hear_edgel3.detectors.options import CLASS_WEIGHTS, HEADS, PRECISIONS, RECIPES, TrainOptions
 from hear_edgel3.disk.atomic import check_folder_name
+from hear_edgel3.disk.paths import why_not_there
 from hear_edgel3.errors import InvalidOption, LabelsError
 from hear_edgel3.heads.names import ACTIVATIONS
 from hear_edgel3.registry.names import BUILT_IN, resolve
@@ -116,7 +117,7 @@ def run(arguments: argparse.Namespace) -> int:
     if config is not None or arguments.weights is not None:
         check_given(resolve(config or BUILT_IN).checkpoint, arguments.weights)
     if not os.path.exists(arguments.data):
-        raise LabelsError(f"{arguments.data} does not exist")
+        raise LabelsError(f"{arguments.data} {why_not_there(arguments.data)}")
     if os.path.isfile(arguments.output):
         raise InvalidOption(f"--output {arguments.output} is a file; give a folder")
     check_folder_name(arguments.output)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hear_edgel3.cli import options
 from hear_edgel3.cli.say import put, say
 from hear_edgel3.disk.jsons import json_text
-from hear_edgel3.disk.paths import printable, text_of_path
+from hear_edgel3.disk.paths import printable, text_of_path, why_not_there
 from hear_edgel3.errors import InvalidOption, WeightsNotFound
 from hear_edgel3.families.schema import Local
 from hear_edgel3.registry.names import published, published_heads, resolve
@@ -144,8 +145,8 @@ def _check_names(arguments: argparse.Namespace, or_folders: bool = False) -> Non
         raise InvalidOption("--tolerance is for --reference, which is not given")
     for option in ("source", "weights", "against", "reference", "labels"):
         path = getattr(arguments, option, None)
-        if path is not None and not Path(path).exists():
-            raise WeightsNotFound(f"--{option} {path} does not exist")
+        if path is not None and not os.path.exists(path):
+            raise WeightsNotFound(f"--{option} {path} {why_not_there(path)}")
 
 
 def _fetch(arguments: argparse.Namespace) -> int:

@@ -178,7 +178,9 @@ class Dataset:
         try:
             if not self.folder.is_dir():
                 raise DatasetError(f"{self.folder} is not a folder; give one that `hear-edgel3 extract` wrote")
-            self.parts = sorted(p for p in self.folder.glob("*.parquet") if p.name[0] not in "._")
+            # Not by globbing, which finds nothing where it may not look.
+            names = [name for name in os.listdir(self.folder) if name.endswith(".parquet") and name[0] not in "._"]
+            self.parts = sorted(self.folder / name for name in names)
         except OSError as error:
             raise DatasetError(f"{self.folder} cannot be opened: {error.strerror or error}") from error
         if not self.parts:

@@ -30,8 +30,8 @@ from hear_edgel3.scores import (
 # On fewer sounds a temperature or a threshold says more of these sounds than of the detector.
 _FEW = 15
 _FEW_OF_CLASS = 3
-# Of more sounds, one more per class makes no difference.
-_SMOOTHED = 200
+# How far from 1 temperatures are expected. `python -m tests.benchmarks.calibration` measures what that is worth.
+_SPREAD = 0.35
 _LEAST_THRESHOLD = 1e-6
 _NUMBERS = "there are no thresholds: numbers are guessed, and not classes"
 
@@ -174,7 +174,7 @@ def read_logits(examples: Examples, split: Split, logits: np.ndarray, with_thres
             Reading(warnings=(f"{note}, and there are no thresholds",)) if with_thresholds else Reading(notes=(note,))
         )
     if len(rows) >= _FEW:
-        temperature = _temperature(logits, part)
+        temperature = fit_temperature(logits, part.targets, part.mask, _SPREAD)
     else:
         notes.append(
             f"the validation part has {len(rows)} sounds, too few to calibrate probabilities on ({_FEW} are needed)"
@@ -189,22 +189,6 @@ def read_logits(examples: Examples, split: Split, logits: np.ndarray, with_thres
     if with_thresholds:
         thresholds, warnings = _thresholds(one, part, probabilities_of(logits, single, temperature))
     return Reading(temperature, thresholds, calibration, tuple(notes), warnings)
-
-
-def _temperature(logits: np.ndarray, part: Part) -> float:
-    """The temperature under which the targets are likeliest.
-
-    Of few sounds, targets are smoothed as if each class had been seen once more everywhere: sounds that happen to be
-    all guessed rightly would make a head as sure as it can be.
-    """
-    n, n_classes = logits.shape
-    targets = part.targets
-    if n > _SMOOTHED:
-        return fit_temperature(logits, targets, part.mask)
-    if part.kind is Kind.SEVERAL:
-        return fit_temperature(logits, (targets * n + 1) / (n + 2), part.mask)
-    wanted = np.concatenate([np.repeat(targets, n), np.tile(np.arange(n_classes), n)])
-    return fit_temperature(np.concatenate([np.repeat(logits, n, axis=0), np.repeat(logits, n_classes, axis=0)]), wanted)
 
 
 def _thresholds(labelled: Labelled, part: Part, probabilities: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:

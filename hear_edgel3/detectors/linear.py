@@ -219,12 +219,13 @@ def _goodness(part: Part, outputs: np.ndarray, rows: np.ndarray) -> float:
 def _scale(outputs: np.ndarray, targets: np.ndarray) -> float:
     """What outputs for sounds that were left out are multiplied by, so that softmax makes probabilities of them.
 
-    Targets are smoothed as if each class had been seen once more everywhere, so that a scale is found also where all
-    guesses are right. Strong penalties make outputs small, so it is sought around what makes their deviation 1.
+    Targets are smoothed as if one more sound had been seen everywhere, of all classes in equal parts, so that a scale
+    is found also where all guesses are right; one more of each class would make many classes far too unsure. Strong
+    penalties make outputs small, so it is sought around what makes their deviation 1.
     """
     optimize = require("scipy.optimize", _PURPOSE, _EXTRA)
-    n, n_classes = outputs.shape
-    smooth = n_classes / (n + n_classes)
+    n = len(outputs)
+    smooth = 1 / (n + 1)
     weights = _balanced(targets)
     size = max(float(outputs.std()), 1e-12)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import zlib
 from pathlib import Path
 
 # What a terminal may obey instead of showing it: control characters, and those that turn the direction of text.
@@ -37,6 +38,36 @@ def folders_of(text: str) -> Path:
     if folder.anchor:
         marked[0] = True
     return Path(*(f"_{part}" if mark else part for part, mark in zip(parts, marked, strict=True)))
+
+
+def why_not_there(path: str | os.PathLike[str]) -> str:
+    """Why nothing is found under a name: it does not exist, or a folder on the way may not be looked into.
+
+    ``os.path.exists`` says of both that there is nothing. Errors put what this gives behind the name.
+    """
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in the name
+        pass
+    except OSError as error:
+        return f"cannot be opened: {error.strerror or error}"
+    return "does not exist"
+
+
+def with_ending(name: str, ending: str, longest: int = 255) -> str:
+    """A file's name with an ending, short enough for a file system; of two long ones each is another one.
+
+    Args:
+        name: Of the file, without folders.
+        ending: What comes behind it.
+        longest: How many bytes it may have.
+    """
+    raw = os.fsencode(name)
+    if len(raw) + len(os.fsencode(ending)) <= longest:
+        return name + ending
+    mark = f"~{zlib.crc32(raw):08x}"
+    raw = raw[: longest - len(os.fsencode(ending)) - len(mark)]
+    return raw.decode("utf-8", "ignore") + mark + ending
 
 
 def real_path(path: str | os.PathLike[str]) -> str:

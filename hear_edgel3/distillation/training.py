@@ -19,13 +19,13 @@ from hear_edgel3.distillation.recipe import Recipe
 from hear_edgel3.distillation.student import Learner
 from hear_edgel3.distillation.target_scale import TargetScale
 from hear_edgel3.training import loop
-from hear_edgel3.training.loop import METRICS, STATE, Progress, Run
+from hear_edgel3.training.loop import STATE, Progress, Run
 from hear_edgel3.training.schedule import cosine
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-__all__ = ["METRICS", "STATE", "Progress", "make_accelerator", "train"]
+__all__ = ["STATE", "Progress", "make_accelerator", "train"]
 
 # The steps of a training by names of this room, through which it goes.
 _epoch, _save_state = loop.run_epoch, loop.save_state

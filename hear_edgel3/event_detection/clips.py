@@ -15,7 +15,7 @@ import soundfile
 from hear_edgel3.audio.resample import resample_blocks
 from hear_edgel3.audio.span import seconds
 from hear_edgel3.disk.atomic import atomic_write, make_folder
-from hear_edgel3.disk.paths import folders_of, path_of_text, text_of_path
+from hear_edgel3.disk.paths import folders_of, path_of_text, text_of_path, with_ending
 from hear_edgel3.errors import OutputError
 from hear_edgel3.event_detection.event import Event
 from hear_edgel3.sources.item import Item
@@ -174,9 +174,4 @@ def _safe(name: str) -> str:
 
 def _name(file: str, event: Event, mark: str) -> str:
     behind = f"{mark}_{seconds(event.start)}-{seconds(event.end)}s.flac"
-    name = os.fsencode(PurePath(path_of_text(file)).name)
-    if len(name) + len(behind) > _LONGEST_NAME:  # of two long names that begin alike each is to keep its own
-        mark = f"~{zlib.crc32(name):08x}"
-        name = name[: _LONGEST_NAME - len(behind) - len(mark)] + mark.encode()
-        return name.decode("utf-8", "ignore") + behind
-    return os.fsdecode(name) + behind
+    return with_ending(PurePath(path_of_text(file)).name, behind, _LONGEST_NAME)

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from hear_edgel3.disk.atomic import atomic_write, make_folder
-from hear_edgel3.disk.paths import folders_of, path_of_text
+from hear_edgel3.disk.paths import folders_of, path_of_text, with_ending
 from hear_edgel3.errors import ComputationError, InvalidOption, OutputError
 from hear_edgel3.event_detection import formats
 from hear_edgel3.event_detection.journal import Journal
@@ -278,4 +278,4 @@ def _tracks(recordings: Iterable[Recording]) -> dict[Path, list[Recording]]:
 def _names(file: str) -> tuple[Path, Path]:
     """The names that a recording's track may have: the short one, and the one that no other recording has."""
     path = path_of_text(file)
-    return Path(f"{path.stem}.txt"), folders_of(file) / f"{path.name}.txt"
+    return Path(with_ending(path.stem, ".txt")), folders_of(file) / with_ending(path.name, ".txt")

@@ -13,10 +13,14 @@ import torch
 
 from hear_edgel3.audio.channels import MEAN
 from hear_edgel3.audio.file import AudioFile
+from hear_edgel3.audio.headers import share_there
 from hear_edgel3.dataset.file_means import FileMeans
 from hear_edgel3.errors import INPUT_ERRORS
 from hear_edgel3.explore import sounds, spectrograms
 from hear_edgel3.explore.tags import TOP, TagSource
+
+# Of the sound that a clip's embeddings are of, at least, is there; else it has been cut off.
+_LEAST = 0.99
 
 
 class Survey:
@@ -94,6 +98,7 @@ class Survey:
                 start, end = self._means.spans[i] or (0.0, None)
                 part = file.stretch(start, min(spectrograms.SECONDS, (end or math.inf) - start))
                 samples = spectrograms.at_rate(part, file.sample_rate)
+                self._note_what_is_missing(i, file, start + len(part) / file.sample_rate)
         except INPUT_ERRORS as error:
             self._note(i, str(error))
             self.unseen.append(i)
@@ -107,11 +112,22 @@ class Survey:
             self._note(i, f"Browsers do not play {ending} files; a page made with --embed-audio does.")
         return samples
 
+    def _note_what_is_missing(self, i: int, file: AudioFile, read_to: float) -> None:
+        """Says that a file has been cut off, which may have been since its embeddings were made."""
+        start, end = self._means.spans[i] or (0.0, None)
+        known = start + self._means.seconds[i] if end is None else end
+        share = share_there(file.read_at, file.n_bytes)
+        said = f"its header says {file.duration:.2f} s, {share * file.duration:.2f} s could be decoded"
+        if share >= _LEAST and read_to - start < _LEAST * min(spectrograms.SECONDS, known - start):
+            said, share = f"its embeddings are of sound up to {known:.2f} s, it ends at {read_to:.2f} s", 0.0
+        if share < _LEAST:
+            self._note(i, f"{file.path} is truncated: {said}.")
+
     def _tag(self, i: int, path: Path, source: TagSource) -> None:
         try:
             tags = source.of_clip(path, self._means.spans[i], self._means.vectors[i])
         except INPUT_ERRORS as error:
-            self._note(i, f"No tags: {error}")
+            self._note(i, "No tags." if f"{error}." in self.notes.get(i, "") else f"No tags: {error}")
             return
         self.classes[i], self.probabilities[i] = tags.classes, tags.probabilities
         self.uncertainties[i] = tags.uncertainty

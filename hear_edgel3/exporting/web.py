@@ -30,8 +30,8 @@ TOLERANCES = onnx.TOLERANCES
 engine_version = onnx.engine_version
 
 PAGE = (
-    "index.html style.css icon.svg main.js colours.js draw.js sound.js timeline.js worker.js net.js resample.js "
-    "spectrogram.js worklet.js"
+    "index.html style.css icon.svg main.js colours.js draw.js sound.js lengths.js timeline.js worker.js net.js "
+    "resample.js spectrogram.js worklet.js"
 ).split()
 MODEL, LICENCES = "model.onnx", "LICENCES.txt"
 HINT = "look at it: python3 -m http.server --bind 127.0.0.1 --directory {path} 8000, and open http://127.0.0.1:8000/"

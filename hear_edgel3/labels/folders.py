@@ -63,7 +63,7 @@ def folders_in(folder: str) -> list[str]:
     """
     try:
         with os.scandir(folder) as entries:
-            return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+            return sorted(entry.name for entry in entries if os.path.isdir(entry) and not entry.name.startswith("."))
     except OSError as error:
         raise LabelsError(f"{folder} cannot be listed: {error.strerror or error}") from error
 
@@ -86,8 +86,10 @@ def _group(item: Item, folder: str) -> str | None:
 
 
 def _beside(folder: str) -> int:
-    """How many sounds lie in a folder itself."""
+    """How many sounds lie in a folder itself, links that lead nowhere included."""
     from hear_edgel3.audio.find import is_audio
 
+    # os.path, since entries raise an error for a link that leads in a circle.
     with os.scandir(folder) as entries:
-        return sum(entry.is_file() and is_audio(entry.name) and not entry.name.startswith(".") for entry in entries)
+        names = [entry.name for entry in entries if not os.path.isdir(entry)]
+    return sum(is_audio(name) and not name.startswith(".") for name in names)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 from hear_edgel3.audio.channels import TABLE
-from hear_edgel3.disk.paths import shortened
+from hear_edgel3.disk.paths import shortened, why_not_there
 from hear_edgel3.errors import InvalidOption, LabelsError
 from hear_edgel3.labels import published
 from hear_edgel3.labels.folders import folders_in, read_folders
@@ -83,7 +83,7 @@ def layout_of(source: str | os.PathLike[str]) -> str:
     """
     path = os.fspath(source)
     if not os.path.exists(path):
-        raise LabelsError(f"{path} does not exist")
+        raise LabelsError(f"{path} {why_not_there(path)}")
     fitting = [name for name, layout in _LAYOUTS.items() if layout.fits(path)]
     sure = [name for name in fitting if _LAYOUTS[name].is_sure]
     if len(sure) > 1:
@@ -117,7 +117,7 @@ def read_labelled(source: str | os.PathLike[str], options: LabelOptions = AS_IT_
     if options.layout is not None and options.layout not in _LAYOUTS:
         raise InvalidOption(f"layout {options.layout!r} is none of {listed(LAYOUTS, 20)}")
     if not os.path.exists(path):
-        raise LabelsError(f"{path} does not exist")
+        raise LabelsError(f"{path} {why_not_there(path)}")
     layout = options.layout or layout_of(path)
     if dead := _dead_options(layout, options):
         does = "does" if len(dead) == 1 else "do"

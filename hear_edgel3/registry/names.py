@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from hear_edgel3.disk.paths import why_not_there
 from hear_edgel3.errors import InvalidOption, UnknownConfiguration, UnknownFeatures
 from hear_edgel3.families import table
 from hear_edgel3.families.protocols import Family
@@ -116,7 +117,9 @@ def resolve(name: str | os.PathLike[str]) -> Configuration:
             if not local.is_folder(name):
                 raise
     elif not local.is_folder(name):
+        why = why_not_there(os.path.join(name, local.FILENAME))
         what = f"that folder has no {local.FILENAME}" if os.path.isdir(name) else "there is no such folder"
+        what = what if why == "does not exist" else f"what is in that folder {why}"
         raise UnknownConfiguration(
             f"there is no configuration {os.fspath(name)!r}: {what}; give a name that `hear-edgel3 list` shows, or a "
             f"folder made by `hear-edgel3 distill` or `train`"

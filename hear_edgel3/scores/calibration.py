@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from hear_edgel3._extras import require
-from hear_edgel3.errors import LabelsError
+from hear_edgel3.errors import InvalidOption, LabelsError
 
 _BINS = 15
 # From this probability on a class of several is said, where it has no threshold of its own.
@@ -45,7 +45,9 @@ def negative_log_likelihood(
     return float(losses.mean() if mask is None else losses[mask].mean())
 
 
-def fit_temperature(logits: np.ndarray, targets: np.ndarray, mask: np.ndarray | None = None) -> float:
+def fit_temperature(
+    logits: np.ndarray, targets: np.ndarray, mask: np.ndarray | None = None, spread: float | None = None
+) -> float:
     """The temperature under which the targets are likeliest, between 0.02 and 50.
 
     It changes no ranking within a sound, and no likeliest class (Guo et al., "On calibration of modern neural
@@ -55,19 +57,31 @@ def fit_temperature(logits: np.ndarray, targets: np.ndarray, mask: np.ndarray | 
         logits: (N, C) of a part that nothing was learnt from: validation, not test.
         targets: (N,) numbers of classes, or (N, C) in [0, 1].
         mask: (N, C) bool; None for all.
+        spread: How far from 1 a temperature is expected beforehand: the standard deviation of its natural logarithm,
+            which is taken for normally distributed. On few sounds, say 20, the likeliest temperature is one of chance,
+            and the coldest of all if all sounds happen to be guessed rightly. None to expect nothing.
 
     Raises:
         LabelsError: There is nothing to fit on, or a logit is not finite.
+        InvalidOption: The spread is not positive.
         MissingExtra: scipy is not installed.
     """
     if not len(logits) or (mask is not None and not mask.any()):
         raise LabelsError("a temperature needs a validation part to be fitted on")
+    if spread is not None and not spread > 0:
+        raise InvalidOption(f"spread must be positive, or None to expect nothing; got {spread!r}")
     if not np.isfinite(logits).all():
         raise LabelsError("a temperature cannot be fitted: a logit is not finite")
     optimize = require("scipy.optimize", "calibrating probabilities", "train")
+    count = len(logits) if targets.ndim == 1 else logits.size if mask is None else int(mask.sum())
+
+    def loss(log: float) -> float:
+        expected = 0.0 if spread is None else (log / spread) ** 2 / (2 * count)
+        return negative_log_likelihood(logits, targets, mask, math.exp(log)) + expected
+
     # In its logarithm; in its inverse the loss has one valley only.
     found = optimize.minimize_scalar(
-        lambda log: negative_log_likelihood(logits, targets, mask, math.exp(log)),
+        loss,
         bounds=(math.log(_LEAST), math.log(_MOST)),
         method="bounded",
         options={"xatol": 1e-6},

@@ -66,6 +66,34 @@ class Whitening:
         scaled = axes / np.sqrt(np.maximum(variances, 0) + floor)
         return cls(centre.astype(np.float32), scaled.astype(np.float32), total)
 
+    def lengths(self, vectors: np.ndarray) -> np.ndarray:
+        """The lengths of whitened embeddings, before :meth:`apply` brings them to 1.
+
+        Args:
+            vectors: (n, D) of finite floating point, from which the centre was taken.
+
+        Returns:
+            (n,) float32; infinite for those that have no direction, or are too large.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            lengths = np.linalg.norm(vectors @ self.axes, axis=1).astype(np.float32)
+        return np.where(lengths > 0, lengths, np.float32(np.inf))
+
+    def similarities(self, whitened: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+        """How much alike embeddings are to a whitened one, compared in 64 bits.
+
+        Args:
+            whitened: (D,) of length 1.
+            vectors: (n, D) of finite floating point, from which the centre was taken.
+
+        Returns:
+            (n,) float32 in [-1, 1]; 0 for those that have no direction.
+        """
+        wide = vectors.astype(np.float64) @ self.axes.astype(np.float64)
+        lengths = np.linalg.norm(wide, axis=1)
+        cosines = wide @ whitened.astype(np.float64) / np.where(lengths > 0, lengths, 1)
+        return np.asarray(np.clip(cosines, -1, 1).astype(np.float32))
+
     def apply(self, vectors: np.ndarray) -> np.ndarray:
         """Whitens embeddings, and brings them to length 1.
 

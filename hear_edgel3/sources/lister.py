@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from hear_edgel3.audio.find import check_ordinary, is_audio
-from hear_edgel3.disk.paths import text_of_path
+from hear_edgel3.disk.paths import text_of_path, why_not_there
 from hear_edgel3.errors import AudioFileError, HearEdgeL3Error
 from hear_edgel3.sources.channels import ChannelColumn, notes_of
 from hear_edgel3.sources.folders import LeftOut, files_below
@@ -116,7 +116,7 @@ class _Lister:
         elif os.path.isdir(path):
             yield from self._folder(path)
         elif not os.path.exists(path):
-            self._fail(path, AudioFileError(f"{path} does not exist"))
+            self._fail(path, AudioFileError(f"{path} {why_not_there(path)}"))
         else:
             try:
                 check_ordinary(path)

@@ -7,9 +7,9 @@ how, is said by a :class:`Task`: a distillation, or a net that is trained furthe
 
 from __future__ import annotations
 
-import csv
 import io
 import math
+import os
 import sys
 import time
 from abc import ABC, abstractmethod
@@ -27,12 +27,12 @@ from hear_edgel3._extras import require
 from hear_edgel3.disk.atomic import atomic_write, make_folder
 from hear_edgel3.disk.stderr import say
 from hear_edgel3.errors import ComputationError, InvalidOption, OutputError
+from hear_edgel3.training.metrics import METRICS, put_right, table_of
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
 STATE = "training.pt"
-METRICS = "metrics.csv"
 
 
 @dataclass
@@ -244,6 +244,8 @@ def train(
     net, optimizer = accelerator.prepare(net, task.optimizer())
     run = Run(task, net, optimizer, accelerator, quiet)
     progress = load_state(folder / STATE, run)
+    if progress.metrics and accelerator.is_main_process:
+        put_right(folder / METRICS, progress.metrics)
     with _Curves(folder, progress.epoch, wandb, task.identity) as curves:
         if task.counts_start and not progress.metrics:
             _count_start(run, progress)
@@ -359,7 +361,7 @@ def load_state(path: Path, run: Run) -> Progress:
 
 
 def save_state(folder: Path, identity: str, net: nn.Module, run: Run, progress: Progress) -> None:
-    """Writes the table of metrics, then the state; each is there as a whole or not at all.
+    """Writes the state, then the table of metrics; each is there as a whole or not at all.
 
     Args:
         folder: Of the result.
@@ -378,16 +380,14 @@ def save_state(folder: Path, identity: str, net: nn.Module, run: Run, progress: 
         "progress": vars(progress),
     }
     torch.save(state, buffer)
-    text = io.StringIO()
-    # What is measured before training has fewer figures.
-    columns = list(progress.metrics[-1])
-    table = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    table.writeheader()
-    table.writerows({key: f"{value:.6g}" for key, value in row.items()} for row in progress.metrics)
-    with atomic_write(folder / METRICS) as file:
-        file.write(text.getvalue().encode())
-    with atomic_write(folder / STATE) as file:
-        file.write(buffer.getbuffer())
+    # Both are on disk before the first takes its place. Whoever is killed before the second does leaves a table with an
+    # epoch less than the state, by which it is put right.
+    with atomic_write(folder / METRICS) as table:
+        table.write(table_of(progress.metrics))
+        table.flush()
+        os.fsync(table.fileno())
+        with atomic_write(folder / STATE) as file:
+            file.write(buffer.getbuffer())
 
 
 class _Curves:

@@ -107,6 +107,74 @@ def _run(given):
     assert _ends_with(program) == (130, ["hear-edgel3: interrupted"])
 
 
+def test_what_was_swallowed_does_not_come_again_in_the_next_command() -> None:
+    program = """
+def swallowing(given):
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except BaseException:
+        pass
+    return 0
+
+cli._run = swallowing
+assert cli.main([]) == 0
+
+def _run(given):
+    for _ in range(20):
+        time.sleep(0.01)
+    return 0
+"""
+    assert _ends_with(program) == (0, [])
+
+
+@pytest.mark.parametrize(("stop", "code"), [("SIGINT", 7), ("SIGTERM", -signal.SIGTERM)])
+def test_an_interrupt_while_a_command_is_left_is_for_the_program_around(stop: str, code: int) -> None:
+    """And finds its handlers as they were."""
+    program = f"""
+set_handler = signal.signal
+
+def interrupted(number, handler):
+    if handler in (signal.default_int_handler, signal.SIG_DFL):
+        signal.signal = set_handler
+        signal.raise_signal(signal.{stop})
+    return set_handler(number, handler)
+
+cli._run = lambda given: 0
+from hear_edgel3._interrupts import interruptible
+try:
+    with interruptible():
+        signal.signal = interrupted
+except KeyboardInterrupt as error:
+    assert type(error) is KeyboardInterrupt
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    sys.exit(7)
+
+def _run(given):
+    return 0
+"""
+    assert _ends_with(program) == (code, [])
+
+
+def test_an_interrupt_that_comes_again_too_late_ends_nothing() -> None:
+    """The command ends between the question whether it runs and the signal."""
+    program = """
+import hear_edgel3._interrupts as interrupts
+
+class JustLeft(list):
+    def __contains__(self, command):
+        return True
+
+def _run(given):
+    return 0
+
+interrupts._commands = JustLeft([object()])
+interrupts._come_again(signal.SIGTERM, interrupts._commands[0])
+interrupts._commands = []
+"""
+    assert _ends_with(program) == (0, [])
+
+
 def test_an_interrupt_in_code_made_of_text_ends_with_the_exit_code() -> None:
     program = """
 def _run(given):

@@ -16,6 +16,7 @@ from hear_edgel3.detectors.frozen import fit_head, logits_of
 from hear_edgel3.detectors.linear import Part, _inner_folds, fit_linear
 from hear_edgel3.detectors.options import TrainOptions
 from hear_edgel3.labels import Kind
+from hear_edgel3.scores.calibration import expected_calibration_error, fit_temperature, probabilities_of
 
 
 def part_of(targets: np.ndarray, kind: Kind = Kind.SINGLE, n_outputs: int = 3, mask: np.ndarray | None = None) -> Part:
@@ -62,6 +63,23 @@ def test_the_scale_makes_probabilities_of_them(classes: np.ndarray) -> None:
     ]
     assert sure[0] > 0.75
     assert sure[1] < 0.6
+
+
+@pytest.mark.parametrize(("n_classes", "n"), [(3, 300), (10, 100), (10, 300), (30, 300)])
+def test_probabilities_of_many_classes_are_not_too_unsure(n_classes: int, n: int) -> None:
+    """The likeliest temperature of other sounds is near 1, and so small is what they are off by."""
+    logs, errors = [], []
+    for seed in range(5):
+        random = np.random.default_rng(seed)
+        middles, targets = 0.45 * random.standard_normal((n_classes, 64)), random.integers(0, n_classes, n + 1000)
+        noise = random.standard_normal((n + 1000, 64)) * np.geomspace(2, 0.5, 64)
+        vectors = (middles[targets] + noise).astype(np.float32)
+        part = Part(vectors[:n], targets[:n], None, np.arange(n), Kind.SINGLE, n_classes)
+        logits = logits_of(fit_linear(part).head, vectors[n:])
+        logs.append(np.log(fit_temperature(logits, targets[n:])))
+        errors.append(expected_calibration_error(probabilities_of(logits, True), targets[n:]))
+    assert abs(np.mean(logs)) < 0.29
+    assert np.mean(errors) < 0.035
 
 
 def test_units_stay_whole_inside(classes: np.ndarray) -> None:

@@ -54,14 +54,16 @@ def write_program(folder: Path) -> Path:
 
 
 def test_killed(mobilenetv3_folder: Path, tmp_path: Path) -> None:
-    """Between an epoch's table and its state."""
+    """Between an epoch's state and its table, which is put right."""
     arguments = [sys.executable, str(write_program(tmp_path)), str(tmp_path), str(mobilenetv3_folder), "3"]
     process = subprocess.run(arguments, env=environment(), capture_output=True, check=False)
     assert process.returncode == -signal.SIGKILL, process.stderr.decode()
-    assert torch.load(tmp_path / "out" / "training.pt", weights_only=True)["progress"]["epoch"] == 1
+    assert torch.load(tmp_path / "out" / "training.pt", weights_only=True)["progress"]["epoch"] == 2
+    assert (tmp_path / "out" / "metrics.csv").read_text().count("\n") == 3  # a head, the start, an epoch
     small = hear_edgel3.load("mn01_as", mobilenetv3_folder)
     labelled = make_labelled(tmp_path / "made")
     again = tune(labelled, small, tmp_path / "out", epochs=3)
+    assert (tmp_path / "out" / "metrics.csv").read_text().count("\n") == 5
     assert same(again, tune(labelled, small, tmp_path / "straight", epochs=3))
 
 

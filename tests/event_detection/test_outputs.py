@@ -228,6 +228,20 @@ def test_clips_of_recordings_with_long_names() -> None:
     assert all(path.endswith("_0.25-0.5s.flac") for path in made)
 
 
+def test_tracks_of_recordings_with_long_names() -> None:
+    """Also where the name that no other recording has would be too long for a file."""
+    for name in ("a/short.wav", "a/" + "x" * 250 + ".wav", "b/" + "x" * 250 + ".wav", "b/" + "x" * 249 + "y.wav"):
+        Path(name).parent.mkdir(exist_ok=True)
+        soundfile.write(name, tone(1), RATE)
+    assert events("a", "-o", "tracks", "--format", "audacity") == 0
+    assert tracks() == ["short.txt", "x" * 250 + ".txt"]
+    assert events("a", "b", "-o", "tracks", "--format", "audacity") == 0
+    first, second, *others = tracks()
+    assert [len(Path(name).name) for name in (first, second)] == [255, 255]
+    assert [first[:4], second[:4]] == ["a/xx", "b/xx"]
+    assert others == ["short.txt", "x" * 249 + "y.txt"]
+
+
 def test_one_run_at_a_time_writes_an_output(capsys: Captured) -> None:
     assert events("north", "-o", "e.csv") == 0
     before = Path("e.csv").read_bytes()

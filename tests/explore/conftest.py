@@ -34,7 +34,7 @@ def made_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         with file.open("wb") as opened:
             soundfile.write(opened, signals.clip(0.4 + i / 200, 16000, seed=i), 16000, format="WAV")
     old = root / "audio" / "old.au"
-    soundfile.write(old, signals.clip(0.5, 16000), 16000)
+    soundfile.write(old, signals.clip(0.4 + (N_CLIPS - 2) / 200, 16000), 16000)
     files += [old, root / "audio" / "gone.wav"]
     values = np.random.RandomState(0).randn(N_CLIPS, SIZE).astype(np.float32)
     rows: list[dict[str, Any]] = [

@@ -16,6 +16,7 @@ import torch
 from hear_edgel3.cli import main
 from hear_edgel3.dataset.dataset import Dataset
 from hear_edgel3.dataset.file_means import read_file_means
+from hear_edgel3.errors import AudioWarning
 from hear_edgel3.explore import spectrograms
 from hear_edgel3.explore.build import explore
 from hear_edgel3.explore.projection import project
@@ -119,6 +120,26 @@ def test_a_clip_that_cannot_be_tagged(monkeypatch: pytest.MonkeyPatch) -> None:
         "1": "Browsers do not play .au files; a page made with --embed-audio does. No tags: out of memory"
     }
     assert (decoded(found["tags"], "<i4").reshape(2, 5) >= 0).all(axis=1).tolist() == [True, False]
+
+
+def test_sounds_that_were_cut_off_since_are_said() -> None:
+    """By their header, or by what their embeddings are of. They stay on the map, and can be seen as far as they go."""
+    for name in ("whole.wav", "half.wav", "nearly.wav", "half.mp3", "shorter.wav"):
+        path = write_odd_clip(name, 0.25 if name == "shorter.wav" else 0.5)
+        data = path.read_bytes()
+        path.write_bytes(data[: int({"half": 0.5, "nearly": 0.994}.get(path.stem, 1) * len(data))])
+    names = ["whole.wav", "half.wav", "nearly.wav", "half.mp3", "shorter.wav"]
+    with pytest.warns(AudioWarning, match=r"nearly\.wav: its end or another part is missing"):
+        built = explore(write_dataset(names), "page.html")
+    ends = "truncated: its embeddings are of sound up to 0.50 s, it ends at"
+    assert list(built.notes) == ["half.wav", "half.mp3", "shorter.wav"]
+    said = "half.wav is truncated: its header says 0.50 s, 0.25 s could be decoded"
+    assert built.notes["half.wav"] == f"{said}. No tags."
+    assert re.match(rf"half\.mp3 is {ends} 0\.\d\d s\. No tags: half\.mp3 is truncated: ", built.notes["half.mp3"])
+    assert built.notes["shorter.wav"] == f"shorter.wav is {ends} 0.25 s."
+    found = contents_of("page.html")
+    assert found["unseen"] == []
+    assert found["links"] == names
 
 
 def test_embedded_audio_is_inside_and_nothing_is_linked() -> None:

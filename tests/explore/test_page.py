@@ -114,6 +114,32 @@ def test_a_file_that_has_gone_since_is_said(browser: chromium.Chromium) -> None:
     browser.wait_for("!element('note').hidden")
 
 
+def test_a_file_that_was_cut_off_since_is_said(made_page: Path, opened: chromium.Chromium, tmp_path: Path) -> None:
+    """As far as a browser knows: from a file's address it may read no bytes."""
+    folder = tmp_path / "page"
+    folder.mkdir()
+    shutil.copytree(made_page / "audio", folder / "audio")
+    shutil.copy(made_page / "page.html", folder)
+    cut = folder / "audio" / "kind 4" / "clip 40.wav"
+    cut.write_bytes(cut.read_bytes()[:5000])
+    opened.open(folder / "page.html")
+    clip = opened.run("data.names.indexOf('clip 40.wav')")
+    seconds = 0.4 + clip / 200
+    opened.run(f"choose({clip}, {{sound: true}}), 1")
+    opened.wait_for("!element('note').hidden")
+    said = f"The file is truncated: its embeddings are of sound up to {seconds:.2f} s, it ends at 0.15 s."
+    assert text(opened, "note") == said
+    opened.run(f"choose({clip + 1}, {{sound: true}}), 1")
+    opened.wait_for("audio.currentTime > 0")
+    assert opened.run("element('note').hidden")
+    # Of a clip that begins later in its file.
+    opened.run(f"data.links[{clip}] += '#t=0.05,0.6', seconds[{clip}] = 0.55, choose({clip}, {{sound: true}}), 1")
+    opened.wait_for("element('note').textContent.includes('sound up to 0.60 s, it ends at 0.15 s')")
+    opened.run(f"choose(1), seconds[{clip}] = 0.1, choose({clip}, {{sound: true}}), 1")
+    opened.wait_for("audio.currentTime > 0.05")
+    assert opened.run("element('note').hidden")
+
+
 # --- sound ---
 
 

@@ -141,6 +141,25 @@ def test_recordings_that_are_cut_off(tiny_file: Exported, tmp_path: Path) -> Non
                 model.read(str(path))
 
 
+def test_a_recording_that_is_replaced_while_it_is_read(
+    tiny_file: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is said of it is what was read, not what has taken its place since."""
+    path, whole, model = tmp_path / "r.wav", tmp_path / "whole.wav", lite.Model(str(tiny_file.path))
+    soundfile.write(whole, signals.clip(1, 32000)[:32000], 32000)
+    path.write_bytes(whole.read_bytes()[: 44 + 30001])
+    read = soundfile.SoundFile.read
+
+    def and_replaced(*given: object, **named: object) -> np.ndarray:
+        samples: np.ndarray = read(*given, **named)
+        whole.replace(path)
+        return samples
+
+    monkeypatch.setattr(soundfile.SoundFile, "read", and_replaced)
+    with pytest.raises(ValueError, match=r"r\.wav is truncated"):
+        model.read(str(path))
+
+
 def test_what_is_damaged_is_named(tiny_file: Exported, tmp_path: Path) -> None:
     import onnx
 

@@ -14,6 +14,7 @@ import pytest
 import soundfile
 
 import hear_edgel3
+from hear_edgel3.errors import AudioFileError, AudioWarning
 from hear_edgel3.exporting import web_runtime
 from hear_edgel3.tagging.tagger import Tagger
 from support import chromium, signals
@@ -281,6 +282,28 @@ def test_what_is_no_sound(write_page, opened: chromium.Chromium, tmp_path: Path,
             opened.wait_for(f"document.getElementById('note').textContent.includes('{words}')")
         give(opened, cricket)
         assert opened.run("document.getElementById('note').hidden")
+
+
+def test_a_file_that_was_cut_off(write_page, opened: chromium.Chromium, tmp_path: Path, cricket: Path) -> None:
+    """As in the package: refused if more than a hundredth is missing; else listened to, and what is missing is said."""
+    whole = cricket.read_bytes()
+    half, nearly = tmp_path / "half.wav", tmp_path / "nearly.wav"
+    half.write_bytes(whole[: len(whole) // 2])
+    nearly.write_bytes(whole[: int(0.995 * len(whole))])
+    with pytest.raises(AudioFileError) as refused:
+        Tagger("tiny").tag_file(half)
+    with served(write_page("tiny", "tiny")) as address:
+        begin(opened, address)
+        root = opened.send("DOM.getDocument")["root"]["nodeId"]
+        node = opened.send("DOM.querySelector", nodeId=root, selector="#file")["nodeId"]
+        opened.send("DOM.setFileInputFiles", nodeId=node, files=[str(half)])
+        opened.wait_for("!document.getElementById('note').hidden")
+        assert f"{tmp_path}/{text(opened, 'note')}" == f"{refused.value}."
+        assert not opened.run("document.getElementById('welcome').hidden")
+        give(opened, nearly)
+        assert text(opened, "note").startswith("nearly.wav: its end or another part is missing: its header says ")
+        with pytest.warns(AudioWarning, match="its end or another part is missing"):
+            check(listed(opened, "whole"), "tiny", nearly)
 
 
 def test_what_is_missing_is_said(write_page, opened: chromium.Chromium, tmp_path: Path) -> None:

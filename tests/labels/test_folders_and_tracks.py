@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,16 @@ def test_what_is_wrong_with_folders() -> None:
     labelled = read_labelled("e", LabelOptions(skip=True))
     assert labelled.classes == ("x", "y")
     assert "left out: classes without a sound: empty" in labelled.notes
+
+
+def test_links_that_lead_nowhere_are_said_and_spoil_nothing() -> None:
+    touch("d/dog/1.wav", "d/cat/2.wav")
+    os.symlink("circle.wav", "d/circle.wav")
+    os.symlink("nowhere.wav", "d/lost.wav")
+    os.symlink("circle", "d/circle")
+    with pytest.raises(LabelsError, match="sounds beside the folders of classes, and in none: 2 in d"):
+        read_labelled("d")
+    assert read_labelled("d", LabelOptions(skip=True)).classes == ("cat", "dog")
 
 
 def test_audacitys_tracks() -> None:

@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import pearsonr
 from sklearn import metrics
 
-from hear_edgel3.errors import LabelsError
+from hear_edgel3.errors import InvalidOption, LabelsError
 from hear_edgel3.scores import Guesses, score_numbers
 from hear_edgel3.scores.calibration import (
     expected_calibration_error,
@@ -105,6 +105,44 @@ def test_temperature_is_found_again(is_single: bool) -> None:
         expected_calibration_error(probabilities_of(3 * logits, is_single, t), targets) for t in (1, found)
     )
     assert after < 0.03 < before
+
+
+@pytest.mark.parametrize("is_single", [True, False])
+@pytest.mark.parametrize("n_classes", [3, 10, 30])
+@pytest.mark.parametrize("n", [20, 50, 100])
+def test_temperatures_of_few_sounds_make_nothing_worse(n: int, n_classes: int, is_single: bool) -> None:
+    """Probabilities that were right stay so, and those of a head that is far too sure become better."""
+    figures = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        logits = 2 * rng.standard_normal((n + 2000, n_classes))
+        true, drawn = probabilities_of(logits, is_single), rng.random((n + 2000, n_classes))
+        targets = (drawn[:, :1] > true.cumsum(axis=1)).sum(axis=1) if is_single else (drawn < true).astype(int)
+        for sure in (1, 4):
+            found = fit_temperature(sure * logits[:n], targets[:n], spread=0.35)
+            rest = sure * logits[n:], targets[n:]
+            figures.append(
+                [
+                    (
+                        negative_log_likelihood(*rest, None, by),
+                        expected_calibration_error(probabilities_of(rest[0], is_single, by), rest[1]),
+                    )
+                    for by in (1.0, found, float(sure))
+                ]
+            )
+    right, sure = (np.mean(figures[start::2], axis=0) for start in (0, 1))
+    assert right[1, 0] < 1.02 * right[0, 0]
+    assert right[1, 1] < right[0, 1] + 0.03
+    assert sure[1, 0] - sure[2, 0] < 0.4 * (sure[0, 0] - sure[2, 0])
+    assert sure[1, 1] < sure[0, 1]
+
+
+def test_sounds_that_are_all_guessed_rightly_make_nothing_sure() -> None:
+    logits = 2 * np.eye(4)[np.arange(20) % 4]
+    assert fit_temperature(logits, np.arange(20) % 4) < 0.1
+    assert 0.4 < fit_temperature(logits, np.arange(20) % 4, spread=0.35) < 0.8
+    with pytest.raises(InvalidOption, match="spread must be positive"):
+        fit_temperature(logits, np.arange(20) % 4, spread=0)
 
 
 def test_probabilities_and_likelihood_as_scikit_learn() -> None:

@@ -44,6 +44,27 @@ def test_equal_rows_come_by_their_numbers(tmp_path: Path) -> None:
     assert numbers[79].tolist() == [20, 21, 22, 23]
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_equal_rows_come_by_their_numbers_wherever_they_lie(
+    kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not only where all are as much alike to the question as can be."""
+    if not kept:
+        monkeypatch.setattr("hear_edgel3.search.scan._KEPT_VALUES", 0)
+    for seed in range(5):
+        folder = tmp_path / str(seed)
+        x = clustered(90, 64, seed=seed)
+        x[20:80] = x[20]
+        for part in range(3):
+            write_part(folder / f"{part}.parquet", x[30 * part : 30 * part + 30], row_group=7)
+        search = SoundSearch(folder)
+        for _ in range(2):
+            near = x[20] + 0.05 * np.random.default_rng(seed).standard_normal(64).astype(np.float32)
+            equal = [m for m in search.query(near, 90) if 20 <= m.row < 80]
+            assert [m.row for m in equal] == list(range(20, 80))
+            assert len({m.similarity for m in equal}) == 1
+
+
 def test_rows_that_the_index_lacks_come_by_their_numbers_too(tmp_path: Path) -> None:
     x = np.tile(clustered(1), (6, 1))
     write_part(tmp_path / "b.parquet", [*x[:3], *clustered(20, seed=5)])

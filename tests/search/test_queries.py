@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from hear_edgel3.dataset.file_means import read_file_means
 from hear_edgel3.errors import DatasetError, InvalidOption
 from hear_edgel3.search import SoundSearch, build_index, find_duplicates
 from hear_edgel3.search.index import FILE
+from hear_edgel3.search.whitening import Whitening
 from support.datasets import clustered, write_part
 from support.neighbours import dataset, expected_rows, moments, rows_of
 
@@ -100,6 +103,50 @@ def test_a_large_dataset_is_read_again_for_every_search(tmp_path: Path, monkeypa
     search = SoundSearch(tmp_path)
     assert search.query(x[3], 5) == kept
     assert search._scan._kept is not None
+
+
+def test_rows_of_a_large_dataset_are_whitened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = dataset(tmp_path)
+    monkeypatch.setattr("hear_edgel3.search.scan._KEPT_VALUES", 0)
+    search = SoundSearch(tmp_path)
+    whitened: list[int] = []
+    for name in ("apply", "lengths"):
+        before = getattr(Whitening, name)
+
+        def counted(self: Whitening, vectors: np.ndarray, before: Any = before) -> np.ndarray:
+            whitened.append(len(vectors))
+            return np.asarray(before(self, vectors))
+
+        monkeypatch.setattr(Whitening, name, counted)
+    found = search.query(x[3], 5)
+    assert sum(whitened) == len(x) + 1
+    assert search.query(x[3], 5) == found
+    assert sum(whitened) == len(x) + 2
+
+
+def test_a_part_that_is_replaced_while_it_is_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is remembered of its rows is not taken for that of others."""
+    x = dataset(tmp_path)
+    monkeypatch.setattr("hear_edgel3.search.scan._KEPT_VALUES", 0)
+    search = SoundSearch(tmp_path)
+    search.query(x[0], 1)
+    part = search.dataset.parts[1]
+    other = np.concatenate([x[151:] * 3 + 1, x[:1] * 5])
+    write_part(part, other)
+    os.utime(part, ns=(0, 0))
+    match = search.query(other[7], 1)[0]
+    assert match.row == 151 + 7
+    assert match.similarity == pytest.approx(1, abs=1e-6)
+
+
+def test_similarities_are_those_of_64_bits(tmp_path: Path) -> None:
+    x = dataset(tmp_path)
+    search = SoundSearch(tmp_path)
+    wide = (x.astype(float) - search._whitening.centre) @ search._whitening.axes.astype(float)
+    wide /= np.linalg.norm(wide, axis=1, keepdims=True)
+    of_row = {m.row: m.similarity for m in search.query(x[5], 1000)}
+    numbers = np.concatenate([numbers for numbers, _ in search._rows.vectors()])
+    np.testing.assert_allclose([of_row[i] for i in numbers.tolist()], wide @ wide[5], rtol=0, atol=2e-7)
 
 
 def test_a_large_dataset_without_an_index_is_searched_with_a_hint(

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import signal
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -131,6 +134,68 @@ def test_going_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     task.identity = "another"
     with pytest.raises(OutputError, match="belongs to another line \\(another one\\); use another --output"):
         run(task, other)
+
+
+_KILLED_AT = """
+import os, signal, sys
+from pathlib import Path
+
+sys.path[:0] = ["tests", "tests/training"]
+from test_loop import Line, run
+
+from hear_edgel3.disk import atomic
+
+calls, usual = iter(range(100)), getattr(atomic, sys.argv[1])
+
+def killed(*given):
+    if next(calls) == int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return usual(*given)
+
+setattr(atomic, sys.argv[1], killed)
+run(Line([3.0, 1.0, 2.0]), Path(sys.argv[3]))
+"""
+
+
+@pytest.mark.parametrize("place", ["become", "sync_folder"])
+@pytest.mark.parametrize("call", range(2, 6))
+def test_metrics_and_state_go_together_wherever_it_is_killed(place: str, call: int, tmp_path: Path) -> None:
+    """Before either of the two files of the second and third epoch takes its place, and after."""
+    done = subprocess.run(
+        [sys.executable, "-c", _KILLED_AT, place, str(call), str(tmp_path)],
+        check=False,
+        capture_output=True,
+        timeout=100,
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    known = len(torch.load(tmp_path / "training.pt", weights_only=True)["progress"]["metrics"])
+    assert known in (1, 2, 3)
+    assert known - 1 <= len(epochs_of(tmp_path)) <= known
+    run(Line([9.0] * 3), tmp_path)
+    assert epochs_of(tmp_path) == ["1", "2", "3"]
+    state = torch.load(tmp_path / "training.pt", weights_only=True)
+    assert [row["epoch"] for row in state["progress"]["metrics"]] == [1, 2, 3]
+
+
+def epochs_of(folder: Path) -> list[str]:
+    return [line.split(",")[0] for line in (folder / "metrics.csv").read_text().splitlines()[1:]]
+
+
+@pytest.mark.parametrize("found", [None, "epoch,figure\n1,2\n2,3\n3,4\n4,5\n"])
+def test_a_table_of_other_epochs_is_put_right_before_anything_else(found: str | None, tmp_path: Path) -> None:
+    """Also of a training in which there is nothing more to do."""
+    run(Line([3.0, 1.0, 2.0]), tmp_path)
+    table = tmp_path / "metrics.csv"
+    right = table.read_bytes()
+    table.unlink()
+    if found is not None:
+        table.write_text(found)
+    run(Line([9.0] * 3), tmp_path)
+    assert table.read_bytes() == right
+    os.utime(table, ns=(0, 0))
+    run(Line([9.0] * 3), tmp_path)
+    assert table.stat().st_mtime_ns == 0
 
 
 def test_divergence(tmp_path: Path) -> None:

@@ -359,6 +359,11 @@ function listenToSound() {
     if (isPlaying()) requestAnimationFrame(follow);
   };
   for (const name of ["play", "pause", "ended", "loadedmetadata", "seeked"]) audio.addEventListener(name, follow);
+  audio.addEventListener("loadedmetadata", () => {
+    const missing = missingOf(loaded);
+    const noted = data.notes[loaded] ?? "";
+    if (missing && !noted.includes("is truncated: ")) showNote(loaded, `${noted} ${missing}`.trim());
+  });
   audio.addEventListener("error", () => {
     showNote(loaded, "The browser cannot play this file: it is gone, or in a format that the browser does not know.");
     forgetSound();

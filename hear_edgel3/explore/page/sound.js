@@ -44,3 +44,14 @@ function soundLength(clip) {
 function soundPosition(clip) {
   return loaded === clip ? audio.currentTime : 0;
 }
+
+// What a WAV file that is linked lacks, by what its embeddings are of; "" where nothing is known to be missing. Of other
+// files a browser tells what their headers say, or an estimate.
+function missingOf(clip) {
+  const address = /\.wave?(?:#t=([^,]*).*)?$/i.exec(audio.src);
+  if (loaded !== clip || address === null || !Number.isFinite(audio.duration)) return "";
+  const start = Number(address[1] ?? 0);
+  if (!(audio.duration - start < 0.99 * seconds[clip])) return "";
+  const known = (start + seconds[clip]).toFixed(2);
+  return `The file is truncated: its embeddings are of sound up to ${known} s, it ends at ${audio.duration.toFixed(2)} s.`;
+}

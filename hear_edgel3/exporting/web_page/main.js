@@ -328,7 +328,9 @@ async function openFile(file) {
     const found = await decoded(file, state.card.sample_rate);
     if (id !== state.id) return;
     Object.assign(state, { file: { ...found, name: file.name }, whole: null, lanes: [], timeline: new Timeline(found.seconds) });
-    if (found.length > found.seconds) note(`${file.name} has ${clock(found.length)}; the first ${LONGEST_S / 60} minutes of it are listened to.`);
+    const told = found.said ? [`${file.name}: ${found.said}.`] : [];
+    if (found.length > found.seconds) told.push(`${file.name} has ${clock(found.length)}; the first ${LONGEST_S / 60} minutes of it are listened to.`);
+    note(told.join(" "));
     player.load(found.buffer, found.seconds);
     const samples = found.samples;
     worker.postMessage({ kind: "file", id, samples }, [samples.buffer]);

@@ -1,9 +1,12 @@
 // Sounds in, and out: files that are decoded, a microphone, and the player.
 
+import { compared } from "./lengths.js";
+
 const LARGEST_MB = 300;
 export const LONGEST_S = 600;
 
-// {samples: (n,) Float32Array at `rate`, mean of the channels; buffer: to be played; seconds; length: of all of the file}
+// {samples: (n,) Float32Array at `rate`, mean of the channels; buffer: to be played; seconds; length: of all of the file;
+// said: what is to be known of it}
 export async function decoded(file, rate) {
   if (file.size === 0) throw new Error(`${file.name} is empty.`);
   if (file.size > LARGEST_MB * 1e6) {
@@ -12,6 +15,7 @@ export async function decoded(file, rate) {
   const bytes = await file.arrayBuffer().catch((error) => {
     throw new Error(`${file.name} cannot be read: ${error.message}`);
   });
+  const copy = bytes.slice(0); // decoding takes the bytes away
   let buffer;
   try {
     // A context of the net's rate: the browser resamples what has another one.
@@ -19,6 +23,8 @@ export async function decoded(file, rate) {
   } catch {
     throw new Error(`This browser cannot decode ${file.name}: it is no sound, damaged, or in a format that it does not know. WAV of 8 to 32 bits, FLAC and MP3 are known to all.`);
   }
+  const { cut, note } = compared(copy, buffer.length / rate, rate);
+  if (cut) throw new Error(`${file.name} ${cut}.`);
   const n = Math.min(buffer.length, LONGEST_S * rate);
   if (n === 0) throw new Error(`${file.name} has no samples.`);
   const samples = new Float32Array(n);
@@ -31,7 +37,7 @@ export async function decoded(file, rate) {
       throw new Error(`${file.name} has samples that are no numbers, or infinite, at ${(i / rate).toFixed(3)} s: replace them first.`);
     }
   }
-  return { samples, buffer, seconds: n / rate, length: buffer.length / rate, channels: channels.length };
+  return { samples, buffer, seconds: n / rate, length: buffer.length / rate, channels: channels.length, said: note };
 }
 
 // {rate: of the blocks; stop(); ended: a promise}. `to` is the port that gets them.
