@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torch.nn.modules import module as hooks
+from torch.utils.hooks import RemovableHandle
 
 import hear_edgel3
 from hear_edgel3.engine.seen import Seen
@@ -211,6 +213,29 @@ def test_copies_are_looked_at(kept: Extractor) -> None:
         set_a_module(twin)
         assert not torch.allclose(twin.scene_embeddings(clips), before, rtol=0.01)
     assert torch.equal(kept.scene_embeddings(clips), before)
+
+
+@pytest.mark.parametrize(
+    "register",
+    [
+        hooks.register_module_module_registration_hook,
+        hooks.register_module_parameter_registration_hook,
+        hooks.register_module_buffer_registration_hook,
+    ],
+)
+def test_who_is_called_with_what_modules_are_made_of_has_it(
+    register: Callable[[Callable[[nn.Module, str, object], None]], RemovableHandle], weights_folder: Path
+) -> None:
+    made: list[object] = []
+    with register(lambda module, _name, part: made.extend([module, part])):
+        extractor = hear_edgel3.load("sea_64", weights_folder)
+    clips = noise_clips(8000)
+    before = extractor.scene_embeddings(clips)
+    with torch.no_grad():
+        for module in {module for module in made if isinstance(module, nn.Module)}:
+            for parameter in module.parameters(recurse=False):
+                parameter.mul_(1.5)
+    assert not torch.allclose(extractor.scene_embeddings(clips), before, rtol=0.01)
 
 
 def test_who_makes_one_has_its_modules(kept: Extractor) -> None:
