@@ -54,8 +54,16 @@ class KeepsModules(nn.Module):
         return None if attributes.get("_handed_out", True) else cast(object, attributes["_kept_as"])
 
     def own(self, name: str) -> nn.Module:
-        """A module inside, for who neither changes it nor hands it on."""
-        return cast(nn.Module, _attributes(self)["_modules"][name])
+        """A module inside, for who neither changes it nor hands it on.
+
+        It is what the attribute of that name is. Where the class or the object itself has one that comes before what is
+        inside, somebody else has that.
+        """
+        attributes = _attributes(self)
+        if name in attributes.get("_modules", ()) and name not in attributes and not hasattr(type(self), name):
+            return cast(nn.Module, attributes["_modules"][name])
+        self._hand_out()
+        return cast(nn.Module, getattr(self, name))
 
     def _hand_out(self) -> dict[str, Any]:
         attributes = _attributes(self)

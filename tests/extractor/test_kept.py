@@ -215,6 +215,37 @@ def test_copies_are_looked_at(kept: Extractor) -> None:
     assert torch.equal(kept.scene_embeddings(clips), before)
 
 
+def set_in_the_class(extractor: Extractor, net: nn.Module) -> None:
+    extractor.__class__ = type("Wrapped", (Extractor,), {"net": property(lambda _: net)})
+
+
+def set_beside_the_modules(extractor: Extractor, net: nn.Module) -> None:
+    object.__setattr__(extractor, "net", net)
+
+
+@pytest.mark.parametrize("change", [set_in_the_class, set_beside_the_modules])
+def test_an_attribute_before_the_module(change: Callable[[Extractor, nn.Module], None], kept: Extractor) -> None:
+    """It is what nn.Module would find, and somebody has it."""
+    clips, net = noise_clips(8000), other_net()
+    before = kept.scene_embeddings(clips)
+    change(kept, net)
+    assert kept.net is net
+    after = kept.scene_embeddings(clips)
+    assert not torch.allclose(after, before, rtol=0.01)
+    with torch.no_grad():
+        first(net.parameters()).mul_(1.5)
+    assert not torch.allclose(kept.scene_embeddings(clips), after, rtol=0.01)
+
+
+def test_without_a_net_the_error_is_that_of_a_missing_attribute(kept: Extractor) -> None:
+    """So that hasattr() and inspect.getmembers() say what they say of any module."""
+    del kept.net
+    assert not hasattr(kept, "engine")
+    assert "engine" not in dict(inspect.getmembers(kept))
+    with pytest.raises(AttributeError):
+        kept.scene_embeddings(noise_clips(8000))
+
+
 @pytest.mark.parametrize(
     "register",
     [
