@@ -6,8 +6,11 @@ from typing import Any, TypeVar, cast
 
 import torch
 from torch import nn
+from torch.nn.modules import module as of_modules
 
 _TABLES = ("_parameters", "_buffers", "_modules")
+# What is called with each part of every module that is made, and may keep it: torch.nn.modules.module registers these.
+_CALLED_WITH_PARTS = tuple(f"_global_{part}_registration_hooks" for part in ("module", "parameter", "buffer"))
 # Where an object has its attributes: what `__dict__` is for objects of other classes.
 _ATTRIBUTES = nn.Module.__dict__["__dict__"]
 
@@ -34,8 +37,12 @@ class KeepsModules(nn.Module):
         super().__init__()
 
     def keep(self) -> None:
-        """Says that nobody else has the modules inside: for who has made them and lets go of them."""
-        _attributes(self).update(_handed_out=False, _kept_as=object())
+        """Says that nobody else has the modules inside: for who has made them and lets go of them.
+
+        Where something is called with what modules are made of, that has them, and they stay handed out.
+        """
+        if not any(getattr(of_modules, hooks, None) for hooks in _CALLED_WITH_PARTS):
+            _attributes(self).update(_handed_out=False, _kept_as=object())
 
     @property
     def kept(self) -> object | None:
@@ -47,8 +54,16 @@ class KeepsModules(nn.Module):
         return None if attributes.get("_handed_out", True) else cast(object, attributes["_kept_as"])
 
     def own(self, name: str) -> nn.Module:
-        """A module inside, for who neither changes it nor hands it on."""
-        return cast(nn.Module, _attributes(self)["_modules"][name])
+        """A module inside, for who neither changes it nor hands it on.
+
+        It is what the attribute of that name is. Where the class or the object itself has one that comes before what is
+        inside, somebody else has that.
+        """
+        attributes = _attributes(self)
+        if name in attributes.get("_modules", ()) and name not in attributes and not hasattr(type(self), name):
+            return cast(nn.Module, attributes["_modules"][name])
+        self._hand_out()
+        return cast(nn.Module, getattr(self, name))
 
     def _hand_out(self) -> dict[str, Any]:
         attributes = _attributes(self)

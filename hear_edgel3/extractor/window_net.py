@@ -50,7 +50,7 @@ def embed_blocks(nets: Sequence[WindowNet], blocks: Iterable[torch.Tensor], path
 
     Args:
         nets: What embeds the windows; all of them get the same ones.
-        blocks: (n,) tensors of checked mono samples each.
+        blocks: (n,) tensors of checked mono samples each, which nobody writes to before all is done.
         path: The way from the blocks to the windows; nothing has been pushed yet.
 
     Returns:

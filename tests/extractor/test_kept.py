@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torch.nn.modules import module as hooks
+from torch.utils.hooks import RemovableHandle
 
 import hear_edgel3
 from hear_edgel3.engine.seen import Seen
@@ -211,6 +213,60 @@ def test_copies_are_looked_at(kept: Extractor) -> None:
         set_a_module(twin)
         assert not torch.allclose(twin.scene_embeddings(clips), before, rtol=0.01)
     assert torch.equal(kept.scene_embeddings(clips), before)
+
+
+def set_in_the_class(extractor: Extractor, net: nn.Module) -> None:
+    extractor.__class__ = type("Wrapped", (Extractor,), {"net": property(lambda _: net)})
+
+
+def set_beside_the_modules(extractor: Extractor, net: nn.Module) -> None:
+    object.__setattr__(extractor, "net", net)
+
+
+@pytest.mark.parametrize("change", [set_in_the_class, set_beside_the_modules])
+def test_an_attribute_before_the_module(change: Callable[[Extractor, nn.Module], None], kept: Extractor) -> None:
+    """It is what nn.Module would find, and somebody has it."""
+    clips, net = noise_clips(8000), other_net()
+    before = kept.scene_embeddings(clips)
+    change(kept, net)
+    assert kept.net is net
+    after = kept.scene_embeddings(clips)
+    assert not torch.allclose(after, before, rtol=0.01)
+    with torch.no_grad():
+        first(net.parameters()).mul_(1.5)
+    assert not torch.allclose(kept.scene_embeddings(clips), after, rtol=0.01)
+
+
+def test_without_a_net_the_error_is_that_of_a_missing_attribute(kept: Extractor) -> None:
+    """So that hasattr() and inspect.getmembers() say what they say of any module."""
+    del kept.net
+    assert not hasattr(kept, "engine")
+    assert "engine" not in dict(inspect.getmembers(kept))
+    with pytest.raises(AttributeError):
+        kept.scene_embeddings(noise_clips(8000))
+
+
+@pytest.mark.parametrize(
+    "register",
+    [
+        hooks.register_module_module_registration_hook,
+        hooks.register_module_parameter_registration_hook,
+        hooks.register_module_buffer_registration_hook,
+    ],
+)
+def test_who_is_called_with_what_modules_are_made_of_has_it(
+    register: Callable[[Callable[[nn.Module, str, object], None]], RemovableHandle], weights_folder: Path
+) -> None:
+    made: list[object] = []
+    with register(lambda module, _name, part: made.extend([module, part])):
+        extractor = hear_edgel3.load("sea_64", weights_folder)
+    clips = noise_clips(8000)
+    before = extractor.scene_embeddings(clips)
+    with torch.no_grad():
+        for module in {module for module in made if isinstance(module, nn.Module)}:
+            for parameter in module.parameters(recurse=False):
+                parameter.mul_(1.5)
+    assert not torch.allclose(extractor.scene_embeddings(clips), before, rtol=0.01)
 
 
 def test_who_makes_one_has_its_modules(kept: Extractor) -> None:
