@@ -2,23 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-import torch
 from torch import nn
 from torch.nn.modules import module as of_modules
 
-_TABLES = ("_parameters", "_buffers", "_modules")
-# What is called with each part of every module that is made, and may keep it: torch.nn.modules.module registers these.
-_CALLED_WITH_PARTS = tuple(f"_global_{part}_registration_hooks" for part in ("module", "parameter", "buffer"))
-# Where an object has its attributes: what `__dict__` is for objects of other classes.
-_ATTRIBUTES = nn.Module.__dict__["__dict__"]
+# torch's registries of what is called with all that modules are made of.
+_CALLED_WITH_PARTS = (
+    "_global_module_registration_hooks",
+    "_global_parameter_registration_hooks",
+    "_global_buffer_registration_hooks",
+)
 
 _Self = TypeVar("_Self", bound="KeepsModules")
 
 
-def _attributes(module: nn.Module) -> dict[str, Any]:
-    return cast(dict[str, Any], _ATTRIBUTES.__get__(module))
+class Inside(dict[str, Any]):
+    """The modules inside another one, by name. It notes when somebody takes one out, or puts one in.
+
+    Attributes:
+        handed_out: Whether somebody has.
+        kept_as: Another object whenever they may have changed though nobody has been handed one.
+    """
+
+    __slots__ = ("handed_out", "kept_as")
+
+    def __init__(self, modules: dict[str, Any]) -> None:
+        super().__init__(modules)
+        self.handed_out = False
+        self.kept_as = object()
+
+    def __reduce_ex__(self, _: Any) -> tuple[Any, ...]:
+        """Copies and pickles are plain dictionaries: whoever makes one has its modules."""
+        return dict, (self.copy(),)
+
+
+def _noted(name: str) -> Callable[..., Any]:
+    method = getattr(dict, name)
+
+    def noted(self: Inside, *args: Any, **kwargs: Any) -> Any:
+        self.handed_out = True
+        return method(self, *args, **kwargs)
+
+    return noted
+
+
+# All methods but those by which one learns no more than names: `in` and len(). dict() and the like call keys() of a
+# dictionary that has its own __iter__.
+for _name in (
+    *("__getitem__", "__iter__", "__reversed__", "__or__", "__ror__", "get", "items", "keys", "values", "copy"),
+    *("__setitem__", "__delitem__", "__ior__", "clear", "pop", "popitem", "setdefault", "update"),
+):
+    setattr(Inside, _name, _noted(_name))
 
 
 class KeepsModules(nn.Module):
@@ -26,15 +62,11 @@ class KeepsModules(nn.Module):
 
     Finding out whether a net has changed takes as long as embedding a window, as its hundreds of tensors lie in as many
     places. A net that was made here, and of which nobody else has been handed a part, cannot have changed. Whatever
-    gives somebody a module, a parameter or a buffer of it, torch's own methods too, comes by it in one of three ways:
-    by its name, from ``_modules``, or from ``__dict__``. Each of these notes it, once and for all, before it does.
+    gives somebody a module, a parameter or a buffer of it, torch's own methods too, takes a module out of the table
+    ``_modules``, which notes it, once and for all.
 
     Whoever makes one has its modules, so these are taken for handed out until :meth:`keep`.
     """
-
-    def __init__(self) -> None:
-        _attributes(self)["_handed_out"] = True
-        super().__init__()
 
     def keep(self) -> None:
         """Says that nobody else has the modules inside: for who has made them and lets go of them.
@@ -42,7 +74,7 @@ class KeepsModules(nn.Module):
         Where something is called with what modules are made of, that has them, and they stay handed out.
         """
         if not any(getattr(of_modules, hooks, None) for hooks in _CALLED_WITH_PARTS):
-            _attributes(self).update(_handed_out=False, _kept_as=object())
+            self.__dict__["_modules"] = Inside(dict(self._modules))
 
     @property
     def kept(self) -> object | None:
@@ -50,8 +82,8 @@ class KeepsModules(nn.Module):
 
         Whoever keeps something that was made of a net asks for this before making it.
         """
-        attributes = _attributes(self)
-        return None if attributes.get("_handed_out", True) else cast(object, attributes["_kept_as"])
+        modules = self._modules
+        return modules.kept_as if isinstance(modules, Inside) and not modules.handed_out else None
 
     def own(self, name: str) -> nn.Module:
         """A module inside, for who neither changes it nor hands it on.
@@ -59,50 +91,12 @@ class KeepsModules(nn.Module):
         It is what the attribute of that name is. Where the class or the object itself has one that comes before what is
         inside, somebody else has that.
         """
-        attributes = _attributes(self)
-        if name in attributes.get("_modules", ()) and name not in attributes and not hasattr(type(self), name):
-            return cast(nn.Module, attributes["_modules"][name])
-        self._hand_out()
+        modules = self._modules
+        if name in modules and name not in self.__dict__ and not hasattr(type(self), name):
+            return cast(nn.Module, dict.__getitem__(modules, name))
+        if isinstance(modules, Inside):
+            modules.handed_out = True
         return cast(nn.Module, getattr(self, name))
-
-    def _hand_out(self) -> dict[str, Any]:
-        attributes = _attributes(self)
-        attributes["_handed_out"] = True
-        return attributes
-
-    @property
-    def __dict__(self) -> dict[str, Any]:
-        """All of its attributes, and so its modules."""
-        return self._hand_out()
-
-    @__dict__.setter
-    def __dict__(self, attributes: dict[str, Any]) -> None:
-        _ATTRIBUTES.__set__(self, attributes)
-        self._hand_out()
-
-    @property
-    def _modules(self) -> dict[str, nn.Module | None]:
-        return cast(dict[str, "nn.Module | None"], self._hand_out()["_modules"])
-
-    @_modules.setter
-    def _modules(self, modules: dict[str, nn.Module | None]) -> None:
-        self._hand_out()["_modules"] = modules
-
-    def __getattr__(self, name: str) -> torch.Tensor | nn.Module:
-        """A module, parameter or buffer."""
-        attributes = _attributes(self)
-        for table in _TABLES:
-            if name in attributes.get(table, ()):
-                return cast("torch.Tensor | nn.Module", self._hand_out()[table][name])
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Sets an attribute. What is no part of a net hands nothing out."""
-        attributes = _attributes(self)
-        if isinstance(value, (nn.Module, torch.Tensor)) or any(name in attributes.get(table, ()) for table in _TABLES):
-            super().__setattr__(name, value)
-        else:
-            object.__setattr__(self, name, value)
 
     def train(self: _Self, mode: bool = True) -> _Self:
         """As that of every module, of which this one's are kept."""
@@ -115,15 +109,15 @@ class KeepsModules(nn.Module):
 
     def to(self: _Self, *args: Any, **kwargs: Any) -> _Self:
         """As that of every module, of which this one's are kept."""
-        attributes = _attributes(self)
-        if self.kept is None or attributes["_parameters"] or attributes["_buffers"]:
+        modules = self._modules
+        if not isinstance(modules, Inside) or modules.handed_out or self._parameters or self._buffers:
             return super().to(*args, **kwargs)
         try:
             for module in self._inside():
                 module.to(*args, **kwargs)
         finally:
-            attributes["_kept_as"] = object()  # they may be others now
+            modules.kept_as = object()  # they may be others now
         return self
 
     def _inside(self) -> list[nn.Module]:
-        return [module for module in _attributes(self)["_modules"].values() if module is not None]
+        return [module for module in dict.values(self._modules) if module is not None]

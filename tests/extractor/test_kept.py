@@ -7,8 +7,10 @@ import inspect
 import operator
 import pickle
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import pytest
 import torch
@@ -74,11 +76,44 @@ def by_pickling(extractor: Extractor) -> torch.Tensor:
     return first(state["_modules"]["net"].parameters())
 
 
+def by_update(extractor: Extractor) -> torch.Tensor:
+    found: dict[str, object] = {}
+    found.update(extractor._modules)
+    return of_modules(found.values())
+
+
+def by_matching(extractor: Extractor) -> torch.Tensor:
+    match extractor._modules:
+        case {"net": net}:
+            return of_modules([net])
+    raise AssertionError
+
+
+def by_popping(extractor: Extractor) -> torch.Tensor:
+    net = extractor._modules.pop("net")
+    extractor._modules["net"] = net
+    return of_modules([net])
+
+
 WAYS: dict[str, Callable[[Extractor], torch.Tensor]] = {
     "net": lambda e: first(e.net.parameters()),
     "getattr": lambda e: of_modules([e.net]),
     "attrgetter": lambda e: operator.attrgetter("net.convs")(e)[0].weight,
-    "_modules": lambda e: of_modules(e._modules.values()),
+    "_modules": lambda e: of_modules([e._modules["net"]]),
+    "values": lambda e: of_modules(e._modules.values()),
+    "items": lambda e: of_modules(module for _, module in e._modules.items()),
+    "get": lambda e: of_modules([e._modules.get("net")]),
+    "dict": lambda e: of_modules(dict(e._modules).values()),
+    "OrderedDict": lambda e: of_modules(OrderedDict(e._modules).values()),
+    "unpacked": lambda e: of_modules({**e._modules}.values()),
+    "dict.copy": lambda e: of_modules(e._modules.copy().values()),
+    "copied": lambda e: of_modules(copy.copy(e._modules).values()),
+    "dict.update": by_update,
+    "|": lambda e: of_modules((e._modules | {}).values()),
+    "| it": lambda e: of_modules(({} | e._modules).values()),
+    "match": by_matching,
+    "setdefault": lambda e: of_modules([e._modules.setdefault("net")]),
+    "popitem": by_popping,
     "object.__getattribute__": lambda e: of_modules(object.__getattribute__(e, "_modules").values()),
     "__dict__": lambda e: of_modules(e.__dict__["_modules"].values()),
     "object.__dict__": lambda e: of_modules(object.__getattribute__(e, "__dict__")["_modules"].values()),
@@ -202,6 +237,18 @@ def test_its_own_tensors_move_too(kept: Extractor) -> None:
     assert kept.no_part == "a word"
     with pytest.raises(AttributeError, match="'Extractor' object has no attribute 'nothing'"):
         kept.nothing  # noqa: B018
+
+
+def test_its_attributes_are_found_without_a_call(kept: Extractor) -> None:
+    """As protocols that are checked at run time, and what completes names, look for them."""
+
+    @runtime_checkable
+    class HasRate(Protocol):
+        sample_rate: int
+
+    assert inspect.getattr_static(kept, "sample_rate") == kept.sample_rate
+    assert isinstance(kept, HasRate)
+    assert kept.kept is not None
 
 
 def test_copies_are_looked_at(kept: Extractor) -> None:
