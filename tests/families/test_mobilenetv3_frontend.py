@@ -121,7 +121,9 @@ def test_eval_mode_repeats_itself(frontend: MobileNetV3MelSpectrogram) -> None:
     with torch.no_grad():
         assert torch.equal(net(first), net(first))
     training = copy.deepcopy(frontend).train()
-    assert not torch.equal(training(samples), training(samples))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)  # masks may be longer than so short a clip: one in seventy pairs has nothing left but them
+        assert not torch.equal(training(samples), training(samples))
     assert torch.equal(training.eval()(samples), first)
     torch.set_rng_state(before)
     frontend(samples)
