@@ -18,7 +18,7 @@ from hear_edgel3.errors import ConfigurationError, InvalidOption, OutputError
 from hear_edgel3.families.schema import Checkpoint, Configuration, Local
 from hear_edgel3.registry import folder as local
 from hear_edgel3.registry.names import with_classes
-from hear_edgel3.training.loop import METRICS
+from hear_edgel3.training.metrics import METRICS
 from hear_edgel3.weights.file import (
     WeightsFile,
     check_tensors,
