@@ -214,7 +214,7 @@ class AudioFile:
             yield block
             first += len(block)
             if len(block) < length:
-                if _is_truncated(first, n_samples):
+                if is_truncated(first, n_samples):
                     raise AudioFileError(
                         f"{self.name}: the file is truncated, it ends at {first / rate:g} s, inside the clip"
                     )
@@ -256,7 +256,7 @@ class AudioFile:
             said = (
                 f"its header says {counted / self.sample_rate:.2f} s, {read / self.sample_rate:.2f} s could be decoded"
             )
-        if said and counted is not None and _is_truncated(read, counted):
+        if said and counted is not None and is_truncated(read, counted):
             raise AudioFileError(f"{self.path} is truncated: {said}")
         if read == 0:
             raise AudioFileError(f"{self.path} has no samples")
@@ -275,7 +275,7 @@ class AudioFile:
         self._source.close()
 
 
-def _is_truncated(read: int, counted: int) -> bool:
+def is_truncated(read: float, counted: float) -> bool:
     """Whether a file is cut short; a header's count may be off by a frame or so, and then it is off by far more."""
     return read < 0.99 * counted
 

@@ -155,9 +155,8 @@ class SndfileDecoder:
 
     def _numbers(self, count: int, dtype: SampleType) -> np.ndarray:
         """What libsndfile makes of the next samples, bit by bit."""
-        stored, factor = (
-            _COPIED.get(self._file.subtype, (dtype, 1.0)) if self._file.format in _COPIED_IN else (dtype, 1)
-        )
+        copied = _COPIED if self._file.format in _COPIED_IN else {}
+        stored, factor = copied.get(self._file.subtype, (dtype, 1.0))
         found: np.ndarray = self._file.read(count, dtype=stored, always_2d=True)
         if stored == dtype:
             return found

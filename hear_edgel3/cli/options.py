@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import re
 import sys
 import weakref
@@ -17,9 +16,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from hear_edgel3.cli.say import put
+from hear_edgel3.dataset.parquet import parquet_files
 from hear_edgel3.disk.paths import printable, shortened
 from hear_edgel3.engine import table as engines
-from hear_edgel3.errors import DatasetError, InvalidOption
+from hear_edgel3.errors import InvalidOption
 from hear_edgel3.framing.rules import check_hop_ms, milliseconds
 from hear_edgel3.recorded import TimeAndPlace
 from hear_edgel3.registry.names import BUILT_IN, find, resolve, with_features
@@ -477,12 +477,4 @@ def check_dataset(folder: str) -> None:
     Raises:
         DatasetError: there is no such folder, or it has no Parquet files.
     """
-    path = Path(folder)
-    try:
-        if not path.is_dir():
-            raise DatasetError(f"{path} is not a folder; give one that `hear-edgel3 extract` wrote")
-        # Not by globbing, which finds nothing where it may not look.
-        if not any(name.endswith(".parquet") and name[0] not in "._" for name in os.listdir(path)):
-            raise DatasetError(f"{path} has no Parquet files; give a folder that `hear-edgel3 extract` wrote")
-    except OSError as error:
-        raise DatasetError(f"{path} cannot be opened: {error.strerror or error}") from error
+    parquet_files(Path(folder))

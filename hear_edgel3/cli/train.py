@@ -14,6 +14,7 @@ from hear_edgel3.detectors.options import CLASS_WEIGHTS, HEADS, PRECISIONS, RECI
 from hear_edgel3.disk.atomic import check_folder_name
 from hear_edgel3.disk.paths import why_not_there
 from hear_edgel3.errors import InvalidOption, LabelsError
+from hear_edgel3.families.schema import UNNAMED
 from hear_edgel3.heads.names import ACTIVATIONS
 from hear_edgel3.registry.names import BUILT_IN, resolve
 from hear_edgel3.weights.locate import check_given
@@ -145,7 +146,7 @@ def run(arguments: argparse.Namespace) -> int:
             cache=arguments.cache,
             device=arguments.device,
             workers=arguments.workers,
-            name=arguments.name or "custom",
+            name=arguments.name or UNNAMED,
             licence=arguments.licence or NO_LICENCE,
             command=shlex.join(["hear-edgel3", *arguments.argv]),
             quiet=arguments.quiet,

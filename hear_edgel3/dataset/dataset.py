@@ -27,7 +27,14 @@ from typing import TYPE_CHECKING
 
 from hear_edgel3._extras import require
 from hear_edgel3.dataset.clips import END, START, has_clips
-from hear_edgel3.dataset.parquet import check_values, differing_columns, one_line, opened_parquet, require_pyarrow
+from hear_edgel3.dataset.parquet import (
+    check_values,
+    differing_columns,
+    one_line,
+    opened_parquet,
+    parquet_files,
+    require_pyarrow,
+)
 from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.errors import DatasetError
 
@@ -175,16 +182,7 @@ class Dataset:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         require_pyarrow()
         self.folder = Path(folder)
-        try:
-            if not self.folder.is_dir():
-                raise DatasetError(f"{self.folder} is not a folder; give one that `hear-edgel3 extract` wrote")
-            # Not by globbing, which finds nothing where it may not look.
-            names = [name for name in os.listdir(self.folder) if name.endswith(".parquet") and name[0] not in "._"]
-            self.parts = sorted(self.folder / name for name in names)
-        except OSError as error:
-            raise DatasetError(f"{self.folder} cannot be opened: {error.strerror or error}") from error
-        if not self.parts:
-            raise DatasetError(f"{self.folder} has no Parquet files; give a folder that `hear-edgel3 extract` wrote")
+        self.parts = parquet_files(self.folder)
         found: dict[Description, Path] = {}
         self.clip_columns = [START, END]
         self._rows = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hear_edgel3._extras import require
@@ -23,6 +24,24 @@ def require_pyarrow() -> Any:
         MissingExtra: it is not installed.
     """
     return require("pyarrow", _PURPOSE, _EXTRA)
+
+
+def parquet_files(folder: Path) -> list[Path]:
+    """The Parquet files of a dataset's folder, by their names; not hidden ones, and those that are being written.
+
+    Raises:
+        DatasetError: there is no such folder, it cannot be looked into, or it has none.
+    """
+    try:
+        if not folder.is_dir():
+            raise DatasetError(f"{folder} is not a folder; give one that `hear-edgel3 extract` wrote")
+        # Not by globbing, which finds nothing where it may not look.
+        names = [name for name in os.listdir(folder) if name.endswith(".parquet") and name[0] not in "._"]
+    except OSError as error:
+        raise DatasetError(f"{folder} cannot be opened: {error.strerror or error}") from error
+    if not names:
+        raise DatasetError(f"{folder} has no Parquet files; give a folder that `hear-edgel3 extract` wrote")
+    return sorted(folder / name for name in names)
 
 
 @contextmanager

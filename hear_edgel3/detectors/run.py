@@ -40,7 +40,7 @@ from hear_edgel3.detectors.tuned import learn_tuned
 from hear_edgel3.detectors.work import Work
 from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.errors import InvalidOption
-from hear_edgel3.families.schema import Features
+from hear_edgel3.families.schema import UNNAMED, Features
 from hear_edgel3.labels.contents import contents_of, digests_by
 from hear_edgel3.labels.labelled import Kind, Labelled
 from hear_edgel3.labels.options import AS_IT_IS, LabelOptions
@@ -71,7 +71,7 @@ def train(
     cache: str | os.PathLike[str] | None = None,
     device: str | None = None,
     workers: int | None = None,
-    name: str = "custom",
+    name: str = UNNAMED,
     licence: str = NO_LICENCE,
     command: str | None = None,
     quiet: bool = True,

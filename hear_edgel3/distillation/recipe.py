@@ -10,6 +10,7 @@ from typing import Any
 
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.families.protocols import Student
+from hear_edgel3.families.schema import UNNAMED
 from hear_edgel3.families.table import FAMILIES, students
 
 AUGMENTATIONS = ("usual", "broad")
@@ -74,7 +75,7 @@ class Recipe:
         quantize: "int8" to store its weights in eight bits, with a scale for each output channel; "none" for floats.
     """
 
-    name: str = "custom"
+    name: str = UNNAMED
     student: str = "mobilenetv3"
     width_mult: float = 0.4
     sample_rate: int = 8000

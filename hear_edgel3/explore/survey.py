@@ -12,15 +12,12 @@ import numpy as np
 import torch
 
 from hear_edgel3.audio.channels import MEAN
-from hear_edgel3.audio.file import AudioFile
+from hear_edgel3.audio.file import AudioFile, is_truncated
 from hear_edgel3.audio.headers import share_there
 from hear_edgel3.dataset.file_means import FileMeans
 from hear_edgel3.errors import INPUT_ERRORS
 from hear_edgel3.explore import sounds, spectrograms
 from hear_edgel3.explore.tags import TOP, TagSource
-
-# Of the sound that a clip's embeddings are of, at least, is there; else it has been cut off.
-_LEAST = 0.99
 
 
 class Survey:
@@ -117,11 +114,13 @@ class Survey:
         start, end = self._means.spans[i] or (0.0, None)
         known = start + self._means.seconds[i] if end is None else end
         share = share_there(file.read_at, file.n_bytes)
-        said = f"its header says {file.duration:.2f} s, {share * file.duration:.2f} s could be decoded"
-        if share >= _LEAST and read_to - start < _LEAST * min(spectrograms.SECONDS, known - start):
-            said, share = f"its embeddings are of sound up to {known:.2f} s, it ends at {read_to:.2f} s", 0.0
-        if share < _LEAST:
-            self._note(i, f"{file.path} is truncated: {said}.")
+        if is_truncated(share, 1):
+            said = f"its header says {file.duration:.2f} s, {share * file.duration:.2f} s could be decoded"
+        elif is_truncated(read_to - start, min(spectrograms.SECONDS, known - start)):
+            said = f"its embeddings are of sound up to {known:.2f} s, it ends at {read_to:.2f} s"
+        else:
+            return
+        self._note(i, f"{file.path} is truncated: {said}.")
 
     def _tag(self, i: int, path: Path, source: TagSource) -> None:
         try:

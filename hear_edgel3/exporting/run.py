@@ -21,11 +21,8 @@ from hear_edgel3.exporting.proving import calibration_inputs, prove
 from hear_edgel3.exporting.targets import MODULES, Target, files_of, fixed_s_of, target_of
 from hear_edgel3.extractor.extractor import Extractor
 from hear_edgel3.extractor.loading import load
-from hear_edgel3.families.schema import Checkpoint, Configuration, Local
+from hear_edgel3.families.schema import UNNAMED, Checkpoint, Configuration, Local
 from hear_edgel3.registry.names import BUILT_IN, resolve
-
-# What `train` and `distill` call a net that is given no name.
-_UNNAMED = "custom"
 
 
 @dataclass(frozen=True)
@@ -228,7 +225,7 @@ def default_path(configuration: Configuration, part: str, to: str) -> Path:
     All that were made without a name are called alike, and one's file is not to replace another's.
     """
     name, row = configuration.name, configuration.checkpoint
-    if isinstance(row, Local) and row.name == _UNNAMED:
+    if isinstance(row, Local) and row.name == UNNAMED:
         name = (row.folder.resolve().name or row.name) + name.removeprefix(row.name)
     suffix = "" if part == WHOLE else f"_{part}"
     return Path(f"{Path(name).name}{suffix}{target_of(to).SUFFIX}")

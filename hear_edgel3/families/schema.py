@@ -351,6 +351,10 @@ class PublishedHead:
     read: Callable[[bytes, str], tuple[Any, Any]]
 
 
+# What checkpoints in folders are called to which nobody gave a name.
+UNNAMED = "custom"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Local(Checkpoint):
     """A checkpoint in a folder of its own, as ``hear-edgel3 distill`` and ``train`` make it.

@@ -7,7 +7,7 @@ the sounds in each FOLDER, which has a folder for each class. A temperature is f
 sounds; then the head learns these, too, as `hear-edgel3 train` has it. What is printed is, over the seeds, the mean log
 loss of other sounds, as a difference from that with the temperature that the package fits, with its standard error; the
 expected calibration error (ECE); and mean and deviation of the temperature's logarithm. `none` is no temperature,
-`likeliest` the one that the validation part alone says, `smoothed` what was done until December 2026 (each class seen
+`likeliest` the one that the validation part alone says, `smoothed` what was done until November 2026 (each class seen
 once more everywhere), and numbers are expected spreads.
 """
 

@@ -252,7 +252,7 @@ def _within(first: int, n: int, taps: int, dilation: int) -> tuple[int, int]:
 
 @part
 def _three_by_three(tile: Any, corner: int, line: int, pixel: int, taps: int, inside: int) -> Any:
-    """Adds all taps of a pixel of which none lies beyond the map: without loops, which take longer than the sums."""
+    """Adds all taps of a pixel of which none lies beyond the map. Loops of unknown length take longer than the sums."""
     for dy in range(3):
         for dx in range(3):
             tile = add_products(tile, corner + dy * line + dx * pixel, taps + 4 * (dy * 3 + dx) * inside)
