@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hear_edgel3.compiled.aligned import aligned
 from hear_edgel3.engine.kernels.alone import most_alone
 from hear_edgel3.engine.kernels.strips_of_time import StripsOfTime, strips_for
 
@@ -61,9 +62,9 @@ def test_what_is_masked_before_a_convolution(strips: int, reach: int) -> None:
 @pytest.mark.parametrize("sharing", [StripsOfTime(8, 4, 50, 16), StripsOfTime(4, 4, 64, 16), StripsOfTime(4, 1, 5, 5)])
 def test_images_in_lanes(sharing: StripsOfTime) -> None:
     images = np.random.RandomState(0).randn(sharing.images, 3, sharing.frames).astype(np.float32)
-    target = np.full((3, sharing.width, sharing.lanes), np.nan, np.float32)
-    for i, image in enumerate(images):
-        sharing.put(image, i, target)
+    target = aligned(3 * sharing.width * sharing.lanes)
+    target[:] = np.nan
+    sharing.put(images, target)
     found = (
         target.reshape(3, sharing.width, sharing.images, sharing.strips)
         .transpose(0, 2, 3, 1)
@@ -79,3 +80,24 @@ def test_images_in_lanes(sharing: StripsOfTime) -> None:
     assert first.sum() == last.sum() == sharing.images * (sharing.strips - 1)
     assert (first[:: sharing.strips] == 0).all()
     assert (last[sharing.strips - 1 :: sharing.strips] == 0).all()
+
+
+@pytest.mark.parametrize("lanes", [4, 8, 16])
+@pytest.mark.parametrize("strips", [1, 2, 4])
+@pytest.mark.parametrize("frames", [1, 3, 16, 37, 64, 131])
+@pytest.mark.parametrize("longer", [0, 1, 7])
+def test_what_is_put_into_lanes(lanes: int, strips: int, frames: int, longer: int) -> None:
+    """Every value lies where the picture of the layout says, and all else is zero, whatever was there before."""
+    sharing = StripsOfTime(lanes, strips, frames, -(-frames // strips) + longer)
+    for n in range(1, sharing.images + 1):
+        images = np.random.RandomState(n).randn(n, 3, frames).astype(np.float32)
+        expected = np.zeros((3, sharing.width, lanes), np.float32)
+        for i in range(n):
+            for frame in range(frames):
+                expected[:, frame % sharing.width, i * strips + frame // sharing.width] = images[i, :, frame]
+        target = aligned(expected.size)
+        target[:] = np.nan
+        sharing.put(images, target)
+        np.testing.assert_array_equal(target, expected.ravel())
+        sharing.put(np.asfortranarray(images), target)
+        np.testing.assert_array_equal(target, expected.ravel())

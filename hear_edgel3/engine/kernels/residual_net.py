@@ -209,10 +209,7 @@ class SizedNet:
         if spectrogram is not None:
             spectrogram(images, self.sharing, rooms.arrays["image"])
         else:
-            target = rooms.arrays["image"].reshape(self._height, self.sharing.width, self.sharing.lanes)
-            target[:, :, len(images) * self.sharing.strips :] = 0
-            for i, image in enumerate(images):
-                self.sharing.put(image, i, target)
+            self.sharing.put(images, rooms.arrays["image"])
         for kernel, arguments in steps:
             kernel(*arguments)
         values = rooms.arrays["values"].reshape(-1, self.sharing.lanes)

@@ -26,13 +26,16 @@ What lies behind an image's end is set to zero wherever a convolution looks at i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from hear_edgel3.compiled.jit import kernel
+from hear_edgel3.compiled.simd import zeros
+from hear_edgel3.engine.kernels.tile_ops import transpose_to
 
 
 @dataclass(frozen=True)
@@ -89,24 +92,60 @@ class StripsOfTime:
         strip = np.arange(self.lanes) % self.strips
         return np.stack([strip > 0, strip < self.strips - 1]).astype(np.float32)
 
-    def put(self, image: np.ndarray, i: int, target: np.ndarray) -> None:
-        """Writes a (bands, frames) image as the i-th of those that share the vectors (bands, width, lanes)."""
-        _put(image, target, i * self.strips, self.strips, self.width)
+    def put(self, images: np.ndarray, target: np.ndarray) -> None:
+        """Writes images to the lanes of vectors, with zeros behind their ends and in lanes that are left.
+
+        Args:
+            images: (n, bands, frames) float32, as many as share the vectors or fewer.
+            target: (bands * width * lanes,) float32, aligned to a vector.
+        """
+        # Arrays made inside a kernel would cost each process a quarter of a second: numba imports what makes them.
+        rows, places = np.zeros((self.lanes, self.width), np.float32), np.empty(self.lanes, np.int64)
+        ones = np.ones(self.lanes, np.float32)
+        _make_put(self.lanes)(np.ascontiguousarray(images), self.strips, self.width, rows, places, ones, target)
 
 
-@kernel
-def _put(image: Any, target: Any, lane: int, strips: int, width: int) -> None:
-    """Writes an image's strips to the lanes from one on, with zeros behind its end."""
-    bands, frames = image.shape
-    for band in range(bands):
-        row, lines = image[band], target[band]
-        for strip in range(strips):
-            begin = strip * width
-            n = min(max(frames - begin, 0), width)
-            for c in range(n):
-                lines[c, lane + strip] = row[begin + c]
-            for c in range(n, width):
-                lines[c, lane + strip] = np.float32(0.0)
+@cache
+def _make_put(lanes: int) -> Callable[..., None]:
+    """The kernel."""
+
+    @kernel
+    def put(images: Any, strips: int, width: int, rows: Any, places: Any, ones: Any, target: Any) -> None:
+        """Writes strips to lanes.
+
+        Args:
+            images: (n, bands, frames).
+            strips: of an image.
+            width: columns of a strip.
+            rows: (lanes, width) zeros, for what is not all of a strip.
+            places: (lanes,), for addresses.
+            ones: (lanes,).
+            target: the vectors.
+        """
+        zero = zeros(lanes, lanes)
+        out: Any = np.int64(target.ctypes.data)
+        n, bands, frames = images.shape
+        for band in range(bands):
+            for lane in range(lanes):
+                image, begin = lane // strips, lane % strips * width
+                there = min(max(frames - begin, 0), width) if image < n else 0
+                if there == width:
+                    places[lane] = images.ctypes.data + 4 * ((image * bands + band) * frames + begin)
+                else:
+                    for c in range(there):
+                        rows[lane, c] = images[image, band, begin + c]
+                    places[lane] = rows.ctypes.data + 4 * lane * width
+                if width < lanes:
+                    for c in range(width):
+                        value = images[image, band, begin + c] if c < there else np.float32(0.0)
+                        target[(band * width + c) * lanes + lane] = value
+            if width >= lanes:
+                for c in range(0, width, lanes):
+                    first = min(c, width - lanes)  # the last ones may be written twice
+                    place = out + 4 * (band * width + first) * lanes
+                    transpose_to(zero, places.ctypes.data, 4 * first, ones.ctypes.data, place)
+
+    return put
 
 
 def strips_for(frames: int, lanes: int, convolutions: Sequence[tuple[int, int]]) -> StripsOfTime:
