@@ -325,7 +325,7 @@ class Extractor(KeepsModules):
     def _embed_groups(
         self, groups: Iterator[torch.Tensor], device: torch.device, clip_of: Callable[[int], str], finite: bool
     ) -> Iterator[torch.Tensor]:
-        """The embeddings of groups of windows; `clip_of` and `finite` are as for :func:`check_embeddings`."""
+        """The embeddings of groups of windows, of which `finite` says that they are known to be."""
         done = 0
         ready: Callable[[torch.Tensor], torch.Tensor] | None = None
         for group in groups:
@@ -417,8 +417,10 @@ class Extractor(KeepsModules):
         finite: bool = False,
     ) -> torch.Tensor:
         with torch.no_grad():
+            # Before the net runs: so what reads the samples next finds them in a cache.
+            total = None if finite else windows.sum()
             found = ready(windows)
-            check_embeddings(found, windows, self.configuration.name, clip_of, finite)
+            check_embeddings(found, windows, self.configuration.name, clip_of, total)
             return found.float().to(windows.device)
 
 

@@ -19,7 +19,7 @@ def check_embeddings(
     windows: torch.Tensor,
     name: str,
     clip_of: Callable[[int], str] | None = None,
-    finite: bool = False,
+    total: torch.Tensor | None = None,
 ) -> None:
     """Checks what a net has put out, and what it was given: rectifiers and maxima can make numbers of NaN.
 
@@ -28,14 +28,14 @@ def check_embeddings(
         windows: (n, window) what they were made of.
         name: The configuration's.
         clip_of: What to call the audio that a window is of, by the window's number; None for "the audio".
-        finite: Whether the windows are known to be finite, so that they need not be read again.
+        total: The sum of the windows; None if they are known to be finite.
 
     Raises:
         InvalidAudio: The samples are too large for the arithmetic.
         ComputationError: They are ordinary, so it is the net's fault.
     """
     # A sum is the cheapest way to see that nothing is infinite or NaN; where it overflows by itself, a closer look.
-    if math.isfinite(float(found.sum(dtype=torch.float32)) + (0.0 if finite else float(windows.sum()))):
+    if math.isfinite(float(found.sum(dtype=torch.float32)) + (0.0 if total is None else float(total))):
         return
     sound = torch.isfinite(found).all(dim=1).cpu() & torch.isfinite(windows).all(dim=1).cpu()
     if bool(sound.all()):

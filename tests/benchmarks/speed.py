@@ -2,6 +2,7 @@
 
     python -m tests.benchmarks.speed [NAME ...] [--batch 10 1] [--threads 1] [--masks uniform early] [--repeats 5]
                                       [--together] [--memory] [--paths scene net timestamps window] [--seconds 10]
+                                      [--calls 1]
 
 NAME is a configuration: sparse_*, sea_* (windows of one second) or mn* (clips of ten), or the folder of a net that was
 made here. Weights are seeded, zeros at random places (--masks: equally many in every layer, or fewer in early ones);
@@ -14,10 +15,12 @@ its spectrogram; "timestamps", embeddings every 50 ms of it; "window", one windo
 each alone.
 
 Repeats are interleaved, so that what else the machine does falls on all (--together: also those of different nets,
-which then can be compared as well as engines can); medians of CPU time are printed, and of wall
-time. "floor" is the time that the multiplications with the weights that are not zero would take at the measured peak of
-the cores, and nothing else (of timestamps, those of all windows). --memory runs each once more in a process of its own,
-after a warm-up, and prints the process's peak (Linux only), of which torch is 0.2 GiB.
+which then can be compared as well as engines can); medians of CPU time are printed, and of wall time. Who takes a turn
+finds caches full of what the others left there; with --calls N it is called N times, and the last call counts: as in a
+stream or a job, where nothing else runs in between. "floor" is the time that the multiplications with the weights that
+are not zero would take at the measured peak of the cores, and nothing else (of timestamps, those of all windows).
+--memory runs each once more in a process of its own, after a warm-up, and prints the process's peak (Linux only), of
+which torch is 0.2 GiB.
 
 What does not compute the straightforward port's embeddings is not timed: its line says how far off it is, and the
 command's exit code is 1.
@@ -60,14 +63,18 @@ _TOLERANCE = 2e-5
 _LOG_MEL_TOLERANCE = 4e-5
 
 
-def interleaved(functions: dict[str, Callable[[], object]], repeats: int) -> dict[str, tuple[float, float]]:
-    """Median CPU and wall seconds of each function."""
+def interleaved(
+    functions: dict[str, Callable[[], object]], repeats: int, calls: int = 1
+) -> dict[str, tuple[float, float]]:
+    """Median CPU and wall seconds of each function; of so many calls in a turn, the last one's."""
     cpu: dict[str, list[float]] = {name: [] for name in functions}
     wall: dict[str, list[float]] = {name: [] for name in functions}
     for function in functions.values():
         function()
     for _ in range(repeats):
         for name, function in functions.items():
+            for _ in range(calls - 1):
+                function()
             cpu_start, wall_start = time.process_time(), time.perf_counter()
             function()
             cpu[name].append(time.process_time() - cpu_start)
@@ -231,14 +238,14 @@ def prepare(
     return Subject(name, mask, batch, threads, net, right, away, path, seconds)
 
 
-def measure(subjects: Sequence[Subject], repeats: int, peak: float | None, memory: bool) -> bool:
+def measure(subjects: Sequence[Subject], repeats: int, peak: float | None, memory: bool, calls: int = 1) -> bool:
     """Times all that some nets' contestants do in turn, and prints a table for each net.
 
     Returns:
         Whether all contestants agree, and so were timed.
     """
     both = {f"{i} {label}": function for i, one in enumerate(subjects) for label, function in one.functions.items()}
-    timed = interleaved(both, repeats)
+    timed = interleaved(both, repeats, calls)
     for i, one in enumerate(subjects):
         _print_table(one, {label: timed[f"{i} {label}"] for label in one.functions}, peak, memory)
     return not any(one.wrong for one in subjects)
@@ -290,6 +297,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--paths", nargs="+", choices=PATHS, default=["scene"])
     parser.add_argument("--seconds", type=float, default=_CLIP_SECONDS)
+    parser.add_argument(
+        "--calls", type=int, default=1, help="calls in a turn, of which the last one counts (default 1)"
+    )
     parser.add_argument("--together", action="store_true", help="interleave the repeats of all nets")
     parser.add_argument("--memory", action="store_true")
     arguments = parser.parse_args()
@@ -315,7 +325,7 @@ def main() -> None:
             for threads in arguments.threads:
                 torch.set_num_threads(threads)
                 subjects = [prepare(name, mask, batch, threads, path, arguments.seconds) for name, mask, path in group]
-                agreed &= measure(subjects, arguments.repeats, peak, arguments.memory)
+                agreed &= measure(subjects, arguments.repeats, peak, arguments.memory, arguments.calls)
     sys.exit(0 if agreed else 1)
 
 
