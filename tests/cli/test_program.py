@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +12,10 @@ import numpy as np
 import pytest
 
 import hear_edgel3
-from hear_edgel3.cli import main
+from hear_edgel3.cli import _VERBS, main
 from support.embed_command import results, run_embed
 from support.files import contents, write_clip
+from support.paths import REPOSITORY
 from support.processes import SCRIPT
 from support.types import Captured
 
@@ -102,6 +104,12 @@ def test_help_names_every_flag(capsys: Captured) -> None:
     old = "--model-type -mtype --emb-dim -e --retrain-type -retrain --model-sparsity -sp -o -x -n -t -q"
     for flag in [*(f"--{name}" for name in long.split()), *old.split()]:
         assert f"{flag}," in out or f"{flag} " in out or f"{flag}\n" in out, flag
+
+
+def test_the_readme_has_every_command() -> None:
+    """Whoever does not find a command there takes it that there is none."""
+    table = (REPOSITORY / "README.md").read_text(encoding="utf-8").split("## Commands")[1].split("\n## ")[0]
+    assert sorted(re.findall(r"hear-edgel3 (\w+)", table)) == sorted(_VERBS)
 
 
 def test_verbose_says_where_weights_come_from(weights_folder: Path) -> None:
