@@ -149,8 +149,8 @@ class HasKernelResiduals(Protocol):
 class LogMelSpectrogram(NamedTuple):
     """A logarithmic mel spectrogram.
 
-    Samples x become ``x[t + 1] - emphasis * x[t]``, which is reflected by half a frame at both ends. The squared
-    magnitudes of a frame's Fourier transform are summed up to bands by the mel bank; a band of power p becomes
+    If it is centred, samples x become ``x[t + 1] - emphasis * x[t]``, which is reflected by half a frame at both ends; if
+    not, they stay as they are, and no frame reaches beyond them. The squared magnitudes of a frame's Fourier transform are summed up to bands by the mel bank; a band of power p becomes
     ``(ln(p + floor) + shift) * factor``.
 
     Attributes:
@@ -162,10 +162,11 @@ class LogMelSpectrogram(NamedTuple):
         fmin: where the lowest band begins, in Hz.
         fmax: where the highest ends.
         least: fewer samples are followed by zeros up to so many.
-        emphasis: as above.
+        emphasis: as above; without a meaning if it is not centred.
         floor: as above.
         shift: as above.
         factor: as above.
+        centred: as above.
     """
 
     sample_rate: int
@@ -180,10 +181,12 @@ class LogMelSpectrogram(NamedTuple):
     floor: float
     shift: float
     factor: float
+    centred: bool = True
 
     def n_frames(self, n_samples: int) -> int:
         """Frames of a clip of ``n_samples``."""
-        return 1 + (max(n_samples, self.least) - 1) // self.hop_length
+        beyond_the_first = max(n_samples, self.least) - (1 if self.centred else self.win_length)
+        return 1 + beyond_the_first // self.hop_length
 
 
 @runtime_checkable

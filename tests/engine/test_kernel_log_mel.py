@@ -1,4 +1,4 @@
-"""The compiled front end of the MobileNetV3 family, against the one in torch and against float64."""
+"""The compiled front ends of MobileNetV3s and of S-SONDO, against those in torch and against float64."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from hear_edgel3.engine.kernels.strips_of_time import StripsOfTime
 from hear_edgel3.engine.numba import CompiledResiduals
 from hear_edgel3.families.kernel_residuals import ResidualNet
 from hear_edgel3.families.mobilenetv3.frontend import MobileNetV3MelSpectrogram
+from hear_edgel3.families.ssondo.frontend import SsondoMelSpectrogram
 from support import signals
 from support.mobilenetv3_nets import MEL_TOLERANCE, build
 from support.mobilenetv3_reference import Spec
 
 LANES = 16
+FrontEnd = MobileNetV3MelSpectrogram | SsondoMelSpectrogram
+both = pytest.mark.parametrize("kind", [MobileNetV3MelSpectrogram, SsondoMelSpectrogram])
 
 
-def compute(frontend: MobileNetV3MelSpectrogram, samples: np.ndarray, strips: int) -> np.ndarray:
+def compute(frontend: FrontEnd, samples: np.ndarray, strips: int) -> np.ndarray:
     """(n, n_mels, n_frames) of (n, n_samples), by strips of one size."""
     log_mel = LogMel(frontend, LANES)
     frames = log_mel.computes.n_frames(samples.shape[1])
@@ -38,7 +41,7 @@ def compute(frontend: MobileNetV3MelSpectrogram, samples: np.ndarray, strips: in
     return found
 
 
-def check(frontend: MobileNetV3MelSpectrogram, samples: np.ndarray, strips: int) -> None:
+def check(frontend: FrontEnd, samples: np.ndarray, strips: int) -> None:
     with torch.no_grad():
         exact = frontend.in_float64(torch.from_numpy(samples)).numpy()
         torchs = frontend(torch.from_numpy(samples)).numpy()
@@ -49,9 +52,10 @@ def check(frontend: MobileNetV3MelSpectrogram, samples: np.ndarray, strips: int)
     assert np.abs(found - exact).mean() < 2 * np.abs(torchs - exact).mean() + 1e-7
 
 
+@both
 @pytest.mark.parametrize("strips", [1, 2, 16])
-def test_noise_like_sounds(strips: int) -> None:
-    check(MobileNetV3MelSpectrogram().eval(), signals.windows(32000), strips)
+def test_noise_like_sounds(kind: type[FrontEnd], strips: int) -> None:
+    check(kind().eval(), signals.windows(32000), strips)
 
 
 @pytest.mark.parametrize(
@@ -71,12 +75,34 @@ def test_other_front_ends(options: dict[str, int]) -> None:
     check(MobileNetV3MelSpectrogram(**options).eval(), signals.windows(32000)[:3, :9000], 1)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"n_mels": 40},
+        {"hop_length": 160, "fmin": 0.0, "fmax": 14000.0},
+        {"n_fft": 128, "hop_length": 128, "n_mels": 16},
+        {"n_fft": 2048, "hop_length": 3000},
+    ],
+)
+def test_other_front_ends_that_are_not_centred(options: dict[str, int]) -> None:
+    check(SsondoMelSpectrogram(**options).eval(), signals.windows(32000)[:3, :9000], 1)
+
+
+@pytest.mark.parametrize("n", [1024, 1025, 1535, 1536, 5120, 5121])
+def test_lengths_of_what_is_not_centred(n: int) -> None:
+    """No frame begins or ends beyond the samples, and none of the memory around them is looked at."""
+    samples = np.full((6, n + 64), np.nan, np.float32)[:, 32 : n + 32]
+    samples[:] = signals.windows(32000)[:6, :n]
+    check(SsondoMelSpectrogram().eval(), samples, 1)
+
+
 @pytest.mark.parametrize("n", [514, 515, 833, 5120, 5121])
 def test_lengths(n: int) -> None:
     check(MobileNetV3MelSpectrogram().eval(), signals.windows(32000)[:4, :n], 1)
 
 
-def test_odd_sounds() -> None:
+@both
+def test_odd_sounds(kind: type[FrontEnd]) -> None:
     time = np.arange(5120) / 32000
     sounds = [
         np.zeros(5120),
@@ -86,44 +112,49 @@ def test_odd_sounds() -> None:
         1e4 * np.sin(2 * np.pi * 100 * time**2),
         np.full(5120, 1e-40),
     ]
-    frontend = MobileNetV3MelSpectrogram().eval()
+    frontend = kind().eval()
     check(frontend, np.array(sounds, np.float32), 1)
     silence = compute(frontend, np.zeros((1, 5120), np.float32), 1)
     np.testing.assert_allclose(silence, frontend(torch.zeros(1, 5120)).numpy(), rtol=0, atol=3e-7)
 
 
-def test_what_is_too_large_is_not_hidden() -> None:
+@both
+def test_what_is_too_large_is_not_hidden(kind: type[FrontEnd]) -> None:
     samples = np.zeros((1, 5120), np.float32)
     samples[0, 2000:] = 3e38
     samples[0, 2001::2] = -3e38
     with pytest.raises(AssertionError):
-        compute(MobileNetV3MelSpectrogram().eval(), samples, 1)
+        compute(kind().eval(), samples, 1)
 
 
+@both
 @pytest.mark.parametrize("strips", [1, 2])
-def test_images_that_share_vectors_do_not_change_a_bit(strips: int) -> None:
+def test_images_that_share_vectors_do_not_change_a_bit(kind: type[FrontEnd], strips: int) -> None:
     """Whether there are as many as there is room for, or few, whose frames are computed densely."""
-    frontend, samples = MobileNetV3MelSpectrogram().eval(), signals.windows(32000).reshape(-1, 4000)[:19]
+    frontend, samples = kind().eval(), signals.windows(32000).reshape(-1, 4000)[:19]
     together = compute(frontend, samples, strips)
     np.testing.assert_array_equal(together, np.concatenate([compute(frontend, s[None], strips) for s in samples]))
     np.testing.assert_array_equal(together[:3], compute(frontend, samples[:3], strips))
 
 
 @pytest.mark.parametrize(
-    ("options", "length", "hop"),
+    ("kind", "options", "length", "hop"),
     [
-        ({}, 5120, 1600),
-        ({}, 5120, 320),
-        ({}, 5121, 1920),
-        ({"n_mels": 40, "hop_length": 160}, 5120, 480),
-        ({"n_fft": 512, "win_length": 402}, 3000, 640),
+        (MobileNetV3MelSpectrogram, {}, 5120, 1600),
+        (MobileNetV3MelSpectrogram, {}, 5120, 320),
+        (MobileNetV3MelSpectrogram, {}, 5121, 1920),
+        (MobileNetV3MelSpectrogram, {"n_mels": 40, "hop_length": 160}, 5120, 480),
+        (MobileNetV3MelSpectrogram, {"n_fft": 512, "win_length": 402}, 3000, 640),
+        (SsondoMelSpectrogram, {}, 5120, 512),
+        (SsondoMelSpectrogram, {}, 5121, 1024),
+        (SsondoMelSpectrogram, {"n_mels": 40, "hop_length": 160}, 5120, 480),
     ],
 )
 @pytest.mark.parametrize("n", [13, 16, 19])
 def test_windows_that_overlap_in_memory_share_frames_bit_by_bit(
-    options: dict[str, int], length: int, hop: int, n: int
+    kind: type[FrontEnd], options: dict[str, int], length: int, hop: int, n: int
 ) -> None:
-    frontend = MobileNetV3MelSpectrogram(**options).eval()
+    frontend = kind(**options).eval()
     clip = signals.windows(32000).reshape(-1)[: (n - 1) * hop + length]
     overlapping = np.lib.stride_tricks.sliding_window_view(clip, length)[::hop]
     assert overlapping.shape == (n, length)

@@ -57,6 +57,7 @@ class LogMel:
             raise ValueError(f"{type(frontend).__name__} does not compute log-mels as the kernels do")
         self.computes = computes
         self._lanes = lanes
+        self._half = computes.win_length // 2 if computes.centred else 0  # of a frame, beyond both ends
         hann, bank = (array.numpy() for array in frontend.kernel_constants())
         self._hann = aligned(-(-len(hann) // lanes) * lanes)
         self._hann[: len(hann)] = hann
@@ -95,10 +96,12 @@ class LogMel:
             room = aligned((2 * (self.computes.n_fft + 16) + 1 + 8 * self._lanes) * self._lanes)
             # Arrays made inside a kernel would cost each process a quarter of a second: numba imports what makes them.
             of_lanes = np.empty((2, self._lanes), np.int64)
-        half = self.computes.win_length // 2
+        half = self._half
         hops, first, n_shared = (0, 0, 0) if per_frame else self._shared(samples, sharing)
         samples = np.ascontiguousarray(samples)
-        emphasised = np.empty((len(samples), samples.shape[1] - 1 + 2 * half + self._lanes), np.float32)
+        emphasised = samples
+        if half:
+            emphasised = np.empty((len(samples), samples.shape[1] - 1 + 2 * half + self._lanes), np.float32)
         kernel_ = make_log_mel(self._lanes)
         kernel_(
             samples, self._numbers, self._hann, *self._constants, emphasised, half,
@@ -114,13 +117,14 @@ class LogMel:
             How many hops they are apart, the first of a window's frames that the one before it has, too, and how many
             of these there are; or zeros.
         """
-        half, hop = self.computes.win_length // 2, self.computes.hop_length
+        half, hop = self._half, self.computes.hop_length
         (n, length), apart = samples.shape, samples.strides[0] // samples.itemsize
         side_by_side = samples.strides[1] == samples.itemsize
         if n < 2 or sharing.strips > 1 or not side_by_side or not 0 < apart < length or apart % hop:
             return 0, 0, 0
         first = -(-half // hop)
-        n_shared = max((length - 1 - half) // hop - apart // hop - first + 1, 0)
+        behind = 1 + half if half else self.computes.win_length  # samples from the last whole frame's place on
+        n_shared = max((length - behind) // hop - apart // hop - first + 1, 0)
         columns = sharing.width - n_shared + -(-n_shared // self._lanes)
         if not n_shared or columns >= -(-n * sharing.frames // self._lanes):
             return 0, 0, 0
@@ -202,7 +206,8 @@ def make_log_mel(lanes: int) -> Callable[..., None]:
         zero = zeros(lanes, lanes)
         n_images = len(samples)
         n_fft, n_mels = len(w), len(begins)
-        _emphasise(samples, numbers.emphasis, half, y)
+        if half != 0:
+            _emphasise(samples, numbers.emphasis, half, y)
         sources, places = of_lanes[0], of_lanes[1]
         floor, shift, factor = splat(zero, numbers.floor), splat(zero, numbers.shift), splat(zero, numbers.factor)
         x, other, found = room, room + (n_fft + 16) * size, room + 2 * (n_fft + 16) * size

@@ -11,6 +11,8 @@ import math
 import torch
 from torch import nn
 
+from hear_edgel3.families.kernel_residuals import LogMelSpectrogram
+
 FLOOR = 1e-3
 _FRAMES_AT_ONCE = 256
 # Slaney's scale (Auditory Toolbox, 1998): linear up to 1000 Hz, logarithmic above.
@@ -110,6 +112,31 @@ class SsondoMelSpectrogram(nn.Module):
         hann, bank = self._on(torch.device("cpu"))
         last = int(torch.nonzero(bank.amax(dim=1)).max()) + 1
         return PairedSsondo(hann, bank[:last].T, self.hop_length, FLOOR)
+
+    def kernel_log_mel(self) -> LogMelSpectrogram | None:
+        """What compiled kernels need to know; None where they cannot compute it."""
+        if type(self) is not SsondoMelSpectrogram or self.n_fft < 128 or self.n_fft & (self.n_fft - 1):
+            return None
+        return LogMelSpectrogram(
+            self.sample_rate,
+            self.n_fft,
+            self.n_fft,
+            self.hop_length,
+            self.n_mels,
+            self.fmin,
+            self.fmax,
+            self.minimum_samples,
+            0.0,
+            FLOOR,
+            0.0,
+            1.0,
+            centred=False,
+        )
+
+    def kernel_constants(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The DFT window (n_fft,) and the mel bank (n_mels, n_fft // 2 + 1), float32 on the CPU."""
+        hann, bank = self._on(torch.device("cpu"))
+        return hann, bank.T.contiguous()
 
     def in_float64(self, samples: torch.Tensor) -> torch.Tensor:
         """The same images (n, n_mels, n_frames), but computed in float64, on a device with that."""
