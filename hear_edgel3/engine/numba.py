@@ -2,17 +2,17 @@
 
 Such a net has ``kernel_layers()``, and a front end may have ``kernel_spectrogram()`` besides, with which each thread
 makes its own images (:mod:`hear_edgel3.families.kernel_description`). Or it has ``kernel_residuals()``
-(:mod:`hear_edgel3.families.kernel_residuals`). Forms of such nets that there are no kernels for are left to torch by
-"auto"; if this engine was asked for, they run in torch all the same, which is logged.
+(:mod:`hear_edgel3.families.kernel_residuals`). Of a net that says by ``kernel_obstacle()`` why there are no kernels for
+it, the front end alone runs on kernels, and the net in torch.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -20,14 +20,18 @@ from hear_edgel3.engine import folded
 from hear_edgel3.engine.expected import kernels_pay
 from hear_edgel3.errors import MissingExtra
 from hear_edgel3.families.kernel_description import HasKernelLayers, HasKernelSpectrogram, MelDecibels
-from hear_edgel3.families.kernel_residuals import HasKernelLogMel, HasKernelResiduals, LogMelSpectrogram, ResidualNet
+from hear_edgel3.families.kernel_residuals import (
+    HasKernelLogMel,
+    HasKernelResiduals,
+    LogMelSpectrogram,
+    ResidualNet,
+    SaysKernelObstacle,
+)
 
 if TYPE_CHECKING:
     from hear_edgel3.engine.kernels.log_mel import LogMel
     from hear_edgel3.engine.kernels.mel import Spectrogram
     from hear_edgel3.engine.kernels.network import KernelNet
-
-_log = logging.getLogger(__name__)
 
 # Its threads take a window each; with a few more than one, none waits long for another.
 WINDOWS_PER_THREAD = 4
@@ -40,23 +44,17 @@ def check_installed() -> None:
 
 
 def takes(net: nn.Module) -> bool:
-    """Whether there are kernels for the form that a net has."""
-    if isinstance(net, HasKernelResiduals):
-        return net.kernel_obstacle() is None
-    return isinstance(net, HasKernelLayers)
+    """Whether there are kernels for a net, or for its front end."""
+    return isinstance(net, HasKernelLayers | SaysKernelObstacle)
 
 
 def obstacle(net: nn.Module) -> str | None:
-    """Why it cannot run a net, or None; where it is asked for, it runs forms without kernels in torch."""
-    if not isinstance(net, HasKernelLayers | HasKernelResiduals):
-        return "it has no kernels for this net's layers"
-    return folded.not_float32_on_cpu(net)
+    """Why it cannot run a net, or None."""
+    return folded.not_float32_on_cpu(net) if takes(net) else "it has no kernels for this net's layers"
 
 
 def pays(net: nn.Module) -> str | None:
     """Why it is worth taking for a net that it can run, or None."""
-    if not takes(net):
-        return None
     zeros = 0.0
     if isinstance(net, HasKernelLayers):  # of which kernels skip them
         weights = [p for p in net.parameters() if p.ndim == 4]
@@ -67,16 +65,13 @@ def pays(net: nn.Module) -> str | None:
 def compile_net(net: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
     """The net for images of any size; agrees with float64 to 2e-6 of an embedding's peak on noise.
 
-    A net of inverted residuals agrees to 3e-6.
+    A net of inverted residuals agrees to 3e-6, and what runs in torch as well as with the engine "torch".
     """
     if isinstance(net, HasKernelLayers):
         return CompiledNet(net)
-    assert isinstance(net, HasKernelResiduals)
-    reason = net.kernel_obstacle()
-    if reason is not None:
-        _log.warning("the engine numba runs this net in torch: %s", reason)
-        return folded.compile_net(net)
-    return CompiledResiduals(net, net.kernel_residuals())
+    if isinstance(net, HasKernelResiduals) and net.kernel_obstacle() is None:
+        return CompiledResiduals(net, net.kernel_residuals())
+    return CompiledImages(net)
 
 
 class _InTorch:
@@ -152,6 +147,42 @@ class CompiledNet:
         return self._nets[size]
 
 
+class _FrontEnds:
+    """Front ends that make logarithmic mel spectrograms, compiled when they are first met.
+
+    Args:
+        lanes: of the vectors.
+    """
+
+    def __init__(self, lanes: int) -> None:
+        self._lanes = lanes
+        self._known: dict[LogMelSpectrogram, LogMel] = {}
+
+    def computes(self, frontend: nn.Module, windows: torch.Tensor) -> LogMelSpectrogram | None:
+        """What a front end computes of (n, samples) windows; None if kernels are not to compute it."""
+        # Whether it is a HasKernelLogMel: isinstance takes longer than a window's net.
+        if not hasattr(type(frontend), "kernel_log_mel") or frontend._forward_hooks or frontend._forward_pre_hooks:
+            return None
+        return cast(HasKernelLogMel, frontend).kernel_log_mel() if windows.is_floating_point() else None
+
+    def compiled(self, frontend: nn.Module, computes: LogMelSpectrogram) -> LogMel:
+        """The front end that computes so."""
+        found = self._known.get(computes)
+        if found is None:
+            from hear_edgel3.engine.kernels.log_mel import LogMel
+
+            found = self._known[computes] = LogMel(cast(HasKernelLogMel, frontend), self._lanes)
+        return found
+
+
+def _samples(windows: torch.Tensor, least: int) -> np.ndarray:
+    """Windows as kernels read them, followed by zeros if they are shorter than the least."""
+    samples = windows.detach().resolve_neg().float()
+    if samples.shape[1] < least:
+        samples = nn.functional.pad(samples, (0, least - samples.shape[1]))
+    return samples.numpy()
+
+
 class CompiledResiduals:
     """A net of inverted residuals, and the front end with it.
 
@@ -171,7 +202,7 @@ class CompiledResiduals:
         self._in_torch = _InTorch(net)
         self._lanes = native_lanes()
         self._kernels = ResidualKernels(form, self._lanes)
-        self._spectrograms: dict[LogMelSpectrogram, LogMel] = {}
+        self._front_ends = _FrontEnds(self._lanes)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """The values of (n, n_mels, n_frames) images."""
@@ -181,21 +212,41 @@ class CompiledResiduals:
 
     def from_samples(self, frontend: nn.Module, windows: torch.Tensor) -> torch.Tensor | None:
         """The values of (n, samples) windows: each thread makes its own images. None if it must be done otherwise."""
-        # Whether it is a HasKernelLogMel: isinstance takes longer than a window's net.
-        if not hasattr(type(frontend), "kernel_log_mel") or frontend._forward_hooks or frontend._forward_pre_hooks:
+        computes = self._front_ends.computes(frontend, windows)
+        if computes is None or not self._kernels.takes(computes.n_mels, computes.n_frames(windows.shape[1])):
             return None
-        front = cast(HasKernelLogMel, frontend)
-        computes = front.kernel_log_mel()
-        if computes is None or not windows.is_floating_point():
-            return None
-        if not self._kernels.takes(computes.n_mels, computes.n_frames(windows.shape[1])):
-            return None
-        spectrogram = self._spectrograms.get(computes)
-        if spectrogram is None:
-            from hear_edgel3.engine.kernels.log_mel import LogMel
+        spectrogram = self._front_ends.compiled(frontend, computes)
+        samples = _samples(windows, computes.least)
+        return torch.from_numpy(self._kernels(samples, torch.get_num_threads(), spectrogram))
 
-            spectrogram = self._spectrograms[computes] = LogMel(front, self._lanes)
-        samples = windows.detach().resolve_neg().float()
-        if samples.shape[1] < computes.least:
-            samples = nn.functional.pad(samples, (0, computes.least - samples.shape[1]))
-        return torch.from_numpy(self._kernels(samples.numpy(), torch.get_num_threads(), spectrogram))
+
+class CompiledImages:
+    """A net that runs in torch, and its front end on kernels.
+
+    Args:
+        net: in eval mode.
+    """
+
+    def __init__(self, net: nn.Module) -> None:
+        from hear_edgel3.compiled.jit import native_lanes
+
+        self._run = folded.compile_net(net)
+        self._lanes = native_lanes()
+        self._front_ends = _FrontEnds(self._lanes)
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """The values of (n, n_mels, n_frames) images."""
+        return self._run(x)
+
+    def from_samples(self, frontend: nn.Module, windows: torch.Tensor) -> torch.Tensor | None:
+        """The values of (n, samples) windows. None if this front end cannot be compiled."""
+        from hear_edgel3.engine.kernels.images import images_of
+
+        computes = self._front_ends.computes(frontend, windows)
+        if computes is None:
+            return None
+        spectrogram = self._front_ends.compiled(frontend, computes)
+        samples = _samples(windows, computes.least)
+        images = images_of(spectrogram, samples, self._lanes, torch.get_num_threads())
+        # A copy: a net of somebody's own may put all that it puts out into the same memory.
+        return self._run(torch.from_numpy(images)).clone()

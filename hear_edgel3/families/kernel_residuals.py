@@ -1,9 +1,9 @@
 """What a net of inverted residuals says of itself, as arrays and numbers, so that compiled kernels can run it.
 
 Such a net has ``kernel_obstacle() -> str | None`` and ``kernel_residuals() -> ResidualNet``, and a front end that they
-can compute
-``kernel_log_mel() -> LogMelSpectrogram | None`` and ``kernel_constants()``. The kernels know these descriptions, and no
-family.
+can compute ``kernel_log_mel() -> LogMelSpectrogram | None`` and ``kernel_constants()``. The kernels know these
+descriptions, and no family. A net that has such a front end and runs in torch says why in ``kernel_obstacle()``, and
+needs nothing else.
 """
 
 from __future__ import annotations
@@ -136,11 +136,16 @@ class ResidualNet:
 
 
 @runtime_checkable
-class HasKernelResiduals(Protocol):
-    """A net that compiled kernels can run, at least in some of its forms."""
+class SaysKernelObstacle(Protocol):
+    """A net whose front end compiled kernels can compute, and perhaps the net, too."""
 
     def kernel_obstacle(self) -> str | None:
         """Why the kernels cannot run this form of the net, or None. It is asked often, and looks at no weights."""
+
+
+@runtime_checkable
+class HasKernelResiduals(SaysKernelObstacle, Protocol):
+    """A net that compiled kernels can run, at least in some of its forms."""
 
     def kernel_residuals(self) -> ResidualNet:
         """The net in eval mode as arrays, which share no memory with it; only where :meth:`kernel_obstacle` is None."""
@@ -149,9 +154,9 @@ class HasKernelResiduals(Protocol):
 class LogMelSpectrogram(NamedTuple):
     """A logarithmic mel spectrogram.
 
-    If it is centred, samples x become ``x[t + 1] - emphasis * x[t]``, which is reflected by half a frame at both ends; if
-    not, they stay as they are, and no frame reaches beyond them. The squared magnitudes of a frame's Fourier transform are summed up to bands by the mel bank; a band of power p becomes
-    ``(ln(p + floor) + shift) * factor``.
+    If it is centred, samples x become ``x[t + 1] - emphasis * x[t]``, which is reflected by half a frame at both ends;
+    if not, they stay as they are, and no frame reaches beyond them. The squared magnitudes of a frame's Fourier
+    transform are summed up to bands by the mel bank; a band of power p becomes ``(ln(p + floor) + shift) * factor``.
 
     Attributes:
         sample_rate: of the samples in Hz.

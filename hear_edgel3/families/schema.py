@@ -132,7 +132,7 @@ class Features:
         window_ms: The length of timestamp windows, where the words ask for another than the row's; else None.
         description: The features in words.
         frontend: The arguments that the words change when the front end is built.
-        kernels: Whether the compiled kernels, if they can run the net, can make these features.
+        kernels: Whether the engine "numba" can make these features, if it has kernels for the net.
         bands: Where features are means over time in several bands: of each of ``names`` how many bands, whose values
             stand side by side; 1 for a feature without. Empty where none has bands.
     """
@@ -248,7 +248,7 @@ class Checkpoint:
         default_features: The words of the vocabulary that are meant when there are none.
         embedding_version: A number that changes whenever the same audio would give other numbers.
         layers: What the net does, for what it costs; None if its family does not tell.
-        kernels: Whether the compiled kernels of the engine "numba" can run the net; not all words, perhaps.
+        kernels: Whether the engine "numba" has kernels for the net, or for its front end; not for all words, perhaps.
     """
 
     name: str
@@ -431,7 +431,7 @@ class Configuration:
 
     @property
     def kernels(self) -> bool:
-        """Whether the compiled kernels of the engine "numba" can run the net that puts these features out."""
+        """Whether the engine "numba" has kernels for the net that puts these features out, or for its front end."""
         return self.checkpoint.kernels and self.features.kernels
 
     @property

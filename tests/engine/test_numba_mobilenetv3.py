@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import logging
 import multiprocessing
-import re
 from collections.abc import Callable
 from dataclasses import asdict
 
@@ -132,29 +130,18 @@ def test_a_pruned_net_with_an_approximation() -> None:
 
 
 @pytest.mark.parametrize("name", ["se_f", "se_cf_max", "attention"])
-def test_forms_without_kernels_run_in_torch_which_is_said(name: str, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("engine", ["auto", "numba"])
+def test_forms_without_kernels_run_in_torch_and_say_why(name: str, engine: str) -> None:
+    """Only their spectrograms are made by kernels: tests/engine/test_images_by_kernels.py."""
     spec = SPECS[name]
     net = build(spec, outputs=["logits", "b15"])
     x = mels(spec)
-    with caplog.at_level(logging.WARNING), torch.no_grad():
-        found = Runner("numba")(net, x)
-        assert torch.equal(found, Runner("torch")(net, x))
-    reason = "attention pooling" if name == "attention" else f"squeeze-and-excitation works over '{spec.se_dims}'"
-    assert re.search(f"the engine numba runs this net in torch: .*{reason}", caplog.text)
-
-
-@pytest.mark.parametrize("name", ["se_f", "se_cf_max", "attention"])
-def test_auto_leaves_forms_without_kernels_to_torch_and_says_nothing(
-    name: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    spec = SPECS[name]
-    net = build(spec, outputs=["logits", "b15"])
-    x = mels(spec)
-    assert Runner().choose(net).name == "torch"
+    assert Runner(engine).choose(net).name == "numba"
     with torch.no_grad():
-        assert torch.equal(Runner()(net, x), Runner("torch")(net, x))
-    assert not caplog.text
-    assert Runner().choose(build(spec, outputs=["mel_avgs", "b0"])).name == "numba"  # which need no such layer
+        assert torch.equal(Runner(engine)(net, x), Runner("torch")(net, x))
+    reason = "attention pooling" if name == "attention" else f"squeeze-and-excitation works over '{spec.se_dims}'"
+    assert reason in str(net.kernel_obstacle())
+    assert build(spec, outputs=["mel_avgs", "b0"]).kernel_obstacle() is None  # which need no such layer
 
 
 def test_a_class_of_somebodys_own_is_not_taken_for_ours() -> None:
@@ -164,10 +151,10 @@ def test_a_class_of_somebodys_own_is_not_taken_for_ours() -> None:
 
     net = Doubled(0.1, outputs=["b5"]).eval()
     assert "Doubled" in str(net.kernel_obstacle())
-    assert Runner().choose(net).name == "torch"
     with torch.no_grad():
         x = noise(1, 33)
         torch.testing.assert_close(Runner("numba")(net, x), net(x))
+        torch.testing.assert_close(Runner()(net, x), net(x))
 
 
 # --- lengths, batches, callers ---

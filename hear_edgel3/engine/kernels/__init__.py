@@ -26,6 +26,7 @@ And for nets of inverted residuals:
     residual        a whole inverted residual
     pooling         means and maxima of maps
     log_mel         the front end: logarithmic mel spectrograms
+    images          these alone, for nets that run in torch
     residual_parts  weights, memory, and places of values
     residual_net    from a description to a net
     pixel_ops       primitives for images alone

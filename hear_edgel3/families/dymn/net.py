@@ -204,6 +204,10 @@ class DyMN(ChoosingNet):
         """Kernel, stride and dilation of the convolutions that ``outputs`` need, first to last, in both directions."""
         return self.layout.plain.convolutions()[: layouts.last_block_needed(self.outputs) + 1]
 
+    def kernel_obstacle(self) -> str:
+        """Why compiled kernels cannot run the net, whose images they make."""
+        return "its convolutions are mixed anew for each clip, and the kernels' are fixed"
+
     def folded(self) -> nn.Module:
         """The same function in eval mode with batch norm folded away, in the layout that is fastest.
 

@@ -107,7 +107,7 @@ def architecture(
         "family": "dymn",
         "net": Component(build_net, net),
         "layers": layouts.DyMNLayers(layout, n_mels, hop_length, **counted),
-        "kernels": False,
+        "kernels": True,
         "vocabulary": DyMNFeatures(),
         "n_classes": n_classes,
         "n_parameters": layouts.count_parameters(layout, n_mels=n_mels, **counted),

@@ -104,13 +104,17 @@ class _KernelNet(HeadedNet):
         return layers
 
 
-class _ResidualNet(HeadedNet):
-    """One of which compiled kernels can make the embedding, of the other kind."""
+class _ImagesFromKernels(HeadedNet):
+    """One whose front end compiled kernels can compute."""
 
     def kernel_obstacle(self) -> str | None:
         """Why the kernels cannot run this form of the net, or None."""
         reason: str | None = self._any.kernel_obstacle()
         return reason
+
+
+class _ResidualNet(_ImagesFromKernels):
+    """One of which compiled kernels can make the embedding, of the other kind."""
 
     def kernel_residuals(self) -> ResidualNet:
         """The net in eval mode as arrays, which share no memory with it; only where :meth:`kernel_obstacle` is None."""
@@ -129,5 +133,6 @@ def make_headed(net: nn.Module, layout: HeadLayout, puts_out: str) -> HeadedNet:
     kind = HeadedNet
     if puts_out == "embedding":
         kind = _KernelNet if hasattr(net, "kernel_layers") else kind
+        kind = _ImagesFromKernels if hasattr(net, "kernel_obstacle") else kind
         kind = _ResidualNet if hasattr(net, "kernel_residuals") else kind
     return kind(net, Head(layout), puts_out)

@@ -85,7 +85,6 @@ def _features(row: Checkpoint, names: tuple[str, ...], pooling: str, window_ms: 
         {"outputs": names, "pooling": pooling},
         window_ms,
         describe(names, pooling),
-        kernels="logits" not in names or options["head"] != "multihead_attention_pooling",
         bands=bands_of(pooling, sizes, [layouts.feature_size(layout, name, **options) for name in names]),
     )
 
