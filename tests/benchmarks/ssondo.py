@@ -3,8 +3,9 @@
     python -m tests.benchmarks.ssondo [--threads 1] [--repeats 5] [NAME ...]
 
 That port makes its images by ``torch.stft`` and a matrix product, and runs the net as it is written, every batch norm
-and activation as a layer (of a DyMN see tests/benchmarks/dymn.py). Times are interleaved, so that what else the machine
-does falls on all; medians of CPU time are printed. Weights are seeded: their values do not matter here.
+and activation as a layer (of a DyMN see tests/benchmarks/dymn.py). hear_edgel3 is the engine that "auto" takes. Times
+are interleaved, so that what else the machine does falls on all; medians of CPU time are printed. Weights are seeded:
+their values do not matter here.
 """
 
 from __future__ import annotations
@@ -55,10 +56,9 @@ def main() -> None:
         net.eval()
         frontend = row.frontend.build().eval()
         port = Port(frontend, straightforward(net) if isinstance(net, DyMN) else net)
-        ours = torch.nn.Sequential(frontend, net.folded())
         for what, shape in (("1 segment of 10 s", (1, 320_000)), ("64 windows of 160 ms", (64, 5120))):
             x = torch.randn(shape, generator=torch.Generator().manual_seed(0)) * 0.1
-            print(f"{name}, {what}: {compared(port, ours, x, arguments.repeats)}")
+            print(f"{name}, {what}: {compared(port, net, frontend, x, arguments.repeats)}")
 
 
 if __name__ == "__main__":
