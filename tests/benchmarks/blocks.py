@@ -79,7 +79,7 @@ def measure(name: str, path: str, repeats: int, peak: float) -> None:
     (extractor.timestamp_embeddings if path == "timestamps" else extractor.embed_windows)(clip)
     compiled = extractor._runner._ready(extractor.own("net"))[1]
     assert isinstance(compiled, CompiledResiduals)
-    [log_mel] = compiled._spectrograms.values()
+    [log_mel] = compiled._front_ends._known.values()
     [((height, frames), sized)] = compiled._kernels._sized.items()
     windows = clip.numpy()
     if path == "timestamps":
