@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from hear_edgel3._extras import require
-from hear_edgel3.detectors.logistic import Logistic
+from hear_edgel3.detectors.logistic import Logistic, axes_of
 from hear_edgel3.heads import Head, HeadLayout
 from hear_edgel3.labels.labelled import Kind
 
@@ -271,15 +271,15 @@ def _logistic(part: Part, folds: Folds, penalty: float | None) -> tuple[float, n
     mean, deviation = standard(part.vectors)
     # However many threads products of matrices are made by otherwise, the same sounds give the same bits.
     with require("threadpoolctl", _PURPOSE, _EXTRA).threadpool_limits(1, "blas"):
-        whole = Logistic((part.vectors - mean) / deviation, right, judged)
+        axes = axes_of((part.vectors - mean) / deviation) if len(part) >= len(mean) else None
         if penalty is None:
-            penalty = _logistic_penalty(part.vectors, right, judged, folds, whole.axes) if folds else _USUAL_LOGISTIC
-        weights, bias = whole.fit([penalty])
+            penalty = _logistic_penalty(part.vectors, right, judged, folds, axes) if folds else _USUAL_LOGISTIC
+        weights, bias = Logistic((part.vectors - mean) / deviation, right, judged, axes).fit([penalty])
     return penalty, weights[0], bias[0]
 
 
 def _logistic_penalty(
-    vectors: np.ndarray, right: np.ndarray, judged: np.ndarray, folds: Folds, axes: np.ndarray
+    vectors: np.ndarray, right: np.ndarray, judged: np.ndarray, folds: Folds, axes: np.ndarray | None
 ) -> float:
     """The penalty that makes labels of sounds that were left out likeliest."""
     frequent = np.argsort(-(right & judged).sum(axis=0), kind="stable")[:_CHOSEN_BY]

@@ -29,6 +29,8 @@ _MOST_SHORTENED = 30
 _ENOUGH = 1e-4  # of the decrease that the slope promises
 # Axes with a smaller share of the squares than this of the largest one's are rounding.
 _LEAST_SHARE = 1e-10
+# Where a label begins so far away that no sound is undecided, even by rounding.
+_LEAST_UNDECIDED = 1e-6
 # So many labels at once are fast, and what is computed for each sound and label stays small beside the embeddings.
 _AT_ONCE = 32
 
@@ -59,9 +61,6 @@ class Logistic:
             to where the minimum is.
         rough: Whether to be less near to the minimum, with products of all sounds in float32, for the choice of a
             penalty.
-
-    Attributes:
-        axes: (D, R) those that are used.
     """
 
     def __init__(
@@ -74,7 +73,7 @@ class Logistic:
     ) -> None:
         if axes is None or len(values) < values.shape[1]:
             axes = axes_of(values)
-        self.axes = axes
+        self._axes = axes
         dtype = np.float32 if rough else np.float64
         self._tolerance = ROUGH if rough else TOLERANCE
         self._values = values.astype(dtype) @ axes.astype(dtype)
@@ -108,7 +107,7 @@ class Logistic:
                     further = (logs[i] - logs[last]) / (logs[last] - logs[before])
                     start = start + further * (start - found[before, labels])
                 found[i, labels] = self._minimum(self._signs[labels], penalties[i], start)
-        return found[..., :-1] @ self.axes.T, found[..., -1]
+        return found[..., :-1] @ self._axes.T, found[..., -1]
 
     def _minimum(self, signs: np.ndarray, penalty: float, start: np.ndarray) -> np.ndarray:
         """(C, R + 1) weights along the axes, and biases, by L-BFGS, each label with steps of its own."""
@@ -116,7 +115,7 @@ class Logistic:
         enough = self._tolerance * np.count_nonzero(signs, axis=1)
         now = self._at(signs, penalty, start)
         # Curvatures as if all sounds of a label were as undecided as they are on average.
-        undecided = (now.wrong * (1 - now.wrong) * signs**2).sum(axis=1)[:, None]
+        undecided = np.maximum((now.wrong * (1 - now.wrong) * signs**2).sum(axis=1), _LEAST_UNDECIDED)[:, None]
         path = _Path(1 / np.hstack([undecided / len(self._values) * self._squares + penalty, undecided]))
         for _ in range(_MOST_STEPS):
             on = np.linalg.norm(now.gradient, axis=1) > enough

@@ -127,3 +127,27 @@ def test_a_step_that_leads_too_far_is_shortened() -> None:
     assert (taken.loss < start.loss).all()
     for one, other in zip(taken, problem._at(signs, 1.0, taken.at), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-9)
+
+
+@pytest.mark.parametrize(("far", "off"), [(1e2, 1e-4), (1e6, 1e-3)])
+def test_it_comes_back_from_far_away(far: float, off: float) -> None:
+    """Also from where all probabilities are 0 or 1, much further than it ever begins: then in more steps than it has.
+
+    Observed: 1.4e-5, and 2.4e-4, where weights are 1.
+    """
+    values, right, judged = data(400, 40)
+    problem, signs = Logistic(values, right, judged), np.where(judged, np.where(right, 1.0, -1.0), 0.0).T
+    start = far * np.random.default_rng(0).standard_normal((6, 41))
+    found, wanted = (problem._minimum(signs, 10.0, at) for at in (start, np.zeros((6, 41))))
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=off)
+
+
+def test_values_that_do_not_vary_and_copies() -> None:
+    _, right, judged = data(60, 150)
+    weights, bias = Logistic(np.zeros((60, 150)), right, judged).fit([1.0])
+    shares = (right & judged).sum(axis=0) / judged.sum(axis=0)
+    assert not weights.any()
+    np.testing.assert_allclose(1 / (1 + np.exp(-bias[0])), shares)
+    values = np.tile(data(10, 150)[0], (6, 1))
+    weights, bias = Logistic(values, right, judged).fit([1.0])
+    assert gradients(values, right, judged, weights[0], bias[0], 1.0).max() <= 1.01 * TOLERANCE
