@@ -21,19 +21,20 @@ _LR, _WEIGHT_DECAY, _BATCH = 1e-3, 1e-2, 64
 _AT_ONCE = 4096
 
 
-def fit_head(train: Part, validation: Part, options: TrainOptions) -> Fitted:
+def fit_head(train: Part, validation: Part, options: TrainOptions, penalty: float | None = None) -> Fitted:
     """A head, fitted on frozen embeddings.
 
     Args:
         train: What to learn from.
         validation: What decides when an mlp has learnt enough; may be empty.
         options: How.
+        penalty: Of a linear head, as for :func:`hear_edgel3.detectors.linear.fit_linear`.
 
     Raises:
         ComputationError: Training does not lead anywhere: numbers are not finite.
         MissingExtra: scikit-learn is not installed.
     """
-    return fit_linear(train) if options.head_kind == "linear" else fit_mlp(train, validation, options)
+    return fit_linear(train, penalty) if options.head_kind == "linear" else fit_mlp(train, validation, options)
 
 
 def logits_of(head: Head, vectors: np.ndarray) -> np.ndarray:

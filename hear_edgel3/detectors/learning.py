@@ -134,18 +134,21 @@ def learn_frozen(
 ) -> Learned:
     """Fits a head on embeddings as they are; arguments as for :data:`Learn`.
 
-    A linear head is fitted twice: without the validation part, which then says how logits are read, and with it.
+    A linear head is fitted twice: with the validation part, which nothing ends by, and without it, for the validation
+    part to say how logits are read. Both have the penalty that is chosen with it, since a temperature that is right for
+    one penalty is wrong for another.
     """
-    fitted = fit_head(examples.part(split.train), examples.part(split.validation), options)
-    validation = logits_of(fitted.head, examples.vectors[split.validation])
-    reading = read_logits(examples, split, validation, options.threshold)
-    if options.head_kind == "linear" and len(split.validation):
-        # The validation part has said how logits are read, and can be learnt from now: nothing ends by it.
-        both = np.sort(np.concatenate([split.train, split.validation]))
-        fitted = fit_head(examples.part(both), examples.part(split.validation[:0]), options)
+    validation = examples.part(split.validation)
+    if options.head_kind == "linear" and len(validation):
+        fitted = fit_head(examples.part(np.sort(np.concatenate([split.train, split.validation]))), validation, options)
         fitted.about["fitted_again"] = True
+        first = fit_head(examples.part(split.train), validation, options, fitted.penalty)
+    else:
+        first = fitted = fit_head(examples.part(split.train), validation, options)
+    heard = logits_of(first.head, validation.vectors)
+    reading = read_logits(examples, split, heard, options.threshold)
     test = logits_of(fitted.head, examples.vectors[split.test])
-    return Learned(split, fitted, None, reading, validation, test, fitted.about, fitted.notes)
+    return Learned(split, fitted, None, reading, heard, test, fitted.about, fitted.notes)
 
 
 def read_logits(examples: Examples, split: Split, logits: np.ndarray, with_thresholds: bool) -> Reading:

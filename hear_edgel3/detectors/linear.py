@@ -19,13 +19,14 @@ import numpy as np
 import torch
 
 from hear_edgel3._extras import require
+from hear_edgel3.detectors.logistic import Logistic, axes_of
 from hear_edgel3.heads import Head, HeadLayout
 from hear_edgel3.labels.labelled import Kind
 
 _PURPOSE, _EXTRA = "fitting a linear head", "train"
 _PENALTIES = tuple(10.0**power for power in range(6))
 _LOGISTIC_PENALTIES = (0.1, 1.0, 10.0, 100.0, 1000.0)
-_USUAL = 100.0  # where there is nothing to choose by
+_USUAL, _USUAL_LOGISTIC = 100.0, 10.0  # where there is nothing to choose by
 _INNER_FOLDS = 4
 # Of so many classes the penalty is chosen by the most frequent ones: with hundreds that took most of the time.
 _CHOSEN_BY = 32
@@ -66,36 +67,45 @@ class Fitted:
         head: On embeddings as they are.
         about: How it came about, as plain values.
         notes: What the user should know.
+        penalty: That of a linear head; None for others.
     """
 
     head: Head
     about: dict[str, Any]
     notes: tuple[str, ...] = ()
+    penalty: float | None = None
 
 
-def fit_linear(part: Part) -> Fitted:
+Folds = Sequence[tuple[np.ndarray, np.ndarray]]
+
+
+def fit_linear(part: Part, penalty: float | None = None) -> Fitted:
     """A linear head.
 
     Args:
         part: What to learn from.
+        penalty: How strong it is; None to choose.
 
     Raises:
         MissingExtra: scikit-learn or scipy is not installed.
     """
     require("sklearn", _PURPOSE, _EXTRA, "scikit-learn")
-    folds = list(_inner_folds(part))
-    notes = () if folds else ("too few sounds that may be parted to choose the penalty by: it is the usual one",)
+    single = part.kind is Kind.SINGLE
+    folds = list(_inner_folds(part)) if penalty is None or single else []
+    notes: tuple[str, ...] = ()
+    if not folds and penalty is None:
+        notes = ("too few sounds that may be parted to choose the penalty by: it is the usual one",)
     if part.kind is Kind.SEVERAL:
-        penalty, weights, bias = _logistic(part, folds)
+        penalty, weights, bias = _logistic(part, folds, penalty)
         about: dict[str, Any] = {"fitted_by": "logistic regression", "penalty": penalty}
     else:
-        penalty, weights, bias, scale = _ridge(part, folds)
+        penalty, weights, bias, scale = _ridge(part, folds, penalty)
         about = {"fitted_by": "ridge regression", "penalty": penalty}
-        if part.kind is Kind.SINGLE:
+        if single:
             weights, bias = weights * scale, bias * scale
             bias[np.bincount(part.targets, minlength=part.n_outputs) == 0] = _NEVER
             about |= {"fitted_by": "ridge classifier", "scale": scale}
-    return Fitted(_head(part, weights, bias), about, notes)
+    return Fitted(_head(part, weights, bias), about, notes, penalty)
 
 
 def standard(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -136,29 +146,41 @@ def _inner_folds(part: Part) -> Iterator[tuple[np.ndarray, np.ndarray]]:
                 yield train, test
 
 
-def _ridge(part: Part, folds: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[float, np.ndarray, np.ndarray, float]:
+def _standardised(vectors: np.ndarray, train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows to fit on and rows to test on in float64, both by what the first are like."""
+    mean, deviation = standard(vectors[train])
+    return (vectors[train] - mean) / deviation, (vectors[test] - mean) / deviation
+
+
+def _ridge(part: Part, folds: Folds, penalty: float | None) -> tuple[float, np.ndarray, np.ndarray, float]:
     """The penalty, (C, D) weights and (C,) bias on standardised embeddings, and the scale that makes logits of them."""
     single = part.kind is Kind.SINGLE
     targets = _signs(part) if single else part.targets.astype(np.float64)
-    found = {penalty: np.full(targets.shape, np.nan) for penalty in _PENALTIES}
-    for train, test in folds:
-        mean, deviation = standard(part.vectors[train])
-        seen, unseen = ((part.vectors[rows] - mean) / deviation for rows in (train, test))
-        ridge = Ridge(seen, targets[train], _balanced(part.targets[train]) if single else None)
-        for penalty in _PENALTIES:
-            coefficients, bias = ridge.fit(penalty)
-            found[penalty][test] = unseen @ coefficients.T + bias
-    tested = np.concatenate([test for _, test in folds]) if folds else np.zeros(0, np.int64)
-    penalty, scale = _USUAL, 1.0
-    if len(tested):
-        # The stronger of two that are equally good.
-        penalty = max(_PENALTIES, key=lambda p: (_goodness(part, found[p][tested], tested), p))
-        if single:
-            scale = _scale(found[penalty][tested], part.targets[tested])
+    scale = 1.0
+    if folds:
+        penalty, scale = _ridge_choice(part, targets, folds, _PENALTIES if penalty is None else (penalty,))
+    elif penalty is None:
+        penalty = _USUAL
     mean, deviation = standard(part.vectors)
     weights = _balanced(part.targets) if single else None
     coefficients, bias = Ridge((part.vectors - mean) / deviation, targets, weights).fit(penalty)
     return penalty, coefficients, bias, scale
+
+
+def _ridge_choice(part: Part, targets: np.ndarray, folds: Folds, penalties: Sequence[float]) -> tuple[float, float]:
+    """The penalty with which sounds that were left out are guessed best, and the scale by what is said of these."""
+    single = part.kind is Kind.SINGLE
+    found = {penalty: np.full(targets.shape, np.nan) for penalty in penalties}
+    for train, test in folds:
+        seen, unseen = _standardised(part.vectors, train, test)
+        ridge = Ridge(seen, targets[train], _balanced(part.targets[train]) if single else None)
+        for penalty in penalties:
+            coefficients, bias = ridge.fit(penalty)
+            found[penalty][test] = unseen @ coefficients.T + bias
+    tested = np.concatenate([test for _, test in folds])
+    # The stronger of two that are equally good.
+    penalty = max(penalties, key=lambda p: (_goodness(part, found[p][tested], tested), p))
+    return penalty, _scale(found[penalty][tested], part.targets[tested]) if single else 1.0
 
 
 class Ridge:
@@ -179,7 +201,8 @@ class Ridge:
         rows, wanted = vectors - self._mean, targets - self._target_mean
         if weights is not None:
             root = np.sqrt(weights)[:, None]
-            rows, wanted = rows * root, wanted * root
+            rows *= root
+            wanted *= root
         # Of few rows their products with each other are the smaller matrix.
         self._rows = rows if len(rows) < rows.shape[1] else None
         self._products = rows.T @ rows if self._rows is None else rows @ rows.T
@@ -188,9 +211,9 @@ class Ridge:
     def fit(self, penalty: float) -> tuple[np.ndarray, np.ndarray]:
         """(C, D) coefficients and (C,) bias."""
         linalg = require("scipy.linalg", _PURPOSE, _EXTRA)
-        products = self._products.copy()
-        products.flat[:: len(products) + 1] += penalty
-        solved = linalg.solve(products, self._wanted, assume_a="pos", overwrite_a=True)
+        products = self._products.copy(order="F")
+        products[np.diag_indices_from(products)] += penalty
+        solved = linalg.cho_solve(linalg.cho_factor(products, overwrite_a=True), self._wanted)
         coefficients = np.asarray(solved if self._rows is None else self._rows.T @ solved).T
         return coefficients, self._target_mean - coefficients @ self._mean
 
@@ -241,47 +264,32 @@ def _scale(outputs: np.ndarray, targets: np.ndarray) -> float:
     return math.exp(float(optimize.minimize_scalar(loss, bounds=bounds, method="bounded").x)) / size
 
 
-def _logistic(part: Part, folds: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[float, np.ndarray, np.ndarray]:
+def _logistic(part: Part, folds: Folds, penalty: float | None) -> tuple[float, np.ndarray, np.ndarray]:
     """The penalty, (C, D) weights and (C,) bias, each class against all others where it was judged."""
     right = part.targets > 0.5
     judged = np.ones(right.shape, bool) if part.mask is None else part.mask
+    mean, deviation = standard(part.vectors)
+    # However many threads products of matrices are made by otherwise, the same sounds give the same bits.
+    with require("threadpoolctl", _PURPOSE, _EXTRA).threadpool_limits(1, "blas"):
+        axes = axes_of((part.vectors - mean) / deviation) if len(part) >= len(mean) else None
+        if penalty is None:
+            penalty = _logistic_penalty(part.vectors, right, judged, folds, axes) if folds else _USUAL_LOGISTIC
+        weights, bias = Logistic((part.vectors - mean) / deviation, right, judged, axes).fit([penalty])
+    return penalty, weights[0], bias[0]
+
+
+def _logistic_penalty(
+    vectors: np.ndarray, right: np.ndarray, judged: np.ndarray, folds: Folds, axes: np.ndarray | None
+) -> float:
+    """The penalty that makes labels of sounds that were left out likeliest."""
     frequent = np.argsort(-(right & judged).sum(axis=0), kind="stable")[:_CHOSEN_BY]
     losses = np.zeros(len(_LOGISTIC_PENALTIES))
     for train, test in folds:
-        mean, deviation = standard(part.vectors[train])
-        seen, unseen = ((part.vectors[rows] - mean) / deviation for rows in (train, test))
-        for label in frequent:
-            known, tested = judged[train, label], judged[test, label]
-            if not tested.any():
-                continue
-            path = _logistic_path(seen[known], right[train, label][known], _LOGISTIC_PENALTIES)
-            for i, (weights, bias) in enumerate(path):
-                logits = unseen[tested] @ weights + bias
-                signs = np.where(right[test, label][tested], 1.0, -1.0)
-                losses[i] += np.logaddexp(0, -signs * logits).mean()
-    penalty = _LOGISTIC_PENALTIES[int(losses.argmin())] if folds else 10.0
-    mean, deviation = standard(part.vectors)
-    values = (part.vectors - mean) / deviation
-    fitted = [
-        _logistic_path(values[judged[:, i]], right[judged[:, i], i], (penalty,))[0] for i in range(part.n_outputs)
-    ]
-    return penalty, np.stack([weights for weights, _ in fitted]), np.array([bias for _, bias in fitted])
-
-
-def _logistic_path(values: np.ndarray, right: np.ndarray, penalties: Sequence[float]) -> list[tuple[np.ndarray, float]]:
-    """(D,) weights and a bias for each penalty, the strongest fitted first, since each begins where the last ended."""
-    positives = int(right.sum())
-    if positives in (0, len(right)):  # nothing to tell apart: what is known is how rare it is
-        odds = math.log((positives + 0.5) / (len(right) - positives + 0.5))
-        return [(np.zeros(values.shape[1]), odds)] * len(penalties)
-    linear_model = require("sklearn.linear_model", _PURPOSE, _EXTRA, "scikit-learn")
-    model = linear_model.LogisticRegression(max_iter=300, warm_start=True)
-    found = []
-    for penalty in sorted(penalties, reverse=True):
-        model.C = 1 / penalty
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that it could be fitted a little nearer
-            model.fit(values, right)
-        found.append((model.coef_[0].astype(np.float64).copy(), float(model.intercept_[0])))
-    order = sorted(range(len(penalties)), key=lambda i: -penalties[i])
-    return [found[order.index(i)] for i in range(len(penalties))]
+        labels = frequent[judged[np.ix_(test, frequent)].any(axis=0)]
+        seen, unseen = _standardised(vectors, train, test)
+        of_train, of_test = np.ix_(train, labels), np.ix_(test, labels)
+        fitted = Logistic(seen, right[of_train], judged[of_train], axes, rough=True).fit(_LOGISTIC_PENALTIES)
+        for i, (weights, bias) in enumerate(zip(*fitted, strict=True)):
+            each = np.logaddexp(0, np.where(right[of_test], -1.0, 1.0) * (unseen @ weights.T + bias))
+            losses[i] += each.mean(axis=0, where=judged[of_test]).sum()
+    return _LOGISTIC_PENALTIES[int(losses.argmin())]

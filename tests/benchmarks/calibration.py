@@ -4,11 +4,11 @@
 
 Linear heads learn simulated embeddings, of one class of 3, 10 or 30 or of several of 8, and those that `tiny` makes of
 the sounds in each FOLDER, which has a folder for each class. A temperature is fitted on 20, 50 or 100 validation
-sounds; then the head learns these, too, as `hear-edgel3 train` has it. What is printed is, over the seeds, the mean log
-loss of other sounds, as a difference from that with the temperature that the package fits, with its standard error; the
-expected calibration error (ECE); and mean and deviation of the temperature's logarithm. `none` is no temperature,
-`likeliest` the one that the validation part alone says, `smoothed` what was done until November 2026 (each class seen
-once more everywhere), and numbers are expected spreads.
+sounds; the head that counts learns these, too, as `hear-edgel3 train` has it. What is printed is, over the seeds, the
+mean log loss of other sounds, as a difference from that with the temperature that the package fits, with its standard
+error; the expected calibration error (ECE); and mean and deviation of the temperature's logarithm. `none` is no
+temperature, `likeliest` the one that the validation part alone says, `smoothed` what was done until November 2026 (each
+class seen once more everywhere), and numbers are expected spreads.
 """
 
 from __future__ import annotations
@@ -103,8 +103,9 @@ def measure(name: str, draw: Drawn, n_train: int, n_validation: int, seeds: int,
         known = kind is Kind.SEVERAL or np.isin(targets, targets[:n_train])
         rows_of = np.flatnonzero(np.broadcast_to(known, len(targets)))
         seen, unseen = rows_of[(rows_of >= n_train) & (rows_of < both)], rows_of[rows_of >= test.start]
-        first = logits_of(fit_linear(learnt(n_train)).head, vectors[seen])
-        last = logits_of(fit_linear(learnt(both)).head, vectors[unseen])
+        fitted = fit_linear(learnt(both))
+        first = logits_of(fit_linear(learnt(n_train), fitted.penalty).head, vectors[seen])
+        last = logits_of(fitted.head, vectors[unseen])
         ways = temperatures(first, targets[seen])
         rows.append(
             [

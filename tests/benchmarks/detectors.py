@@ -4,6 +4,7 @@
     python -m tests.benchmarks.detectors tuned [--nets tiny mn04_as] [--cache DIR] [--state DIR] [--tasks drums ...]
                                                [--options '{"epochs": 30}']            # trained nets and frozen heads
     python -m tests.benchmarks.detectors cost [--clips 10000] [--nets tiny]            # frozen training and extraction
+    python -m tests.benchmarks.detectors fit [--clips 3000] [--nets NAME ...]          # linear heads, and as before
     python -m tests.benchmarks.detectors speed [--nets mn04_as]                        # training a net, and a bare loop
 
 `heads` and `tuned` are balanced accuracies on the three real tasks of the quality benchmark, with its folds and groups
@@ -11,8 +12,12 @@
 minutes for each fold: with --state it goes on where it was stopped, and several processes may share the tasks and nets
 (--tasks, --nets); the same command without these then prints all of it. `cost` compares
 `hear-edgel3 train` with an empty cache and `hear-edgel3 extract`, each in a process of its own, by the clock and by CPU
-time, and tells the most memory that the process and its workers had at once (PSS; Linux only). `speed` compares an
-epoch of fine-tuning, with augmentation, to forward and backward over spectrograms that are ready.
+time, and tells the most memory that the process and its workers had at once (PSS; Linux only). `fit` compares what it
+takes to fit a linear head on embeddings that are there, for `hear-edgel3 train` of so many clips, with how it was done
+until November 2026: scikit-learn's logistic regressions one after the other, and the penalty chosen twice; in turns,
+and seconds are CPU time. It says which penalties both choose, and how far logits of the test part are from where
+scikit-learn gets to if it goes on, before and now. `speed` compares an epoch of fine-tuning, with augmentation, to
+forward and backward over spectrograms that are ready.
 Weights of published nets are found as usual (HEAR_EDGEL3_WEIGHTS).
 """
 
@@ -36,11 +41,14 @@ from typing import Any
 import numpy as np
 import soundfile
 import torch
+from sklearn.linear_model import LogisticRegression
 
 import hear_edgel3
 from hear_edgel3.detectors.base import with_head_words
 from hear_edgel3.detectors.evaluation import evaluate
 from hear_edgel3.detectors.fine_tuning import FineTuneOptions, fine_tune
+from hear_edgel3.detectors.frozen import logits_of
+from hear_edgel3.detectors.linear import _LOGISTIC_PENALTIES, Part, _inner_folds, fit_linear, standard
 from hear_edgel3.detectors.options import TrainOptions
 from hear_edgel3.errors import AudioWarning
 from hear_edgel3.heads import HeadLayout, make_head
@@ -235,6 +243,90 @@ def compare_cost(nets: Sequence[str], count: int, head: str) -> None:
             print(f"  train / extract: {whole[0] / alone[0]:.2f} by the clock, {whole[1] / alone[1]:.2f} by CPU time")
 
 
+def mixed(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Sounds of a second in which each of ten tones is heard or not, and (N, 10) bool, which are."""
+    rng = np.random.default_rng(0)
+    t = np.arange(_RATE) / _RATE
+    has, sounds = rng.random((count, _CLASSES)) < 0.25, []
+    for which in has:
+        samples = rng.uniform(0.01, 0.2) * rng.standard_normal(_RATE)
+        for label in np.flatnonzero(which):
+            tone = np.sin(2 * np.pi * (100 * 1.5**label * rng.uniform(0.85, 1.2)) * t + rng.uniform(0, 6))
+            samples += rng.uniform(0.02, 0.2) * tone * np.exp(-t * rng.uniform(0, 8))
+        sounds.append(samples.astype(np.float32))
+    return np.stack(sounds), has
+
+
+def one_after_the_other(part: Part) -> tuple[float, np.ndarray, np.ndarray]:
+    """The penalty, weights and biases of logistic regressions on standardised embeddings, by scikit-learn."""
+
+    def path(values: np.ndarray, right: np.ndarray, penalties: Sequence[float]) -> list[tuple[np.ndarray, float]]:
+        model, found = LogisticRegression(max_iter=300, warm_start=True), []
+        for penalty in sorted(penalties, reverse=True):
+            model.C = 1 / penalty
+            model.fit(values, right)
+            found.append((model.coef_[0].copy(), float(model.intercept_[0])))
+        return found[::-1]
+
+    right, losses = part.targets > 0.5, np.zeros(len(_LOGISTIC_PENALTIES))
+    for train, test in _inner_folds(part):
+        mean, deviation = standard(part.vectors[train])
+        seen, unseen = ((part.vectors[rows] - mean) / deviation for rows in (train, test))
+        for label in right.T:
+            for i, (weights, bias) in enumerate(path(seen, label[train], _LOGISTIC_PENALTIES)):
+                losses[i] += np.logaddexp(0, np.where(label[test], -1, 1) * (unseen @ weights + bias)).mean()
+    penalty = _LOGISTIC_PENALTIES[int(losses.argmin())]
+    mean, deviation = standard(part.vectors)
+    fitted = [path((part.vectors - mean) / deviation, label, [penalty])[0] for label in right.T]
+    return penalty, np.stack([weights for weights, _ in fitted]), np.array([bias for _, bias in fitted])
+
+
+def compare_fit(nets: Sequence[str], count: int, rounds: int) -> None:
+    """Prints a line for each net and kind of labels."""
+    sounds, has = mixed(count)
+    train, both, test = (np.arange(round(count * share)) for share in (0.68, 0.8, 1))
+    test = test[len(both) :]
+    print(f"{'net':<22}  {'labels':<8}  {'before':>7}  {'now':>7}  before / now", flush=True)
+    for net in nets:
+        extractor = hear_edgel3.load(net)
+        found = [extractor.scene_embeddings(sounds[i : i + 50], sample_rate=_RATE) for i in range(0, count, 50)]
+        vectors = torch.cat(found).numpy()
+        for kind, targets in ((Kind.SEVERAL, has.astype(np.float32)), (Kind.SINGLE, has.argmax(axis=1))):
+            parts = [
+                Part(vectors[rows], targets[rows], None, rows // _CLASSES, kind, _CLASSES) for rows in (both, train)
+            ]
+            times = []
+            for _ in range(rounds):
+                begun = time.process_time()
+                if kind is Kind.SEVERAL:
+                    (penalty, weights, bias), _ = (one_after_the_other(part) for part in parts)
+                else:
+                    penalty, _ = (fit_linear(part).penalty for part in parts)
+                between = time.process_time()
+                fitted = fit_linear(parts[0])
+                fit_linear(parts[1], fitted.penalty)
+                times.append((between - begun, time.process_time() - between))
+            before, now = np.median(times, axis=0)
+            ratios = [first / second for first, second in times]
+            print(
+                f"{net:<22}  {kind:<8}  {before:5.1f} s  {now:5.1f} s  {np.median(ratios):.1f} "
+                f"({min(ratios):.1f} to {max(ratios):.1f})  penalty {penalty:g}, {fitted.penalty:g}",
+                flush=True,
+            )
+            if kind is Kind.SEVERAL:
+                mean, deviation = standard(parts[0].vectors)
+                values, others = ((vectors[rows] - mean) / deviation for rows in (both, test))
+                exact = LogisticRegression(C=1 / penalty, max_iter=10_000, tol=1e-9)
+                wanted = np.stack([exact.fit(values, label).decision_function(others) for label in has[both].T], axis=1)
+                off = (
+                    np.abs(one - wanted).max()
+                    for one in (others @ weights.T + bias, logits_of(fitted.head, vectors[test]))
+                )
+                print(
+                    "  off the minimum by at most {:.1e} and {:.1e}, where logits are {:.1f}".format(*off, wanted.std())
+                )
+
+
 def speed(net: str, folder: Path, n: int) -> float:
     """The speed of fine-tuning as a share of that of a bare loop of forward and backward over ready spectrograms."""
     seconds, rate, size = 5.0, 32000, 16
@@ -268,12 +360,13 @@ def speed(net: str, folder: Path, n: int) -> float:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("heads", "tuned", "cost", "speed"))
+    parser.add_argument("what", choices=("heads", "tuned", "cost", "fit", "speed"))
     parser.add_argument("--nets", nargs="+", metavar="NAME")
     parser.add_argument("--tasks", nargs="+", choices=tuple(TASKS), default=tuple(TASKS), metavar="NAME")
     parser.add_argument("--state", type=Path, help="folder that trainings are kept in, to go on from")
     parser.add_argument("--cache", type=Path, help="folder that Debian packages are kept in")
-    parser.add_argument("--clips", type=int, help="default 10000 for cost, 96 for speed")
+    parser.add_argument("--clips", type=int, help="default 10000 for cost, 3000 for fit, 96 for speed")
+    parser.add_argument("--rounds", type=int, default=3, help="of fit")
     parser.add_argument("--head", default="linear", choices=("linear", "mlp"))
     parser.add_argument("--options", type=json.loads, default={}, metavar="JSON", help="of training the net")
     arguments = parser.parse_args()
@@ -288,6 +381,9 @@ def main() -> None:
                 compare_tuned(nets, arguments.tasks, arguments.cache, state, arguments.options)
     elif arguments.what == "cost":
         compare_cost(arguments.nets or ["tiny"], arguments.clips or 10_000, arguments.head)
+    elif arguments.what == "fit":
+        nets = arguments.nets or ["tiny_all_b_mel_avgs", "tiny_avg_time_pool"]
+        compare_fit(nets, arguments.clips or 3000, arguments.rounds)
     else:
         with tempfile.TemporaryDirectory() as place:
             for net in arguments.nets or ["mn04_as"]:
