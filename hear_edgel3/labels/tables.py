@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +18,7 @@ from hear_edgel3.registry.labels import labels as list_of_classes
 from hear_edgel3.sources.channels import is_another, number_of
 from hear_edgel3.sources.item import Item
 from hear_edgel3.sources.lister import Listing, list_items
-from hear_edgel3.sources.tables import TableOptions, is_list
+from hear_edgel3.sources.tables import TableOptions, is_list, open_list
 
 # Of several the first one counts. "annotation" and "species" are Raven's, "common name" BirdNET's.
 _ONE = (
@@ -79,7 +80,7 @@ def read_table(path: str, options: LabelOptions) -> Labelled:
     return gather(path, kind, sounds, options, classes, problems)
 
 
-def read_tracks(name: str, paths: Sequence[str], options: LabelOptions) -> Labelled:
+def read_tracks(name: str, paths: Sequence[str], options: LabelOptions, folder: str | None = None) -> Labelled:
     """Reads tracks of labels: Audacity's, and Raven's selection tables.
 
     Each label is a clip of the file that the track is of: ``a.wav`` for ``a.txt``, for example. Equal times with
@@ -89,6 +90,8 @@ def read_tracks(name: str, paths: Sequence[str], options: LabelOptions) -> Label
         name: What to call the set.
         paths: The tracks.
         options: How labels are read.
+        folder: What they are in, if that is one folder: sounds of tracks in folders inside it may be in folders of
+            these names in ``options.audio``.
 
     Raises:
         LabelsError: They cannot be read or used; the message says all that is wrong.
@@ -96,7 +99,11 @@ def read_tracks(name: str, paths: Sequence[str], options: LabelOptions) -> Label
     sounds: list[Sound] = []
     problems = Problems(name, options.skip)
     for path in paths:
-        listing = listed_items([path], options, options.audio)
+        try:
+            listing = listed_items([path], options, _audio_of(path, folder, options.audio))
+        except LabelsError as error:
+            problems.leave_out("tracks that cannot be read", str(error))
+            continue
         problems.notes += [note for note in listing.notes if note not in problems.notes]
         kind, some, _ = _sounds(path, listing, options, problems)
         if kind is not Kind.SINGLE:
@@ -105,6 +112,14 @@ def read_tracks(name: str, paths: Sequence[str], options: LabelOptions) -> Label
     joined = _joined(sounds, problems)
     kind = Kind.SEVERAL if any(len(sound.labels) > 1 for sound in joined) else Kind.SINGLE
     return gather(name, kind, joined, options, None, problems)
+
+
+def _audio_of(path: str, folder: str | None, audio: str | None) -> str | None:
+    """The folder that the sound of a track is in; None for the track's own."""
+    if folder is None or audio is None:
+        return audio
+    inside = os.path.join(audio, os.path.relpath(os.path.dirname(path), folder))
+    return inside if os.path.isdir(inside) else audio
 
 
 def listed_items(sources: Sequence[str], options: LabelOptions, audio: str | None) -> Listing:
@@ -122,11 +137,18 @@ def listed_items(sources: Sequence[str], options: LabelOptions, audio: str | Non
 
 
 def is_track(path: str) -> bool:
-    """Whether a text is a track of labels, by the columns that it has: none of files, or Raven's."""
-    if not is_list(path) or not path.lower().endswith(".txt"):
+    """Whether a text is a track of labels, by the columns that it has: none of files, or Raven's.
+
+    The sound that it is of need not be there: reading it says that, where a track that is none would be left out.
+    """
+    if not is_list(path) or not path.lower().endswith(".txt") or not os.path.isfile(path):
         return False
-    listing = list_items([path], TableOptions(keep=None))
-    return listing.has_tables and not listing.failures and any(item.is_clip for item in listing.items)
+    try:
+        with open_list(path, TableOptions()) as table:
+            columns = table.columns
+            return table.has_columns and columns.has_clips and any(row.start is not None for row in table.rows)
+    except (OSError, ValueError, csv.Error):
+        return False
 
 
 def _joined(sounds: Sequence[Sound], problems: Problems) -> list[Sound]:

@@ -93,6 +93,40 @@ def test_audacitys_tracks() -> None:
     assert len(read_labelled("d/a.txt")) == 2
 
 
+def test_tracks_whose_sound_is_gone_are_said() -> None:
+    touch("d/a.wav")
+    write("d/a.txt", "0.5\t1.5\tdog\n2.0\t3.0\tcat\n")
+    write("d/b.txt", "0.0\t1.0\tdog\n")
+    with pytest.raises(LabelsError, match=r"tracks that cannot be read: d/b\.txt .* d has no audio file called as it is"):
+        read_labelled("d")
+    labelled = read_labelled("d", LabelOptions(skip=True))
+    assert len(labelled) == 2
+    assert any(note.startswith("left out: tracks that cannot be read: d/b.txt") for note in labelled.notes)
+
+
+def test_tracks_away_from_their_sounds() -> None:
+    """Those of equal names lie in folders, as `events` writes them; a folder of them alone has no sound in it."""
+    touch("north/1.wav", "north/2.wav", "south/1.wav")
+    write("labels/north/1.wav.txt", "0.0\t1.0\tdog\n")
+    write("labels/south/1.wav.txt", "0.0\t1.0\tcat\n")
+    assert layout_of("labels") == "tracks"
+    labelled = read_labelled("labels", LabelOptions(audio="."))
+    assert [os.path.normpath(item.file) for item in labelled.items] == ["north/1.wav", "south/1.wav"]
+    write("labels/2.txt", "0.0\t1.0\tcat\n")  # one called as no other
+    assert len(read_labelled("labels", LabelOptions(audio=".", skip=True))) == 2
+    write("flat/1.txt", "0.0\t1.0\tdog\n")
+    write("flat/more/2.txt", "0.0\t1.0\tcat\n")
+    labelled = read_labelled("flat", LabelOptions(audio="north"))
+    assert [item.file for item in labelled.items] == ["north/1.wav", "north/2.wav"]
+
+
+def test_texts_in_the_folders_of_classes_make_no_tracks_of_them() -> None:
+    touch("d/dog/1.wav", "d/cat/1.wav")
+    write("d/dog/1.txt", "0.0\t1.0\tloud\n")
+    assert layout_of("d") == "folders"
+    assert read_labelled("d").classes == ("cat", "dog")
+
+
 def test_a_stretch_with_several_labels_and_one_without() -> None:
     touch("a.wav")
     write("a.txt", "0.0\t1.0\tdog\n0.0\t1.0\train\n2.0\t3.0\train\n")
