@@ -36,7 +36,7 @@ from hear_edgel3.jobs.writer import FinishedPart, read_finished
 from hear_edgel3.recorded import TimeAndPlace
 from hear_edgel3.registry.names import BUILT_IN, resolve, with_classes, with_logits
 from hear_edgel3.sources.item import Item
-from hear_edgel3.sources.tables import TableOptions
+from hear_edgel3.sources.tables import TableOptions, is_list
 from hear_edgel3.tagging.request import check_tags_alongside
 from hear_edgel3.weights.header import own_labels, provenance
 from hear_edgel3.weights.locate import locate
@@ -142,7 +142,7 @@ def extract(
         sources: Audio files, folders, globs, lists of files, tar shards; see
             :func:`hear_edgel3.sources.lister.list_items`. None at all goes on with what was begun.
         output: The folder of the dataset.
-        config: A configuration's name, or a folder made by ``distill``.
+        config: A configuration's name, or a folder made by ``distill`` or ``train``.
         weights: The weights, as for :func:`hear_edgel3.load`.
         timestamps: Whether to make embeddings at regular times, as :meth:`Extractor.timestamp_embeddings`; else one per
             file, as :meth:`Extractor.scene_embeddings`.
@@ -386,6 +386,9 @@ def _begin_or_go_on(wanted: Job, sources: list[str] | Listing, options: Options)
         listing.notes += listing.channel_notes(options.channel)
         may_have_clips = any(item.is_clip for item in listing.items)
         if options.tables.keep != () and sources and not listing.has_tables:
+            for path, error in listing.failures:
+                if is_list(path):  # there is one, and nothing can be kept of it
+                    raise error
             raise InvalidOption(
                 "columns are kept of tables (.csv, .tsv, .parquet), and there is none among the sources"
             )
