@@ -66,7 +66,7 @@ def test_confusions(columns: int, figures: list[Figure]) -> None:
 @pytest.mark.parametrize("n_classes", [2, 20])
 @pytest.mark.parametrize("letter", ["i", "W"])
 def test_long_names_leave_room(n_classes: int, letter: str, figures: list[Figure]) -> None:
-    """A name of a Raven table may be a whole sentence. Where matplotlib finds no room it warns, and draws no squares."""
+    """A name in a table may be a whole sentence. Where matplotlib finds no room it warns, and draws no squares."""
     names = [letter * 300 + f"{i:02d}" for i in range(n_classes)]
     assert draw_confusion(np.eye(n_classes, dtype=int), names) is not None
     axes = figures[0].axes[0]
