@@ -111,6 +111,7 @@ def explore(
     if projection == "umap":
         require_umap()
     dataset = Dataset(folder)
+    check_writable(page, dataset.parts)
     channel = channel_of(dataset.folder)
     source = tag_source(tagger, dataset.description, BUILT_IN, channel) if tags else None
     means, n_all = _means(dataset, segments, sample)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
+import os
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -124,6 +126,26 @@ class TestCommands:
         with (tmp_path / "c.csv").open(newline="") as file:
             assert next(csv.reader(file)) == ["true", "hiss", "hum", "knock"]
         assert (tmp_path / "c.png").read_bytes()[:4] == b"\x89PNG"
+
+    def test_scores_are_said_though_the_disk_is_full(
+        self,
+        detector: Path,
+        sounds: Path,
+        cache: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        def full(_: int) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        words = ["--data", str(sounds), "--cache", str(cache), "--config", str(detector), "--quiet"]
+        monkeypatch.setattr(os, "fsync", full)
+        assert main(["evaluate", *words, "--confusion", str(tmp_path / "c.csv")]) == 1
+        out, err = capsys.readouterr()
+        assert "balanced_accuracy" in out
+        assert "c.csv: No space left" in err
+        assert list(tmp_path.iterdir()) == []
 
     @pytest.mark.parametrize(
         ("more", "said"),
