@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from hear_edgel3.audio.channels import MEAN, TABLE
@@ -38,6 +39,8 @@ _ANY = ("labels", "classes", "categories", "tags", "positive labels")
 _NUMBERS = ("numbers", "number", "values", "value", "rating", "score")
 _CHANNEL = "channel"
 _PARTS = ("split", "subset", "partition", "part")
+# What stands for bytes that are no UTF-8, in a text that was read as such: of file names it can be taken back.
+_NO_TEXT = re.compile(r"\\x[89a-f][0-9a-f]")
 _LARGEST = 3.4028234e38  # of a float32
 _MID = "/"  # what AudioSet's machine identifiers begin with
 
@@ -186,15 +189,26 @@ def _sounds(
         return None if place is None or place >= len(item.kept) else item.kept[place]
 
     read, classes = _reader(path, listing, targets, options, problems)
+    _check_encoding(path, targets.names, problems)
 
     def sounds() -> Iterator[Sound]:
+        labels: dict[str, None] = {}
         for item in listing.items:
             cells = [cell(item, place) or "" for place in targets.places]
             read_labels, values, error = read(cells)
             where = (cell(item, part), cell(item, fold), cell(item, group))
+            labels.update(dict.fromkeys(read_labels))
             yield Sound(channel_of(item), read_labels, values, *where, error)
+        _check_encoding(path, labels, problems)
 
     return targets.kind, sounds(), classes
+
+
+def _check_encoding(path: str, names: Iterable[str], problems: Problems) -> None:
+    """Refuses names in another encoding than that of the table, which would be those of the classes."""
+    for name in names:
+        if _NO_TEXT.search(name):
+            problems.add(f"names in {path} that are not in UTF-8 or UTF-16, in which it is to be saved", repr(name))
 
 
 def _channel_reader(path: str, listing: Listing, options: LabelOptions, problems: Problems) -> Callable[[Item], Item]:
