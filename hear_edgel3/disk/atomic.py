@@ -18,7 +18,7 @@ from hear_edgel3.disk.durable import sync_folder
 from hear_edgel3.disk.ordinary import what_else
 from hear_edgel3.disk.paths import real_path, shortened
 from hear_edgel3.disk.stderr import say
-from hear_edgel3.disk.temporary import become, put_aside, sweep, temporary_file
+from hear_edgel3.disk.temporary import become, closing, put_aside, sweep, temporary_file
 from hear_edgel3.errors import HearEdgeL3Error, OutputError
 
 # Bytes in the name of a file, on the usual file systems.
@@ -127,7 +127,7 @@ def written_together(
             with _told(place):
                 real = _place_of(place)
                 if real is None:
-                    file: BinaryIO = written.enter_context(TemporaryFile())
+                    file = written.enter_context(closing(TemporaryFile()))
                     yield file
                     special.append((file, place))
                     return
