@@ -127,7 +127,7 @@ def written_together(
             with _told(place):
                 real = _place_of(place)
                 if real is None:
-                    file = written.enter_context(closing(TemporaryFile()))  # noqa: SIM115: it is closed there
+                    file = written.enter_context(closing(TemporaryFile()))  # noqa: SIM115
                     yield file
                     special.append((file, place))
                     return

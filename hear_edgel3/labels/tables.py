@@ -15,6 +15,7 @@ from hear_edgel3.labels.gathering import Problems, Sound, gather
 from hear_edgel3.labels.labelled import Kind, Labelled
 from hear_edgel3.labels.names import SEPARATORS, labels_in, listed, plain, separator_of
 from hear_edgel3.labels.options import LabelOptions
+from hear_edgel3.labels.track_sounds import TrackSounds
 from hear_edgel3.registry.labels import labels as list_of_classes
 from hear_edgel3.sources.channels import is_another, number_of
 from hear_edgel3.sources.item import Item
@@ -94,18 +95,25 @@ def read_tracks(name: str, paths: Sequence[str], options: LabelOptions, folder: 
         paths: The tracks.
         options: How labels are read.
         folder: What they are in, if that is one folder: sounds of tracks in folders inside it may be in folders of
-            these names in ``options.audio``.
+            these names in ``options.audio``. What is in no such folder may be anywhere below it, if it is called as no
+            other sound there.
 
     Raises:
         LabelsError: They cannot be read or used; the message says all that is wrong.
     """
     sounds: list[Sound] = []
     problems = Problems(name, options.skip)
+    where = TrackSounds(folder, options.audio)
     for path in paths:
-        try:
-            listing = listed_items([path], options, _audio_of(path, folder, options.audio))
-        except LabelsError as error:
-            problems.leave_out("tracks that cannot be read", str(error))
+        listing, errors = None, []
+        for audio in where.folders(path):
+            try:
+                listing = listed_items([path], options, audio)
+                break
+            except LabelsError as error:
+                errors.append(str(error))
+        if listing is None:
+            problems.leave_out("tracks that cannot be read", errors[0])
             continue
         problems.notes += [note for note in listing.notes if note not in problems.notes]
         kind, some, _ = _sounds(path, listing, options, problems)
@@ -115,14 +123,6 @@ def read_tracks(name: str, paths: Sequence[str], options: LabelOptions, folder: 
     joined = _joined(sounds, problems)
     kind = Kind.SEVERAL if any(len(sound.labels) > 1 for sound in joined) else Kind.SINGLE
     return gather(name, kind, joined, options, None, problems)
-
-
-def _audio_of(path: str, folder: str | None, audio: str | None) -> str | None:
-    """The folder that the sound of a track is in; None for the track's own."""
-    if folder is None or audio is None:
-        return audio
-    inside = os.path.join(audio, os.path.relpath(os.path.dirname(path), folder))
-    return inside if os.path.isdir(inside) else audio
 
 
 def listed_items(sources: Sequence[str], options: LabelOptions, audio: str | None) -> Listing:
