@@ -26,6 +26,7 @@ from hear_edgel3.dataset.dataset import Description
 from hear_edgel3.dataset.parquet import check_values, differing_columns, one_line, require_pyarrow
 from hear_edgel3.disk.durable import sync_file, sync_folder
 from hear_edgel3.disk.jsons import json_text
+from hear_edgel3.disk.paths import shortened
 from hear_edgel3.disk.temporary import sweep, temporary_folder
 from hear_edgel3.errors import DatasetError, HearEdgeL3Error, InvalidOption, OutputError
 from hear_edgel3.jobs.manifest import identities, items_from, items_schema
@@ -77,6 +78,8 @@ class Job:
         recorded: What to find out of when and where files were recorded; None for nothing.
         auto_was: Of a job that is wanted with engine="auto", so that one that was begun goes on with its own engine:
             what "auto" meant to earlier versions, which recorded that word. None where an engine was asked for.
+        read_as: With tags by a net with classes of its own, what its folder says of how these are told; None for
+            others, and for jobs of versions that did not record it.
     """
 
     output: str
@@ -87,6 +90,7 @@ class Job:
     channel: int | str = MEAN
     recorded: TimeAndPlace | None = None
     auto_was: str | None = None
+    read_as: str | None = None
 
     def check_same(self, other: Job) -> None:
         """Compares what was asked for now with this job, which was started before.
@@ -107,9 +111,11 @@ class Job:
             mine.pop("hop_ms")  # follows from it
         if other.auto_was is not None:
             mine.pop("engine")
+        if self.read_as is not None:
+            mine["classes"], others["classes"] = self.read_as, other.read_as
         differing = [key for key in mine if mine[key] != others[key]]
         if differing:
-            said = "; ".join(f"{key} {mine[key]}, and now {others[key]}" for key in differing)
+            said = "; ".join(f"{key} {_shown(mine[key])}, and now {_shown(others[key])}" for key in differing)
             if "embedding_version" in differing and "configuration" not in differing:
                 raise InvalidOption(
                     f"{self.output} was begun with {said}: {self.description.configuration} gives other embeddings "
@@ -193,7 +199,19 @@ def _job_of(values: dict[str, Any], wanted: Job) -> Job:
         TableColumns(clips, tuple(kept), recorded is not None, _flag(values, "spans"), _count(values, "tags")),
         check_channel(values.get("channel", MEAN)),
         recorded,
+        read_as=_text(values, "read_as"),
     )
+
+
+def _shown(value: object) -> str:
+    return shortened(str(value), 200)
+
+
+def _text(values: dict[str, Any], name: str) -> str | None:
+    value = values.get(name)
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"{name} is no text")
+    return value
 
 
 def _flag(values: dict[str, Any], name: str) -> bool:
@@ -266,6 +284,8 @@ def _write_generation(
             values["spans"] = True
         if columns.tags is not None:
             values["tags"] = columns.tags
+        if job.read_as is not None:
+            values["read_as"] = job.read_as
         (folder / JOB_FILE).write_text(json_text(values, indent=1) + "\n", encoding="utf-8")
         sync_file(folder / JOB_FILE)
     sync_file(folder / _ITEMS)

@@ -21,6 +21,7 @@ from hear_edgel3.dataset.dataset import Description
 from hear_edgel3.dataset.parquet import require_pyarrow
 from hear_edgel3.disk.atomic import check_folder_name, make_folder
 from hear_edgel3.disk.digest import sha256_of
+from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.engine.expected import chosen
 from hear_edgel3.errors import AudioFileError, InvalidOption, OutputError
 from hear_edgel3.families.schema import Local
@@ -349,7 +350,10 @@ def _job_and_resources(output: str, options: Options) -> tuple[Job, Resources]:
     auto_was = None
     if options.engine == "auto":  # which took the kernels for one family alone, as long as it was recorded
         auto_was = engine if row.family == "l3" else "torch"
-    job = Job(output, os.getcwd(), description, engine, columns, options.channel, options.recorded, auto_was)
+    read_as = None
+    if options.tags is not None and isinstance(row, Local) and row.classes:
+        read_as = json_text({"temperature": row.temperature, "names": row.classes}, ensure_ascii=False)
+    job = Job(output, os.getcwd(), description, engine, columns, options.channel, options.recorded, auto_was, read_as)
     return job, Resources(str(name), path, options.device, options.threads, readers)
 
 
