@@ -24,6 +24,7 @@ from hear_edgel3.disk.temporary import sweep
 from hear_edgel3.errors import HearEdgeL3Error, InvalidOption, OutputError
 from hear_edgel3.extractor.framings import file_framing
 from hear_edgel3.extractor.npz import END, START, conflict, is_outdated, plan_outputs, save_npz
+from hear_edgel3.families.schema import Local
 from hear_edgel3.registry.names import resolve
 from hear_edgel3.weights.locate import check_given, locate
 
@@ -139,15 +140,19 @@ def _pending(
     tally: _Tally,
 ) -> list[tuple[Item, Path]]:
     """The jobs still to do: without those whose result exists or could not be written."""
+    configuration = resolve(name)
+    row = configuration.checkpoint
     wanted: dict[str, object] = {
-        "configuration": resolve(name).name,
-        "embedding_version": resolve(name).checkpoint.embedding_version,
+        "configuration": configuration.name,
+        "embedding_version": row.embedding_version,
         "hop_size": hop_size,
         "center": not arguments.no_centering,
         "channel": str(arguments.channel),
     }
     if arguments.weights is not None:
-        wanted["weights_sha256"] = sha256_of(locate(resolve(name).checkpoint, arguments.weights))
+        wanted["weights_sha256"] = sha256_of(locate(row, arguments.weights))
+    elif isinstance(row, Local):  # nets of folders may have one name, or be trained anew
+        wanted["weights_sha256"] = row.weights_sha256
     pending = []
     for item, target in jobs:
         try:

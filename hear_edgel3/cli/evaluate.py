@@ -72,6 +72,10 @@ def run(arguments: argparse.Namespace) -> int:
     if picture is not None and picture.suffix.lower() not in (".csv", ".png"):
         raise InvalidOption(f"--confusion must end in .csv or .png, got {arguments.confusion}")
     from hear_edgel3.detectors.evaluation import evaluate, write_confusion
+    from hear_edgel3.disk.atomic import check_writable
+
+    if picture is not None:
+        check_writable(picture, [arguments.data])
 
     found = evaluate(
         arguments.data,
@@ -87,7 +91,8 @@ def run(arguments: argparse.Namespace) -> int:
         quiet=arguments.quiet,
         **chosen,
     )
+    # Before anything can fail: a disk that is full shall not cost the scores.
+    put(json_text(found.as_json(), indent=1) if arguments.json else found.table(arguments.top))
     if picture is not None and not write_confusion(found, picture):
         say(f"warning: {picture} was not written: there is no picture of targets that are {found.labelled.kind}")
-    put(json_text(found.as_json(), indent=1) if arguments.json else found.table(arguments.top))
     return 0

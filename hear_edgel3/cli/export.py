@@ -69,8 +69,10 @@ def _length(text: str) -> float | str:
 
 def _check_other_than_the_output(report: Path, arguments: argparse.Namespace, target: targets.Target) -> None:
     """One of them would be written over the other."""
-    from hear_edgel3.exporting.run import default_path
+    from hear_edgel3.disk.atomic import check_writable
+    from hear_edgel3.exporting.run import default_path, own_files
 
+    check_writable(report, own_files(resolve(arguments.name).checkpoint, arguments.weights))
     output = arguments.output
     if output is None:
         output = default_path(resolve(arguments.name), _part(arguments), arguments.to)
@@ -96,12 +98,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Exports, and tells how near to PyTorch the file is."""
     target = targets.target_of(arguments.to)
     target.check_installed()
-    from hear_edgel3.disk.atomic import atomic_write, check_writable
+    from hear_edgel3.disk.atomic import atomic_write
     from hear_edgel3.exporting.run import export
 
     report = None if arguments.report is None else Path(arguments.report)
     if report is not None:
-        check_writable(report)
         _check_other_than_the_output(report, arguments, target)
 
     def keep(values: object) -> None:

@@ -35,7 +35,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="the FILEs are files of the dataset, named as it names them: take their embeddings from there",
     )
     parser.add_argument("--exact", action="store_true", help="compare with every embedding, even if there is an index")
-    options.add_config(parser, None, "where the dataset's net is, if it is a folder made by `distill`")
+    options.add_config(parser, None, "where the dataset's net is, if it is a folder made by `distill` or `train`")
     options.add_weights(parser)
     options.add_json(parser, "print one JSON object per match")
     options.add_quiet(parser)

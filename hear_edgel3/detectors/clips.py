@@ -136,8 +136,8 @@ def _check_room(clips: Sequence[Clip], folder: Path, sample_rate: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed - there > free:
         raise OutputError(
-            f"the decoded sounds take {needed / 1e9:.1f} GB in {folder}, and {free / 1e9:.1f} GB are free; choose "
-            f"another folder for the cache (--cache)"
+            f"the decoded sounds take {needed / 1e6:.1f} MB in {folder}, and {free / 1e6:.1f} MB are free; make "
+            f"room there, or choose another folder: --output of train, --state of evaluate (else TMPDIR)"
         )
 
 

@@ -296,9 +296,11 @@ def _of_detector(data: Data, row: Local, labels: LabelOptions, work: Work, say_l
     labelled, digests, recordings = labelled.subset(rows), [digests[i] for i in rows], [recordings[i] for i in rows]
     if (text := _learnt_from(row.folder, labelled, digests, recordings, made_of)) is not None:
         if not say_leaks:
+            own = f", or on its own test part ({SPLIT} there says which that is)"
+            own = own if TEST in made_of.parts.values() else " (it was made without a test part of its own)"
             raise LabelsError(
-                f"{text}\nScores would be too good. Test it on other sounds, or on its own test part ({SPLIT} there "
-                f"says which that is); `on_leak` `say` does it nevertheless" + "".join(f". {one}" for one in other)
+                f"{text}\nScores would be too good. Test it on other sounds{own}; `on_leak` `say` does it nevertheless"
+                + "".join(f". {one}" for one in other)
             )
         warnings.append(f"{text}. SCORES ARE TOO GOOD")
     logits, failed = logits_of_folder(row.folder, labelled.items, work)

@@ -7,7 +7,7 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -18,7 +18,7 @@ from hear_edgel3.disk.durable import sync_folder
 from hear_edgel3.disk.ordinary import what_else
 from hear_edgel3.disk.paths import real_path, shortened
 from hear_edgel3.disk.stderr import say
-from hear_edgel3.disk.temporary import become, put_aside, sweep, temporary_file
+from hear_edgel3.disk.temporary import become, closing, put_aside, sweep, temporary_file
 from hear_edgel3.errors import HearEdgeL3Error, OutputError
 
 # Bytes in the name of a file, on the usual file systems.
@@ -127,7 +127,7 @@ def written_together(
             with _told(place):
                 real = _place_of(place)
                 if real is None:
-                    file: BinaryIO = written.enter_context(TemporaryFile())
+                    file = written.enter_context(closing(TemporaryFile()))  # noqa: SIM115
                     yield file
                     special.append((file, place))
                     return
@@ -272,12 +272,18 @@ def check_folder_name(folder: str | os.PathLike[str]) -> None:
         raise OutputError(f"cannot make the output folder {shortened(str(folder), _SHOWN)}: {reason}") from error
 
 
-def check_writable(path: Path) -> None:
-    """Finds out before the work that a result could not be written.
+def check_writable(path: Path, read: Iterable[str | os.PathLike[str]] = ()) -> None:
+    """Finds out before the work that a result could not be written, or would take the place of what it is made of.
+
+    Args:
+        path: The file to write.
+        read: What is read for it, as far as one of them may be named in its place by mistake.
 
     Raises:
-        OutputError: the folder does not exist or is not writable, or a folder is in the file's place.
+        OutputError: the folder does not exist or is not writable, a folder is in the file's place, or it is read.
     """
+    if not is_special(path) and real_path(path) in map(real_path, read):
+        raise OutputError(f"cannot write {path}: it is what is read; name another file")
     try:
         if path.is_dir():
             raise OutputError(f"cannot write {path}: it is a folder")

@@ -40,6 +40,15 @@ def folders_of(text: str) -> Path:
     return Path(*(f"_{part}" if mark else part for part, mark in zip(parts, marked, strict=True)))
 
 
+def folders_meant(folders: str) -> str:
+    """What :func:`folders_of` was given, of the folders that it gave."""
+    parts = Path(folders).parts
+    meant = [part[1:] if re.fullmatch(r"_+\.\.|__+root", part) else part for part in parts]
+    if parts[:1] == ("_root",):
+        meant[0] = os.sep
+    return os.path.join("", *meant)
+
+
 def why_not_there(path: str | os.PathLike[str]) -> str:
     """Why nothing is found under a name: it does not exist, or a folder on the way may not be looked into.
 

@@ -27,6 +27,22 @@ _ABANDONED_AFTER_S = 3600
 
 
 @contextmanager
+def closing(file: BinaryIO) -> Iterator[BinaryIO]:
+    """Closes a file at the end; after an error silently.
+
+    What is left in its buffer then could not be written before, and would raise the same error once more, out of reach
+    of who names the file.
+    """
+    with file:
+        try:
+            yield file
+        except BaseException:
+            with suppress(OSError):
+                file.close()
+            raise
+
+
+@contextmanager
 def temporary_file(target: Path) -> Iterator[BinaryIO]:
     """A new file beside a target, open for reading and writing, which is deleted at the end unless it was renamed.
 
@@ -40,7 +56,7 @@ def temporary_file(target: Path) -> Iterator[BinaryIO]:
     """
     while True:
         path = _new_path(target)
-        with path.open("x+b") as file:
+        with closing(path.open("x+b")) as file:
             try:
                 if _hold(file.fileno(), path):
                     yield file

@@ -167,9 +167,10 @@ class _Watched:
 
 
 def _safe(name: str) -> str:
-    """The name of a class's folder; another one for each class."""
+    """The name of a class's folder; another one for each class, and short enough for a file system."""
     safe = _UNSAFE.sub("_", name).strip(" .")
-    return safe if safe == name else f"{safe}~{zlib.crc32(name.encode(errors='surrogatepass')):08x}"
+    mark = "" if safe == name else f"~{zlib.crc32(name.encode(errors='surrogatepass')):08x}"
+    return with_ending(safe, mark, _LONGEST_NAME)
 
 
 def _name(file: str, event: Event, mark: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from hear_edgel3.dataset.channel import channel_of
 from hear_edgel3.dataset.dataset import Dataset
 from hear_edgel3.dataset.file_means import FileMeans, longest_s, read_file_means, read_some_file_means
 from hear_edgel3.disk.atomic import check_writable
@@ -19,7 +20,6 @@ from hear_edgel3.explore.recorded import moments
 from hear_edgel3.explore.sampling import chosen
 from hear_edgel3.explore.survey import Survey
 from hear_edgel3.explore.tags import tag_source
-from hear_edgel3.jobs.plan import channel_of
 from hear_edgel3.registry.names import BUILT_IN
 from hear_edgel3.search.neighbours import nearest
 from hear_edgel3.search.whitening import Whitening
@@ -111,6 +111,7 @@ def explore(
     if projection == "umap":
         require_umap()
     dataset = Dataset(folder)
+    check_writable(page, dataset.parts)
     channel = channel_of(dataset.folder)
     source = tag_source(tagger, dataset.description, BUILT_IN, channel) if tags else None
     means, n_all = _means(dataset, segments, sample)

@@ -22,6 +22,7 @@ from hear_edgel3.exporting.targets import MODULES, Target, files_of, fixed_s_of,
 from hear_edgel3.extractor.extractor import Extractor
 from hear_edgel3.extractor.loading import load
 from hear_edgel3.families.schema import UNNAMED, Checkpoint, Configuration, Local
+from hear_edgel3.registry.folder import FILENAME
 from hear_edgel3.registry.names import BUILT_IN, resolve
 
 
@@ -111,7 +112,7 @@ def export(
     if target.FOLDER:
         check_folder(path)
     else:
-        _check_files(target, path)
+        _check_files(target, path, own_files(row.checkpoint, weights))
     rate = row.checkpoint.net_sample_rate
     usual = usual_samples(n_samples, rate)
     # Before the work: sounds that cannot be read would be told of at its end.
@@ -209,14 +210,20 @@ def _check_ending(path: Path, to: str) -> None:
             )
 
 
-def _check_files(target: Target, path: Path) -> None:
+def own_files(row: Checkpoint, weights: str | os.PathLike[str] | None) -> list[str | os.PathLike[str]]:
+    """The files that a net is made of, which its export is not to replace: of a folder, and weights that were named."""
+    given = [] if weights is None else [weights]
+    return [row.folder / FILENAME, row.weights_path, *given] if isinstance(row, Local) else [*given]
+
+
+def _check_files(target: Target, path: Path, read: Sequence[str | os.PathLike[str]]) -> None:
     files = files_of(target, path)
     if len(files) > 1 and path.suffix != target.SUFFIX:
         raise InvalidOption(
             f"the output must end in {target.SUFFIX}, because the file beside it is named after it; got {str(path)!r}"
         )
     for file in files:
-        check_writable(file)
+        check_writable(file, read)
 
 
 def default_path(configuration: Configuration, part: str, to: str) -> Path:

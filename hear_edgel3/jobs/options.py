@@ -23,7 +23,7 @@ class Options:
     """The options of a job, each as :func:`hear_edgel3.extract` says.
 
     Attributes:
-        config: The name of the configuration, or a folder made by ``distill``.
+        config: The name of the configuration, or a folder made by ``distill`` or ``train``.
         weights: The weights file, or a folder of such; None to find it.
         timestamps: Whether to make embeddings at regular times, and not one per file.
         hop_ms: The distance of timestamps in milliseconds; None for the configuration's.

@@ -20,11 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from hear_edgel3.audio.channels import MEAN, check_channel
+from hear_edgel3.dataset.channel import JOB_FILE, JOB_FOLDER, generation_name
 from hear_edgel3.dataset.clips import NO_COLUMNS, TableColumns
 from hear_edgel3.dataset.dataset import Description
 from hear_edgel3.dataset.parquet import check_values, differing_columns, one_line, require_pyarrow
 from hear_edgel3.disk.durable import sync_file, sync_folder
 from hear_edgel3.disk.jsons import json_text
+from hear_edgel3.disk.paths import shortened
 from hear_edgel3.disk.temporary import sweep, temporary_folder
 from hear_edgel3.errors import DatasetError, HearEdgeL3Error, InvalidOption, OutputError
 from hear_edgel3.jobs.manifest import identities, items_from, items_schema
@@ -33,8 +35,7 @@ from hear_edgel3.sources.item import Item
 from hear_edgel3.sources.shards import is_packed
 
 _FORMAT = 1
-_FOLDER = "_job"
-_JOB, _ITEMS, _OLD_ITEMS = "job.json", "items.table", "items.parquet"
+_ITEMS, _OLD_ITEMS = "items.table", "items.parquet"
 _ALWAYS = ("file", "size", "shard", "offset")
 # A part is what one worker does at a time, what is lost when it is stopped, and one Parquet file. The larger the job,
 # the larger its parts, up to about a minute of work.
@@ -77,6 +78,8 @@ class Job:
         recorded: What to find out of when and where files were recorded; None for nothing.
         auto_was: Of a job that is wanted with engine="auto", so that one that was begun goes on with its own engine:
             what "auto" meant to earlier versions, which recorded that word. None where an engine was asked for.
+        read_as: With tags by a net with classes of its own, what its folder says of how these are told; None for
+            others, and for jobs of versions that did not record it.
     """
 
     output: str
@@ -87,6 +90,7 @@ class Job:
     channel: int | str = MEAN
     recorded: TimeAndPlace | None = None
     auto_was: str | None = None
+    read_as: str | None = None
 
     def check_same(self, other: Job) -> None:
         """Compares what was asked for now with this job, which was started before.
@@ -107,9 +111,11 @@ class Job:
             mine.pop("hop_ms")  # follows from it
         if other.auto_was is not None:
             mine.pop("engine")
+        if self.read_as is not None:
+            mine["classes"], others["classes"] = self.read_as, other.read_as
         differing = [key for key in mine if mine[key] != others[key]]
         if differing:
-            said = "; ".join(f"{key} {mine[key]}, and now {others[key]}" for key in differing)
+            said = "; ".join(f"{key} {_shown(mine[key])}, and now {_shown(others[key])}" for key in differing)
             if "embedding_version" in differing and "configuration" not in differing:
                 raise InvalidOption(
                     f"{self.output} was begun with {said}: {self.description.configuration} gives other embeddings "
@@ -148,7 +154,7 @@ def find_job(wanted: Job) -> Job | None:
         InvalidOption: it was begun with other options.
         DatasetError: what is there is damaged.
     """
-    path = Path(wanted.output) / _FOLDER / _generation(0) / _JOB
+    path = Path(wanted.output) / JOB_FOLDER / generation_name(0) / JOB_FILE
     if not path.parent.exists():
         return None
     advice = f"move {wanted.output} away and begin anew, or give another --output"
@@ -169,15 +175,6 @@ def find_job(wanted: Job) -> Job | None:
         raise DatasetError(f"{path} cannot be read ({one_line(error)}); {advice}") from error
     found.check_same(wanted)
     return found
-
-
-def channel_of(output: str | os.PathLike[str]) -> int | str:
-    """What of the files' channels a dataset is of: the number of one, or "mean" of all, and where nobody knows."""
-    path = Path(output) / _FOLDER / _generation(0) / _JOB
-    try:
-        return check_channel(json.loads(path.read_text(encoding="utf-8")).get("channel", MEAN))
-    except (OSError, ValueError, AttributeError, RecursionError):
-        return MEAN  # its files were put elsewhere, or somebody else made them
 
 
 def _job_of(values: dict[str, Any], wanted: Job) -> Job:
@@ -202,7 +199,19 @@ def _job_of(values: dict[str, Any], wanted: Job) -> Job:
         TableColumns(clips, tuple(kept), recorded is not None, _flag(values, "spans"), _count(values, "tags")),
         check_channel(values.get("channel", MEAN)),
         recorded,
+        read_as=_text(values, "read_as"),
     )
+
+
+def _shown(value: object) -> str:
+    return shortened(str(value), 200)
+
+
+def _text(values: dict[str, Any], name: str) -> str | None:
+    value = values.get(name)
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"{name} is no text")
+    return value
 
 
 def _flag(values: dict[str, Any], name: str) -> bool:
@@ -228,8 +237,8 @@ def publish(job: Job, generation: int, items: Sequence[Item], files_per_part: in
     Raises:
         OutputError: they cannot be written.
     """
-    folder = Path(job.output) / _FOLDER
-    final = folder / _generation(generation)
+    folder = Path(job.output) / JOB_FOLDER
+    final = folder / generation_name(generation)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         sweep([final])
@@ -275,15 +284,17 @@ def _write_generation(
             values["spans"] = True
         if columns.tags is not None:
             values["tags"] = columns.tags
-        (folder / _JOB).write_text(json_text(values, indent=1) + "\n", encoding="utf-8")
-        sync_file(folder / _JOB)
+        if job.read_as is not None:
+            values["read_as"] = job.read_as
+        (folder / JOB_FILE).write_text(json_text(values, indent=1) + "\n", encoding="utf-8")
+        sync_file(folder / JOB_FILE)
     sync_file(folder / _ITEMS)
     sync_folder(folder)
 
 
 def sweep_job(job: Job, parts: Sequence[Part]) -> None:
     """Deletes what processes that were killed have left of a job's parts and lists, but not what living ones write."""
-    lists = (Path(job.output) / _FOLDER / _generation(number) for number in range(n_generations(job) + 1))
+    lists = (Path(job.output) / JOB_FOLDER / generation_name(number) for number in range(n_generations(job) + 1))
     sweep([*(Path(job.output) / part.filename for part in parts), *lists])
 
 
@@ -356,7 +367,7 @@ def items_of(job: Job, part: Part) -> list[Item]:
 
 def _items_path(output: str, generation: int) -> Path:
     """Where the items of a generation are; where they would be, if they are nowhere."""
-    folder = Path(output) / _FOLDER / _generation(generation)
+    folder = Path(output) / JOB_FOLDER / generation_name(generation)
     old = folder / _OLD_ITEMS
     return old if old.exists() else folder / _ITEMS
 
@@ -403,7 +414,3 @@ def _footer(path: Path, identity: tuple[int, ...]) -> Any:  # noqa: ARG001
         if wrong:
             raise ValueError("; ".join(wrong))
         return opened.metadata
-
-
-def _generation(number: int) -> str:
-    return f"{number:05d}"

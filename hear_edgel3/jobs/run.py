@@ -21,6 +21,7 @@ from hear_edgel3.dataset.dataset import Description
 from hear_edgel3.dataset.parquet import require_pyarrow
 from hear_edgel3.disk.atomic import check_folder_name, make_folder
 from hear_edgel3.disk.digest import sha256_of
+from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.engine.expected import chosen
 from hear_edgel3.errors import AudioFileError, InvalidOption, OutputError
 from hear_edgel3.families.schema import Local
@@ -36,7 +37,7 @@ from hear_edgel3.jobs.writer import FinishedPart, read_finished
 from hear_edgel3.recorded import TimeAndPlace
 from hear_edgel3.registry.names import BUILT_IN, resolve, with_classes, with_logits
 from hear_edgel3.sources.item import Item
-from hear_edgel3.sources.tables import TableOptions
+from hear_edgel3.sources.tables import TableOptions, is_list
 from hear_edgel3.tagging.request import check_tags_alongside
 from hear_edgel3.weights.header import own_labels, provenance
 from hear_edgel3.weights.locate import locate
@@ -142,7 +143,7 @@ def extract(
         sources: Audio files, folders, globs, lists of files, tar shards; see
             :func:`hear_edgel3.sources.lister.list_items`. None at all goes on with what was begun.
         output: The folder of the dataset.
-        config: A configuration's name, or a folder made by ``distill``.
+        config: A configuration's name, or a folder made by ``distill`` or ``train``.
         weights: The weights, as for :func:`hear_edgel3.load`.
         timestamps: Whether to make embeddings at regular times, as :meth:`Extractor.timestamp_embeddings`; else one per
             file, as :meth:`Extractor.scene_embeddings`.
@@ -349,7 +350,10 @@ def _job_and_resources(output: str, options: Options) -> tuple[Job, Resources]:
     auto_was = None
     if options.engine == "auto":  # which took the kernels for one family alone, as long as it was recorded
         auto_was = engine if row.family == "l3" else "torch"
-    job = Job(output, os.getcwd(), description, engine, columns, options.channel, options.recorded, auto_was)
+    read_as = None
+    if options.tags is not None and isinstance(row, Local) and row.classes:
+        read_as = json_text({"temperature": row.temperature, "names": row.classes}, ensure_ascii=False)
+    job = Job(output, os.getcwd(), description, engine, columns, options.channel, options.recorded, auto_was, read_as)
     return job, Resources(str(name), path, options.device, options.threads, readers)
 
 
@@ -386,6 +390,9 @@ def _begin_or_go_on(wanted: Job, sources: list[str] | Listing, options: Options)
         listing.notes += listing.channel_notes(options.channel)
         may_have_clips = any(item.is_clip for item in listing.items)
         if options.tables.keep != () and sources and not listing.has_tables:
+            for path, error in listing.failures:
+                if is_list(path):  # there is one, and nothing can be kept of it
+                    raise error
             raise InvalidOption(
                 "columns are kept of tables (.csv, .tsv, .parquet), and there is none among the sources"
             )

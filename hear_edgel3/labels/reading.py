@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import glob
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 from hear_edgel3.audio.channels import TABLE
+from hear_edgel3.audio.find import is_audio
 from hear_edgel3.disk.paths import shortened, why_not_there
 from hear_edgel3.errors import InvalidOption, LabelsError
 from hear_edgel3.labels import published
@@ -19,6 +19,7 @@ from hear_edgel3.labels.options import AS_IT_IS, LabelOptions
 from hear_edgel3.labels.packed import LAYOUTS as PACKED
 from hear_edgel3.labels.packed import packed_files, read_packed
 from hear_edgel3.labels.tables import is_track, read_table, read_tracks
+from hear_edgel3.sources.folders import LeftOut, files_below
 from hear_edgel3.sources.tables import is_list
 
 
@@ -45,17 +46,43 @@ def _packed(layout: str) -> _Layout:
     return _Layout(lambda source: bool(packed_files(source, layout)), lambda s, o: read_packed(s, layout, o))
 
 
-def _tracks_in(source: str) -> list[str]:
+def _holds_tracks(source: str) -> bool:
+    """Whether a text is a track; or a folder has one in it, or has some in the folders inside it, and no sound."""
     if not os.path.isdir(source):
-        return [source]
-    return sorted(path for path in glob.glob(os.path.join(glob.escape(source), "*.txt")) if is_track(path))
+        return is_track(source)
+    try:
+        names = os.listdir(source)
+    except OSError:
+        return False
+    if any(is_track(os.path.join(source, name)) for name in names if not name.startswith(".")):
+        return True
+    # The search for a sound ends with the first one, and there is one in most folders of classes.
+    return not any(files_below(source, is_audio, LeftOut(), _pass_over)) and bool(_tracks_below(source, _pass_over))
+
+
+def _tracks_below(folder: str, unreadable: Callable[[OSError], object]) -> list[str]:
+    """The tracks in a folder and those inside it: `events` puts those of equal names into folders of their own."""
+    return [path for path in files_below(folder, _is_text, LeftOut(), unreadable) if is_track(path)]
+
+
+def _is_text(path: str) -> bool:
+    return path.lower().endswith(".txt")
+
+
+def _pass_over(error: OSError) -> None:
+    """Leaves out a folder that cannot be listed."""
+
+
+def _refuse(error: OSError) -> None:
+    raise LabelsError(f"{os.fspath(error.filename)} cannot be listed: {error.strerror or error}")
 
 
 def _read_tracks(source: str, options: LabelOptions) -> Labelled:
-    paths = _tracks_in(source)
+    is_folder = os.path.isdir(source)
+    paths = _tracks_below(source, _refuse) if is_folder else [source]
     if not paths:
         raise LabelsError(f"{source} has no track of labels (*.txt of Audacity or Raven, called as its sound)")
-    return read_tracks(source, paths, options)
+    return read_tracks(source, paths, options, source if is_folder else None)
 
 
 _LAYOUTS = {
@@ -66,7 +93,7 @@ _LAYOUTS = {
     "openmic": _Layout(_has("openmic-2018-aggregated-labels.csv", "partitions"), published.read_openmic),
     **{layout: _packed(layout) for layout in PACKED},
     "hear": _Layout(_has(METADATA), read_hear_task),
-    "tracks": _Layout(lambda source: bool([path for path in _tracks_in(source) if is_track(path)]), _read_tracks),
+    "tracks": _Layout(_holds_tracks, _read_tracks),
     "table": _Layout(lambda source: os.path.isfile(source) and is_list(source), read_table, is_sure=False),
     "folders": _Layout(lambda source: os.path.isdir(source) and bool(folders_in(source)), read_folders, is_sure=False),
 }

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from hear_edgel3.audio.channels import MEAN, TABLE
@@ -13,11 +15,12 @@ from hear_edgel3.labels.gathering import Problems, Sound, gather
 from hear_edgel3.labels.labelled import Kind, Labelled
 from hear_edgel3.labels.names import SEPARATORS, labels_in, listed, plain, separator_of
 from hear_edgel3.labels.options import LabelOptions
+from hear_edgel3.labels.track_sounds import TrackSounds
 from hear_edgel3.registry.labels import labels as list_of_classes
 from hear_edgel3.sources.channels import is_another, number_of
 from hear_edgel3.sources.item import Item
 from hear_edgel3.sources.lister import Listing, list_items
-from hear_edgel3.sources.tables import TableOptions, is_list
+from hear_edgel3.sources.tables import TableOptions, is_list, open_list
 
 # Of several the first one counts. "annotation" and "species" are Raven's, "common name" BirdNET's.
 _ONE = (
@@ -37,6 +40,8 @@ _ANY = ("labels", "classes", "categories", "tags", "positive labels")
 _NUMBERS = ("numbers", "number", "values", "value", "rating", "score")
 _CHANNEL = "channel"
 _PARTS = ("split", "subset", "partition", "part")
+# What stands for bytes that are no UTF-8, in a text that was read as such: of file names it can be taken back.
+_NO_TEXT = re.compile(r"\\x[89a-f][0-9a-f]")
 _LARGEST = 3.4028234e38  # of a float32
 _MID = "/"  # what AudioSet's machine identifiers begin with
 
@@ -79,7 +84,7 @@ def read_table(path: str, options: LabelOptions) -> Labelled:
     return gather(path, kind, sounds, options, classes, problems)
 
 
-def read_tracks(name: str, paths: Sequence[str], options: LabelOptions) -> Labelled:
+def read_tracks(name: str, paths: Sequence[str], options: LabelOptions, folder: str | None = None) -> Labelled:
     """Reads tracks of labels: Audacity's, and Raven's selection tables.
 
     Each label is a clip of the file that the track is of: ``a.wav`` for ``a.txt``, for example. Equal times with
@@ -89,14 +94,27 @@ def read_tracks(name: str, paths: Sequence[str], options: LabelOptions) -> Label
         name: What to call the set.
         paths: The tracks.
         options: How labels are read.
+        folder: What they are in, if that is one folder: sounds of tracks in folders inside it may be in folders of
+            these names in ``options.audio``. What is in no such folder may be anywhere below it, if it is called as no
+            other sound there.
 
     Raises:
         LabelsError: They cannot be read or used; the message says all that is wrong.
     """
     sounds: list[Sound] = []
     problems = Problems(name, options.skip)
+    where = TrackSounds(folder, options.audio)
     for path in paths:
-        listing = listed_items([path], options, options.audio)
+        listing, errors = None, []
+        for audio in where.folders(path):
+            try:
+                listing = listed_items([path], options, audio)
+                break
+            except LabelsError as error:
+                errors.append(str(error))
+        if listing is None:
+            problems.leave_out("tracks that cannot be read", errors[0])
+            continue
         problems.notes += [note for note in listing.notes if note not in problems.notes]
         kind, some, _ = _sounds(path, listing, options, problems)
         if kind is not Kind.SINGLE:
@@ -122,11 +140,18 @@ def listed_items(sources: Sequence[str], options: LabelOptions, audio: str | Non
 
 
 def is_track(path: str) -> bool:
-    """Whether a text is a track of labels, by the columns that it has: none of files, or Raven's."""
-    if not is_list(path) or not path.lower().endswith(".txt"):
+    """Whether a text is a track of labels, by the columns that it has: none of files, or Raven's.
+
+    The sound that it is of need not be there: reading it says that, where a track that is none would be left out.
+    """
+    if not is_list(path) or not path.lower().endswith(".txt") or not os.path.isfile(path):
         return False
-    listing = list_items([path], TableOptions(keep=None))
-    return listing.has_tables and not listing.failures and any(item.is_clip for item in listing.items)
+    try:
+        with open_list(path, TableOptions()) as table:
+            columns = table.columns
+            return table.has_columns and columns.has_clips and any(row.start is not None for row in table.rows)
+    except (OSError, ValueError, csv.Error):
+        return False
 
 
 def _joined(sounds: Sequence[Sound], problems: Problems) -> list[Sound]:
@@ -164,15 +189,26 @@ def _sounds(
         return None if place is None or place >= len(item.kept) else item.kept[place]
 
     read, classes = _reader(path, listing, targets, options, problems)
+    _check_encoding(path, targets.names, problems)
 
     def sounds() -> Iterator[Sound]:
+        labels: dict[str, None] = {}
         for item in listing.items:
             cells = [cell(item, place) or "" for place in targets.places]
             read_labels, values, error = read(cells)
             where = (cell(item, part), cell(item, fold), cell(item, group))
+            labels.update(dict.fromkeys(read_labels))
             yield Sound(channel_of(item), read_labels, values, *where, error)
+        _check_encoding(path, labels, problems)
 
     return targets.kind, sounds(), classes
+
+
+def _check_encoding(path: str, names: Iterable[str], problems: Problems) -> None:
+    """Refuses names in another encoding than that of the table, which would be those of the classes."""
+    for name in names:
+        if _NO_TEXT.search(name):
+            problems.add(f"names in {path} that are not in UTF-8 or UTF-16, in which it is to be saved", repr(name))
 
 
 def _channel_reader(path: str, listing: Listing, options: LabelOptions, problems: Problems) -> Callable[[Item], Item]:

@@ -14,6 +14,9 @@ NO_CLASS = "(none)"
 _MOST_NUMBERED = 25
 MOST_NAMED = 60
 _INCHES = 0.3
+# Of a character, at most; and how many of them there is room for without making the picture larger.
+_INCHES_OF_CHARACTER = 0.11
+_CHARACTERS = 20
 
 
 def confusion_matrix(guesses: Guesses) -> np.ndarray:
@@ -55,14 +58,15 @@ def draw_confusion(matrix: np.ndarray, classes: Sequence[str]) -> bytes | None:
         return None
     n, columns = matrix.shape
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    side = min(16.0, max(3.0, _INCHES * n + 1.5))
+    numbers = by_number(classes) if n <= MOST_NAMED else {}
+    names = drawn_names(classes, numbers) if n <= MOST_NAMED else []
+    longest = max(map(len, names), default=0)
+    side = min(16.0, max(3.0, _INCHES * n + 1.5)) + _INCHES_OF_CHARACTER * max(0, longest - _CHARACTERS)
     figure = Figure(figsize=(side + 0.6, side), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
     axes.set(xlabel="guessed", ylabel="true")
     if n <= MOST_NAMED:
-        numbers = by_number(classes)
-        names = drawn_names(classes, numbers)
         axes.set_xticks(range(columns), [*names, NO_CLASS][:columns], rotation=90, fontsize=8)
         axes.set_yticks(range(n), names, fontsize=8)
         if numbers:

@@ -5,19 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+# Longer ones leave no room for what is drawn beside them.
+_LONGEST = 40
+
 # What a picture says of the numbers.
 EXPLAINED = "#n: class n of the list, for whose name there are no glyphs"
 
 
 def drawn_names(names: Sequence[str], numbers: Mapping[int, str]) -> list[str]:
-    """Names as matplotlib is to be given them.
+    """Names as matplotlib is to be given them; of long ones the middle is left out.
 
     Args:
         names: Of classes, in their order.
         numbers: Those that are drawn by number, as :func:`by_number` finds them.
     """
     # What a class is called is no formula.
-    return [f"#{i}" if i in numbers else name.replace("$", r"\$") for i, name in enumerate(names, start=1)]
+    return [f"#{i}" if i in numbers else _short(name).replace("$", r"\$") for i, name in enumerate(names, start=1)]
+
+
+def _short(name: str) -> str:
+    """A name that has room: of two that begin alike, and differ at their ends, each is still another one."""
+    half = (_LONGEST - 3) // 2
+    return name if len(name) <= _LONGEST else f"{name[:half]}...{name[-half:]}"
 
 
 def by_number(names: Iterable[str]) -> dict[int, str]:

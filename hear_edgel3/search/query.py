@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hear_edgel3.audio.channels import MEAN
 from hear_edgel3.dataset.dataset import Description
-from hear_edgel3.errors import DatasetError
+from hear_edgel3.errors import DatasetError, UnknownConfiguration
 
 if TYPE_CHECKING:
     import torch
@@ -20,8 +21,10 @@ class QueryEmbedder:
 
     Args:
         description: What made the embeddings of the dataset.
-        config: The configuration, where its name does not find it: the folder of a net that was distilled.
+        config: The configuration, where its name does not find it: the folder of a net of one's own.
         weights: The weights, as for :func:`hear_edgel3.load`.
+        channel: What of the files' channels the dataset is of: "mean" of all, or the number of one. Of a query with
+            several channels the same is heard; one channel alone is heard as it is.
 
     Raises:
         DatasetError: the configuration, or its weights, are not what made the dataset.
@@ -33,11 +36,20 @@ class QueryEmbedder:
         description: Description,
         config: str | os.PathLike[str] | None = None,
         weights: str | os.PathLike[str] | None = None,
+        channel: int | str = MEAN,
     ) -> None:
         from hear_edgel3.extractor.loading import load
         from hear_edgel3.registry.names import resolve
 
-        configuration = resolve(description.configuration if config is None else config)
+        try:
+            configuration = resolve(description.configuration if config is None else config)
+        except UnknownConfiguration as error:
+            if config is not None:
+                raise
+            raise UnknownConfiguration(
+                f"the dataset was made with {description.configuration}, and {error}; if it is a net of your own, give "
+                f"its folder (--config)"
+            ) from error
         if configuration.name != description.configuration:
             raise DatasetError(
                 f"the dataset was made with {description.configuration}, not with {configuration.name}: their "
@@ -58,6 +70,7 @@ class QueryEmbedder:
                 f"{description.weights_sha256[:12]}..., here {sha256[:12]}...); give those with weights= (--weights)"
             )
         self._hop_ms = description.hop_ms
+        self._channel = channel
 
     def of_file(self, path: str | os.PathLike[str]) -> np.ndarray:
         """(D,) float32 of a file: its scene embedding, or the mean over its timestamps where the dataset has these.
@@ -65,11 +78,14 @@ class QueryEmbedder:
         Raises:
             AudioFileError: the file is missing, damaged or not audio.
             InvalidAudio: a sample is not finite, or the clip is too short.
+            InvalidOption: it has several channels, and not the one that the dataset is of.
         """
         from hear_edgel3.audio.file import AudioFile, naming
         from hear_edgel3.audio.rates import check_rate
 
         with naming(path), AudioFile(path) as file:
+            if file.channels > 1:
+                file.channel = self._channel
             return self._embed(file.blocks(), check_rate(file.sample_rate, "the file's sample rate"))
 
     def of_samples(self, audio: Any, sample_rate: int) -> np.ndarray:
@@ -81,12 +97,13 @@ class QueryEmbedder:
 
         Raises:
             InvalidAudio: wrong shape or type, not finite, or too short.
-            InvalidOption: the rate cannot be used.
+            InvalidOption: the rate cannot be used, or there are several channels, and not the one of the dataset.
         """
         from hear_edgel3.audio.rates import check_rate
-        from hear_edgel3.audio.samples import mono, pieces
+        from hear_edgel3.audio.samples import channels_of, mono, pieces
 
-        return self._embed(pieces(mono(audio)), check_rate(sample_rate))
+        samples = mono(audio, self._channel if channels_of(audio) > 1 else MEAN)
+        return self._embed(pieces(samples), check_rate(sample_rate))
 
     def _embed(self, blocks: Iterable[torch.Tensor], sample_rate: int) -> np.ndarray:
         from hear_edgel3.extractor.framings import scene_framing, timestamp_framing

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from hear_edgel3.dataset.channel import channel_of
 from hear_edgel3.dataset.dataset import Dataset
 from hear_edgel3.disk.paths import path_of_text, real_path, text_of_path
 from hear_edgel3.errors import DatasetError, InvalidOption, MissingExtra
@@ -115,7 +116,7 @@ class SoundSearch:
             UnknownConfiguration, WeightsNotFound, ...: it cannot be loaded, see :func:`hear_edgel3.load`.
         """
         if self._embedder is None:
-            self._embedder = QueryEmbedder(self.dataset.description, *self._net)
+            self._embedder = QueryEmbedder(self.dataset.description, *self._net, channel_of(self.dataset.folder))
         return self._embedder
 
     def query(

@@ -30,6 +30,9 @@ FILES = (
     "youtube id",
     "segment id",
 )
+_KALEIDOSCOPES = "in file"
+# Where that lies, one inside the other. The first may be of another machine.
+_FOLDERS = ("indir", "folder")
 # A start beside an end, both in seconds of the file.
 _SPANS = (
     ("start", "end"),
@@ -73,6 +76,7 @@ class Columns:
         fold: UrbanSound8K's number of the folder.
         channel: The channel that a row is of, which counts where labels are read.
         is_ravens: Whether the times are called as Raven calls them, which counts channels from 1.
+        folders: Kaleidoscope's folders of the file, the outer one first.
     """
 
     file: int | None = None
@@ -84,6 +88,7 @@ class Columns:
     fold: int | None = None
     channel: int | None = None
     is_ravens: bool = False
+    folders: tuple[int, ...] = ()
 
     @property
     def has_clips(self) -> bool:
@@ -111,7 +116,10 @@ def find_columns(names: Sequence[str], whole_files: bool = False) -> Columns:
     for place, name in enumerate(names):
         places.setdefault(_plain(name), place)
     columns = _find_columns(names, places, whole_files)
-    return replace(columns, channel=places.get("channel"), is_ravens=_RAVENS in places)
+    folders: tuple[int, ...] = ()
+    if columns.file is not None and columns.file == places.get(_KALEIDOSCOPES):
+        folders = tuple(places[name] for name in _FOLDERS if name in places)
+    return replace(columns, channel=places.get("channel"), is_ravens=_RAVENS in places, folders=folders)
 
 
 def _find_columns(names: Sequence[str], places: Mapping[str, int], whole_files: bool) -> Columns:

@@ -223,7 +223,7 @@ class _Lister:
     ) -> Iterator[Item]:
         error = row.error
         try:
-            path = finder.find(file, row.other_file)
+            path = finder.find(file, row.other_files)
         except ValueError as raised:
             path, error = file, str(raised)
         is_clip = row.start is not None or row.end is not None

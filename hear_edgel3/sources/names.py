@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from hear_edgel3.audio.find import is_audio
 from hear_edgel3.disk.paths import path_of_text, text_of_path
@@ -25,7 +26,7 @@ class NameFinder:
         self._folder = folder
         self._stems: dict[str, dict[str, list[str]]] = {}
 
-    def find(self, name: str, other: str | None = None) -> str:
+    def find(self, name: str, others: Sequence[str] = ()) -> str:
         """The path of a file.
 
         Whether a file with the ending of an audio file exists is not asked: one that does not becomes an error row.
@@ -33,14 +34,14 @@ class NameFinder:
         Args:
             name: What the list calls it. Where there is none of this name, and the name has no ending that is known,
                 it may be that of an audio file without its ending.
-            other: What the list calls it in another column.
+            others: What else the list calls it; the first one that is there counts where there is none of the name.
 
         Raises:
             ValueError: several files are called so.
         """
         path = self._path(name)
-        if other and not os.path.lexists(path) and os.path.lexists(self._path(other)):
-            return self._path(other)
+        if others and not os.path.lexists(path):
+            path = next((other for other in map(self._path, others) if os.path.lexists(other)), path)
         if is_audio(path) or is_shard(path) or os.path.lexists(path):
             return path
         folder, stem = os.path.split(path)

@@ -55,7 +55,7 @@ class Row:
     Attributes:
         number: The number of its line, from 1; of Parquet that of the row.
         file: The file's name; None if the table has no such column, and empty if the row has none.
-        other_file: A second name of it, or None.
+        other_files: Names of it for when there is none of the first, the best one first.
         start: Where its clip begins, in seconds; None for the beginning.
         end: Where its clip ends; None for the end.
         kept: What it has in the columns that are kept.
@@ -65,7 +65,7 @@ class Row:
 
     number: int
     file: str | None
-    other_file: str | None = None
+    other_files: tuple[str, ...] = ()
     start: float | None = None
     end: float | None = None
     kept: tuple[str | None, ...] = ()
@@ -265,7 +265,7 @@ def _name_of_channel(names: Sequence[str], columns: Columns) -> str | None:
 
 
 def _needed(columns: Columns) -> set[int]:
-    more = (columns.other_file, columns.fold, columns.channel, *(columns.raven_times or ()))
+    more = (columns.other_file, columns.fold, columns.channel, *(columns.raven_times or ()), *columns.folders)
     return columns.used | {place for place in more if place is not None}
 
 
@@ -284,6 +284,7 @@ def _moved(columns: Columns, moved: dict[int, int]) -> Columns:
         to(columns.fold),
         to(columns.channel),
         columns.is_ravens,
+        tuple(moved[place] for place in columns.folders),
     )
 
 
@@ -326,18 +327,32 @@ class _RowReader:
 
     def row(self, number: int, cells: Sequence[Any]) -> Row:
         columns = self._columns
-        file = None if columns.file is None else _text(_cell(cells, columns.file)) or ""
-        other = None if columns.other_file is None else _text(_cell(cells, columns.other_file))
-        if file and columns.fold is not None and (fold := _text(_cell(cells, columns.fold))):
-            other = f"fold{fold}/{file}"
+        file, others = self._names(cells)
         kept = tuple(_text(_cell(cells, place)) for place in self._kept)
         channel = None if columns.channel is None else _text(_cell(cells, columns.channel))
         try:
             self._check_count(cells)
             start, end = self._span(cells)
         except ValueError as error:
-            return Row(number, file, other, kept=kept, error=str(error), channel=channel)
-        return Row(number, file, other, start, end, kept, channel=channel)
+            return Row(number, file, others, kept=kept, error=str(error), channel=channel)
+        return Row(number, file, others, start, end, kept, channel=channel)
+
+    def _names(self, cells: Sequence[Any]) -> tuple[str | None, tuple[str, ...]]:
+        """What a row calls its file, and what else it may be called."""
+        columns = self._columns
+        if columns.file is None:
+            return None, ()
+        file = _text(_cell(cells, columns.file)) or ""
+        if file and columns.fold is not None and (fold := _text(_cell(cells, columns.fold))):
+            return file, (f"fold{fold}/{file}",)
+        if file and columns.folders:
+            folders = [_text(_cell(cells, place)) or "" for place in columns.folders]
+            paths = (os.path.join(*folders[i:], file) for i in range(len(folders) + 1))
+            # Folders of a table that was made on Windows may lie here as they lay there.
+            first, *others = dict.fromkeys(name for path in paths for name in (path, path.replace("\\", "/")))
+            return first, tuple(others)
+        other = None if columns.other_file is None else _text(_cell(cells, columns.other_file))
+        return file, (other,) if other else ()
 
     def _check_count(self, cells: Sequence[Any]) -> None:
         """Refuses rows with more cells than there are columns, where columns are kept: one would lack its end.

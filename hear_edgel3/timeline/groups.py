@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from hear_edgel3.disk.paths import shortened
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.registry.labels import Label
 from hear_edgel3.registry.ontology import below, parents
@@ -15,6 +16,7 @@ from hear_edgel3.registry.ontology import below, parents
 if TYPE_CHECKING:
     import numpy as np
 
+_SHOWN = 20
 _SUGGESTED = 3
 
 
@@ -144,4 +146,9 @@ class _Finder:
         by_case = {name.casefold(): name for name in names}
         alike = [by_case[one] for one in difflib.get_close_matches(text.casefold(), by_case, n=_SUGGESTED)]
         near = list(dict.fromkeys([*begun[:_SUGGESTED], *alike]))[:_SUGGESTED]
-        return f"; near it are {', '.join(map(repr, near))}" if near else "; `hear-edgel3 tag --top 1000` shows all"
+        if near:
+            return f"; near it are {', '.join(map(repr, near))}"
+        if self._has_ontology:
+            return "; `hear-edgel3 tag --top 1000` shows all"
+        more = f", and {len(self._labels) - _SHOWN} more" if len(self._labels) > _SHOWN else ""
+        return f"; there are {', '.join(repr(shortened(label.name)) for label in self._labels[:_SHOWN])}{more}"

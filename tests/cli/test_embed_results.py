@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +13,11 @@ import numpy as np
 import pytest
 import torch
 
-from hear_edgel3.cli import embed
+from hear_edgel3.cli import embed, main
 from hear_edgel3.extractor.extractor import Extractor
-from hear_edgel3.weights.file import encode
+from hear_edgel3.weights.file import encode, read_tensors
 from support import synthetic
+from support.detectors import write_detector
 from support.embed_command import results, run_embed, snapshot
 from support.files import contents, write_clip
 from support.types import Captured
@@ -85,6 +88,24 @@ def test_results_of_other_weights_are_not_kept(weights_folder: Path, tmp_path: P
     assert run_embed("a.wav", "--weights", str(tmp_path / "other.safetensors")) == 1
     assert "it exists and was made with weights_sha256" in capsys.readouterr().err
     assert run_embed("a.wav", "--weights", str(weights_folder)) == 0
+
+
+def test_results_of_the_net_of_another_folder_are_not_kept(tmp_path: Path, capsys: Captured) -> None:
+    """Two that have one name; and one that was trained anew."""
+    write_clip("a.wav")
+    for kind, seed in (("one", 1), ("two", 2)):
+        folder = write_detector(tmp_path / kind, "small", name="custom")
+        values = json.loads((folder / "configuration.json").read_text())
+        tensors, metadata = read_tensors(folder / "model.safetensors")
+        data = encode({key: value * seed for key, value in tensors.items()}, metadata)
+        (folder / "model.safetensors").write_bytes(data)
+        values["weights_sha256"] = hashlib.sha256(data).hexdigest()
+        (folder / "configuration.json").write_text(json.dumps(values))
+    assert main(["embed", "a.wav", "--config", str(tmp_path / "one")]) == 0
+    assert main(["embed", "a.wav", "--config", str(tmp_path / "one")]) == 0
+    assert "1 kept as they were" in capsys.readouterr().err
+    assert main(["embed", "a.wav", "--config", str(tmp_path / "two")]) == 1
+    assert "it exists and was made with weights_sha256" in capsys.readouterr().err
 
 
 def test_a_device_without_memory_does_not_end_the_run(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:

@@ -179,6 +179,35 @@ def test_a_dataset_of_another_net(change: dict[str, Any], message: str, tmp_path
     assert "the dataset " in capsys.readouterr().err
 
 
+def test_a_dataset_of_one_channel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    """Of a query with several channels that of the dataset is heard; one with a single channel is what it is."""
+    monkeypatch.chdir(tmp_path)
+    for i in range(5):
+        soundfile.write(f"{i}.wav", np.stack([sound(5), sound(i)], axis=1), RATE, subtype="FLOAT")
+    soundfile.write("single.wav", sound(3), RATE, subtype="FLOAT")
+    assert hear_edgel3.extract([f"{i}.wav" for i in range(5)], "data", channel=1, workers=1).all_well
+    search = SoundSearch("data")
+    for query in ("3.wav", Path("single.wav")):
+        best = search.query(query)[0]
+        assert (best.file, best.similarity) == ("3.wav", pytest.approx(1, abs=1e-5))
+    both = np.stack([sound(5), sound(3)], axis=1)
+    for clip in (both, both[:, 1], both[:, 1:]):
+        assert search.query(clip, sample_rate=RATE)[0].similarity == pytest.approx(1, abs=1e-5)
+    soundfile.write("third.wav", np.stack([sound(0), sound(1), sound(3)], axis=1), RATE, subtype="FLOAT")
+    assert hear_edgel3.extract("third.wav", "third", channel=2, workers=1).all_well
+    assert main(["search", "third", "third.wav"]) == 0
+    assert main(["search", "third", "3.wav"]) == 1
+    assert "3.wav has 2 channels, 0 to 1; there is no channel 2" in capsys.readouterr().err
+
+
+def test_a_dataset_of_a_net_that_has_no_name_here(tmp_path: Path, capsys: Captured) -> None:
+    fields = {k: v for k, v in vars(Dataset("scenes").description).items() if k != "size"}
+    write_part(tmp_path / "0.parquet", clustered(4), **{**fields, "configuration": "owls"})
+    assert main(["search", str(tmp_path), "audio/0.wav"]) == 2
+    assert "was made with owls, and there is no configuration 'owls'; " in (said := capsys.readouterr().err)
+    assert "if it is a net of your own, give its folder (--config)" in said
+
+
 def test_another_configuration(capsys: Captured) -> None:
     assert main(["search", "scenes", "audio/0.wav", "--config", "mn02_as"]) == 1
     assert "made with tiny, not with mn02_as" in capsys.readouterr().err

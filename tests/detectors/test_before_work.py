@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import hear_edgel3
+from hear_edgel3.cli import main
 from hear_edgel3.errors import InvalidOption, LabelsError
 from support.detectors import write_detector
 
@@ -27,6 +28,25 @@ def test_nothing_is_computed(tmp_path: Path, label: str, split: str, said: str) 
         with pytest.raises(LabelsError, match=said):
             hear_edgel3.evaluate(table, cache=tmp_path / "cache", split=split)
         assert not (tmp_path / "cache").exists()
+
+
+def test_confusions_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Before the work, which may take hours; and the table of labels, named again by mistake, is not replaced."""
+    (tmp_path / "a.wav").write_text("no sound")
+    table = tmp_path / "t.csv"
+    table.write_text("file,label\na.wav,a\n")
+    (tmp_path / "link.csv").symlink_to(table)
+    for name, said in (
+        ("t.csv", "it is what is read"),
+        ("link.csv", "it is what is read"),
+        ("nowhere/c.csv", "nowhere does not exist"),
+    ):
+        words = ["--data", str(table), "--cache", str(tmp_path / "cache"), "--confusion", str(tmp_path / name)]
+        assert main(["evaluate", *words]) == 1
+        assert f"cannot write {tmp_path / name}" in (error := capsys.readouterr().err)
+        assert said in error
+    assert table.read_text() == "file,label\na.wav,a\n"
+    assert not (tmp_path / "cache").exists()
 
 
 @pytest.mark.parametrize("options", [{"head": "own"}, {"head": "own", "fine_tune": True}, {"recipe": "esc50"}])

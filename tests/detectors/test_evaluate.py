@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
+import os
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +17,10 @@ import hear_edgel3
 from hear_edgel3.cli import main
 from hear_edgel3.detectors.evaluation import _guessed
 from hear_edgel3.detectors.learning import notes_of_splits
+from hear_edgel3.detectors.result import read_split
 from hear_edgel3.errors import InvalidOption, LabelsError
-from hear_edgel3.labels import Labelled, read_labelled
+from hear_edgel3.labels import Dividing, Labelled, read_labelled
+from hear_edgel3.labels.contents import digests_of
 from hear_edgel3.labels.labelled import Kind
 from hear_edgel3.labels.leaks import Bond
 from hear_edgel3.sources.item import Item
@@ -50,6 +54,19 @@ def test_sounds_that_it_learnt_from_are_refused_wherever_they_lie(
         hear_edgel3.evaluate(other, detector, cache=cache)
     found = hear_edgel3.evaluate(other, detector, cache=cache, on_leak="say")
     assert any("TOO GOOD" in note for note in found.notes)
+
+
+def test_a_detector_that_has_learnt_from_all_has_no_test_part_to_be_sent_to(
+    detector: Path, sounds: Path, cache: Path, tmp_path: Path
+) -> None:
+    whole = hear_edgel3.train(sounds, tmp_path / "whole", cache=cache, split=Dividing(test=0))
+    with pytest.raises(LabelsError, match=r"other sounds \(it was made without a test part of its own\); `on_leak`"):
+        hear_edgel3.evaluate(sounds, whole, cache=cache)
+    learnt = read_labelled(sounds)
+    parts = read_split(detector).parts
+    rows = [i for i, digest in enumerate(digests_of(learnt.items)) if parts[digest] == "train"]
+    with pytest.raises(LabelsError, match=r"other sounds, or on its own test part \(split\.csv there says"):
+        hear_edgel3.evaluate(learnt.subset(np.array(rows)), detector, cache=cache)
 
 
 def test_classes_are_matched_by_name(detector: Path, cache: Path, tmp_path: Path) -> None:
@@ -124,6 +141,26 @@ class TestCommands:
         with (tmp_path / "c.csv").open(newline="") as file:
             assert next(csv.reader(file)) == ["true", "hiss", "hum", "knock"]
         assert (tmp_path / "c.png").read_bytes()[:4] == b"\x89PNG"
+
+    def test_scores_are_said_though_the_disk_is_full(
+        self,
+        detector: Path,
+        sounds: Path,
+        cache: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        def full(_: int) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        words = ["--data", str(sounds), "--cache", str(cache), "--config", str(detector), "--quiet"]
+        monkeypatch.setattr(os, "fsync", full)
+        assert main(["evaluate", *words, "--confusion", str(tmp_path / "c.csv")]) == 1
+        out, err = capsys.readouterr()
+        assert "balanced_accuracy" in out
+        assert "c.csv: No space left" in err
+        assert list(tmp_path.iterdir()) == []
 
     @pytest.mark.parametrize(
         ("more", "said"),

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import hear_edgel3
+from hear_edgel3.detectors import clips
 from hear_edgel3.detectors.options import RECIPES, TrainOptions
-from hear_edgel3.errors import InvalidOption
+from hear_edgel3.errors import InvalidOption, OutputError
 from hear_edgel3.training import RECIPES as ROWS
 
 
@@ -46,3 +48,11 @@ def test_the_scores_are_those_of_the_folder(options: dict[str, Any], sounds: Pat
     wanted = json.loads((folder / "scores.json").read_text())["test"]["overall"]["mAP"]["value"]
     assert found.scores.overall["mAP"] == pytest.approx(wanted, abs=1e-6)
     assert values["made"]["learning"]["fitted_by"] == "fine-tuning"
+
+
+def test_no_room_for_decoded_sounds(sounds: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are in the folder that is written, wherever embeddings are kept."""
+    monkeypatch.setattr(clips.shutil, "disk_usage", lambda _: SimpleNamespace(free=30_000))
+    said = rf"MB in {tmp_path / 'd'}.*, and 0\.0 MB are free; make room there, or choose another folder: --output of"
+    with pytest.raises(OutputError, match=said):
+        hear_edgel3.train(sounds, tmp_path / "d", cache=cache, fine_tune=True, epochs=1, head_epochs=1, quiet=True)

@@ -16,6 +16,7 @@ from hear_edgel3.cli import main
 from hear_edgel3.disk.atomic import atomic_write, check_writable
 from hear_edgel3.errors import OutputError
 from support.files import contents, write_clip
+from support.processes import python
 
 pytestmark = [pytest.mark.usefixtures("here"), pytest.mark.skipif(sys.platform == "win32", reason="pipes with names")]
 
@@ -126,3 +127,34 @@ def test_tags_through_a_link() -> None:
     assert main(["tag", "a.wav", "b.wav", "-o", "tags.csv", "-q"]) == 0
     assert os.path.islink("tags.csv")
     assert len(Path("real.csv").read_text().splitlines()) == 21
+
+
+def test_a_disk_that_gets_full_is_told_of_once_and_by_name() -> None:
+    """What is still in the buffer of a file fails again when it is closed, where nobody gave it a name."""
+    code = """
+import os, resource
+from pathlib import Path
+from hear_edgel3.disk.atomic import atomic_write, written_together
+from hear_edgel3.errors import OutputError
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, resource.RLIM_INFINITY))
+def fill(file):
+    for _ in range(1000):
+        file.write(b"x" * 100)
+try:
+    if os.environ["KIND"] == "one":
+        with atomic_write("a") as file:
+            fill(file)
+    else:
+        with written_together() as write:
+            for name in "ab":
+                with write(Path(name)) as file:
+                    fill(file) if name == "b" else file.write(b"x")
+except OutputError as error:
+    print(error)
+"""
+    for kind, name in (("one", "a"), ("several", "b")):
+        done = python(code, KIND=kind)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == f"cannot write {name}: File too large\n"
+    assert os.listdir() == []

@@ -228,6 +228,15 @@ def test_clips_of_recordings_with_long_names() -> None:
     assert all(path.endswith("_0.25-0.5s.flac") for path in made)
 
 
+def test_clips_of_classes_with_long_names() -> None:
+    names = ["x" * 300, "x" * 299 + "y", "x" * 299 + "/", "鳥" * 100]
+    soundfile.write("a.wav", tone(1), RATE)
+    made = ClipCutter("cut", 0.0, ItemOpener("")).cut(
+        Item("a.wav", 0), [Event(0.25, 0.5, name, "", 1.0) for name in names]
+    )
+    assert len({Path(path).parent for path in made if Path(path).is_file()}) == 4
+
+
 def test_tracks_of_recordings_with_long_names() -> None:
     """Also where the name that no other recording has would be too long for a file."""
     for name in ("a/short.wav", "a/" + "x" * 250 + ".wav", "b/" + "x" * 250 + ".wav", "b/" + "x" * 249 + "y.wav"):

@@ -36,6 +36,15 @@ def test_a_page_that_cannot_be_written_is_found_out_before_the_work() -> None:
         explore("not read", "nowhere/page.html")
 
 
+def test_the_page_takes_no_place_of_the_dataset() -> None:
+    folder = write_dataset(["a.wav"])
+    part = next(Path(folder).glob("*.parquet"))
+    before = part.read_bytes()
+    with pytest.raises(OutputError, match="it is what is read"):
+        explore(folder, part, tags=False)
+    assert part.read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [

@@ -43,6 +43,21 @@ def test_the_report_is_in_no_folder_that_is_replaced(here: Path, capsys) -> None
     assert '"old"' in (here / "mine_c" / CARD).read_text()
 
 
+@pytest.mark.parametrize("name", ["configuration.json", "model.safetensors"])
+def test_an_export_takes_no_place_of_its_net(name: str, here: Path, capsys) -> None:
+    write_detector(here / "net")
+    before = {one.name: one.read_bytes() for one in (here / "net").iterdir()}
+    assert name in before
+    (here / "link").symlink_to(f"net/{name}")
+    for words in (["--output", f"net/{name}"], ["--output", "link"], ["--report", f"net/{name}"]):
+        assert main(["export", "net", "--length", "0.1", *words]) == 1
+        assert f"cannot write {words[1]}: it is what is read" in capsys.readouterr().err
+    weights = Path("net/model.safetensors")
+    assert main(["export", "tiny", "--weights", str(weights), "--output", "./net/../net/model.safetensors"]) == 1
+    assert {one.name: one.read_bytes() for one in (here / "net").iterdir()} == before
+    assert sorted(one.name for one in here.iterdir()) == ["link", "net"]
+
+
 def test_folders_that_are_called_alike_inside_have_files_of_their_own(here: Path) -> None:
     """Those that were made without a name; others are called as they are."""
     for name in ("one", "two"):

@@ -21,6 +21,7 @@ from hear_edgel3.search import SoundSearch, find_duplicates
 from support import signals
 from support.files import write_clip
 from support.jobs import assert_close, rows, run_extract, table
+from support.types import Captured
 
 RATE = 8000
 
@@ -155,6 +156,16 @@ def test_jobs_of_clips_go_on() -> None:
     with pytest.raises(InvalidOption, match="was begun without the columns kind"):
         hear_edgel3.extract("more.csv", "out", keep="all", workers=1)
     assert run_extract("other.wav", "--keep", "label") == 2
+
+
+def test_a_column_to_keep_that_no_table_has(capsys: Captured) -> None:
+    write_rec()
+    write_table()
+    assert run_extract("t.csv", "rec.wav", "--keep", "kind") == 1
+    assert "it has no column 'kind' to keep, but 'file', 'start', 'end', 'label'" in capsys.readouterr().err
+    assert not Path("out").exists()
+    assert run_extract("rec.wav", "--keep", "kind") == 2
+    assert "there is none among the sources" in capsys.readouterr().err
 
 
 def test_clips_do_not_go_into_a_dataset_of_files() -> None:

@@ -115,6 +115,26 @@ def test_detectors_tell_their_classes(kind: str, targets: str, sounds: list[str]
     assert Dataset("out").description.size == len(found[0]["embedding"])
 
 
+def test_tags_that_are_told_otherwise_are_not_mixed(sounds: list[str]) -> None:
+    """The folder says how, and not the weights, by which the net is known."""
+    folder = write_detector(Path("det"))
+    hear_edgel3.extract(sounds[:1], "out", folder, tags=2, workers=1)
+    hear_edgel3.extract(sounds[:1], "plain", folder, workers=1)
+    path = folder / "configuration.json"
+    before = json.loads(path.read_text())
+    for change in ({"temperature": 5.0}, {"classes": ["dog", "cat", "bell"]}):
+        path.write_text(json.dumps(before | change))
+        with pytest.raises(InvalidOption, match=r"was begun with classes .*\"cat\".*, and now .*\"cat\""):
+            hear_edgel3.extract(sounds, "out", folder, tags=2, workers=1)
+        assert hear_edgel3.extract(sounds[:1], "plain", folder, workers=1).rows == 0  # it has no tags
+    path.write_text(json.dumps(before | {"thresholds": [0.1, 0.2, 0.3]}))  # which tags of a dataset are not told by
+    assert hear_edgel3.extract(sounds, "out", folder, tags=2, workers=1).parts_done == 1
+    path.write_text(json.dumps(before | {"temperature": 5.0}))
+    job = next(Path("out").rglob("00000/job.json"))  # of an earlier version
+    job.write_text(json.dumps({key: value for key, value in json.loads(job.read_text()).items() if key != "read_as"}))
+    hear_edgel3.extract(sounds, "out", folder, tags=2, workers=1)
+
+
 def test_logits_may_be_the_embedding(sounds: list[str]) -> None:
     assert run_extract("in", "--config", "tiny_clf1_logits", "--tags", "2") == 1
     found = rows()[:3]

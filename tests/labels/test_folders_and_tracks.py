@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from hear_edgel3.errors import InvalidOption, LabelsError
+from hear_edgel3.event_detection.records import Recording
+from hear_edgel3.event_detection.run import _tracks
 from hear_edgel3.labels import Kind, LabelOptions, read_labelled
 from hear_edgel3.labels.reading import layout_of
 from support.labelled import touch, write
@@ -91,6 +93,61 @@ def test_audacitys_tracks() -> None:
     ]
     assert labelled.targets.tolist() == [1, 0, 1]
     assert len(read_labelled("d/a.txt")) == 2
+
+
+def test_tracks_whose_sound_is_gone_are_said() -> None:
+    touch("d/a.wav")
+    write("d/a.txt", "0.5\t1.5\tdog\n2.0\t3.0\tcat\n")
+    write("d/b.txt", "0.0\t1.0\tdog\n")
+    with pytest.raises(LabelsError, match=r"tracks that cannot be read: d/b\.txt .* d has no audio file called"):
+        read_labelled("d")
+    labelled = read_labelled("d", LabelOptions(skip=True))
+    assert len(labelled) == 2
+    assert any(note.startswith("left out: tracks that cannot be read: d/b.txt") for note in labelled.notes)
+
+
+def test_tracks_away_from_their_sounds() -> None:
+    """Those of equal names lie in folders, as `events` writes them; a folder of them alone has no sound in it."""
+    touch("north/1.wav", "north/2.wav", "south/1.wav")
+    write("labels/north/1.wav.txt", "0.0\t1.0\tdog\n")
+    write("labels/south/1.wav.txt", "0.0\t1.0\tcat\n")
+    assert layout_of("labels") == "tracks"
+    labelled = read_labelled("labels", LabelOptions(audio="."))
+    assert [os.path.normpath(item.file) for item in labelled.items] == ["north/1.wav", "south/1.wav"]
+    write("labels/2.txt", "0.0\t1.0\tcat\n")  # one called as no other, whose sound is in a folder of `audio`
+    assert os.path.normpath(read_labelled("labels", LabelOptions(audio=".")).items[0].file) == "north/2.wav"
+    touch("south/2.wav")
+    with pytest.raises(LabelsError, match=r"tracks that cannot be read: labels/2\.txt"):
+        read_labelled("labels", LabelOptions(audio="."))
+    write("flat/1.txt", "0.0\t1.0\tdog\n")
+    write("flat/more/2.txt", "0.0\t1.0\tcat\n")
+    labelled = read_labelled("flat", LabelOptions(audio="north"))
+    assert [item.file for item in labelled.items] == ["north/1.wav", "north/2.wav"]
+
+
+@pytest.mark.parametrize("where", [".", "..", "absolute"])
+def test_tracks_as_events_puts_them(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Into folders only where names are equal; `--audio .` is the folder that `events` was run in."""
+    names = ["north/1.wav", "north/2.wav", "south/deep/1.wav", "south/3.flac"]
+    touch(*names)
+    Path("work").mkdir()
+    here = Path.cwd()
+    if where == "..":
+        monkeypatch.chdir("work")
+    texts = [{".": name, "..": f"../{name}", "absolute": f"{here}/{name}"}[where] for name in names]
+    tracks = _tracks([Recording(text) for text in texts])
+    for i, track in enumerate(tracks):
+        write(f"tracks/{track}", f"0.0\t1.0\t{'ab'[i % 2]}\n")
+    assert len(tracks) == 4
+    labelled = read_labelled("tracks", LabelOptions(audio=os.path.relpath(here)))
+    assert {Path(item.file).resolve() for item in labelled.items} == {here / name for name in names}
+
+
+def test_texts_in_the_folders_of_classes_make_no_tracks_of_them() -> None:
+    touch("d/dog/1.wav", "d/cat/1.wav")
+    write("d/dog/1.txt", "0.0\t1.0\tloud\n")
+    assert layout_of("d") == "folders"
+    assert read_labelled("d").classes == ("cat", "dog")
 
 
 def test_a_stretch_with_several_labels_and_one_without() -> None:

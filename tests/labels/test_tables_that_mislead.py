@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from hear_edgel3.errors import LabelsError
@@ -27,6 +29,24 @@ def test_a_comma_without_quotes_does_not_cut_a_label() -> None:
     assert "a.wav: the row has 3 cells, and the table 2 columns" in wrong(text)
     assert len(read(text, skip=True)) == 3
     assert read(text.replace("rain, heavy", '"rain, heavy"')).classes == ("rain", "rain, heavy", "wind")
+
+
+def test_labels_in_another_encoding_are_no_names_of_classes() -> None:
+    """As Excel saves CSV on Windows, unless it is told otherwise."""
+    touch("a.wav", "b.wav")
+    text = "file,label\na.wav,Mésange\nb.wav,Merle\n"
+    Path("t.csv").write_bytes(text.encode("cp1252"))
+    with pytest.raises(LabelsError, match=r"names in t\.csv that are not in UTF-8 or UTF-16, .*: 'M\\\\xe9sange'"):
+        read_labelled("t.csv")
+    for encoding in ("utf-8", "utf-8-sig", "utf-16"):
+        Path("t.csv").write_bytes(text.encode(encoding))
+        assert read_labelled("t.csv").classes == ("Merle", "Mésange")
+    Path("t.csv").write_bytes("file,é,b\na.wav,1,0\nb.wav,0,1\n".encode("cp1252"))
+    with pytest.raises(LabelsError, match="not in UTF-8 or UTF-16"):
+        read_labelled("t.csv", LabelOptions(relevances=(r"\xe9", "b")))
+    Path("é.wav".encode("latin-1").decode("utf-8", "surrogateescape")).write_text("a sound")  # a file may be called so
+    Path("t.csv").write_bytes("file,label\né.wav,x\nb.wav,y\n".encode("latin-1"))
+    assert read_labelled("t.csv").items[0].file == r"\xe9.wav"
 
 
 def test_empty_cells_at_the_end_are_nothing() -> None:

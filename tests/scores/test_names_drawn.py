@@ -63,6 +63,21 @@ def test_confusions(columns: int, figures: list[Figure]) -> None:
     assert figures[1].axes[0].get_title() == ""
 
 
+@pytest.mark.parametrize("n_classes", [2, 20])
+@pytest.mark.parametrize("letter", ["i", "W"])
+def test_long_names_leave_room(n_classes: int, letter: str, figures: list[Figure]) -> None:
+    """A name in a table may be a whole sentence. Where matplotlib finds no room it warns, and draws no squares."""
+    names = [letter * 300 + f"{i:02d}" for i in range(n_classes)]
+    assert draw_confusion(np.eye(n_classes, dtype=int), names) is not None
+    axes = figures[0].axes[0]
+    drawn = [one.get_text() for one in axes.get_yticklabels()]
+    assert len(set(drawn)) == n_classes
+    assert all(len(name) < 50 for name in drawn)
+    assert min(axes.get_window_extent().bounds[2:]) > 20 * n_classes
+    assert draw_confusion(np.eye(2, dtype=int), ["a" * 40, "b" * 40]) is not None
+    assert [one.get_text() for one in figures[1].axes[0].get_yticklabels()] == ["a" * 40, "b" * 40]
+
+
 def test_a_training(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     sounds = write_sounds(tmp_path / "sounds", groups=5, each=1)
     for label, name in zip(LABELS, ("カチカチ", "鳥", "knock"), strict=True):

@@ -75,6 +75,26 @@ def test_parquet() -> None:
     assert [item.kept for item in listing.items] == [("7", '["x"]'), (None, "[]")]
 
 
+def test_kaleidoscopes_folders() -> None:
+    """Recorders of two sites call their files alike. The first folder may be that of another machine."""
+    names = ("in/north/Data/1.wav", "in/south/1.wav", "in/1.wav")
+    touch(*names)
+    head, row = "INDIR,FOLDER,IN FILE,OFFSET,DURATION\n", ",1.wav,0,1\n"
+    here = Path("in").resolve()
+    table = f"{head}{here},north/Data{row}{here},south{row}{here},{row}"
+    expected = [(str(Path(name).resolve()), 0.0, 1.0) for name in names]
+    assert clips(listed("elsewhere/t.csv", table)) == expected
+    lines = (line.split(",") for line in table.splitlines())
+    columns = [pa.array(column[1:]) for column in zip(*lines, strict=True)]
+    pq.write_table(pa.table(columns, names=head.strip().split(",")), "t.parquet")
+    assert clips(list_items(["t.parquet"])) == expected
+    other = table.replace(str(here), "C:\\field").replace("north/Data", "north\\Data")
+    assert clips(listed("in/t.csv", other)) == [(name, 0.0, 1.0) for name in names]
+    touch("flat/1.wav")
+    assert clips(listed("flat/t.csv", f"{head}C:\\field,far{row}")) == [("flat/1.wav", 0.0, 1.0)]
+    assert [item.file for item in listed("in/whole.csv", "FOLDER,IN FILE\nsouth,1.wav\n,1.wav\n").items] == [*names[1:]]
+
+
 def test_audacity_labels() -> None:
     """A text beside the sound, without names of columns; lines with frequencies say nothing of times."""
     touch("in/rec.wav", "in/other.wav.x")

@@ -121,6 +121,17 @@ def test_classes_that_are_not_there(wanted: str, said: str) -> None:
         groups_of(ALL, [wanted])
 
 
+def test_classes_of_ones_own_that_are_not_there() -> None:
+    """Those of AudioSet, which `tag` shows, are none of a detector's."""
+    own = [Label(name, "") for name in ("zilpzalp", "o" * 100)]
+    with pytest.raises(InvalidOption, match=r"no class '\?'; there are 'zilpzalp', 'o+\.\.\. \(100 characters\)'$"):
+        groups_of(own, ["?"])
+    with pytest.raises(InvalidOption, match=r"'c19', and 5 more$"):
+        groups_of([Label(f"c{i}", "") for i in range(25)], ["?"])
+    with pytest.raises(InvalidOption, match=r"`hear-edgel3 tag --top 1000` shows all$"):
+        groups_of(ALL, ["?#?"])
+
+
 def test_groups_that_make_no_sense() -> None:
     with pytest.raises(InvalidOption, match="has no classes"):
         groups_of(ALL, together={"mine": []})
