@@ -56,6 +56,7 @@ def _warm_kernels() -> None:
         for seconds in (0.1, 1, 5, 10, 30):
             extractor.scene_embeddings(torch.zeros(1, int(seconds * 32000)))
         extractor.timestamp_embeddings(torch.zeros(1, 32000 * 5))
+        extractor.embed_windows(torch.zeros(16, 640))  # of few frames, whose rows no other window has
         for rate in (48000, 64000):  # of more filters than one, and of one
             for dtype in (torch.float32, torch.float64):  # arrays, and files
                 resample(torch.zeros(1, rate, dtype=dtype), rate, 32000)
