@@ -4,6 +4,9 @@ Such a net has ``kernel_layers()``, and a front end may have ``kernel_spectrogra
 makes its own images (:mod:`hear_edgel3.families.kernel_description`). Or it has ``kernel_residuals()``
 (:mod:`hear_edgel3.families.kernel_residuals`). Of a net that says by ``kernel_obstacle()`` why there are no kernels for
 it, the front end alone runs on kernels, and the net in torch.
+
+What numba is behind is imported when a net is compiled, and never when it runs. A fork waits for the former, and not
+for the latter: a module that some thread is importing then would stay locked in the child for ever.
 """
 
 from __future__ import annotations
@@ -101,10 +104,17 @@ class CompiledNet:
     """
 
     def __init__(self, net: nn.Module) -> None:
+        from hear_edgel3.compiled.jit import native_lanes
+        from hear_edgel3.engine.kernels.mel import Spectrogram
+        from hear_edgel3.engine.kernels.network import net_for
+
         assert isinstance(net, HasKernelLayers)
         self._in_torch = _InTorch(net)
         self._layers = net.kernel_layers()
+        self._lanes = native_lanes()
+        self._net_for = net_for
         self._nets: dict[tuple[int, int], KernelNet | None] = {}
+        self._spectrogram_of = Spectrogram
         self._spectrograms: dict[MelDecibels, Spectrogram] = {}
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
@@ -127,15 +137,11 @@ class CompiledNet:
         if compiled is None:
             return None
         if computes not in self._spectrograms:
-            from hear_edgel3.engine.kernels.mel import Spectrogram
-
-            self._spectrograms[computes] = Spectrogram(frontend)
+            self._spectrograms[computes] = self._spectrogram_of(frontend)
         samples = windows.detach().resolve_neg().contiguous().numpy()
         return torch.from_numpy(compiled(samples, torch.get_num_threads(), self._spectrograms[computes]))
 
     def _for_size(self, height: int, width: int) -> KernelNet | None:
-        from hear_edgel3.compiled.jit import native_lanes
-        from hear_edgel3.engine.kernels.network import net_for
         from hear_edgel3.engine.kernels.settings import Settings
         from hear_edgel3.engine.kernels.threads import BUILDING
 
@@ -143,7 +149,7 @@ class CompiledNet:
         if size not in self._nets:
             with BUILDING:
                 if size not in self._nets:  # no other thread has built it meanwhile
-                    self._nets[size] = net_for(self._layers, height, width, native_lanes(), Settings.here())
+                    self._nets[size] = self._net_for(self._layers, height, width, self._lanes, Settings.here())
         return self._nets[size]
 
 
@@ -155,7 +161,10 @@ class _FrontEnds:
     """
 
     def __init__(self, lanes: int) -> None:
+        from hear_edgel3.engine.kernels.log_mel import LogMel
+
         self._lanes = lanes
+        self._make = LogMel
         self._known: dict[LogMelSpectrogram, LogMel] = {}
 
     def computes(self, frontend: nn.Module, windows: torch.Tensor) -> LogMelSpectrogram | None:
@@ -169,9 +178,7 @@ class _FrontEnds:
         """The front end that computes so."""
         found = self._known.get(computes)
         if found is None:
-            from hear_edgel3.engine.kernels.log_mel import LogMel
-
-            found = self._known[computes] = LogMel(cast(HasKernelLogMel, frontend), self._lanes)
+            found = self._known[computes] = self._make(cast(HasKernelLogMel, frontend), self._lanes)
         return found
 
 
@@ -229,7 +236,9 @@ class CompiledImages:
 
     def __init__(self, net: nn.Module) -> None:
         from hear_edgel3.compiled.jit import native_lanes
+        from hear_edgel3.engine.kernels.images import images_of
 
+        self._images_of = images_of
         self._run = folded.compile_net(net)
         self._lanes = native_lanes()
         self._front_ends = _FrontEnds(self._lanes)
@@ -240,13 +249,11 @@ class CompiledImages:
 
     def from_samples(self, frontend: nn.Module, windows: torch.Tensor) -> torch.Tensor | None:
         """The values of (n, samples) windows. None if this front end cannot be compiled."""
-        from hear_edgel3.engine.kernels.images import images_of
-
         computes = self._front_ends.computes(frontend, windows)
         if computes is None:
             return None
         spectrogram = self._front_ends.compiled(frontend, computes)
         samples = _samples(windows, computes.least)
-        images = images_of(spectrogram, samples, self._lanes, torch.get_num_threads())
+        images = self._images_of(spectrogram, samples, self._lanes, torch.get_num_threads())
         # A copy: a net of somebody's own may put all that it puts out into the same memory.
         return self._run(torch.from_numpy(images)).clone()

@@ -26,7 +26,7 @@ from hear_edgel3.engine.runner import Runner
 from hear_edgel3.engine.table import NAMES
 from support import signals
 from support.engines import SMALL, make_net, make_small, run_net
-from support.processes import in_threads
+from support.processes import in_threads, python
 
 
 def test_several_python_threads(threads) -> None:
@@ -185,3 +185,22 @@ def test_a_fork_waits_while_another_thread_asks_for_a_kernels_address(monkeypatc
     thread.join()
     process.join(60)
     assert process.exitcode == 0
+
+
+@pytest.mark.parametrize("name", ["sea_64", "tiny", "dymn04_as"])
+def test_a_net_that_runs_imports_nothing_of_ours(name: str) -> None:
+    """A fork does not wait for that: a module that some thread was importing would stay locked in the child."""
+    code = f"""
+import sys, torch
+from hear_edgel3.engine.runner import Runner
+from hear_edgel3.registry.names import resolve
+configuration = resolve({name!r})
+net, frontend = configuration.net.build().eval(), configuration.checkpoint.frontend.build().eval()
+with torch.no_grad():
+    ready = Runner("numba").ready(net)
+    before = set(sys.modules)
+    ready(frontend, torch.zeros(1, configuration.window))
+print(sorted(name for name in set(sys.modules) - before if name.startswith("hear_edgel3")))
+"""
+    found = python(code)
+    assert found.stdout.strip() == "[]", found.stdout + found.stderr
