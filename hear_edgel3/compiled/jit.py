@@ -26,6 +26,7 @@ from numba.core.compiler import CompileResult
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.runtime import rtsys
 
+from hear_edgel3 import _forks
 from hear_edgel3.compiled.code import CompactCompiler, PartCompiler
 from hear_edgel3.disk.atomic import atomic_write
 from hear_edgel3.disk.cache import cache_folder
@@ -35,12 +36,7 @@ from hear_edgel3.disk.stderr import say
 F = TypeVar("F", bound=Callable[..., Any])
 
 _DIGEST_SIZE = hashlib.sha256().digest_size
-if hasattr(os, "register_at_fork"):  # numba compiles under a lock, which a forked child must not inherit locked
-    os.register_at_fork(
-        before=global_compiler_lock.acquire,
-        after_in_parent=global_compiler_lock.release,
-        after_in_child=global_compiler_lock.release,
-    )
+_forks.wait_for(global_compiler_lock, _forks.NUMBA)
 # Of several processes that start at once one compiles a kernel, and the others wait for it.
 _LONGEST_WAIT_S, _LOOK_EVERY_S = 60.0, 0.05
 # A folder for compiled kernels alone.

@@ -122,7 +122,7 @@ class CompiledNet:
         compiled = self._for_size(x.shape[1], x.shape[2])
         if compiled is None:
             return self._in_torch(x)
-        return torch.from_numpy(compiled(x.detach().float().numpy(), torch.get_num_threads()))
+        return torch.from_numpy(compiled(x.detach().resolve_neg().float().numpy(), torch.get_num_threads()))
 
     def from_samples(self, frontend: nn.Module, windows: torch.Tensor) -> torch.Tensor | None:
         """Embeds (n, samples) windows: each thread makes its own images. None if this front end cannot be compiled."""
@@ -215,7 +215,7 @@ class CompiledResiduals:
         """The values of (n, n_mels, n_frames) images."""
         if not self._kernels.takes(x.shape[1], x.shape[2]):
             return self._in_torch(x)
-        return torch.from_numpy(self._kernels(x.detach().float().numpy(), torch.get_num_threads()))
+        return torch.from_numpy(self._kernels(x.detach().resolve_neg().float().numpy(), torch.get_num_threads()))
 
     def from_samples(self, frontend: nn.Module, windows: torch.Tensor) -> torch.Tensor | None:
         """The values of (n, samples) windows: each thread makes its own images. None if it must be done otherwise."""

@@ -7,7 +7,6 @@ neither switches the net to that mode, which other threads would notice, nor min
 from __future__ import annotations
 
 import importlib
-import os
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -17,6 +16,7 @@ from typing import Protocol, cast
 import torch
 from torch import nn
 
+from hear_edgel3 import _forks
 from hear_edgel3.engine.eval_mode import in_eval_mode, plain
 from hear_edgel3.engine.expected import Choice
 from hear_edgel3.engine.seen import Seen
@@ -53,12 +53,9 @@ class Engine(Protocol):
         """
 
 
-# One net is compiled at a time. A fork waits for it: in the child a lock that some thread holds would never be free.
+# One net is compiled at a time.
 _COMPILING = threading.RLock()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_COMPILING.acquire, after_in_parent=_COMPILING.release, after_in_child=_COMPILING.release
-    )
+_forks.wait_for(_COMPILING, _forks.COMPILING)
 
 
 def _engine(name: str) -> Engine:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Sequence
 
-# Nets are built one at a time, so that two first callers do not build one twice. A fork waits for it: in the child a
-# lock that some thread holds would never be free.
+from hear_edgel3 import _forks
+
+# Nets are built one at a time, so that two first callers do not build one twice.
 BUILDING = threading.RLock()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=BUILDING.acquire, after_in_parent=BUILDING.release, after_in_child=BUILDING.release)
+_forks.wait_for(BUILDING, _forks.BUILDING)
 
 
 def share_out(work: Callable[[int, int], None], shares: Sequence[tuple[int, int]], threads: int) -> None:
