@@ -63,5 +63,5 @@ def kernels_pay(zeros: float) -> str | None:
     if importlib.util.find_spec("numba") is None:
         return None
     if zeros < _MANY_ZEROS:
-        return "its kernels are faster than torch's for nets of this kind"
+        return "with its kernels nets of this kind are faster than in torch alone"
     return f"{100 * zeros:.1f} % of its weights are zero"

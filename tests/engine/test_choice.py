@@ -36,14 +36,16 @@ def test_auto_takes_numba_for_pruned_nets(weights_folder: Path) -> None:
 
 def test_auto_takes_numba_for_the_others_of_the_family(weights_folder: Path) -> None:
     sea = hear_edgel3.load("sea_64", weights_folder)
-    reason = "its kernels are faster than torch's for nets of this kind"
+    reason = "with its kernels nets of this kind are faster than in torch alone"
     assert sea._runner.choose(sea.net) == Choice("numba", reason)
 
 
 def test_auto_takes_numba_for_mobilenetv3(audio: torch.Tensor) -> None:
     tiny = hear_edgel3.load("tiny")
     assert tiny.engine == "numba"
-    assert tiny._runner.choose(tiny.net) == Choice("numba", "its kernels are faster than torch's for nets of this kind")
+    assert tiny._runner.choose(tiny.net) == Choice(
+        "numba", "with its kernels nets of this kind are faster than in torch alone"
+    )
     sound = torch.from_numpy(signals.clip(0.5, tiny.sample_rate))[None]
     expected = hear_edgel3.load("tiny", engine="numba").scene_embeddings(sound)
     assert torch.equal(tiny.scene_embeddings(sound), expected)

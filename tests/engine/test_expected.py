@@ -38,7 +38,7 @@ def test_forms_of_nets_whose_front_end_alone_has_kernels() -> None:
 @pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="numba is not installed")
 def test_why() -> None:
     assert expected(False, 0.9) == Choice("torch", "it runs every net everywhere")
-    assert expected(True, 0.0) == Choice("numba", "its kernels are faster than torch's for nets of this kind")
+    assert expected(True, 0.0) == Choice("numba", "with its kernels nets of this kind are faster than in torch alone")
     assert expected(True, 0.9545) == Choice("numba", "95.5 % of its weights are zero")
 
 
