@@ -175,7 +175,7 @@ def test_info(capsys: Captured) -> None:
     assert re.search(r"^engine reason +81\.\d % of its weights are zero$", printed, re.MULTILINE)
     assert main(["info", "sea_64", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
-    assert (facts["engine"], facts["engine_reason"][:26]) == ("numba", "with its kernels nets of th")
+    assert (facts["engine"], facts["engine_reason"][:26]) == ("numba", "with its kernels nets of t")
 
 
 def test_info_without_numba(capsys: Captured, without) -> None:
