@@ -26,7 +26,7 @@ class Lock(Protocol):
 
 
 _locks: list[tuple[int, Lock]] = []
-_own = threading.local()  # what the thread that forks has taken
+_own = threading.local()  # the locks that the thread that forks has taken
 
 
 def wait_for(lock: Lock, place: int) -> None:
@@ -40,23 +40,23 @@ def wait_for(lock: Lock, place: int) -> None:
 
 
 def _take() -> None:
+    # The fork goes on whatever is raised here, and gives back what there is in this list: after Ctrl-C not all of them.
+    taken: list[Lock] = []
+    _own.taken = taken
     while True:
         known = [*_locks]
-        locks = [lock for _, lock in sorted(known, key=lambda one: one[0])]
-        for lock in locks:
+        for _, lock in sorted(known, key=lambda one: one[0]):
             lock.acquire()
+            taken.append(lock)
         if len(known) == len(_locks):
-            break
+            return
         # While this waited, a module was imported that has another one, which may be further out.
-        for lock in reversed(locks):
-            lock.release()
-    _own.locks = locks
+        _give_back()
 
 
 def _give_back() -> None:
-    for lock in reversed(_own.locks):
-        lock.release()
-    del _own.locks
+    while _own.taken:
+        _own.taken.pop().release()
 
 
 if hasattr(os, "register_at_fork"):

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.skipif("fork" not in multiprocessing.get_all_start_meth
 
 # A child that finds all locks free, and a parent that is not kept waiting for ever.
 _FORK = """
-import faulthandler, os, threading, time, warnings
+import faulthandler, os, sys, threading, time, warnings
 warnings.simplefilter("ignore")
 faulthandler.dump_traceback_later(60, exit=True)
 from hear_edgel3 import _forks
@@ -99,4 +99,24 @@ for thread in threads: thread.join()
 assert len(codes) == 80
 assert lock.acquire(timeout=5)
 print(sum(codes))
+""")
+
+
+def test_what_was_taken_is_given_back_though_waiting_was_interrupted() -> None:
+    """As by Ctrl-C: what a handler raises is not raised by the fork, which goes on."""
+    run("""
+class Interrupted:
+    def acquire(self): raise KeyboardInterrupt
+    def release(self): print("released what was not taken")
+
+sys.unraisablehook = lambda raised: None
+outer, inner = threading.RLock(), threading.RLock()
+for place, lock in enumerate((outer, Interrupted(), inner)):
+    _forks.wait_for(lock, place)
+code = fork(outer, inner)
+free = []
+thread = threading.Thread(target=lambda: free.extend(lock.acquire(timeout=5) for lock in (outer, inner)))
+thread.start()
+thread.join()
+print(code + 2 - sum(free))
 """)
