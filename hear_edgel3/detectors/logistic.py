@@ -103,6 +103,7 @@ class Logistic:
     def _minimum(self, signs: np.ndarray, penalty: float, start: np.ndarray) -> np.ndarray:
         """(R + 1,) weights along the axes, and the bias, of one label."""
         optimize = require("scipy.optimize", _PURPOSE, _EXTRA)
+        expit = require("scipy.special", _PURPOSE, _EXTRA).expit
         judged = signs != 0
         values, signs, n = (self._values if judged.all() else self._values[judged]), signs[judged], judged.sum()
 
@@ -110,7 +111,7 @@ class Logistic:
             return np.asarray(-signs * (values @ at[:-1].astype(values.dtype) + at[-1]))
 
         # By the curvatures of the mean loss, as if all sounds were as undecided as they are on average.
-        wrong = _probabilities(against(start))
+        wrong = expit(against(start))
         undecided = max(float(np.mean(wrong * (1 - wrong))), _LEAST_UNDECIDED)
         scale = 1 / np.sqrt(np.r_[undecided * self._variances + penalty / n, undecided])
         slope = np.inf
@@ -119,7 +120,7 @@ class Logistic:
             nonlocal slope
             at = scale * scaled
             not_right = against(at)
-            pull = -signs * _probabilities(not_right)
+            pull = -signs * expit(not_right)
             gradient = np.r_[pull.astype(values.dtype) @ values + penalty * at[:-1], pull.sum()] / n
             slope = float(np.linalg.norm(gradient))
             return float(np.logaddexp(0, not_right).mean() + penalty / 2 * (at[:-1] @ at[:-1]) / n), scale * gradient
@@ -133,8 +134,3 @@ class Logistic:
             loss, start / scale, jac=True, method="L-BFGS-B", callback=stop_there, options=options
         )
         return np.asarray(scale * found.x)
-
-
-def _probabilities(logits: np.ndarray) -> np.ndarray:
-    small = np.exp(-np.abs(logits))
-    return np.asarray(np.where(logits >= 0, 1.0, small) / (1 + small))
