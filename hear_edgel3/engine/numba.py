@@ -174,20 +174,17 @@ class _FrontEnds:
             return None
         return cast(HasKernelLogMel, frontend).kernel_log_mel() if windows.is_floating_point() else None
 
-    def compiled(self, frontend: nn.Module, computes: LogMelSpectrogram) -> LogMel:
-        """The front end that computes so."""
+    def compiled(
+        self, frontend: nn.Module, computes: LogMelSpectrogram, windows: torch.Tensor
+    ) -> tuple[LogMel, np.ndarray]:
+        """The front end that computes so, and windows as it reads them: short ones are followed by zeros."""
         found = self._known.get(computes)
         if found is None:
             found = self._known[computes] = self._make(cast(HasKernelLogMel, frontend), self._lanes)
-        return found
-
-
-def _samples(windows: torch.Tensor, least: int) -> np.ndarray:
-    """Windows as kernels read them, followed by zeros if they are shorter than the least."""
-    samples = windows.detach().resolve_neg().float()
-    if samples.shape[1] < least:
-        samples = nn.functional.pad(samples, (0, least - samples.shape[1]))
-    return samples.numpy()
+        samples = windows.detach().resolve_neg().float()
+        if samples.shape[1] < computes.least:
+            samples = nn.functional.pad(samples, (0, computes.least - samples.shape[1]))
+        return found, samples.numpy()
 
 
 class CompiledResiduals:
@@ -222,8 +219,7 @@ class CompiledResiduals:
         computes = self._front_ends.computes(frontend, windows)
         if computes is None or not self._kernels.takes(computes.n_mels, computes.n_frames(windows.shape[1])):
             return None
-        spectrogram = self._front_ends.compiled(frontend, computes)
-        samples = _samples(windows, computes.least)
+        spectrogram, samples = self._front_ends.compiled(frontend, computes, windows)
         return torch.from_numpy(self._kernels(samples, torch.get_num_threads(), spectrogram))
 
 
@@ -252,8 +248,7 @@ class CompiledImages:
         computes = self._front_ends.computes(frontend, windows)
         if computes is None:
             return None
-        spectrogram = self._front_ends.compiled(frontend, computes)
-        samples = _samples(windows, computes.least)
+        spectrogram, samples = self._front_ends.compiled(frontend, computes, windows)
         images = self._images_of(spectrogram, samples, self._lanes, torch.get_num_threads())
         # A copy: a net of somebody's own may put all that it puts out into the same memory.
         return self._run(torch.from_numpy(images)).clone()

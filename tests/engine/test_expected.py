@@ -31,7 +31,7 @@ def test_forms_of_nets_whose_front_end_alone_has_kernels() -> None:
         configuration = replace(plain, checkpoint=row, features=features)
         with torch.device("meta"):
             net = configuration.net.build()
-        assert configuration.kernels == numba.takes(net) == True, words  # noqa: E712
+        assert (configuration.kernels, numba.takes(net)) == (True, True), words
         assert (net.kernel_obstacle() is None) == ("logits" not in words)
 
 

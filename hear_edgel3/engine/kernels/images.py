@@ -29,10 +29,7 @@ def images_of(log_mel: LogMel, samples: np.ndarray, lanes: int, threads: int) ->
     def work(first: int, n: int) -> None:
         target = aligned(n_mels * sharing.width * lanes)
         log_mel(samples[first : first + n], sharing, target)
-        by_lane = target.reshape(n_mels, sharing.width, sharing.images, sharing.strips)
-        # (images, n_mels, strips, width): a strip's columns follow those of the strip before.
-        whole = by_lane[:, :, :n].transpose(2, 0, 3, 1).reshape(n, n_mels, -1)
-        result[first : first + n] = whole[:, :, :frames]
+        result[first : first + n] = sharing.images_in(target, n)
 
     share_out(
         work, [(i, min(sharing.images, len(samples) - i)) for i in range(0, len(samples), sharing.images)], threads

@@ -104,6 +104,12 @@ class StripsOfTime:
         ones = np.ones(self.lanes, np.float32)
         _make_put(self.lanes)(np.ascontiguousarray(images), self.strips, self.width, rows, places, ones, target)
 
+    def images_in(self, vectors: np.ndarray, n: int) -> np.ndarray:
+        """(n, bands, frames) of the first images in (bands * width * lanes,) vectors."""
+        by_lane = vectors.reshape(-1, self.width, self.images, self.strips)[:, :, :n]
+        # (images, bands, strips, width): a strip's columns follow those of the strip before.
+        return by_lane.transpose(2, 0, 3, 1).reshape(n, len(by_lane), -1)[:, :, : self.frames]
+
 
 @cache
 def _make_put(lanes: int) -> Callable[..., None]:
@@ -117,7 +123,7 @@ def _make_put(lanes: int) -> Callable[..., None]:
             images: (n, bands, frames).
             strips: of an image.
             width: columns of a strip.
-            rows: (lanes, width) zeros, for what is not all of a strip.
+            rows: (lanes, width) zeros, for strips that are not whole, or shorter than a vector.
             places: (lanes,), for addresses.
             ones: (lanes,).
             target: the vectors.
@@ -129,21 +135,21 @@ def _make_put(lanes: int) -> Callable[..., None]:
             for lane in range(lanes):
                 image, begin = lane // strips, lane % strips * width
                 there = min(max(frames - begin, 0), width) if image < n else 0
-                if there == width:
+                if there == width and width >= lanes:
                     places[lane] = images.ctypes.data + 4 * ((image * bands + band) * frames + begin)
                 else:
                     for c in range(there):
                         rows[lane, c] = images[image, band, begin + c]
                     places[lane] = rows.ctypes.data + 4 * lane * width
-                if width < lanes:
-                    for c in range(width):
-                        value = images[image, band, begin + c] if c < there else np.float32(0.0)
-                        target[(band * width + c) * lanes + lane] = value
             if width >= lanes:
                 for c in range(0, width, lanes):
                     first = min(c, width - lanes)  # the last ones may be written twice
                     place = out + 4 * (band * width + first) * lanes
                     transpose_to(zero, places.ctypes.data, 4 * first, ones.ctypes.data, place)
+            else:  # rows are too short for whole vectors of them
+                for lane in range(lanes):
+                    for c in range(width):
+                        target[(band * width + c) * lanes + lane] = rows[lane, c]
 
     return put
 
