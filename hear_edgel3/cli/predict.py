@@ -11,7 +11,8 @@ from hear_edgel3.registry.names import resolve
 
 _DESCRIPTION = """Predicts with a net that `hear-edgel3 train` made: all of its classes, or the numbers that it guesses,
 of every file or, with --window, of every window. It is `hear-edgel3 tag` with such a net, and --top for all. --output
-x.parquet has a row per file or window: file, start, end, what is predicted, and a column for each class."""
+x.parquet has a row per file or window: file, start, end, what is predicted, and a column for each class. The same
+command adds what it lacks, and does anew what has changed since."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -10,7 +10,7 @@ from hear_edgel3.cli.tagging import TOP, add_tagging, tag_all
 _DESCRIPTION = """Tags audio files: which of the 527 AudioSet classes are heard, each with a probability from 0 to 1;
 or which classes of your own, by the folder of a net that `hear-edgel3 train` made. Without --window a file is tagged as
 a whole. Results go to stdout: as text, --csv, or --json (one line per file); or into the file --output, to which the
-same command adds what it lacks, after an interruption as well."""
+same command adds what it lacks, after an interruption as well; files that have changed since are tagged anew."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -24,12 +24,14 @@ from hear_edgel3.errors import InvalidOption
 from hear_edgel3.families.schema import Checkpoint, Local
 from hear_edgel3.recorded import moment_after
 from hear_edgel3.registry.labels import labels
+from hear_edgel3.sources.seen import look
 from hear_edgel3.tagging.output import TagsFile, check_name, is_table
 from hear_edgel3.tagging.outputs import Outputs, outputs_of, outputs_together
 from hear_edgel3.tagging.records import (
     CLIP_END,
     CLIP_START,
     RECORDED_AT,
+    SEEN,
     SITE,
     Record,
     as_csv,
@@ -99,7 +101,10 @@ def add_tagging(parser: argparse.ArgumentParser, top: str) -> None:
     options.add_json(form, "print one JSON object per file")
     form.add_argument("--csv", action="store_true", help="print CSV")
     options.add_output(
-        parser, "FILE", "write to this file instead: .csv, .jsonl (one JSON object per line) or .parquet"
+        parser,
+        "FILE",
+        "write to this file instead: .csv, .jsonl (one JSON object per line) or .parquet; if an earlier run wrote it, "
+        "what it lacks is added, and what has changed since (size, or time of last change) is done anew",
     )
     parser.add_argument("--overwrite", action="store_true", help="begin --output anew (else it is added to)")
     parser.add_argument(
@@ -277,6 +282,10 @@ def _tag_into(asked: _Asked) -> None:
             kept = len(items) - len(pending)
             before = f", {kept} were there" if kept else ""
             failed = f", {len(asked.failures)} failed" if asked.failures else ""
+            if output.n_changed:
+                say(f"{output.n_changed} {what} had changed since they were tagged, and were done anew")
+            if output.n_left_out:
+                say(f"{output.n_left_out} {what} had changed and could not be tagged: their old tags are left out")
             say(f"{done} {what} tagged{before}{failed}: {arguments.output}")
 
 
@@ -392,6 +401,7 @@ class _Work:
     def __call__(self, item: Item) -> Record:
         """What is heard in a file or clip."""
         arguments = self._arguments
+        seen = None if arguments.output is None else look(item, "")
         with self._opener.open(item) as file:
             each = file.each() if arguments.channel == "each" else [file]
             recorded = None if self._look is None else self._look.of_file(item.file, "", file)
@@ -410,6 +420,8 @@ class _Work:
             for window in record["windows"]:
                 window[RECORDED_AT] = moment_after(recorded.began, window["start"], self._look.tz)
             record[SITE] = recorded.site
+        if seen is not None:
+            record[SEEN] = seen
         if not self._clips:
             return record
         return {"file": record.pop("file"), CLIP_START: item.start, CLIP_END: item.end, **record}

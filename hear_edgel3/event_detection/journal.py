@@ -18,10 +18,10 @@ from hear_edgel3.disk.atomic import is_special
 from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.disk.lines import Lines, Place
 from hear_edgel3.disk.paths import path_of_text, text_of_path
-from hear_edgel3.disk.state import file_state
 from hear_edgel3.errors import InvalidOption, OutputError
 from hear_edgel3.event_detection.records import Recording
 from hear_edgel3.sources.item import Item
+from hear_edgel3.sources.seen import changed_items
 
 _FORMAT = 1
 
@@ -84,12 +84,11 @@ class Journal:
             items: The recordings.
             retry_failed: Whether those that failed are to be tried again.
         """
-        found = []
-        for item in items:
-            place = self._places.get(self._key_of(item))
-            if place is None or (retry_failed and place[1]) or self._has_changed(item, place[0]):
-                found.append(item)
-        return found
+        placed = [(item, self._places.get(self._key_of(item))) for item in items]
+        seen = [(item, self._read(place[0]).seen) for item, place in placed if place is not None]
+        known = [(item, state) for item, state in seen if state is not None]
+        changed = set(changed_items([item for item, _ in known], [state for _, state in known], ""))
+        return [item for item, place in placed if place is None or (retry_failed and place[1]) or item in changed]
 
     def clips_of(self, items: Iterable[Item]) -> frozenset[str]:
         """The absolute paths, as text, of what has been cut out of recordings."""
@@ -124,11 +123,6 @@ class Journal:
 
     def _read(self, place: Place) -> Recording:
         return Recording.of_values(json.loads(self._lines.read(place)))
-
-    def _has_changed(self, item: Item, place: Place) -> bool:
-        before = self._read(place).seen
-        now = file_state(path_of_text(item.file if item.shard is None else item.shard))
-        return before is not None and now is not None and before != now
 
     def _begin(self, options: dict[str, Any]) -> None:
         lines = iter(self._lines)

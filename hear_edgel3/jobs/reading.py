@@ -20,10 +20,10 @@ from hear_edgel3.disk.state import FileState
 from hear_edgel3.errors import OutputError
 from hear_edgel3.extractor.window_net import WindowNet
 from hear_edgel3.framing.rules import WindowRule
-from hear_edgel3.jobs.sources_seen import look
 from hear_edgel3.recorded import Recorded, TimeAndPlace
 from hear_edgel3.sources.item import Item
 from hear_edgel3.sources.opening import ItemOpener
+from hear_edgel3.sources.seen import look
 from hear_edgel3.sources.shards import is_packed
 
 # Files that are read, or have been read and wait for the net; and groups of windows of each.

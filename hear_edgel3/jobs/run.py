@@ -32,11 +32,11 @@ from hear_edgel3.jobs.cpus import usable_cpus
 from hear_edgel3.jobs.manifest import Listing, list_items, new_items
 from hear_edgel3.jobs.options import Options, runner_and_engine
 from hear_edgel3.jobs.plan import Job, Part
-from hear_edgel3.jobs.sources_seen import changed_items
 from hear_edgel3.jobs.writer import FinishedPart, read_finished
 from hear_edgel3.recorded import TimeAndPlace
 from hear_edgel3.registry.names import BUILT_IN, resolve, with_classes, with_logits
 from hear_edgel3.sources.item import Item
+from hear_edgel3.sources.seen import changed_items
 from hear_edgel3.sources.tables import TableOptions, is_list
 from hear_edgel3.tagging.request import check_tags_alongside
 from hear_edgel3.weights.header import own_labels, provenance

@@ -20,7 +20,7 @@ from hear_edgel3.disk.atomic import atomic_write
 from hear_edgel3.disk.paths import text_of_path
 from hear_edgel3.disk.state import FileState
 from hear_edgel3.errors import DatasetError
-from hear_edgel3.jobs.sources_seen import from_text, to_text
+from hear_edgel3.sources.seen import from_text, to_text
 
 if TYPE_CHECKING:
     from hear_edgel3.tagging.alongside import BestTags

@@ -2,8 +2,12 @@
 
 While files are tagged, a line of JSON per file goes into ``<name>.part``, at once, so that whatever ends the run costs
 at most what was just being computed. At the end the file itself is written, in order, and the other one is gone.
-``<name>.options.json`` says with which options it was made; it stays, and other options are refused. A file that is to
-be replaced stays as it was until then.
+``<name>.options.json`` says with which options it was made, and what its sources were like then; it stays. Other
+options are refused, and sources that have changed since are tagged anew. A file that is to be replaced stays as it was
+until then.
+
+Whatever ends a run, the lines in ``<name>.part`` go before what the file has: they are gone only when the file and what
+is said beside it are written.
 """
 
 from __future__ import annotations
@@ -22,11 +26,13 @@ from hear_edgel3.disk.atomic import atomic_write, check_writable, is_special
 from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.disk.lines import Lines, Place
 from hear_edgel3.disk.paths import path_of_text, text_of_path
+from hear_edgel3.disk.state import FileState
 from hear_edgel3.disk.temporary import sweep
 from hear_edgel3.errors import InvalidOption, OutputError
 from hear_edgel3.sources.item import Item
+from hear_edgel3.sources.seen import changed_items
 from hear_edgel3.tagging.outputs import AUDIOSET, Outputs
-from hear_edgel3.tagging.records import CLIP_END, CLIP_START, Record, as_csv, as_json, columns_of
+from hear_edgel3.tagging.records import CLIP_END, CLIP_START, SEEN, Record, as_csv, as_json, columns_of
 from hear_edgel3.tagging.table import TagsTable, require_pyarrow
 
 FORMATS = {".csv": as_csv, ".jsonl": as_json}
@@ -64,6 +70,10 @@ class TagsFile:
         outputs: how the outputs of the nets are read.
         classes: the names of their classes, for a table.
 
+    Attributes:
+        n_changed: how many of the files or clips that were added had changed since they were tagged before.
+        n_left_out: how many had changed and were not added, so that :meth:`finish` has left them out.
+
     Raises:
         InvalidOption: it was made with other options, or its name has another ending.
         OutputError: it cannot be written, is not one of these files, or another process is writing it.
@@ -90,6 +100,9 @@ class TagsFile:
         self._options_path = self.path.with_name(self.path.name + ".options.json")
         self._here = text_of_path(os.getcwd())
         self._folder = self._here
+        self.n_changed = self.n_left_out = 0
+        self._outdated: set[str] = set()  # what has changed since, and was not tagged anew
+        self._seen: dict[str, FileState] = {}  # what the source of each was like, where that is known
         self._replaces = overwrite  # what stands there counts for nothing, and stays until all is ready to replace it
         self._journal = Lines(self._journal_path, self.path, overwrite)
         try:
@@ -114,12 +127,18 @@ class TagsFile:
 
     def __len__(self) -> int:
         """How many files or clips have been tagged, in this run and before."""
-        return len(self._there.keys() | self._new.keys())
+        return len((self._there.keys() | self._new.keys()) - self._outdated)
 
     def pending(self, items: Iterable[Item]) -> list[Item]:
-        """Those of the files or clips that have no tags yet."""
-        known = self._there.keys() | self._new.keys()
-        return [item for item in items if self._key_of_item(item) not in known]
+        """Those of the files or clips that have no tags yet, and those whose file has changed since they were tagged.
+
+        One that is gone has not.
+        """
+        keyed = [(self._key_of_item(item), item) for item in items]
+        seen = [(item, self._seen[key]) for key, item in keyed if self._has(key) and key in self._seen]
+        changed = set(changed_items([item for item, _ in seen], [state for _, state in seen], ""))
+        self._outdated = {key for key, item in keyed if item in changed}
+        return [item for key, item in keyed if key in self._outdated or not self._has(key)]
 
     def name_of(self, item: Item) -> str:
         """What a file is called in here: as given, or absolute if the first run was started in another folder."""
@@ -132,33 +151,43 @@ class TagsFile:
         Raises:
             OutputError: the disk is full, for example. What was kept before stays.
         """
-        self._new[self._key_of_record(record)] = self._journal.append(record)
+        key = self._key_of_record(record)
+        self._new[key] = self._journal.append(record)
+        self._note(key, record)
+        if key in self._outdated:
+            self._outdated.discard(key)
+            self.n_changed += 1
 
     def finish(self, items: Sequence[Item]) -> None:
         """Writes the file: what only earlier runs had, and then the rest in the order of the items.
 
+        What has changed and could not be tagged anew is left out: the file says nothing of what no longer is.
+
         Raises:
             OutputError: it cannot be written. What was computed is kept.
         """
-        if not self._new:
+        if not self._new and not self._outdated:
             return
         given = dict.fromkeys(self._key_of_item(item) for item in items)
         known = [*self._there, *(key for key in self._new if key not in self._there)]
         order = [*(key for key in known if key not in given), *given]
+        order = [key for key in order if self._has(key) and key not in self._outdated]
         with atomic_write(self.path) as target:
             self._write(target, order)
-        self._journal.cut(0)
+        self.n_left_out, self._outdated = len(self._outdated), set()
         if self._is_special:
+            self._journal.cut(0)
             self._new = {}
             return
-        if self._replaces:
-            self._replaces = False
-            self._write_options()
+        self._replaces = False
+        self._seen = {key: self._seen[key] for key in order if key in self._seen}
+        self._write_options()
+        self._journal.cut(0)
         self._there, self._new = self._indexed(self.path), {}
 
     def _write(self, target: BinaryIO, order: Iterable[str]) -> None:
         if self._table is not None:
-            parts = (self._there[key] if key in self._there else self._computed(key) for key in order if self._has(key))
+            parts = (self._computed(key) if key in self._new else self._there[key] for key in order)
             self._table.write(target, self.path if self._there else None, parts)
             return
         if self._format is as_csv:
@@ -166,12 +195,12 @@ class TagsFile:
         old = self.path.open("rb") if self._there else io.BytesIO()
         with old:
             for key in order:
-                if key in self._there:
+                if key in self._new:
+                    target.write(self._format(self._computed(key)).encode())
+                else:
                     start, length = self._there[key]
                     old.seek(start)
                     target.write(old.read(length))
-                elif key in self._new:
-                    target.write(self._format(self._computed(key)).encode())
 
     def _has(self, key: str) -> bool:
         return key in self._there or key in self._new
@@ -179,7 +208,14 @@ class TagsFile:
     def _computed(self, key: str) -> Record:
         """What was computed since the file was written."""
         record: Record = json.loads(self._journal.read(self._new[key]))
+        record.pop(SEEN, None)
         return record
+
+    def _note(self, key: str, record: Record) -> None:
+        """Takes note of what the source of a record was like; of one that does not say it, that it is not known."""
+        self._seen.pop(key, None)
+        if record.get(SEEN) is not None:
+            self._seen[key] = FileState(*map(int, record[SEEN]))
 
     def _leave(self) -> None:
         """Closes the journal, and removes what says nothing."""
@@ -199,7 +235,13 @@ class TagsFile:
     def _write_options(self) -> None:
         made = {"folder": self._folder, "replaces": self._replaces, "options": self._options}
         with atomic_write(self._options_path) as file:
-            file.write(json_text(made, indent=1).encode())
+            # A line for each source, which may be many: its name from the folder, the clip, its size and its time.
+            file.write(json_text(made, indent=1).removesuffix("\n}").encode() + b',\n "sources": [')
+            for number, (key, state) in enumerate(self._seen.items()):
+                name, _, place = key.rpartition("\0")
+                said = json_text([name.removeprefix(f"{self._folder.rstrip('/')}/"), place, *state])
+                file.write(f"{',' if number else ''}\n  {said}".encode())
+            file.write(b"\n ]\n}")
 
     def _check_options(self) -> None:
         """That the options are those it was begun with; finds out in which folder that was."""
@@ -207,6 +249,8 @@ class TagsFile:
             made = json.loads(self._options_path.read_bytes())
             before, self._folder = dict(made["options"]), str(made["folder"])
             self._replaces = bool(made.get("replaces", False))
+            for name, place, *state in made.get("sources", ()):
+                self._seen[self._key(name, place)] = FileState(*map(int, state))
         except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
             raise OutputError(
                 f"not replacing {self.path}: it exists, and {self._options_path} does not say with which options it "
@@ -224,14 +268,15 @@ class TagsFile:
         found, end = {}, 0
         for place, line in self._journal:
             try:
-                key = self._key_of_record(json.loads(line))
+                record = json.loads(line)
+                key = self._key_of_record(record)
+                self._note(key, record)
             except (ValueError, LookupError, TypeError, RecursionError):
                 break
-            if key not in self._there:
-                found[key] = place
+            # Also what the file has: of a source that has changed, or of a run that ended before this was emptied.
+            found[key] = place
             end = place.start + place.length
-        # A run that ended between writing the file and emptying the journal has left what the file has, too.
-        self._journal.cut(end if found else 0)
+        self._journal.cut(end)
         return found
 
     def _indexed(self, path: Path) -> dict[str, tuple[int, int]]:

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 # and its most probable "tags": "label", "mid" and "probability" (of nets that guess numbers "value") and, where classes
 # have thresholds, "above_threshold". For a table they have "predicted", what is said to be heard, and "values" of all
 # classes in place of tags. Where each channel was tagged by itself, windows have a "channel" too. Where there are
-# clips, the record has "clip_start" and "clip_end", which are None for a whole file.
+# clips, the record has "clip_start" and "clip_end", which are None for a whole file. One that is to be gone on with may
+# have "seen", what its source was like before it was read, which is for no reader of the output.
 Record = dict[str, Any]
 CLIP_START, CLIP_END = "clip_start", "clip_end"
 ABOVE = "above_threshold"
+SEEN = "seen"
 # Where that is asked for, windows have "recorded_at", and the record has "site"; either may be None.
 RECORDED = RECORDED_AT, SITE = "recorded_at", "site"
 

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from hear_edgel3.disk.paths import path_of_text
 from hear_edgel3.disk.state import FileState, file_state
 from hear_edgel3.errors import DatasetError
-from hear_edgel3.jobs.manifest import Item
+from hear_edgel3.sources.item import Item
 
 _AT_ONCE = 1000
 
