@@ -16,7 +16,7 @@ from hear_edgel3.families.table import FAMILIES
 from hear_edgel3.heads import HeadLayout
 from hear_edgel3.registry import folder as local
 from hear_edgel3.registry.names import published, published_heads
-from hear_edgel3.weights.file import encode, read_for
+from hear_edgel3.weights.file import CLASSES, TARGETS, encode, read_for
 from hear_edgel3.weights.locate import find
 
 _WEIGHTS = "model.safetensors"
@@ -73,7 +73,10 @@ def make_head_folder(name: str, source: Path, output: Path, weights: Path | None
     state |= {"head.output.weight": weight, "head.output.bias": bias}
     called = f"{row.family}{re.sub('[^a-z0-9]', '', name)}"
     summary = f"{head.data}: {head.n_classes} classes without names, told by a published linear head on {row.name}"
-    tensors = encode(state, {"configuration": called, "base": row.name, "made_by": f"hear_edgel3 {__version__}"})
+    classes = [str(number) for number in range(head.n_classes)]
+    made_for = {TARGETS: head.targets, CLASSES: classes}
+    made_by = f"hear_edgel3 {__version__}"
+    tensors = encode(state, {"configuration": called, "base": row.name, "made_by": made_by, **made_for})
     shape = FAMILIES[row.family].shape
     assert shape is not None
     layout = HeadLayout("linear", weight.shape[1], head.n_classes)
@@ -92,7 +95,7 @@ def make_head_folder(name: str, source: Path, output: Path, weights: Path | None
         "citation": head.citation,
         "embedding_version": row.embedding_version,
         "reported": {},
-        "classes": [str(number) for number in range(head.n_classes)],
+        "classes": classes,
         "targets": head.targets,
         "head": {"layout": layout.to_dict(), "words": head.words},
         "temperature": 1.0,

@@ -29,7 +29,7 @@ from hear_edgel3.scores import Scores
 from hear_edgel3.scores.confusion import MOST_NAMED
 from hear_edgel3.scores.names_drawn import by_number
 from hear_edgel3.weights.alike import encode_alike
-from hear_edgel3.weights.file import TARGETS
+from hear_edgel3.weights.file import CLASSES, TARGETS
 
 WEIGHTS, CARD, SCORES, SPLIT = "model.safetensors", "README.md", "scores.json", "split.csv"
 CONFUSION, CONFUSION_PICTURE = "confusion.csv", "confusion.png"
@@ -138,8 +138,8 @@ def write_detector(folder: Path, detector: Detector) -> None:
         head = {"layout": detector.head.layout.to_dict(), "words": base.words}
         state = {f"net.{name}": value for name, value in state.items()}
         state |= {f"head.{name}": value.detach().cpu() for name, value in detector.head.state_dict().items()}
-    origin = {"configuration": detector.name, "base": base.name, "made_by": f"hear_edgel3 {__version__}"}
-    origin[TARGETS] = str(labelled.kind)
+    origin: dict[str, Any] = {"configuration": detector.name, "base": base.name}
+    origin |= {"made_by": f"hear_edgel3 {__version__}", TARGETS: str(labelled.kind), CLASSES: list(labelled.classes)}
     # What was not trained is stored as it was: int8 stays int8, and takes no more room.
     data = encode_alike({name: value.contiguous() for name, value in state.items()}, origin, *base.stored(state))
     values = {

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from hear_edgel3.disk.jsons import json_text
+from hear_edgel3.disk.paths import shortened
 from hear_edgel3.errors import WeightsCorrupt, WeightsMismatch
 from hear_edgel3.families.formats.names import without_prefixes
 from hear_edgel3.families.schema import Checkpoint, Local, Published
@@ -42,6 +43,7 @@ _WHOLE = (torch.int64, torch.int32)
 # The keys of the provenance with what no tensor shows.
 _SETTINGS = "settings"
 TARGETS = "targets"
+CLASSES = "classes"
 
 
 @dataclass(frozen=True)
@@ -218,8 +220,8 @@ def read_for(row: Checkpoint, path: Path, sha256: str | None = None) -> WeightsF
 
     Raises:
         WeightsCorrupt: not a sound weights file.
-        WeightsMismatch: made for another checkpoint, or for outputs that are others than its folder says; in a format
-            that this version does not know, or with fewer values than the checkpoint's net has.
+        WeightsMismatch: made for another checkpoint, or for outputs or classes that are others than its folder says; in
+            a format that this version does not know, or with fewer values than the checkpoint's net has.
     """
     try:
         file = read_weights(path, sha256)
@@ -232,6 +234,7 @@ def read_for(row: Checkpoint, path: Path, sha256: str | None = None) -> WeightsF
         raise WeightsMismatch(f"{path} holds the weights of {made_for}, not of {row.name}")
     check_settings(row, file.provenance, str(path))
     _check_targets(row, file.provenance, path)
+    _check_classes(row, file, path)
     values = sum(value.numel() for value in file.tensors.values())
     # A folder may describe a net of any size; none is built that its own weights could not fill.
     if isinstance(row, Local) and values < row.n_parameters:
@@ -290,6 +293,46 @@ def _check_targets(row: Checkpoint, provenance: Mapping[str, Any], path: Path) -
         f'{row.folder / FILENAME} says "targets": "{row.targets}", and {path} was trained for "{found}", so what it '
         f'puts out would be read wrongly; write "targets": "{found}" there again, or train a detector for '
         f'"{row.targets}"'
+    )
+
+
+def _check_classes(row: Checkpoint, file: WeightsFile, path: Path) -> None:
+    """Checks that a detector's classes are those that its weights were trained for, in their order.
+
+    Weights of earlier versions do not say it. The folder's own are known by their checksum, and their classes may have
+    got other names there; but not each other's.
+
+    Raises:
+        WeightsCorrupt: What the file says are no names of classes.
+        WeightsMismatch: They are others.
+    """
+    found = file.provenance.get(CLASSES)
+    if not isinstance(row, Local) or not row.classes or found is None:
+        return
+    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+        raise WeightsCorrupt(f"{path} does not say which classes it is for, but {shortened(repr(found))}")
+    description = row.folder / FILENAME
+    pairs = list(enumerate(zip(found, row.classes, strict=False), 1))
+    if file.sha256 == row.weights_sha256:
+        moved = next((pair for pair in pairs if pair[1][0] != pair[1][1] and pair[1][1] in found), None)
+        if moved is not None:
+            number, (name, called) = moved
+            raise WeightsMismatch(
+                f"{description} calls class {number} {called!r}, and {path} was trained with {name!r} in its place, so "
+                f"that one class would be taken for another; bring the names there into the order {', '.join(found)}"
+            )
+        return
+    if found == list(row.classes):
+        return
+    number, (name, called) = next((pair for pair in pairs if pair[1][0] != pair[1][1]), (0, ("", "")))
+    what = (
+        f"class {number} is {name!r} there, and {called!r} in {description}"
+        if number
+        else f"there are {len(found)} there, and {len(row.classes)} in {description}"
+    )
+    raise WeightsMismatch(
+        f"{path} holds the weights of a detector of other classes than {row.folder}: {what}; give the weights that "
+        f"belong to this folder, or the folder that these weights belong to as the configuration"
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 import hear_edgel3
+from hear_edgel3.registry import folder as local
 from hear_edgel3.registry.names import resolve
 from hear_edgel3.weights.file import read_weights
 from hear_edgel3.weights.locate import locate
@@ -22,6 +23,7 @@ def test_a_detector_takes_hardly_more_room_than_its_net(sounds: Path, cache: Pat
         assert path.stat().st_size < tiny.stat().st_size + 40_000
         found = read_weights(path)
         assert found.provenance["targets"] == "single"
+        assert tuple(found.provenance["classes"]) == local.read_folder(made).classes
         assert found.quantization is not None
         assert before.quantization is not None
         assert found.quantization.scheme == before.quantization.scheme

@@ -13,7 +13,7 @@ import pytest
 import hear_edgel3
 from hear_edgel3.cli import main
 from hear_edgel3.disk.digest import sha256_of
-from hear_edgel3.errors import ConfigurationError, InvalidOption, WeightsMismatch
+from hear_edgel3.errors import ConfigurationError, InvalidOption, WeightsCorrupt, WeightsMismatch
 from hear_edgel3.registry import folder as local
 from hear_edgel3.registry.labels import Label
 from hear_edgel3.registry.names import resolve
@@ -213,6 +213,57 @@ def test_targets_that_its_weights_are_not_for(stated: str, detector: Path) -> No
         Tagger(detector)
     change(detector, targets="single")
     assert hear_edgel3.load(detector).labels == tuple(Label(name, "") for name in CLASSES)
+
+
+def with_weights_for(folder: Path, classes: object, name: str = "other.safetensors", **more: Any) -> Path:
+    """A weights file of the folder's tensors, with small changes, that says which classes it is for."""
+    state = {key: value.clone() for key, value in read_tensors(folder / "model.safetensors")[0].items()}
+    state["head.output.bias"] += 1  # other bytes than the folder's own, whatever it says
+    path = folder / name
+    path.write_bytes(encode(state, {"classes": classes, **more}))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("classes", "said"),
+    [
+        (["dog", "bird", CLASSES[2]], "class 2 is 'bird' there, and 'cat' in "),
+        (["cat", "dog", CLASSES[2]], "class 1 is 'cat' there, and 'dog' in "),
+        (["dog", "cat"], "there are 2 there, and 3 in "),
+    ],
+)
+def test_weights_of_another_detector_of_its_shape(classes: list[str], said: str, detector: Path) -> None:
+    other = with_weights_for(detector, classes)
+    message = f"{other} holds the weights of a detector of other classes than {detector}: {said}{detector}"
+    for use in (hear_edgel3.load, Tagger):
+        with pytest.raises(WeightsMismatch, match=re.escape(message)):
+            use(detector, weights=other)  # type: ignore[operator]
+
+
+def test_other_weights_for_its_classes(detector: Path) -> None:
+    other = with_weights_for(detector, list(CLASSES), targets="single")
+    assert hear_edgel3.load(detector, weights=other).labels == tuple(Label(name, "") for name in CLASSES)
+
+
+@pytest.mark.parametrize("classes", ["dog", [1, 2, 3], {"dog": 1}, 3])
+def test_weights_whose_classes_are_no_names(classes: object, detector: Path) -> None:
+    with pytest.raises(WeightsCorrupt, match=r"other\.safetensors does not say which classes it is for, but "):
+        hear_edgel3.load(detector, weights=with_weights_for(detector, classes))
+
+
+def test_classes_that_were_renamed_in_the_folder(detector: Path, capsys: Captured) -> None:
+    """Its own weights are known by their checksum; but one class is not to be called as another one of them."""
+    weights = with_weights_for(detector, list(CLASSES), "model.safetensors")
+    change(detector, weights_sha256=sha256_of(weights), classes=["Hund", "Katze", "cat"])
+    said = (
+        f"{detector / 'configuration.json'} calls class 3 'cat', and {weights} was trained with 'a bell, far away' in "
+        f"its place, so that one class would be taken for another"
+    )
+    with pytest.raises(WeightsMismatch, match=re.escape(said)):
+        hear_edgel3.load(detector)
+    change(detector, classes=["Hund", "Katze", "Glocke"])
+    for given in (None, weights):  # the same file, if it is named
+        assert [label.name for label in hear_edgel3.load(detector, weights=given).labels] == ["Hund", "Katze", "Glocke"]
 
 
 def test_weights_that_name_other_classes(detector: Path) -> None:
