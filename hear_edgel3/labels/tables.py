@@ -11,6 +11,13 @@ from dataclasses import dataclass
 
 from hear_edgel3.audio.channels import MEAN, TABLE
 from hear_edgel3.errors import LabelsError
+from hear_edgel3.labels.detections import (
+    is_of_detections,
+    joined_rows,
+    joined_sounds,
+    notes_of_review,
+    without_failures,
+)
 from hear_edgel3.labels.gathering import Problems, Sound, gather
 from hear_edgel3.labels.labelled import Kind, Labelled
 from hear_edgel3.labels.names import SEPARATORS, labels_in, listed, plain, separator_of
@@ -69,7 +76,8 @@ def read_table(path: str, options: LabelOptions) -> Labelled:
     SOURCES; ``label``, ``class``, ``category`` and the like for one label; ``labels``, ``tags`` and the like for any
     number of labels; ``number``, ``value`` and the like for numbers; ``split``, ``fold`` and ``group``. An empty cell
     of ``labels`` means that the sound has no class; an empty ``label`` is an error. What is in ``channel`` counts if
-    the options say so.
+    the options say so. In tables of detections (:mod:`hear_edgel3.labels.detections`) rows of one time are several
+    labels of one sound, if the options do not name the column of one label.
 
     Args:
         path: The table.
@@ -80,7 +88,14 @@ def read_table(path: str, options: LabelOptions) -> Labelled:
     """
     listing = listed_items([path], options, options.audio)
     problems = Problems(path, options.skip, list(listing.notes))
-    kind, sounds, classes = _sounds(path, listing, options, problems)
+    without_failures(path, listing, problems)
+    kind, read, classes = _sounds(path, listing, options, problems)
+    sounds = list(read)
+    if is_of_detections(listing) and not options.relevances and kind is not Kind.NUMBERS:
+        if options.label is None:
+            kind, sounds = joined_rows(path, kind, sounds, problems)
+        elif any(len(sound.labels) > 1 for sound in joined_sounds(sounds)[0]):
+            problems.hint = "without the option `label`, rows of one time are several labels of one sound"
     return gather(path, kind, sounds, options, classes, problems)
 
 
@@ -120,7 +135,9 @@ def read_tracks(name: str, paths: Sequence[str], options: LabelOptions, folder: 
         if kind is not Kind.SINGLE:
             raise LabelsError(f"{path} is no track of labels, but a table of {kind} targets: read it by itself")
         sounds += some
-    joined = _joined(sounds, problems)
+    joined, n_twice = joined_sounds(sounds)
+    if n_twice:
+        problems.notes.append(f"{n_twice} labels are in a track twice (Raven writes one per view), and count once")
     kind = Kind.SEVERAL if any(len(sound.labels) > 1 for sound in joined) else Kind.SINGLE
     return gather(name, kind, joined, options, None, problems)
 
@@ -154,24 +171,6 @@ def is_track(path: str) -> bool:
         return False
 
 
-def _joined(sounds: Sequence[Sound], problems: Problems) -> list[Sound]:
-    found: dict[Item, Sound] = {}
-    n_twice = 0
-    for sound in sounds:
-        item = sound.item._replace(kept=())
-        known = found.get(item)
-        if known is None:
-            found[item] = sound
-        elif set(sound.labels) <= set(known.labels):
-            n_twice += 1
-        else:
-            labels = tuple(dict.fromkeys(known.labels + sound.labels))
-            found[item] = Sound(known.item, labels, None, known.part, known.fold, known.group, known.error)
-    if n_twice:
-        problems.notes.append(f"{n_twice} labels are in a track twice (Raven writes one per view), and count once")
-    return list(found.values())
-
-
 def _sounds(
     path: str, listing: Listing, options: LabelOptions, problems: Problems
 ) -> tuple[Kind, Iterator[Sound], tuple[str, ...] | None]:
@@ -190,6 +189,8 @@ def _sounds(
 
     read, classes = _reader(path, listing, targets, options, problems)
     _check_encoding(path, targets.names, problems)
+    if options.label is None and options.labels is None:
+        problems.notes += notes_of_review(path, listing, targets.names)
 
     def sounds() -> Iterator[Sound]:
         labels: dict[str, None] = {}

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
-from hear_edgel3.errors import InvalidOption
+from hear_edgel3.errors import InvalidOption, LabelsError
 from hear_edgel3.event_detection import Event, formats
 from hear_edgel3.event_detection.records import Layout, Recording
 from hear_edgel3.labels.options import LabelOptions
@@ -81,6 +81,92 @@ def test_tracks_are_read_back(form: str, tmp_path: Path) -> None:
         (tmp_path / f"{Path(one.file).stem}.txt").write_bytes(written(form, [one]))
     (tmp_path / "none.txt").unlink()
     assert labelled(tmp_path, layout="tracks") == EXPECTED
+
+
+SEVERAL = (
+    Event(0.25, 1.5, "Bird", "/m/015p6", 0.75),
+    Event(0.25, 1.5, "Frog", "/m/09ld4", 1 / 3),
+    Event(0.25, 1.5, "Dishes, pots, and pans", "/m/04brg2", 0.5),
+    Event(0.25, 1.25, "Frog", "/m/09ld4", 0.5),
+    Event(0.3, 0.7, "Bird", "/m/015p6", 0.5),
+    Event(0.3, 0.7, "Frog", "/m/09ld4", 0.25),
+)
+ALL = {
+    ("a.wav", 0.25, 1.5): {"Bird", "Frog", "Dishes, pots, and pans"},
+    ("a.wav", 0.25, 1.25): {"Frog"},
+    ("a.wav", 0.3, 0.7): {"Bird", "Frog"},
+    ("b.wav", 0.5, 1.0): {"Frog"},
+}
+
+
+@pytest.mark.parametrize(
+    ("form", "name"),
+    [
+        ("csv", "x.csv"),
+        ("parquet", "x.parquet"),
+        ("raven", "x.txt"),
+        ("raven", "x.tsv"),
+        ("birdnet", "x.csv"),
+        ("kaleidoscope", "id.csv"),
+        ("audacity", ""),
+        ("raven", ""),
+    ],
+)
+def test_several_classes_at_the_same_times(form: str, name: str, tmp_path: Path) -> None:
+    """They are several labels of one sound, in whatever format they were written."""
+    a, b, _ = recordings(tmp_path)
+    some = [replace(a, events=SEVERAL), b]
+    if name:
+        (tmp_path / name).write_bytes(written(form, some))
+    else:
+        for one in some:
+            (tmp_path / f"{Path(one.file).stem}.txt").write_bytes(written(form, [one]))
+    found = read_labelled(str(tmp_path / name), LabelOptions(layout=None if name else "tracks"))
+    assert found.kind == "several"
+    said = {
+        (Path(item.file).name, round(item.start or 0.0, 6), round(item.end or 0.0, 6)): {
+            found.classes[number] for number in np.flatnonzero(row)
+        }
+        for item, row in zip(found.items, found.targets, strict=True)
+    }
+    assert said == ALL
+    assert len(found) == len(ALL)
+    if name and name != "x.txt":
+        (note,) = [note for note in found.notes if "in rows of one time" in note]
+        assert note.startswith("2 of 4 sounds of ")
+
+
+@pytest.mark.parametrize("form", ["csv", "birdnet", "kaleidoscope"])
+def test_where_only_one_label_may_be(form: str, tmp_path: Path) -> None:
+    """Who names the column of one label is told of rows that contradict each other."""
+    a, *_ = recordings(tmp_path)
+    (tmp_path / "x.csv").write_bytes(written(form, [replace(a, events=SEVERAL)]))
+    with pytest.raises(LabelsError, match=r"contradict each other(.|\n)*without the option `label`, rows of one time"):
+        read_labelled(tmp_path / "x.csv", LabelOptions(label="label" if form == "csv" else "common_name"))
+
+
+@pytest.mark.parametrize(("form", "name"), [("csv", "x.csv"), ("parquet", "x.parquet")])
+def test_recordings_that_failed_have_no_labels(form: str, name: str, tmp_path: Path) -> None:
+    a, b, _ = recordings(tmp_path)
+    failed = [Recording("gone.wav", error="AudioFileError: gone.wav does not exist"), Recording("b.wav", error="x")]
+    (tmp_path / name).write_bytes(written(form, [failed[0], a, b, failed[1]]))
+    assert labelled(tmp_path / name) == EXPECTED
+    (note,) = read_labelled(str(tmp_path / name)).notes
+    assert note == f"2 recordings that failed, as {tmp_path / name} says, have no labels and are left out"
+
+
+def test_what_people_have_heard_in_kaleidoscope(tmp_path: Path) -> None:
+    a, b, _ = recordings(tmp_path)
+    rows = list(csv.reader(io.StringIO(written("kaleidoscope", [replace(a, events=SEVERAL), b]).decode())))
+    path = tmp_path / "id.csv"
+    for row, heard in zip(rows[1:4], ("owl", "owl", "wren"), strict=True):
+        row[-1] = heard
+    path.write_text("".join(",".join(f'"{cell}"' for cell in row) + "\n" for row in rows))
+    notes = read_labelled(path).notes
+    assert any("the column 'common_name', and not the 3 in 'MANUAL ID', which the option `labels`" in n for n in notes)
+    found = read_labelled(path, LabelOptions(labels="MANUAL ID"))
+    assert found.classes == ("owl", "wren")
+    assert [found.targets[i].tolist() for i in range(len(found))] == [[1, 1], [0, 0], [0, 0], [0, 0]]
 
 
 def test_raven_times_run_on_from_file_to_file(tmp_path: Path) -> None:
