@@ -74,8 +74,8 @@ class Once(argparse.Action):
 _FLAGS = {"hop_size": "hop", "sample_rate": "rate"}
 
 SOURCES = (
-    "audio files, folders of them (with those inside), globs, tar files of them, or lists of these (.csv, .tsv, "
-    ".parquet, .txt, or - for a list on stdin)"
+    "audio files, folders of them (with those inside), globs, tar files of them (or shard.tar/member.wav), or lists of "
+    "these (.csv, .tsv, .parquet, .txt, or - for a list on stdin)"
 )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from hear_edgel3.audio.find import is_audio
 from hear_edgel3.disk.paths import folders_meant
 from hear_edgel3.sources.folders import LeftOut, files_below
+from hear_edgel3.sources.members import file_around
 
 _ABOVE = re.compile(r"^(\.\./)+")
 
@@ -36,7 +37,8 @@ class TrackSounds:
             meant = folders_meant(inside)
             # The folder of all sounds may be that in which `events` was run, or what its names lead to from there.
             for place in (meant, _ABOVE.sub("", meant)):
-                if os.path.isdir(path := os.path.join(self._audio, place)):
+                path = os.path.join(self._audio, place)
+                if os.path.isdir(path) or file_around(path) is not None:
                     yield path
         yield self._audio
         if (found := self._below(track)) is not None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 _READER = "hear_edgel3.sources.hdf5_reading:answer"
-_ENDINGS = (".hdf", ".hdf5", ".h5")
+ENDINGS = (".hdf", ".hdf5", ".h5")
 _OF_SOUNDS = ("_mp3.hdf", "_mp3.hdf5", "_mp3.h5")
 # A row is read in milliseconds, and the longest data set that is read at once, AudioSet's targets of 140 MB, in seconds
 # from a disk; what is slower is a network that hardly works.
@@ -30,7 +30,7 @@ _MAX_ENDS = 3  # rows that do not come back, until the rest of a file is given u
 
 def is_hdf5(path: str) -> bool:
     """Whether a path's ending is that of an HDF5 file."""
-    return path.lower().endswith(_ENDINGS)
+    return path.lower().endswith(ENDINGS)
 
 
 def is_called_for_sounds(path: str) -> bool:

@@ -14,10 +14,11 @@ from hear_edgel3.disk.paths import text_of_path, why_not_there
 from hear_edgel3.errors import AudioFileError, HearEdgeL3Error
 from hear_edgel3.sources.channels import ChannelColumn, notes_of
 from hear_edgel3.sources.folders import LeftOut, files_below
-from hear_edgel3.sources.hdf5 import Hdf5Sounds, is_called_for_sounds, is_hdf5
+from hear_edgel3.sources.hdf5 import is_called_for_sounds
 from hear_edgel3.sources.item import Item
+from hear_edgel3.sources.members import Members, holds_sounds, items_inside
 from hear_edgel3.sources.names import NameFinder
-from hear_edgel3.sources.shards import is_shard, items_in
+from hear_edgel3.sources.shards import is_shard
 from hear_edgel3.sources.tables import AS_THEY_ARE, Row, Table, TableOptions, is_list, open_list, paths_in
 
 _STDIN = "-"
@@ -88,6 +89,7 @@ class _Lister:
     def __init__(self, listing: Listing, tables: TableOptions) -> None:
         self._listing = listing
         self._tables = tables
+        self._members = Members(listing.notes.append)
         self.left_out = LeftOut()
 
     def expand(self, sources: Sequence[str]) -> Iterator[Item]:
@@ -115,6 +117,11 @@ class _Lister:
             self._fail(path, AudioFileError("a source is empty, not the name of a file or folder"))
         elif os.path.isdir(path):
             yield from self._folder(path)
+        elif (member := self._members.find(path)) is not None:
+            if member.error is None:
+                yield member
+            else:
+                self._fail(path, AudioFileError(member.error))
         elif not os.path.exists(path):
             self._fail(path, AudioFileError(f"{path} {why_not_there(path)}"))
         else:
@@ -141,35 +148,17 @@ class _Lister:
             self._fail(path, AudioFileError(f"the folder {path} has no audio files"))
 
     def _file(self, path: str) -> Iterator[Item]:
-        if is_shard(path):
-            yield from self._members(path)
-        elif is_hdf5(path):
-            yield from self._rows(path)
+        if holds_sounds(path):
+            yield from self._inside(path)
         else:
             yield Item(text_of_path(path), 0)
 
-    def _members(self, path: str) -> Iterator[Item]:
+    def _inside(self, path: str) -> Iterator[Item]:
         try:
-            items = items_in(path, is_audio, self._listing.notes.append)
-        except AudioFileError as error:
-            self._fail(path, error)
-            return
-        if not items:
-            self._fail(path, AudioFileError(f"the shard {path} has no audio files"))
-        yield from items
-
-    def _rows(self, path: str) -> Iterator[Item]:
-        try:
-            opened = Hdf5Sounds(path)
-            try:
-                items = opened.items()
-            finally:
-                opened.close()
+            items = items_inside(path, self._listing.notes.append)
         except HearEdgeL3Error as error:
             self._fail(path, error)
             return
-        if not items:
-            self._fail(path, AudioFileError(f"the HDF5 file {path} has no sounds"))
         yield from items
 
     def _list(self, path: str) -> Iterator[Item]:
@@ -229,12 +218,14 @@ class _Lister:
         is_clip = row.start is not None or row.end is not None
         if error is None and is_shard(path):
             if not is_clip:
-                yield from (item._replace(kept=kept) for item in self._members(path))
+                yield from (item._replace(kept=kept) for item in self._inside(path))
                 return
             error = "a clip can be of an audio file, not of a tar file"
         if error is not None:
             said = text_of_path(f"{path}: {error} (row {row.number} of {source})")
             yield Item(text_of_path(path), 0, kept=kept, error=said)
+        elif (member := self._members.find(path)) is not None:
+            yield member._replace(start=row.start, end=row.end, kept=kept)
         else:
             yield Item(text_of_path(path), 0, start=row.start, end=row.end, kept=kept)
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import lru_cache
 
 from hear_edgel3.audio.find import is_audio
 from hear_edgel3.disk.paths import path_of_text, text_of_path
+from hear_edgel3.disk.state import FileState, file_state
+from hear_edgel3.errors import HearEdgeL3Error
+from hear_edgel3.sources.members import file_around, holds_sounds, items_inside
 from hear_edgel3.sources.shards import is_shard
 
 # AudioSet's ids are YouTube's, which may begin with a dash; some downloads put a Y before all of them.
@@ -40,9 +44,9 @@ class NameFinder:
             ValueError: several files are called so.
         """
         path = self._path(name)
-        if others and not os.path.lexists(path):
-            path = next((other for other in map(self._path, others) if os.path.lexists(other)), path)
-        if is_audio(path) or is_shard(path) or os.path.lexists(path):
+        if others and not _is_there(path):
+            path = next((other for other in map(self._path, others) if _is_there(other)), path)
+        if is_audio(path) or is_shard(path) or _is_there(path):
             return path
         folder, stem = os.path.split(path)
         for prefix in _PREFIXES:
@@ -66,12 +70,12 @@ class NameFinder:
             if is_audio(path) and os.path.isfile(path):
                 return text_of_path(name)
             if (found := self._of_stem(folder, name)) is not None:
-                return text_of_path(os.path.basename(found))
+                return text_of_path(found.removeprefix(os.path.join(folder, "")))
             name, ending = os.path.splitext(name)
             if not ending:
                 raise ValueError(
                     f"no column names files, and {folder or 'the current folder'} has no audio file called as it is "
-                    f"({first}.wav, for example); --audio says where the sound is"
+                    f"({first}.wav, for example); --audio says where the sound is: in which folder, tar or HDF5 file"
                 )
 
     def _path(self, name: str) -> str:
@@ -82,13 +86,42 @@ class NameFinder:
             self._stems[folder] = _audio_by_stem(folder)
         found = self._stems[folder].get(stem, [])
         if len(found) > 1:
-            raise ValueError(f"{stem} may be {' or '.join(map(text_of_path, sorted(found)))}; give the ending too")
+            named = " or ".join(map(text_of_path, sorted(found)))
+            in_folders = len({os.path.dirname(name) for name in found}) > 1
+            hint = "--audio may be one of these folders in it" if in_folders else "give the ending too"
+            raise ValueError(f"{stem} may be {named}{f' in {text_of_path(folder)}' if in_folders else ''}; {hint}")
         return os.path.join(folder, found[0]) if found else None
 
 
-def _audio_by_stem(folder: str) -> dict[str, list[str]]:
-    """The audio files in a folder by their names without endings."""
+def _is_there(path: str) -> bool:
+    """Whether there is something of a path, or it leads into a tar or HDF5 file."""
+    return os.path.lexists(path) or file_around(path) is not None
+
+
+@lru_cache(maxsize=1)  # many tracks are of one
+def _inside_by_stem(path: str, state: FileState | None) -> dict[str, list[str]]:  # noqa: ARG001 - as it is now
+    """The sounds inside a tar or HDF5 file by their names without endings and folders."""
     found: dict[str, list[str]] = {}
+    for item in items_inside(path):
+        name = os.fspath(path_of_text(item.member))
+        found.setdefault(os.path.splitext(os.path.basename(name))[0], []).append(name)
+    return found
+
+
+def _audio_by_stem(folder: str) -> dict[str, list[str]]:
+    """The audio files in a folder, or in a tar or HDF5 file or a folder of one, by their names without endings."""
+    found: dict[str, list[str]] = {}
+    around = folder if holds_sounds(folder) and os.path.isfile(folder) else file_around(folder)
+    if around is not None:
+        try:
+            inside = _inside_by_stem(around, file_state(around))
+        except HearEdgeL3Error as error:
+            raise ValueError(str(error)) from error
+        place = os.path.join(folder[len(around) + 1 :], "")
+        for stem, names in inside.items():
+            if below := [name[len(place) :] for name in names if name.startswith(place)]:
+                found[stem] = below
+        return found
     try:
         names = os.listdir(folder or os.curdir)
     except (OSError, ValueError):  # ValueError: a NUL in the name

@@ -139,8 +139,8 @@ class ItemOpener:
         known = item.header is not None and shard not in self._changed
         if not known:
             item = self._as_now(item)
-        if self._copied is not None and self._copied[:2] == (shard, item.offset) and item.header is None:
-            return cast(BinaryIO, _Borrowed(self._copied[2]))  # a link right behind its member
+        if self._copied is not None and self._copied[:2] == (shard, item.offset) and (known or item.header is None):
+            return cast(BinaryIO, _Borrowed(self._copied[2]))  # another clip of it, or a link right behind its member
         member = self._advance(item)
         if member is None and known:  # it is not where it was
             self._changed.add(shard)
