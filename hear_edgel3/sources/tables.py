@@ -26,6 +26,8 @@ _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 # A line of a label file as Audacity writes it: start, end and a label, with tabs between.
 _LABEL = re.compile(rf"\s*{_NUMBER}\t{_NUMBER}(\t.*)?$")
 _LABEL_COLUMNS = ["start", "end", "label"]
+# What Excel takes for the sign between cells, if it is the first line of a table, and no row of it.
+_SEPARATOR = re.compile(r'"?sep=([^\s"\w]|\t)"?\s*', re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -157,11 +159,14 @@ def _without_frequencies(text: TextIO) -> Iterator[str]:
 
 
 def _open_csv(text: TextIO, delimiters: Sequence[str], options: TableOptions) -> Table:
-    """A table whose first row, or last comment before it, names the columns."""
+    """A table whose first row, or last comment before it, names the columns; before them the sign between cells."""
     comment, first, n_lines = "", "", 0
     for line in text:
         n_lines += 1
-        if line.lstrip().startswith("#"):
+        if n_lines == 1 and (said := _SEPARATOR.fullmatch(line)):
+            # Then the others: programs that do not know this line may have written the table anew.
+            delimiters = (said[1], *(one for one in delimiters if one != said[1]))
+        elif line.lstrip().startswith("#"):
             comment = line.lstrip("# \t")
         elif line.strip():
             first = line

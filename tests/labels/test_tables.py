@@ -31,6 +31,7 @@ def test_one_label_with_clips_folds_and_groups() -> None:
         read(text),
         read(text.replace(",", "\t"), "t.tsv"),
         read(text.replace(",", ";").replace("2.5", "2,5")),
+        read("sep=;\n" + text.replace(",", ";").replace("2.5", "2,5")),  # as Excel has it
     ):
         assert labelled.kind is Kind.SINGLE
         assert labelled.classes == ("cat", "dog")

@@ -61,6 +61,36 @@ def test_names_of_columns(names: str) -> None:
     assert clips(listed("in/t.csv", table.replace("\n", "\r\n"))) == expected
 
 
+@pytest.mark.parametrize("first", ["sep={}", "SEP={}", '"sep={}"', "sep={}\r"])
+@pytest.mark.parametrize("sign", [";", ",", "\t", "|"])
+def test_excels_first_line(first: str, sign: str) -> None:
+    """It names the sign between cells, in a table of any ending and encoding, and is no row of it."""
+    rows = ["# of the farm", "file,start,end,label", "a.wav,0.5,2,hum", "b.wav,x,3,buzz"]
+    table = "\n".join([first.format(sign), *(row.replace(",", sign) for row in rows), ""])
+    for name, encoding in (("t.csv", "utf-8"), ("t.tsv", "utf-8-sig"), ("t.csv", "utf-16")):
+        listing = list_items([_written(name, table.encode(encoding))], ALL)
+        first_item, second = listing.items
+        assert (first_item.file, first_item.start, first_item.end, first_item.kept) == ("a.wav", 0.5, 2.0, ("hum",))
+        assert second.error == f"b.wav: its start 'x' is no number of seconds (row 5 of {name})"
+        assert listing.columns == ["label"]
+
+
+def _written(name: str, data: bytes) -> str:
+    Path(name).write_bytes(data)
+    return name
+
+
+def test_what_looks_like_excels_first_line() -> None:
+    assert clips(listed("t.csv", "sep=;\nfile;start;end\na.wav;0,5;1,25\n")) == [("a.wav", 0.5, 1.25)]
+    # Saved anew by what does not know the line.
+    assert clips(listed("t.csv", "sep=;\nfile,start,end\na.wav,0.5,1.25\n")) == [("a.wav", 0.5, 1.25)]
+    for line in ("sep=", "sep=;;", "sep=x", "separator=;"):
+        [(_, error)] = listed("t.csv", f"{line}\nfile;start;end\na.wav;0;1\n").failures
+        assert "it has no column that names files" in str(error)
+    # Only the first line is one.
+    assert listed("t.csv", "file;start;end\nsep=;\na.wav;0;1\n").items[0].file == "sep="
+
+
 @pytest.mark.parametrize("names", ["file,start,duration", "audio_filepath,offset,duration", "IN FILE,OFFSET,DURATION"])
 def test_a_start_and_a_length(names: str) -> None:
     assert clips(listed("t.csv", f"{names}\na.wav,0.5,2\n")) == [("a.wav", 0.5, 2.5)]
