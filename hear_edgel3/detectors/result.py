@@ -28,13 +28,15 @@ from hear_edgel3.registry import folder as local
 from hear_edgel3.scores import Scores
 from hear_edgel3.scores.confusion import MOST_NAMED
 from hear_edgel3.scores.names_drawn import by_number
+from hear_edgel3.training.metrics import METRICS, is_other
 from hear_edgel3.weights.alike import encode_alike
 from hear_edgel3.weights.file import CLASSES, TARGETS
 
 WEIGHTS, CARD, SCORES, SPLIT = "model.safetensors", "README.md", "scores.json", "split.csv"
 CONFUSION, CONFUSION_PICTURE = "confusion.csv", "confusion.png"
 # What a training that was interrupted leaves in its folder.
-_BEGUN = ("training.pt", "metrics.csv", "tensorboard", "cache", "folds", "wandb")
+_BEGUN = ("training.pt", METRICS, "tensorboard", "cache", "folds", "wandb")
+_WRITTEN = (CARD, SCORES, SPLIT, CONFUSION, CONFUSION_PICTURE)
 _CLASSES_SHOWN = 60
 # The parts that something is learnt from: of the validation part when it is enough, how logits are read, and more.
 LEARNT = (TRAIN, VALIDATION)
@@ -103,10 +105,12 @@ def check_output(folder: Path, identity: str) -> None:
                 f"{folder} holds another net (other options, data or weights); give another folder, or delete it"
             )
         return
-    foreign = [name for name in there if name not in (*_BEGUN, WEIGHTS, SCORES, SPLIT, CONFUSION, CONFUSION_PICTURE)]
-    foreign = [name for name in foreign if not name.startswith(".") and name != CARD]
-    if foreign or (CARD in there and WEIGHTS not in there):
-        raise OutputError(f"{folder} holds other things ({(foreign or [CARD])[0]}, for example); give an empty folder")
+    # The weights take their place before all others.
+    known = (*_BEGUN, *([*_WRITTEN, WEIGHTS] if WEIGHTS in there else []))
+    foreign = [name for name in there if name not in known and not name.startswith(".")]
+    foreign += [METRICS] if is_other(folder / METRICS) else []
+    if foreign:
+        raise OutputError(f"{folder} holds other things ({foreign[0]}, for example); give an empty folder")
 
 
 def check_classes(labelled: Labelled) -> None:

@@ -18,6 +18,7 @@ from hear_edgel3.distillation.measuring import BY_SOURCE, GUESS
 from hear_edgel3.distillation.recipe import PRUNED
 from hear_edgel3.errors import ConfigurationError
 from hear_edgel3.registry import folder as local
+from hear_edgel3.training.metrics import METRICS, is_other
 from hear_edgel3.weights.file import encode_quantized, encode_sparse
 
 WEIGHTS = "model.safetensors"
@@ -103,6 +104,16 @@ def write_result(
     files[local.FILENAME] = (json_text(values, indent=1) + "\n").encode()
     # Curves that cannot be drawn now would be those of an earlier training.
     write_together(folder, files, without=[] if CURVES in files else [folder / CURVES])
+
+
+def not_of_a_distillation(folder: Path) -> list[str]:
+    """The files of a folder without a net that would be written over, and that no distillation has begun there.
+
+    Args:
+        folder: Where a distillation is to be written; it need not exist.
+    """
+    names = [name for name in (CARD, WEIGHTS, CURVES) if (folder / name).is_file()]
+    return [*names, METRICS] if is_other(folder / METRICS) else names
 
 
 def read_sources(inputs: Sequence[str]) -> list[Mapping[str, Any]]:

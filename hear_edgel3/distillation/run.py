@@ -29,7 +29,7 @@ from hear_edgel3.distillation.measuring import BY_SOURCE, GUESS, measure, measur
 from hear_edgel3.distillation.notices import licence_text, notice_of
 from hear_edgel3.distillation.pruned import PrunedNet
 from hear_edgel3.distillation.recipe import PrunedRecipe, Recipe, make_recipe
-from hear_edgel3.distillation.result import Description, read_sources, write_result
+from hear_edgel3.distillation.result import Description, not_of_a_distillation, read_sources, write_result
 from hear_edgel3.distillation.student import Learner, StudentNet
 from hear_edgel3.distillation.target_scale import TargetScale, make_target_scale
 from hear_edgel3.distillation.teacher import Teacher
@@ -242,12 +242,16 @@ class _Asking:
 
 
 def _check_output(folder: Path, recipe: Recipe, teacher: Teacher) -> None:
-    """That no net is lost: one that is in the folder must be of the same distillation.
+    """That nothing is lost: a net that is in the folder must be of the same distillation, and files be of one.
 
     Raises:
-        OutputError: It is another one, or the teacher itself.
+        OutputError: It is another one, or the teacher itself, or a file that no distillation has written has the name
+            of one that this one writes.
     """
     if not local.is_folder(folder):
+        others = [] if os.path.lexists(folder / STATE) else not_of_a_distillation(folder)
+        if others:
+            raise OutputError(f"{folder} holds other things ({others[0]}, for example); give an empty folder")
         return
     row = local.read_folder(folder)
     # What there is to go on from is compared exactly when it is read.

@@ -10,6 +10,7 @@ from pathlib import Path
 from hear_edgel3.disk.atomic import atomic_write
 
 METRICS = "metrics.csv"
+_FIRST = b"epoch,"
 
 
 def table_of(metrics: Sequence[Mapping[str, float]]) -> bytes:
@@ -24,6 +25,19 @@ def table_of(metrics: Sequence[Mapping[str, float]]) -> bytes:
     table.writeheader()
     table.writerows({key: f"{value:.6g}" for key, value in row.items()} for row in metrics)
     return text.getvalue().encode()
+
+
+def is_other(path: Path) -> bool:
+    """Whether there is a file in a table's place that no training has written.
+
+    Args:
+        path: Of the table.
+    """
+    try:
+        with path.open("rb") as file:
+            return not file.readline(1 << 16).startswith(_FIRST)
+    except OSError:
+        return False
 
 
 def put_right(path: Path, metrics: Sequence[Mapping[str, float]]) -> None:

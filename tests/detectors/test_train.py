@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -72,11 +73,12 @@ def test_again_it_is_the_same_and_another_one_is_refused(detector: Path, sounds:
         hear_edgel3.train(sounds, detector, cache=cache, name="mine", licence="CC0", seed=1)
 
 
-def test_a_folder_with_other_things_is_left_alone(sounds: Path, cache: Path, tmp_path: Path) -> None:
-    (tmp_path / "README.md").write_text("mine")
-    with pytest.raises(OutputError, match=r"other things \(README.md"):
+@pytest.mark.parametrize("name", ["notes.txt", "README.md", "split.csv", "scores.json", "confusion.png", "metrics.csv"])
+def test_a_folder_with_other_things_is_left_alone(sounds: Path, cache: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(OutputError, match=rf"other things \({re.escape(name)}"):
         hear_edgel3.train(sounds, tmp_path, cache=cache)
-    assert (tmp_path / "README.md").read_text() == "mine"
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, "mine")]
 
 
 def test_cross_validation_and_then_all_sounds(sounds: Path, cache: Path, tmp_path: Path) -> None:

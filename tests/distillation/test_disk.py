@@ -44,6 +44,26 @@ def test_outputs_that_cannot_be(distill: Distill, audio: Path, tmp_path: Path, c
         distill(tmp_path / "taken", **L3)
 
 
+@pytest.mark.parametrize("name", ["README.md", "model.safetensors", "curves.png", "metrics.csv"])
+def test_a_folder_with_files_of_somebodys_own_is_left_alone(name: str, distill: Distill, tmp_path: Path) -> None:
+    """Those that the result would take the places of; others stay beside it."""
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(OutputError, match=rf"holds other things \({re.escape(name)}, for example\)"):
+        distill(tmp_path, **L3)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, "mine")]
+
+
+def test_beginning_again_without_the_state(distill: Distill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the error about another distillation says: what is left of its table is no file of somebody's own."""
+    with monkeypatch.context() as patched:
+        patched.setattr(training, "_epoch", interrupting(training._epoch, 1))
+        with pytest.raises(KeyboardInterrupt):
+            distill(tmp_path, **L3)
+    (tmp_path / "training.pt").unlink()
+    assert (tmp_path / "metrics.csv").is_file()
+    assert (distill(tmp_path, **L3) / "configuration.json").is_file()
+
+
 def test_an_output_of_another_distillation(
     distill: Distill, audio: Path, straight_l3: Path, weights_folder: Path, tmp_path: Path, capsys: Captured
 ) -> None:
