@@ -84,9 +84,9 @@ class SceneTransformer(_base.TransformerMixin, _base.BaseEstimator):  # type: ig
         """Embeds sounds.
 
         Args:
-            X: Paths of files (or their bytes, or binary file objects), of any rates and numbers of channels; or
-                (samples,) arrays of any lengths, or one (n, samples) array, of floats in [-1, 1] or integers at their
-                full scale.
+            X: Paths of files (or their bytes, or binary file objects), of any rates and numbers of channels, also as
+                the only column of a table; or (samples,) arrays of any lengths, or one (n, samples) array, of floats in
+                [-1, 1] or integers at their full scale.
 
         Returns:
             (n, D) float32.
@@ -101,7 +101,7 @@ class SceneTransformer(_base.TransformerMixin, _base.BaseEstimator):  # type: ig
             raise InvalidAudio(f"X must be several sounds, got one: [{X!r}] for a file alone")
         rows = [
             embed_scene(sound, net, channel=self.channel) if _is_file(sound) else self._of_array(net, sound, i)
-            for i, sound in enumerate(X)
+            for i, sound in enumerate(_sounds(X))
         ]
         return np.stack(rows) if rows else np.zeros((0, net.embedding_size), np.float32)
 
@@ -122,10 +122,9 @@ class SceneTransformer(_base.TransformerMixin, _base.BaseEstimator):  # type: ig
         return self._extractor
 
     def _of_array(self, net: Extractor, sound: Any, number: int) -> np.ndarray:
-        if np.ndim(sound) != 1:
-            raise InvalidAudio(
-                f"sound {number} of X has {np.ndim(sound)} dimensions; give (samples,) arrays, or paths of files"
-            )
+        if (n_dims := _dimensions(sound)) != 1:
+            has = "parts of different shapes" if n_dims is None else f"{n_dims} dimensions"
+            raise InvalidAudio(f"sound {number} of X has {has}; give (samples,) arrays, or paths of files")
         clip = sound[None] if isinstance(sound, (np.ndarray, torch.Tensor)) else [sound]
         try:
             row: np.ndarray = net.scene_embeddings(clip, sample_rate=self.sample_rate)[0].cpu().numpy()
@@ -146,5 +145,28 @@ class SceneTransformer(_base.TransformerMixin, _base.BaseEstimator):  # type: ig
         return tags
 
 
+def _sounds(X: Any) -> Any:  # noqa: N803
+    """The sounds, one by one: of a table, or of an array of files, the rows of its only column.
+
+    Raises:
+        InvalidAudio: A table has another number of columns: its names, which one gets of it, are no sounds.
+    """
+    if hasattr(X, "columns") and hasattr(X, "to_numpy"):  # pandas, Polars
+        X = X.to_numpy()  # noqa: N806
+        if X.dtype.kind in "OUST" and X.shape[1] != 1:
+            raise InvalidAudio(f"X must have one column, of files, and has {X.shape[1]}: choose it, as X[['file']]")
+    if isinstance(X, np.ndarray) and X.dtype.kind in "OUST" and X.ndim == 2 and X.shape[1] == 1:
+        return X[:, 0]
+    return X
+
+
 def _is_file(sound: object) -> bool:
     return isinstance(sound, (str, bytes, bytearray, memoryview, os.PathLike)) or hasattr(sound, "read")
+
+
+def _dimensions(sound: Any) -> int | None:
+    """How many dimensions it has; None for what is no array of numbers: a pair of samples and their rate, say."""
+    try:
+        return int(sound.ndim) if isinstance(sound, torch.Tensor) else np.ndim(sound)
+    except ValueError:
+        return None

@@ -16,11 +16,13 @@ import numpy as np
 import torch
 
 from hear_edgel3.audio.channels import MEAN, Mixer, warn_of_scale
+from hear_edgel3.disk.paths import shortened
 from hear_edgel3.errors import InvalidAudio
 
 _MAX_CHANNELS = 64
 _PIECE = 1 << 18
 _CHECKED_AT_ONCE = 1 << 22
+_NAMED, _SHOWN, _BYTES_SHOWN = 8, 200, 16  # parts of a list, characters, and bytes of what is no array, in errors
 _LARGEST = float(torch.finfo(torch.float32).max)
 
 
@@ -47,6 +49,8 @@ def to_samples(audio: Any, name: str = "audio") -> torch.Tensor:
 
 def _numbers(audio: Any, name: str) -> torch.Tensor:
     """What :func:`to_samples` does, without the check that samples are finite."""
+    if _is_of_arrays(audio):
+        return _together([_numbers(one, name) for one in audio], name)
     tensor = audio.detach() if isinstance(audio, torch.Tensor) else _from_array(audio, name)
     if tensor.is_nested:
         raise InvalidAudio(
@@ -75,14 +79,44 @@ _FULL_SCALE: dict[torch.dtype, tuple[float, float]] = {
 }
 
 
+def _is_of_arrays(audio: Any) -> bool:
+    """Whether it is a list of arrays or tensors, of which each has a type, a device and maybe gradients of its own."""
+    return (
+        isinstance(audio, (list, tuple))
+        and len(audio) > 0
+        and all(isinstance(one, (np.ndarray, torch.Tensor)) and one.ndim > 0 for one in audio)
+    )
+
+
+def _together(clips: list[torch.Tensor], name: str) -> torch.Tensor:
+    if len({clip.shape for clip in clips}) > 1 or len({clip.device for clip in clips}) > 1:
+        each = ", ".join(dict.fromkeys(f"{tuple(clip.shape)} on {clip.device}" for clip in clips[:_NAMED]))
+        raise InvalidAudio(f"{name} is not a regular array of numbers: its parts have shapes or devices {each}")
+    return torch.stack(clips)
+
+
+def _bytes_in(audio: Any) -> bytes | None:
+    """The first bytes of what has no type, but that NumPy would take for samples of eight bits if it can be changed."""
+    if isinstance(audio, (list, tuple)) and len(audio) > 0:
+        audio = audio[0]
+    plain = isinstance(audio, memoryview) and isinstance(audio.obj, (bytes, bytearray)) and audio.format == "B"
+    return bytes(audio[:_BYTES_SHOWN]) if plain or isinstance(audio, (bytes, bytearray)) else None
+
+
 def _from_array(audio: Any, name: str) -> torch.Tensor:
-    if audio is None or isinstance(audio, (str, bytes, os.PathLike)):
-        raise InvalidAudio(f"{name} must be an array of samples, got {audio!r}")
+    if (data := _bytes_in(audio)) is not None:
+        raise InvalidAudio(
+            f"{name} must be an array of samples, got {data!r}{'...' if len(data) == _BYTES_SHOWN else ''}: bytes do "
+            f'not say of what type samples are; of 16-bit PCM make np.frombuffer(data, "<i2"), and of the bytes of a '
+            f"file what load_audio makes of them"
+        )
+    if audio is None or isinstance(audio, (str, os.PathLike)):
+        raise InvalidAudio(f"{name} must be an array of samples, got {shortened(repr(audio), _SHOWN)}")
     if isinstance(audio, np.ma.MaskedArray) and bool(np.ma.getmaskarray(audio).any()):
         raise InvalidAudio(f"{name} is a masked array with masked samples; fill them first: {name}.filled(0)")
     try:
         array = np.asarray(audio)
-    except (ValueError, TypeError, RuntimeError) as error:  # RuntimeError: a list of tensors that require gradients
+    except (ValueError, TypeError, RuntimeError) as error:  # RuntimeError: numbers that require gradients, in a list
         raise InvalidAudio(f"{name} is not a regular array of numbers: {error}") from error
     if array.dtype == np.longdouble:
         with np.errstate(over="ignore"):  # what float64 cannot hold becomes infinite and is refused as such

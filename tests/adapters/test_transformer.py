@@ -52,6 +52,23 @@ def test_files_and_arrays_have_their_scene_embeddings(tmp_path: Path) -> None:
     np.testing.assert_allclose(alone[0], expected[1], rtol=0, atol=1e-5)
 
 
+def test_the_only_column_of_a_table_is_files(tmp_path: Path) -> None:
+    """As ColumnTransformer hands it out; what one gets of a table one by one are the names of its columns."""
+    pandas = pytest.importorskip("pandas")
+    paths = [str(tmp_path / f"{i}.wav") for i in range(2)]
+    for i, path in enumerate(paths):
+        soundfile.write(path, signals.clip(0.3, 16000, seed=i), 16000)
+    table = pandas.DataFrame({"file": paths, "label": ["a", "b"]}, index=[5, 9])
+    transformer = SceneTransformer()
+    expected = transformer.transform(paths)
+    for given in (table["file"], table[["file"]], table[["file"]].to_numpy(), np.array(paths)[:, None]):
+        np.testing.assert_array_equal(transformer.transform(given), expected)
+    samples = pandas.DataFrame(np.stack([signals.clip(0.3, 32000, seed=i) for i in range(2)]))
+    np.testing.assert_array_equal(transformer.transform(samples), transformer.transform(samples.to_numpy()))
+    with pytest.raises(InvalidAudio, match=r"X must have one column, of files, and has 2"):
+        transformer.transform(table)
+
+
 def test_it_is_cloned_and_pickled_without_its_net() -> None:
     fitted = SceneTransformer("tiny", sample_rate=16000, features=["b3"]).fit()
     again = pickle.loads(pickle.dumps(fitted))
@@ -81,4 +98,6 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
         transformer.transform([signals.clip(0.3, 32000), np.array([0.0, np.nan])])
     with pytest.raises(InvalidAudio, match="sound 0 of X has 2 dimensions"):
         transformer.transform([signals.clip(0.3, 32000, channels=2)])
+    with pytest.raises(InvalidAudio, match="sound 0 of X has parts of different shapes"):
+        transformer.transform([(signals.clip(0.3, 32000), 32000)])
     assert transformer.transform([]).shape == (0, transformer.n_features_out_)

@@ -89,6 +89,21 @@ def test_a_list_of_pcm_arrays_means_the_stacked_array() -> None:
     assert to_samples(rows).tolist() == [[0.5, -1.0], [0.0, 0.25]]
 
 
+def test_each_array_of_a_list_has_its_own_type_and_gradients() -> None:
+    """As where they differ in length: 16-bit PCM beside floats is not taken for floats, thousands of times too loud."""
+    floats = torch.tensor([0.25, -0.125], dtype=torch.float64, requires_grad=True)
+    for rows in ([np.array([16384, -32768], np.int16), floats], (torch.tensor([64, -128], dtype=torch.int8), floats)):
+        assert (found := to_samples(rows)).tolist() == [[0.5, -1.0], [0.25, -0.125]]
+        assert not found.requires_grad
+
+
+def test_what_is_no_audio_is_not_shown_in_full() -> None:
+    for given in (b"\1\0" * 100_000, bytearray(200_000), "x" * 200_000):
+        with pytest.raises(InvalidAudio) as error:
+            to_samples(given)
+        assert len(str(error.value)) < 400
+
+
 REFUSED_TYPES: dict[str, tuple[Any, str]] = {
     "int64": (np.zeros(8000, np.int64), "audio has type int64.*floats in"),
     "uint16": (np.zeros(8000, np.uint16), "audio has type uint16.*floats in"),
@@ -109,7 +124,16 @@ REFUSED_TYPES: dict[str, tuple[Any, str]] = {
     "None": (None, "audio must be an array of samples, got None"),
     "path as text": ("clip.wav", "audio must be an array of samples, got 'clip.wav'"),
     "path": (Path("clip.wav"), r"audio must be an array of samples, got \w*Path\('clip.wav'\)"),
-    "bytes": (b"RIFF", "audio must be an array of samples, got b'RIFF'"),
+    "bytes": (b"RIFF", "audio must be an array of samples, got b'RIFF': bytes do not say of what type samples are"),
+    "bytes that can be changed": (bytearray(b"\1\0"), r'got b.*: bytes do not say.*np\.frombuffer\(data, "<i2"\)'),
+    "a view of bytes": (memoryview(b"\1\0"), "got b.*: bytes do not say"),
+    "list of bytes": ([bytearray(b"\1\0")], "got b.*: bytes do not say"),
+    "list of int64 arrays": ([np.zeros(8000, np.int64)], "audio has type int64.*floats in"),
+    "list of meta tensors": ([torch.zeros(8), torch.zeros(8, device="meta")], "audio is a meta tensor"),
+    "list of other shapes": (
+        [np.zeros((2, 8)), np.zeros((2, 9))],
+        r"not a regular array.*\(2, 8\) on cpu, \(2, 9\) on",
+    ),
     "ragged list": ([[0.1, 0.2], [0.3]], "audio is (not a regular array of numbers|2 clips of different lengths)"),
     "list of strings": (["0.1", "0.2"], "audio has type <U3"),
     "list of bools": ([True, False], "audio has type bool"),
