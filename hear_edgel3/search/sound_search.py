@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -126,17 +127,18 @@ class SoundSearch:
         *,
         sample_rate: int | None = None,
         all_moments: bool = False,
-        without: Sequence[str | os.PathLike[str]] = (),
+        without: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
     ) -> list[Match]:
         """The sounds most like a query.
 
         Args:
-            query: the path of an audio file; or an embedding (D,); or, with ``sample_rate``, a clip: (n_samples,) or
-                (n_samples, channels). In a dataset of timestamps a file or clip counts as the mean over its own.
+            query: the path of an audio file; or an embedding (D,), an array or a tensor; or, with ``sample_rate``, a
+                clip: (n_samples,) or (n_samples, channels). In a dataset of timestamps a file or clip counts as the
+                mean over its own.
             top: how many at most.
             sample_rate: of the clip in Hz.
             all_moments: in a dataset of timestamps, all moments of a file that are alike, not the best one only.
-            without: files that are not to be found.
+            without: files that are not to be found, or one.
 
         Returns:
             Matches, best first.
@@ -151,11 +153,16 @@ class SoundSearch:
         elif sample_rate is not None:
             vector = self.load_net().of_samples(query, sample_rate)
         else:
-            vector = np.asarray(query)
+            vector = _embedding(query)
         return self._matches(vector, top, all_moments, without, None)
 
     def neighbours_of(
-        self, row: int, top: int = 10, *, all_moments: bool = False, without: Sequence[str | os.PathLike[str]] = ()
+        self,
+        row: int,
+        top: int = 10,
+        *,
+        all_moments: bool = False,
+        without: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
     ) -> list[Match]:
         """The sounds most like one of the dataset's rows, which is itself left out.
 
@@ -167,8 +174,10 @@ class SoundSearch:
 
         Raises:
             DatasetError: there is no such row, or it has no embedding.
-            InvalidOption: ``top`` is not positive.
+            InvalidOption: ``row`` or ``top`` is no such number.
         """
+        if not _is_whole(row):
+            raise InvalidOption(f"row must be the number of a row, from 0, got {row!r}")
         return self._matches(self._rows.vector(row), top, all_moments, without, row)
 
     def neighbours_of_file(
@@ -177,7 +186,7 @@ class SoundSearch:
         top: int = 10,
         *,
         all_moments: bool = False,
-        without: Sequence[str | os.PathLike[str]] = (),
+        without: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
     ) -> list[Match]:
         """The sounds most like one of the dataset's files, by its stored embeddings, without any net.
 
@@ -198,24 +207,27 @@ class SoundSearch:
         vector: np.ndarray,
         top: int,
         all_moments: bool,
-        without: Sequence[str | os.PathLike[str]],
+        without: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
         own_row: int | None,
     ) -> list[Match]:
         size = self.dataset.description.size
-        if top < 1:
-            raise InvalidOption(f"top must be at least 1, got {top}")
+        if not _is_whole(top) or top < 1:
+            raise InvalidOption(f"top must be a whole number from 1, got {top!r}")
         if vector.shape != (size,) or vector.dtype.kind != "f":
             raise InvalidOption(
                 f"a query must be an embedding of {size} finite floats, a path, or a clip with its sample_rate; got "
                 f"{vector.dtype} of shape {vector.shape}"
             )
-        if not np.isfinite(vector).all():
-            bad = int((~np.isfinite(vector)).sum())
+        with np.errstate(over="ignore"):  # what is too large for float32 is compared no better than infinity
+            finite = np.isfinite(vector.astype(np.float32))
+        if not finite.all():
+            bad = int((~finite).sum())
             raise InvalidOption(
                 f"a query must be an embedding of {size} finite floats, and {bad} of this one's values are not finite"
             )
         whitened = self._whitening.apply(vector[None])
         several = self.dataset.description.hop_ms is not None and not all_moments
+        without = [without] if isinstance(without, (str, os.PathLike)) else without
         wanted = min(len(self._rows), (top + 1) * (_CANDIDATES if several else 1) + len(without))
         while True:
             numbers, similarities = self._near(whitened, wanted)
@@ -259,3 +271,21 @@ class SoundSearch:
                 continue
             matches.append(Match(similarity, moment.file, moment.timestamp_ms, number, moment.start_s, moment.end_s))
         return matches
+
+
+def _is_whole(number: object) -> bool:
+    return isinstance(number, (int, np.integer)) and not isinstance(number, bool)
+
+
+def _embedding(query: Any) -> np.ndarray:
+    """What is to be an embedding as an array; a tensor may be on a GPU, have gradients, or a type that NumPy lacks."""
+    if "torch" in sys.modules:
+        import torch
+
+        if isinstance(query, torch.Tensor) and not query.is_meta:
+            found = query.detach().cpu()
+            query = found.float() if found.is_floating_point() else found
+    try:
+        return np.asarray(query)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InvalidOption(f"a query must be an embedding, a path, or a clip with its sample_rate: {error}") from error

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from hear_edgel3.dataset.dataset import Dataset
 from hear_edgel3.dataset.file_means import read_file_means
@@ -196,11 +197,25 @@ def test_the_query_is_left_out_under_any_name(tmp_path: Path, monkeypatch: pytes
     assert [m.file for m in matches] != []
     assert "audio/2.wav" not in [m.file for m in matches]
     assert len(matches) == 4
+    for one in ("audio/2.wav", Path("audio/2.wav")):  # a name is one file, and not as many as it has letters
+        assert SoundSearch("d").query(x[2], 5, without=one) == matches
+
+
+def test_an_embedding_may_be_a_tensor(tmp_path: Path) -> None:
+    x = dataset(tmp_path)
+    search = SoundSearch(tmp_path)
+    expected = search.query(x[3], 2)
+    for query in (torch.tensor(x[3]), torch.tensor(x[3], requires_grad=True), x[3].tolist()):
+        assert search.query(query, 2) == expected
+    assert search.query(torch.tensor(x[3]).bfloat16(), 1)[0].row == 3
+    for none in (torch.zeros(16, device="meta"), torch.zeros(16).to_sparse(), [x[3], x[3][:2]]):
+        with pytest.raises(InvalidOption, match="a query must be an embedding"):
+            search.query(none)
 
 
 @pytest.mark.parametrize(
     "query",
-    [np.ones(15, np.float32), np.ones((1, 16), np.float32), np.ones(16, int), np.full(16, np.nan)],
+    [np.ones(15, np.float32), np.ones((1, 16), np.float32), np.ones(16, int), np.full(16, np.nan), np.full(16, 1e39)],
 )
 def test_queries_that_are_none(query: np.ndarray, tmp_path: Path) -> None:
     dataset(tmp_path)
@@ -208,10 +223,16 @@ def test_queries_that_are_none(query: np.ndarray, tmp_path: Path) -> None:
         SoundSearch(tmp_path).query(query)
 
 
-def test_top_must_be_positive(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [0, -1, 1.5, "3", None, True])
+def test_top_must_be_a_number(number: Any, tmp_path: Path) -> None:
     x = dataset(tmp_path)
-    with pytest.raises(InvalidOption, match="top must be at least 1, got 0"):
-        SoundSearch(tmp_path).query(x[0], 0)
+    search = SoundSearch(tmp_path)
+    with pytest.raises(InvalidOption, match=rf"top must be a whole number from 1, got {number!r}"):
+        search.query(x[0], number)
+    if not isinstance(number, int) or number is True:
+        with pytest.raises(InvalidOption, match=rf"row must be the number of a row, from 0, got {number!r}"):
+            search.neighbours_of(number)
+    assert len(search.query(x[0], np.int64(2))) == 2
 
 
 def test_odd_datasets(tmp_path: Path) -> None:
