@@ -70,9 +70,10 @@ def _length(text: str) -> float | str:
 def _check_other_than_the_output(report: Path, arguments: argparse.Namespace, target: targets.Target) -> None:
     """One of them would be written over the other."""
     from hear_edgel3.disk.atomic import check_writable
-    from hear_edgel3.exporting.run import default_path, own_files
+    from hear_edgel3.exporting.run import default_path, files_read
 
-    check_writable(report, own_files(resolve(arguments.name).checkpoint, arguments.weights))
+    sounds = (arguments.calibrate, arguments.check)
+    check_writable(report, files_read(resolve(arguments.name).checkpoint, arguments.weights, sounds, report))
     output = arguments.output
     if output is None:
         output = default_path(resolve(arguments.name), _part(arguments), arguments.to)

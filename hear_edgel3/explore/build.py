@@ -18,6 +18,7 @@ from hear_edgel3.explore.page import write_page
 from hear_edgel3.explore.projection import NEIGHBOURS, project, require_umap
 from hear_edgel3.explore.recorded import moments
 from hear_edgel3.explore.sampling import chosen
+from hear_edgel3.explore.sounds import in_place_of
 from hear_edgel3.explore.survey import Survey
 from hear_edgel3.explore.tags import tag_source
 from hear_edgel3.registry.names import BUILT_IN
@@ -111,7 +112,7 @@ def explore(
     if projection == "umap":
         require_umap()
     dataset = Dataset(folder)
-    check_writable(page, dataset.parts)
+    check_writable(page, [*dataset.parts, *in_place_of(page, dataset, audio)])
     channel = channel_of(dataset.folder)
     source = tag_source(tagger, dataset.description, BUILT_IN, channel) if tags else None
     means, n_all = _means(dataset, segments, sample)

@@ -10,7 +10,8 @@ from urllib.parse import quote
 
 import torch
 
-from hear_edgel3.disk.paths import path_of_text, text_of_path
+from hear_edgel3.dataset.dataset import Dataset
+from hear_edgel3.disk.paths import path_of_text, real_path, text_of_path
 from hear_edgel3.explore.spectrograms import RATE
 
 # What Chromium, Firefox and Safari all play.
@@ -25,6 +26,24 @@ def audio_path(file: str, folder: str | os.PathLike[str] | None) -> Path:
         folder: The folder that relative names are relative to; None for the current folder.
     """
     return path_of_text(file if folder is None else os.path.join(text_of_path(folder), file))
+
+
+def in_place_of(page: Path, dataset: Dataset, folder: str | os.PathLike[str] | None) -> list[Path]:
+    """The sounds of a dataset that may be the file that a page is to replace: those that are called as it is.
+
+    Args:
+        page: Where the page is to be.
+        dataset: The dataset.
+        folder: As for :func:`audio_path`.
+
+    Raises:
+        DatasetError: A part of it is damaged.
+    """
+    if not page.is_file():
+        return []
+    called = {text_of_path(page.name), text_of_path(os.path.basename(real_path(page)))}
+    names = (name for batch in dataset.batches(["file"]) for name in batch.column(0).unique().to_pylist())
+    return [audio_path(name, folder) for name in names if name is not None and os.path.basename(name) in called]
 
 
 def link(path: Path, page: Path) -> str:

@@ -5,9 +5,11 @@ Recorded sounds alone would not do: they hide what a DFT in float32 does to pure
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -95,6 +97,22 @@ class OwnClips:
 
     clips: Sequence[ProofClip] = ()
     note: str | None = None
+
+
+def sounds_read(folder: str | os.PathLike[str], place: Path) -> list[str]:
+    """The files that sounds of somebody's own are in, if something is to be written where a file is already.
+
+    Args:
+        folder: As for :func:`own_clips`.
+        place: Where something is to be written. Nothing is listed where there is no file that could be lost.
+
+    Raises:
+        AudioFileError: As :func:`own_clips`.
+    """
+    if not place.is_file():
+        return []
+    items = list_items([os.fspath(folder)]).items
+    return [os.fspath(folder), *(item.file if item.shard is None else item.shard for item in items)]
 
 
 def own_clips(folder: str, sample_rate: int, n_samples: int) -> OwnClips:

@@ -13,7 +13,7 @@ from typing import Any
 from hear_edgel3.disk.atomic import check_writable, copy_together
 from hear_edgel3.errors import ExportFailed, HearEdgeL3Error, InvalidOption, OutputError
 from hear_edgel3.exporting.card import FRONTEND, WHOLE
-from hear_edgel3.exporting.clips import OwnClips, ProofClip, own_clips, usual_samples
+from hear_edgel3.exporting.clips import OwnClips, ProofClip, own_clips, sounds_read, usual_samples
 from hear_edgel3.exporting.folders import check_folder, put_folder
 from hear_edgel3.exporting.program import PARTS, has_pairs, length_in_samples, program_of
 from hear_edgel3.exporting.proof import Proof
@@ -112,7 +112,7 @@ def export(
     if target.FOLDER:
         check_folder(path)
     else:
-        _check_files(target, path, own_files(row.checkpoint, weights))
+        _check_files(target, path, row.checkpoint, weights, (calibrate, check))
     rate = row.checkpoint.net_sample_rate
     usual = usual_samples(n_samples, rate)
     # Before the work: sounds that cannot be read would be told of at its end.
@@ -210,20 +210,42 @@ def _check_ending(path: Path, to: str) -> None:
             )
 
 
-def own_files(row: Checkpoint, weights: str | os.PathLike[str] | None) -> list[str | os.PathLike[str]]:
-    """The files that a net is made of, which its export is not to replace: of a folder, and weights that were named."""
+def files_read(
+    row: Checkpoint,
+    weights: str | os.PathLike[str] | None,
+    sounds: Sequence[str | os.PathLike[str] | None],
+    place: Path,
+) -> list[str | os.PathLike[str]]:
+    """The files that an export is made of, which what is written is not to replace.
+
+    Args:
+        row: The net: those of its folder, if it is in one.
+        weights: Those that were named.
+        sounds: Those of somebody's own to calibrate on and to check with, as far as there are some.
+        place: Where something is to be written.
+
+    Raises:
+        AudioFileError: Sounds are missing.
+    """
     given = [] if weights is None else [weights]
-    return [row.folder / FILENAME, row.weights_path, *given] if isinstance(row, Local) else [*given]
+    own = [row.folder / FILENAME, row.weights_path] if isinstance(row, Local) else []
+    return [*own, *given, *(file for one in sounds if one is not None for file in sounds_read(one, place))]
 
 
-def _check_files(target: Target, path: Path, read: Sequence[str | os.PathLike[str]]) -> None:
+def _check_files(
+    target: Target,
+    path: Path,
+    row: Checkpoint,
+    weights: str | os.PathLike[str] | None,
+    sounds: Sequence[str | os.PathLike[str] | None],
+) -> None:
     files = files_of(target, path)
     if len(files) > 1 and path.suffix != target.SUFFIX:
         raise InvalidOption(
             f"the output must end in {target.SUFFIX}, because the file beside it is named after it; got {str(path)!r}"
         )
     for file in files:
-        check_writable(file, read)
+        check_writable(file, files_read(row, weights, sounds, file))
 
 
 def default_path(configuration: Configuration, part: str, to: str) -> Path:

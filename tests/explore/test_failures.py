@@ -36,13 +36,21 @@ def test_a_page_that_cannot_be_written_is_found_out_before_the_work() -> None:
         explore("not read", "nowhere/page.html")
 
 
-def test_the_page_takes_no_place_of_the_dataset() -> None:
-    folder = write_dataset(["a.wav"])
+def test_the_page_takes_no_place_of_the_dataset_or_its_sounds() -> None:
+    folder = write_dataset(["sounds/a.wav", "sounds/b.wav"])
+    write_odd_clip("sounds/a.wav")
+    Path("link.html").symlink_to("sounds/a.wav")
     part = next(Path(folder).glob("*.parquet"))
-    before = part.read_bytes()
+    before = {path: path.read_bytes() for path in (part, Path("sounds/a.wav"))}
+    for page in (part, "sounds/a.wav", "sounds/../sounds/a.wav", "link.html"):
+        with pytest.raises(OutputError, match="it is what is read"):
+            explore(folder, page, tags=False, projection="pca")
     with pytest.raises(OutputError, match="it is what is read"):
-        explore(folder, part, tags=False)
-    assert part.read_bytes() == before
+        explore(folder, "sounds/a.wav", tags=False, projection="pca", audio=Path.cwd())
+    assert {path: path.read_bytes() for path in before} == before
+    Path("a.wav").write_text("another")
+    explore(folder, "a.wav", tags=False, projection="pca")
+    assert Path("a.wav").read_text().startswith("<!")
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 import pytest
+import soundfile
 from onnx import load, save
 
 from hear_edgel3.cli import main
@@ -18,6 +19,7 @@ from hear_edgel3.exporting.card import WHOLE
 from hear_edgel3.exporting.folders import CARD, put_folder
 from hear_edgel3.exporting.run import Exported, default_path
 from hear_edgel3.registry.names import resolve, with_features
+from support import signals
 from support.detectors import write_detector
 from support.processes import python
 
@@ -56,6 +58,25 @@ def test_an_export_takes_no_place_of_its_net(name: str, here: Path, capsys) -> N
     assert main(["export", "tiny", "--weights", str(weights), "--output", "./net/../net/model.safetensors"]) == 1
     assert {one.name: one.read_bytes() for one in (here / "net").iterdir()} == before
     assert sorted(one.name for one in here.iterdir()) == ["link", "net"]
+
+
+def test_an_export_takes_no_place_of_sounds_that_it_is_checked_with(here: Path, capsys) -> None:
+    write_detector(here / "net")
+    for path in (here / "sounds" / "a.wav", here / "sounds" / "inner" / "b.wav"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, signals.clip(0.2, 16000), 16000)
+    (here / "list.txt").write_text("sounds/a.wav\n")
+    before = {one: one.read_bytes() for one in here.rglob("*") if one.is_file()}
+    for words in (
+        ["--check", "sounds", "--report", "sounds/a.wav"],
+        ["--check", "sounds", "--output", "sounds/inner/b.wav"],
+        ["--calibrate", "sounds", "--quantize", "int8", "--report", "sounds/inner/b.wav"],
+        ["--check", "list.txt", "--report", "list.txt"],
+        ["--check", "list.txt", "--output", "sounds/a.wav"],
+    ):
+        assert main(["export", "net", "--length", "0.1", *words]) == 1
+        assert f"cannot write {words[-1]}: it is what is read" in capsys.readouterr().err
+    assert {one: one.read_bytes() for one in here.rglob("*") if one.is_file()} == before
 
 
 def test_folders_that_are_called_alike_inside_have_files_of_their_own(here: Path) -> None:
