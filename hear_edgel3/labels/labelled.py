@@ -111,9 +111,20 @@ class Labelled:
         """Some of the sounds; the classes stay the same.
 
         Args:
-            rows: Numbers of sounds, from 0.
+            rows: Numbers of sounds, from 0; or, of each sound, whether it is among them (bool).
+
+        Raises:
+            LabelsError: They are neither.
         """
-        rows = np.asarray(rows, np.int64)
+        rows = np.asarray(rows)
+        if rows.dtype == bool and rows.shape == (len(self),):
+            rows = np.flatnonzero(rows)
+        if rows.size > 0 and (rows.dtype.kind not in "iu" or rows.ndim != 1):
+            raise LabelsError(
+                f"rows must be numbers of sounds, or a bool for each of the {len(self)}; got {rows.dtype} of shape "
+                f"{rows.shape}"
+            )
+        rows = rows.astype(np.int64)
 
         def taken(values: tuple[str, ...] | None) -> tuple[str, ...] | None:
             return None if values is None else tuple(values[i] for i in rows)

@@ -65,12 +65,19 @@ class Dividing:
     copies: bool = True
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "how", How(self.how))
-        if self.n_folds < 2:
-            raise InvalidOption(f"n_folds must be at least 2, got {self.n_folds}")
+        for name, words in (("how", How), ("on_leak", OnLeak)):
+            value = getattr(self, name)
+            if value is None and name == "on_leak":
+                continue
+            if value not in [*words]:
+                raise InvalidOption(f"{name} must be one of {', '.join(words)}; got {value!r}")
+            object.__setattr__(self, name, words(value))
+        for name, value, least in (("n_folds", self.n_folds, 2), ("seed", self.seed, 0)):
+            if not isinstance(value, (int, np.integer)) or value < least:
+                raise InvalidOption(f"{name} must be a whole number, at least {least}, got {value!r}")
         for name, value in (("test", self.test), ("validation", self.validation)):
-            if not 0 <= value < 1:
-                raise InvalidOption(f"{name} must be a share from 0 to below 1, got {value}")
+            if not isinstance(value, (int, float, np.number)) or not 0 <= value < 1:
+                raise InvalidOption(f"{name} must be a share from 0 to below 1, got {value!r}")
 
 
 @dataclass(frozen=True)

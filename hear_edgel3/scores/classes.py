@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -41,12 +41,21 @@ class Guesses:
     ranks: np.ndarray | None = None
 
     def __post_init__(self) -> None:
+        for field in fields(self):  # lists and tensors are taken for what they hold
+            if (value := getattr(self, field.name)) is not None:
+                object.__setattr__(self, field.name, np.asarray(value))
         if self.probabilities.ndim != 2 or len(self.probabilities) != len(self.targets) or not len(self.targets):
             raise LabelsError(
                 f"{self.probabilities.shape} guesses do not fit {self.targets.shape} targets, or there are none"
             )
         if not self.is_single and self.targets.shape != self.probabilities.shape:
             raise LabelsError(f"{self.probabilities.shape} guesses do not fit {self.targets.shape} targets")
+        if self.is_single:
+            classes = range(self.probabilities.shape[1])
+            if strange := [one for one in np.unique(self.targets).tolist() if one not in classes]:
+                raise LabelsError(
+                    f"targets must be numbers of classes from 0 to {len(classes) - 1}, got {strange[0]!r}"
+                )
         if self.ranks is not None and self.ranks.shape != self.probabilities.shape:
             raise LabelsError(f"ranks {self.ranks.shape} do not fit guesses {self.probabilities.shape}")
         if not np.isfinite(self.probabilities).all():

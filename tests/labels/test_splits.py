@@ -202,10 +202,42 @@ def test_what_cannot_be_divided() -> None:
         divide(single([0, 1]), Dividing(How.GIVEN))
     with pytest.raises(LabelsError, match="one fold, '1', only"):
         divide(single([0, 1], folds=("1", "1")))
-    with pytest.raises(InvalidOption, match="test must be a share"):
-        Dividing(test=1)
-    with pytest.raises(InvalidOption, match="n_folds must be at least 2"):
-        Dividing(n_folds=1)
+    for share in (1, "0.2"):
+        with pytest.raises(InvalidOption, match="test must be a share"):
+            Dividing(test=share)  # type: ignore[arg-type]
+    for folds in (1, 2.5, "5"):
+        with pytest.raises(InvalidOption, match="n_folds must be a whole number, at least 2"):
+            Dividing(n_folds=folds)  # type: ignore[arg-type]
+    for seed in (-1, "a", None):
+        with pytest.raises(InvalidOption, match="seed must be a whole number, at least 0"):
+            Dividing(seed=seed)  # type: ignore[arg-type]
+    with pytest.raises(InvalidOption, match="how must be one of auto, given, folds, groups, random; got 'foo'"):
+        Dividing("foo")  # type: ignore[arg-type]
+    with pytest.raises(InvalidOption, match="on_leak must be one of refuse, say; got 'ignore'"):
+        Dividing(on_leak="ignore")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("published", [False, True])
+def test_what_to_do_about_leaks_may_be_a_word(published: bool) -> None:
+    """Published sets say leaks if nothing else is said: those that are asked for as a word are refused, too."""
+    labelled = single([0, 1, 0, 1], parts=("train", "train", "test", "test"), groups=tuple("abab"), published=published)
+    for word in ("refuse", OnLeak.REFUSE):
+        with pytest.raises(LabelsError, match="on_leak"):
+            divide(labelled, Dividing(on_leak=word, validation=0, copies=False))  # type: ignore[arg-type]
+    for word in ("say", OnLeak.SAY):
+        (split,) = divide(labelled, Dividing(on_leak=word, validation=0, copies=False))  # type: ignore[arg-type]
+        assert split.notes
+
+
+def test_a_subset_by_numbers_or_by_a_mask() -> None:
+    labelled = single([0, 1, 0, 1])
+    mask = np.array([False, True, False, True])
+    for rows in ([1, 3], range(1, 4, 2), mask, mask.tolist()):
+        assert [item.file for item in labelled.subset(rows).items] == ["1.wav", "3.wav"]
+    assert len(labelled.subset([])) == len(labelled.subset(np.zeros(4, bool))) == 0
+    for rows in (mask[:3], [1.5], [[0, 1]], ["1"]):
+        with pytest.raises(LabelsError, match="rows must be numbers of sounds, or a bool for each of the 4"):
+            labelled.subset(rows)  # type: ignore[arg-type]
 
 
 def test_names_that_may_be_of_one_recording_are_said() -> None:

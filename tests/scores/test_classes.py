@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import norm
 from sklearn import metrics
 
@@ -172,6 +173,13 @@ def test_weights_are_as_repeated_sounds() -> None:
     assert np.isnan(Ranking(right, values).ap_and_auc(right[None] * 0.0)).all()
 
 
+def test_lists_and_tensors_are_guesses_too() -> None:
+    targets, guessed = [0, 1, 1], [[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]]
+    expected = score_classes(Guesses(np.array(targets), np.array(guessed)), ["a", "b"]).table()
+    for kind in (list, torch.tensor):
+        assert score_classes(Guesses(kind(targets), kind(guessed)), ["a", "b"]).table() == expected
+
+
 def test_guesses_that_make_no_sense() -> None:
     with pytest.raises(LabelsError, match="of 1 sounds are not finite, the first is number 1"):
         Guesses(np.array([0, 1]), np.array([[0.5, 0.5], [np.nan, 0.5]]))
@@ -179,6 +187,10 @@ def test_guesses_that_make_no_sense() -> None:
         Guesses(np.zeros((2, 3)), np.zeros((2, 2)))
     with pytest.raises(LabelsError, match="there are none"):
         Guesses(np.zeros(0, int), np.zeros((0, 2)))
+    others: list[tuple[list[Any], str]] = [([0, 2], "2"), ([-1, 0], "-1"), ([0.5, 1], "0.5"), (["a", "b"], "'a'")]
+    for targets, strange in [*others, ([0, np.nan], "nan")]:
+        with pytest.raises(LabelsError, match=rf"numbers of classes from 0 to 1, got {strange}"):
+            Guesses(np.array(targets), np.zeros((2, 2)))
     with pytest.raises(LabelsError, match="mask"):
         Guesses(np.array([0]), np.zeros((1, 2)), np.ones((1, 2), bool))
     with pytest.raises(LabelsError, match="do not fit 1 names"):
