@@ -136,7 +136,7 @@ def library(program: Program, narrowed: Mapping[str, Narrowed], card: Mapping[st
         "kilobytes_2s": f"{memory(2 * card['sample_rate'] if card['length'] is None else window) / 1000:.0f}",
         "constants": f"{(constants.n_bytes + frontend.n_bytes) / 1000:.0f}",
         "rate": str(card["sample_rate"]),
-        "takes": "of any length" if card["length"] is None else f"of {card['length']} samples",
+        "takes": f"of up to {_LONGEST_S} seconds" if card["length"] is None else f"of {card['length']} samples",
         "macs": f"{net.macs / 1e6:.1f}",
     }
     facts = {
@@ -179,11 +179,11 @@ def _outputs(card: Mapping[str, Any]) -> dict[str, int]:
 
 def _about(card: Mapping[str, Any], int8: bool) -> list[str]:
     rate, length = card["sample_rate"], card["length"]
-    takes = f"any number of samples from {card['minimum_samples']} on" if length is None else f"{length} samples"
+    takes = f"{card['minimum_samples']} to {_LONGEST_S * rate}" if length is None else str(length)
     puts = ", ".join(f"{name} ({size})" for name, size in _outputs(card).items())
     parts = ", ".join(f"{name} ({size})" for name, size in card["features"].items())
     return [
-        f"{card['name']}: takes {takes} at {rate} Hz; puts out {puts}.",
+        f"{card['name']}: takes {takes} samples at {rate} Hz; puts out {puts}.",
         f"   The embedding consists of: {parts}.",
         f"   Weights are in {'eight bits' if int8 else 'float'}; their licence: {card['licence']}.",
         f"   {card['citation']}",

@@ -191,6 +191,12 @@ def test_for_cortex_m7(net: str, tmp_path: Path, request: pytest.FixtureRequest)
     assert not any(size for name, size in found.items() if name.startswith((".data", ".bss")) and "rel.ro" not in name)
 
 
+def test_how_long_clips_may_be_is_said(c_tiny: Exported) -> None:
+    assert "It takes clips of up to 120 seconds." in (c_tiny.path / "README.md").read_text()
+    assert "tiny: takes 514 to 3840000 samples at 32000 Hz" in (header := (c_tiny.path / "tiny.h").read_text())
+    assert "#define TINY_LONGEST ((size_t)3840000)" in header
+
+
 def test_the_header_in_cpp(c_tiny: Exported, tmp_path: Path) -> None:
     needed("g++")
     (tmp_path / "a.cpp").write_text('#include "tiny.h"\nint main() { return tiny_error(TINY_OK) == nullptr; }\n')
