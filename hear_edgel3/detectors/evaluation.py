@@ -40,6 +40,7 @@ from hear_edgel3.detectors.run import (
 )
 from hear_edgel3.detectors.work import Work
 from hear_edgel3.disk.atomic import atomic_write
+from hear_edgel3.engine.callers_state import own_state
 from hear_edgel3.errors import InvalidOption, LabelsError
 from hear_edgel3.families.schema import Local
 from hear_edgel3.labels.contents import contents_of, digests_by
@@ -114,6 +115,7 @@ class Evaluation:
         return draw_confusion(self.confusion, self.labelled.classes)
 
 
+@own_state()
 def evaluate(
     data: Data,
     config: str | os.PathLike[str] = BUILT_IN,

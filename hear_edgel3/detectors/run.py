@@ -39,6 +39,7 @@ from hear_edgel3.detectors.result import Detector, check_classes, check_output, 
 from hear_edgel3.detectors.tuned import learn_tuned
 from hear_edgel3.detectors.work import Work
 from hear_edgel3.disk.jsons import json_text
+from hear_edgel3.engine.callers_state import own_state
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.families.schema import UNNAMED, Features
 from hear_edgel3.labels.contents import contents_of, digests_by
@@ -60,6 +61,7 @@ _PACKAGES = ("torch", "numpy", "scikit-learn", "scipy")
 Data = str | os.PathLike[str] | Labelled
 
 
+@own_state()
 def train(
     data: Data,
     output: str | os.PathLike[str],

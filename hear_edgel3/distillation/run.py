@@ -34,6 +34,7 @@ from hear_edgel3.distillation.student import Learner, StudentNet
 from hear_edgel3.distillation.target_scale import TargetScale, make_target_scale
 from hear_edgel3.distillation.teacher import Teacher
 from hear_edgel3.distillation.training import STATE, Progress, make_accelerator, train
+from hear_edgel3.engine.callers_state import own_state
 from hear_edgel3.errors import InvalidAudio, InvalidOption, OutputError
 from hear_edgel3.families.schema import Local
 from hear_edgel3.families.values import is_count
@@ -50,6 +51,7 @@ __all__ = ["PrunedRecipe", "Recipe", "distill"]
 NO_LICENCE = "not stated; the teacher and the audio have theirs"
 
 
+@own_state()
 def distill(
     teacher: str,
     audio: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],

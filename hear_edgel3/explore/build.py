@@ -12,6 +12,7 @@ from hear_edgel3.dataset.channel import channel_of
 from hear_edgel3.dataset.dataset import Dataset
 from hear_edgel3.dataset.file_means import FileMeans, longest_s, read_file_means, read_some_file_means
 from hear_edgel3.disk.atomic import check_writable
+from hear_edgel3.engine.callers_state import own_state
 from hear_edgel3.errors import DatasetError, InvalidOption
 from hear_edgel3.explore.contents import ClipMap, page_contents
 from hear_edgel3.explore.page import write_page
@@ -52,6 +53,7 @@ class PageSummary:
     n_all: int
 
 
+@own_state()
 def explore(
     folder: str | os.PathLike[str],
     output: str | os.PathLike[str],

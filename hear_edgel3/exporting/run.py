@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hear_edgel3.disk.atomic import check_writable, copy_together
+from hear_edgel3.engine.callers_state import own_state
 from hear_edgel3.errors import ExportFailed, HearEdgeL3Error, InvalidOption, OutputError
 from hear_edgel3.exporting.card import FRONTEND, WHOLE
 from hear_edgel3.exporting.clips import OwnClips, ProofClip, own_clips, sounds_read, usual_samples
@@ -43,6 +44,7 @@ class Exported:
     notes: tuple[str, ...] = ()
 
 
+@own_state()
 def export(
     configuration: str | os.PathLike[str] | Extractor = BUILT_IN,
     output: str | os.PathLike[str] | None = None,

@@ -26,6 +26,17 @@ from hear_edgel3.search.whitening import Whitening
 from hear_edgel3.tagging.tagger import Tagger
 from support.datasets import description, write_rows
 from support.pages import SIZE, contents_of, decoded, thumbnails_of, write_dataset, write_odd_clip
+from support.states import strange_state
+
+
+def test_what_the_caller_has_asked_torch_for_does_not_matter() -> None:
+    folder = write_dataset(["a.wav", "b.wav"])
+    for i, name in enumerate(("a.wav", "b.wav")):
+        write_odd_clip(name, seed=i)
+    explore(folder, "usual.html", projection="pca")
+    with strange_state():
+        explore(folder, "strange.html", projection="pca")
+    assert Path("strange.html").read_bytes() == Path("usual.html").read_bytes()
 
 
 def test_everything_that_goes_into_a_page() -> None:

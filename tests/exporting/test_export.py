@@ -18,6 +18,7 @@ from hear_edgel3.exporting.run import Exported, export
 from hear_edgel3.extractor.extractor import Extractor
 from support import signals
 from support.detectors import CLASSES, RATES
+from support.states import strange_state
 
 Detectors = Callable[[str, str], tuple[Path, Exported]]
 
@@ -37,6 +38,18 @@ def exact(extractor: Extractor, x: np.ndarray) -> np.ndarray:
 
 def check(found: np.ndarray, expected: np.ndarray) -> None:
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("quantize", ["none", "int8"])
+def test_what_the_caller_has_asked_torch_for_does_not_matter(quantize: str, tmp_path: Path) -> None:
+    usual = export("tiny", tmp_path / "usual.onnx", length=0.2, quantize=quantize)
+    with strange_state():
+        strange = export("tiny", tmp_path / "strange.onnx", length=0.2, quantize=quantize)
+    x = sounds(32000, 6400)
+    found, expected = (target.open_file(one.path)(x) for one in (strange, usual))
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], values)
 
 
 @pytest.mark.parametrize(("n_samples", "n"), [(32000, 3), (5120, 1), (81_111, 2), (514, 2)])
