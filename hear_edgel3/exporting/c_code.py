@@ -182,13 +182,15 @@ def _about(card: Mapping[str, Any], int8: bool) -> list[str]:
     takes = f"{card['minimum_samples']} to {_LONGEST_S * rate}" if length is None else str(length)
     puts = ", ".join(f"{name} ({size})" for name, size in _outputs(card).items())
     parts = ", ".join(f"{name} ({size})" for name, size in card["features"].items())
+    sha256 = card["weights_sha256"]
+    source = "weights of no file" if sha256 is None else f"weights with the SHA-256 {sha256}"
     return [
         f"{card['name']}: takes {takes} samples at {rate} Hz; puts out {puts}.",
         f"   The embedding consists of: {parts}.",
         f"   Weights are in {'eight bits' if int8 else 'float'}; their licence: {card['licence']}.",
         f"   {card['citation']}",
         "   The code is hear_edgel3's: MIT, (c) the hear_edgel3 authors.",
-        f"   Written by hear_edgel3 {card['version']} from weights with the SHA-256 {card['weights_sha256']}.",
+        f"   Written by hear_edgel3 {card['version']} from {source}.",
     ]
 
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 from hear_edgel3._version import __version__
+from hear_edgel3.errors import HearEdgeL3Error
 from hear_edgel3.extractor.extractor import Extractor
 from hear_edgel3.extractor.framings import scene_framing
+from hear_edgel3.extractor.loading import load_configuration
 from hear_edgel3.families.schema import Local, Published
 from hear_edgel3.framing.rules import SceneFraming, SegmentFraming
 from hear_edgel3.tagging.answering import whole_clip_framing
@@ -40,7 +44,7 @@ def make_card(
         "embedding_version": row.embedding_version,
         "licence": _licence(row),
         "citation": row.citation,
-        "weights_sha256": None if extractor.weights is None else extractor.weights.sha256,
+        "weights_sha256": _weights_sha256(extractor),
         "part": part,
         "sample_rate": extractor.net_sample_rate,
         "window": extractor.window,
@@ -68,6 +72,20 @@ def make_card(
             "clip": _windows(whole_clip_framing(configuration, own)),
         }
     return card
+
+
+def _weights_sha256(extractor: Extractor) -> str | None:
+    """The checksum of the file that its weights are those of; None if they were changed since, or it is gone."""
+    info = extractor.weights
+    if info is None:
+        return None
+    try:
+        file = load_configuration(extractor.configuration, info.path, engine="eager")
+    except HearEdgeL3Error:
+        return None
+    there, here = file.net.state_dict(), extractor.net.state_dict()
+    same = there.keys() == here.keys() and all(torch.equal(value, here[name]) for name, value in there.items())
+    return info.sha256 if same and file.weights is not None and file.weights.sha256 == info.sha256 else None
 
 
 def _licence(row: Any) -> str:

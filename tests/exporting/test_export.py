@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -119,6 +120,18 @@ def test_what_a_file_says_of_itself(tiny_file: Exported) -> None:
     assert card["weights_sha256"] == extractor.weights.sha256
     assert card["version"] == hear_edgel3.__version__
     assert card["licence"] == "MIT"
+
+
+def test_weights_that_were_changed_are_not_said_to_be_those_of_their_file(tmp_path: Path) -> None:
+    extractor = hear_edgel3.load("tiny", features=["b3"])
+    assert extractor.weights is not None
+    options: dict[str, Any] = {"length": 0.2, "part": "net"}
+    usual = export(extractor, tmp_path / "usual.onnx", **options).card
+    assert usual["weights_sha256"] == extractor.weights.sha256
+    with torch.no_grad():
+        next(extractor.net.parameters()).mul_(1.01)
+    changed = export(extractor, tmp_path / "changed.onnx", **options).card
+    assert {**usual, "weights_sha256": None} == changed
 
 
 def test_the_proof(tiny_file: Exported) -> None:
