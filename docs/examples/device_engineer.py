@@ -18,7 +18,10 @@ def main() -> None:
     wanted = sys.argv[2] if len(sys.argv) > 2 else "Insect"
     torch.set_num_threads(1)
     sound = soundfile.info(path)
-    stream = hear_edgel3.Tagger().stream(sample_rate=sound.samplerate, window=1, hop=0.25)
+    tagger = hear_edgel3.Tagger()
+    if wanted not in [label.name for label in tagger.labels]:
+        sys.exit(f"the net has no class {wanted!r}; its classes are AudioSet's, such as Speech")
+    stream = tagger.stream(sample_rate=sound.samplerate, window=1, hop=0.25)
     blocks = soundfile.blocks(path, sound.samplerate // 100, dtype="int16")
     print(f"each answer comes {stream.latency_ms:.0f} ms of audio after its time")
 
