@@ -283,6 +283,8 @@ def mono_block(block: Any, first_sample: int, mixer: Mixer | None = None) -> tor
     """
     samples = _numbers(block, "audio")
     if samples.numel() == 0 and samples.ndim in (1, 2):
+        if samples.shape[0] > 0:  # time that would be lost
+            raise InvalidAudio(f"audio of shape {tuple(samples.shape)} has no channels")
         return samples.new_zeros(0)
     return _mixed_down(samples, Mixer("audio") if mixer is None else mixer, first_sample)
 

@@ -240,6 +240,8 @@ def test_a_refused_block_changes_nothing(tiny: Extractor) -> None:
         (np.zeros((2, 480)), "looks like .channels, n_samples."),
         (np.zeros(9, np.complex64), "has type complex64"),
         (b"\0\0", "must be an array of samples"),
+        (bytearray(960), "must be an array of samples"),
+        (np.zeros((480, 0)), "audio of shape .480, 0. has no channels"),
         (None, "must be an array of samples"),
     ]:
         with pytest.raises(InvalidAudio, match=message):
