@@ -30,7 +30,7 @@ def own_state() -> Iterator[None]:
     with ExitStack() as switched:
         switched.enter_context(torch.inference_mode(False))
         switched.enter_context(torch.enable_grad())
-        for device in ("cpu", "cuda"):
+        for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
             switched.enter_context(without_autocast(torch.device(device)))
         # Only where they are needed: torch's functions take longer under such modes.
         if usual.device.type != "cpu":

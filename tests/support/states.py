@@ -20,6 +20,7 @@ def strange_state() -> Iterator[None]:
             assert torch.empty(0).is_meta
             assert torch.is_inference_mode_enabled()
             assert not torch.is_grad_enabled()
-            assert torch.is_autocast_enabled("cpu")
+            one = torch.ones(1, 1, device="cpu", dtype=torch.float32)
+            assert (one @ one).dtype == torch.bfloat16
     finally:
         torch.set_default_dtype(before)
