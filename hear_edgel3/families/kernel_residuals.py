@@ -51,8 +51,55 @@ class Depthwise:
 
 
 @dataclass(frozen=True, eq=False)
+class Lines:
+    """An activation that is the largest of some lines, whose slopes and offsets are made for each clip.
+
+    Of y, which the linear layer gives, they are ``tanh(y / 2) * scale + start``.
+
+    Attributes:
+        n: how many lines.
+        linear: from the context to the slopes of all channels of the first line, those of the others, and then the
+            offsets likewise.
+        scale: (2 * n,) float32, one for each slope and offset.
+        start: (2 * n,) float32.
+    """
+
+    n: int
+    linear: Linear
+    scale: np.ndarray
+    start: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """What a dynamic block makes of its own input: weights, an activation and gates for each clip.
+
+    The input's means over frames, of each band, and over bands, of each frame, go through one linear layer, and its
+    values are the sequences over bands and over frames. The mean of all of them is the context.
+
+    Attributes:
+        joint: from the input's channels to the sequences, before Hardswish.
+        kernels: how many each convolution of the block is mixed from; 0 if they are not.
+        attention: from the context to how much there is of each kernel, before the softmax over them: of the expansion,
+            if there is one, of the depthwise convolution, and of the projection. None if there are no kernels.
+        lines: what follows the depthwise convolution, in place of the block's activation; or None.
+        gates: linear layers from the sequences over bands and over frames to what the channels of all places in that
+            band or frame are multiplied with, before a sigmoid; None for no gates. Where the block has a stride, the
+            sequences are averaged before, by threes, with zeros beyond their ends.
+    """
+
+    joint: Linear
+    kernels: int
+    attention: Linear | None
+    lines: Lines | None
+    gates: tuple[Linear, Linear] | None
+
+
+@dataclass(frozen=True, eq=False)
 class InvertedResidual:
     """Expansion, depthwise convolution, squeeze-and-excitation over the channels, projection.
+
+    If the convolutions are mixed for each clip, their weights have one axis more in front, over the kernels.
 
     Attributes:
         expand: or None.
@@ -62,6 +109,7 @@ class InvertedResidual:
         project: to what is put out, without an activation.
         hardswish: whether that is the activation behind expansion and depthwise convolution; else ReLU.
         residual: whether the input is added to the output.
+        context: of a dynamic block, which has no squeeze-and-excitation; else None.
     """
 
     expand: Linear | None
@@ -71,6 +119,7 @@ class InvertedResidual:
     project: Linear
     hardswish: bool
     residual: bool
+    context: Context | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +137,7 @@ class Pooled:
 
 @dataclass(frozen=True, eq=False)
 class Bottleneck:
-    """The values in a block's squeeze-and-excitation, before their activation.
+    """The values in a block's squeeze-and-excitation, before their activation; of a dynamic block, its context.
 
     Attributes:
         map: the number of the map that the block puts out.

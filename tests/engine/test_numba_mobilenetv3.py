@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import multiprocessing
 from collections.abc import Callable
 from dataclasses import asdict
@@ -20,50 +19,12 @@ from hear_edgel3.families.kernel_residuals import ResidualNet
 from hear_edgel3.families.mobilenetv3.layout import POOLINGS
 from hear_edgel3.families.mobilenetv3.net import MobileNetV3
 from support import signals
+from support.kernel_checks import check
 from support.mobilenetv3_nets import SPECS, all_features, build, mels
 from support.mobilenetv3_reference import Spec
 from support.processes import python
 
-# Of a feature's peak. Nets of random weights have features that nearly cancel out, and magnify every rounding: with
-# them torch in float32 is off by up to 8e-6 itself, so that what it is off by is the measure, and twice that allowed.
-TOLERANCE = 3e-6
-OF_TORCH = 2.0
 IN_TORCH = {name for name, spec in SPECS.items() if set(spec.se_dims) - {"c"}}
-
-
-def check(net: MobileNetV3, x: torch.Tensor, of_torch: float = OF_TORCH) -> None:
-    """Compares each feature of images with float64, and each image's bits alone with those among many others.
-
-    Args:
-        net: In eval mode.
-        x: (n, n_mels, n_frames).
-        of_torch: How much of the worst error that torch has with them is allowed besides TOLERANCE.
-    """
-    with torch.no_grad():
-        runner, torchs = Runner("numba"), Runner("torch")(net, x).numpy()
-        among = runner(net, x.repeat(5, 1, 1)).numpy()  # more than are taken one after the other
-        found = np.concatenate([runner(net, image[None]).numpy() for image in x])
-        expected = copy.deepcopy(net).double()(x.double()).numpy()
-    assert found.shape == expected.shape
-    assert found.dtype == np.float32
-    assert found.shape[1] == net.embedding_size
-    for i in range(0, len(among), len(x)):
-        np.testing.assert_array_equal(among[i : i + len(x)].view(np.int32), found.view(np.int32))
-    tolerance = TOLERANCE + of_torch * max(_errors(net, torchs, expected).values())
-    errors = _errors(net, found, expected)
-    worst = max(errors, key=errors.__getitem__)
-    assert errors[worst] < tolerance, f"{worst} of {tuple(x.shape)}: {errors[worst]:.1e}, not {tolerance:.1e}"
-
-
-def _errors(net: MobileNetV3, found: np.ndarray, expected: np.ndarray) -> dict[str, float]:
-    """The largest error of each feature, of its peak in each image."""
-    errors, begin = {}, 0
-    for name in net.outputs:
-        part = slice(begin, begin + net._size(name))
-        peak = np.abs(expected[:, part]).max(axis=1, keepdims=True) + 1e-30
-        errors[name] = float((np.abs(found[:, part] - expected[:, part]) / peak).max())
-        begin = part.stop
-    return errors
 
 
 @pytest.fixture(scope="module")

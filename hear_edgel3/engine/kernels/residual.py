@@ -16,7 +16,8 @@ Rows of few columns, of images that are not cut into strips, have no halos: a ti
 their ends are left out when the kernel is compiled.
 
 All blocks share one kernel, which calls two others by their addresses: that of pointwise convolutions, and one for each
-kind of depthwise convolution.
+kind of depthwise convolution. Dynamic blocks have two more, which make of the block's input what the others work with,
+and then bend what the depthwise convolution puts out (:mod:`hear_edgel3.engine.kernels.dynamic`).
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ from hear_edgel3.compiled.simd import (
 from hear_edgel3.compiled.told import reader
 from hear_edgel3.engine.kernels.masked_rows import add_halo, clear, copy, mask_row, sum_of_strips, sum_row
 from hear_edgel3.engine.kernels.pixel_ops import store_number
-from hear_edgel3.engine.kernels.pointwise import GROUP, HARDSWISH, NONE
+from hear_edgel3.engine.kernels.pointwise import GROUP, HARDSWISH, NONE, RELU
 from hear_edgel3.engine.kernels.tile_ops import depthwise, hard_swish, sigmoid
 
 # Rows and columns of tiles where there are halos; and vectors of tiles that hold whole rows.
@@ -53,6 +54,8 @@ ROWS, COLUMNS, WHOLE_ROWS = 2, 4, 8
 _MOST_ROWS = 4
 # Calls of the two other kernels.
 _multiply, _convolve = caller(13), caller(10)
+# Of those of dynamic blocks.
+_prepare, _bend = caller(1), caller(5)
 
 
 class Facts(NamedTuple):
@@ -90,6 +93,7 @@ class Facts(NamedTuple):
         expands: whether there is an expansion.
         residual: whether the input is added to the output.
         act: RELU or HARDSWISH.
+        act_inside: behind the depthwise convolution; the same, or NONE.
         band: rows of the output at once.
         n_values: of a channel of the output in an image.
         bottleneck: values in squeeze-and-excitation; 0 for none.
@@ -108,6 +112,9 @@ class Facts(NamedTuple):
         excite_bias: address.
         project_weights: packed.
         project_bias: address.
+        prepare: address of the kernel of :func:`hear_edgel3.engine.kernels.dynamic.make_prepare`, or 0.
+        bend: address of the kernel of :func:`hear_edgel3.engine.kernels.dynamic.make_bend`, or 0.
+        dynamic: address of what these are told.
     """
 
     x: int = 0
@@ -141,6 +148,7 @@ class Facts(NamedTuple):
     expands: int = 0
     residual: int = 0
     act: int = 0
+    act_inside: int = 0
     band: int = 0
     n_values: int = 0
     bottleneck: int = 0
@@ -159,6 +167,9 @@ class Facts(NamedTuple):
     excite_bias: int = 0
     project_weights: int = 0
     project_bias: int = 0
+    prepare: int = 0
+    bend: int = 0
+    dynamic: int = 0
 
 
 _read = reader(Facts)
@@ -304,12 +315,18 @@ def make_depthwise(lanes: int, k: int, s: int, d: int, trim: int) -> Callable[..
                 place = out + g * channel_out + r * width_out * size
                 for c in range(0, even, columns):
                     tile = depthwise(filled(like, offset), k, s, d, trim, taps, source + c * s * size, pitch)
-                    tile = hard_swish(tile) if act == HARDSWISH else tile_larger(tile, zero)
+                    if act == HARDSWISH:
+                        tile = hard_swish(tile)
+                    elif act == RELU:
+                        tile = tile_larger(tile, zero)
                     store_tile(tile, place + c * size, width_out * size)
                 if not trim:
                     for c in range(even, width_out):
                         one = depthwise(filled(single, offset), k, s, d, 0, taps, source + c * s * size, pitch)
-                        one = hard_swish(one) if act == HARDSWISH else tile_larger(one, zero)
+                        if act == HARDSWISH:
+                            one = hard_swish(one)
+                        elif act == RELU:
+                            one = tile_larger(one, zero)
                         store_tile(one, place + c * size, width_out * size)
 
     return depthwise_rows
@@ -320,6 +337,8 @@ def _block(zero: Any, facts: int) -> None:
     """One block, of which is told at an address."""
     f, size = _read(facts), 4 * lanes_of(zero)
     pitch = (f.width + 2 * f.halo) * size
+    if f.prepare:
+        _prepare(f.prepare, f.dynamic)
     if f.bottleneck:
         clear(zero, f.factors, f.inside)
     for top in range(0, f.height_out, f.band):
@@ -338,8 +357,10 @@ def _block(zero: Any, facts: int) -> None:
             target = f.middle + e * f.channel_middle + (top * f.width_out * size if f.bottleneck else 0)
             _convolve(
                 f.depthwise, f.expanded, f.channel_expanded, pitch, f.depthwise_weights + 4 * e * f.taps,
-                f.depthwise_bias + 4 * e, target, f.channel_middle, bottom - top, f.width_out, f.act,
+                f.depthwise_bias + 4 * e, target, f.channel_middle, bottom - top, f.width_out, f.act_inside,
             )  # fmt: skip
+            if f.bend:
+                _bend(f.bend, f.dynamic, e, top, bottom - top, target)
             if f.bottleneck:
                 for g in range(GROUP):
                     total = load(zero, f.factors + (e + g) * size)

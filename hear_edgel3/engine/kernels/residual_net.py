@@ -5,9 +5,13 @@ How images share vectors is explained in :mod:`hear_edgel3.engine.kernels.strips
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from hear_edgel3.engine.kernels.alone import NetAlone, most_alone
+from hear_edgel3.engine.kernels.dynamic import make_bend, make_prepare
+from hear_edgel3.engine.kernels.dynamic_parts import Dynamic
 from hear_edgel3.engine.kernels.entrance import COLUMNS as ENTRANCE_COLUMNS
 from hear_edgel3.engine.kernels.entrance import make_entrance
 from hear_edgel3.engine.kernels.log_mel import LogMel
@@ -17,6 +21,7 @@ from hear_edgel3.engine.kernels.pooling import make_pool
 from hear_edgel3.engine.kernels.residual import COLUMNS, Facts, make_depthwise, make_residual, rows_of_tiles
 from hear_edgel3.engine.kernels.residual_parts import (
     Block,
+    Map,
     NetWeights,
     Places,
     Rooms,
@@ -42,17 +47,6 @@ MOST_FRAMES = 1 << 15
 _SIZES = 8
 
 
-class _Map:
-    """A map in memory: its address, channels, size, and what of it is masked."""
-
-    def __init__(
-        self, x: int, channel: int, channels: int, height: int, width: int, frames: int, mask: tuple[int, int]
-    ) -> None:
-        self.x, self.channel, self.channels = x, channel, channels
-        self.height, self.width, self.frames = height, width, frames
-        self.mask, self.begin = mask
-
-
 class SizedNet:
     """A net for images of one size; it can be called by several threads at once.
 
@@ -61,14 +55,22 @@ class SizedNet:
         height: bands of the images.
         frames: of the images.
         lanes: of the vectors.
+        dynamic: of its blocks those that are, by number; with them images must not share vectors.
 
     Attributes:
         sharing: how images share vectors.
         most_alone: so many images at most are faster one after the other, with channels in the lanes.
     """
 
-    def __init__(self, net: NetWeights, height: int, frames: int, lanes: int) -> None:
-        self._net = net
+    def __init__(
+        self,
+        net: NetWeights,
+        height: int,
+        frames: int,
+        lanes: int,
+        dynamic: Mapping[int, Dynamic],
+    ) -> None:
+        self._net, self._dynamic = net, dynamic
         self._height, self._frames = height, frames
         self.sharing: StripsOfTime = strips_for(frames, lanes, net.convolutions)
         self._masks: dict[tuple[int, int], tuple[int, int]] = {}
@@ -80,7 +82,7 @@ class SizedNet:
         self._steps(self._needed)
         self._idle: list[tuple[Rooms, list[Step]]] = []
         # With weights that are not finite, the zeros around a map make NaN, which images alone do without.
-        self.most_alone = most_alone(self.sharing) if net.weights.finite else 0
+        self.most_alone = most_alone(self.sharing) if net.weights.finite and not dynamic else 0
         self._alone = NetAlone(net, height, self.sharing) if self.most_alone else None
 
     @property
@@ -100,7 +102,7 @@ class SizedNet:
         net, sharing = self._net, self.sharing
         lanes, strips = sharing.lanes, sharing.strips
         image = rooms.room("image", self._height * sharing.width)
-        here = _Map(
+        here = Map(
             image, sharing.width * 4 * lanes, self._height, 1, sharing.width, self._frames,
             self._mask(sharing.width, self._frames),
         )  # fmt: skip
@@ -125,13 +127,13 @@ class SizedNet:
             out = rooms.room("last", n_out * channel // (4 * lanes))
             arguments = (here.x, here.channel, weights, bias, out, channel, here.channels, n_out, vectors, HARDSWISH)
             steps.append((make_pointwise(lanes), (*arguments, 0, 0, 0)))
-            here = _Map(out, channel, net.n_last, here.height, here.width, here.frames, (here.mask, here.begin))
+            here = Map(out, channel, net.n_last, here.height, here.width, here.frames, (here.mask, here.begin))
             steps += values.pools(here, len(net.blocks) + 1)
         steps += values.layers()
         self._rows = values.rows()
         return steps
 
-    def _enter(self, image: _Map, rooms: Rooms, steps: list[Step]) -> _Map:
+    def _enter(self, image: Map, rooms: Rooms, steps: list[Step]) -> Map:
         """The first convolution."""
         net, lanes = self._net, self.sharing.lanes
         assert net.first is not None
@@ -145,9 +147,9 @@ class SizedNet:
             channel, height, width, net.n_first,
         )  # fmt: skip
         steps.append((make_entrance(lanes), arguments))
-        return _Map(out, channel, net.n_first, height, width, frames, self._mask(width, frames))
+        return Map(out, channel, net.n_first, height, width, frames, self._mask(width, frames))
 
-    def _block(self, x: _Map, block: Block, number: int, rooms: Rooms, values: _Values) -> tuple[_Map, Facts]:
+    def _block(self, x: Map, block: Block, number: int, rooms: Rooms, values: _Values) -> tuple[Map, Facts]:
         """An inverted residual."""
         lanes, strips = self.sharing.lanes, self.sharing.strips
         size, s = 4 * lanes, block.stride
@@ -186,7 +188,27 @@ class SizedNet:
             depthwise=rooms.kernel(make_depthwise(lanes, block.k, s, block.dilation, trim)),
             halo=halo,
         )  # fmt: skip
-        return _Map(out, channel, block.n_out, height, width, frames, (mask, begin)), facts
+        here = Map(out, channel, block.n_out, height, width, frames, (mask, begin))
+        if number in self._dynamic:
+            facts = self._made(number, facts, x, here, rooms, values)
+        return here, facts
+
+    def _made(self, number: int, facts: Facts, x: Map, out: Map, rooms: Rooms, values: _Values) -> Facts:
+        """What the kernel is told of a dynamic block."""
+        dynamic, lanes = self._dynamic[number], self.sharing.lanes
+        context = values.bottleneck(number, dynamic.n_context)
+        told = dynamic.facts(x, out, facts.channel_middle, context, self.sharing, self._edges, rooms)
+        facts = facts._replace(dynamic=rooms.told(told), prepare=rooms.kernel(make_prepare(lanes)))
+        if told.lines or told.gated:
+            facts = facts._replace(bend=rooms.kernel(make_bend(lanes)))
+        if told.lines:
+            facts = facts._replace(act_inside=NONE)
+        if told.n_mixed:
+            mixed = [told.mixed_0, told.mixed_1, told.mixed_2][: told.n_mixed]
+            facts = facts._replace(depthwise_weights=mixed[-2], project_weights=mixed[-1])
+            if facts.expands:
+                facts = facts._replace(expand_weights=mixed[0])
+        return facts
 
     def __call__(self, images: np.ndarray, spectrogram: LogMel | None = None) -> np.ndarray:
         """The values of images, as many as share the vectors or fewer.
@@ -225,15 +247,16 @@ class _Values(Places):
         super().__init__(net, height)
         self._size, self._lanes, self._strips = 4 * lanes, lanes, strips
         self._base = rooms.room("values", self.n)
-        self._spare = rooms.room("spare", max((b.bottleneck for b in net.blocks), default=0))
+        most = max((net.n_bottleneck(number) for number in range(1, len(net.blocks) + 1)), default=0)
+        self._spare = rooms.room("spare", even(most))
 
     def bottleneck(self, number: int, n: int) -> int:
-        """Where a block's bottleneck goes."""
+        """Where a block's bottleneck goes, or a dynamic one's context."""
         if number in self.bottlenecks:
             return self._base + self.bottlenecks[number] * self._size
         return self._spare if n else 0
 
-    def pools(self, x: _Map, number: int) -> list[Step]:
+    def pools(self, x: Map, number: int) -> list[Step]:
         """Pooling of a map."""
         steps: list[Step] = []
         for value in self.pooled:
@@ -268,12 +291,20 @@ class ResidualKernels:
 
     def __init__(self, net: described.ResidualNet, lanes: int) -> None:
         self._net = NetWeights(net)
+        self._dynamic = {
+            number: Dynamic(block, self._net.weights) for number, block in enumerate(net.blocks, 1) if block.context
+        }
         self._lanes = lanes
         self._sized: dict[tuple[int, int], SizedNet] = {}
 
     def takes(self, height: int, frames: int) -> bool:
-        """Whether there should be kernels for images of a size."""
-        return height > 0 and 0 < frames <= MOST_FRAMES
+        """Whether there should be kernels for images of a size.
+
+        Dynamic blocks need images that are long enough to fill vectors alone.
+        """
+        if not (height > 0 and 0 < frames <= MOST_FRAMES):
+            return False
+        return not self._dynamic or strips_for(frames, self._lanes, self._net.convolutions).images == 1
 
     def for_size(self, height: int, frames: int) -> SizedNet:
         """The net for images of one size; those that were built last are kept."""
@@ -282,7 +313,7 @@ class ResidualKernels:
             with BUILDING:
                 sized = self._sized.get((height, frames))
                 if sized is None:  # no other thread has built it meanwhile
-                    sized = SizedNet(self._net, height, frames, self._lanes)
+                    sized = SizedNet(self._net, height, frames, self._lanes, self._dynamic)
                     # Recordings may all be of different lengths. What is dropped lives on for as long as it runs.
                     while len(self._sized) >= _SIZES:
                         del self._sized[next(iter(self._sized))]

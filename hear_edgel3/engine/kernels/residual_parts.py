@@ -66,46 +66,51 @@ class Block:
     """A block's facts that do not depend on the size of images.
 
     Attributes:
-        facts: for the kernels of images that share vectors.
-        taps: address of the depthwise convolution's weights by tap, for images alone.
+        facts: for the kernels of images that share vectors; without weights that are mixed for each image.
+        taps: address of the depthwise convolution's weights by tap, for images alone; 0 if they are mixed.
     """
 
     def __init__(self, block: described.InvertedResidual, weights: Weights) -> None:
-        inside, k = len(block.depthwise.weights), block.depthwise.weights.shape[1]
+        mixed = block.context is not None and block.context.kernels > 0
+        inside, k = len(block.depthwise.bias), block.depthwise.weights.shape[-1]
         self.k, self.stride, self.dilation = k, block.depthwise.stride, block.depthwise.dilation
         self.reach = k // 2 * self.dilation
         self.inside = even(inside)
-        self.outputs = even(len(block.project.weights))
-        self.n_out = len(block.project.weights)
+        self.outputs = even(len(block.project.bias))
+        self.n_out = len(block.project.bias)
         self.bottleneck = 0 if block.squeeze is None else even(len(block.squeeze.weights))
+        act = HARDSWISH if block.hardswish else RELU
         facts = Facts(
             inside=self.inside,
             outputs=self.outputs,
-            inputs=inside if block.expand is None else block.expand.weights.shape[1],
+            inputs=inside if block.expand is None else block.expand.weights.shape[-1],
             expands=block.expand is not None,
             residual=block.residual,
-            act=HARDSWISH if block.hardswish else RELU,
+            act=act,
+            act_inside=act,
             bottleneck=self.bottleneck,
             stride=self.stride,
             reach=self.reach,
             taps=k * k,
-            depthwise_weights=weights.keep(block.depthwise.weights, self.inside * k * k),
+            depthwise_weights=0 if mixed else weights.keep(block.depthwise.weights, self.inside * k * k),
             depthwise_bias=weights.keep(block.depthwise.bias, self.inside),
+            project_bias=weights.keep(block.project.bias, self.outputs),
         )
-        w, bias = weights.linear(block.project, self.inside)
-        facts = facts._replace(project_weights=w, project_bias=bias)
         if block.expand is not None:
-            w, bias = weights.linear(block.expand)
-            facts = facts._replace(expand_weights=w, expand_bias=bias)
+            facts = facts._replace(expand_bias=weights.keep(block.expand.bias, self.inside))
         elif inside % GROUP:
             raise ValueError(f"a block that does not expand has {inside} channels, no multiple of {GROUP}")
+        if not mixed:
+            facts = facts._replace(project_weights=weights.keep(packed(block.project.weights, self.inside)))
+            if block.expand is not None:
+                facts = facts._replace(expand_weights=weights.keep(packed(block.expand.weights)))
         if block.squeeze is not None and block.excite is not None:
             w, bias = weights.linear(block.squeeze, self.inside)
             facts = facts._replace(squeeze_weights=w, squeeze_bias=bias)
             w, bias = weights.linear(block.excite, self.bottleneck)
             facts = facts._replace(excite_weights=w, excite_bias=bias)
         self.facts = facts
-        self.taps = weights.keep(by_tap(block.depthwise.weights))
+        self.taps = 0 if mixed else weights.keep(by_tap(block.depthwise.weights))
 
 
 class Rooms:
@@ -140,6 +145,11 @@ class Rooms:
         """The address of a kernel, which is not compiled before it may be called."""
         return address(made) if self.arrays else 0
 
+    def told(self, facts: tuple[int, ...]) -> int:
+        """The address of a table of integers, which lives as long as this."""
+        self._tables.append(np.array(facts, np.int64))
+        return int(self._tables[-1].ctypes.data)
+
     def blocks(self, kernel: Callable[..., None], facts: Sequence[tuple[int, ...]]) -> list[Step]:
         """The step of blocks that follow each other, if there are any; what is told of them lives as long as this.
 
@@ -157,7 +167,25 @@ class Rooms:
         return (vectors + (2 if vectors % _APART == 0 else 0)) * self._size
 
 
+class Map:
+    """A map in memory: its address, channels, size, and what of it is masked."""
+
+    def __init__(
+        self, x: int, channel: int, channels: int, height: int, width: int, frames: int, mask: tuple[int, int]
+    ) -> None:
+        self.x, self.channel, self.channels = x, channel, channels
+        self.height, self.width, self.frames = height, width, frames
+        self.mask, self.begin = mask
+
+
 Step = tuple[Callable[..., None], tuple[Any, ...]]
+
+
+def _n_inside(block: described.InvertedResidual) -> int:
+    """Values that come about inside of a block, and that a net may put out."""
+    if block.context is not None:
+        return len(block.context.joint.bias)
+    return 0 if block.squeeze is None else len(block.squeeze.weights)
 
 
 class NetWeights:
@@ -175,10 +203,10 @@ class NetWeights:
         self.first = None if net.first is None else (weights.keep(net.first), bias)
         self.first_taps = None if net.first is None else (weights.keep(by_tap(net.first)), bias)
         self.blocks = [Block(block, weights) for block in net.blocks]
-        self._n_bottlenecks = [0 if b.squeeze is None else len(b.squeeze.weights) for b in net.blocks]
+        self._n_inside = [_n_inside(block) for block in net.blocks]
         self.last = None if net.last is None else weights.linear(net.last)
         self.n_last = 0 if net.last is None else len(net.last.weights)
-        self.convolutions = [(2, 1), *((block.stride, block.reach) for block in self.blocks)]
+        self.convolutions = ((2, 1), *((block.stride, block.reach) for block in self.blocks))
         self._linear: dict[int, tuple[int, int]] = {}
 
     def channels(self, number: int, height: int) -> int:
@@ -194,8 +222,8 @@ class NetWeights:
         return height
 
     def n_bottleneck(self, number: int) -> int:
-        """Values in the bottleneck of a block."""
-        return self._n_bottlenecks[number - 1]
+        """Values in the bottleneck of a block, or in the context of a dynamic one."""
+        return self._n_inside[number - 1]
 
     def weights_of(self, layer: described.Layer) -> tuple[int, int]:
         """The addresses of a linear layer's weights and bias."""

@@ -157,26 +157,64 @@ def hard_swish(tile: Tile) -> Any:
     return tile, code
 
 
+def _power_of_two(b: Any, y: Any) -> tuple[Any, Any]:
+    """2 ** y as two factors, of which the first is at least 2 ** -0.5, and the other one a power of two.
+
+    2 ** y is 2 ** rint(y), by the bits of a float32, times a polynomial of the rest (Cephes ``exp2f``). Y is limited to
+    what has normal powers.
+    """
+    lanes = y.type.count
+    ints = ir.VectorType(INT32, lanes)
+    y = _between(b, y, -126.0, 126.0)
+    rint = cgutils.get_or_insert_function(b.module, ir.FunctionType(y.type, [y.type]), f"llvm.rint.v{lanes}f32")
+    whole = b.call(rint, [y])
+    rest = b.fsub(y, whole)
+    p = _constant(y, 1.5353362e-4)
+    for c in (1.3398874e-3, 9.6184373e-3, 5.5503324e-2, 2.4022648e-1, 6.9314718e-1, 1.0):
+        p = multiply_add(b, p, rest, _constant(y, c))
+    exponent = b.add(b.fptosi(whole, ints), ir.Constant(ints, [127] * lanes))
+    return p, b.bitcast(b.shl(exponent, ir.Constant(ints, [23] * lanes)), y.type)
+
+
 @primitive
 def sigmoid(vector: Vector) -> Any:
-    """1 / (1 + exp(-x)), to 2 units in the last place.
-
-    2 ** y is 2 ** rint(y), by the bits of a float32, times a polynomial of the rest (Cephes ``exp2f``).
-    """
-    ints = ir.VectorType(INT32, vector.lanes)
+    """1 / (1 + exp(-x)), to 2 units in the last place."""
 
     def code(b: Any, x: Any) -> Any:
-        y = _between(b, b.fmul(x, _constant(x, -1.4426950408889634)), -126.0, 126.0)
-        kind = ir.FunctionType(x.type, [x.type])
-        rint = cgutils.get_or_insert_function(b.module, kind, f"llvm.rint.v{vector.lanes}f32")
-        whole = b.call(rint, [y])
-        rest = b.fsub(y, whole)
-        p = _constant(x, 1.5353362e-4)
-        for c in (1.3398874e-3, 9.6184373e-3, 5.5503324e-2, 2.4022648e-1, 6.9314718e-1, 1.0):
-            p = multiply_add(b, p, rest, _constant(x, c))
-        exponent = b.add(b.fptosi(whole, ints), ir.Constant(ints, [127] * vector.lanes))
-        power = b.bitcast(b.shl(exponent, ir.Constant(ints, [23] * vector.lanes)), x.type)
+        p, power = _power_of_two(b, b.fmul(x, _constant(x, -1.4426950408889634)))
         return b.fdiv(_constant(x, 1.0), multiply_add(b, p, power, _constant(x, 1.0)))
+
+    return vector, code
+
+
+@primitive
+def tanh_of_half(vector: Vector) -> Any:
+    """tanh(x / 2), which is 2 * sigmoid(x) - 1, to 4 units in the last place: of small x it is not a small difference.
+
+    By its Taylor series for |x| < 0.6.
+    """
+
+    def code(b: Any, x: Any) -> Any:
+        one = _constant(x, 1.0)
+        p, power = _power_of_two(b, b.fmul(x, _constant(x, -1.4426950408889634)))
+        large = b.fsub(b.fdiv(_constant(x, 2.0), multiply_add(b, p, power, one)), one)
+        t = b.fmul(x, _constant(x, 0.5))
+        q = b.fmul(t, t)
+        series = _constant(x, -1382 / 155925)
+        for c in (62 / 2835, -17 / 315, 2 / 15, -1 / 3, 1.0):
+            series = multiply_add(b, series, q, _constant(x, c))
+        return b.select(b.fcmp_ordered("<", q, _constant(x, 0.09)), b.fmul(t, series), large)
+
+    return vector, code
+
+
+@primitive
+def exponential(vector: Vector) -> Any:
+    """exp(x) of x no larger than 80, to 2 units in the last place and |x| more; of x below -87 it is 1e-38."""
+
+    def code(b: Any, x: Any) -> Any:
+        p, power = _power_of_two(b, b.fmul(x, _constant(x, 1.4426950408889634)))
+        return b.fmul(p, power)
 
     return vector, code
 

@@ -13,8 +13,10 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import nn
 
+from hear_edgel3.families.dymn import kernel_form
 from hear_edgel3.families.dymn import layout as layouts
 from hear_edgel3.families.dymn.blocks import DynamicBlock, DynamicConvolution, PlainBlock
+from hear_edgel3.families.kernel_residuals import ResidualNet
 from hear_edgel3.families.mobilenetv3.layout import AUDIOSET_CLASSES
 from hear_edgel3.families.mobilenetv3.parts import (
     ChoosingNet,
@@ -204,9 +206,15 @@ class DyMN(ChoosingNet):
         """Kernel, stride and dilation of the convolutions that ``outputs`` need, first to last, in both directions."""
         return self.layout.plain.convolutions()[: layouts.last_block_needed(self.outputs) + 1]
 
-    def kernel_obstacle(self) -> str:
-        """Why compiled kernels cannot run the net, whose images they make."""
-        return "its convolutions are mixed anew for each clip, and the kernels' are fixed"
+    def kernel_obstacle(self) -> str | None:
+        """Why compiled kernels cannot run the net, or None."""
+        if type(self) is not DyMN:
+            return f"{type(self).__name__} is a class of somebody's own, which may compute something else"
+        return None
+
+    def kernel_residuals(self) -> ResidualNet:
+        """The net in eval mode as arrays, which share no memory with it; only where :meth:`kernel_obstacle` is None."""
+        return kernel_form.make(self.exportable())
 
     def folded(self) -> nn.Module:
         """The same function in eval mode with batch norm folded away, in the layout that is fastest.

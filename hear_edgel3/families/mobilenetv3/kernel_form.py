@@ -52,22 +52,23 @@ def make(net: Any) -> ResidualNet:
     blocks = tuple(_block(folded.features[i], net.layout.blocks[i - 1]) for i in range(1, min(needed, 15) + 1))
     first = folded.features[0][0] if needed >= 0 else None
     return ResidualNet(
-        None if first is None else _array(first.weight)[:, 0],
-        np.zeros(0, np.float32) if first is None else _array(first.bias),
+        None if first is None else array(first.weight)[:, 0],
+        np.zeros(0, np.float32) if first is None else array(first.bias),
         blocks,
-        _linear(folded.features[16][0]) if needed == 16 else None,
-        _outputs(folded),
+        linear(folded.features[16][0]) if needed == 16 else None,
+        outputs_of(folded, "se", 0),
     )
 
 
-def _array(tensor: Any) -> np.ndarray:
+def array(tensor: Any) -> np.ndarray:
+    """A tensor's values, which it does not share."""
     return np.array(tensor.detach().numpy(), np.float32, order="C")
 
 
-def _linear(layer: Any) -> Linear:
+def linear(layer: Any) -> Linear:
     """Of a linear layer or a pointwise convolution."""
-    weights = _array(layer.weight)
-    return Linear(weights.reshape(len(weights), -1), _array(layer.bias))
+    weights = array(layer.weight)
+    return Linear(weights.reshape(len(weights), -1), array(layer.bias))
 
 
 def _block(module: Any, block: layouts.Block) -> InvertedResidual:
@@ -77,27 +78,33 @@ def _block(module: Any, block: layouts.Block) -> InvertedResidual:
     for layer in layers:
         if not isinstance(layer, nn.Sequential):
             (over_channels,) = layer.conc_se_layers
-            squeeze, excite = _linear(over_channels.fc1), _linear(over_channels.fc2)
+            squeeze, excite = linear(over_channels.fc1), linear(over_channels.fc2)
     depthwise = Depthwise(
-        _array(convolutions[-2].weight)[:, 0], _array(convolutions[-2].bias), block.step, block.dilation
+        array(convolutions[-2].weight)[:, 0], array(convolutions[-2].bias), block.step, block.dilation
     )
     return InvertedResidual(
-        _linear(convolutions[0]) if block.expands else None,
+        linear(convolutions[0]) if block.expands else None,
         depthwise,
         squeeze,
         excite,
-        _linear(convolutions[-1]),
+        linear(convolutions[-1]),
         block.hardswish,
         block.residual,
     )
 
 
-def _outputs(folded: Any) -> tuple[Values, ...]:
-    """What the net puts out."""
+def outputs_of(folded: Any, inside: str, before: int) -> tuple[Values, ...]:
+    """What a net puts out.
+
+    Args:
+        folded: the net, or one with the same words and the same head.
+        inside: how the words for what comes about inside of blocks begin.
+        before: the number of the block that such a word with 0 would be of.
+    """
     clf1 = Pooled(16, MEAN)
     clf2: Layer | None = None
     if folded.head == "mlp" and set(folded.outputs) & {"clf2", "logits"}:
-        clf2 = Layer((clf1,), _linear(folded.classifier[2]), hardswish=True)
+        clf2 = Layer((clf1,), linear(folded.classifier[2]), hardswish=True)
     found: list[Values] = []
     for name in folded.outputs:
         if name == "mel_avgs":
@@ -110,9 +117,9 @@ def _outputs(folded: Any) -> tuple[Values, ...]:
         elif name == "logits":
             found.append(_logits(folded, clf1, clf2))
         elif name == "teacher":
-            found.append(Layer(tuple(map(_approximated, layouts.APPROXIMATION_INPUTS)), _linear(folded.approximation)))
-        elif name.startswith("se"):
-            found.append(Bottleneck(int(name[2:])))
+            found.append(Layer(tuple(map(_approximated, layouts.APPROXIMATION_INPUTS)), linear(folded.approximation)))
+        elif name.startswith(inside):
+            found.append(Bottleneck(int(name[len(inside) :]) + before))
         else:
             found += [Pooled(int(name[1:]), how) for how in _POOLINGS[folded.pooling]]
     return tuple(found)
@@ -120,9 +127,9 @@ def _outputs(folded: Any) -> tuple[Values, ...]:
 
 def _logits(folded: Any, clf1: Values, clf2: Values | None) -> Layer:
     if clf2 is not None:
-        return Layer((clf2,), _linear(folded.classifier[4:][-1]))
+        return Layer((clf2,), linear(folded.classifier[4:][-1]))
     # Means and a linear layer may come in either order. The batch norm is folded into the convolution.
-    return Layer((clf1,), _linear(folded.classifier[0]))
+    return Layer((clf1,), linear(folded.classifier[0]))
 
 
 def _approximated(name: str) -> Pooled:

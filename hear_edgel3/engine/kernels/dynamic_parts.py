@@ -1,0 +1,157 @@
+"""The weights of dynamic blocks, and where what is made for them lies (:mod:`hear_edgel3.engine.kernels.dynamic`)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hear_edgel3.engine.kernels.dynamic import MIXED, DynamicFacts
+from hear_edgel3.engine.kernels.one_image import one_linear
+from hear_edgel3.engine.kernels.pointwise import make_pointwise, packed
+from hear_edgel3.engine.kernels.residual_parts import Map, Rooms, Weights, even
+from hear_edgel3.engine.kernels.strips_of_time import StripsOfTime
+from hear_edgel3.families import kernel_residuals as described
+
+# Of what fills up an attention: its share is none.
+_NEVER = -1e30
+
+
+class Dynamic:
+    """What is told of a dynamic block for images of any size.
+
+    Args:
+        block: with a context.
+        weights: where arrays are kept.
+
+    Attributes:
+        n_context: values of the context.
+    """
+
+    def __init__(self, block: described.InvertedResidual, weights: Weights) -> None:
+        assert block.context is not None
+        context = block.context
+        inside = even(len(block.depthwise.bias))
+        self.n_context = len(context.joint.bias)
+        joint_weights, joint_bias = weights.linear(context.joint)
+        self._facts = DynamicFacts(
+            inputs=context.joint.weights.shape[1],
+            n_context=even(self.n_context),
+            inside=inside,
+            stride=block.depthwise.stride,
+            joint_weights=joint_weights,
+            joint_bias=joint_bias,
+        )
+        self._made = [np.zeros((0, self.n_context), np.float32)]
+        self._made_bias = [np.zeros(0, np.float32)]
+        if context.attention is not None:
+            self._mix(block, context.attention, context.kernels, inside, weights)
+        if context.lines is not None:
+            lines = context.lines
+            self._facts = self._facts._replace(
+                lines=lines.n,
+                first_line=sum(map(len, self._made)),
+                scale=weights.keep(lines.scale),
+                start=weights.keep(lines.start),
+            )
+            for part, bias in zip(
+                np.split(lines.linear.weights, 2 * lines.n), np.split(lines.linear.bias, 2 * lines.n), strict=True
+            ):
+                self._add(part, bias, inside)
+        if context.gates is not None:
+            bands, frames = (self._linear(gate, weights) for gate in context.gates)
+            self._facts = self._facts._replace(
+                gated=1, bands_weights=bands[0], bands_bias=bands[1], frames_weights=frames[0], frames_bias=frames[1]
+            )
+        if n_made := sum(map(len, self._made)):
+            made = described.Linear(np.concatenate(self._made), np.concatenate(self._made_bias))
+            address, bias_address = self._linear(made, weights)
+            self._facts = self._facts._replace(n_made=n_made, made_weights=address, made_bias=bias_address)
+
+    def _linear(self, linear: described.Linear, weights: Weights) -> tuple[int, int]:
+        """The addresses of the weights and the bias of a layer that takes a context."""
+        return weights.linear(linear, self._facts.n_context)
+
+    def _add(self, weights: np.ndarray, bias: np.ndarray, room: int, fill: float = 0.0) -> None:
+        """Adds to what is made of a context, filled up to so many numbers."""
+        beside = room - len(weights)
+        self._made.append(np.pad(weights, ((0, beside), (0, 0))))
+        self._made_bias.append(np.pad(bias, (0, beside), constant_values=np.float32(fill)))
+
+    def _mix(
+        self,
+        block: described.InvertedResidual,
+        attention: described.Linear,
+        kernels: int,
+        inside: int,
+        weights: Weights,
+    ) -> None:
+        """Keeps the kernels that are mixed, each in the form in which it is used."""
+        banks = [] if block.expand is None else [[packed(w) for w in block.expand.weights]]
+        shape = (inside, *block.depthwise.weights.shape[2:])
+        taps = np.zeros((kernels, *shape), np.float32)
+        taps[:, : block.depthwise.weights.shape[1]] = block.depthwise.weights
+        banks += [list(taps), [packed(w, inside) for w in block.project.weights]]
+        told: dict[str, int] = {"kernels": kernels, "n_attention": even(kernels), "n_mixed": len(banks)}
+        for i, bank in enumerate(banks):
+            size = -(-bank[0].size // MIXED) * MIXED
+            filled = np.zeros((kernels, size), np.float32)
+            for row, kernel in zip(filled, bank, strict=True):
+                row[: kernel.size] = kernel.reshape(-1)
+            told |= {f"size_{i}": size, f"bank_{i}": weights.keep(filled)}
+        for part, bias in zip(
+            np.split(attention.weights, len(banks)), np.split(attention.bias, len(banks)), strict=True
+        ):
+            self._add(part, bias, even(kernels), _NEVER)
+        self._facts = self._facts._replace(**told)
+
+    def facts(
+        self,
+        x: Map,
+        out: Map,
+        channel_middle: int,
+        context: int,
+        sharing: StripsOfTime,
+        edges: int,
+        rooms: Rooms,
+    ) -> DynamicFacts:
+        """All that is told of the block.
+
+        Args:
+            x: its input.
+            out: its output.
+            channel_middle: bytes from a channel of what the depthwise convolution puts out to the next.
+            context: address of room for the context.
+            sharing: how images share vectors: they do not.
+            edges: address of what tells the first and last strips.
+            rooms: where everything else lies.
+        """
+        f, lanes = self._facts, sharing.lanes
+        size, height, width = 4 * lanes, out.height, out.width
+        begin, end = sharing.before_convolving(x.width, x.frames, 1)
+        channels = {
+            "means": rooms.stride(x.width),
+            "sequence": rooms.stride(x.width + 2),
+            "averaged": rooms.stride(width),
+            "gates": rooms.stride(width),
+        }
+        n = {"means": f.inputs, "sequence": f.n_context, "averaged": f.n_context, "gates": f.inside}
+        told = {name: rooms.room(f"dynamic {name}", n[name] * channel // size) for name, channel in channels.items()}
+        told |= {f"channel_{name}": channel for name, channel in channels.items()}
+        numbers = {
+            "flat": f.n_context,
+            "made": f.n_made,
+            "coefficients": 2 * f.lines * f.inside,
+            "band_means": x.height * f.inputs,
+            "bands": x.height * f.n_context,
+            "averaged_bands": height * f.n_context,
+            "band_gates": height * f.inside,
+        }
+        told |= {name: rooms.room(f"dynamic {name}", -(-n // lanes)) for name, n in numbers.items()}
+        sizes = (f.size_0, f.size_1, f.size_2)[: f.n_mixed]
+        told |= {f"mixed_{i}": rooms.room(f"mixed {i}", -(-n // lanes)) for i, n in enumerate(sizes)}
+        return f._replace(
+            x=x.x, channel=x.channel, height=x.height, width=x.width, frames=x.frames, begin_sum=x.begin, mask=x.mask,
+            begin=begin, end=end, strips=sharing.strips, edges=edges,
+            height_out=height, width_out=width, channel_middle=channel_middle, context=context,
+            multiply=rooms.kernel(make_pointwise(lanes)), multiply_each=rooms.kernel(one_linear),
+            **told,
+        )  # fmt: skip

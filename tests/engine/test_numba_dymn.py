@@ -1,0 +1,184 @@
+"""The compiled kernels of the DyMN family: clips that fill vectors alone run on them, and others in torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from hear_edgel3.compiled.jit import native_lanes
+from hear_edgel3.engine.kernels.residual_net import ResidualKernels
+from hear_edgel3.engine.runner import Runner
+from hear_edgel3.extractor.extractor import Extractor
+from hear_edgel3.families.dymn import layout as layouts
+from hear_edgel3.families.dymn.net import DyMN
+from hear_edgel3.families.kernel_residuals import ResidualNet
+from hear_edgel3.families.mobilenetv3.layout import POOLINGS
+from hear_edgel3.registry.names import resolve
+from support import dymn_files, signals
+from support.kernel_checks import check
+
+# Frames of clips that fill the vectors of any machine.
+LONG = 500
+FORMS: dict[str, dict[str, Any]] = {
+    "published": {},
+    "replace_se": {"use_dy_blocks": "replace_se"},
+    "three_lines": {"dyrelu_k": 3},
+    "one_line": {"dyrelu_k": 1},
+    "no_lines": {"no_dyrelu": True},
+    "no_gates": {"no_ca": True},
+    "nine_kernels": {"dyconv_k": 9},
+    "one_kernel": {"dyconv_k": 1},
+    "no_kernels": {"no_dyconv": True},
+    "context_alone": {"no_dyconv": True, "no_dyrelu": True, "no_ca": True},
+    "gates_alone": {"no_dyconv": True, "no_dyrelu": True},
+    "lines_alone": {"no_dyconv": True, "no_ca": True},
+    "dilated": {"dilated": True},
+    "reduced_tail": {"reduced_tail": True},
+    "strides": {"strides": (2, 1, 2, 1)},
+    "fully_convolutional": {"head": "fully_convolutional", "n_classes": 13},
+    "tau": {"tau": 30.0},
+    "few_bands": {"n_mels": 40, "n_teacher": 29},
+    "context": {"context_ratio": 3, "min_context_size": 5, "max_context_size": 45},
+}
+
+
+def build(outputs: tuple[str, ...] | None = None, **options: Any) -> DyMN:
+    """A narrow net; its channels are no multiples of eight where that can be."""
+    return dymn_files.build(gain=dymn_files.FILE_GAIN, outputs=outputs, **{"width_mult": 0.3, **options}).eval()
+
+
+def every_feature(net: DyMN) -> tuple[str, ...]:
+    """The words for all that a net has."""
+    words = ("mel_avgs", "clf1", "clf2", "logits", *(f"b{i}" for i in range(17)), "teacher")
+    words += tuple(f"ctx{i}" for i in range(layouts.N_BLOCKS))
+    return tuple(word for word in words if net._problem(word) is None)
+
+
+def noise(n: int, n_frames: int, n_mels: int = 128) -> torch.Tensor:
+    """(n, n_mels, n_frames) like log-mels."""
+    generator = torch.Generator().manual_seed(n_frames)
+    return 0.6 * torch.randn(n, n_mels, n_frames, generator=generator) - 0.3
+
+
+def kernels_of(net: DyMN, lanes: int) -> ResidualKernels:
+    form = net.kernel_residuals()
+    assert isinstance(form, ResidualNet)
+    return ResidualKernels(form, lanes)
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_every_feature_of_every_form(name: str) -> None:
+    net = build(**FORMS[name])
+    net.select(every_feature(net))
+    assert net.kernel_obstacle() is None
+    assert kernels_of(net, native_lanes()).takes(net.n_mels, LONG)
+    check(net, noise(2, LONG, net.n_mels))
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_poolings(pooling: str) -> None:
+    net = build(("b0", "mel_avgs", "b4", "ctx4", "b15", "clf1"))
+    net.select(net.outputs, pooling)
+    check(net, noise(1, 700))
+
+
+@pytest.mark.parametrize("outputs", [("mel_avgs",), ("b0",), ("ctx0",), ("b2", "mel_avgs"), ("logits", "clf2")])
+def test_only_what_is_needed(outputs: tuple[str, ...]) -> None:
+    check(build(outputs), noise(1, LONG))
+
+
+@pytest.mark.parametrize("n_frames", [481, 512, 513, 1000, 1001, 2500])
+def test_lengths(n_frames: int) -> None:
+    check(build(("b1", "b6", "ctx14", "logits")), noise(2, n_frames))
+
+
+@pytest.mark.parametrize("lanes", [4, 8, 16])
+def test_vectors_of_any_machine(lanes: int) -> None:
+    net = build(("mel_avgs", "b0", "ctx1", "b4"))
+    kernels = kernels_of(net, lanes)
+    x = noise(2, 600)
+    with torch.no_grad():
+        expected = net.double()(x.double()).numpy()
+    assert kernels.takes(128, 600)
+    found = kernels(x.numpy(), 1)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("n_frames", [1, 16, 101])
+def test_short_clips_run_in_torch(n_frames: int) -> None:
+    """There are as many weights as clips, and the kernels have one for all lanes."""
+    net, x = build(("b5", "clf1")), noise(3, n_frames)
+    assert not kernels_of(net, native_lanes()).takes(128, n_frames)
+    with torch.no_grad():
+        assert torch.equal(Runner("numba")(net, x), Runner("torch")(net, x))
+
+
+def test_batches_and_threads_give_the_same_bits(threads: Callable[[int], None]) -> None:
+    net, x, runner = build(("ctx3", "b5", "clf1")), noise(5, LONG), Runner("numba")
+    with torch.no_grad():
+        alone = torch.cat([runner(net, image[None]) for image in x])
+        for n, n_threads in ((1, 1), (3, 2), (5, 1), (5, 4)):
+            threads(n_threads)
+            assert torch.equal(runner(net, x[-n:]), alone[-n:])
+        assert runner(net, x[:0]).shape == (0, alone.shape[1])
+
+
+def test_what_is_not_finite_stays_alone_and_leaves_nothing() -> None:
+    net, x, runner = build(("ctx3", "b5", "clf1")), noise(3, LONG), Runner("numba")
+    with torch.no_grad():
+        expected = runner(net, x)
+        for value in (torch.nan, torch.inf):
+            wrong = x.clone()
+            wrong[1, 64, 9] = value
+            found = runner(net, wrong)
+            assert not torch.isfinite(found[1]).all()
+            assert torch.equal(found[[0, 2]], expected[[0, 2]])
+            assert torch.equal(runner(net, x), expected)
+
+
+def test_another_temperature_and_other_weights_are_noticed() -> None:
+    net, x, runner = build(("b5",)), noise(1, LONG), Runner("numba")
+    with torch.no_grad():
+        before = runner(net, x)
+        net.set_tau(5.0)
+        warmer = runner(net, x)
+        assert not torch.equal(warmer, before)
+        net.layers[2].depth_conv.weight.mul_(1.1)  # type: ignore[union-attr]
+        assert not torch.equal(runner(net, x), warmer)
+
+
+def test_a_class_of_somebodys_own_runs_in_torch() -> None:
+    class Doubled(DyMN):
+        def forward(self, mel: torch.Tensor) -> torch.Tensor:
+            return 2 * super().forward(mel)
+
+        def folded(self) -> torch.nn.Module:
+            return self
+
+    net = Doubled(1.0, 0.1, outputs=["b2"]).eval()
+    assert "Doubled" in str(net.kernel_obstacle())
+    x = noise(1, LONG)
+    with torch.no_grad():
+        torch.testing.assert_close(Runner()(net, x), net(x))
+
+
+@pytest.mark.parametrize("name", ["dymn04_as", "ssondo_matpac_dymn"])
+def test_long_clips_of_whole_extractors(name: str) -> None:
+    """In a batch with others as alone, and as with the engine torch."""
+    configuration = resolve(name)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = configuration.net.build()
+    ours, torchs = (
+        Extractor(configuration, configuration.checkpoint.frontend.build(), net, engine=engine)
+        for engine in ("auto", "torch")
+    )
+    assert ours.engine == "numba"
+    clips = torch.from_numpy(np.stack([signals.clip(6.0, ours.sample_rate), signals.clip(6.0, ours.sample_rate)[::-1]]))
+    found, expected = ours.scene_embeddings(clips), torchs.scene_embeddings(clips)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4 * float(expected.abs().max()))
+    assert torch.equal(ours.scene_embeddings(clips[1:]), found[1:])
