@@ -53,7 +53,10 @@ def chunks_of(read_at: ReadAt, size: int) -> dict[bytes, bytes]:
             contents = read_at(at + 8, min(length, _LARGEST))
             if name != b"LIST" or contents[:4] == b"INFO":
                 found.setdefault(name, contents)
-        at += 8 + length + length % 2
+        at += 8 + length
+        # After an odd number of bytes comes one that is not counted. guano-py leaves it out before what it writes.
+        if length % 2 and read_at(at, 4) not in _NAMES:
+            at += 1
         if at >= size:
             break
     return found

@@ -70,6 +70,14 @@ def kernels_of(net: DyMN, lanes: int) -> ResidualKernels:
     return ResidualKernels(form, lanes)
 
 
+def test_slopes_and_offsets_that_are_nearly_none() -> None:
+    """A net of small random weights lives by them: one minus nearly one would be wrong by more than all of its values."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = DyMN(1.0, 0.4, outputs=["b3", "b8", "b15", "clf1"]).eval()
+    check(net, noise(1, LONG), of_torch=4)
+
+
 @pytest.mark.parametrize("name", FORMS)
 def test_every_feature_of_every_form(name: str) -> None:
     net = build(**FORMS[name])

@@ -138,6 +138,15 @@ def test_chunks(chunk: tuple[bytes, bytes], began: str | None, who: str | None, 
     assert found.has_zone == (began is not None and ("+" in began or "-05:00" in began))
 
 
+def test_metadata_right_behind_an_odd_number_of_bytes() -> None:
+    """guano-py puts them there, without the byte that should lie between."""
+    data = wav(GUANO, BEXT)
+    at = data.index(b"guan")
+    assert at % 2 == 0
+    assert data[at - 1] == 0
+    assert look(data[: at - 1] + data[at:]) == look(data)
+
+
 def test_what_knows_its_zone_comes_first() -> None:
     assert look(wav(BEXT, MOTH, WAMD, GUANO)).says_who == "GUANO"
     assert look(wav(BEXT, IXML), "20240501T050000Z.wav").says_who == "name"
