@@ -2,7 +2,8 @@
 
 A :class:`Vector` of float32 or float64 is one register (or as many as the machine needs for its lanes); a
 :class:`Tile` is a fixed number of vectors that stay in registers over a loop. Both exist only inside compiled
-functions. ``+``, ``-`` and ``*`` work on vectors. Addresses are plain integers, of memory that is aligned to a vector.
+functions. ``+``, ``-``, ``*`` and ``/`` work on vectors. Addresses are plain integers, of memory that is aligned to a
+vector.
 
 Numbers of lanes, rows and columns that the primitives take must be known when a kernel is compiled: literals or closure
 variables. :func:`hear_edgel3.compiled.primitive.primitive` explains how.
@@ -321,3 +322,4 @@ def _binary(function: Any, code: Callable[[Any, Any, Any], Any]) -> None:
 _binary(operator.add, lambda b, x, y: b.fadd(x, y))
 _binary(operator.sub, lambda b, x, y: b.fsub(x, y))
 _binary(operator.mul, lambda b, x, y: b.fmul(x, y))
+_binary(operator.truediv, lambda b, x, y: b.fdiv(x, y))

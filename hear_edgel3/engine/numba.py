@@ -190,7 +190,7 @@ class _FrontEnds:
 class CompiledResiduals:
     """A net of inverted residuals, and the front end with it.
 
-    Images of sizes that there should be no kernels for go through torch.
+    Images of more frames than there should be kernels for go through torch.
 
     Args:
         net: in eval mode.
@@ -200,11 +200,9 @@ class CompiledResiduals:
     def __init__(self, net: nn.Module, form: ResidualNet) -> None:
         from hear_edgel3.compiled.fetching import fetch
         from hear_edgel3.compiled.jit import native_lanes
-        from hear_edgel3.engine.kernels.images import images_of
-        from hear_edgel3.engine.kernels.residual_net import MOST_FRAMES, ResidualKernels
+        from hear_edgel3.engine.kernels.residual_net import ResidualKernels
 
         self.fetch = fetch
-        self._images_of, self._most_frames = images_of, MOST_FRAMES
         self._in_torch = _InTorch(net)
         self._lanes = native_lanes()
         self._kernels = ResidualKernels(form, self._lanes)
@@ -219,16 +217,10 @@ class CompiledResiduals:
     def from_samples(self, frontend: nn.Module, windows: torch.Tensor) -> torch.Tensor | None:
         """The values of (n, samples) windows: each thread makes its own images. None if it must be done otherwise."""
         computes = self._front_ends.computes(frontend, windows)
-        if computes is None:
-            return None
-        n_frames = computes.n_frames(windows.shape[1])
-        if n_frames > self._most_frames:
+        if computes is None or not self._kernels.takes(computes.n_mels, computes.n_frames(windows.shape[1])):
             return None
         spectrogram, samples = self._front_ends.compiled(frontend, computes, windows)
-        threads = torch.get_num_threads()
-        if self._kernels.takes(computes.n_mels, n_frames):
-            return torch.from_numpy(self._kernels(samples, threads, spectrogram))
-        return self._in_torch(torch.from_numpy(self._images_of(spectrogram, samples, self._lanes, threads)))
+        return torch.from_numpy(self._kernels(samples, torch.get_num_threads(), spectrogram))
 
 
 class CompiledImages:

@@ -322,7 +322,13 @@ def test_kernels_are_found_again_on_disk() -> None:
     from hear_edgel3.engine.kernels.pooling import make_pool
     from hear_edgel3.engine.kernels.residual import make_depthwise, make_residual
 
-    kernels = (make_residual(16), make_depthwise(16, 5, 2, 1, 0), make_entrance(16), make_pointwise(16), make_pool(16))
+    kernels = (
+        make_residual(16),
+        make_depthwise(16, 5, 2, 1, 0, 0),
+        make_entrance(16),
+        make_pointwise(16),
+        make_pool(16),
+    )
     for made in kernels:
         cells = made._cache._function.__closure__ or ()
         assert all(isinstance(cell.cell_contents, int) for cell in cells)

@@ -1,7 +1,8 @@
 """What a dynamic block makes of its own input: means, a context, and of that weights, lines and gates.
 
-The block of :mod:`hear_edgel3.engine.kernels.residual` has one weight for all lanes. A dynamic block has other weights
-for each image, so that it needs images that have a vector for themselves, all of whose lanes are strips of one image.
+The block of :mod:`hear_edgel3.engine.kernels.residual` has one weight for all lanes, and a dynamic block other weights
+for each image. Here an image has a vector for itself, all of whose lanes are strips of it; of images that share vectors
+is :mod:`hear_edgel3.engine.kernels.dynamic_by_lane`.
 
 Before such a block runs, what it works with is made of its input, in this order::
 
@@ -67,7 +68,8 @@ class DynamicFacts(NamedTuple):
         begin: the first of its columns to mask before it is convolved with one column to either side.
         end: behind the last one.
         mask: address of its mask.
-        strips: of an image; as many as there are lanes.
+        strips: of an image.
+        shared: whether images share vectors.
         edges: address of two vectors that tell the first and last ones.
         means: address of room for the means of frames.
         channel_means: bytes from a channel to the next; like what follows.
@@ -89,9 +91,10 @@ class DynamicFacts(NamedTuple):
         size_0: numbers of one of its kernels, a multiple of MIXED.
         size_1: likewise.
         size_2: likewise.
-        mixed_0: address of room for what they are mixed to.
+        mixed_0: address of room for what they are mixed to, if images do not share vectors.
         mixed_1: likewise.
         mixed_2: likewise.
+        lane_weights: address of room for weights of GROUP outputs that are mixed, if images share vectors.
         lines: how many there are; 0 for none.
         first_line: the number of the first slope in what is made.
         coefficients: address of room for slopes and offsets, (2 * lines, inside).
@@ -132,6 +135,7 @@ class DynamicFacts(NamedTuple):
     end: int = 0
     mask: int = 0
     strips: int = 0
+    shared: int = 0
     edges: int = 0
     means: int = 0
     channel_means: int = 0
@@ -156,6 +160,7 @@ class DynamicFacts(NamedTuple):
     mixed_0: int = 0
     mixed_1: int = 0
     mixed_2: int = 0
+    lane_weights: int = 0
     lines: int = 0
     first_line: int = 0
     coefficients: int = 0
@@ -185,12 +190,12 @@ class DynamicFacts(NamedTuple):
     frames_bias: int = 0
 
 
-_read = reader(DynamicFacts)
+read_dynamic = reader(DynamicFacts)
 
 
 @part
-def _average(zero: Any, f: DynamicFacts, size: int) -> None:
-    """The means of the input's bands and frames."""
+def average(zero: Any, f: DynamicFacts, size: int) -> None:
+    """The means of the input's bands and frames; those of bands are vectors, [inputs][height], if images share them."""
     room = f.sequence  # of a vector, to take a lane out of
     share_of_frames = splat(zero, np.float32(1.0 / f.frames))
     share_of_bands = splat(zero, np.float32(1.0 / f.height))
@@ -206,8 +211,12 @@ def _average(zero: Any, f: DynamicFacts, size: int) -> None:
                 if w >= f.begin_sum:
                     x = where(x, load(zero, f.mask + w * size))
                 total = total + x
-            store(sum_of_strips(total, f.strips) * share_of_frames, room)
-            store_number(number_at(room), f.band_means + 4 * (r * f.inputs + c))
+            mean = sum_of_strips(total, f.strips) * share_of_frames
+            if f.shared:
+                store(mean, f.band_means + (c * f.height + r) * size)
+            else:
+                store(mean, room)
+                store_number(number_at(room), f.band_means + 4 * (r * f.inputs + c))
         for w in range(f.width):
             store(load(zero, columns + w * size) * share_of_bands, columns + w * size)
 
@@ -276,15 +285,21 @@ def _make_lines(like: Any, f: DynamicFacts) -> None:
 
 
 @part
-def _average_threes(zero: Any, like: Any, f: DynamicFacts, size: int) -> None:
-    """Means of three neighbours in the sequences, `stride` apart; what is beyond their ends counts as zero."""
-    third = np.float32(1.0 / 3.0)
+def _average_bands(like: Any, f: DynamicFacts) -> None:
+    """Means of three neighbours in the sequence over bands, `stride` apart; what is beyond its ends counts as zero."""
+    third = splat(like, np.float32(1.0 / 3.0))
     for r in range(f.height_out):
         for c in range(0, f.n_context, GROUP):
             band, place = zeros(GROUP, GROUP), f.bands + 4 * c
             for i in range(max(0, r * f.stride - 1), min(f.height, r * f.stride + 2)):
                 band = band + load(like, place + 4 * i * f.n_context)
-            store(band * splat(like, third), f.averaged_bands + 4 * (r * f.n_context + c))
+            store(band * third, f.averaged_bands + 4 * (r * f.n_context + c))
+
+
+@part
+def average_frames(zero: Any, f: DynamicFacts, size: int) -> None:
+    """Such means in the sequence over frames."""
+    third = splat(zero, np.float32(1.0 / 3.0))
     for c in range(f.n_context):
         row, target = f.sequence + c * f.channel_sequence + size, f.averaged + c * f.channel_averaged
         mask_row(zero, row, f.begin, f.end, f.mask)
@@ -292,7 +307,7 @@ def _average_threes(zero: Any, like: Any, f: DynamicFacts, size: int) -> None:
         for w in range(f.width_out):
             place = row + w * f.stride * size
             total = load(zero, place - size) + load(zero, place) + load(zero, place + size)
-            store(total * splat(zero, third), target + w * size)
+            store(total * third, target + w * size)
 
 
 @part
@@ -300,7 +315,8 @@ def _make_gates(zero: Any, like: Any, f: DynamicFacts, size: int) -> None:
     """The gates of bands and frames."""
     bands, frames, channel = f.bands, f.sequence + size, f.channel_sequence
     if f.stride > 1:
-        _average_threes(zero, like, f, size)
+        _average_bands(like, f)
+        average_frames(zero, f, size)
         bands, frames, channel = f.averaged_bands, f.averaged, f.channel_averaged
     _multiply_each(
         f.multiply_each, bands, 4 * f.n_context, f.bands_weights, f.bands_bias, f.band_gates, f.n_context, f.inside,
@@ -324,10 +340,10 @@ def make_prepare(lanes: int) -> Callable[..., None]:
 
     @kernel
     def prepare(facts: int) -> None:
-        f = _read(facts)
+        f = read_dynamic(facts)
         zero, like = zeros(lanes, lanes), zeros(GROUP, GROUP)
         size = 4 * lanes_of(zero)
-        _average(zero, f, size)
+        average(zero, f, size)
         _make_context(zero, f, size)
         if f.n_made:
             _multiply_each(
@@ -388,7 +404,7 @@ def make_bend(lanes: int) -> Callable[..., None]:
             n: how many rows.
             target: address of the first row of the first channel.
         """
-        f = _read(facts)
+        f = read_dynamic(facts)
         zero = zeros(lanes, lanes)
         size = 4 * lanes_of(zero)
         width, gated, inside, lines = f.width_out, f.gated, f.inside, f.lines

@@ -6,7 +6,7 @@ import numpy as np
 
 from hear_edgel3.engine.kernels.dynamic import MIXED, DynamicFacts
 from hear_edgel3.engine.kernels.one_image import one_linear
-from hear_edgel3.engine.kernels.pointwise import make_pointwise, packed
+from hear_edgel3.engine.kernels.pointwise import GROUP, make_pointwise, packed
 from hear_edgel3.engine.kernels.residual_parts import Map, Rooms, Weights, even
 from hear_edgel3.engine.kernels.strips_of_time import StripsOfTime
 from hear_edgel3.families import kernel_residuals as described
@@ -40,6 +40,7 @@ class Dynamic:
             joint_weights=joint_weights,
             joint_bias=joint_bias,
         )
+        self._n_at_once = 0
         self._made = [np.zeros((0, self.n_context), np.float32)]
         self._made_bias = [np.zeros(0, np.float32)]
         if context.attention is not None:
@@ -66,6 +67,11 @@ class Dynamic:
             address, bias_address = self._linear(made, weights)
             self._facts = self._facts._replace(n_made=n_made, made_weights=address, made_bias=bias_address)
 
+    @property
+    def mixes(self) -> bool:
+        """Whether its convolutions are mixed."""
+        return self._facts.n_mixed > 0
+
     def _linear(self, linear: described.Linear, weights: Weights) -> tuple[int, int]:
         """The addresses of the weights and the bias of a layer that takes a context."""
         return weights.linear(linear, self._facts.n_context)
@@ -90,6 +96,8 @@ class Dynamic:
         taps = np.zeros((kernels, *shape), np.float32)
         taps[:, : block.depthwise.weights.shape[1]] = block.depthwise.weights
         banks += [list(taps), [packed(w, inside) for w in block.project.weights]]
+        # Weights of GROUP outputs of the layer with most inputs, or of GROUP channels.
+        self._n_at_once = GROUP * max(self._facts.inputs, inside, taps[0, 0].size)
         told: dict[str, int] = {"kernels": kernels, "n_attention": even(kernels), "n_mixed": len(banks)}
         for i, bank in enumerate(banks):
             size = -(-bank[0].size // MIXED) * MIXED
@@ -120,7 +128,7 @@ class Dynamic:
             out: its output.
             channel_middle: bytes from a channel of what the depthwise convolution puts out to the next.
             context: address of room for the context.
-            sharing: how images share vectors: they do not.
+            sharing: how images share vectors, if they do.
             edges: address of what tells the first and last strips.
             rooms: where everything else lies.
         """
@@ -145,12 +153,17 @@ class Dynamic:
             "averaged_bands": height * f.n_context,
             "band_gates": height * f.inside,
         }
-        told |= {name: rooms.room(f"dynamic {name}", -(-n // lanes)) for name, n in numbers.items()}
-        sizes = (f.size_0, f.size_1, f.size_2)[: f.n_mixed]
-        told |= {f"mixed_{i}": rooms.room(f"mixed {i}", -(-n // lanes)) for i, n in enumerate(sizes)}
+        shared = sharing.images > 1  # then each number is a vector
+        per_vector = 1 if shared else lanes
+        told |= {name: rooms.room(f"dynamic {name}", -(-n // per_vector)) for name, n in numbers.items()}
+        if shared:
+            told["lane_weights"] = rooms.room("lane weights", self._n_at_once)
+        else:
+            sizes = (f.size_0, f.size_1, f.size_2)[: f.n_mixed]
+            told |= {f"mixed_{i}": rooms.room(f"mixed {i}", -(-n // lanes)) for i, n in enumerate(sizes)}
         return f._replace(
             x=x.x, channel=x.channel, height=x.height, width=x.width, frames=x.frames, begin_sum=x.begin, mask=x.mask,
-            begin=begin, end=end, strips=sharing.strips, edges=edges,
+            begin=begin, end=end, strips=sharing.strips, shared=shared, edges=edges,
             height_out=height, width_out=width, channel_middle=channel_middle, context=context,
             multiply=rooms.kernel(make_pointwise(lanes)), multiply_each=rooms.kernel(one_linear),
             **told,

@@ -55,10 +55,10 @@ def make_entrance(lanes: int) -> Callable[..., None]:
                 w, offset = weights + 36 * o, splat(zero, number_at(bias + 4 * o))
                 target = out + o * channel_out + r * width_out * size
                 for c in range(0, even, COLUMNS):
-                    tile = depthwise(filled(wide, offset), 3, 2, 1, 0, w, room + 2 * c * size, pitch)
+                    tile = depthwise(filled(wide, offset), 3, 2, 1, 0, 0, w, room + 2 * c * size, pitch)
                     store_tile(hard_swish(tile), target + c * size, 0)
                 for c in range(even, width_out):
-                    one = depthwise(filled(narrow, offset), 3, 2, 1, 0, w, room + 2 * c * size, pitch)
+                    one = depthwise(filled(narrow, offset), 3, 2, 1, 0, 0, w, room + 2 * c * size, pitch)
                     store_tile(hard_swish(one), target + c * size, 0)
 
     return entrance

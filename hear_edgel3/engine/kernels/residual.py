@@ -55,7 +55,7 @@ _MOST_ROWS = 4
 # Calls of the two other kernels.
 _multiply, _convolve = caller(13), caller(10)
 # Of those of dynamic blocks.
-_prepare, _bend = caller(1), caller(5)
+_prepare, _bend, _mix, _multiply_by_lane = caller(1), caller(5), caller(4), caller(11)
 
 
 class Facts(NamedTuple):
@@ -114,6 +114,10 @@ class Facts(NamedTuple):
         project_bias: address.
         prepare: address of the kernel of :func:`hear_edgel3.engine.kernels.dynamic.make_prepare`, or 0.
         bend: address of the kernel of :func:`hear_edgel3.engine.kernels.dynamic.make_bend`, or 0.
+        mix: address of the kernel of :func:`hear_edgel3.engine.kernels.dynamic_by_lane.make_mix_by_lane`, if there are
+            other weights in each lane, or 0.
+        multiply_by_lane: address of that of pointwise convolutions with such weights.
+        lane_weights: address of room for them.
         dynamic: address of what these are told.
     """
 
@@ -169,6 +173,9 @@ class Facts(NamedTuple):
     project_bias: int = 0
     prepare: int = 0
     bend: int = 0
+    mix: int = 0
+    multiply_by_lane: int = 0
+    lane_weights: int = 0
     dynamic: int = 0
 
 
@@ -189,11 +196,19 @@ def _expand(zero: Any, f: Facts, e: int, first: int, n: int, at: int, size: int)
     else:
         weights, bias = f.expand_weights + 4 * e * f.inputs, f.expand_bias + 4 * e
         rows, columns = (n, f.width) if f.halo else (1, n * f.width)  # without halos they are one long row
+        if f.mix:
+            _mix(f.mix, f.dynamic, 0, e // GROUP, GROUP * f.inputs)
         for r in range(rows):
-            _multiply(
-                f.multiply, source + r * line, f.channel, weights, bias, at + r * pitch, f.channel_expanded,
-                f.inputs, GROUP, columns, f.act, 0, 0, 0,
-            )  # fmt: skip
+            if f.mix:
+                _multiply_by_lane(
+                    f.multiply_by_lane, source + r * line, f.channel, f.lane_weights, bias, at + r * pitch,
+                    f.channel_expanded, f.inputs, columns, f.act, 0, 0,
+                )  # fmt: skip
+            else:
+                _multiply(
+                    f.multiply, source + r * line, f.channel, weights, bias, at + r * pitch, f.channel_expanded,
+                    f.inputs, GROUP, columns, f.act, 0, 0, 0,
+                )  # fmt: skip
     if f.halo:
         for g in range(GROUP):
             for r in range(n):
@@ -266,6 +281,15 @@ def _spread(zero: Any, numbers: int, n: int, strips: int, vectors: int) -> None:
 @part
 def _project(f: Facts, first: int, n: int, size: int) -> None:
     """Projects n columns of what is inside to the output, from its column `first` on, and adds the input."""
+    if f.mix:
+        for o in range(0, f.outputs, GROUP):
+            _mix(f.mix, f.dynamic, 1 + f.expands, o // GROUP, GROUP * f.inside)
+            _multiply_by_lane(
+                f.multiply_by_lane, f.middle, f.channel_middle, f.lane_weights, f.project_bias + 4 * o,
+                f.out + o * f.channel_out + first * size, f.channel_out, f.inside, n, NONE,
+                f.x + o * f.channel + first * size if f.residual else 0, f.channel,
+            )  # fmt: skip
+        return
     _multiply(
         f.multiply, f.middle, f.channel_middle, f.project_weights, f.project_bias, f.out + first * size,
         f.channel_out, f.inside, f.outputs, n, NONE, f.x + first * size if f.residual else 0, f.channel,
@@ -279,7 +303,7 @@ def rows_of_tiles(trim: int, width_out: int) -> tuple[int, int]:
 
 
 @cache
-def make_depthwise(lanes: int, k: int, s: int, d: int, trim: int) -> Callable[..., None]:
+def make_depthwise(lanes: int, k: int, s: int, d: int, trim: int, by_lane: int) -> Callable[..., None]:
     """The kernel of a depthwise convolution of GROUP channels, and what it is followed by.
 
     Args:
@@ -288,8 +312,10 @@ def make_depthwise(lanes: int, k: int, s: int, d: int, trim: int) -> Callable[..
         s: stride.
         d: dilation.
         trim: 0 where there are halos; else the columns of a row.
+        by_lane: 1 if there is a vector for each weight, 0 if it is the same in all lanes.
     """
     size = 4 * lanes
+    of_weight = size if by_lane else 4
     rows, columns = rows_of_tiles(trim, (trim - 1) // s + 1)
 
     @kernel
@@ -309,12 +335,12 @@ def make_depthwise(lanes: int, k: int, s: int, d: int, trim: int) -> Callable[..
         like, single = tile_of(rows, columns, zero), tile_of(rows, 1, zero)
         even = width_out // columns * columns
         for g in range(GROUP):
-            taps, offset = weights + 4 * g * k * k, splat(zero, number_at(bias + 4 * g))
+            taps, offset = weights + of_weight * g * k * k, splat(zero, number_at(bias + 4 * g))
             for r in range(0, height_out, rows):
                 source = x + g * channel + r * s * pitch
                 place = out + g * channel_out + r * width_out * size
                 for c in range(0, even, columns):
-                    tile = depthwise(filled(like, offset), k, s, d, trim, taps, source + c * s * size, pitch)
+                    tile = depthwise(filled(like, offset), k, s, d, trim, by_lane, taps, source + c * s * size, pitch)
                     if act == HARDSWISH:
                         tile = hard_swish(tile)
                     elif act == RELU:
@@ -322,7 +348,7 @@ def make_depthwise(lanes: int, k: int, s: int, d: int, trim: int) -> Callable[..
                     store_tile(tile, place + c * size, width_out * size)
                 if not trim:
                     for c in range(even, width_out):
-                        one = depthwise(filled(single, offset), k, s, d, 0, taps, source + c * s * size, pitch)
+                        one = depthwise(filled(single, offset), k, s, d, 0, by_lane, taps, source + c * s * size, pitch)
                         if act == HARDSWISH:
                             one = hard_swish(one)
                         elif act == RELU:
@@ -355,8 +381,12 @@ def _block(zero: Any, facts: int) -> None:
                 clear(zero, base + (end - first) * pitch, (last - end) * (f.width + 2 * f.halo))
             # With squeeze-and-excitation all rows are kept, else those of the band.
             target = f.middle + e * f.channel_middle + (top * f.width_out * size if f.bottleneck else 0)
+            taps = f.depthwise_weights + 4 * e * f.taps
+            if f.mix:
+                _mix(f.mix, f.dynamic, f.expands, e // GROUP, GROUP * f.taps)
+                taps = f.lane_weights
             _convolve(
-                f.depthwise, f.expanded, f.channel_expanded, pitch, f.depthwise_weights + 4 * e * f.taps,
+                f.depthwise, f.expanded, f.channel_expanded, pitch, taps,
                 f.depthwise_bias + 4 * e, target, f.channel_middle, bottom - top, f.width_out, f.act_inside,
             )  # fmt: skip
             if f.bend:

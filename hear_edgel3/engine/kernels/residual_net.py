@@ -11,6 +11,12 @@ import numpy as np
 
 from hear_edgel3.engine.kernels.alone import NetAlone, most_alone
 from hear_edgel3.engine.kernels.dynamic import make_bend, make_prepare
+from hear_edgel3.engine.kernels.dynamic_by_lane import (
+    make_bend_by_lane,
+    make_mix_by_lane,
+    make_pointwise_by_lane,
+    make_prepare_by_lane,
+)
 from hear_edgel3.engine.kernels.dynamic_parts import Dynamic
 from hear_edgel3.engine.kernels.entrance import COLUMNS as ENTRANCE_COLUMNS
 from hear_edgel3.engine.kernels.entrance import make_entrance
@@ -55,7 +61,7 @@ class SizedNet:
         height: bands of the images.
         frames: of the images.
         lanes: of the vectors.
-        dynamic: of its blocks those that are, by number; with them images must not share vectors.
+        dynamic: of its blocks those that are, by number.
 
     Attributes:
         sharing: how images share vectors.
@@ -169,6 +175,7 @@ class SizedNet:
         channel = rooms.stride(height * width)
         out = rooms.room(f"out {number % 2}", block.outputs * channel // size)
         masked = self.sharing.before_convolving(x.width, x.frames, block.reach)
+        by_lane = int(self.sharing.images > 1 and number in self._dynamic and self._dynamic[number].mixes)
         facts = block.facts._replace(
             strips=strips, edges=self._edges,
             x=x.x, channel=x.channel, height=x.height, width=x.width, begin=masked[0], end=masked[1], mask=x.mask,
@@ -185,7 +192,7 @@ class SizedNet:
             flat=rooms.room("flat", -(-(block.inside + block.bottleneck) // strips)) if block.bottleneck else 0,
             multiply_each=rooms.kernel(one_linear),
             multiply=rooms.kernel(make_pointwise(lanes)),
-            depthwise=rooms.kernel(make_depthwise(lanes, block.k, s, block.dilation, trim)),
+            depthwise=rooms.kernel(make_depthwise(lanes, block.k, s, block.dilation, trim, by_lane)),
             halo=halo,
         )  # fmt: skip
         here = Map(out, channel, block.n_out, height, width, frames, (mask, begin))
@@ -198,12 +205,18 @@ class SizedNet:
         dynamic, lanes = self._dynamic[number], self.sharing.lanes
         context = values.bottleneck(number, dynamic.n_context)
         told = dynamic.facts(x, out, facts.channel_middle, context, self.sharing, self._edges, rooms)
-        facts = facts._replace(dynamic=rooms.told(told), prepare=rooms.kernel(make_prepare(lanes)))
+        facts = facts._replace(dynamic=rooms.told(told), act_inside=NONE if told.lines else facts.act)
+        prepare, bend = (make_prepare_by_lane, make_bend_by_lane) if told.shared else (make_prepare, make_bend)
+        facts = facts._replace(prepare=rooms.kernel(prepare(lanes)))
         if told.lines or told.gated:
-            facts = facts._replace(bend=rooms.kernel(make_bend(lanes)))
-        if told.lines:
-            facts = facts._replace(act_inside=NONE)
-        if told.n_mixed:
+            facts = facts._replace(bend=rooms.kernel(bend(lanes)))
+        if told.n_mixed and told.shared:
+            facts = facts._replace(
+                mix=rooms.kernel(make_mix_by_lane(lanes)),
+                multiply_by_lane=rooms.kernel(make_pointwise_by_lane(lanes)),
+                lane_weights=told.lane_weights,
+            )
+        elif told.n_mixed:
             mixed = [told.mixed_0, told.mixed_1, told.mixed_2][: told.n_mixed]
             facts = facts._replace(depthwise_weights=mixed[-2], project_weights=mixed[-1])
             if facts.expands:
@@ -298,13 +311,8 @@ class ResidualKernels:
         self._sized: dict[tuple[int, int], SizedNet] = {}
 
     def takes(self, height: int, frames: int) -> bool:
-        """Whether there should be kernels for images of a size.
-
-        Dynamic blocks need images that are long enough to fill vectors alone.
-        """
-        if not (height > 0 and 0 < frames <= MOST_FRAMES):
-            return False
-        return not self._dynamic or strips_for(frames, self._lanes, self._net.convolutions).images == 1
+        """Whether there should be kernels for images of a size."""
+        return height > 0 and 0 < frames <= MOST_FRAMES
 
     def for_size(self, height: int, frames: int) -> SizedNet:
         """The net for images of one size; those that were built last are kept."""

@@ -206,7 +206,7 @@ class NetWeights:
         self._n_inside = [_n_inside(block) for block in net.blocks]
         self.last = None if net.last is None else weights.linear(net.last)
         self.n_last = 0 if net.last is None else len(net.last.weights)
-        self.convolutions = ((2, 1), *((block.stride, block.reach) for block in self.blocks))
+        self.convolutions = [(2, 1), *((block.stride, block.reach) for block in self.blocks)]
         self._linear: dict[int, tuple[int, int]] = {}
 
     def channels(self, number: int, height: int) -> int:

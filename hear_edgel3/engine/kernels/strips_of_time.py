@@ -28,7 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -154,8 +154,7 @@ def _make_put(lanes: int) -> Callable[..., None]:
     return put
 
 
-@lru_cache(maxsize=256)
-def strips_for(frames: int, lanes: int, convolutions: tuple[tuple[int, int], ...]) -> StripsOfTime:
+def strips_for(frames: int, lanes: int, convolutions: Sequence[tuple[int, int]]) -> StripsOfTime:
     """Into how many strips images of so many frames are cut: this depends on nothing else, nor do an image's bits.
 
     Many strips are fast for one image alone, which then takes a vector for itself. Few are better for many images at

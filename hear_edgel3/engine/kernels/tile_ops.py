@@ -63,7 +63,7 @@ def biases(like: Tile, address: Any) -> Any:
 
 
 @primitive
-def depthwise(tile: Tile, k: int, s: int, d: int, trim: int, weights: Any, x: Any, pitch: Any) -> Any:
+def depthwise(tile: Tile, k: int, s: int, d: int, trim: int, by_lane: int, weights: Any, x: Any, pitch: Any) -> Any:
     """Adds to a tile a convolution of one channel.
 
     Args:
@@ -73,13 +73,19 @@ def depthwise(tile: Tile, k: int, s: int, d: int, trim: int, weights: Any, x: An
         d: dilation.
         trim: 0 where what lies beyond a row's ends is in memory; else the vectors of a row, all of whose outputs the
             tile holds: taps beyond its ends are left out.
-        weights: address of k by k float32.
+        by_lane: 1 if there is a vector for each weight, 0 if it is the same in all lanes.
+        weights: address of k by k float32, or vectors.
         x: address of the first vector of the first row that is needed; of the row, where it is trimmed.
         pitch: bytes from a row to the next.
     """
     vector, reach = tile.vector, k // 2 * d
 
-    def code(b: Any, t: Any, _k: Any, _s: Any, _d: Any, _trim: Any, w: Any, a: Any, p: Any) -> Any:
+    def weight(b: Any, w: Any, number: int) -> Any:
+        if by_lane:
+            return load_at(b, at(b, w, vector.size * number), vector)
+        return splat_to(b, _number(b, at(b, w, BYTES * number)), vector.lanes)
+
+    def code(b: Any, t: Any, _k: Any, _s: Any, _d: Any, _trim: Any, _by_lane: Any, w: Any, a: Any, p: Any) -> Any:
         sums = parts_of(b, t)
         for line in range((tile.rows - 1) * s + (k - 1) * d + 1):
             row = b.add(a, b.mul(p, ir.Constant(INT64, line)))
@@ -93,7 +99,7 @@ def depthwise(tile: Tile, k: int, s: int, d: int, trim: int, weights: Any, x: An
                     columns = {c: place for c, place in columns.items() if not trim or 0 <= place < trim}
                     if not columns:
                         continue
-                    factor = splat_to(b, _number(b, at(b, w, BYTES * (dy * k + dx))), vector.lanes)
+                    factor = weight(b, w, dy * k + dx)
                     for c, place in columns.items():
                         if place not in seen:
                             seen[place] = load_at(b, at(b, row, place * vector.size), vector)
@@ -120,6 +126,22 @@ def add_outer_scaled(tile: Tile, scalars: Any, vectors: Any, scale: Vector) -> A
         new = []
         for i in range(tile.rows):
             factor = splat_to(b, _number(b, at(b, s, i * BYTES)), vector.lanes)
+            new += [multiply_add(b, factor, right[j], old[i * tile.columns + j]) for j in range(tile.columns)]
+        return joined(b, new)
+
+    return tile, code
+
+
+@primitive
+def add_outer_by_lane(tile: Tile, weights: Any, vectors: Any) -> Any:
+    """Adds to tile[i, j] the i-th vector at one address times the j-th vector at another."""
+    vector = tile.vector
+
+    def code(b: Any, t: Any, w: Any, a: Any) -> Any:
+        old, new = parts_of(b, t), []
+        right = [load_at(b, at(b, a, j * vector.size), vector) for j in range(tile.columns)]
+        for i in range(tile.rows):
+            factor = load_at(b, at(b, w, i * vector.size), vector)
             new += [multiply_add(b, factor, right[j], old[i * tile.columns + j]) for j in range(tile.columns)]
         return joined(b, new)
 
