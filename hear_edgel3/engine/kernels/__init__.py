@@ -24,10 +24,13 @@ And for nets of inverted residuals:
     entrance        the first convolution
     pointwise       pointwise convolutions and linear layers
     residual        a whole inverted residual
+    dynamic         what a dynamic block makes for an image that has vectors for itself
+    dynamic_by_lane the same for images that share vectors, and their convolutions
     pooling         means and maxima of maps
     log_mel         the front end: logarithmic mel spectrograms
     images          these alone, for nets that run in torch
     residual_parts  weights, memory, and places of values
+    dynamic_parts   the same of dynamic blocks
     residual_net    from a description to a net
     pixel_ops       primitives for images alone
     one_image       their kernels, and their layout, explained: channels in the lanes
