@@ -120,6 +120,12 @@ def plus_times(z: Vector, x: Vector, number: Any) -> Any:
 
 
 @primitive
+def plus_product(z: Vector, x: Vector, y: Vector) -> Any:
+    """Adds x times y to z, lane by lane, rounded once where the machine can."""
+    return z, lambda b, v, w, u: multiply_add(b, w, u, v)
+
+
+@primitive
 def from_lane_before(vector: Vector) -> Any:
     """Each lane gets what the lane before it had; the first one of each image gets 0."""
     lanes, strips = vector.lanes, vector.strips

@@ -1,8 +1,8 @@
 """What a dynamic block makes of its own input: means, a context, and of that weights, lines and gates.
 
 The block of :mod:`hear_edgel3.engine.kernels.residual` has one weight for all lanes, and a dynamic block other weights
-for each image. Here an image has a vector for itself, all of whose lanes are strips of it; of images that share vectors
-is :mod:`hear_edgel3.engine.kernels.dynamic_by_lane`.
+for each image. Here there is one image, that has all lanes or some; of images that share vectors is
+:mod:`hear_edgel3.engine.kernels.dynamic_by_lane`.
 
 Before such a block runs, what it works with is made of its input, in this order::
 

@@ -8,6 +8,8 @@ once for all images that share the vectors, and is multiplied as often as there 
                  kernel 1: ..
     weights      outputs 0..7 of input 0 | of input 1 ..  [lane]   =    the kernels' sum, times the attention
     products     a place's outputs 0..7  +=  a vector of the weights  *  a vector of the place
+
+One image alone has the same bits with one set of weights, which is less to do: all sums are in one order.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from hear_edgel3.compiled.simd import (
     larger,
     load,
     number_at,
+    plus_product,
     splat,
     store,
     store_tile,
@@ -66,9 +69,11 @@ def _make_context(zero: Any, f: DynamicFacts, size: int) -> None:
     )  # fmt: skip
     share = splat(zero, np.float32(1.0 / (f.height + f.frames)))
     for c in range(f.n_context):
-        total = sum_of_strips(sum_row(zero, frames + c * f.channel_sequence, f.width, f.begin_sum, f.mask), f.strips)
+        of_bands = zero
         for r in range(f.height):
-            total = total + load(zero, f.bands + (c * f.height + r) * size)
+            of_bands = of_bands + load(zero, f.bands + (c * f.height + r) * size)
+        of_frames = sum_row(zero, frames + c * f.channel_sequence, f.width, f.begin_sum, f.mask)
+        total = sum_of_strips(of_frames, f.strips) + of_bands
         store(total * share, f.context + c * size)
 
 
@@ -273,9 +278,10 @@ def make_bend_by_lane(lanes: int) -> Callable[..., None]:
                 slope, offset = load(zero, slopes), load(zero, offsets)
                 for i in range(n * width):
                     y = load(zero, x + i * size)
-                    most = y * slope + offset
+                    most = plus_product(offset, y, slope)
                     for j in range(1, lines):
-                        most = larger(most, y * load(zero, slopes + j * apart) + load(zero, offsets + j * apart))
+                        other_slope, other_offset = load(zero, slopes + j * apart), load(zero, offsets + j * apart)
+                        most = larger(most, plus_product(other_offset, y, other_slope))
                     store(most, x + i * size)
             if f.gated:
                 for r in range(n):

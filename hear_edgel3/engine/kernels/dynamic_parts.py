@@ -118,6 +118,7 @@ class Dynamic:
         channel_middle: int,
         context: int,
         sharing: StripsOfTime,
+        shared: bool,
         edges: int,
         rooms: Rooms,
     ) -> DynamicFacts:
@@ -128,7 +129,8 @@ class Dynamic:
             out: its output.
             channel_middle: bytes from a channel of what the depthwise convolution puts out to the next.
             context: address of room for the context.
-            sharing: how images share vectors, if they do.
+            sharing: how images may share vectors.
+            shared: whether they do.
             edges: address of what tells the first and last strips.
             rooms: where everything else lies.
         """
@@ -153,8 +155,7 @@ class Dynamic:
             "averaged_bands": height * f.n_context,
             "band_gates": height * f.inside,
         }
-        shared = sharing.images > 1  # then each number is a vector
-        per_vector = 1 if shared else lanes
+        per_vector = 1 if shared else lanes  # where they are shared each number is a vector
         told |= {name: rooms.room(f"dynamic {name}", -(-n // per_vector)) for name, n in numbers.items()}
         if shared:
             told["lane_weights"] = rooms.room("lane weights", self._n_at_once)
