@@ -62,7 +62,7 @@ class SizedNet:
         frames: of the images.
         lanes: of the vectors.
         dynamic: of its blocks those that are, by number.
-        single: whether there is one image at a time, for which dynamic blocks need one set of weights, not one per lane.
+        single: whether there is one image at a time, for which dynamic blocks need one set of weights, not one a lane.
 
     Attributes:
         sharing: how images share vectors.
