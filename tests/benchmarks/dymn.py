@@ -70,7 +70,12 @@ def main() -> None:
         row = dymn_files.row(name)
         net, frontend = dymn_files.build(**row.net.arguments).eval(), row.frontend.build().eval()
         port = torch.nn.Sequential(frontend, straightforward(net))
-        for what, shape in (("1 scene of 10 s", (1, 320_000)), ("64 windows of 160 ms", (64, 5120))):
+        for what, shape in (
+            ("1 scene of 10 s", (1, 320_000)),
+            ("16 clips of 1 s", (16, 32_000)),
+            ("64 windows of 160 ms", (64, 5120)),
+            ("1 window of 160 ms", (1, 5120)),
+        ):
             x = torch.randn(shape, generator=torch.Generator().manual_seed(0)) * 0.1
             print(f"{name}, {what}: {compared(port, net, frontend, x, arguments.repeats)}")
 

@@ -8,11 +8,12 @@ import torch
 from hear_edgel3 import load
 from hear_edgel3.engine.table import NAMES
 from hear_edgel3.extractor.extractor import Extractor
+from hear_edgel3.families.dymn.net import DyMN
 from hear_edgel3.families.l3.net import L3Net
 from hear_edgel3.families.schema import Local
 from hear_edgel3.registry.names import resolve
+from support import dymn_files, synthetic
 from support import mobilenetv3_reference as reference
-from support import synthetic
 
 MASKS = ("uniform", "early")
 # Zeros per layer as the authors' own example prunes L3-Net: less in early layers.
@@ -66,6 +67,8 @@ def net_of(name: str, mask: str = "uniform") -> torch.nn.Module:
         net.load_state_dict(synthetic.state(name), strict=False)
     elif isinstance(configuration.checkpoint, Local):  # it has its own weights, and maybe a layout of its own
         net = load(name).net
+    elif isinstance(net, DyMN):
+        net.load_state_dict(dymn_files.seeded(net, gain=dymn_files.FILE_GAIN))
     else:
         arguments = configuration.net.arguments
         spec = reference.Spec(arguments["width_mult"], arguments["head"], strides=arguments["strides"])
