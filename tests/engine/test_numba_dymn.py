@@ -105,6 +105,11 @@ def test_only_what_is_needed(outputs: tuple[str, ...]) -> None:
     check(build(outputs), noise(1, LONG))
 
 
+@pytest.mark.parametrize("n_frames", [300, 559, 682])
+def test_dilation_that_reaches_over_more_than_a_strip(n_frames: int) -> None:
+    check(build(("b12", "b13", "clf1"), dilated=True), noise(1, n_frames))
+
+
 @pytest.mark.parametrize("n_frames", [1, 2, 16, 33, 101, 256, 257, 481, 512, 513, 1000, 1001, 2500])
 def test_lengths(n_frames: int) -> None:
     check(build(("b1", "b6", "ctx14", "logits")), noise(2, n_frames))

@@ -85,7 +85,9 @@ class StripsOfTime:
         columns = [at % width for at in range(frames, min(frames + reach, self.strips * width))]
         if self.strips == 1 or not columns:
             return width, width
-        return (columns[0], columns[-1] + 1) if columns[0] <= columns[-1] else (0, width)
+        # Of strips that are shorter than the reach all columns are among them, some twice.
+        whole = len(columns) >= width or columns[0] > columns[-1]
+        return (0, width) if whole else (columns[0], columns[-1] + 1)
 
     def edges(self) -> np.ndarray:
         """(2, lanes) float32: ones, but zero for the first strip of each image; and so for the last one."""
