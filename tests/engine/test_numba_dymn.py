@@ -164,6 +164,13 @@ def test_another_temperature_and_other_weights_are_noticed() -> None:
         assert not torch.equal(runner(net, x), warmer)
 
 
+def test_temperatures_of_single_convolutions() -> None:
+    net = build(("b5",))
+    for i, name in enumerate(("exp_conv", "depth_conv", "proj_conv")):
+        getattr(net.layers[2], name).tau = 0.2 + i
+    check(net, noise(1, LONG))
+
+
 def test_a_class_of_somebodys_own_runs_in_torch() -> None:
     class Doubled(DyMN):
         def forward(self, mel: torch.Tensor) -> torch.Tensor:

@@ -84,11 +84,11 @@ def _context(module: DynamicBlock) -> Context:
     attention, kernels = None, 0
     if dynamic:
         kernels = dynamic[0].weight.shape[2]
-        layers: list[Any] = [convolution.residuals[0] for convolution in dynamic]
-        tau = dynamic[0].tau
+        # Each has a temperature, which somebody may have set for itself.
+        layers: list[tuple[Any, float]] = [(convolution.residuals[0], convolution.tau) for convolution in dynamic]
         attention = Linear(
-            np.concatenate([array(layer.weight.double() / tau) for layer in layers]),
-            np.concatenate([array(layer.bias.double() / tau) for layer in layers]),
+            np.concatenate([array(layer.weight.double() / tau) for layer, tau in layers]),
+            np.concatenate([array(layer.bias.double() / tau) for layer, tau in layers]),
         )
     lines = None
     if module.depth_act is not None:
