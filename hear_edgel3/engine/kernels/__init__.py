@@ -26,6 +26,7 @@ And for nets of inverted residuals:
     residual        a whole inverted residual
     dynamic         what a dynamic block makes for an image that has vectors for itself
     dynamic_by_lane the same for images that share vectors, and their convolutions
+    dynamic_alone   the same for images alone
     pooling         means and maxima of maps
     log_mel         the front end: logarithmic mel spectrograms
     images          these alone, for nets that run in torch

@@ -5,11 +5,15 @@ The kernels, and how maps lie, are in :mod:`hear_edgel3.engine.kernels.one_image
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
+from hear_edgel3.engine.kernels.dynamic import DynamicFacts
+from hear_edgel3.engine.kernels.dynamic_alone import bend_alone, prepare_alone
+from hear_edgel3.engine.kernels.dynamic_parts import Dynamic
 from hear_edgel3.engine.kernels.log_mel import LogMel
 from hear_edgel3.engine.kernels.one_image import (
     SINGLE,
@@ -28,14 +32,15 @@ from hear_edgel3.families import kernel_residuals as described
 _AT_ONCE = 200_000
 
 
-def most_alone(sharing: StripsOfTime) -> int:
+def most_alone(sharing: StripsOfTime, dynamic: bool) -> int:
     """How many images of a size, of those that would share a vector, take less time one after the other.
 
     One of n frames takes as long as 2 + n / 6 columns of vectors of 8 lanes or more do, measured with `tiny`, `mn04_as`
     and `mn10_as`; a little is added, for what is faster on other machines.
     """
     columns = (2 + sharing.frames / 5) * max(1.0, GROUP / sharing.lanes)
-    return min(sharing.images, int(sharing.width / columns))
+    least = 1 if dynamic and sharing.images > 1 else 0
+    return min(sharing.images, max(least, int(sharing.width / columns)))
 
 
 class _Map(NamedTuple):
@@ -65,10 +70,11 @@ class NetAlone:
         net: the weights.
         height: bands of the images.
         sharing: how images of this size would share vectors, on which the order of sums depends.
+        dynamic: of the net's blocks those that are, by number.
     """
 
-    def __init__(self, net: NetWeights, height: int, sharing: StripsOfTime) -> None:
-        self._net, self._height, self._sharing = net, height, sharing
+    def __init__(self, net: NetWeights, height: int, sharing: StripsOfTime, dynamic: Mapping[int, Dynamic]) -> None:
+        self._net, self._height, self._sharing, self._dynamic = net, height, sharing, dynamic
         self._uncut = replace(sharing, strips=1, width=sharing.frames)
         self._places = Places(net, height)
         self._rows = self._places.rows()
@@ -106,6 +112,7 @@ class NetAlone:
             steps += pools(here, 0)
         told: list[OneFacts] = []
         for number, block in enumerate(net.blocks, 1):
+            strip = here.strip
             facts, here = self._block(here, block, number, rooms)
             kept = self._places.bottlenecks.get(number)
             facts = facts._replace(
@@ -114,6 +121,8 @@ class NetAlone:
                 n_bottleneck=net.n_bottleneck(number),
                 kept=0 if kept is None else values + 4 * kept,
             )
+            if number in self._dynamic:
+                facts = self._made(self._dynamic[number].facts_alone(facts, strip, rooms), facts, rooms)
             told.append(facts)
             if found := pools(here, number):
                 steps += [*rooms.blocks(one_residual, told), *found]
@@ -163,6 +172,7 @@ class NetAlone:
             expands=facts.expands,
             residual=facts.residual,
             act=facts.act,
+            act_inside=facts.act,
             k=block.k,
             stride=s,
             dilation=block.dilation,
@@ -183,6 +193,21 @@ class NetAlone:
             project_bias=facts.project_bias,
         )
         return made, out
+
+    def _made(self, told: DynamicFacts, facts: OneFacts, rooms: Rooms) -> OneFacts:
+        """What the kernel is told of a dynamic block."""
+        facts = facts._replace(
+            dynamic=rooms.told(told),
+            act_inside=NONE if told.lines else facts.act,
+            prepare=rooms.kernel(prepare_alone),
+            bend=rooms.kernel(bend_alone) if told.lines or told.gated else 0,
+        )
+        if told.n_mixed:
+            mixed = [told.mixed_0, told.mixed_1, told.mixed_2][: told.n_mixed]
+            facts = facts._replace(depthwise_weights=mixed[-2], project_weights=mixed[-1])
+            if facts.expands:
+                facts = facts._replace(expand_weights=mixed[0])
+        return facts
 
     def __call__(self, image: np.ndarray, spectrogram: LogMel | None = None) -> np.ndarray:
         """The values of an image.

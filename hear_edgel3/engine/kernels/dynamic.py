@@ -1,8 +1,9 @@
 """What a dynamic block makes of its own input: means, a context, and of that weights, lines and gates.
 
 The block of :mod:`hear_edgel3.engine.kernels.residual` has one weight for all lanes, and a dynamic block other weights
-for each image. Here there is one image, that has all lanes or some; of images that share vectors is
-:mod:`hear_edgel3.engine.kernels.dynamic_by_lane`.
+for each image. Here an image has a vector for itself, all of whose lanes are strips of it; of images that share vectors
+is :mod:`hear_edgel3.engine.kernels.dynamic_by_lane`, and of single ones
+:mod:`hear_edgel3.engine.kernels.dynamic_alone`.
 
 Before such a block runs, what it works with is made of its input, in this order::
 
@@ -71,6 +72,8 @@ class DynamicFacts(NamedTuple):
         strips: of an image.
         shared: whether images share vectors.
         edges: address of two vectors that tell the first and last ones.
+        strip: for an image alone, the columns that a strip would have.
+        room: for an image alone, address of room for a vector of each strip.
         means: address of room for the means of frames.
         channel_means: bytes from a channel to the next; like what follows.
         sequence: address of room for the sequence over frames, with a halo.
@@ -78,7 +81,8 @@ class DynamicFacts(NamedTuple):
         band_means: address of room for the means of bands.
         bands: address of room for the sequence over bands.
         n_context: values of the context, a multiple of GROUP.
-        context: address of room for the context, a vector each.
+        context: address of room for the context, a vector each; for an image alone, of where it is kept, or 0.
+        n_kept: for an image alone, values of it that are kept.
         flat: address of room for it, a number each.
         made: address of room for what is made of it.
         n_made: how much that is, a multiple of GROUP.
@@ -137,6 +141,8 @@ class DynamicFacts(NamedTuple):
     strips: int = 0
     shared: int = 0
     edges: int = 0
+    strip: int = 0
+    room: int = 0
     means: int = 0
     channel_means: int = 0
     sequence: int = 0
@@ -145,6 +151,7 @@ class DynamicFacts(NamedTuple):
     bands: int = 0
     n_context: int = 0
     context: int = 0
+    n_kept: int = 0
     flat: int = 0
     made: int = 0
     n_made: int = 0
@@ -245,7 +252,7 @@ def _make_context(zero: Any, f: DynamicFacts, size: int) -> None:
 
 
 @part
-def _softmax(like: Any, numbers: int, n: int, n_room: int) -> None:
+def softmax(like: Any, numbers: int, n: int, n_room: int) -> None:
     """The softmax of n numbers, in their place; there is room for a multiple of GROUP."""
     most = number_at(numbers)
     for i in range(1, n):
@@ -262,7 +269,7 @@ def _softmax(like: Any, numbers: int, n: int, n_room: int) -> None:
 
 
 @part
-def _mix(like: Any, bank: int, size: int, kernels: int, attention: int, target: int) -> None:
+def mix(like: Any, bank: int, size: int, kernels: int, attention: int, target: int) -> None:
     """The sum of kernels of so many numbers each, times the numbers of an attention."""
     zero = tile_of(1, _AT_ONCE, like)
     for i in range(0, size, MIXED):
@@ -273,7 +280,20 @@ def _mix(like: Any, bank: int, size: int, kernels: int, attention: int, target: 
 
 
 @part
-def _make_lines(like: Any, f: DynamicFacts) -> None:
+def mix_all(like: Any, f: DynamicFacts) -> None:
+    """The weights of all convolutions that are mixed, by the attentions before their softmax."""
+    for i in range(f.n_mixed):
+        softmax(like, f.made + 4 * i * f.n_attention, f.kernels, f.n_attention)
+    if f.n_mixed > 0:
+        mix(like, f.bank_0, f.size_0, f.kernels, f.made, f.mixed_0)
+    if f.n_mixed > 1:
+        mix(like, f.bank_1, f.size_1, f.kernels, f.made + 4 * f.n_attention, f.mixed_1)
+    if f.n_mixed > 2:
+        mix(like, f.bank_2, f.size_2, f.kernels, f.made + 8 * f.n_attention, f.mixed_2)
+
+
+@part
+def make_lines(like: Any, f: DynamicFacts) -> None:
     """Slopes and offsets."""
     for i in range(2 * f.lines):
         scale = splat(like, number_at(f.scale + 4 * i))
@@ -285,20 +305,20 @@ def _make_lines(like: Any, f: DynamicFacts) -> None:
 
 
 @part
-def _average_bands(like: Any, f: DynamicFacts) -> None:
-    """Means of three neighbours in the sequence over bands, `stride` apart; what is beyond its ends counts as zero."""
+def average_threes(like: Any, x: int, n: int, n_out: int, stride: int, channels: int, target: int) -> None:
+    """Means of three neighbours of n in a sequence, `stride` apart; what is beyond its ends counts as zero."""
     third = splat(like, np.float32(1.0 / 3.0))
-    for r in range(f.height_out):
-        for c in range(0, f.n_context, GROUP):
-            band, place = zeros(GROUP, GROUP), f.bands + 4 * c
-            for i in range(max(0, r * f.stride - 1), min(f.height, r * f.stride + 2)):
-                band = band + load(like, place + 4 * i * f.n_context)
-            store(band * third, f.averaged_bands + 4 * (r * f.n_context + c))
+    for r in range(n_out):
+        for c in range(0, channels, GROUP):
+            total = zeros(GROUP, GROUP)
+            for i in range(max(0, r * stride - 1), min(n, r * stride + 2)):
+                total = total + load(like, x + 4 * (i * channels + c))
+            store(total * third, target + 4 * (r * channels + c))
 
 
 @part
 def average_frames(zero: Any, f: DynamicFacts, size: int) -> None:
-    """Such means in the sequence over frames."""
+    """Such means in the sequence over frames, of which strips lie in the lanes."""
     third = splat(zero, np.float32(1.0 / 3.0))
     for c in range(f.n_context):
         row, target = f.sequence + c * f.channel_sequence + size, f.averaged + c * f.channel_averaged
@@ -315,7 +335,7 @@ def _make_gates(zero: Any, like: Any, f: DynamicFacts, size: int) -> None:
     """The gates of bands and frames."""
     bands, frames, channel = f.bands, f.sequence + size, f.channel_sequence
     if f.stride > 1:
-        _average_bands(like, f)
+        average_threes(like, f.bands, f.height, f.height_out, f.stride, f.n_context, f.averaged_bands)
         average_frames(zero, f, size)
         bands, frames, channel = f.averaged_bands, f.averaged, f.channel_averaged
     _multiply_each(
@@ -350,15 +370,8 @@ def make_prepare(lanes: int) -> Callable[..., None]:
                 f.multiply_each, f.flat, 0, f.made_weights, f.made_bias, f.made, f.n_context, f.n_made, 1,
                 NONE, 0, 0, 0, 0,
             )  # fmt: skip
-        for i in range(f.n_mixed):
-            _softmax(like, f.made + 4 * i * f.n_attention, f.kernels, f.n_attention)
-        if f.n_mixed > 0:
-            _mix(like, f.bank_0, f.size_0, f.kernels, f.made, f.mixed_0)
-        if f.n_mixed > 1:
-            _mix(like, f.bank_1, f.size_1, f.kernels, f.made + 4 * f.n_attention, f.mixed_1)
-        if f.n_mixed > 2:
-            _mix(like, f.bank_2, f.size_2, f.kernels, f.made + 8 * f.n_attention, f.mixed_2)
-        _make_lines(like, f)
+        mix_all(like, f)
+        make_lines(like, f)
         if f.gated:
             _make_gates(zero, like, f, size)
 

@@ -8,8 +8,6 @@ once for all images that share the vectors, and is multiplied as often as there 
                  kernel 1: ..
     weights      outputs 0..7 of input 0 | of input 1 ..  [lane]   =    the kernels' sum, times the attention
     products     a place's outputs 0..7  +=  a vector of the weights  *  a vector of the place
-
-One image alone has the same bits with one set of weights, which is less to do: all sums are in one order.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hear_edgel3.engine.kernels.dynamic import MIXED, DynamicFacts
-from hear_edgel3.engine.kernels.one_image import one_linear
+from hear_edgel3.engine.kernels.one_image import OneFacts, one_linear
 from hear_edgel3.engine.kernels.pointwise import GROUP, make_pointwise, packed
 from hear_edgel3.engine.kernels.residual_parts import Map, Rooms, Weights, even
 from hear_edgel3.engine.kernels.strips_of_time import StripsOfTime
@@ -40,7 +40,7 @@ class Dynamic:
             joint_weights=joint_weights,
             joint_bias=joint_bias,
         )
-        self._n_at_once = 0
+        self._n_at_once = self._bank_by_tap = 0
         self._made = [np.zeros((0, self.n_context), np.float32)]
         self._made_bias = [np.zeros(0, np.float32)]
         if context.attention is not None:
@@ -110,6 +110,43 @@ class Dynamic:
         ):
             self._add(part, bias, even(kernels), _NEVER)
         self._facts = self._facts._replace(**told)
+        by_taps = np.zeros((kernels, -(-taps[0].size // MIXED) * MIXED), np.float32)
+        by_taps[:, : taps[0].size] = np.moveaxis(taps, 1, -1).reshape(kernels, -1)
+        self._bank_by_tap = weights.keep(by_taps)
+
+    def facts_alone(self, x: OneFacts, strip: int, rooms: Rooms) -> DynamicFacts:
+        """All that is told of the block if an image is alone, with its channels in the lanes.
+
+        Args:
+            x: what else the block is told.
+            strip: columns of a strip of its input, if that were cut into some.
+            rooms: where everything else lies.
+        """
+        f = self._facts
+        if f.n_mixed:
+            f = f._replace(**{f"bank_{f.n_mixed - 2}": self._bank_by_tap})
+        n_inputs = even(f.inputs)
+        numbers = {
+            "means": x.width * n_inputs,
+            "band_means": x.height * n_inputs,
+            "sequence": x.width * f.n_context,
+            "bands": x.height * f.n_context,
+            "flat": f.n_context,
+            "made": f.n_made,
+            "coefficients": 2 * f.lines * f.inside,
+            "averaged": x.width_out * f.n_context,
+            "averaged_bands": x.height_out * f.n_context,
+            "gates": x.width_out * f.inside,
+            "band_gates": x.height_out * f.inside,
+        }
+        told = {name: rooms.room(f"dynamic {name}", -(-n // GROUP)) for name, n in numbers.items()}
+        sizes = (f.size_0, f.size_1, f.size_2)[: f.n_mixed]
+        told |= {f"mixed_{i}": rooms.room(f"mixed {i}", -(-n // GROUP)) for i, n in enumerate(sizes)}
+        return f._replace(
+            x=x.x, channel=x.pitch, height=x.height, width=x.width, frames=x.width, strips=x.strips, strip=strip,
+            room=x.room, height_out=x.height_out, width_out=x.width_out, channel_middle=4 * f.inside, context=x.kept,
+            n_kept=self.n_context, multiply_each=x.multiply, **told,
+        )  # fmt: skip
 
     def facts(
         self,
@@ -118,7 +155,6 @@ class Dynamic:
         channel_middle: int,
         context: int,
         sharing: StripsOfTime,
-        shared: bool,
         edges: int,
         rooms: Rooms,
     ) -> DynamicFacts:
@@ -129,8 +165,7 @@ class Dynamic:
             out: its output.
             channel_middle: bytes from a channel of what the depthwise convolution puts out to the next.
             context: address of room for the context.
-            sharing: how images may share vectors.
-            shared: whether they do.
+            sharing: how images share vectors, if they do.
             edges: address of what tells the first and last strips.
             rooms: where everything else lies.
         """
@@ -155,7 +190,8 @@ class Dynamic:
             "averaged_bands": height * f.n_context,
             "band_gates": height * f.inside,
         }
-        per_vector = 1 if shared else lanes  # where they are shared each number is a vector
+        shared = sharing.images > 1  # then each number is a vector
+        per_vector = 1 if shared else lanes
         told |= {name: rooms.room(f"dynamic {name}", -(-n // per_vector)) for name, n in numbers.items()}
         if shared:
             told["lane_weights"] = rooms.room("lane weights", self._n_at_once)

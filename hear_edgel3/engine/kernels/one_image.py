@@ -50,8 +50,8 @@ from hear_edgel3.engine.kernels.tile_ops import add_tile_at, hard_swish, sigmoid
 ROWS, COLUMNS, SINGLE = 4, 2, 4
 # Bytes of a vector.
 SIZE = 4 * GROUP
-# A call of the kernel of pointwise convolutions.
-_multiply = caller(13)
+# Calls of the kernel of pointwise convolutions, and of those of dynamic blocks.
+_multiply, _prepare, _bend = caller(13), caller(1), caller(2)
 
 
 class OneFacts(NamedTuple):
@@ -97,6 +97,10 @@ class OneFacts(NamedTuple):
         excite_bias: address.
         project_weights: packed.
         project_bias: address.
+        act_inside: behind the depthwise convolution; as `act`, or NONE.
+        prepare: address of :func:`hear_edgel3.engine.kernels.dynamic_alone.prepare_alone`, or 0.
+        bend: address of :func:`hear_edgel3.engine.kernels.dynamic_alone.bend_alone`, or 0.
+        dynamic: address of what these are told.
     """
 
     x: int = 0
@@ -138,6 +142,10 @@ class OneFacts(NamedTuple):
     excite_bias: int = 0
     project_weights: int = 0
     project_bias: int = 0
+    act_inside: int = 0
+    prepare: int = 0
+    bend: int = 0
+    dynamic: int = 0
 
 
 _read = reader(OneFacts)
@@ -180,7 +188,7 @@ def _product(
 
 
 @part
-def _copy_numbers(source: int, target: int, n: int, step: int) -> None:
+def copy_numbers(source: int, target: int, n: int, step: int) -> None:
     """Copies n float32 to addresses that are `step` bytes apart, and aligned to no vector."""
     for i in range(n):
         store_number(number_at(source + 4 * i), target + i * step)
@@ -239,7 +247,7 @@ def one_linear(
         added, pitch_added,
     )  # fmt: skip
     if kept != 0:
-        _copy_numbers(out, kept, n_kept, 4)
+        copy_numbers(out, kept, n_kept, 4)
 
 
 @part
@@ -286,12 +294,15 @@ def _depthwise(like: Any, f: OneFacts, x: int, pitch: int, e: int, first: int, e
                         for dx in range(x_begin, x_end):
                             place_in = corner + dy * line + dx * pixel + 4 * g
                             tile = add_products(tile, place_in, taps + 4 * dx * f.inside)
-                tile = hard_swish(tile) if f.act == HARDSWISH else tile_larger(tile, zero)
+                if f.act_inside == HARDSWISH:
+                    tile = hard_swish(tile)
+                elif f.act_inside == RELU:
+                    tile = tile_larger(tile, zero)
                 store_tile(tile, place + 4 * g, 0)
 
 
 @part
-def _sum(like: Any, x: int, pitch: int, height: int, width: int, strips: int, strip: int, room: int) -> Any:
+def sum_pixels(like: Any, x: int, pitch: int, height: int, width: int, strips: int, strip: int, room: int) -> Any:
     """The sum of a map's pixels: row by row of each of the strips, which then are added in pairs.
 
     Args:
@@ -330,10 +341,10 @@ def _excite(zero: Any, f: OneFacts) -> None:
     pitch = 4 * f.inside
     quads = f.inside // (SINGLE * GROUP) * SINGLE * GROUP
     for e in range(0, quads, SINGLE * GROUP):
-        total = _sum(several, f.middle + 4 * e, pitch, f.height_out, f.width_out, f.strips, f.strip, f.room)
+        total = sum_pixels(several, f.middle + 4 * e, pitch, f.height_out, f.width_out, f.strips, f.strip, f.room)
         store_tile(total, f.factors + 4 * e, 0)
     for e in range(quads, f.inside, GROUP):
-        rest = _sum(one, f.middle + 4 * e, pitch, f.height_out, f.width_out, f.strips, f.strip, f.room)
+        rest = sum_pixels(one, f.middle + 4 * e, pitch, f.height_out, f.width_out, f.strips, f.strip, f.room)
         store_tile(rest, f.factors + 4 * e, 0)
     share = splat(zero, np.float32(1.0 / (f.height_out * f.width_out)))
     for e in range(0, f.inside, GROUP):
@@ -359,6 +370,8 @@ def _block(zero: Any, facts: int) -> None:
     """A whole inverted residual; in :mod:`hear_edgel3.engine.kernels.residual` is what it does."""
     several, one = tile_of(1, SINGLE, zero), tile_of(1, 1, zero)
     f = _read(facts)
+    if f.prepare != 0:
+        _prepare(f.prepare, f.dynamic)
     for e in range(0, f.inside, f.at_once):
         n = min(f.at_once, f.inside - e)
         x, pitch = f.x + 4 * e, f.pitch
@@ -371,6 +384,8 @@ def _block(zero: Any, facts: int) -> None:
         quads = n // (SINGLE * GROUP) * SINGLE * GROUP
         _depthwise(several, f, x, pitch, e, 0, quads)
         _depthwise(one, f, x, pitch, e, quads, n)
+    if f.bend != 0:
+        _bend(f.bend, f.dynamic, f.middle)
     if f.bottleneck != 0:
         _excite(zero, f)
     _multiply(
@@ -442,7 +457,7 @@ def one_pool(
             first = x + top * width * pitch + 4 * c
             total = zero
             if with_mean:
-                store_tile(_sum(one, first, pitch, rows, width, strips, strip, room), room, 0)
+                store_tile(sum_pixels(one, first, pitch, rows, width, strips, strip, room), room, 0)
                 total = load(zero, room) * share
             if with_largest:
                 most = splat(zero, LEAST)
@@ -451,4 +466,4 @@ def one_pool(
                 total = total + most
             store(total, room)
             per_channel = height // rows
-            _copy_numbers(room, out + 4 * (c * per_channel + top // rows), min(GROUP, channels - c), 4 * per_channel)
+            copy_numbers(room, out + 4 * (c * per_channel + top // rows), min(GROUP, channels - c), 4 * per_channel)

@@ -62,7 +62,6 @@ class SizedNet:
         frames: of the images.
         lanes: of the vectors.
         dynamic: of its blocks those that are, by number.
-        single: whether there is one image at a time, for which dynamic blocks need one set of weights, not one a lane.
 
     Attributes:
         sharing: how images share vectors.
@@ -76,12 +75,10 @@ class SizedNet:
         frames: int,
         lanes: int,
         dynamic: Mapping[int, Dynamic],
-        single: bool = False,
     ) -> None:
         self._net, self._dynamic = net, dynamic
         self._height, self._frames = height, frames
         self.sharing: StripsOfTime = strips_for(frames, lanes, net.convolutions)
-        self._shared = self.sharing.images > 1 and not single
         self._masks: dict[tuple[int, int], tuple[int, int]] = {}
         self._kept = Weights()  # the masks
         self._edges = self._kept.keep(self.sharing.edges())
@@ -91,9 +88,8 @@ class SizedNet:
         self._steps(self._needed)
         self._idle: list[tuple[Rooms, list[Step]]] = []
         # With weights that are not finite, the zeros around a map make NaN, which images alone do without.
-        self.most_alone = most_alone(self.sharing) if net.weights.finite and not dynamic else 0
-        self._alone = NetAlone(net, height, self.sharing) if self.most_alone else None
-        self._single = SizedNet(net, height, frames, lanes, dynamic, True) if dynamic and self._shared else None
+        self.most_alone = most_alone(self.sharing, bool(dynamic)) if net.weights.finite else 0
+        self._alone = NetAlone(net, height, self.sharing, dynamic) if self.most_alone else None
 
     @property
     def size(self) -> int:
@@ -179,7 +175,7 @@ class SizedNet:
         channel = rooms.stride(height * width)
         out = rooms.room(f"out {number % 2}", block.outputs * channel // size)
         masked = self.sharing.before_convolving(x.width, x.frames, block.reach)
-        by_lane = int(self._shared and number in self._dynamic and self._dynamic[number].mixes)
+        by_lane = int(self.sharing.images > 1 and number in self._dynamic and self._dynamic[number].mixes)
         facts = block.facts._replace(
             strips=strips, edges=self._edges,
             x=x.x, channel=x.channel, height=x.height, width=x.width, begin=masked[0], end=masked[1], mask=x.mask,
@@ -208,7 +204,7 @@ class SizedNet:
         """What the kernel is told of a dynamic block."""
         dynamic, lanes = self._dynamic[number], self.sharing.lanes
         context = values.bottleneck(number, dynamic.n_context)
-        told = dynamic.facts(x, out, facts.channel_middle, context, self.sharing, self._shared, self._edges, rooms)
+        told = dynamic.facts(x, out, facts.channel_middle, context, self.sharing, self._edges, rooms)
         facts = facts._replace(dynamic=rooms.told(told), act_inside=NONE if told.lines else facts.act)
         prepare, bend = (make_prepare_by_lane, make_bend_by_lane) if told.shared else (make_prepare, make_bend)
         facts = facts._replace(prepare=rooms.kernel(prepare(lanes)))
@@ -240,8 +236,6 @@ class SizedNet:
         if self._alone is not None and 0 < len(images) <= self.most_alone:
             alone = [self._alone(image, spectrogram) for image in images]
             return alone[0][None] if len(alone) == 1 else np.stack(alone)
-        if self._single is not None and len(images) == 1:
-            return self._single(images, spectrogram)
         try:
             rooms, steps = self._idle.pop()
         except IndexError:
