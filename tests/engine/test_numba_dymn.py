@@ -1,4 +1,4 @@
-"""The compiled kernels of the DyMN family: clips that fill vectors alone, and those that share them."""
+"""The compiled kernels of the DyMN family: clips that have vectors for themselves, that share them, and single ones."""
 
 from __future__ import annotations
 
