@@ -24,6 +24,7 @@ And for nets of inverted residuals:
     entrance        the first convolution
     pointwise       pointwise convolutions and linear layers
     residual        a whole inverted residual
+    dynamic_facts   what kernels of dynamic blocks are told
     dynamic         what a dynamic block makes for an image that has vectors for itself
     dynamic_by_lane the same for images that share vectors, and their convolutions
     dynamic_alone   the same for images alone

@@ -11,9 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hear_edgel3.engine.kernels.dynamic import DynamicFacts
 from hear_edgel3.engine.kernels.dynamic_alone import bend_alone, prepare_alone
-from hear_edgel3.engine.kernels.dynamic_parts import Dynamic
+from hear_edgel3.engine.kernels.dynamic_parts import Dynamic, with_dynamic
 from hear_edgel3.engine.kernels.log_mel import LogMel
 from hear_edgel3.engine.kernels.one_image import (
     SINGLE,
@@ -122,7 +121,8 @@ class NetAlone:
                 kept=0 if kept is None else values + 4 * kept,
             )
             if number in self._dynamic:
-                facts = self._made(self._dynamic[number].facts_alone(facts, strip, rooms), facts, rooms)
+                made = self._dynamic[number].facts_alone(facts, strip, rooms)
+                facts = with_dynamic(facts, made, rooms, prepare_alone, bend_alone)
             told.append(facts)
             if found := pools(here, number):
                 steps += [*rooms.blocks(one_residual, told), *found]
@@ -193,21 +193,6 @@ class NetAlone:
             project_bias=facts.project_bias,
         )
         return made, out
-
-    def _made(self, told: DynamicFacts, facts: OneFacts, rooms: Rooms) -> OneFacts:
-        """What the kernel is told of a dynamic block."""
-        facts = facts._replace(
-            dynamic=rooms.told(told),
-            act_inside=NONE if told.lines else facts.act,
-            prepare=rooms.kernel(prepare_alone),
-            bend=rooms.kernel(bend_alone) if told.lines or told.gated else 0,
-        )
-        if told.n_mixed:
-            mixed = [told.mixed_0, told.mixed_1, told.mixed_2][: told.n_mixed]
-            facts = facts._replace(depthwise_weights=mixed[-2], project_weights=mixed[-1])
-            if facts.expands:
-                facts = facts._replace(expand_weights=mixed[0])
-        return facts
 
     def __call__(self, image: np.ndarray, spectrogram: LogMel | None = None) -> np.ndarray:
         """The values of an image.

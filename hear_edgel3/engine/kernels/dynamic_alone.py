@@ -18,7 +18,8 @@ import numpy as np
 from hear_edgel3.compiled.calls import caller
 from hear_edgel3.compiled.jit import kernel, part
 from hear_edgel3.compiled.simd import larger, load, plus_product, splat, store, store_tile, tile_of, zeros
-from hear_edgel3.engine.kernels.dynamic import DynamicFacts, average_threes, make_lines, mix_all, read_dynamic
+from hear_edgel3.engine.kernels.dynamic import average_threes, make_lines, mix_all
+from hear_edgel3.engine.kernels.dynamic_facts import DynamicFacts, read_dynamic
 from hear_edgel3.engine.kernels.one_image import copy_numbers, sum_pixels
 from hear_edgel3.engine.kernels.pointwise import GROUP, HARDSWISH, NONE
 from hear_edgel3.engine.kernels.tile_ops import sigmoid

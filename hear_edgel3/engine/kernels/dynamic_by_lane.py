@@ -36,7 +36,8 @@ from hear_edgel3.compiled.simd import (
     tile_of,
     zeros,
 )
-from hear_edgel3.engine.kernels.dynamic import DynamicFacts, average, average_frames, read_dynamic
+from hear_edgel3.engine.kernels.dynamic import average, average_frames
+from hear_edgel3.engine.kernels.dynamic_facts import DynamicFacts, read_dynamic
 from hear_edgel3.engine.kernels.masked_rows import sum_of_strips, sum_row
 from hear_edgel3.engine.kernels.pointwise import GROUP, HARDSWISH, NONE, RELU, columns_at_once
 from hear_edgel3.engine.kernels.tile_ops import (

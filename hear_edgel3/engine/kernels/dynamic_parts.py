@@ -2,17 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import numpy as np
 
-from hear_edgel3.engine.kernels.dynamic import MIXED, DynamicFacts
+from hear_edgel3.engine.kernels.dynamic import MIXED
+from hear_edgel3.engine.kernels.dynamic_facts import DynamicFacts
 from hear_edgel3.engine.kernels.one_image import OneFacts, one_linear
-from hear_edgel3.engine.kernels.pointwise import GROUP, make_pointwise, packed
+from hear_edgel3.engine.kernels.pointwise import GROUP, NONE, make_pointwise, packed
+from hear_edgel3.engine.kernels.residual import Facts
 from hear_edgel3.engine.kernels.residual_parts import Map, Rooms, Weights, even
 from hear_edgel3.engine.kernels.strips_of_time import StripsOfTime
 from hear_edgel3.families import kernel_residuals as described
 
+F = TypeVar("F", Facts, OneFacts)
 # Of what fills up an attention: its share is none.
 _NEVER = -1e30
+
+
+def with_dynamic(
+    facts: F, told: DynamicFacts, rooms: Rooms, prepare: Callable[..., None], bend: Callable[..., None]
+) -> F:
+    """What the kernel of blocks is told of a dynamic one.
+
+    Args:
+        facts: What it is told of any block.
+        told: What the other two kernels are told.
+        rooms: Where the latter lies.
+        prepare: The kernel that makes what the block works with.
+        bend: The kernel of what follows the depthwise convolution.
+    """
+    facts = facts._replace(
+        dynamic=rooms.told(told),
+        prepare=rooms.kernel(prepare),
+        bend=rooms.kernel(bend) if told.lines or told.gated else 0,
+        act_inside=NONE if told.lines else facts.act,
+    )
+    if told.n_mixed and not told.shared:
+        mixed = [told.mixed_0, told.mixed_1, told.mixed_2][: told.n_mixed]
+        facts = facts._replace(depthwise_weights=mixed[-2], project_weights=mixed[-1])
+        if facts.expands:
+            facts = facts._replace(expand_weights=mixed[0])
+    return facts
 
 
 class Dynamic:

@@ -17,7 +17,7 @@ from hear_edgel3.engine.kernels.dynamic_by_lane import (
     make_pointwise_by_lane,
     make_prepare_by_lane,
 )
-from hear_edgel3.engine.kernels.dynamic_parts import Dynamic
+from hear_edgel3.engine.kernels.dynamic_parts import Dynamic, with_dynamic
 from hear_edgel3.engine.kernels.entrance import COLUMNS as ENTRANCE_COLUMNS
 from hear_edgel3.engine.kernels.entrance import make_entrance
 from hear_edgel3.engine.kernels.log_mel import LogMel
@@ -205,22 +205,14 @@ class SizedNet:
         dynamic, lanes = self._dynamic[number], self.sharing.lanes
         context = values.bottleneck(number, dynamic.n_context)
         told = dynamic.facts(x, out, facts.channel_middle, context, self.sharing, self._edges, rooms)
-        facts = facts._replace(dynamic=rooms.told(told), act_inside=NONE if told.lines else facts.act)
         prepare, bend = (make_prepare_by_lane, make_bend_by_lane) if told.shared else (make_prepare, make_bend)
-        facts = facts._replace(prepare=rooms.kernel(prepare(lanes)))
-        if told.lines or told.gated:
-            facts = facts._replace(bend=rooms.kernel(bend(lanes)))
+        facts = with_dynamic(facts, told, rooms, prepare(lanes), bend(lanes))
         if told.n_mixed and told.shared:
             facts = facts._replace(
                 mix=rooms.kernel(make_mix_by_lane(lanes)),
                 multiply_by_lane=rooms.kernel(make_pointwise_by_lane(lanes)),
                 lane_weights=told.lane_weights,
             )
-        elif told.n_mixed:
-            mixed = [told.mixed_0, told.mixed_1, told.mixed_2][: told.n_mixed]
-            facts = facts._replace(depthwise_weights=mixed[-2], project_weights=mixed[-1])
-            if facts.expands:
-                facts = facts._replace(expand_weights=mixed[0])
         return facts
 
     def __call__(self, images: np.ndarray, spectrogram: LogMel | None = None) -> np.ndarray:
