@@ -10,7 +10,7 @@ from hear_edgel3.compiled.told import reader
 class DynamicFacts(NamedTuple):
     """What the kernels are told of a dynamic block. Addresses are of memory.
 
-    Of an image alone, whose channels lie in the lanes, pixels take the place of channels: `channel` are the bytes from a
+    Of an image alone, whose channels lie in the lanes, pixels take the place of channels: `channel` are bytes from a
     pixel to the next, and what is said to be [channels][places] lies as [places][channels].
 
     Attributes:
