@@ -121,6 +121,16 @@ def test_a_temperature_changes_results_and_is_noticed(net: DyMN) -> None:
             net.set_tau(wrong)  # type: ignore[arg-type]
 
 
+def test_temperatures_of_single_convolutions() -> None:
+    net = dymn_files.build(outputs=["b5"]).double()
+    layer = net.layers[2]
+    for i, name in enumerate(("exp_conv", "depth_conv", "proj_conv")):
+        getattr(layer, name).tau = 0.2 + i
+    mel = images(2).double()
+    with torch.no_grad():
+        assert peak(Runner("torch")(net, mel), net(mel)) < 1e-12
+
+
 def test_rows() -> None:
     by_name = {row.name: row for row in ROWS}
     assert len(by_name) == 11

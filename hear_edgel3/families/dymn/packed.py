@@ -263,9 +263,9 @@ class PackedBlock(nn.Module):
         assert projection.shift is not None
         self.offset = projection.shift.double() + (offset if block.shape.residual else 0)
         # All that is linear in the context, in one product.
-        linear = [_linear(convolution.residuals) for convolution in convolutions]
-        weights = [layer.weight / depthwise.tau for layer in linear]
-        biases = [layer.bias / depthwise.tau for layer in linear]
+        linear = [(_linear(convolution.residuals), convolution.tau) for convolution in convolutions]
+        weights = [layer.weight / tau for layer, tau in linear]
+        biases = [layer.bias / tau for layer, tau in linear]
         self.beside = beside(depthwise.weight.dtype)
         self.n_mixed = len(convolutions)
         self.kernels = len(self.depthwise)
