@@ -182,7 +182,7 @@ for kill, arguments in [
     (2, ["explore", "out", "-o", "page.html", "--no-tags", "--projection", "pca", "-q"]),
 ]:
     killed = run(arguments, kill)
-    print(arguments[0], killed, [name for name in left() if name.startswith(".")], sep="|")
+    print(arguments[0], killed, [name for name in left() if name.startswith(".")], sep="|", flush=True)
     again = run([a for a in arguments if a != "--overwrite" or arguments[0] == "index"], 0)
     print(arguments[0], again, left(), sep="|", flush=True)
 """

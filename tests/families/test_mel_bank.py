@@ -8,6 +8,8 @@ import torch
 from hear_edgel3.families.l3.frontend import mel_filter_bank
 
 
+# Of 256 bands the lowest ones have no bin, in ours as in theirs.
+@pytest.mark.filterwarnings("ignore:At least one mel filterbank has all zero values")
 @pytest.mark.parametrize(("sample_rate", "n_fft", "n_mels"), [(8000, 1024, 64), (48000, 2048, 256)])
 def test_mel_bank(sample_rate: int, n_fft: int, n_mels: int) -> None:
     try:

@@ -131,22 +131,12 @@ class TestReaders:
     def test_javascript(self, folder: Path, tmp_path: Path) -> None:
         if shutil.which("npm") is None:
             pytest.skip("Node's npm is not installed")
-        made = subprocess.run(
-            [
-                "npm",
-                "install",
-                "--silent",
-                "--prefix",
-                str(tmp_path),
-                "hyparquet@1.33.0",
-                "hyparquet-compressors@1.1.2",
-            ],
-            capture_output=True,
-            timeout=60,
-            check=False,
-        )
-        if made.returncode != 0:
-            pytest.skip("npm cannot install hyparquet here")
+        packages = ("hyparquet@1.33.0", "hyparquet-compressors@1.1.2")
+        install = ["npm", "install", "--silent", "--prefix", str(tmp_path), *packages]
+        try:
+            subprocess.run(install, capture_output=True, timeout=60, check=True)
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+            pytest.skip(f"npm cannot install hyparquet here: {error}")
         (tmp_path / "read.mjs").write_text(
             block_of("hyparquet")
             .text.replace("'embeddings", f"'{folder}/embeddings")
