@@ -158,53 +158,56 @@ def make_lines(like: Any, f: DynamicFacts) -> None:
 
 
 @part
-def average_threes(like: Any, x: int, n: int, n_out: int, stride: int, channels: int, target: int) -> None:
+def average_threes(zero: Any, x: int, n: int, n_out: int, stride: int, channels: int, target: int) -> None:
     """Means of three neighbours of n in a sequence, `stride` apart; what is beyond its ends counts as zero."""
-    third = splat(like, np.float32(1.0 / 3.0))
+    third = splat(zero, np.float32(1.0 / 3.0))
     for r in range(n_out):
         for c in range(0, channels, GROUP):
-            total = zeros(GROUP, GROUP)
+            total = zero
             for i in range(max(0, r * stride - 1), min(n, r * stride + 2)):
-                total = total + load(like, x + 4 * (i * channels + c))
+                total = total + load(zero, x + 4 * (i * channels + c))
             store(total * third, target + 4 * (r * channels + c))
 
 
 @part
-def average_frames(zero: Any, f: DynamicFacts, size: int) -> None:
-    """Such means in the sequence over frames, of which strips lie in the lanes."""
-    third = splat(zero, np.float32(1.0 / 3.0))
-    for c in range(f.n_context):
-        row, target = f.sequence + c * f.channel_sequence + size, f.averaged + c * f.channel_averaged
-        mask_row(zero, row, f.begin, f.end, f.mask)
-        add_halo(zero, row, f.width, 1, f.edges)
+def gate_frames(zero: Any, f: DynamicFacts, size: int) -> None:
+    """The gates of frames, of which strips lie in the lanes, as do those of the sequence."""
+    frames, channel = f.sequence + size, f.channel_sequence
+    if f.stride > 1:
+        third = splat(zero, np.float32(1.0 / 3.0))
+        for c in range(f.n_context):
+            row, target = frames + c * channel, f.averaged + c * f.channel_averaged
+            mask_row(zero, row, f.begin, f.end, f.mask)
+            add_halo(zero, row, f.width, 1, f.edges)
+            for w in range(f.width_out):
+                place = row + w * f.stride * size
+                total = load(zero, place - size) + load(zero, place) + load(zero, place + size)
+                store(total * third, target + w * size)
+        frames, channel = f.averaged, f.channel_averaged
+    _multiply(
+        f.multiply, frames, channel, f.frames_weights, f.frames_bias, f.gates, f.channel_gates,
+        f.n_context, f.inside, f.width_out, NONE, 0, 0, 0,
+    )  # fmt: skip
+    for e in range(f.inside):
         for w in range(f.width_out):
-            place = row + w * f.stride * size
-            total = load(zero, place - size) + load(zero, place) + load(zero, place + size)
-            store(total * third, target + w * size)
+            place = f.gates + e * f.channel_gates + w * size
+            store(sigmoid(load(zero, place)), place)
 
 
 @part
 def _make_gates(zero: Any, like: Any, f: DynamicFacts, size: int) -> None:
     """The gates of bands and frames."""
-    bands, frames, channel = f.bands, f.sequence + size, f.channel_sequence
+    bands = f.bands
     if f.stride > 1:
         average_threes(like, f.bands, f.height, f.height_out, f.stride, f.n_context, f.averaged_bands)
-        average_frames(zero, f, size)
-        bands, frames, channel = f.averaged_bands, f.averaged, f.channel_averaged
+        bands = f.averaged_bands
     _multiply_each(
         f.multiply_each, bands, 4 * f.n_context, f.bands_weights, f.bands_bias, f.band_gates, f.n_context, f.inside,
         f.height_out, NONE, 0, 0, 0, 0,
     )  # fmt: skip
-    _multiply(
-        f.multiply, frames, channel, f.frames_weights, f.frames_bias, f.gates, f.channel_gates,
-        f.n_context, f.inside, f.width_out, NONE, 0, 0, 0,
-    )  # fmt: skip
     for i in range(0, f.height_out * f.inside, GROUP):
         store(sigmoid(load(like, f.band_gates + 4 * i)), f.band_gates + 4 * i)
-    for e in range(f.inside):
-        for w in range(f.width_out):
-            place = f.gates + e * f.channel_gates + w * size
-            store(sigmoid(load(zero, place)), place)
+    gate_frames(zero, f, size)
 
 
 @cache

@@ -36,7 +36,7 @@ from hear_edgel3.compiled.simd import (
     tile_of,
     zeros,
 )
-from hear_edgel3.engine.kernels.dynamic import average, average_frames
+from hear_edgel3.engine.kernels.dynamic import average, gate_frames
 from hear_edgel3.engine.kernels.dynamic_facts import DynamicFacts, read_dynamic
 from hear_edgel3.engine.kernels.masked_rows import sum_of_strips, sum_row
 from hear_edgel3.engine.kernels.pointwise import GROUP, HARDSWISH, NONE, RELU, columns_at_once
@@ -107,7 +107,7 @@ def _make_lines(zero: Any, f: DynamicFacts, size: int) -> None:
 @part
 def _make_gates(zero: Any, f: DynamicFacts, size: int) -> None:
     """The gates of bands and frames."""
-    bands, frames, channel = f.bands, f.sequence + size, f.channel_sequence
+    bands, line = f.bands, f.height_out * size
     if f.stride > 1:
         third = splat(zero, np.float32(1.0 / 3.0))
         for c in range(f.n_context):
@@ -116,23 +116,14 @@ def _make_gates(zero: Any, f: DynamicFacts, size: int) -> None:
                 for i in range(max(0, r * f.stride - 1), min(f.height, r * f.stride + 2)):
                     total = total + load(zero, f.bands + (c * f.height + i) * size)
                 store(total * third, f.averaged_bands + (c * f.height_out + r) * size)
-        average_frames(zero, f, size)
-        bands, frames, channel = f.averaged_bands, f.averaged, f.channel_averaged
-    line = f.height_out * size
+        bands = f.averaged_bands
     _multiply(
         f.multiply, bands, line, f.bands_weights, f.bands_bias, f.band_gates, line,
         f.n_context, f.inside, f.height_out, NONE, 0, 0, 0,
     )  # fmt: skip
-    _multiply(
-        f.multiply, frames, channel, f.frames_weights, f.frames_bias, f.gates, f.channel_gates,
-        f.n_context, f.inside, f.width_out, NONE, 0, 0, 0,
-    )  # fmt: skip
     for i in range(f.inside * f.height_out):
         store(sigmoid(load(zero, f.band_gates + i * size)), f.band_gates + i * size)
-    for e in range(f.inside):
-        for w in range(f.width_out):
-            place = f.gates + e * f.channel_gates + w * size
-            store(sigmoid(load(zero, place)), place)
+    gate_frames(zero, f, size)
 
 
 @cache
