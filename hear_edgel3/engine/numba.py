@@ -2,8 +2,9 @@
 
 Such a net has ``kernel_layers()``, and a front end may have ``kernel_spectrogram()`` besides, with which each thread
 makes its own images (:mod:`hear_edgel3.families.kernel_description`). Or it has ``kernel_residuals()``
-(:mod:`hear_edgel3.families.kernel_residuals`). Of a net that says by ``kernel_obstacle()`` why there are no kernels for
-it, the front end alone runs on kernels, and the net in torch.
+(:mod:`hear_edgel3.families.kernel_residuals`), and ``kernel_picture()`` besides if it sees pictures, which torch makes.
+Of another net that says by ``kernel_obstacle()`` why there are no kernels for it, the front end alone runs on kernels,
+and the net in torch.
 
 What numba is behind is imported when a net is compiled, and never when it runs. A fork waits for the former, and not
 for the latter: a module that some thread is importing then would stay locked in the child for ever.
@@ -25,6 +26,7 @@ from hear_edgel3.errors import MissingExtra
 from hear_edgel3.families.kernel_description import HasKernelLayers, HasKernelSpectrogram, MelDecibels
 from hear_edgel3.families.kernel_residuals import (
     HasKernelLogMel,
+    HasKernelPicture,
     HasKernelResiduals,
     LogMelSpectrogram,
     ResidualNet,
@@ -48,12 +50,17 @@ def check_installed() -> None:
 
 def takes(net: nn.Module) -> bool:
     """Whether there are kernels for a net, or for its front end."""
+    if isinstance(net, HasKernelPicture):  # whose front end has none
+        return net.kernel_obstacle() is None
     return isinstance(net, HasKernelLayers | SaysKernelObstacle)
 
 
 def obstacle(net: nn.Module) -> str | None:
     """Why it cannot run a net, or None."""
-    return folded.not_float32_on_cpu(net) if takes(net) else "it has no kernels for this net's layers"
+    if takes(net):
+        return folded.not_float32_on_cpu(net)
+    reason = net.kernel_obstacle() if isinstance(net, HasKernelPicture) else None
+    return reason or "it has no kernels for this net's layers"
 
 
 def pays(net: nn.Module) -> str | None:
@@ -204,18 +211,22 @@ class CompiledResiduals:
 
         self.fetch = fetch
         self._in_torch = _InTorch(net)
+        self._picture = net.kernel_picture() if isinstance(net, HasKernelPicture) else None
         self._lanes = native_lanes()
         self._kernels = ResidualKernels(form, self._lanes)
         self._front_ends = _FrontEnds(self._lanes)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """The values of (n, n_mels, n_frames) images."""
-        if not self._kernels.takes(x.shape[1], x.shape[2]):
+        images = x.detach() if self._picture is None else self._picture(x.detach())
+        if not self._kernels.takes(images.shape[-2], images.shape[-1]):
             return self._in_torch(x)
-        return torch.from_numpy(self._kernels(x.detach().resolve_neg().float().numpy(), torch.get_num_threads()))
+        return torch.from_numpy(self._kernels(images.resolve_neg().float().numpy(), torch.get_num_threads()))
 
     def from_samples(self, frontend: nn.Module, windows: torch.Tensor) -> torch.Tensor | None:
         """The values of (n, samples) windows: each thread makes its own images. None if it must be done otherwise."""
+        if self._picture is not None:
+            return None
         computes = self._front_ends.computes(frontend, windows)
         if computes is None or not self._kernels.takes(computes.n_mels, computes.n_frames(windows.shape[1])):
             return None

@@ -38,9 +38,9 @@ def load(
             configuration's default. Audio is converted to the net's rate inside.
         features: words for the features to extract, as they would follow the name (``["all_se", "clf1"]``), for
             families that have a choice; the L3 family has none.
-        engine: what runs the net: "torch" (batch norm folded), "numba" (compiled kernels, for the L3 and MobileNetV3
-            families on the CPU; for DyMN's front end alone), "onnxruntime", "openvino", "eager" (the plain module), or
-            "auto": numba for these families on the CPU in float32 where it is installed, else torch.
+        engine: what runs the net: "torch" (batch norm folded), "numba" (compiled kernels, for L3, MobileNetV3, DyMN
+            and nets of inverted residuals that see pictures, on the CPU), "onnxruntime", "openvino", "eager" (the plain
+            module), or "auto": numba for these on the CPU in float32 where it is installed, else torch.
         hop_ms: default distance of timestamp embeddings in milliseconds; None for the configuration's.
 
     Returns:

@@ -8,6 +8,7 @@ needs nothing else.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -18,6 +19,8 @@ import torch
 MEAN, MAXIMUM, SUM, MEAN_TIME, SUM_TIME = "mean", "maximum", "mean + maximum", "mean time", "mean + maximum time"
 # The map that is the input.
 IMAGE = -1
+# Activations.
+RELU, RELU6, HARDSWISH = "relu", "relu6", "hardswish"
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,12 +45,14 @@ class Depthwise:
         bias: (channels,) float32.
         stride: in both directions.
         dilation: in both directions.
+        padding: rows of zeros above a map, and columns at its left; None for as many as on the other sides.
     """
 
     weights: np.ndarray
     bias: np.ndarray
     stride: int
     dilation: int
+    padding: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +112,7 @@ class InvertedResidual:
         squeeze: from the means of the channels to the bottleneck, before its ReLU; None for none.
         excite: from there to the factors of the channels, before their sigmoid.
         project: to what is put out, without an activation.
-        hardswish: whether that is the activation behind expansion and depthwise convolution; else ReLU.
+        act: the activation behind expansion and depthwise convolution: RELU, RELU6 or HARDSWISH.
         residual: whether the input is added to the output.
         context: of a dynamic block, which has no squeeze-and-excitation; else None.
     """
@@ -117,7 +122,7 @@ class InvertedResidual:
     squeeze: Linear | None
     excite: Linear | None
     project: Linear
-    hardswish: bool
+    act: str
     residual: bool
     context: Context | None = None
 
@@ -169,12 +174,14 @@ class ResidualNet:
     """A convolution, inverted residuals, and a pointwise convolution; batch norm is folded into all of them.
 
     Attributes:
-        first: of one channel to map 0, with stride 2, before Hardswish: (channels, 3, 3) float32; None if no map is
-            needed.
+        first: of the image to map 0, with stride 2: (channels, planes, 3, 3) float32, of the planes of the image; None
+            if no map is needed.
         first_bias: (channels,) float32.
         blocks: to the maps 1, 2, ...
-        last: to the map behind those of the blocks, before Hardswish; or None.
+        last: to the map behind those of the blocks; or None.
         outputs: what the net puts out, one behind the other. Where a value is needed twice it is the same object.
+        act: the activation behind the first convolution and the last one.
+        padding: of the first convolution, as of :class:`Depthwise`.
     """
 
     first: np.ndarray | None
@@ -182,6 +189,13 @@ class ResidualNet:
     blocks: tuple[InvertedResidual, ...]
     last: Linear | None
     outputs: tuple[Values, ...]
+    act: str = HARDSWISH
+    padding: tuple[int, int] | None = None
+
+    @property
+    def planes(self) -> int:
+        """Of the image, which lie one behind the other: 3 of a picture's colours, 1 of a spectrogram."""
+        return 1 if self.first is None else int(self.first.shape[1])
 
 
 @runtime_checkable
@@ -198,6 +212,14 @@ class HasKernelResiduals(SaysKernelObstacle, Protocol):
 
     def kernel_residuals(self) -> ResidualNet:
         """The net in eval mode as arrays, which share no memory with it; only where :meth:`kernel_obstacle` is None."""
+
+
+@runtime_checkable
+class HasKernelPicture(HasKernelResiduals, Protocol):
+    """One that sees pictures of what it is given."""
+
+    def kernel_picture(self) -> Callable[[torch.Tensor], torch.Tensor]:
+        """What makes (n, planes, height, width) pictures, in torch, of what the net is given; it shares nothing."""
 
 
 class LogMelSpectrogram(NamedTuple):

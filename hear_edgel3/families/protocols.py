@@ -68,7 +68,7 @@ class Net(Protocol):
       ``folded()`` cannot;
     - ``kernel_layers()``, for the compiled kernels (:mod:`hear_edgel3.families.kernel_description`);
     - ``kernel_obstacle()`` and ``kernel_residuals()``, for those of the other kind
-      (:mod:`hear_edgel3.families.kernel_residuals`);
+      (:mod:`hear_edgel3.families.kernel_residuals`), with ``kernel_picture()`` if it sees pictures of the images;
     - what :class:`SelectingNet` has.
     """
 

@@ -1,10 +1,11 @@
 """The front end of the image family beside matplotlib's way, and how much of the whole path it takes.
 
-    python -m tests.benchmarks.images [--config image_effnet_lite0] [--windows 8] [--seconds 3]
+    python -m tests.benchmarks.images [--config image_effnet_lite0] [--windows 8] [--repeats 15]
 
 Both make images of 224 by 224 of the same windows of one second. matplotlib's way is what is done where pictures are
 drawn: a figure, ``imshow`` with the colour map, saved as PNG, read, resized. The windows do not overlap, so nothing is
-shared. Times are of this process's CPU on one thread, in milliseconds per window: the least of several runs.
+shared. Times are of this process's CPU on one thread, in milliseconds per window: medians of turns. Engines are those
+that are installed.
 
 Needs the extra `plot` (matplotlib, which brings Pillow).
 """
@@ -13,30 +14,30 @@ from __future__ import annotations
 
 import argparse
 import io
+import statistics
 import time
 from collections.abc import Callable
 
 import numpy as np
 import torch
 
-from hear_edgel3.engine.folded import compile_net
+from hear_edgel3.engine.runner import Runner
 from hear_edgel3.families.image.picture import normalised
 from hear_edgel3.registry.names import resolve
+from tests.benchmarks.subjects import engines_for
 
 _NAME = "image_effnet_lite0"
 
 
-def least(run: Callable[[], object], n_windows: int, seconds: float) -> float:
-    """Milliseconds of CPU per window, the least of what fits into some seconds."""
-    run()
-    best, end = float("inf"), time.monotonic() + seconds
-    for _ in range(1000):
-        start = time.process_time()
-        run()
-        best = min(best, time.process_time() - start)
-        if time.monotonic() > end:
-            break
-    return 1000 * best / n_windows
+def medians(rows: dict[str, Callable[[], object]], n_windows: int, repeats: int) -> dict[str, float]:
+    """Milliseconds of CPU per window of each row, which take turns."""
+    times: dict[str, list[float]] = {name: [] for name in rows}
+    for _ in range(repeats + 1):  # the first turn compiles and fills caches
+        for name, run in rows.items():
+            start = time.process_time()
+            run()
+            times[name].append(1000 * (time.process_time() - start) / n_windows)
+    return {name: statistics.median(some[1:]) for name, some in times.items()}
 
 
 def drawn(spectrogram: np.ndarray) -> np.ndarray:
@@ -63,13 +64,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", default=_NAME, metavar="NAME")
     parser.add_argument("--windows", type=int, default=8)
-    parser.add_argument("--seconds", type=float, default=3.0, help="per row")
+    parser.add_argument("--repeats", type=int, default=15)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     configuration, n = resolve(arguments.config), arguments.windows
     frontend, net = configuration.frontend.build().eval(), configuration.net.build().eval()
     windows = 0.1 * torch.randn(n, 16000, generator=torch.Generator().manual_seed(0))
-    folded = compile_net(net)
+    runners = {name: Runner(name) for name in (*engines_for(net), "eager")}
 
     def images(some: torch.Tensor = windows) -> torch.Tensor:
         return normalised(net.picture(frontend(some)), net.colours)
@@ -79,21 +80,27 @@ def main() -> None:
         return normalised(torch.from_numpy(made).permute(0, 3, 1, 2).float(), net.colours)
 
     overlapping = windows.flatten().unfold(0, 16000, 768)[:n].clone()
+
+    def through(runner: Runner) -> Callable[[], object]:
+        return lambda: runner(net, frontend(windows))
+
+    rows: dict[str, Callable[[], object]] = {
+        "front end": images,
+        "front end, windows 48 ms apart": lambda: images(overlapping),
+        "matplotlib's way": by_drawing,
+        **{f"whole path, engine {name}": through(runner) for name, runner in runners.items()},
+    }
     with torch.no_grad():
-        rows = {
-            "front end": least(images, n, arguments.seconds),
-            "front end, windows 48 ms apart": least(lambda: images(overlapping), n, arguments.seconds),
-            "matplotlib's way": least(by_drawing, n, arguments.seconds),
-            "whole path, engine torch": least(lambda: folded(frontend(windows)), n, arguments.seconds),
-            "whole path, engine eager": least(lambda: net(frontend(windows)), n, arguments.seconds),
-        }
-    for name, milliseconds in rows.items():
-        print(f"{name:<32} {milliseconds:8.2f} ms per window")
-    own, path = rows["front end"], rows["whole path, engine torch"]
-    faster = rows["matplotlib's way"] / own
-    print(f"the front end is {faster:.1f} times as fast as matplotlib's way,")
-    eager = rows["whole path, engine eager"] / path
-    print(f"and {own / path:.1%} of the path with it; the engine torch is {eager:.2f} times as fast as eager")
+        found = medians(rows, n, arguments.repeats)
+    for name, milliseconds in found.items():
+        print(f"{name:<34} {milliseconds:8.2f} ms per window")
+    own, drawing, taken = found["front end"], found["matplotlib's way"], Runner().choose(net).name
+    path = found[f"whole path, engine {taken}"]
+    print(f"the front end is {drawing / own:.1f} times as fast as matplotlib's way,")
+    print(f"and {own / path:.0%} of the path with the engine {taken}, which auto takes; of whose time it takes")
+    for name in runners:
+        if name != taken:
+            print(f"    {path / found[f'whole path, engine {name}']:.2f} of that of {name}")
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def test_auto_takes_numba_for_mobilenetv3(audio: torch.Tensor) -> None:
 
 
 def test_auto_takes_torch_for_other_families() -> None:
-    pictures = resolve("image_effnet_lite0").net.build()
+    pictures = resolve("image_squeezenet_v1").net.build()
     assert Runner().choose(pictures) == Choice("torch", "it runs every net everywhere")
 
 

@@ -19,7 +19,7 @@ def test_rows_say_what_the_kernels_can_run() -> None:
         configuration = resolve(name)
         with torch.device("meta"):
             net = configuration.net.build()
-            assert configuration.kernels == configuration.checkpoint.kernels == numba.takes(net), name
+            assert configuration.kernels == numba.takes(net), name
 
 
 def test_forms_of_nets_whose_front_end_alone_has_kernels() -> None:

@@ -321,11 +321,11 @@ def test_kernels_are_found_again_on_disk() -> None:
     from hear_edgel3.engine.kernels.entrance import make_entrance
     from hear_edgel3.engine.kernels.pointwise import make_pointwise
     from hear_edgel3.engine.kernels.pooling import make_pool
-    from hear_edgel3.engine.kernels.residual import make_depthwise, make_residual
+    from hear_edgel3.engine.kernels.residual import make_depthwise, make_residual, shape_of_tiles
 
     kernels = (
         make_residual(16),
-        make_depthwise(16, 5, 2, 1, 0, 0),
+        make_depthwise(16, 5, 2, 1, 0, 0, *shape_of_tiles(0, 8)),
         make_entrance(16),
         make_pointwise(16),
         make_pool(16),

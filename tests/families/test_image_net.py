@@ -21,7 +21,7 @@ from hear_edgel3.families.image.picture import normalised
 from hear_edgel3.registry.names import resolve, with_features
 from hear_edgel3.weights import locate as weights
 from hear_edgel3.weights.convert import convert
-from support.spectrogram_images import NAME, lite0_maps, lite0_state, row, sounds
+from support.spectrogram_images import NAME, features_of_each, lite0_maps, lite0_state, row, sounds
 
 STAGES = ("stem", "block0", "block2", "block7", "block15", "head")
 PACKAGED = row().upstream.packaged
@@ -60,12 +60,14 @@ def against_the_oracle(made: SpectrogramImageNet, upstream: dict[str, torch.Tens
     with torch.no_grad():
         maps = lite0_maps(upstream, images.double())
         expected = torch.cat([maps[name].mean(dim=(2, 3)) for name in STAGES], dim=1).float()
-        found = made.features(images)
-    assert found.shape == expected.shape == (len(images), made.embedding_size)
+        each = list(features_of_each(made, images))
+    assert len(each) == 2
     sizes = [made.graph.shape(name)[0] for name in made.outputs]
-    # float32 against float64, over 50 layers: relative to each stage's peak.
-    for part, whole in zip(found.split(sizes, 1), expected.split(sizes, 1), strict=True):
-        assert float((part - whole).abs().max() / whole.abs().max()) < 2e-5
+    for found in each:
+        assert found.shape == expected.shape == (len(images), made.embedding_size)
+        # float32 against float64, over 50 layers: relative to each stage's peak.
+        for part, whole in zip(found.split(sizes, 1), expected.split(sizes, 1), strict=True):
+            assert float((part - whole).abs().max() / whole.abs().max()) < 2e-5
 
 
 def images(n: int = 1) -> torch.Tensor:

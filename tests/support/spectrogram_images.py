@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
 import torch
 from torch.nn import functional
 
+from hear_edgel3.compiled.jit import native_lanes
+from hear_edgel3.engine.kernels.residual_net import ResidualKernels
+from hear_edgel3.families.image.net import SpectrogramImageNet
 from hear_edgel3.families.schema import Published
 from hear_edgel3.registry.names import published
 
@@ -124,3 +128,10 @@ def sounds(n: int, seconds: float, seed: int = 0) -> torch.Tensor:
     start, slope = (torch.rand(n, 1, generator=generator, dtype=torch.float64) for _ in range(2))
     tone = torch.sin(2 * torch.pi * (300 + 2000 * start + 1500 * slope * t) * t)
     return (0.3 * tone + 0.01 * torch.randn(n, len(t), generator=generator, dtype=torch.float64)).float()
+
+
+def features_of_each(net: SpectrogramImageNet, images: torch.Tensor) -> Iterator[torch.Tensor]:
+    """What each way to run a net makes of images: its layers as they are, and compiled kernels, if there are any."""
+    yield net.features(images)
+    if net.kernel_obstacle() is None:
+        yield torch.from_numpy(ResidualKernels(net.kernel_residuals(), native_lanes())(images.numpy(), 1))

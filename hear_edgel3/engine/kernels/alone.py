@@ -194,15 +194,15 @@ class NetAlone:
         )
         return made, out
 
-    def __call__(self, image: np.ndarray, spectrogram: LogMel | None = None) -> np.ndarray:
+    def __call__(self, images: np.ndarray, spectrogram: LogMel | None = None) -> np.ndarray:
         """The values of an image.
 
         Args:
-            image: (height, frames) float32; or (samples,), of which `spectrogram` makes the image.
+            images: (1, height, frames) float32; or (1, samples), of which `spectrogram` makes the image.
             spectrogram: the front end, or None.
 
         Returns:
-            (size,) float32.
+            (1, size) float32.
         """
         try:
             rooms, steps = self._idle.pop()
@@ -211,11 +211,11 @@ class NetAlone:
             steps = self._steps(rooms)
         pixels = rooms.arrays["image"]
         if spectrogram is not None:
-            spectrogram(image[None], self._uncut, pixels, even(self._height))
+            spectrogram(images, self._uncut, pixels, even(self._height))
         else:
-            pixels.reshape(-1, even(self._height))[: image.shape[1], : self._height] = image.T
+            pixels.reshape(-1, even(self._height))[: images.shape[2], : self._height] = images[0].T
         for kernel, arguments in steps:
             kernel(*arguments)
-        found: np.ndarray = rooms.arrays["values"][self._rows]
+        found: np.ndarray = rooms.arrays["values"][self._rows][None]
         self._idle.append((rooms, steps))  # after an error they are dropped instead, and the next call makes new ones
         return found

@@ -20,12 +20,12 @@ from hear_edgel3.compiled.simd import (
     tile_of,
     zeros,
 )
-from hear_edgel3.engine.kernels.tile_ops import add_outer_scaled, add_tile_at, biases, hard_swish, zero_of
+from hear_edgel3.engine.kernels.tile_ops import add_outer_scaled, add_tile_at, biases, hard_swish, up_to_six, zero_of
 
 # Outputs at once.
 GROUP = 8
 # Activations.
-NONE, RELU, HARDSWISH = 0, 1, 2
+NONE, RELU, HARDSWISH, RELU6 = 0, 1, 2, 3
 
 
 def columns_at_once() -> int:
@@ -44,6 +44,18 @@ def packed(weights: np.ndarray, n_in: int | None = None) -> np.ndarray:
     full = np.zeros((-(-n_out // GROUP) * GROUP, given if n_in is None else n_in), np.float32)
     full[:n_out, :given] = weights
     return np.ascontiguousarray(full.reshape(-1, GROUP, full.shape[1]).transpose(0, 2, 1))
+
+
+@part(inlined=True)
+def activated(tile: Any, act: int) -> Any:
+    """A tile after an activation."""
+    if act == RELU:
+        tile = tile_larger(tile, zero_of(tile))
+    elif act == HARDSWISH:
+        tile = hard_swish(tile)
+    elif act == RELU6:
+        tile = up_to_six(tile)
+    return tile
 
 
 @part
@@ -87,7 +99,7 @@ def product(
         n_out: output channels, a multiple of GROUP.
         begin: the first vector of a channel.
         end: behind the last one; their number is a multiple of the tile's columns.
-        act: NONE, RELU or HARDSWISH.
+        act: NONE, RELU, HARDSWISH or RELU6.
         added: address of what is added to the output, or 0.
         channel_added: bytes from a channel of it to the next.
         scale: address of a vector for each input channel, with which it is multiplied before; or 0. What is multiplied
@@ -111,10 +123,7 @@ def product(
             else:
                 for k in range(n_in):
                     tile = add_outer(tile, w + 4 * GROUP * k, place + k * channel)
-            if act == RELU:
-                tile = tile_larger(tile, zero)
-            elif act == HARDSWISH:
-                tile = hard_swish(tile)
+            tile = activated(tile, act)
             if added != 0:
                 tile = add_tile_at(tile, added + o * channel_added + p * size, channel_added)
             store_tile(tile, out + o * channel_out + p * size, channel_out)

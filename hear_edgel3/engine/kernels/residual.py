@@ -39,15 +39,14 @@ from hear_edgel3.compiled.simd import (
     splat,
     store,
     store_tile,
-    tile_larger,
     tile_of,
     zeros,
 )
 from hear_edgel3.compiled.told import reader
 from hear_edgel3.engine.kernels.masked_rows import add_halo, clear, copy, mask_row, sum_of_strips, sum_row
 from hear_edgel3.engine.kernels.pixel_ops import store_number
-from hear_edgel3.engine.kernels.pointwise import GROUP, HARDSWISH, NONE, RELU
-from hear_edgel3.engine.kernels.tile_ops import depthwise, hard_swish, sigmoid
+from hear_edgel3.engine.kernels.pointwise import GROUP, NONE, activated
+from hear_edgel3.engine.kernels.tile_ops import depthwise, sigmoid
 
 # Rows and columns of tiles where there are halos; and vectors of tiles that hold whole rows.
 ROWS, COLUMNS, WHOLE_ROWS = 2, 4, 8
@@ -87,12 +86,14 @@ class Facts(NamedTuple):
         multiply: address of the kernel of :mod:`hear_edgel3.engine.kernels.pointwise`.
         depthwise: address of the kernel of :func:`make_depthwise`.
         stride: of the depthwise convolution.
-        reach: rows and columns that it reaches over in either direction.
+        reach: rows and columns that it reaches over in either direction, on the whole.
+        above: rows of zeros above the input: the reach, or fewer.
+        left: columns of zeros at its left, likewise.
         halo: columns before and behind a row.
         taps: of the depthwise convolution.
         expands: whether there is an expansion.
         residual: whether the input is added to the output.
-        act: RELU or HARDSWISH.
+        act: RELU, HARDSWISH or RELU6.
         act_inside: behind the depthwise convolution; the same, or NONE.
         band: rows of the output at once.
         n_values: of a channel of the output in an image.
@@ -147,6 +148,8 @@ class Facts(NamedTuple):
     depthwise: int = 0
     stride: int = 0
     reach: int = 0
+    above: int = 0
+    left: int = 0
     halo: int = 0
     taps: int = 0
     expands: int = 0
@@ -297,13 +300,19 @@ def _project(f: Facts, first: int, n: int, size: int) -> None:
     )  # fmt: skip
 
 
-def rows_of_tiles(trim: int, width_out: int) -> tuple[int, int]:
-    """Rows of the depthwise convolution's tiles, and columns that they are wide where these are whole rows."""
-    return (max(1, min(_MOST_ROWS, WHOLE_ROWS // width_out)), width_out) if trim else (ROWS, COLUMNS)
+def shape_of_tiles(trim: int, width_out: int) -> tuple[int, int]:
+    """Rows and columns of the depthwise convolution's tiles: whole rows where these are trimmed or short.
+
+    Few sums at once would wait for each other.
+    """
+    columns = width_out if trim or width_out < COLUMNS else COLUMNS
+    return (max(1, min(_MOST_ROWS, WHOLE_ROWS // columns)), columns)
 
 
 @cache
-def make_depthwise(lanes: int, k: int, s: int, d: int, trim: int, by_lane: int) -> Callable[..., None]:
+def make_depthwise(
+    lanes: int, k: int, s: int, d: int, trim: int, by_lane: int, rows: int, columns: int
+) -> Callable[..., None]:
     """The kernel of a depthwise convolution of GROUP channels, and what it is followed by.
 
     Args:
@@ -313,10 +322,11 @@ def make_depthwise(lanes: int, k: int, s: int, d: int, trim: int, by_lane: int) 
         d: dilation.
         trim: 0 where there are halos; else the columns of a row.
         by_lane: 1 if there is a vector for each weight, 0 if it is the same in all lanes.
+        rows: of its tiles, by :func:`shape_of_tiles`.
+        columns: likewise.
     """
     size = 4 * lanes
     of_weight = size if by_lane else 4
-    rows, columns = rows_of_tiles(trim, (trim - 1) // s + 1)
 
     @kernel
     def depthwise_rows(
@@ -341,19 +351,11 @@ def make_depthwise(lanes: int, k: int, s: int, d: int, trim: int, by_lane: int) 
                 place = out + g * channel_out + r * width_out * size
                 for c in range(0, even, columns):
                     tile = depthwise(filled(like, offset), k, s, d, trim, by_lane, taps, source + c * s * size, pitch)
-                    if act == HARDSWISH:
-                        tile = hard_swish(tile)
-                    elif act == RELU:
-                        tile = tile_larger(tile, zero)
-                    store_tile(tile, place + c * size, width_out * size)
+                    store_tile(activated(tile, act), place + c * size, width_out * size)
                 if not trim:
                     for c in range(even, width_out):
                         one = depthwise(filled(single, offset), k, s, d, 0, by_lane, taps, source + c * s * size, pitch)
-                        if act == HARDSWISH:
-                            one = hard_swish(one)
-                        elif act == RELU:
-                            one = tile_larger(one, zero)
-                        store_tile(one, place + c * size, width_out * size)
+                        store_tile(activated(one, act), place + c * size, width_out * size)
 
     return depthwise_rows
 
@@ -363,6 +365,8 @@ def _block(zero: Any, facts: int) -> None:
     """One block, of which is told at an address."""
     f, size = _read(facts), 4 * lanes_of(zero)
     pitch = (f.width + 2 * f.halo) * size
+    # Where the first columns are convolved: with fewer zeros at the left than the halo has, it begins further on.
+    start = f.expanded + (f.halo - f.left) * size if f.halo else f.expanded
     if f.prepare:
         _prepare(f.prepare, f.dynamic)
     if f.bottleneck:
@@ -370,7 +374,8 @@ def _block(zero: Any, facts: int) -> None:
     for top in range(0, f.height_out, f.band):
         bottom = min(f.height_out, top + f.band)
         # Rows of the input that are needed, and those of them that there are.
-        first, last = top * f.stride - f.reach, (bottom - 1) * f.stride + f.reach + 1
+        first = top * f.stride - f.above
+        last = first + (bottom - 1 - top) * f.stride + 2 * f.reach + 1
         begin, end = max(first, 0), min(last, f.height)
         for e in range(0, f.inside, GROUP):
             at = f.expanded + (begin - first) * pitch
@@ -386,7 +391,7 @@ def _block(zero: Any, facts: int) -> None:
                 _mix(f.mix, f.dynamic, f.expands, e // GROUP, GROUP * f.taps)
                 taps = f.lane_weights
             _convolve(
-                f.depthwise, f.expanded, f.channel_expanded, pitch, taps,
+                f.depthwise, start, f.channel_expanded, pitch, taps,
                 f.depthwise_bias + 4 * e, target, f.channel_middle, bottom - top, f.width_out, f.act_inside,
             )  # fmt: skip
             if f.bend:

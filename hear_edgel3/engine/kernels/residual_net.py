@@ -6,6 +6,7 @@ How images share vectors is explained in :mod:`hear_edgel3.engine.kernels.strips
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from hear_edgel3.engine.kernels.log_mel import LogMel
 from hear_edgel3.engine.kernels.one_image import one_linear
 from hear_edgel3.engine.kernels.pointwise import GROUP, HARDSWISH, NONE, make_pointwise
 from hear_edgel3.engine.kernels.pooling import make_pool
-from hear_edgel3.engine.kernels.residual import COLUMNS, Facts, make_depthwise, make_residual, rows_of_tiles
+from hear_edgel3.engine.kernels.residual import COLUMNS, Facts, make_depthwise, make_residual, shape_of_tiles
 from hear_edgel3.engine.kernels.residual_parts import (
     Block,
     Map,
@@ -41,14 +42,19 @@ from hear_edgel3.engine.kernels.strips_of_time import StripsOfTime, strips_for
 from hear_edgel3.engine.kernels.threads import BUILDING, share_out
 from hear_edgel3.families import kernel_residuals as described
 
-# Bytes that what is inside a block, or a band of its rows, should take at most: it is read again soon.
-_AT_ONCE = 600_000
+# Bytes that what is inside a block, or a band of its rows, should take at most, as it is read again soon; if what is
+# inside is only copied; and at all, for the sake of memory.
+_AT_ONCE, _COPIED_AT_ONCE, _MOST_AT_ONCE = 600_000, 150_000, 4_000_000
+# What it takes to copy a vector, and to write and read one that is more than that, beside a multiplication of one.
+_COPIED, _SPILLED = 2, 6
 # Rows of so many columns need no halos; of others there would be too many kernels to compile.
 _WHOLE = (1, 2, 4, 8)
 # Rows of a band are a multiple of those of a tile.
 _BAND = 4
 # Images of more frames, some minutes of sound, would keep more memory than they are worth.
 MOST_FRAMES = 1 << 15
+# Strips of pictures: those of 224 columns fill 7, of 32 columns. In vectors of 16 lanes there are two pictures.
+_STRIPS_OF_PICTURES = 8
 # Sizes of images that a net is kept ready for, with memory for each.
 _SIZES = 8
 
@@ -59,8 +65,7 @@ class SizedNet:
     Args:
         net: the weights.
         height: bands of the images.
-        frames: of the images.
-        lanes: of the vectors.
+        sharing: how images share vectors.
         dynamic: of its blocks those that are, by number.
 
     Attributes:
@@ -72,24 +77,32 @@ class SizedNet:
         self,
         net: NetWeights,
         height: int,
-        frames: int,
-        lanes: int,
+        sharing: StripsOfTime,
         dynamic: Mapping[int, Dynamic],
     ) -> None:
         self._net, self._dynamic = net, dynamic
-        self._height, self._frames = height, frames
-        self.sharing: StripsOfTime = strips_for(frames, lanes, net.convolutions)
+        self._height, self._frames = height, sharing.frames
+        self.sharing = sharing
         self._masks: dict[tuple[int, int], tuple[int, int]] = {}
         self._kept = Weights()  # the masks
         self._edges = self._kept.keep(self.sharing.edges())
         self._places: dict[int, int] = {}
         self._rows = np.zeros(0, np.int64)
-        self._needed = Rooms(lanes)
+        self._needed = Rooms(sharing.lanes)
         self._steps(self._needed)
         self._idle: list[tuple[Rooms, list[Step]]] = []
+        self.most_alone, self._alone = self._for_images_alone()
+
+    def _for_images_alone(self) -> tuple[int, NetAlone | SizedNet | None]:
+        """So many images at most are faster one after the other, and with what."""
+        net, sharing = self._net, self.sharing
+        if not net.alone:
+            if sharing.images == 1 or sharing.strips < _STRIPS_OF_PICTURES:
+                return 0, None
+            return 1, SizedNet(net, self._height, replace(sharing, lanes=sharing.strips), self._dynamic)
         # With weights that are not finite, the zeros around a map make NaN, which images alone do without.
-        self.most_alone = most_alone(self.sharing, bool(dynamic)) if net.weights.finite else 0
-        self._alone = NetAlone(net, height, self.sharing, dynamic) if self.most_alone else None
+        most = most_alone(sharing, bool(self._dynamic)) if net.weights.finite else 0
+        return most, NetAlone(net, self._height, sharing, self._dynamic) if most else None
 
     @property
     def size(self) -> int:
@@ -107,7 +120,7 @@ class SizedNet:
         """What runs, one after the other."""
         net, sharing = self._net, self.sharing
         lanes, strips = sharing.lanes, sharing.strips
-        image = rooms.room("image", self._height * sharing.width)
+        image = rooms.room("image", net.planes * self._height * sharing.width)
         here = Map(
             image, sharing.width * 4 * lanes, self._height, 1, sharing.width, self._frames,
             self._mask(sharing.width, self._frames),
@@ -131,7 +144,7 @@ class SizedNet:
             vectors = here.height * here.width
             channel = rooms.stride(vectors)
             out = rooms.room("last", n_out * channel // (4 * lanes))
-            arguments = (here.x, here.channel, weights, bias, out, channel, here.channels, n_out, vectors, HARDSWISH)
+            arguments = (here.x, here.channel, weights, bias, out, channel, here.channels, n_out, vectors, net.act)
             steps.append((make_pointwise(lanes), (*arguments, 0, 0, 0)))
             here = Map(out, channel, net.n_last, here.height, here.width, here.frames, (here.mask, here.begin))
             steps += values.pools(here, len(net.blocks) + 1)
@@ -146,11 +159,12 @@ class SizedNet:
         height, width, frames = halved(self._height, 2), halved(image.width, 2), halved(self._frames, 2)
         channel = rooms.stride(height * width)
         out = rooms.room("out 0", even(net.n_first) * channel // (4 * lanes))
-        room = rooms.room("rows", 3 * (image.width + 2) + 2 * ENTRANCE_COLUMNS)
+        room = rooms.room("rows", 3 * net.planes * (image.width + 2) + 2 * ENTRANCE_COLUMNS)
         arguments = (
-            image.x, self._height, image.width, *self.sharing.before_convolving(image.width, image.frames, 1),
+            image.x, net.planes, self._height, image.width,
+            *self.sharing.before_convolving(image.width, image.frames, 1),
             image.mask, self._edges, room, *net.first, out,
-            channel, height, width, net.n_first,
+            channel, height, width, net.n_first, *net.padding, net.act,
         )  # fmt: skip
         steps.append((make_entrance(lanes), arguments))
         return Map(out, channel, net.n_first, height, width, frames, self._mask(width, frames))
@@ -161,12 +175,11 @@ class SizedNet:
         size, s = 4 * lanes, block.stride
         height, width, frames = halved(x.height, s), halved(x.width, s), halved(x.frames, s)
         mask, begin = self._mask(width, frames)
-        trim = x.width if strips == 1 and block.dilation == 1 and x.width in _WHOLE else 0
-        band = height
-        if not block.bottleneck:
-            while band > _BAND and band * block.inside * width * size > _AT_ONCE:
-                band = -(-band // (2 * _BAND)) * _BAND
-        rows = rows_of_tiles(trim, width)[0]
+        whole = strips == 1 and block.dilation == 1 and block.facts.left == block.reach
+        trim = x.width if whole and x.width in _WHOLE else 0
+        band = height if block.bottleneck else _rows_at_once(block, height, block.inside * width * size)
+        tiles = shape_of_tiles(trim, width)
+        rows = tiles[0]
         tall = -(-band // rows) * rows
         halo = 0 if trim else block.reach
         channel_expanded = rooms.stride(((tall - 1) * s + 2 * block.reach + 1) * (x.width + 2 * halo) + s * COLUMNS)
@@ -192,7 +205,7 @@ class SizedNet:
             flat=rooms.room("flat", -(-(block.inside + block.bottleneck) // strips)) if block.bottleneck else 0,
             multiply_each=rooms.kernel(one_linear),
             multiply=rooms.kernel(make_pointwise(lanes)),
-            depthwise=rooms.kernel(make_depthwise(lanes, block.k, s, block.dilation, trim, by_lane)),
+            depthwise=rooms.kernel(make_depthwise(lanes, block.k, s, block.dilation, trim, by_lane, *tiles)),
             halo=halo,
         )  # fmt: skip
         here = Map(out, channel, block.n_out, height, width, frames, (mask, begin))
@@ -219,15 +232,15 @@ class SizedNet:
         """The values of images, as many as share the vectors or fewer.
 
         Args:
-            images: (n, height, frames) float32; or (n, samples), of which `spectrogram` makes images.
+            images: (n, planes * height, frames) float32; or (n, samples), of which `spectrogram` makes images.
             spectrogram: the front end, or None.
 
         Returns:
             (n, size) float32.
         """
         if self._alone is not None and 0 < len(images) <= self.most_alone:
-            alone = [self._alone(image, spectrogram) for image in images]
-            return alone[0][None] if len(alone) == 1 else np.stack(alone)
+            alone = [self._alone(images[i : i + 1], spectrogram) for i in range(len(images))]
+            return alone[0] if len(alone) == 1 else np.concatenate(alone)
         try:
             rooms, steps = self._idle.pop()
         except IndexError:
@@ -243,6 +256,28 @@ class SizedNet:
         found = np.ascontiguousarray(values[self._rows, :: self.sharing.strips][:, : len(images)].T)
         self._idle.append((rooms, steps))  # after an error they are dropped instead, and the next call makes new ones
         return found
+
+
+def _rows_at_once(block: Block, height: int, row: int) -> int:
+    """Rows of a band of a block's output: few fit into the first caches, of many fewer are expanded twice.
+
+    Args:
+        block: without squeeze-and-excitation.
+        height: rows of the output.
+        row: bytes of one of them of what is inside.
+    """
+    each, at_once = (block.facts.inputs, _AT_ONCE) if block.facts.expands else (_COPIED, _COPIED_AT_ONCE)
+
+    def cost(band: int) -> float:
+        """What depends on the band, of each vector that the depthwise convolution puts out."""
+        bands = -(-height // band)
+        expanded = height * block.stride + (bands - 1) * max(0, 2 * block.reach + 1 - block.stride)
+        return each * block.stride * expanded / height + (_SPILLED if band * row > at_once else 0)
+
+    bands = [height, *range(_BAND, height, _BAND)]
+    fitting = [band for band in bands if band * row <= _MOST_AT_ONCE]
+    best: int = min(fitting or [min(bands)], key=cost)
+    return best
 
 
 class _Values(Places):
@@ -313,18 +348,26 @@ class ResidualKernels:
             with BUILDING:
                 sized = self._sized.get((height, frames))
                 if sized is None:  # no other thread has built it meanwhile
-                    sized = SizedNet(self._net, height, frames, self._lanes, self._dynamic)
+                    sized = SizedNet(self._net, height, self._sharing(frames), self._dynamic)
                     # Recordings may all be of different lengths. What is dropped lives on for as long as it runs.
                     while len(self._sized) >= _SIZES:
                         del self._sized[next(iter(self._sized))]
                     self._sized[height, frames] = sized
         return sized
 
+    def _sharing(self, frames: int) -> StripsOfTime:
+        """How images of so many frames share vectors."""
+        if self._net.planes == 1:
+            return strips_for(frames, self._lanes, self._net.convolutions)
+        sharing = strips_for(frames, min(self._lanes, _STRIPS_OF_PICTURES), self._net.convolutions)
+        return replace(sharing, lanes=self._lanes)
+
     def __call__(self, images: np.ndarray, threads: int, spectrogram: LogMel | None = None) -> np.ndarray:
         """Values of images.
 
         Args:
-            images: (n, height, frames) float32; or (n, samples), of which `spectrogram` makes images.
+            images: (n, height, frames) float32, or (n, planes, height, frames) of several planes; or (n, samples), of
+                which `spectrogram` makes images.
             threads: how many may run at once.
             spectrogram: the front end, or None.
 
@@ -332,7 +375,8 @@ class ResidualKernels:
             (n, size) float32. Which images share vectors does not change a bit.
         """
         if spectrogram is None:
-            size = (images.shape[1], images.shape[2])
+            size = (images.shape[-2], images.shape[-1])
+            images = images.reshape(len(images), self._net.planes * size[0], size[1])
         else:
             size = (spectrogram.computes.n_mels, spectrogram.computes.n_frames(images.shape[1]))
         sized = self.for_size(*size)

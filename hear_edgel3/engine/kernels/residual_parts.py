@@ -9,10 +9,11 @@ import numpy as np
 
 from hear_edgel3.compiled.aligned import aligned
 from hear_edgel3.compiled.jit import address
-from hear_edgel3.engine.kernels.pointwise import GROUP, HARDSWISH, RELU, packed
+from hear_edgel3.engine.kernels.pointwise import GROUP, HARDSWISH, RELU, RELU6, packed
 from hear_edgel3.engine.kernels.residual import Facts
 from hear_edgel3.families import kernel_residuals as described
 
+ACTS = {described.RELU: RELU, described.RELU6: RELU6, described.HARDSWISH: HARDSWISH}
 _PAGE = 4096
 # Vectors between channels should not all fall into the same sets of a cache.
 _APART = 8
@@ -72,14 +73,15 @@ class Block:
 
     def __init__(self, block: described.InvertedResidual, weights: Weights) -> None:
         mixed = block.context is not None and block.context.kernels > 0
-        inside, k = len(block.depthwise.bias), block.depthwise.weights.shape[-1]
+        inside, k = len(block.depthwise.bias), int(block.depthwise.weights.shape[-1])
         self.k, self.stride, self.dilation = k, block.depthwise.stride, block.depthwise.dilation
         self.reach = k // 2 * self.dilation
         self.inside = even(inside)
         self.outputs = even(len(block.project.bias))
         self.n_out = len(block.project.bias)
         self.bottleneck = 0 if block.squeeze is None else even(len(block.squeeze.weights))
-        act = HARDSWISH if block.hardswish else RELU
+        act = ACTS[block.act]
+        above, left = block.depthwise.padding or (self.reach, self.reach)
         facts = Facts(
             inside=self.inside,
             outputs=self.outputs,
@@ -91,6 +93,8 @@ class Block:
             bottleneck=self.bottleneck,
             stride=self.stride,
             reach=self.reach,
+            above=above,
+            left=left,
             taps=k * k,
             depthwise_weights=0 if mixed else weights.keep(block.depthwise.weights, self.inside * k * k),
             depthwise_bias=weights.keep(block.depthwise.bias, self.inside),
@@ -198,10 +202,17 @@ class NetWeights:
     def __init__(self, net: described.ResidualNet) -> None:
         self.outputs = net.outputs
         self.weights = weights = Weights()
-        self.n_first = len(net.first_bias)
+        self.n_first, self.planes = len(net.first_bias), net.planes
+        self.act, self.padding = ACTS[net.act], net.padding or (1, 1)
         bias = 0 if net.first is None else weights.keep(net.first_bias, even(self.n_first))
         self.first = None if net.first is None else (weights.keep(net.first), bias)
-        self.first_taps = None if net.first is None else (weights.keep(by_tap(net.first)), bias)
+        # The kernels for images alone know nothing else.
+        even_ones = all(x is None for x in (net.padding, *(block.depthwise.padding for block in net.blocks)))
+        plain = all(block.act != described.RELU6 for block in net.blocks) and self.act == HARDSWISH
+        self.alone = self.planes == 1 and even_ones and plain
+        self.first_taps = None
+        if net.first is not None and self.alone:
+            self.first_taps = (weights.keep(by_tap(net.first[:, 0])), bias)
         self.blocks = [Block(block, weights) for block in net.blocks]
         self._n_inside = [_n_inside(block) for block in net.blocks]
         self.last = None if net.last is None else weights.linear(net.last)

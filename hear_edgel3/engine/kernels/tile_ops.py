@@ -111,6 +111,36 @@ def depthwise(tile: Tile, k: int, s: int, d: int, trim: int, by_lane: int, weigh
 
 
 @primitive
+def three_by_three(tile: Tile, weights: Any, apart: Any, x: Any, pitch: Any) -> Any:
+    """Adds to a tile a convolution of one plane with 3 by 3 taps and stride 2; its rows are outputs.
+
+    Args:
+        tile: sums of neighbouring columns.
+        weights: address of 3 by 3 float32 for the first output.
+        apart: bytes from there to those for the next one.
+        x: address of the first vector of the first row that is needed.
+        pitch: bytes from a row to the next.
+    """
+    vector = tile.vector
+
+    def code(b: Any, t: Any, w: Any, between: Any, a: Any, p: Any) -> Any:
+        sums = parts_of(b, t)
+        outputs = [b.add(w, b.mul(between, ir.Constant(INT64, r))) for r in range(tile.rows)]
+        for dy in range(3):
+            row = b.add(a, b.mul(p, ir.Constant(INT64, dy)))
+            seen = [load_at(b, at(b, row, i * vector.size), vector) for i in range(2 * tile.columns + 1)]
+            for dx in range(3):
+                for r, output in enumerate(outputs):
+                    factor = splat_to(b, _number(b, at(b, output, BYTES * (3 * dy + dx))), vector.lanes)
+                    for c in range(tile.columns):
+                        i = r * tile.columns + c
+                        sums[i] = multiply_add(b, factor, seen[2 * c + dx], sums[i])
+        return joined(b, sums)
+
+    return tile, code
+
+
+@primitive
 def add_outer_scaled(tile: Tile, scalars: Any, vectors: Any, scale: Vector) -> Any:
     """Adds to tile[i, j] the i-th float32 at one address times the j-th vector at another, which is scaled before.
 
@@ -163,6 +193,12 @@ def add_tile_at(tile: Tile, address: Any, stride: Any) -> Any:
         return joined(b, new)
 
     return tile, code
+
+
+@primitive
+def up_to_six(tile: Tile) -> Any:
+    """Each value of a tile, limited to 0 ... 6: ReLU6."""
+    return tile, lambda b, t: joined(b, [_between(b, x, 0.0, 6.0) for x in parts_of(b, t)])
 
 
 @primitive

@@ -9,7 +9,16 @@ import torch
 
 from hear_edgel3.families.dymn import layout as layouts
 from hear_edgel3.families.dymn.blocks import DynamicBlock, DynamicConvolution, PlainBlock, StaticConvolution
-from hear_edgel3.families.kernel_residuals import Context, Depthwise, InvertedResidual, Linear, Lines, ResidualNet
+from hear_edgel3.families.kernel_residuals import (
+    HARDSWISH,
+    RELU,
+    Context,
+    Depthwise,
+    InvertedResidual,
+    Linear,
+    Lines,
+    ResidualNet,
+)
 from hear_edgel3.families.mobilenetv3.kernel_form import array, linear, outputs_of
 
 
@@ -26,7 +35,7 @@ def make(net: Any) -> ResidualNet:
     )
     first = net.in_c[0] if needed >= 0 else None
     return ResidualNet(
-        None if first is None else array(first.weight)[:, 0],
+        None if first is None else array(first.weight),
         np.zeros(0, np.float32) if first is None else array(first.bias),
         blocks,
         linear(net.out_c[0]) if needed > layouts.N_BLOCKS else None,
@@ -44,7 +53,7 @@ def _plain(module: PlainBlock) -> InvertedResidual:
         None,
         None,
         linear(convolutions[-1]),
-        isinstance(layers[-2][-1], torch.nn.Hardswish),
+        HARDSWISH if isinstance(layers[-2][-1], torch.nn.Hardswish) else RELU,
         module.residual,
     )
 
@@ -58,7 +67,7 @@ def _dynamic(module: DynamicBlock) -> InvertedResidual:
         None,
         None,
         Linear(*_convolution(module.proj_conv, pointwise=True)),
-        shape.hardswish,
+        HARDSWISH if shape.hardswish else RELU,
         shape.residual,
         _context(module),
     )

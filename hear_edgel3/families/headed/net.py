@@ -122,6 +122,15 @@ class _ResidualNet(_ImagesFromKernels):
         return form
 
 
+class _PictureNet(_ResidualNet):
+    """One of these that sees pictures."""
+
+    def kernel_picture(self) -> Callable[[torch.Tensor], torch.Tensor]:
+        """What makes pictures of what the net is given."""
+        picture: Callable[[torch.Tensor], torch.Tensor] = self._any.kernel_picture()
+        return picture
+
+
 def make_headed(net: nn.Module, layout: HeadLayout, puts_out: str) -> HeadedNet:
     """A net with a new head of zeros, to be filled from a file.
 
@@ -135,4 +144,5 @@ def make_headed(net: nn.Module, layout: HeadLayout, puts_out: str) -> HeadedNet:
         kind = _KernelNet if hasattr(net, "kernel_layers") else kind
         kind = _ImagesFromKernels if hasattr(net, "kernel_obstacle") else kind
         kind = _ResidualNet if hasattr(net, "kernel_residuals") else kind
+        kind = _PictureNet if hasattr(net, "kernel_picture") else kind
     return kind(net, Head(layout), puts_out)

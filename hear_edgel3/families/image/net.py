@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
+from hear_edgel3.families.image import kernel_form, kernel_plan
 from hear_edgel3.families.image.graph import Node
 from hear_edgel3.families.image.nets.table import NETS, graph_of
 from hear_edgel3.families.image.options import PictureOptions
 from hear_edgel3.families.image.picture import Picture, normalised
 from hear_edgel3.families.image.running import folded, module_of, run
+from hear_edgel3.families.kernel_residuals import ResidualNet
 
 _SECONDS_TO_TRACE = 1.0
 
@@ -50,6 +52,7 @@ class SpectrogramImageNet(nn.Module):
         made = {node.name: module_of(node) for node in self.graph.nodes.values()}
         self.layers = nn.ModuleDict({name: module for name, module in made.items() if module is not None})
         self._nodes = self.graph.needed(self.outputs)
+        self._plan = kernel_plan.plan(self.graph, self.outputs)
 
     @property
     def embedding_size(self) -> int:
@@ -83,6 +86,28 @@ class SpectrogramImageNet(nn.Module):
         """
         found = run(self._nodes, self.layers, images.to(next(self.layers.parameters()).dtype), self.outputs)
         return torch.cat([found[name] for name in self.outputs], dim=1)
+
+    def kernel_obstacle(self) -> str | None:
+        """Why the compiled kernels cannot run this form of the net, or None."""
+        if type(self) is not SpectrogramImageNet:
+            return f"{type(self).__name__} is a class of somebody's own, which may compute something else"
+        if self._plan is not None:
+            return None
+        return "kernels run inverted residuals, and put out means of what these put out, and nothing else"
+
+    def kernel_residuals(self) -> ResidualNet:
+        """The net in eval mode as arrays, which share no memory with it; only where :meth:`kernel_obstacle` is None."""
+        assert self._plan is not None
+        return kernel_form.make(self._plan, self._nodes, self.layers, self.outputs)
+
+    def kernel_picture(self) -> Callable[[torch.Tensor], torch.Tensor]:
+        """What makes (n, 3, image_height, image_width) pictures, as the net takes colours, of spectrograms."""
+        picture, colours = Picture(**self.options.to_dict()), self.colours
+
+        def made(spectrograms: torch.Tensor) -> torch.Tensor:
+            return normalised(picture(spectrograms), colours)
+
+        return made
 
     def folded(self) -> nn.Module:
         """The same function in eval mode with batch norm folded into the convolutions before it.

@@ -78,6 +78,7 @@ def architecture(
         "window_ms": float(window_ms),
         "net": Component(build_net, {"net": net, **values}),
         "frontend": Component(build_frontend, values),
+        "kernels": True,  # for some words of some nets, as the vocabulary says
         "vocabulary": ImageFeatures(),
         "n_parameters": kind.n_parameters,
         "macs_10s": macs,  # one picture, however long it is

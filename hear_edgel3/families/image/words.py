@@ -9,6 +9,7 @@ from typing import Any
 
 from hear_edgel3.errors import UnknownFeatures
 from hear_edgel3.families.image.graph import Graph
+from hear_edgel3.families.image.kernel_plan import plan
 from hear_edgel3.families.image.nets.table import graph_of
 from hear_edgel3.families.image.options import COLOR_MAPS, PRESETS, RESIZE_METHODS, PictureOptions, options_of
 from hear_edgel3.families.schema import Checkpoint, Features
@@ -61,6 +62,7 @@ class ImageFeatures:
             window_ms,
             _described(names, options),
             values,
+            kernels=plan(graph, names) is not None,
         )
 
 

@@ -8,10 +8,12 @@ import numpy as np
 from torch import nn
 
 from hear_edgel3.families.kernel_residuals import (
+    HARDSWISH,
     IMAGE,
     MAXIMUM,
     MEAN,
     MEAN_TIME,
+    RELU,
     SUM,
     SUM_TIME,
     Bottleneck,
@@ -52,7 +54,7 @@ def make(net: Any) -> ResidualNet:
     blocks = tuple(_block(folded.features[i], net.layout.blocks[i - 1]) for i in range(1, min(needed, 15) + 1))
     first = folded.features[0][0] if needed >= 0 else None
     return ResidualNet(
-        None if first is None else array(first.weight)[:, 0],
+        None if first is None else array(first.weight),
         np.zeros(0, np.float32) if first is None else array(first.bias),
         blocks,
         linear(folded.features[16][0]) if needed == 16 else None,
@@ -88,7 +90,7 @@ def _block(module: Any, block: layouts.Block) -> InvertedResidual:
         squeeze,
         excite,
         linear(convolutions[-1]),
-        block.hardswish,
+        HARDSWISH if block.hardswish else RELU,
         block.residual,
     )
 
