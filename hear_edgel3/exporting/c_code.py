@@ -16,14 +16,15 @@ import torch
 
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.exporting.c_constants import Constants, comment, number, padded, string
-from hear_edgel3.exporting.c_nets import FrontendInC, NetInC, frontend_in_c, net_in_c
+from hear_edgel3.exporting.c_nets import FrontendInC, frontend_in_c, net_in_c
+from hear_edgel3.exporting.c_residuals import NetInC
 from hear_edgel3.exporting.clips import synthetic_clips
 from hear_edgel3.exporting.int8 import Narrowed
 from hear_edgel3.exporting.program import Program
 from hear_edgel3.heads import Head
 
-# Sources of more than this would take compilers gigabytes of memory.
-_MOST_PARAMETERS = 8_000_000
+# Of so many gcc takes three gigabytes of memory while it compiles them, and more of more.
+_MOST_PARAMETERS = 12_000_000
 _LONGEST_NAME = 48
 _LONGEST_S = 120
 # What the test of a library compares on.
@@ -105,7 +106,7 @@ def library(program: Program, narrowed: Mapping[str, Narrowed], card: Mapping[st
     head = _head(cast("Head | None", module.head), constants)
     inner = net.text + head
     flags: dict[str, Any] = {
-        "NEEDS_LINEAR": int("linear(" in _template(net.source) or module.head is not None),
+        "NEEDS_LINEAR": int(any("linear(" in _template(source) for source in net.sources) or module.head is not None),
         "PUTS_LOGITS": int(module.puts_logits),
         "MOST_SUMS": max(1, net.most_sums),
         "MOST_VALUES": max(padded(frontend.n_mels), constants.most_values, *_outputs(card).values()),
@@ -122,7 +123,7 @@ def library(program: Program, narrowed: Mapping[str, Narrowed], card: Mapping[st
         + inner
         + _thresholds(card)
         + ("const char *const net_labels[NET_CLASSES] = {\n@labels@};\n" if card.get("labels") else ""),
-        f"{prefix}.c": "".join(map(_template, ("head.c", frontend.source, net.source, "tail.c"))),
+        f"{prefix}.c": "".join(map(_template, ("head.c", frontend.source, *net.sources, "tail.c"))),
         f"{prefix}.h": _header(card, frontend, constants.any_int8, memory),
         f"{prefix}_example.c": _template("example.c"),
         f"{prefix}_test.c": _template("test.c"),

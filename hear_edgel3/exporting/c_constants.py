@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -49,39 +49,39 @@ class Constants:
 
     def layer(self, name: str, weight: np.ndarray, bias: np.ndarray | None, activation: int = 0) -> str:
         """Puts a layer that sees all inputs, whose weights are (out, in) or (out, in, 3, 3); its C initialiser."""
-        out, n_in = weight.shape[:2]
-        taps = weight[0, 0].size
-
-        def packed(values: np.ndarray) -> np.ndarray:
-            wide = np.zeros((padded(out), n_in, taps), values.dtype)
-            wide[:out] = values.reshape(out, n_in, taps)
-            return wide.reshape(-1, LANES, n_in, taps).transpose(0, 3, 2, 1)
-
-        return self._layer(name, weight, packed(weight), packed, bias, n_in, activation)
+        kind = "Linear" if weight.ndim == 2 else "Conv"
+        return self._layer(name, weight[None], bias, weight.shape[1], activation, _in_groups, kind)
 
     def channelwise(self, name: str, weight: np.ndarray, bias: np.ndarray | None, activation: int = 0) -> str:
         """The same of (out, 1, k, k): each channel sees itself alone, or all see the only one that there is."""
-        out = len(weight)
+        return self._layer(name, weight[None], bias, 1, activation, _by_taps, "Conv")
 
-        def packed(values: np.ndarray) -> np.ndarray:
-            wide = np.zeros((padded(out), values[0].size), values.dtype)
-            wide[:out] = values.reshape(out, -1)
-            return wide.T
+    def mixed(self, weights: np.ndarray, bias: np.ndarray, activation: int = 0) -> str:
+        """A layer whose weights are mixed from several, (kernels, out, in), when it runs, or that has one kernel."""
+        return self._layer("", weights, bias, weights.shape[2], activation, _in_groups, _kind(weights))
 
-        return self._layer(name, weight, packed(weight), packed, bias, 1, activation)
+    def mixed_channelwise(self, weights: np.ndarray, bias: np.ndarray, activation: int = 0) -> str:
+        """The same of (kernels, out, k, k)."""
+        return self._layer("", weights, bias, 1, activation, _by_taps, _kind(weights))
+
+    def apart(self, weight: np.ndarray, bias: np.ndarray) -> str:
+        """A layer whose outputs are not put where those of others are, and which may be more of them."""
+        most = self.most_values
+        text = self.layer("", weight, bias)
+        self.most_values = max(most, padded(weight.shape[1]))
+        return text
 
     def _layer(
         self,
         name: str,
-        weight: np.ndarray,
-        wide: np.ndarray,
-        packed: object,
+        weights: np.ndarray,
         bias: np.ndarray | None,
         n_in: int,
         activation: int,
+        packed: Callable[[np.ndarray], np.ndarray],
+        kind: str,
     ) -> str:
-        assert callable(packed)
-        out, scale = len(weight), -1
+        out, scale = weights.shape[1], -1
         if name in self.narrowed:
             one = self.narrowed[name]
             flat = np.ascontiguousarray(packed(one.values)).ravel()
@@ -90,11 +90,10 @@ class Constants:
             self._n_bytes += len(flat)
             scale = self.put(_filled(one.scale.ravel()))
         else:
-            place = self.put(wide)
+            place = self.put(np.stack([packed(weight) for weight in weights]))
         shift = self.put(_filled(np.zeros(out, np.float32) if bias is None else bias))
-        kind = "Linear" if weight.ndim == 2 else "Conv"
         self.layers[kind] = self.layers.get(kind, 0) + 1
-        self.parameters += weight.size + (0 if bias is None else bias.size)
+        self.parameters += weights.size + (0 if bias is None else bias.size)
         self.most_values = max(self.most_values, padded(out), padded(n_in))
         return f"{{{n_in}, {out}, {place}, {scale}, {shift}, {_ACTIVATIONS[activation]}}}"
 
@@ -114,6 +113,26 @@ class Constants:
         if self._bytes:
             found += array("signed char", "BYTES", np.concatenate(self._bytes))
         return found
+
+
+def _kind(weights: np.ndarray) -> str:
+    return "Conv" if len(weights) == 1 else "DynamicConv"
+
+
+def _in_groups(weight: np.ndarray) -> np.ndarray:
+    """(out, in) or (out, in, k, k) as (groups of LANES outputs, taps, in, LANES), filled up with zeros."""
+    out, n_in = weight.shape[:2]
+    taps = weight[0, 0].size
+    wide = np.zeros((padded(out), n_in, taps), weight.dtype)
+    wide[:out] = weight.reshape(out, n_in, taps)
+    return wide.reshape(-1, LANES, n_in, taps).transpose(0, 3, 2, 1)
+
+
+def _by_taps(weight: np.ndarray) -> np.ndarray:
+    """(out, 1, k, k), or without the axis of one, as (taps, out), filled up with zeros."""
+    wide = np.zeros((padded(len(weight)), weight[0].size), weight.dtype)
+    wide[: len(weight)] = weight.reshape(len(weight), -1)
+    return wide.T
 
 
 def _filled(values: np.ndarray) -> np.ndarray:

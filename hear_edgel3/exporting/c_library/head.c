@@ -210,6 +210,6 @@ typedef struct {
 /* Where things are in the working memory. */
 typedef struct {
     double *fft, *sums;
-    float *held, *inside, *a, *b, *frames, *map, *rows;
+    float *held, *inside, *a, *b, *frames, *map;
 } places;
 

@@ -116,7 +116,7 @@ static void convolve_row(const layer *l, const float *x, int bands, size_t frame
 }
 
 /* The floats that two maps after each other take together, and the rows. */
-static void count_floats(size_t frames, size_t *maps, size_t *rows)
+static void count_maps(size_t frames, size_t *maps, size_t *rows)
 {
     int i, bands = NET_MELS;
     size_t before = 0;
@@ -133,12 +133,21 @@ static void count_floats(size_t frames, size_t *maps, size_t *rows)
     }
 }
 
+static size_t count_floats(size_t frames)
+{
+    size_t maps, rows;
+    count_maps(frames, &maps, &rows);
+    return maps + rows;
+}
+
 static void run_net(const picture *image, const places *p, net_result *result)
 {
     size_t frames = image->frames, maps, rows, t;
     int i, y, bands = NET_MELS;
     const float *before = NULL;
-    count_floats(frames, &maps, &rows);
+    float *all_rows;
+    count_maps(frames, &maps, &rows);
+    all_rows = p->map + maps;
     for (i = 0; i < N_LAYERS; i++) {
         const layer *l = &LAYERS[i].convolution;
         const int out = PADDED(l->out), pools = LAYERS[i].pools, is_last = i == N_LAYERS - 1;
@@ -152,7 +161,7 @@ static void run_net(const picture *image, const places *p, net_result *result)
         for (y = 0; y < made_bands; y++) {
             float *to = map + (size_t)y * made * (size_t)out;
             for (row = 0; row < (pools ? 2 : 1); row++) {
-                float *at = pools || is_last ? p->rows + (size_t)row * frames * (size_t)out : to;
+                float *at = pools || is_last ? all_rows + (size_t)row * frames * (size_t)out : to;
                 const int band = pools ? 2 * y + row : y;
                 if (i == 0)
                     first_row(image, band, at);
@@ -162,9 +171,9 @@ static void run_net(const picture *image, const places *p, net_result *result)
             if (is_last) {
                 for (t = 0; t < made; t++)
                     for (c = 0; c < out; c++)
-                        p->a[c] = fmaxf(p->a[c], p->rows[t * (size_t)out + (size_t)c]);
+                        p->a[c] = fmaxf(p->a[c], all_rows[t * (size_t)out + (size_t)c]);
             } else if (pools) {
-                const float *first = p->rows, *second = first + frames * (size_t)out;
+                const float *first = all_rows, *second = first + frames * (size_t)out;
                 for (t = 0; t < made; t++)
                     for (c = 0; c < out; c++) {
                         const size_t one = 2 * t * (size_t)out + (size_t)c, other = one + (size_t)out;

@@ -93,11 +93,10 @@ enum { DOUBLES = FFT_SIZE + 2 + MOST_SUMS };
 
 static size_t bytes_of(size_t n, size_t held)
 {
-    size_t maps, rows;
-    count_floats(NET_FRAMES(n), &maps, &rows);
     /* So many more that the first double may lie at any address. */
     return (DOUBLES + 1) * sizeof(double) +
-           (held + INSIDE + 2 * (size_t)MOST_VALUES + NET_FRAMES(n) * NET_MELS + maps + rows) * sizeof(float);
+           (held + INSIDE + 2 * (size_t)MOST_VALUES + NET_FRAMES(n) * NET_MELS + count_floats(NET_FRAMES(n))) *
+               sizeof(float);
 }
 
 size_t net_memory(size_t samples)
@@ -114,8 +113,6 @@ static places places_in(void *memory, size_t n, size_t held)
 {
     const size_t past = (size_t)((uintptr_t)memory % sizeof(double));
     places p;
-    size_t maps, rows;
-    count_floats(NET_FRAMES(n), &maps, &rows);
     p.fft = (double *)(void *)((unsigned char *)memory + (past ? sizeof(double) - past : 0));
     p.sums = p.fft + FFT_SIZE + 2;
     p.held = (float *)(void *)(p.fft + DOUBLES);
@@ -124,7 +121,6 @@ static places places_in(void *memory, size_t n, size_t held)
     p.b = p.a + MOST_VALUES;
     p.frames = p.b + MOST_VALUES;
     p.map = p.frames + NET_FRAMES(n) * NET_MELS;
-    p.rows = p.map + maps;
     return p;
 }
 

@@ -1,0 +1,177 @@
+
+/* Convolutions of rows of maps, and their means: what MobileNetV3 and DyMN have in common. */
+
+/* A pointwise convolution of a row, with weights of its own (null: those of the constants). */
+static void pointwise(const layer *l, const float *own, const float *x, size_t frames, int adds, float *y)
+{
+    const size_t in = PADDED(l->in), out = PADDED(l->out);
+    size_t t;
+    int p, group;
+    for (t = 0; t < frames; t += PIXELS) {
+        const int count = frames - t < PIXELS ? (int)(frames - t) : PIXELS;
+        const float *pixels[PIXELS];
+        for (p = 0; p < PIXELS; p++)
+            pixels[p] = x + (t + (size_t)(p < count ? p : 0)) * in;
+        for (group = 0; group < (int)out / LANES; group++) {
+            const long place = (long)group * l->in * LANES;
+            float sums[PIXELS][LANES] = {{0}};
+            if (own != NULL)
+                add_float_products(sums, pixels, own + place, l->in);
+            else
+                add_products(sums, pixels, l, place, l->in);
+            for (p = 0; p < count; p++)
+                finish(sums[p], l, group, adds, y + (t + (size_t)p) * out + group * LANES);
+        }
+    }
+}
+
+/* Adds the products of LANES channels of a pixel with their own weights. */
+#define ADD_TAP(name, type)                                              \
+    static void name(float sum[LANES], const float *x, const type *w)    \
+    {                                                                    \
+        int j;                                                           \
+        for (j = 0; j < LANES; j++)                                      \
+            sum[j] += x[j] * (float)w[j];                                \
+    }
+ADD_TAP(add_float_tap, float)
+#if NET_INT8
+ADD_TAP(add_int8_tap, signed char)
+#endif
+
+/* A depthwise convolution that makes one row, with such weights; rows[i] is null where it is outside of the map. */
+static void depthwise(const layer *l, const float *own, const float *const *rows, int kernel, int stride, size_t frames,
+                      float *y)
+{
+    const size_t channels = PADDED(l->out), made = (frames - 1) / (size_t)stride + 1;
+    size_t t, c;
+    int i, j;
+    for (t = 0; t < made; t++) {
+        const size_t begin = t * (size_t)stride;
+        for (c = 0; c < channels; c += LANES) {
+            float sum[LANES] = {0};
+            for (i = 0; i < kernel; i++) {
+                if (rows[i] == NULL)
+                    continue;
+                for (j = 0; j < kernel; j++) {
+                    const size_t at = begin + (size_t)j; /* half a kernel further than the pixel */
+                    const long place = (long)((size_t)(i * kernel + j) * channels + c);
+                    const float *x;
+                    if (at < (size_t)kernel / 2 || at - (size_t)kernel / 2 >= frames)
+                        continue;
+                    x = rows[i] + (at - (size_t)kernel / 2) * channels + c;
+#if NET_INT8
+                    if (own == NULL && l->scale >= 0) {
+                        add_int8_tap(sum, x, BYTES + l->weights + place);
+                        continue;
+                    }
+#endif
+                    add_float_tap(sum, x, own != NULL ? own + place : FLOATS + l->weights + place);
+                }
+            }
+            finish(sum, l, (int)c / LANES, 0, y + t * channels + c);
+        }
+    }
+}
+
+/* Adds up rows of pixels. */
+static void add_up(const float *x, size_t pixels, size_t channels, double *sums)
+{
+    size_t i, c;
+    for (i = 0; i < pixels; i++, x += channels)
+        for (c = 0; c < channels; c++)
+            sums[c] += (double)x[c];
+}
+
+static void clear(double *sums, size_t n)
+{
+    size_t i;
+    for (i = 0; i < n; i++)
+        sums[i] = 0;
+}
+
+static void divide(const double *sums, size_t n, size_t count, float *means)
+{
+    size_t i;
+    for (i = 0; i < n; i++)
+        means[i] = (float)(sums[i] / (double)count);
+}
+
+/* The means of a map's channels, of all of it or, channel by channel, of each band. */
+static void pool(const places *p, int bands, size_t frames, int channels, float *means)
+{
+    const int parts = BANDS_APART ? bands : 1;
+    const size_t pixels = (size_t)(bands / parts) * frames, width = PADDED(channels);
+    int part, c;
+    for (part = 0; part < parts; part++) {
+        clear(p->sums, width);
+        add_up(p->map + (size_t)part * pixels * width, pixels, width, p->sums);
+        divide(p->sums, width, pixels, p->a);
+        for (c = 0; c < channels; c++)
+            means[c * parts + part] = p->a[c];
+    }
+}
+
+/* The first convolution, 3 by 3 with stride 2, of the picture. */
+static void first_convolution(const picture *image, float *y)
+{
+    const int channels = PADDED(FIRST.out), bands = (NET_MELS - 1) / 2 + 1;
+    const size_t frames = (image->frames - 1) / 2 + 1;
+    size_t t;
+    int b, i, j, c;
+    for (b = 0; b < bands; b++)
+        for (t = 0; t < frames; t++, y += channels) {
+            float seen[9];
+            for (i = 0; i < 3; i++)
+                for (j = 0; j < 3; j++) {
+                    const int band = 2 * b + i - 1;
+                    const size_t frame = 2 * t + (size_t)j; /* one further than the frame */
+                    seen[3 * i + j] = band < 0 || band >= NET_MELS || frame < 1 || frame > image->frames
+                                          ? 0
+                                          : pixel(image, frame - 1, band);
+                }
+            for (c = 0; c < channels; c += LANES) {
+                float sum[LANES] = {0};
+                int lane;
+                for (i = 0; i < 9; i++)
+                    for (lane = 0; lane < LANES; lane++)
+                        sum[lane] += seen[i] * FLOATS[FIRST.weights + i * channels + c + lane];
+                finish(sum, &FIRST, c / LANES, 0, y + c);
+            }
+        }
+}
+
+/* Puts some values into an embedding, unless they belong nowhere. */
+static void keep(float *embedding, int place, const float *values, int n)
+{
+    if (place >= 0)
+        memcpy(embedding + place, values, (size_t)n * sizeof *embedding);
+}
+
+/* Whether the rows of a block's output may overwrite its input while it is still read. */
+static int is_in_place(const block *o, int bands, size_t frames)
+{
+    const size_t in = PADDED(o->in) * frames, out = PADDED(o->out) * ((frames - 1) / (size_t)o->stride + 1);
+    const int made = (bands - 1) / o->stride + 1;
+    int y;
+    if (o->squeezes)
+        return 0;
+    for (y = 0; y < made; y++) {
+        const int read = y * o->stride + o->kernel / 2 + 1; /* rows that are read no more */
+        if (read < bands && (size_t)(y + 1) * out > (size_t)read * in)
+            return 0;
+    }
+    return 1;
+}
+
+/* The floats that a block takes: its maps, and behind them its rows. */
+static size_t count_maps(const block *o, int bands, size_t frames)
+{
+    const size_t made = (size_t)((bands - 1) / o->stride + 1) * ((frames - 1) / (size_t)o->stride + 1);
+    const size_t in = (size_t)bands * frames * PADDED(o->in), out = made * PADDED(o->out);
+    return (in > out ? in : out) + (is_in_place(o, bands, frames) ? 0 : made * PADDED(o->inside));
+}
+
+static size_t count_rows(const block *o, size_t frames)
+{
+    return ((size_t)o->kernel * frames + (frames - 1) / (size_t)o->stride + 1) * PADDED(o->inside);
+}
