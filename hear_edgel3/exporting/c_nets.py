@@ -117,6 +117,15 @@ def net_in_c(net: nn.Module, name: str, constants: Constants, own_logits: bool, 
     raise InvalidOption(f"{name} has no form in C: only MobileNetV3, DyMN and L3 nets have; use --to onnx")
 
 
+def check_int8(net: nn.Module | None, name: str) -> None:
+    """Raises InvalidOption if a net's weights cannot be in eight bits."""
+    if isinstance(net, DyMN):
+        raise InvalidOption(
+            f"{name} has no form in C in eight bits: weights that are mixed for each clip have none; leave quantize "
+            f"(--quantize) out, or use --to onnx"
+        )
+
+
 def _l3(net: FoldedL3, constants: Constants, n_mels: int, n_frames: int) -> NetInC:
     found, maps, rows, macs = [], [], [], 0
     bands, frames, before = n_mels, 1.0, 0.0  # of maps, as a fraction of the front end's frames

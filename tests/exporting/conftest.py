@@ -10,7 +10,7 @@ import pytest
 
 from hear_edgel3.exporting.run import Exported, export
 from hear_edgel3.exporting.targets import target_of
-from support.detectors import write_detector
+from support.detectors import write_detector, write_net
 
 Export = Callable[[str | Path, str], Exported]
 
@@ -55,6 +55,12 @@ def c_tiny(exported: Export) -> Exported:
 def c_sea(exported: Export) -> Exported:
     """A net of the L3 family in C, proven. Nobody changes it."""
     return exported("sea_64", "c")
+
+
+@pytest.fixture(scope="session")
+def c_dymn(exported: Export, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """A small net of the DyMN family in C, proven. Nobody changes it."""
+    return exported(write_net(tmp_path_factory.mktemp("dymn") / "net"), "c")
 
 
 @pytest.fixture(scope="session")

@@ -18,13 +18,14 @@ from hear_edgel3.exporting import c as target
 from hear_edgel3.exporting import int8
 from hear_edgel3.exporting.c_code import prefix_of
 from hear_edgel3.exporting.c_constants import comment, string
-from hear_edgel3.exporting.folders import CARD, read_folder_facts
+from hear_edgel3.exporting.folders import CARD
 from hear_edgel3.exporting.program import Program, length_in_samples, program_of
 from hear_edgel3.exporting.run import Exported, export
 from hear_edgel3.extractor.extractor import Extractor
 from support import signals
 from support.compiling import compiled, needed, run
 from support.detectors import CLASSES, write_detector
+from support.libraries import memory_of
 
 pytestmark = pytest.mark.skipif(target.compiler() is None, reason="there is no C compiler")
 
@@ -119,36 +120,6 @@ def test_working_memory(c_tiny: Exported, tmp_path: Path) -> None:
     assert one <= 325_000
 
 
-def memory_of(folder: Path, place: Path) -> tuple[int, int]:
-    """Bytes of working memory for one and for two seconds as the header states them, which are enough for all lengths.
-
-    They are constants: the sizes of arrays.
-    """
-    prefix = read_folder_facts(folder)["prefix"]
-    upper = prefix.upper()
-    text = f"""
-#include <stdio.h>
-#include "{prefix}.h"
-static unsigned char one[{upper}_MEMORY({upper}_SAMPLE_RATE)], two[{upper}_MEMORY(2 * {upper}_SAMPLE_RATE)];
-int main(void) {{
-    size_t n;
-    for (n = 1; n <= {upper}_LONGEST; n += n < 100000 ? 61 : 100003) {{
-        if ({prefix}_memory(n) == 0 || {prefix}_memory(n) > {upper}_MEMORY(n)) return 1;
-        if ({prefix}_memory(n) * 1.3 + 20000 < {upper}_MEMORY(n)) return 2;
-        if ({prefix}_stream_memory(n) > {upper}_STREAM_MEMORY(n)) return 3;
-    }}
-    if ({prefix}_memory(0) || {prefix}_memory({upper}_LONGEST + 1)) return 4;
-    printf("%lu %lu\\n", (unsigned long)sizeof one, (unsigned long)sizeof two);
-    return 0;
-}}
-"""
-    (place / "memory.c").write_text(text)
-    made = place / "memory"
-    run(["gcc", f"-I{folder}", "-o", str(made), str(place / "memory.c"), str(folder / f"{prefix}.c"), "-lm"])
-    one, two = run([str(made)]).stdout.split()
-    return int(one), int(two)
-
-
 def test_weights_in_eight_bits(mobilenetv3_folder: Path, tmp_path: Path) -> None:
     """Of clips of one length alone."""
     words = {"quantize": "int8", "length": 0.2, "weights": mobilenetv3_folder}
@@ -193,6 +164,8 @@ def test_blocks_that_stay_in_float(mobilenetv3_folder: Path, tmp_path: Path) -> 
         ("small", "single", "avg_time_pool", False),
         ("small_l3", "several", "", False),
         ("small", "numbers", "", False),
+        ("small_dymn", "several", "b5_11_ctx3", True),
+        ("small_dymn", "single", "avg_time_pool", False),
     ],
 )
 def test_classes_of_somebodys_own(kind: str, targets: str, words: str, mlp: bool, tmp_path: Path) -> None:
@@ -241,7 +214,7 @@ def test_other_families_are_refused(monkeypatch: pytest.MonkeyPatch, here: Path)
             return torch.nn.Sequential(super().folded())
 
     monkeypatch.setattr(extractor.net, "__class__", Other)
-    with pytest.raises(InvalidOption, match="only MobileNetV3 and L3 nets have"):
+    with pytest.raises(InvalidOption, match="only MobileNetV3, DyMN and L3 nets have"):
         export(extractor, to="c")
 
 

@@ -15,6 +15,7 @@ import torch
 
 import hear_edgel3
 from hear_edgel3.exporting import c as target
+from hear_edgel3.exporting.folders import read_folder_facts
 from hear_edgel3.exporting.run import Exported
 from support import signals
 from support.compiling import SANITIZED, STRICT, compiled, needed, run
@@ -30,12 +31,42 @@ def example(c_tiny: Exported, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return compiled(c_tiny.path, "example", tmp_path_factory.mktemp("example"), *SANITIZED)
 
 
-def test_strict_and_sanitized(c_tiny: Exported, tmp_path: Path) -> None:
+@pytest.mark.parametrize("net", ["c_tiny", "c_dymn"])
+def test_strict_and_sanitized(net: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """Clips, streams and refusals, as the test that is exported with it has them."""
     needed("gcc")
-    said = run([str(compiled(c_tiny.path, "test", tmp_path, *SANITIZED))]).stdout
+    done: Exported = request.getfixturevalue(net)
+    said = run([str(compiled(done.path, "test", tmp_path, *SANITIZED))]).stdout
     assert said.count("embedding differs by") == 3
     assert "0 checks failed" in said
+
+
+@pytest.mark.parametrize("net", ["c_tiny", "c_dymn"])
+def test_the_memory_is_enough_for_any_length(net: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """Of exactly as many bytes as are said to be needed, for clips whose maps end in odd rows and frames."""
+    needed("gcc")
+    done: Exported = request.getfixturevalue(net)
+    prefix = read_folder_facts(done.path)["prefix"]
+    text = f"""
+#include <stdlib.h>
+#include "{prefix}.h"
+static float samples[40000];
+static {prefix}_result result;
+int main(void) {{
+    size_t n;
+    for (n = 0; n < 40000; n++) samples[n] = (float)rand() / (float)RAND_MAX - .5f;
+    for (n = 1; n < 40000; n += n < 11000 ? 319 : 3001) {{
+        void *memory = malloc({prefix}_memory(n));
+        if (memory == NULL || {prefix}_clip(memory, {prefix}_memory(n), samples, n, &result)) return 1;
+        free(memory);
+    }}
+    return 0;
+}}
+"""
+    (tmp_path / "lengths.c").write_text(text)
+    words = [*STRICT, *SANITIZED, f"-I{done.path}", "-o", str(tmp_path / "lengths"), str(tmp_path / "lengths.c")]
+    run(["gcc", *words, str(done.path / f"{prefix}.c"), "-lm"])
+    run([str(tmp_path / "lengths")])
 
 
 def test_make(c_tiny: Exported, tmp_path: Path) -> None:
@@ -166,14 +197,16 @@ def test_odd_files_are_read(example: Path, tmp_path: Path) -> None:
         assert run([str(example), *words], code=2).stderr
 
 
-def test_for_aarch64(c_tiny: Exported, tmp_path: Path) -> None:
+@pytest.mark.parametrize("net", ["c_tiny", "c_dymn"])
+def test_for_aarch64(net: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """Statically, in an emulator: the same numbers on another processor."""
     needed("aarch64-linux-gnu-gcc", "qemu-aarch64")
-    made = compiled(c_tiny.path, "test", tmp_path, "-O2", "-static", compiler="aarch64-linux-gnu-gcc")
+    done: Exported = request.getfixturevalue(net)
+    made = compiled(done.path, "test", tmp_path, "-O2", "-static", compiler="aarch64-linux-gnu-gcc")
     assert "0 checks failed" in run(["qemu-aarch64", str(made)]).stdout
 
 
-@pytest.mark.parametrize("net", ["c_tiny", "c_sea"])
+@pytest.mark.parametrize("net", ["c_tiny", "c_sea", "c_dymn"])
 def test_for_cortex_m7(net: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """An object, whose code is small, and which has no memory of its own that is written."""
     needed("arm-none-eabi-gcc", "arm-none-eabi-size")

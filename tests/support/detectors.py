@@ -13,21 +13,23 @@ from hear_edgel3.disk.digest import sha256_of
 from hear_edgel3.heads import Head, HeadLayout, make_head
 from hear_edgel3.registry import folder as local
 from hear_edgel3.weights.file import encode, read_tensors
-from support import signals, synthetic
-from support.folders import L3, MOBILENETV3
+from support import dymn_files, signals, synthetic
+from support.folders import DYMN, L3, MOBILENETV3
 
 TINY = Path(local.__file__).parents[1] / "checkpoints" / "tiny"
 CLASSES = ("dog", "cat", "a bell, far away")
 # The rates of the nets of `detector`, by what it calls them.
-RATES = {"tiny": 32000, "sea_64": 8000, "small": 32000, "small_l3": 8000, "own": 32000}
+RATES = {"tiny": 32000, "sea_64": 8000, "small": 32000, "small_l3": 8000, "small_dymn": 32000, "own": 32000}
 
 
-def base_of(kind: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+def base_of(kind: str, gain: float = dymn_files.GAIN, **changes: Any) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """What ``configuration.json`` says of a net, and its state.
 
     Args:
-        kind: "tiny" (the built-in one), "sea_64" (seeded weights), "small" and "small_l3" (a small one of each family),
-            or "own" (a small one whose classifier has the classes).
+        kind: "tiny" (the built-in one), "sea_64" (seeded weights), "small", "small_l3" and "small_dymn" (a small one of
+            each family), or "own" (a small one whose classifier has the classes).
+        gain: Of the weights of a DyMN: with more of it more depends on the sound, and roundings grow.
+        changes: Of the architecture of a small one.
     """
     common = {"format": 1, "summary": "a detector", "licence": "CC0", "citation": "nobody", "labels": None}
     if kind == "tiny":
@@ -39,16 +41,35 @@ def base_of(kind: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         front = row.frontend.arguments
         shape = {**row.net.arguments, **front, "channels": list(row.net.arguments["channels"])}
         return {**common, "family": "l3", "architecture": shape}, synthetic.state("sea_64")
-    family, shape = ("l3", L3) if kind == "small_l3" else ("mobilenetv3", MOBILENETV3)
+    families = {"small_l3": ("l3", L3), "small_dymn": ("dymn", DYMN)}
+    family, shape = families.get(kind, ("mobilenetv3", MOBILENETV3))
     if kind == "own":
         shape = {**shape, "n_classes": len(CLASSES)}
+    shape = {**shape, **changes}
     values = {**common, "family": family, "architecture": shape}
     row = local.make_row({**values, "name": "x", "weights_file": "x", "weights_sha256": "0" * 64}, Path("x"))
     with torch.random.fork_rng():
         torch.manual_seed(1)
         net: Any = row.net.build()
-        _hear(net, row)
+        if family == "dymn":
+            net.load_state_dict(dymn_files.seeded(net, gain=gain))
+        else:
+            _hear(net, row)
     return values, net.state_dict()
+
+
+def write_net(
+    folder: Path, kind: str = "small_dymn", words: str = "", gain: float = dymn_files.GAIN, **architecture: Any
+) -> Path:
+    """Writes a net of a kind of `base_of`, with AudioSet's classes, without a head or classes of its own."""
+    folder.mkdir(parents=True)
+    values, state = base_of(kind, gain, **architecture)
+    weights = folder / "model.safetensors"
+    weights.write_bytes(encode(dict(state), {"configuration": "small"}))
+    labels = "audioset" if values["architecture"].get("n_classes") else None
+    values |= {"name": "small", "labels": labels, "default_features": words, "weights_file": weights.name}
+    (folder / "configuration.json").write_text(json.dumps({**values, "weights_sha256": sha256_of(weights)}))
+    return folder
 
 
 def _hear(net: Any, row: Any) -> None:

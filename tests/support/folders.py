@@ -15,6 +15,7 @@ from hear_edgel3.weights.file import encode
 from support import signals
 
 MOBILENETV3 = {"width_mult": 0.05, "n_classes": 527, "n_mels": 32, "n_teacher": 6}
+DYMN = {"tau": 1.0, "width_mult": 0.1, "n_classes": 527, "n_mels": 32}
 L3 = {
     "channels": [8, 8, 8, 8, 8, 8, 8, 5],
     "final_norm": False,
