@@ -241,7 +241,8 @@ class Plan:
     def rows(self, block: Block, squeezes: bool) -> np.ndarray:
         """A block that is computed row by row. What is not always in place is counted as if it never were."""
         in_place = not squeezes and padded(block.outputs) <= padded(block.inputs) * block.step
-        return self.maps(block, in_place) + self.only_rows(block)
+        found: np.ndarray = self.maps(block, in_place) + self.only_rows(block)
+        return found
 
     def only_rows(self, block: Block) -> np.ndarray:
         """The rows of that without the maps."""
