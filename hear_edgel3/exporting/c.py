@@ -104,16 +104,11 @@ def write(program: Program, path: Path) -> None:
 
 
 def quantize(program: Program, source: Path, path: Path, inputs: Sequence[torch.Tensor]) -> dict[str, Any]:  # noqa: ARG001
-    """Writes a library whose weights are in eight bits; it computes in float.
-
-    Raises:
-        InvalidOption: There is no such form of the net.
-    """
-    from hear_edgel3.exporting.c_nets import check_int8
+    """Writes a library whose weights are in eight bits; it computes in float."""
+    from hear_edgel3.exporting.c_nets import int8_rows, stays_in_float
     from hear_edgel3.exporting.int8 import choose
 
-    check_int8(program.module.net, program.card["name"])
-    chosen = choose(program, inputs)
+    chosen = choose(program, inputs, rows=int8_rows(program.module.net), in_float=stays_in_float)
     how = {"method": "weights", "in_float": list(chosen.in_float), "blocks": chosen.blocks}
     card = {**program.card, "quantization": how}
     _write(program, path, chosen.narrowed, card)

@@ -50,30 +50,32 @@ class Constants:
     def layer(self, name: str, weight: np.ndarray, bias: np.ndarray | None, activation: int = 0) -> str:
         """Puts a layer that sees all inputs, whose weights are (out, in) or (out, in, 3, 3); its C initialiser."""
         kind = "Linear" if weight.ndim == 2 else "Conv"
-        return self._layer(name, weight[None], bias, weight.shape[1], activation, _in_groups, kind)
+        return self._layer(self.narrowed.get(name), weight[None], bias, weight.shape[1], activation, _in_groups, kind)
 
     def channelwise(self, name: str, weight: np.ndarray, bias: np.ndarray | None, activation: int = 0) -> str:
         """The same of (out, 1, k, k): each channel sees itself alone, or all see the only one that there is."""
-        return self._layer(name, weight[None], bias, 1, activation, _by_taps, "Conv")
+        return self._layer(self.narrowed.get(name), weight[None], bias, 1, activation, _by_taps, "Conv")
 
-    def mixed(self, weights: np.ndarray, bias: np.ndarray, activation: int = 0) -> str:
+    def mixed(self, name: str, weights: np.ndarray, bias: np.ndarray, activation: int = 0) -> str:
         """A layer whose weights are mixed from several, (kernels, out, in), when it runs, or that has one kernel."""
-        return self._layer("", weights, bias, weights.shape[2], activation, _in_groups, _kind(weights))
+        return self._layer(
+            self.narrowed.get(name), weights, bias, weights.shape[2], activation, _in_groups, _kind(weights)
+        )
 
-    def mixed_channelwise(self, weights: np.ndarray, bias: np.ndarray, activation: int = 0) -> str:
+    def mixed_channelwise(self, name: str, weights: np.ndarray, bias: np.ndarray, activation: int = 0) -> str:
         """The same of (kernels, out, k, k)."""
-        return self._layer("", weights, bias, 1, activation, _by_taps, _kind(weights))
+        return self._layer(self.narrowed.get(name), weights, bias, 1, activation, _by_taps, _kind(weights))
 
-    def apart(self, weight: np.ndarray, bias: np.ndarray) -> str:
-        """A layer whose outputs are not put where those of others are, and which may be more of them."""
+    def apart(self, weight: np.ndarray, bias: np.ndarray, narrowed: Narrowed | None) -> str:
+        """A layer (out, in) whose outputs are not put where those of others are, and which may be more of them."""
         most = self.most_values
-        text = self.layer("", weight, bias)
+        text = self._layer(narrowed, weight[None], bias, weight.shape[1], 0, _in_groups, "Linear")
         self.most_values = max(most, padded(weight.shape[1]))
         return text
 
     def _layer(
         self,
-        name: str,
+        narrowed: Narrowed | None,
         weights: np.ndarray,
         bias: np.ndarray | None,
         n_in: int,
@@ -82,13 +84,12 @@ class Constants:
         kind: str,
     ) -> str:
         out, scale = weights.shape[1], -1
-        if name in self.narrowed:
-            one = self.narrowed[name]
-            flat = np.ascontiguousarray(packed(one.values)).ravel()
+        if narrowed is not None:
+            flat = np.stack([packed(weight) for weight in narrowed.values.reshape(weights.shape)]).ravel()
             place = self._n_bytes
             self._bytes.append(flat)
             self._n_bytes += len(flat)
-            scale = self.put(_filled(one.scale.ravel()))
+            scale = self.put(np.stack([_filled(of_kernel) for of_kernel in narrowed.scale.reshape(len(weights), out)]))
         else:
             place = self.put(np.stack([packed(weight) for weight in weights]))
         shift = self.put(_filled(np.zeros(out, np.float32) if bias is None else bias))

@@ -16,6 +16,7 @@ from hear_edgel3.exporting.c_residuals import (
     ResidualWriter,
     check,
 )
+from hear_edgel3.exporting.int8 import Narrowed
 from hear_edgel3.families.dymn import kernel_form
 from hear_edgel3.families.dymn.layout import N_BLOCKS, last_block_needed
 from hear_edgel3.families.dymn.net import DyMN
@@ -65,7 +66,7 @@ class _Writer(ResidualWriter):
         context = described.context
         activation = HARDSWISH if block.hardswish else RELU
         before, behind = self._pixels(block)
-        parts = {}
+        names, parts = self._names(number - 1), {}
         for kind, layer in (
             ("expand", described.expand),
             ("depthwise", described.depthwise),
@@ -77,7 +78,7 @@ class _Writer(ResidualWriter):
             used = NO_ACTIVATION if kind == "project" or lines else activation
             weights = layer.weights if context is not None and context.kernels else layer.weights[None]
             put = self._constants.mixed_channelwise if kind == "depthwise" else self._constants.mixed
-            parts[kind] = put(weights, layer.bias, used)
+            parts[kind] = put(names[kind], weights, layer.bias, used)
             self.macs += weights[0].size * (before if kind == "expand" else behind)
             self.macs += weights.size if context is not None and context.kernels else 0
         if context is None:
@@ -92,6 +93,16 @@ class _Writer(ResidualWriter):
             self.sums.append(padded(len(context.joint.bias)))
         self.sums += [padded(block.inputs), padded(block.outputs)]
         return self._described(number, block, parts, -1)
+
+    def _names(self, i: int) -> dict[str, str]:
+        """What the weights of a block's convolutions are called in the net."""
+        where = f"net.layers.{i}"
+        if self._net.layout.contexts[i] is None:
+            kinds = ["expand", "depthwise", "project"][-len(self._net.layers[i].block) :]
+            return {kind: f"{where}.block.{at}.0.weight" for at, kind in enumerate(kinds)}
+        leaf = "weight" if self._net.layout.kernels else "module.weight"
+        parts = {"expand": "exp_conv", "depthwise": "depth_conv", "project": "proj_conv"}
+        return {kind: f"{where}.{part}.{leaf}" for kind, part in parts.items()}
 
     def _contexts(self) -> str:
         written = self._written_contexts
@@ -117,19 +128,20 @@ class _Writer(ResidualWriter):
         )
 
     def _context(self, number: int, block: Block, context: Context, by_groups: bool) -> str:
-        constants = self._constants
-        layers = {"joint": self._put(context.joint, HARDSWISH, self._bands + self._frames)}
+        constants, where = self._constants, f"net.layers.{number - 1}.context_gen"
+        layers = {
+            "joint": self._put(f"{where}.joint_conv.weight", context.joint, self._bands + self._frames, HARDSWISH)
+        }
         scale = start = 0
         if context.attention is not None:
-            layers["attention"] = self._put(context.attention)
+            layers["attention"] = self._put("", context.attention)
         if context.lines is not None:
             scale, start = (constants.put(values) for values in (context.lines.scale, context.lines.start))
-            layers["lines"] = constants.apart(*_in_lanes(context.lines, block.expanded))
-            self.macs += context.lines.linear.weights.size
+            layers["lines"] = self._slopes(number, context.lines)
         if context.gates is not None:
             bands, frames = self._after(block)
-            layers["band_gates"] = self._put(context.gates[0], times=bands)
-            layers["frame_gates"] = self._put(context.gates[1], times=frames)
+            layers["band_gates"] = self._put(f"{where}.conv_f.weight", context.gates[0], bands)
+            layers["frame_gates"] = self._put(f"{where}.conv_t.weight", context.gates[1], frames)
         numbers = (
             *(int(by_groups), max(1, context.kernels), _lines(context), int(context.gates is not None)),
             *(self._kept.get(f"ctx{number - 1}", -1), scale, start),
@@ -138,10 +150,23 @@ class _Writer(ResidualWriter):
         described = ", ".join(layers.get(name, NO_LAYER) for name in names)
         return f"    {{{', '.join(map(str, numbers))},\n     {described}}},\n"
 
-    def _put(self, layer: Linear, activation: int = NO_ACTIVATION, times: int = 1) -> str:
+    def _put(self, name: str, layer: Linear, times: int = 1, activation: int = NO_ACTIVATION) -> str:
         """A layer that is used for so many vectors."""
         self.macs += layer.weights.size * times
-        return self._constants.layer("", layer.weights, layer.bias, activation)
+        return self._constants.layer(name, layer.weights, layer.bias, activation)
+
+    def _slopes(self, number: int, lines: Lines) -> str:
+        """The layer that makes lines; of its weights in eight bits a channel's stand together, as in the net."""
+        n, constants = 2 * lines.n, self._constants
+        narrowed = constants.narrowed.get(f"net.layers.{number - 1}.depth_act.coef_net.0.weight")
+        if narrowed is not None:
+            values, scale = (
+                _in_lanes(one.reshape(-1, n, one.shape[1]).swapaxes(0, 1).reshape(one.shape), n)
+                for one in (narrowed.values, narrowed.scale)
+            )
+            narrowed = Narrowed(values, scale)
+        self.macs += lines.linear.weights.size
+        return constants.apart(_in_lanes(lines.linear.weights, n), _in_lanes(lines.linear.bias, n), narrowed)
 
     def _after(self, block: Block) -> tuple[int, int]:
         """Bands and frames of the map that comes out of a block."""
@@ -152,9 +177,8 @@ def _lines(context: Context) -> int:
     return 0 if context.lines is None else context.lines.n
 
 
-def _in_lanes(lines: Lines, channels: int) -> tuple[np.ndarray, np.ndarray]:
-    """Weights and bias of the layer that makes lines, whose channels are filled up with zeros to groups of LANES."""
-    n, more = 2 * lines.n, padded(channels) - channels
-    weights = np.pad(lines.linear.weights.reshape(n, channels, -1), ((0, 0), (0, more), (0, 0)))
-    bias = np.pad(lines.linear.bias.reshape(n, channels), ((0, 0), (0, more)))
-    return weights.reshape(n * padded(channels), -1), bias.reshape(-1)
+def _in_lanes(values: np.ndarray, n: int) -> np.ndarray:
+    """Of n coefficients for each channel, (n * channels, ...), filled up with zeros to groups of LANES channels."""
+    each = values.reshape(n, len(values) // n, -1)
+    wide = np.pad(each, ((0, 0), (0, padded(each.shape[1]) - each.shape[1]), (0, 0)))
+    return wide.reshape(-1, *values.shape[1:])

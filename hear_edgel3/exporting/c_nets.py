@@ -15,6 +15,7 @@ from hear_edgel3.exporting.c_constants import Constants, array, number, padded
 from hear_edgel3.exporting.c_dymn import dymn
 from hear_edgel3.exporting.c_mobilenetv3 import mobilenetv3
 from hear_edgel3.exporting.c_residuals import NO_ACTIVATION, RELU, NetInC, values
+from hear_edgel3.families.dymn.blocks import DynamicConvolution
 from hear_edgel3.families.dymn.net import DyMN
 from hear_edgel3.families.l3.frontend import L3MelSpectrogram
 from hear_edgel3.families.l3.layout import POOLED
@@ -117,13 +118,23 @@ def net_in_c(net: nn.Module, name: str, constants: Constants, own_logits: bool, 
     raise InvalidOption(f"{name} has no form in C: only MobileNetV3, DyMN and L3 nets have; use --to onnx")
 
 
-def check_int8(net: nn.Module | None, name: str) -> None:
-    """Raises InvalidOption if a net's weights cannot be in eight bits."""
-    if isinstance(net, DyMN):
-        raise InvalidOption(
-            f"{name} has no form in C in eight bits: weights that are mixed for each clip have none; leave quantize "
-            f"(--quantize) out, or use --to onnx"
-        )
+def int8_rows(net: nn.Module | None) -> dict[str, int]:
+    """In how many rows, a scale for each, weights are put into eight bits whose first axis is not that of outputs.
+
+    They are those of dynamic convolutions: a row is an output of one of the kernels.
+    """
+    if not isinstance(net, DyMN):
+        return {}
+    return {
+        f"net.{name}.weight": module.weight.shape[2] * module.kernel_shape[0]
+        for name, module in net.named_modules()
+        if isinstance(module, DynamicConvolution)
+    }
+
+
+def stays_in_float(name: str) -> bool:
+    """Whether a parameter stays in float: what decides how kernels are mixed, which is small."""
+    return ".residuals." in name
 
 
 def _l3(net: FoldedL3, constants: Constants, n_mels: int, n_frames: int) -> NetInC:

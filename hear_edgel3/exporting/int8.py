@@ -28,7 +28,7 @@ class Narrowed:
     """A weight in eight bits: ``values * scale``.
 
     Attributes:
-        values: int8, of the shape of the weight.
+        values: int8, of the shape of the weight, or in rows of it.
         scale: float32, of as many axes, a value for each place of the first.
     """
 
@@ -51,9 +51,17 @@ class Choice:
     blocks: int
 
 
-def narrowed_weights(parameters: Mapping[str, torch.Tensor]) -> dict[str, Narrowed]:
-    """All weights that can be put into eight bits: small ones and biases cannot."""
-    stored = quantize_state(parameters)
+def narrowed_weights(
+    parameters: Mapping[str, torch.Tensor], rows: Mapping[str, int] | None = None
+) -> dict[str, Narrowed]:
+    """All weights that can be put into eight bits: small ones and biases cannot.
+
+    Args:
+        parameters: By their names.
+        rows: In how many rows of equal length those are taken whose first axis is not that of outputs, by their names.
+    """
+    in_rows = {name: parameters[name].reshape(n, -1) for name, n in (rows or {}).items() if name in parameters}
+    stored = quantize_state({**parameters, **in_rows})
     found = {}
     for name, value in stored.items():
         if value.dtype == torch.int8:
@@ -65,7 +73,11 @@ def narrowed_weights(parameters: Mapping[str, torch.Tensor]) -> dict[str, Narrow
 
 
 def choose(
-    program: Program, inputs: Sequence[torch.Tensor], takes: Callable[[np.ndarray], bool] | None = None
+    program: Program,
+    inputs: Sequence[torch.Tensor],
+    takes: Callable[[np.ndarray], bool] | None = None,
+    rows: Mapping[str, int] | None = None,
+    in_float: Callable[[str], bool] = lambda _: False,
 ) -> Choice:
     """Finds the weights to put into eight bits.
 
@@ -73,15 +85,21 @@ def choose(
         program: What is exported. The weights of a head on its net stay in float: embeddings do not tell what it loses.
         inputs: What to measure on, batches as the program takes them.
         takes: Whether the engine has such a weight in eight bits; None for one that has all.
+        rows: As for :func:`narrowed_weights`.
+        in_float: Whether a parameter of such a name stays in float whatever it costs.
     """
     module = copy.deepcopy(program.module)
     parameters = {name: value for name, value in module.named_parameters() if name.startswith("net.")}
-    narrowed = {name: one for name, one in narrowed_weights(parameters).items() if takes is None or takes(one.values)}
+    narrowed = {
+        name: one
+        for name, one in narrowed_weights(parameters, rows).items()
+        if (takes is None or takes(one.values)) and not in_float(name)
+    }
     blocks: dict[str, list[str]] = {}
     for name in narrowed:
         blocks.setdefault(_block(name), []).append(name)
     originals = {name: parameters[name].detach().clone() for name in narrowed}
-    coarse = {name: _widened(name, narrowed[name]) for name in narrowed}
+    coarse = {name: _widened(name, narrowed[name]).view_as(parameters[name]) for name in narrowed}
     images = [x if program.source == "spectrogram" else program.images(x) for x in inputs]
     places = without_mel_averages(program.card["features"])
 
@@ -101,17 +119,17 @@ def choose(
         costs[block] = (1.0 - mean_cosine(embeddings(), exact)) / sizes[block]
         use(names, originals)
     use([*narrowed], coarse)
-    in_float: list[str] = []
+    given_back: list[str] = []
     left = _IN_FLOAT_AT_MOST * sum(value.numel() for value in parameters.values())
     for block in sorted(costs, key=lambda one: -costs[one]):
         if mean_cosine(embeddings(), exact) >= ENOUGH:
             break
         if sizes[block] <= left:
             left -= sizes[block]
-            in_float.append(block)
+            given_back.append(block)
             use(blocks[block], originals)
-    kept = {name: value for name, value in narrowed.items() if _block(name) not in in_float}
-    return Choice(kept, tuple(in_float), len(blocks))
+    kept = {name: value for name, value in narrowed.items() if _block(name) not in given_back}
+    return Choice(kept, tuple(given_back), len(blocks))
 
 
 def _block(name: str) -> str:

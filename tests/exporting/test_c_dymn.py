@@ -15,12 +15,14 @@ import torch
 import hear_edgel3
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.exporting import c as target
+from hear_edgel3.exporting import int8
+from hear_edgel3.exporting.c_nets import int8_rows, stays_in_float
 from hear_edgel3.exporting.program import Program, length_in_samples, program_of
 from hear_edgel3.exporting.run import Exported, export
 from hear_edgel3.extractor.complexity import complexity_of
 from hear_edgel3.extractor.extractor import Extractor
 from support import signals
-from support.compiling import needed
+from support.compiling import SANITIZED, compiled, needed, run
 from support.detectors import write_net
 from support.libraries import memory_of
 
@@ -174,8 +176,39 @@ def test_refused(options: dict[str, Any], text: str, here: Path) -> None:
     assert [one.name for one in here.iterdir()] == ["net"]
 
 
-def test_eight_bits_are_refused(here: Path) -> None:
-    folder = write_net(here / "net")
-    with pytest.raises(InvalidOption, match="has no form in C in eight bits"):
-        export(folder, here / "c", to="c", quantize="int8", length=0.1)
-    assert [one.name for one in here.iterdir()] == ["net"]
+@pytest.mark.parametrize(
+    "options", [{}, {"use_dy_blocks": "replace_se", "head": "fully_convolutional"}, {"no_dyconv": True}]
+)
+def test_weights_in_eight_bits(options: dict[str, Any], tmp_path: Path) -> None:
+    """What is computed is what PyTorch computes with the weights that are stored, each output of a kernel by itself."""
+    folder = write_net(tmp_path / "net", words="b5_15_clf1", gain=2.0, **{"width_mult": 0.5, **options})
+    with program(hear_edgel3.load(folder, engine="torch")) as made:
+        parameters = {name: one for name, one in made.module.named_parameters() if name.startswith("net.")}
+        found = int8.narrowed_weights(parameters, int8_rows(made.module.net))
+        narrowed = {name: one for name, one in found.items() if ".13." not in name and not stays_in_float(name)}
+        for kind in ("exp_conv", "depth_conv", "proj_conv", "coef_net", "joint_conv", "conv_f", "conv_t", "out_c"):
+            assert any(kind in name for name in narrowed), kind
+        target._write(made, tmp_path / "c", narrowed, made.card)
+        session = target.open_file(tmp_path / "c")
+        answers = {n: session(sounds(n))["embedding"] for n in (700, 9000)}
+        in_float = made.module(torch.from_numpy(sounds(9000)))[0].numpy()
+        for name, one in narrowed.items():
+            wide = torch.from_numpy(one.values.astype(np.float32) * one.scale)
+            parameters[name].data.copy_(wide.reshape(parameters[name].shape))
+        for n, answer in answers.items():
+            expected = made.module(torch.from_numpy(sounds(n)))[0].numpy()
+            np.testing.assert_allclose(answer, expected, rtol=0, atol=2e-5 * np.abs(expected).max())
+    assert np.abs(answers[9000] - in_float).max() > 1e-4 * np.abs(in_float).max()
+    needed("gcc")
+    assert "0 checks failed" in run([str(compiled(tmp_path / "c", "test", tmp_path, *SANITIZED))]).stdout
+
+
+def test_eight_bits_of_all_that_can_be(tmp_path: Path) -> None:
+    """An export of the channels of dymn04, proven."""
+    folder = write_net(tmp_path / "net", words="b15", gain=2.0, width_mult=0.4, n_classes=None)
+    done = export(folder, tmp_path / "c", to="c", quantize="int8", length=0.2)
+    assert done.proof.float_size is not None
+    assert done.proof.size <= 0.36 * done.proof.float_size
+    cosine = done.proof.outputs["embedding"].cosine
+    assert cosine is not None
+    assert 0.999 < cosine[0] < 1

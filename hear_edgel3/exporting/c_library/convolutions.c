@@ -1,10 +1,19 @@
 
 /* Convolutions of rows of maps, and their means: what MobileNetV3 and DyMN have in common. */
 
-/* A pointwise convolution of a row, with weights of its own (null: those of the constants). */
+/* A layer whose weights are not those of the constants, but float. */
+static layer in_float(const layer *l)
+{
+    layer part = *l;
+    part.scale = -1;
+    return part;
+}
+
+/* A pointwise convolution of a row, with weights of its own, which are float (null: those of the constants). */
 static void pointwise(const layer *l, const float *own, const float *x, size_t frames, int adds, float *y)
 {
     const size_t in = PADDED(l->in), out = PADDED(l->out);
+    const layer part = own != NULL ? in_float(l) : *l;
     size_t t;
     int p, group;
     for (t = 0; t < frames; t += PIXELS) {
@@ -20,7 +29,7 @@ static void pointwise(const layer *l, const float *own, const float *x, size_t f
             else
                 add_products(sums, pixels, l, place, l->in);
             for (p = 0; p < count; p++)
-                finish(sums[p], l, group, adds, y + (t + (size_t)p) * out + group * LANES);
+                finish(sums[p], &part, group, adds, y + (t + (size_t)p) * out + group * LANES);
         }
     }
 }
@@ -43,6 +52,7 @@ static void depthwise(const layer *l, const float *own, const float *const *rows
                       float *y)
 {
     const size_t channels = PADDED(l->out), made = (frames - 1) / (size_t)stride + 1;
+    const layer part = own != NULL ? in_float(l) : *l;
     size_t t, c;
     int i, j;
     for (t = 0; t < made; t++) {
@@ -60,7 +70,7 @@ static void depthwise(const layer *l, const float *own, const float *const *rows
                         continue;
                     x = rows[i] + (at - (size_t)kernel / 2) * channels + c;
 #if NET_INT8
-                    if (own == NULL && l->scale >= 0) {
+                    if (part.scale >= 0) {
                         add_int8_tap(sum, x, BYTES + l->weights + place);
                         continue;
                     }
@@ -68,7 +78,7 @@ static void depthwise(const layer *l, const float *own, const float *const *rows
                     add_float_tap(sum, x, own != NULL ? own + place : FLOATS + l->weights + place);
                 }
             }
-            finish(sum, l, (int)c / LANES, 0, y + t * channels + c);
+            finish(sum, &part, (int)c / LANES, 0, y + t * channels + c);
         }
     }
 }

@@ -74,21 +74,65 @@ static size_t count_dynamic(int number, int bands, size_t frames)
            weights;
 }
 
-/* Mixes n weights of a layer, from a place in a kernel on, whose kernels are of so many floats. */
-static void mix(const layer *l, size_t floats, int kernels, const float *attention, size_t place, size_t n, float *out)
+/* Adds n weights of a kernel, LANES outputs side by side, as much as says `much`, a factor for each. */
+#define ADD_KERNEL(name, type)                                                  \
+    static void name(const type *w, const float much[LANES], size_t n, float *out) \
+    {                                                                           \
+        size_t i;                                                               \
+        int j;                                                                  \
+        for (i = 0; i < n; i += LANES, w += LANES, out += LANES) {              \
+            LANES_TOGETHER                                                      \
+            for (j = 0; j < LANES; j++)                                         \
+                out[j] += much[j] * (float)w[j];                                \
+        }                                                                       \
+    }
+ADD_KERNEL(add_float_kernel, float)
+#if NET_INT8
+ADD_KERNEL(add_int8_kernel, signed char)
+#endif
+
+/* Mixes n weights of a group of a layer's outputs, from a place in each kernel on; a kernel has so many floats. */
+static void mix(const layer *l, size_t floats, int kernels, const float *attention, size_t place, size_t n, int group,
+                float *out)
 {
     size_t i;
-    int k;
+    int k, j;
+    for (i = 0; i < n; i++)
+        out[i] = 0;
     for (k = 0; k < kernels; k++) {
-        const float *w = FLOATS + l->weights + (size_t)k * floats + place;
-        const float much = attention[k];
-        if (k == 0)
-            for (i = 0; i < n; i++)
-                out[i] = much * w[i];
-        else
-            for (i = 0; i < n; i++)
-                out[i] += much * w[i];
+        const size_t at = (size_t)l->weights + (size_t)k * floats + place;
+        float much[LANES];
+        for (j = 0; j < LANES; j++)
+            much[j] = attention[k];
+#if NET_INT8
+        if (l->scale >= 0) {
+            const float *scale = FLOATS + l->scale + k * PADDED(l->out) + group * LANES;
+            for (j = 0; j < LANES; j++)
+                much[j] *= scale[j];
+            add_int8_kernel(BYTES + at, much, n, out);
+            continue;
+        }
+#endif
+        add_float_kernel(FLOATS + at, much, n, out);
     }
+    (void)group;
+}
+
+/* The same of all outputs of a layer that sees one vector, and of a depthwise convolution of so many taps. */
+static void mix_pointwise(const layer *l, size_t floats, int kernels, const float *attention, float *out)
+{
+    const size_t n = (size_t)l->in * LANES;
+    int group;
+    for (group = 0; group < PADDED(l->out) / LANES; group++)
+        mix(l, floats, kernels, attention, (size_t)group * n, n, group, out + (size_t)group * n);
+}
+
+static void mix_depthwise(const layer *l, size_t floats, int kernels, const float *attention, float *out)
+{
+    const int groups = PADDED(l->out) / LANES;
+    size_t place;
+    for (place = 0; place < floats; place += LANES)
+        mix(l, floats, kernels, attention, place, LANES, (int)(place / LANES) % groups, out + place);
 }
 
 static void softmax(float *x, int n)
@@ -228,15 +272,15 @@ static void mix_all(int number, const mixture *m, const float **expand, const fl
 {
     const block *const o = BLOCKS + number;
     const int kernels = CONTEXTS[number].kernels;
-    const size_t n_expand = count_expand(o), n_taps = count_taps(o), n_project = count_project(o);
+    const size_t n_expand = count_expand(o), n_taps = count_taps(o);
     const float *attention = m->attention;
     float *const at = m->weights;
     if (o->expands) {
-        mix(&o->expand, n_expand, kernels, attention, 0, n_expand, at);
+        mix_pointwise(&o->expand, n_expand, kernels, attention, at);
         attention += kernels;
     }
-    mix(&o->depthwise, n_taps, kernels, attention, 0, n_taps, at + n_expand);
-    mix(&o->project, n_project, kernels, attention + kernels, 0, n_project, at + n_expand + n_taps);
+    mix_depthwise(&o->depthwise, n_taps, kernels, attention, at + n_expand);
+    mix_pointwise(&o->project, count_project(o), kernels, attention + kernels, at + n_expand + n_taps);
     *expand = at, *taps = at + n_expand, *project = at + n_expand + n_taps;
 }
 
@@ -269,14 +313,15 @@ static void run_groups(int number, const places *p, int bands, size_t frames, fl
         const layer expand = group_of(&o->expand, group), depth = group_of(&o->depthwise, group);
         if (o->expands) {
             const size_t floats = (size_t)o->in * LANES;
-            mix(&o->expand, count_expand(o), kernels, m.attention, (size_t)group * floats, floats, weights);
+            mix(&o->expand, count_expand(o), kernels, m.attention, (size_t)group * floats, floats, group, weights);
             pointwise(&expand, weights, p->map, pixels, 0, part);
         } else {
             for (n = 0; n < pixels; n++)
                 memcpy(part + n * LANES, p->map + n * in + first, LANES * sizeof *part);
         }
         for (i = 0; i < size; i++)
-            mix(&o->depthwise, count_taps(o), kernels, of_taps, (size_t)i * inside + first, LANES, taps + i * LANES);
+            mix(&o->depthwise, count_taps(o), kernels, of_taps, (size_t)i * inside + first, LANES, group,
+                taps + i * LANES);
         for (y = 0; y < made_bands; y++) {
             const float *rows[MOST_KERNEL];
             for (i = 0; i < o->kernel; i++) {
@@ -290,7 +335,7 @@ static void run_groups(int number, const places *p, int bands, size_t frames, fl
     for (group = 0; group < (int)out / LANES; group++) {
         const layer project = group_of(&o->project, group);
         const size_t floats = (size_t)o->inside * LANES;
-        mix(&o->project, count_project(o), kernels, of_project, (size_t)group * floats, floats, m.weights);
+        mix(&o->project, count_project(o), kernels, of_project, (size_t)group * floats, floats, group, m.weights);
         pointwise(&project, m.weights, middle, made_pixels, 0, part);
         for (n = 0; n < made_pixels; n++)
             for (c = 0; c < LANES; c++) {
