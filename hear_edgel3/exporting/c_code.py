@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -27,6 +27,8 @@ from hear_edgel3.heads import Head
 _MOST_PARAMETERS = 12_000_000
 _LONGEST_NAME = 48
 _LONGEST_S = 120
+# Straight lines that NET_MEMORY is the largest of.
+_MOST_BOUNDS = 3
 # What the test of a library compares on.
 _VECTORS = ("tone 880 Hz at 0.9", "tone 220 Hz at 0.9", "notes 2", "a click")
 _ACTIVATIONS = {
@@ -198,22 +200,40 @@ def _about(card: Mapping[str, Any], int8: bool) -> list[str]:
 def _memory(net: NetInC, frontend: FrontendInC, flags: Mapping[str, Any]) -> _Memory:
     doubles = _fft_size(frontend) + 2 + flags["MOST_SUMS"] + 1
     inside = int(re.search(r"INSIDE = (\d+)", net.text)[1])  # type: ignore[index]
-    fixed = 8 * doubles + 4 * (inside + 2 * flags["MOST_VALUES"] + net.fixed)
-    per_frame = 4 * (frontend.n_mels + net.per_frame)
-    return _Memory(fixed, math.ceil(per_frame), frontend.minimum, frontend.hop_length)
+    always = 8 * doubles + 4 * (inside + 2 * flags["MOST_VALUES"])
+    bounds = tuple(
+        (math.ceil(4 * (frontend.n_mels + per_frame)), always + math.ceil(4 * fixed)) for per_frame, fixed in net.bounds
+    )
+    return _Memory(_outermost(bounds), frontend.minimum, frontend.hop_length)
+
+
+def _outermost(bounds: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """At most so many straight lines, as slope and offset, that nowhere are below the largest of some."""
+    frames = np.arange(1, _LONGEST_S * 1000)
+    largest = {int(i) for i in np.argmax([slope * frames + offset for slope, offset in bounds], axis=0)}
+    chosen = sorted((bounds[i] for i in largest), reverse=True)
+    first, others = chosen[: _MOST_BOUNDS - 1], chosen[_MOST_BOUNDS - 1 :]
+    return (*first, *([(others[0][0], max(offset for _, offset in others))] if others else []))
 
 
 @dataclass(frozen=True)
 class _Memory:
-    """Bytes of working memory: as NET_MEMORY of the header."""
+    """Bytes of working memory: as NET_MEMORY of the header. The largest of the bounds is that."""
 
-    fixed: int
-    per_frame: int
+    bounds: tuple[tuple[int, int], ...]
     minimum: int
     hop_length: int
 
     def __call__(self, samples: int) -> int:
-        return self.fixed + self.per_frame * ((max(samples, self.minimum) - 1) // self.hop_length + 1)
+        frames = (max(samples, self.minimum) - 1) // self.hop_length + 1
+        return max(fixed + per_frame * frames for per_frame, fixed in self.bounds)
+
+    def in_c(self) -> str:
+        """The same as an expression in C, which is constant where ``samples`` is."""
+        *others, text = (f"((size_t){fixed} + (size_t){slope} * NET_FRAMES(samples))" for slope, fixed in self.bounds)
+        for one in reversed(others):
+            text = f"NET_LARGER({one}, \\\n               {text})"
+        return text
 
 
 def _fft_size(frontend: FrontendInC) -> int:
@@ -257,8 +277,7 @@ def _header(card: Mapping[str, Any], frontend: FrontendInC, int8: bool, memory: 
         "int8": str(int(int8)),
         "outputs": "\n".join(lines),
         "frames": frontend.frames,
-        "fixed_bytes": str(memory.fixed),
-        "frame_bytes": str(memory.per_frame),
+        "bytes": memory.in_c(),
         "slack": "some thousand",
         "fields": "\n".join(fields),
         "declared": declared if labels else "",

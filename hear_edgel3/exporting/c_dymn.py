@@ -50,8 +50,6 @@ def dymn(net: DyMN, name: str, constants: Constants, own_logits: bool, n_mels: i
 class _Writer(ResidualWriter):
     """The blocks as :func:`hear_edgel3.families.dymn.kernel_form.make` has them, which folds temperatures in."""
 
-    sources = ("convolutions.c", "dymn.c", "mobilenetv3.c")
-
     def __init__(self, net: DyMN, *arguments: Any) -> None:
         super().__init__(net, *arguments)
         self._described_blocks = kernel_form.make(net).blocks
@@ -104,11 +102,11 @@ class _Writer(ResidualWriter):
         parts = {"expand": "exp_conv", "depthwise": "depth_conv", "project": "proj_conv"}
         return {kind: f"{where}.{part}.{leaf}" for kind, part in parts.items()}
 
-    def _contexts(self) -> str:
+    def _contexts(self) -> str | None:
         written = self._written_contexts
-        if not written:
-            return super()._contexts()
-        return f"#define HAS_CONTEXTS 1\n{_STRUCT}static const context CONTEXTS[N_BLOCKS] = {{\n{''.join(written)}}};\n"
+        if all(block.context is None for block in self._described_blocks):
+            return None
+        return f"{_STRUCT}static const context CONTEXTS[N_BLOCKS] = {{\n{''.join(written)}}};\n"
 
     def _bounds(self, block: Block, context: Context) -> tuple[np.ndarray, np.ndarray]:
         """What ``count_dynamic`` in c_library/dymn.c counts, of a block that is computed by rows and by groups."""

@@ -28,8 +28,6 @@ def mobilenetv3(
 
 
 class _Writer(ResidualWriter):
-    sources = ("convolutions.c", "mobilenetv3.c")
-
     def _convolution(self, number: int) -> tuple[str, object]:
         return f"net.features.{number}.0", self._net.features[number][0]
 

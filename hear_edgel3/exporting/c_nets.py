@@ -164,4 +164,4 @@ def _l3(net: FoldedL3, constants: Constants, n_mels: int, n_frames: int) -> NetI
         "static const struct {\n    layer convolution;\n    int pools; /* whether maxima of 2 by 2 follow */\n} "
         f"LAYERS[N_LAYERS] = {{\n{''.join(found)}}};\n"
     )
-    return NetInC(("l3.c",), text, 0, 0, max(maps) + max(rows), macs)
+    return NetInC(("l3.c",), text, 0, ((max(maps) + max(rows), 0.0),), macs)

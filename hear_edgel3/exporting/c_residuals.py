@@ -32,16 +32,15 @@ class NetInC:
         sources: The files with its code, in order.
         text: Its layers.
         most_sums: The longest vector of means.
-        fixed: Floats that its maps, and all that is made of them, take at most, besides ``per_frame``.
-        per_frame: The same for each frame of the front end.
+        bounds: Bounds of the floats that its maps, and all that is made of them, take: the largest one holds. Each is
+            what is taken for each frame of the front end, and what is added to that.
         macs: Multiply-accumulates, of so many frames.
     """
 
     sources: tuple[str, ...]
     text: str
     most_sums: int
-    fixed: int
-    per_frame: float
+    bounds: tuple[tuple[float, float], ...]
     macs: int
 
 
@@ -92,8 +91,6 @@ class ResidualWriter(ABC):
         sums: The lengths of the vectors of means.
     """
 
-    sources: tuple[str, ...]
-
     def __init__(
         self,
         net: ChoosingNet,
@@ -123,16 +120,17 @@ class ResidualWriter(ABC):
     def _block(self, number: int, block: Block) -> str:
         """The C initialiser of one of the blocks 1 to 15; ``_bands`` and ``_frames`` are those of its input."""
 
-    def _contexts(self) -> str:
-        """What is to be known of the contexts of dynamic blocks, which have been written."""
-        return "#define HAS_CONTEXTS 0\n"
+    def _contexts(self) -> str | None:
+        """What is to be known of the contexts of dynamic blocks, which have been written; None if there are none."""
+        return None
 
     def written(self, own_logits: bool) -> NetInC:
         """The net; ``own_logits`` tells whether its last output are logits that do not belong to the embedding."""
-        text = self._first() + self._blocks() + self._contexts() + self._head()
-        fixed, per_frame = self.plan.sizes()
+        text, contexts = self._first() + self._blocks(), self._contexts()
+        text += f"#define HAS_CONTEXTS {int(contexts is not None)}\n{contexts or ''}{self._head()}"
         text += f"#define OWN_LOGITS {int(own_logits)}\n"
-        return NetInC(self.sources, text, max(self.sums), fixed, per_frame, self.macs)
+        sources = ("convolutions.c", *([] if contexts is None else ["dymn.c"]), "mobilenetv3.c")
+        return NetInC(sources, text, max(self.sums), self.plan.bounds(), self.macs)
 
     def _first(self) -> str:
         where, conv = self._convolution(0)
@@ -258,7 +256,6 @@ class Plan:
         """The last convolution, whose outputs are there for some pixels only."""
         self._bounds.append(self._bands * inputs * self.frames() + np.array([0, _PIXELS * outputs]))
 
-    def sizes(self) -> tuple[int, float]:
-        """The most that is added, and the most for each frame."""
-        per_frame, fixed = np.max(self._bounds, axis=0).tolist()
-        return int(fixed) + 1, per_frame
+    def bounds(self) -> tuple[tuple[float, float], ...]:
+        """Of each block."""
+        return tuple((float(one[0]), float(one[1])) for one in self._bounds)

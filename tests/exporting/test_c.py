@@ -109,15 +109,15 @@ def test_the_shape_of_mn04(mobilenetv3_folder: Path, tmp_path: Path) -> None:
         x = tones(32000, 16_000)[:4]
         check(target.open_file(tmp_path / "c")(x), made, x)
     one, two = memory_of(tmp_path / "c", tmp_path)
-    assert two <= 850_000
-    assert one <= 425_000
+    assert two <= 370_000
+    assert one <= 195_000
 
 
 def test_working_memory(c_tiny: Exported, tmp_path: Path) -> None:
     needed("gcc")
     one, two = memory_of(c_tiny.path, tmp_path)
-    assert two <= 650_000
-    assert one <= 325_000
+    assert two <= 370_000
+    assert one <= 195_000
 
 
 def test_weights_in_eight_bits(mobilenetv3_folder: Path, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ int main(void) {{
     size_t n;
     for (n = 1; n <= {upper}_LONGEST; n += n < 100000 ? 61 : 100003) {{
         if ({prefix}_memory(n) == 0 || {prefix}_memory(n) > {upper}_MEMORY(n)) return 1;
-        if ({prefix}_memory(n) * 1.3 + 20000 < {upper}_MEMORY(n)) return 2;
+        if ({prefix}_memory(n) * 1.02 + 16000 < {upper}_MEMORY(n)) return 2;
         if ({prefix}_stream_memory(n) > {upper}_STREAM_MEMORY(n)) return 3;
     }}
     if ({prefix}_memory(0) || {prefix}_memory({upper}_LONGEST + 1)) return 4;

@@ -75,16 +75,16 @@ static size_t count_dynamic(int number, int bands, size_t frames)
 }
 
 /* Adds n weights of a kernel, LANES outputs side by side, as much as says `much`, a factor for each. */
-#define ADD_KERNEL(name, type)                                                  \
+#define ADD_KERNEL(name, type)                                                     \
     static void name(const type *w, const float much[LANES], size_t n, float *out) \
-    {                                                                           \
-        size_t i;                                                               \
-        int j;                                                                  \
-        for (i = 0; i < n; i += LANES, w += LANES, out += LANES) {              \
-            LANES_TOGETHER                                                      \
-            for (j = 0; j < LANES; j++)                                         \
-                out[j] += much[j] * (float)w[j];                                \
-        }                                                                       \
+    {                                                                              \
+        size_t i;                                                                  \
+        int j;                                                                     \
+        for (i = 0; i < n; i += LANES, w += LANES, out += LANES) {                 \
+            LANES_TOGETHER                                                         \
+            for (j = 0; j < LANES; j++)                                            \
+                out[j] += much[j] * (float)w[j];                                   \
+        }                                                                          \
     }
 ADD_KERNEL(add_float_kernel, float)
 #if NET_INT8

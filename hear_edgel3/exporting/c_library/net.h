@@ -30,7 +30,8 @@ extern "C" {
 /* Bytes of working memory for one clip, and for a stream, of up to so many samples in a window: constants where that
    is one. It may lie anywhere and is nobody else's while it is used; nothing else is allocated. net_memory and
    net_stream_memory say what is really taken, which is up to @slack@ bytes less, or 0 for lengths that cannot be. */
-#define NET_MEMORY(samples) ((size_t)@fixed_bytes@ + (size_t)@frame_bytes@ * NET_FRAMES(samples))
+#define NET_LARGER(a, b) ((a) > (b) ? (a) : (b))
+#define NET_MEMORY(samples) @bytes@
 #define NET_STREAM_MEMORY(window) (NET_MEMORY(window) + sizeof(float) * (size_t)(window))
 size_t net_memory(size_t samples);
 size_t net_stream_memory(size_t window);
