@@ -145,8 +145,8 @@ def others_by_eights(zero: Any, n: int, w: Any, y: int, x: int) -> int:
 
 
 @part
-def powers(zero: Any, n: int, w: Any, z: int, target: int, quarter: Any, by: int) -> None:
-    """Squared magnitudes of the transform of 2 * n real values, from that of n complex ones made of pairs of them.
+def powers(zero: Any, n: int, w: Any, z: int, target: int, by: int) -> None:
+    """Squared magnitudes, times 4, of the transform of 2 * n real values, from that of n complex pairs of them.
 
     Args:
         zero: a vector of zeros.
@@ -154,7 +154,6 @@ def powers(zero: Any, n: int, w: Any, z: int, target: int, quarter: Any, by: int
         w: (2 * n, 2) roots of unity.
         z: address of their transform.
         target: address for n + 1 vectors.
-        quarter: 0.25, of the vectors' kind.
         by: the transform's value k lies at place ``k % 2 ** by * (n / 2 ** by + 1) + k / 2 ** by``.
     """
     size = bytes_of(zero)
@@ -170,6 +169,5 @@ def powers(zero: Any, n: int, w: Any, z: int, target: int, quarter: Any, by: int
         turned_r = plus_times(odd_r * splat(zero, wr), odd_i, -wi)
         turned_i = plus_times(odd_i * splat(zero, wr), odd_r, wi)
         one_r, one_i, other_r, other_i = even_r + turned_r, even_i + turned_i, even_r - turned_r, even_i - turned_i
-        fourth = splat(zero, quarter)
-        store((one_r * one_r + one_i * one_i) * fourth, target + k * size)
-        store((other_r * other_r + other_i * other_i) * fourth, target + (n - k) * size)
+        store(one_r * one_r + one_i * one_i, target + k * size)
+        store(other_r * other_r + other_i * other_i, target + (n - k) * size)

@@ -11,6 +11,9 @@ its own reflection. A lane is a window, so what one has in common with the one b
     frame   0  1  2  3  4  5  6  7  8  9 10 11 12 13 14 15
             *  *  1  1  1  1  1  1  1  1  *  *  *  *  *  *      frame 2 of window i is frame 7 of window i - 1
 
+Strips are whole numbers of hops apart, and often of pages as well, all of which fall into the same sets of a cache. So
+the samples of strips are prepared in lines of their own, a few columns at a time, which are a little longer than pages.
+
 In float32 like the front end in torch: only the order of sums and the last bits of the logarithm
 differ.
 """
@@ -31,6 +34,11 @@ from hear_edgel3.engine.kernels.masked_rows import clear
 from hear_edgel3.engine.kernels.strips_of_time import StripsOfTime
 from hear_edgel3.engine.kernels.tile_ops import logarithm, transpose_to
 from hear_edgel3.families.kernel_residuals import HasKernelLogMel
+
+# Numbers in a page of memory.
+_PAGE = 1024
+# Columns of strips whose samples are prepared at once, and still in a fast cache when they are transformed.
+_COLUMNS = 8
 
 
 class _Numbers(NamedTuple):
@@ -66,8 +74,8 @@ class LogMel:
         begin = np.argmax(used, axis=1)
         end = np.where(used.any(axis=1), bank.shape[1] - np.argmax(used[:, ::-1], axis=1), begin)
         ranges = (begin.astype(np.int64), end.astype(np.int64))  # where a band's weights are not zero
-        # Only these weights, one behind the other: the whole bank would fill caches with zeros.
-        packed = np.concatenate([row[b:e] for row, b, e in zip(bank, *ranges, strict=True)])
+        # Only these weights, one behind the other: the whole bank would fill caches with zeros. Powers come times 4.
+        packed = np.concatenate([row[b:e] for row, b, e in zip(bank, *ranges, strict=True)]) * np.float32(0.25)
         self._constants = (roots(computes.n_fft).astype(np.float32), *ranges, packed)
         self._numbers = _Numbers(
             np.float32(computes.emphasis),
@@ -95,17 +103,24 @@ class LogMel:
         except IndexError:
             room = aligned((2 * (self.computes.n_fft + 16) + 1 + 8 * self._lanes) * self._lanes)
             # Arrays made inside a kernel would cost each process a quarter of a second: numba imports what makes them.
-            of_lanes = np.empty((2, self._lanes), np.int64)
-        half = self._half
+            of_lanes = np.empty((3, self._lanes), np.int64)
+        half, strips = self._half, sharing.strips
         hops, first, n_shared = (0, 0, 0) if per_frame else self._shared(samples, sharing)
         samples = np.ascontiguousarray(samples)
-        emphasised = samples
-        if half:
-            emphasised = np.empty((len(samples), samples.shape[1] - 1 + 2 * half + self._lanes), np.float32)
+        # Where there are few images for the lanes, their frames are computed densely, and then put where they belong.
+        dense = -(-len(samples) * sharing.frames // self._lanes)
+        scattered = per_frame != 0 or (n_shared == 0 and 2 * dense < sharing.width)
+        prepared = samples
+        if strips > 1 and not scattered:
+            length = (_COLUMNS - 1) * self.computes.hop_length + len(self._hann)
+            length += (_PAGE // self._lanes - length) % _PAGE
+            prepared = np.empty((len(samples) * strips, length), np.float32)
+        elif half:
+            prepared = np.empty((len(samples), samples.shape[1] - 1 + 2 * half + self._lanes), np.float32)
         kernel_ = make_log_mel(self._lanes)
         kernel_(
-            samples, self._numbers, self._hann, *self._constants, emphasised, half,
-            sharing.strips, sharing.width, sharing.frames, room, of_lanes, target, per_frame,
+            samples, self._numbers, self._hann, *self._constants, prepared, half,
+            strips, sharing.width, sharing.frames, room, of_lanes, target, per_frame, int(scattered),
             hops, first, n_shared,
         )  # fmt: skip
         self._idle.append((room, of_lanes))
@@ -132,19 +147,45 @@ class LogMel:
 
 
 @part
-def _emphasise(samples: Any, emphasis: Any, half: int, y: Any) -> None:
-    """Emphasised, reflected at both ends, and zeros for whole vectors behind them."""
-    n_images, n = samples.shape
-    m = n - 1
-    for i in range(n_images):
-        source, line = samples[i], y[i]
-        middle = line[half : half + m]
-        for t in range(m):
-            middle[t] = source[t + 1] - emphasis * source[t]
-        for t in range(half):
-            line[half - 1 - t] = middle[1 + t]
-            line[half + m + t] = middle[m - 2 - t]
-        line[2 * half + m :] = np.float32(0.0)
+def _prepare(source: Any, emphasis: Any, half: int, begin: int, line: Any) -> None:
+    """Fills a line with a window's samples from one on: emphasised and reflected at both ends, if that is to be.
+
+    Args:
+        source: the window.
+        emphasis: see :class:`hear_edgel3.families.kernel_residuals.LogMelSpectrogram`.
+        half: samples that are reflected; 0 if they stay as they are.
+        begin: the number of the first one; those that are reflected are counted, too.
+        line: what is filled; with zeros behind the window's end.
+    """
+    n = len(line)
+    if half == 0:
+        there = max(0, min(n, len(source) - begin))
+        line[:there] = source[begin : begin + there]
+        line[there:] = np.float32(0.0)
+        return
+    m = len(source) - 1
+    before = max(0, min(n, half - begin))
+    whole = max(before, min(n, half + m - begin))
+    behind = max(whole, min(n, 2 * half + m - begin))
+    for p in range(before):
+        t = half - begin - p
+        line[p] = source[t + 1] - emphasis * source[t]
+    first = begin + before - half
+    middle, seen = line[before:whole], source[first : first + whole - before + 1]
+    for t in range(whole - before):
+        middle[t] = seen[t + 1] - emphasis * seen[t]
+    for p in range(whole, behind):
+        t = 2 * m - 2 - (begin + p - half)
+        line[p] = source[t + 1] - emphasis * source[t]
+    line[behind:] = np.float32(0.0)
+
+
+@part
+def _prepare_all(samples: Any, emphasis: Any, half: int, strips: int, step: int, begin: int, lines: Any) -> None:
+    """The same of all windows, from so many samples on in each of their strips, which begin `step` samples apart."""
+    for i in range(len(samples)):
+        for strip in range(strips):
+            _prepare(samples[i], emphasis, half, strip * step + begin, lines[i * strips + strip])
 
 
 @part
@@ -177,7 +218,7 @@ def _transformed(zero: Any, sources: Any, hann: Any, w: Any, some: int, x: int, 
 @cache
 def make_log_mel(lanes: int) -> Callable[..., None]:
     """The kernel."""
-    size = 4 * lanes
+    size, at_once = 4 * lanes, _COLUMNS
 
     @kernel
     def log_mel(
@@ -197,6 +238,7 @@ def make_log_mel(lanes: int) -> Callable[..., None]:
         of_lanes: Any,
         target: Any,
         per_frame: int,
+        scattered: int,
         hops: int,
         first: int,
         n_shared: int,
@@ -204,40 +246,42 @@ def make_log_mel(lanes: int) -> Callable[..., None]:
         room: Any = np.int64(memory.ctypes.data)
         spare = memory[2 * (len(w) + 16) * lanes :]
         zero = zeros(lanes, lanes)
-        n_images = len(samples)
-        n_fft, n_mels = len(w), len(begins)
-        if half != 0:
-            _emphasise(samples, numbers.emphasis, half, y)
-        sources, places = of_lanes[0], of_lanes[1]
+        n_fft, n_mels, n_frames = len(w), len(begins), len(samples) * frames
+        by_strips = strips > 1 and scattered == 0
+        if half != 0 and not by_strips:
+            _prepare_all(samples, numbers.emphasis, half, 1, 0, 0, y)
+        sources, places, starts = of_lanes[0], of_lanes[1], of_lanes[2]
+        for lane in range(lanes):
+            starts[lane] = y.ctypes.data + 4 * y.shape[1] * (lane if lane < len(y) else lane % strips)
         floor, shift, factor = splat(zero, numbers.floor), splat(zero, numbers.shift), splat(zero, numbers.factor)
         x, other, found = room, room + (n_fft + 16) * size, room + 2 * (n_fft + 16) * size
         some = found + size
         values = spare[:lanes]
         out: Any = np.int64(target.ctypes.data)
-        # Where there are few images for the lanes, their frames are computed densely, and then put where they belong.
-        n_frames = n_images * frames
         dense = (n_frames + lanes - 1) // lanes
-        scattered = per_frame != 0 or (n_shared == 0 and 2 * dense < width)
         per_band, per_column = (1, per_frame) if per_frame != 0 else (width * lanes, lanes)
         # What the first window alone has to itself of the shared columns is computed last.
-        for column in range(dense if scattered else width + (n_shared + lanes - 1) // lanes):
+        for column in range(dense if scattered != 0 else width + (n_shared + lanes - 1) // lanes):
             if first <= column < first + n_shared:
                 continue
-            beyond = column >= width and not scattered
+            if by_strips and column % at_once == 0:
+                apart, begin = width * numbers.hop, column * numbers.hop
+                _prepare_all(samples, numbers.emphasis, half, strips, apart, begin, y)
+            beyond = column >= width and scattered == 0
             for lane in range(lanes):
                 if beyond:
                     image, frame = 0, min(first + (column - width) * lanes + lane, first + n_shared - 1)
                     places[lane] = frame * lanes
-                elif scattered:
+                elif scattered != 0:
                     image, frame = divmod(min(column * lanes + lane, n_frames - 1), frames)
                     places[lane] = frame % width * per_column + image * strips + frame // width
                 else:
-                    image, frame = lane // strips, min(lane % strips * width + column, frames - 1)
-                    image = image if image < n_images else 0
-                sources[lane] = y.ctypes.data + 4 * (y.shape[1] * image + frame * numbers.hop)
+                    image, frame = 0, column % at_once if by_strips else column
+                start = y.ctypes.data + 4 * y.shape[1] * image if beyond or scattered != 0 else starts[lane]
+                sources[lane] = start + 4 * frame * numbers.hop
             z = _transformed(zero, sources, hann, w, some, x, other)
             power = other if z == x else x
-            powers(zero, n_fft // 2, w, z, power, np.float32(0.25), 3)
+            powers(zero, n_fft // 2, w, z, power, 3)
             weight = 0
             for band in range(n_mels):
                 total = zero
@@ -245,7 +289,7 @@ def make_log_mel(lanes: int) -> Callable[..., None]:
                     total = plus_times(total, load(zero, power + k * size), weights[weight])
                     weight += 1
                 total = (logarithm(total + floor) + shift) * factor
-                if scattered or beyond:
+                if scattered != 0 or beyond:
                     store(total, found)
                     left = n_shared - (column - width) * lanes if beyond else n_frames - column * lanes
                     for lane in range(min(lanes, left)):

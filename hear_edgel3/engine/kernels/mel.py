@@ -48,7 +48,8 @@ class Spectrogram:
         begin = np.argmax(weights != 0, axis=1)
         behind = np.where(weights.any(axis=1), weights.shape[1] - np.argmax(weights[:, ::-1] != 0, axis=1), begin)
         ranges = (begin.astype(np.int64), behind.astype(np.int64))  # where a band's weights are not zero
-        self._constants = (hann.numpy(), roots(computes.n_fft), *ranges, np.ascontiguousarray(weights))
+        # Powers come times 4.
+        self._constants = (hann.numpy(), roots(computes.n_fft), *ranges, np.ascontiguousarray(0.25 * weights))
 
     def size(self, n_samples: int) -> tuple[int, int]:
         """Bands and frames of the image of a window."""
@@ -102,7 +103,7 @@ def make_kernel(lanes: int) -> Callable[..., None]:
                     target[i] = source[i] * factor[i]
             z = transform(zero, n_fft // 2, w, x, y)
             power = y if z == x else x
-            powers(zero, n_fft // 2, w, z, power, 0.25, 0)
+            powers(zero, n_fft // 2, w, z, power, 0)
             n = min(lanes, n_frames - begin)
             for b in range(n_mels):
                 total = zero
