@@ -209,7 +209,7 @@ def _transformed(zero: Any, sources: Any, hann: Any, w: Any, some: int, x: int, 
             at, place = j * eighth + i, some + 4 * j * lanes * lanes
             if at < len(hann):
                 transpose_to(zero, sources.ctypes.data, 4 * at, hann.ctypes.data + 4 * at, place)
-            else:
+            elif i == 0 or at - lanes < len(hann):  # else there are zeros already
                 clear(zero, place, lanes)
         first_by_eights(zero, len(w) // 2, w, some, i // 2, lanes // 2, y)
     return others_by_eights(zero, len(w) // 2, w, y, x)
