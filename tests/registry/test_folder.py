@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,12 +14,13 @@ import hear_edgel3
 import hear_edgel3.custom
 from hear_edgel3.errors import ConfigurationError, InvalidOption, UnknownConfiguration
 from hear_edgel3.extractor.extractor import Extractor
+from hear_edgel3.families import table
 from hear_edgel3.families.schema import Local
 from hear_edgel3.registry import folder as local
 from hear_edgel3.registry.names import BUILT_IN, by_name, resolve
 from hear_edgel3.tagging.tagger import Tagger
 from support import signals
-from support.folders import make_folder
+from support.folders import MOBILENETV3, change, make_folder
 
 # --- a sound one ---
 
@@ -40,6 +42,32 @@ def test_what_a_folder_says(small: Path, small_l3: Path) -> None:
             assert configuration.checkpoint.n_parameters == trained
         with torch.no_grad():
             assert extractor(torch.zeros(2, extractor.window)).shape == (2, size)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"reduced_tail": True}, {"dilated": True}, {"reduced_tail": True, "dilated": True, "strides": [2, 2, 2, 1]}],
+)
+def test_other_tails_of_mobilenetv3(options: dict[str, Any], tmp_path: Path) -> None:
+    """The sizes that are told, and what a net with other classes is made of, are those of the net that is built."""
+    words = "all_b_clf1_clf2_logits_mel_avgs"
+    folder = make_folder(tmp_path / "net", architecture={**MOBILENETV3, **options}, default_features=words)
+    extractor = hear_edgel3.load(folder)
+    row = local.read_folder(folder)
+    assert row.n_parameters == sum(parameter.numel() for parameter in extractor.net.parameters())
+    with torch.no_grad():
+        found = extractor(torch.zeros(1, extractor.window))
+    assert found.shape == (1, extractor.embedding_size)
+    assert extractor.embedding_size == extractor.net.embedding_size
+    assert options.items() <= table.FAMILIES["mobilenetv3"].shape(row).items()
+
+
+@pytest.mark.parametrize("option", ["reduced_tail", "dilated"])
+def test_a_tail_is_another_one_or_not(option: str, small: Path, tmp_path: Path) -> None:
+    copied = shutil.copytree(small, tmp_path / "net")
+    change(copied, architecture={option: "no"})
+    with pytest.raises(ConfigurationError, match=f"{option} of the architecture cannot be 'no'"):
+        hear_edgel3.load(copied)
 
 
 @pytest.mark.parametrize("written", ["{folder}", "{folder}/", "./{name}", "{name}", "../{parent}/{name}"])

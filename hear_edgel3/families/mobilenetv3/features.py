@@ -70,8 +70,8 @@ class MobileNetV3Features:
 
 def _features(row: Checkpoint, names: tuple[str, ...], pooling: str, window_ms: int | None) -> Features:
     arguments = row.net.arguments
-    widths = {name: arguments[name] for name in layouts.WIDTHS if name in arguments}
-    layout = layouts.make_layout(arguments["width_mult"], arguments["strides"], **widths)
+    given = {name: arguments[name] for name in layouts.OPTIONS if name in arguments}
+    layout = layouts.make_layout(arguments["width_mult"], arguments["strides"], **given)
     options: dict[str, Any] = {option: arguments.get(option) for option in ("n_mels", "head", "n_classes", "n_teacher")}
     for name in names:
         problem = layouts.missing_feature(layout, name, options["head"], options["n_classes"], options["n_teacher"])

@@ -44,6 +44,8 @@ N_BLOCKS = len(_TABLE)
 N_SQUEEZED = sum(has_se for _, _, _, has_se, _ in _TABLE)
 # The arguments of make_layout that a net has that was pruned.
 WIDTHS = ("expanded", "squeeze", "last", "hidden")
+# Those that a net may have beside its width and its strides.
+OPTIONS = ("reduced_tail", "dilated", *WIDTHS)
 _STRIDED = (2, 4, 7, 13)  # blocks, counted from 1, that the four strides belong to
 _TAIL = 13  # from this block on, `dilated` and `reduced_tail` apply
 

@@ -154,7 +154,7 @@ class MobileNetV3Pruner:
 
 def _layout(row: Checkpoint) -> layouts.Layout:
     arguments = row.net.arguments
-    given = {name: arguments[name] for name in layouts.WIDTHS if name in arguments}
+    given = {name: arguments[name] for name in layouts.OPTIONS if name in arguments}
     return layouts.make_layout(arguments["width_mult"], arguments["strides"], **given)
 
 

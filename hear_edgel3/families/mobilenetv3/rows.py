@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hear_edgel3.families.mobilenetv3 import layout as layouts
 from hear_edgel3.families.mobilenetv3.features import MobileNetV3Features
 from hear_edgel3.families.schema import Checkpoint, Component, HubFile, Published, SceneRule, Upstream
-from hear_edgel3.families.values import check_values, counts, is_count_or_none, is_count_to, is_factor, one_of
+from hear_edgel3.families.values import check_values, counts, is_count_or_none, is_count_to, is_factor, is_flag, one_of
 
 if TYPE_CHECKING:
     from hear_edgel3.families.mobilenetv3.frontend import MobileNetV3MelSpectrogram
@@ -112,7 +112,7 @@ def architecture(
     hop_ms: int = 10,
     strides: Sequence[int] = (2, 2, 2, 2),
     n_teacher: int | None = None,
-    **widths: Any,
+    **options: Any,
 ) -> dict[str, Any]:
     """The fields of a row that follow from the net's shape.
 
@@ -124,11 +124,11 @@ def architecture(
         hop_ms: milliseconds between frames.
         strides: of the blocks 2, 4, 7 and 13.
         n_teacher: size of the approximation of a teacher's embedding; None for a net without it.
-        **widths: ``expanded``, ``squeeze``, ``last`` and ``hidden`` of a net that was pruned, as for
-            :func:`hear_edgel3.families.mobilenetv3.layout.make_layout`.
+        **options: ``reduced_tail`` and ``dilated``, and of a net that was pruned ``expanded``, ``squeeze``, ``last``
+            and ``hidden``, as for :func:`hear_edgel3.families.mobilenetv3.layout.make_layout`.
 
     Raises:
-        ValueError: ``width_mult``, ``strides`` or ``widths`` cannot be.
+        ValueError: ``width_mult``, ``strides`` or ``options`` cannot be.
     """
     net: dict[str, Any] = {
         "width_mult": width_mult,
@@ -139,9 +139,9 @@ def architecture(
     }
     if n_teacher is not None:
         net["n_teacher"] = n_teacher
-    net |= {key: tuple(value) if isinstance(value, Sequence) else value for key, value in widths.items()}
+    net |= {key: tuple(value) if isinstance(value, Sequence) else value for key, value in options.items()}
     hop_length = hop_ms * _NET_RATE // 1000
-    layout = layouts.make_layout(width_mult, strides, **widths)
+    layout = layouts.make_layout(width_mult, strides, **options)
     counted: dict[str, Any] = {"head": head, "n_classes": n_classes, "n_teacher": n_teacher}
     n_frames = layouts.n_frames(_TEN_SECONDS, hop_length)
     return {
@@ -179,7 +179,7 @@ def with_classes(row: Checkpoint, n_classes: int) -> dict[str, Any]:
 def shape(row: Checkpoint) -> dict[str, Any]:
     """The arguments of :func:`architecture` that made a row of this family, as plain values."""
     net = row.net.arguments
-    keys = ("width_mult", "n_classes", "head", "n_mels", "strides", "n_teacher", *layouts.WIDTHS)
+    keys = ("width_mult", "n_classes", "head", "n_mels", "strides", "n_teacher", *layouts.OPTIONS)
     found = {key: list(net[key]) if isinstance(net[key], tuple) else net[key] for key in keys if key in net}
     return {**found, "hop_ms": hop_ms_of(row)}
 
@@ -212,6 +212,8 @@ def check_architecture(shape: Mapping[str, Any]) -> None:
         "squeeze": counts(layouts.N_SQUEEZED),
         "last": is_count_to(_MOST_CHANNELS),
         "hidden": is_count_to(_MOST_CHANNELS),
+        "reduced_tail": is_flag,
+        "dilated": is_flag,
     }
     check_values(shape, rules)
     if shape.get("n_classes", 1) is None and shape.get("head", "mlp") != "mlp":
