@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -49,8 +50,16 @@ def interruptible() -> Iterator[None]:
         return
     command = object()
     usual: dict[int, Callable[[int, FrameType | None], Any] | int] = {}
+    reported = sys.unraisablehook
+
+    def report(unraisable: sys.UnraisableHookArgs) -> None:
+        # What is raised where C calls Python, as compilers do, only gets printed; this comes again.
+        if not isinstance(unraisable.exc_value, _Interrupted):
+            reported(unraisable)
+
     _commands.append(command)
     try:
+        sys.unraisablehook = report
         for number, handler in _USUAL.items():
             if signal.getsignal(number) == handler:
                 usual[number] = handler
@@ -65,6 +74,8 @@ def interruptible() -> Iterator[None]:
     finally:
         # First of all: from here on nothing is raised before everything is as it was.
         _commands.remove(command)
+        if sys.unraisablehook is report:
+            sys.unraisablehook = reported
         for number, handler in usual.items():
             signal.signal(number, handler)
         while usual and _late:

@@ -107,6 +107,31 @@ def _run(given):
     assert _ends_with(program) == (130, ["hear-edgel3: interrupted"])
 
 
+def test_an_interrupt_where_c_calls_python_is_not_reported() -> None:
+    """As while a kernel is compiled, where it only gets printed; and other errors there still are."""
+    program = """
+import ctypes
+
+def interrupted():
+    signal.raise_signal(signal.SIGTERM)
+    time.sleep(0)
+
+def wrong():
+    raise ValueError("of somebody else")
+
+def _run(given):
+    ctypes.CFUNCTYPE(None)(wrong)()
+    ctypes.CFUNCTYPE(None)(interrupted)()
+    for _ in range(20):
+        time.sleep(0.01)
+    return 0
+"""
+    code, lines = _ends_with(program)
+    assert code == 130
+    assert lines[-2:] == ["ValueError: of somebody else", "hear-edgel3: interrupted"]
+    assert sum(line.startswith("Traceback") for line in lines) == 1
+
+
 def test_what_was_swallowed_does_not_come_again_in_the_next_command() -> None:
     program = """
 def swallowing(given):
