@@ -160,7 +160,8 @@ def _prepare(source: Any, emphasis: Any, half: int, begin: int, line: Any) -> No
     n = len(line)
     if half == 0:
         there = max(0, min(n, len(source) - begin))
-        line[:there] = source[begin : begin + there]
+        for p in range(there):  # one array copied to another would have numba import what makes them
+            line[p] = source[begin + p]
         line[there:] = np.float32(0.0)
         return
     m = len(source) - 1
