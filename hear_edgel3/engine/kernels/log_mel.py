@@ -109,9 +109,10 @@ class LogMel:
         samples = np.ascontiguousarray(samples)
         # Where there are few images for the lanes, their frames are computed densely, and then put where they belong.
         dense = -(-len(samples) * sharing.frames // self._lanes)
-        scattered = per_frame != 0 or (n_shared == 0 and 2 * dense < sharing.width)
+        if not per_frame and (n_shared or 2 * dense >= sharing.width):
+            dense = 0
         prepared = samples
-        if strips > 1 and not scattered:
+        if strips > 1 and not dense:
             length = (_COLUMNS - 1) * self.computes.hop_length + len(self._hann)
             length += (_PAGE // self._lanes - length) % _PAGE
             prepared = np.empty((len(samples) * strips, length), np.float32)
@@ -120,7 +121,7 @@ class LogMel:
         kernel_ = make_log_mel(self._lanes)
         kernel_(
             samples, self._numbers, self._hann, *self._constants, prepared, half,
-            strips, sharing.width, sharing.frames, room, of_lanes, target, per_frame, int(scattered),
+            strips, sharing.width, sharing.frames, room, of_lanes, target, per_frame, dense,
             hops, first, n_shared,
         )  # fmt: skip
         self._idle.append((room, of_lanes))
@@ -239,7 +240,7 @@ def make_log_mel(lanes: int) -> Callable[..., None]:
         of_lanes: Any,
         target: Any,
         per_frame: int,
-        scattered: int,
+        dense: int,
         hops: int,
         first: int,
         n_shared: int,
@@ -248,7 +249,7 @@ def make_log_mel(lanes: int) -> Callable[..., None]:
         spare = memory[2 * (len(w) + 16) * lanes :]
         zero = zeros(lanes, lanes)
         n_fft, n_mels, n_frames = len(w), len(begins), len(samples) * frames
-        by_strips = strips > 1 and scattered == 0
+        by_strips = strips > 1 and dense == 0
         if half != 0 and not by_strips:
             _prepare_all(samples, numbers.emphasis, half, 1, 0, 0, y)
         sources, places, starts = of_lanes[0], of_lanes[1], of_lanes[2]
@@ -259,26 +260,25 @@ def make_log_mel(lanes: int) -> Callable[..., None]:
         some = found + size
         values = spare[:lanes]
         out: Any = np.int64(target.ctypes.data)
-        dense = (n_frames + lanes - 1) // lanes
         per_band, per_column = (1, per_frame) if per_frame != 0 else (width * lanes, lanes)
         # What the first window alone has to itself of the shared columns is computed last.
-        for column in range(dense if scattered != 0 else width + (n_shared + lanes - 1) // lanes):
+        for column in range(dense if dense != 0 else width + (n_shared + lanes - 1) // lanes):
             if first <= column < first + n_shared:
                 continue
             if by_strips and column % at_once == 0:
                 apart, begin = width * numbers.hop, column * numbers.hop
                 _prepare_all(samples, numbers.emphasis, half, strips, apart, begin, y)
-            beyond = column >= width and scattered == 0
+            beyond = column >= width and dense == 0
             for lane in range(lanes):
                 if beyond:
                     image, frame = 0, min(first + (column - width) * lanes + lane, first + n_shared - 1)
                     places[lane] = frame * lanes
-                elif scattered != 0:
+                elif dense != 0:
                     image, frame = divmod(min(column * lanes + lane, n_frames - 1), frames)
                     places[lane] = frame % width * per_column + image * strips + frame // width
                 else:
                     image, frame = 0, column % at_once if by_strips else column
-                start = y.ctypes.data + 4 * y.shape[1] * image if beyond or scattered != 0 else starts[lane]
+                start = y.ctypes.data + 4 * y.shape[1] * image if beyond or dense != 0 else starts[lane]
                 sources[lane] = start + 4 * frame * numbers.hop
             z = _transformed(zero, sources, hann, w, some, x, other)
             power = other if z == x else x
@@ -290,7 +290,7 @@ def make_log_mel(lanes: int) -> Callable[..., None]:
                     total = plus_times(total, load(zero, power + k * size), weights[weight])
                     weight += 1
                 total = (logarithm(total + floor) + shift) * factor
-                if scattered != 0 or beyond:
+                if dense != 0 or beyond:
                     store(total, found)
                     left = n_shared - (column - width) * lanes if beyond else n_frames - column * lanes
                     for lane in range(min(lanes, left)):

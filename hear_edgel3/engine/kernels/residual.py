@@ -48,9 +48,8 @@ from hear_edgel3.engine.kernels.pixel_ops import store_number
 from hear_edgel3.engine.kernels.pointwise import GROUP, NONE, activated
 from hear_edgel3.engine.kernels.tile_ops import depthwise, sigmoid
 
-# Rows and columns of tiles where there are halos; and vectors of tiles that hold whole rows.
-ROWS, COLUMNS, WHOLE_ROWS = 2, 4, 8
-_MOST_ROWS = 4
+# Of the depthwise convolution's tiles: columns where rows are longer, vectors, and rows at most.
+COLUMNS, _VECTORS, _MOST_ROWS = 4, 8, 4
 # Calls of the two other kernels.
 _multiply, _convolve = caller(13), caller(10)
 # Of those of dynamic blocks.
@@ -306,7 +305,7 @@ def shape_of_tiles(trim: int, width_out: int) -> tuple[int, int]:
     Few sums at once would wait for each other.
     """
     columns = width_out if trim or width_out < COLUMNS else COLUMNS
-    return (max(1, min(_MOST_ROWS, WHOLE_ROWS // columns)), columns)
+    return (max(1, min(_MOST_ROWS, _VECTORS // columns)), columns)
 
 
 @cache
