@@ -59,12 +59,30 @@ def activated(tile: Any, act: int) -> Any:
 
 
 @part
-def _expect(like: Any, address: int, channel: int) -> None:
+def expect(like: Any, address: int, channel: int) -> None:
     """Has the memory of a tile fetched, whose rows are so many bytes apart."""
     zero = zero_of(like)
     for r in range(GROUP):
         for c in range(columns_of(like)):
             expect_store(zero, address + r * channel + 4 * c * lanes_of_tile(like))
+
+
+@part(inlined=True)
+def summed(like: Any, x: int, channel: int, weights: int, bias: int, n_in: int) -> Any:
+    """A tile of a pointwise convolution: GROUP outputs of neighbouring columns.
+
+    Args:
+        like: a tile of GROUP rows.
+        x: address of the first column; its channels are `channel` bytes apart.
+        channel: see there.
+        weights: address of (n_in, GROUP) float32.
+        bias: address of (GROUP,) float32.
+        n_in: input channels.
+    """
+    tile = biases(like, bias)
+    for k in range(n_in):
+        tile = add_outer(tile, weights + 4 * GROUP * k, x + k * channel)
+    return tile
 
 
 @part
@@ -110,19 +128,18 @@ def product(
     for p in range(begin, end, columns_of(like)):
         place = x + p * size
         for o in range(0, n_out, GROUP):
-            tile = biases(like, bias + 4 * o)
             # What is written, and what is added before, is fetched while the products are summed.
-            _expect(like, out + o * channel_out + p * size, channel_out)
+            expect(like, out + o * channel_out + p * size, channel_out)
             if added != 0:
-                _expect(like, added + o * channel_added + p * size, channel_added)
+                expect(like, added + o * channel_added + p * size, channel_added)
             w = weights + 4 * o * n_in
             if scale != 0 and o == 0:
+                tile = biases(like, bias + 4 * o)
                 for k in range(n_in):
                     factors = load(zero, scale + k * size)
                     tile = add_outer_scaled(tile, w + 4 * GROUP * k, place + k * channel, factors)
             else:
-                for k in range(n_in):
-                    tile = add_outer(tile, w + 4 * GROUP * k, place + k * channel)
+                tile = summed(like, place, channel, w, bias + 4 * o, n_in)
             tile = activated(tile, act)
             if added != 0:
                 tile = add_tile_at(tile, added + o * channel_added + p * size, channel_added)

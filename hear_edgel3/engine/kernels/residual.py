@@ -15,9 +15,9 @@ need the means of all rows, projection comes last, and the factors are multiplie
 Rows of few columns, of images that are not cut into strips, have no halos: a tile holds whole rows, and taps beyond
 their ends are left out when the kernel is compiled.
 
-All blocks share one kernel, which calls two others by their addresses: that of pointwise convolutions, and one for each
-kind of depthwise convolution. Dynamic blocks have two more, which make of the block's input what the others work with,
-and then bend what the depthwise convolution puts out (:mod:`hear_edgel3.engine.kernels.dynamic`).
+All blocks share one kernel, which calls others by their addresses: those of expansions and of pointwise convolutions,
+and one for each kind of depthwise convolution. Dynamic blocks have two more, which make of the block's input what the
+others work with, and then bend what the depthwise convolution puts out (:mod:`hear_edgel3.engine.kernels.dynamic`).
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ from hear_edgel3.engine.kernels.tile_ops import depthwise, sigmoid
 
 # Of the depthwise convolution's tiles: columns where rows are longer, vectors, and rows at most.
 COLUMNS, _VECTORS, _MOST_ROWS = 4, 8, 4
-# Calls of the two other kernels.
-_multiply, _convolve = caller(13), caller(10)
+# Calls of the other kernels.
+_multiply, _expand_rows, _convolve = caller(13), caller(16), caller(10)
 # Of those of dynamic blocks.
 _prepare, _bend, _mix, _multiply_by_lane = caller(1), caller(5), caller(4), caller(11)
 
@@ -83,6 +83,7 @@ class Facts(NamedTuple):
         channel_middle: bytes from a channel to the next.
         inside: expanded channels.
         multiply: address of the kernel of :mod:`hear_edgel3.engine.kernels.pointwise`.
+        expand_rows: address of the kernel of :func:`hear_edgel3.engine.kernels.expansion.make_expansion`.
         depthwise: address of the kernel of :func:`make_depthwise`.
         stride: of the depthwise convolution.
         reach: rows and columns that it reaches over in either direction, on the whole.
@@ -144,6 +145,7 @@ class Facts(NamedTuple):
     channel_middle: int = 0
     inside: int = 0
     multiply: int = 0
+    expand_rows: int = 0
     depthwise: int = 0
     stride: int = 0
     reach: int = 0
@@ -195,22 +197,24 @@ def _expand(zero: Any, f: Facts, e: int, first: int, n: int, at: int, size: int)
             for r in range(n):
                 target = at + g * f.channel_expanded + r * pitch
                 copy(zero, source + (e + g) * f.channel + r * line, target, f.width)
+    elif f.mix == 0:
+        # Without halos nothing is masked, and they are one long row.
+        rows, width, end = (n, f.width, f.end) if f.halo else (1, n * f.width, 0)
+        _expand_rows(
+            f.expand_rows, source, f.channel, f.expand_weights + 4 * e * f.inputs, f.expand_bias + 4 * e, at,
+            f.channel_expanded, pitch, f.inputs, rows, width, f.halo if f.halo <= f.width else 0, f.act, f.begin, end,
+            f.mask, f.edges,
+        )  # fmt: skip
+        if f.halo <= f.width:
+            return
     else:
-        weights, bias = f.expand_weights + 4 * e * f.inputs, f.expand_bias + 4 * e
-        rows, columns = (n, f.width) if f.halo else (1, n * f.width)  # without halos they are one long row
-        if f.mix:
-            _mix(f.mix, f.dynamic, 0, e // GROUP, GROUP * f.inputs)
+        rows, columns = (n, f.width) if f.halo else (1, n * f.width)
+        _mix(f.mix, f.dynamic, 0, e // GROUP, GROUP * f.inputs)
         for r in range(rows):
-            if f.mix:
-                _multiply_by_lane(
-                    f.multiply_by_lane, source + r * line, f.channel, f.lane_weights, bias, at + r * pitch,
-                    f.channel_expanded, f.inputs, columns, f.act, 0, 0,
-                )  # fmt: skip
-            else:
-                _multiply(
-                    f.multiply, source + r * line, f.channel, weights, bias, at + r * pitch, f.channel_expanded,
-                    f.inputs, GROUP, columns, f.act, 0, 0, 0,
-                )  # fmt: skip
+            _multiply_by_lane(
+                f.multiply_by_lane, source + r * line, f.channel, f.lane_weights, f.expand_bias + 4 * e, at + r * pitch,
+                f.channel_expanded, f.inputs, columns, f.act, 0, 0,
+            )  # fmt: skip
     if f.halo:
         for g in range(GROUP):
             for r in range(n):

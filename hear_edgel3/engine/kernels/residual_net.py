@@ -21,6 +21,7 @@ from hear_edgel3.engine.kernels.dynamic_by_lane import (
 from hear_edgel3.engine.kernels.dynamic_parts import Dynamic, with_dynamic
 from hear_edgel3.engine.kernels.entrance import COLUMNS as ENTRANCE_COLUMNS
 from hear_edgel3.engine.kernels.entrance import make_entrance
+from hear_edgel3.engine.kernels.expansion import make_expansion
 from hear_edgel3.engine.kernels.log_mel import LogMel
 from hear_edgel3.engine.kernels.one_image import one_linear
 from hear_edgel3.engine.kernels.pointwise import GROUP, HARDSWISH, NONE, make_pointwise
@@ -205,6 +206,7 @@ class SizedNet:
             flat=rooms.room("flat", -(-(block.inside + block.bottleneck) // strips)) if block.bottleneck else 0,
             multiply_each=rooms.kernel(one_linear),
             multiply=rooms.kernel(make_pointwise(lanes)),
+            expand_rows=rooms.kernel(make_expansion(lanes)),
             depthwise=rooms.kernel(make_depthwise(lanes, block.k, s, block.dilation, trim, by_lane, *tiles)),
             halo=halo,
         )  # fmt: skip

@@ -296,6 +296,44 @@ def where(vector: Vector, mask: Vector) -> Any:
 
 
 @primitive
+def masked(tile: Tile, mask: Any) -> Any:
+    """A tile where a mask of its columns is not zero, and zero elsewhere, whatever it is there."""
+    vector = tile.vector
+
+    def code(b: Any, t: Any, a: Any) -> Any:
+        within = [load_at(b, at(b, a, c * vector.size), vector) for c in range(tile.columns)]
+        within = [b.fcmp_unordered("!=", m, _constant(m, 0.0)) for m in within]
+        vectors = parts_of(b, t)
+        return joined(b, [b.select(within[i % tile.columns], x, _constant(x, 0.0)) for i, x in enumerate(vectors)])
+
+    return tile, code
+
+
+@primitive
+def store_moved(tile: Tile, column: int, lanes: int, mask: Vector, address: Any, stride: Any) -> Any:
+    """Writes a column of a tile, each lane that of the lane so many behind it; zero where a mask is zero.
+
+    Args:
+        tile: whose column it is; if it has no such column, nothing is written.
+        column: its number.
+        lanes: how many; less than zero for lanes before it.
+        mask: zero in all lanes that no other one's value comes to.
+        address: of the first row's vector.
+        stride: bytes from a row's vector to the next one's.
+    """
+    vector = tile.vector
+    order = ir.Constant(ir.VectorType(INT32, vector.lanes), [(i + lanes) % vector.lanes for i in range(vector.lanes)])
+
+    def code(b: Any, t: Any, _c: Any, _l: Any, m: Any, a: Any, s: Any) -> None:
+        within = b.fcmp_unordered("!=", m, _constant(m, 0.0))
+        for r, x in enumerate(parts_of(b, t)[column :: tile.columns]):
+            moved = b.select(within, b.shuffle_vector(x, x, order), _constant(x, 0.0))
+            store_at(b, moved, b.add(a, b.mul(s, ir.Constant(INT64, r))), vector)
+
+    return types.void, code if column < tile.columns else lambda *_: None
+
+
+@primitive
 def logarithm(vector: Vector) -> Any:
     """The natural logarithm of normal positive numbers, to 2 units in the last place.
 
