@@ -132,7 +132,8 @@ def test_lengths(tiny: MobileNetV3, n_frames: int) -> None:
 @pytest.mark.parametrize("n_frames", [500, 682])
 def test_strips_that_are_narrower_than_a_convolution_reaches(name: str, n_frames: int) -> None:
     """Halos are of the neighbours' neighbours, too; and columns behind the end that are seen are more than a strip."""
-    check(build(SPECS[name]).eval(), noise(1, n_frames))
+    # With some of these nets torch's own error is a hundred times as large for one image as for another.
+    check(build(SPECS[name]).eval(), noise(4, n_frames))
 
 
 def test_many_lengths_do_not_fill_the_memory() -> None:

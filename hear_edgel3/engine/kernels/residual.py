@@ -2,7 +2,8 @@
 
 Eight expanded channels at a time are expanded and convolved, and are hardly ever out of the first caches in between.
 Without squeeze-and-excitation this is done for a band of rows, whose projection follows at once; with it, whose factors
-need the means of all rows, projection comes last, and the factors are multiplied in where it loads its input::
+need the means of all rows, projection comes last, and the factors are multiplied in where it loads its input, or into
+its weights::
 
     for each band of rows:                                    x        [inputs]    [height]    [width]
         for each group of 8 expanded channels:                  | expansion, activation
@@ -101,6 +102,7 @@ class Facts(NamedTuple):
         squeezed: address of room for them.
         bent: address of room for them after their activation.
         factors: address of room for the sums of the channels, then for the factors.
+        scaled: address of room for the projection's weights times the factors, or 0.
         flat: address of room for these and those in the bottleneck, a number of each image.
         multiply_each: address of :func:`hear_edgel3.engine.kernels.one_image.one_linear`.
         expand_weights: address of weights, packed; like what follows.
@@ -163,6 +165,7 @@ class Facts(NamedTuple):
     squeezed: int = 0
     bent: int = 0
     factors: int = 0
+    scaled: int = 0
     flat: int = 0
     multiply_each: int = 0
     expand_weights: int = 0
@@ -285,6 +288,17 @@ def _spread(zero: Any, numbers: int, n: int, strips: int, vectors: int) -> None:
 
 
 @part
+def _scale_weights(f: Facts, size: int) -> None:
+    """The projection's weights times the factors of what is inside, where these are the same in all lanes."""
+    like = zeros(GROUP, GROUP)
+    for e in range(f.inside):
+        factor = splat(like, number_at(f.factors + e * size))
+        for o in range(0, f.outputs, GROUP):
+            place = 4 * (o * f.inside + e * GROUP)
+            store(load(like, f.project_weights + place) * factor, f.scaled + place)
+
+
+@part
 def _project(f: Facts, first: int, n: int, size: int) -> None:
     """Projects n columns of what is inside to the output, from its column `first` on, and adds the input."""
     if f.mix:
@@ -296,10 +310,13 @@ def _project(f: Facts, first: int, n: int, size: int) -> None:
                 f.x + o * f.channel + first * size if f.residual else 0, f.channel,
             )  # fmt: skip
         return
+    weights, factors = f.project_weights, f.factors if f.bottleneck else 0
+    if f.scaled:
+        _scale_weights(f, size)
+        weights, factors = f.scaled, 0
     _multiply(
-        f.multiply, f.middle, f.channel_middle, f.project_weights, f.project_bias, f.out + first * size,
-        f.channel_out, f.inside, f.outputs, n, NONE, f.x + first * size if f.residual else 0, f.channel,
-        f.factors if f.bottleneck else 0,
+        f.multiply, f.middle, f.channel_middle, weights, f.project_bias, f.out + first * size, f.channel_out,
+        f.inside, f.outputs, n, NONE, f.x + first * size if f.residual else 0, f.channel, factors,
     )  # fmt: skip
 
 

@@ -48,6 +48,8 @@ from hear_edgel3.families import kernel_residuals as described
 _AT_ONCE, _COPIED_AT_ONCE, _MOST_AT_ONCE = 600_000, 150_000, 4_000_000
 # What it takes to copy a vector, and to write and read one that is more than that, beside a multiplication of one.
 _COPIED, _SPILLED = 2, 6
+# What it takes to scale a vector of a map, beside weights of a single output.
+_SCALED = 3
 # Rows of so many columns need no halos; of others there would be too many kernels to compile.
 _WHOLE = (1, 2, 4, 8)
 # Rows of a band are a multiple of those of a tile.
@@ -172,7 +174,7 @@ class SizedNet:
 
     def _block(self, x: Map, block: Block, number: int, rooms: Rooms, values: _Values) -> tuple[Map, Facts]:
         """An inverted residual."""
-        lanes, strips = self.sharing.lanes, self.sharing.strips
+        net, lanes, strips = self._net, self.sharing.lanes, self.sharing.strips
         size, s = 4 * lanes, block.stride
         height, width, frames = halved(x.height, s), halved(x.width, s), halved(x.frames, s)
         mask, begin = self._mask(width, frames)
@@ -189,6 +191,10 @@ class SizedNet:
         channel = rooms.stride(height * width)
         out = rooms.room(f"out {number % 2}", block.outputs * channel // size)
         masked = self.sharing.before_convolving(x.width, x.frames, block.reach)
+        # Of an image that has the vectors for itself each channel has one factor, for weights as well as for what they
+        # are multiplied with. Pictures may have shorter vectors for themselves, with the same bits.
+        alike = net.alone and block.bottleneck > 0 and strips == lanes
+        scaled = block.inside * block.outputs if alike and height * width * _SCALED > block.outputs else 0
         by_lane = int(self.sharing.images > 1 and number in self._dynamic and self._dynamic[number].mixes)
         facts = block.facts._replace(
             strips=strips, edges=self._edges,
@@ -204,6 +210,7 @@ class SizedNet:
             bent=rooms.room("bent", block.bottleneck),
             factors=rooms.room("factors", block.inside),
             flat=rooms.room("flat", -(-(block.inside + block.bottleneck) // strips)) if block.bottleneck else 0,
+            scaled=rooms.room("scaled", -(-scaled // lanes)) if scaled else 0,
             multiply_each=rooms.kernel(one_linear),
             multiply=rooms.kernel(make_pointwise(lanes)),
             expand_rows=rooms.kernel(make_expansion(lanes)),
