@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hear_edgel3.disk.cells import cut, lines_of, point_of
 from hear_edgel3.disk.jsons import each_once
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.families.schema import Checkpoint
@@ -187,30 +188,23 @@ def read_thresholds(path: str) -> dict[str, float]:
 
     Args:
         path: JSON, an object of numbers by the names of classes; or CSV with a class and a number in each row, with or
-            without a heading.
+            without a heading. As in other tables, semicolons or tabs may stand for commas, with a decimal comma beside
+            semicolons, and a first line ``sep=`` says which.
 
     Raises:
         InvalidOption: It cannot be read, or is something else.
     """
-    text = _text(path, "thresholds")
     found: dict[str, float] = {}
     try:
-        if path.lower().endswith(".json"):
-            values = json.loads(text, object_pairs_hook=lambda pairs: pairs)  # a name may be there twice
-            if not text.lstrip().startswith("{"):
-                raise ValueError("it is no object of numbers by classes")
-            rows = [[name, value] for name, value in values]
-        else:
-            rows = [row for row in csv.reader(text.splitlines()) if any(cell.strip() for cell in row)]
-            if rows and len(rows[0]) > 1 and not _is_number(rows[0][1]):
-                rows = rows[1:]
-        for number, row in enumerate(rows, 1):
-            if len(row) < 2 or not _is_number(row[1]) or isinstance(row[1], bool):
+        for number, row in enumerate(_threshold_rows(path), 1):
+            if not _has_number(row):
                 raise ValueError(f"entry {number} is no class with a number, but {row!r}")
             name = str(row[0]).strip()
             if name in found:
                 raise ValueError(f"{name!r} is there twice")
             found[name] = float(row[1])
+    except OSError as error:
+        raise InvalidOption(f"the thresholds {path} cannot be read: {error.strerror or error}") from error
     except (ValueError, csv.Error, RecursionError) as error:
         raise InvalidOption(
             f'the thresholds {path} cannot be read: {error}; it takes JSON ({{"Bird": 0.4}}) or CSV (Bird,0.4)'
@@ -220,13 +214,38 @@ def read_thresholds(path: str) -> dict[str, float]:
     return found
 
 
+def _threshold_rows(path: str) -> list[Any]:
+    """The entries of a file of thresholds, each a class and a number if it is right.
+
+    Raises:
+        OSError, ValueError, csv.Error, RecursionError: It cannot be read.
+    """
+    if path.lower().endswith(".json"):
+        text = Path(path).read_text(encoding="utf-8-sig")
+        values = json.loads(text, object_pairs_hook=lambda pairs: pairs)  # a name may be there twice
+        if not text.lstrip().startswith("{"):
+            raise ValueError("it is no object of numbers by classes")
+        return [[name, value] for name, value in values]
+    # Commas last: beside them the decimal comma of a table with semicolons would end a cell.
+    lines, delimiters = lines_of(path, ("\t", ";", ","))
+    rows, delimiter = cut(lines, delimiters, lambda row, sign: _has_number(_with_point(row, sign)))
+    if rows and len(rows[0]) > 1 and not _has_number(_with_point(rows[0], delimiter)):
+        rows = rows[1:]
+    return [_with_point(row, delimiter) for row in rows]
+
+
+def _with_point(row: Sequence[str], delimiter: str) -> list[str]:
+    """A row of a table, with a point in the number where the table has something else."""
+    return [row[0], *(cell.replace(point_of(delimiter), ".") for cell in row[1:])]
+
+
 def read_groups(path: str) -> dict[str, list[str]]:
     """Groups of classes from a file of JSON: lists of classes by the names of groups.
 
     Raises:
         InvalidOption: It cannot be read, or is something else.
     """
-    text = _text(path, "groups")
+    text = _text(path)
     try:
         values = json.loads(text, object_pairs_hook=each_once)
     except (ValueError, RecursionError) as error:
@@ -239,18 +258,23 @@ def read_groups(path: str) -> dict[str, list[str]]:
     return dict(values)
 
 
-def _text(path: str, what: str) -> str:
+def _text(path: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise InvalidOption(f"the {what} {path} cannot be read: {error.strerror or error}") from error
+        raise InvalidOption(f"the groups {path} cannot be read: {error.strerror or error}") from error
     except ValueError as error:
-        raise InvalidOption(f"the {what} {path} are no text: {error}") from error
+        raise InvalidOption(f"the groups {path} are no text: {error}") from error
+
+
+def _has_number(row: Sequence[Any]) -> bool:
+    """Whether it is a class and a number."""
+    return len(row) > 1 and not isinstance(row[1], bool) and _is_number(row[1])
 
 
 def _is_number(value: Any) -> bool:
     try:
         float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return False
     return True

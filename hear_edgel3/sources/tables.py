@@ -7,7 +7,7 @@ import csv
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,18 +16,16 @@ from numbers import Real
 from typing import Any, TextIO
 
 from hear_edgel3._extras import require
+from hear_edgel3.disk.cells import DELIMITERS, cells_of, delimiter_said, open_text, point_of, with_said
 from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.sources.columns import Columns, find_columns
 
-_DELIMITERS = {".csv": (",", ";", "\t"), ".tsv": ("\t", ",", ";")}
 _TEXTS = (".txt", ".lst", ".list")
-LISTS = (*_DELIMITERS, *_TEXTS, ".parquet")
+LISTS = (*DELIMITERS, *_TEXTS, ".parquet")
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 # A line of a label file as Audacity writes it: start, end and a label, with tabs between.
 _LABEL = re.compile(rf"\s*{_NUMBER}\t{_NUMBER}(\t.*)?$")
 _LABEL_COLUMNS = ["start", "end", "label"]
-# What Excel takes for the sign between cells, if it is the first line of a table, and no row of it.
-_SEPARATOR = re.compile(r'"?sep=([^\s"\w]|\t)"?\s*', re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -116,11 +114,11 @@ def open_list(path: str, options: TableOptions) -> Iterator[Table]:
         with open(path, "rb") as file:
             yield paths_in(file.read())
         return
-    with _open_text(path) as text:
+    with open_text(path) as text:
         if kind == "labels":
             yield _read_rows(csv.reader(_without_frequencies(text), delimiter="\t"), _LABEL_COLUMNS, 0, options, ".")
         else:
-            yield _open_csv(text, _DELIMITERS[kind], options)
+            yield _open_csv(text, DELIMITERS[kind], options)
 
 
 def paths_in(data: bytes) -> Table:
@@ -133,7 +131,7 @@ def paths_in(data: bytes) -> Table:
 
 def _kind_of_text(path: str) -> str:
     """What a text is: ``labels``, ``.tsv`` (Raven writes tables that are called .txt), or ``paths``."""
-    with _open_text(path) as text:
+    with open_text(path) as text:
         for line in text:
             line = line.rstrip("\r\n")  # noqa: PLW2901
             if not line.strip():
@@ -143,14 +141,6 @@ def _kind_of_text(path: str) -> str:
             names = next(csv.reader([line], delimiter="\t"), [])
             return ".tsv" if len(names) > 1 and _knows(names) else "paths"
     return "paths"
-
-
-def _open_text(path: str) -> TextIO:
-    r"""A text in UTF-8, or in UTF-16 with a byte-order mark; bytes that are no text become ``\xNN``."""
-    with open(path, "rb") as file:
-        begin = file.read(2)
-    encoding = "utf-16" if begin in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
-    return open(path, newline="", encoding=encoding, errors="backslashreplace")
 
 
 def _without_frequencies(text: TextIO) -> Iterator[str]:
@@ -163,31 +153,26 @@ def _open_csv(text: TextIO, delimiters: Sequence[str], options: TableOptions) ->
     comment, first, n_lines = "", "", 0
     for line in text:
         n_lines += 1
-        if n_lines == 1 and (said := _SEPARATOR.fullmatch(line)):
-            # Then the others: programs that do not know this line may have written the table anew.
-            delimiters = (said[1], *(one for one in delimiters if one != said[1]))
+        if n_lines == 1 and (said := delimiter_said(line)) is not None:
+            delimiters = with_said(said, delimiters)
         elif line.lstrip().startswith("#"):
             comment = line.lstrip("# \t")
         elif line.strip():
             first = line
             break
     for delimiter in delimiters:
-        point = "," if delimiter == ";" else "."
+        point = point_of(delimiter)
         names = _cells(first, delimiter)
         if _knows(names):
-            return _read_rows(_reader(text, delimiter), names, n_lines, options, point)
+            return _read_rows(cells_of(text, delimiter), names, n_lines, options, point)
         names = _cells(comment, delimiter)
         if _knows(names):
-            return _read_rows(_reader(chain([first], text), delimiter), names, n_lines - 1, options, point)
-    return _read_rows(_reader(text, delimiters[0]), _cells(first, delimiters[0]), n_lines, options, ".")
-
-
-def _reader(lines: Iterable[str], delimiter: str) -> Any:
-    return csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
+            return _read_rows(cells_of(chain([first], text), delimiter), names, n_lines - 1, options, point)
+    return _read_rows(cells_of(text, delimiters[0]), _cells(first, delimiters[0]), n_lines, options, ".")
 
 
 def _cells(line: str, delimiter: str) -> list[str]:
-    return next(_reader([line], delimiter), [])
+    return next(cells_of([line], delimiter), [])
 
 
 def _columns(names: Sequence[str], options: TableOptions) -> Columns:

@@ -174,10 +174,18 @@ def test_each_channel_by_itself(capsys: Captured) -> None:
         ("t.json", '[["Sine wave", 0.5]]', "it is no object of numbers"),
         ("t.json", '{"Sine wave": {"a": 1}}', "entry 1 is no class with a number"),
         ("t.csv", "Bird,0.2\n", "there is a threshold for 'Bird', which is none"),
+        ("t.csv", "sep=;\n", "the thresholds t.csv have no classes"),
+        ("t.csv", "sep=;\nBird;0,4\nFrog;loud\n", "entry 2 is no class with a number, but ['Frog', 'loud']"),
+        ("t.csv", "Bird,nan\n", "the threshold of 'Bird' must be a number"),
+        ("t.csv", "Bird,5\n", "the threshold of 'Bird' must be a number"),
+        ("none.json/t.csv", None, "the thresholds none.json/t.csv cannot be read: No such file"),
+        ("t.json", b"\xff", "the thresholds t.json cannot be read"),
+        ("t.csv", b"\xff,0.5", "the thresholds t.csv cannot be read"),
     ],
 )
-def test_thresholds_that_cannot_be(name: str, text: str, said: str, capsys: Captured) -> None:
-    Path(name).write_text(text)
+def test_thresholds_that_cannot_be(name: str, text: str | bytes | None, said: str, capsys: Captured) -> None:
+    if text is not None:
+        Path(name).write_bytes(text.encode() if isinstance(text, str) else text)
     assert events("north", "--thresholds", name) == 2
     assert said in capsys.readouterr().err
 
@@ -187,6 +195,32 @@ def test_thresholds_by_machine_identifiers(capsys: Captured) -> None:
     assert read_thresholds("t.csv") == {"/m/01v_m0": 0.999}
     assert events("north", "--thresholds", "t.csv", "--format", "jsonl") == 0
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Bird,0.4\nMale speech,0.1\n",
+        "class,threshold\nBird,0.4\nMale speech,0.1\n",
+        "sep=;\nBird;0,4\nMale speech;0,1\n",
+        "sep=;\nBird,0.4\nMale speech,0.1\n",  # as programs write it anew that do not know the first line
+        "sep=;\nclass;threshold\nBird;0.4\nMale speech;0.1\n",
+        '"sep=|"\nBird|0.4\nMale speech|0.1\n',
+        "Klasse;Schwelle\nBird;0,4\nMale speech;0,1\n",  # as Excel has it where commas are decimal ones
+        "Bird\t0.4\n\nMale speech\t0.1\n",
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_thresholds_are_read_as_other_tables_are(text: str, encoding: str) -> None:
+    Path("t.csv").write_text(text, encoding=encoding)
+    assert read_thresholds("t.csv") == {"Bird": 0.4, "Male speech": 0.1}
+
+
+def test_thresholds_of_classes_with_commas() -> None:
+    Path("t.csv").write_text('"Male speech, man speaking",0.4\n')
+    assert read_thresholds("t.csv") == {"Male speech, man speaking": 0.4}
+    Path("t.csv").write_text("Male speech, man speaking;0,4\n")
+    assert read_thresholds("t.csv") == {"Male speech, man speaking": 0.4}
 
 
 def test_odd_names_in_tables_of_other_programs() -> None:

@@ -160,6 +160,9 @@ def test_ensembles_have_the_same_classes(birds: Path, mobilenetv3_folder: Path) 
         ("\ufeffa\nb", [("a", ""), ("b", "")]),
         ('index,mid,display_name\n0,/m/1,"Speech, loud"\n1,/m/2,Dog\n', [("Speech, loud", "/m/1"), ("Dog", "/m/2")]),
         ("category,id\nDog,1\nCat,2\n", [("Dog", ""), ("Cat", "")]),
+        ("sep=;\nmid;label\n/m/1;Speech, loud\n/m/2;Dog\n", [("Speech, loud", "/m/1"), ("Dog", "/m/2")]),
+        ("mid;label\n/m/1;Speech, loud\n", [("Speech, loud", "/m/1")]),
+        ("sep=;\nDog\nCat\n", [("Dog", ""), ("Cat", "")]),
     ],
 )
 def test_lists_of_classes(text: str, expected: list[tuple[str, str]], tmp_path: Path) -> None:
@@ -173,7 +176,7 @@ def test_lists_of_classes(text: str, expected: list[tuple[str, str]], tmp_path: 
         (b"", "has no classes"),
         (b"a\n\nb\n", "class 2 has no name that can be shown"),
         (b"a\n\x1b[2J\n", "class 2 has no name that can be shown"),
-        (b"\xff\xfe", "is not text"),
+        (b"\xff", "is not text"),
         (b"label,mid\n", "has no classes"),
         (b"id,label\n1\n", "class 1 has no name"),
         (None, "cannot be read"),

@@ -7,12 +7,14 @@ identifiers of their ontology.
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
 
+from hear_edgel3.disk.cells import DELIMITERS, cut, lines_of
 from hear_edgel3.errors import InvalidOption
 
 # What the column of names is called in the lists that there are: ours, AudioSet's own, and others.
@@ -48,26 +50,37 @@ def read_labels(path: Path) -> tuple[Label, ...]:
 
     Args:
         path: One class a line; or a CSV with a heading, of which one column is called label, display_name, name, class
-            or category, and one may be called mid (AudioSet's class_labels_indices.csv, for example).
+            or category, and one may be called mid (AudioSet's class_labels_indices.csv, for example). Between cells
+            there are commas, semicolons or tabs, or what a first line ``sep=`` says.
 
     Raises:
         InvalidOption: It cannot be read, or a class has no name.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-        table = list(csv.reader(lines))
+        lines, delimiters = lines_of(os.fspath(path), DELIMITERS[".csv"])
+        table, _ = cut(lines, delimiters, lambda row, _: _column_of_names(row) is not None)
     except OSError as error:
         raise InvalidOption(f"the list of classes {path} cannot be read: {error.strerror or error}") from error
     except (ValueError, csv.Error) as error:
         raise InvalidOption(f"the list of classes {path} is not text, a class a line or CSV: {error}") from error
-    heading = [cell.strip().lower() for cell in table[0]] if table else []
-    column = next((heading.index(name) for name in _NAME_COLUMNS if name in heading), None)
+    heading = _heading(table[0]) if table else []
+    column = _column_of_names(heading)
     if column is None:
         found = [Label(line.strip(), "") for line in lines]
     else:
         mid = heading.index("mid") if "mid" in heading else len(heading)
         found = [Label(_cell(row, column), _cell(row, mid)) for row in table[1:]]
     return check_labels(found, f"the list of classes {path}")
+
+
+def _heading(row: Sequence[str]) -> list[str]:
+    return [cell.strip().lower() for cell in row]
+
+
+def _column_of_names(row: Sequence[str]) -> int | None:
+    """Which column has the names of classes by a heading; None if it is none."""
+    heading = _heading(row)
+    return next((heading.index(name) for name in _NAME_COLUMNS if name in heading), None)
 
 
 def check_labels(found: Sequence[Label], what: str) -> tuple[Label, ...]:
