@@ -127,11 +127,18 @@ def test_names_say_whether_there_are_kernels(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "kernels"),
-    [("block3", True), ("head_stem", True), ("block3_expand_relu", True), ("block3_depthwise_relu", False)],
+    ("words", "kernels"),
+    [
+        ("block3", True),
+        ("head_stem", True),
+        ("block3_expand_relu", True),
+        ("block1 block3_expand_relu", True),  # the net ends there
+        ("block3_expand_relu block3", False),
+        ("block3_depthwise_relu", False),
+    ],
 )
-def test_words_say_whether_there_are_kernels(word: str, kernels: bool) -> None:
-    configuration = with_features(resolve("image_effnet_lite0"), [word])
+def test_words_say_whether_there_are_kernels(words: str, kernels: bool) -> None:
+    configuration = with_features(resolve("image_effnet_lite0"), words.split())
     assert configuration.kernels is kernels
     assert (configuration.net.build().kernel_obstacle() is None) is kernels
 

@@ -93,7 +93,7 @@ class SpectrogramImageNet(nn.Module):
             return f"{type(self).__name__} is a class of somebody's own, which may compute something else"
         if self._plan is not None:
             return None
-        return "kernels run inverted residuals, and put out means of what these put out, and nothing else"
+        return "kernels run inverted residuals, and put out means of what these, or a last expansion, put out"
 
     def kernel_residuals(self) -> ResidualNet:
         """The net in eval mode as arrays, which share no memory with it; only where :meth:`kernel_obstacle` is None."""
