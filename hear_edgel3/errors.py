@@ -5,11 +5,7 @@ Each message names the input, says what was wrong with it and what to do.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from numbers import Real
-
-_LARGEST_NUMBER = 1e9
 
 
 class HearEdgeL3Error(Exception):
@@ -124,28 +120,3 @@ class MissingExtra(HearEdgeL3Error, ImportError):
 # What one of many inputs may raise while the next one may well succeed: torch says with a plain RuntimeError that a
 # device is out of memory.
 INPUT_ERRORS = (HearEdgeL3Error, RuntimeError, MemoryError)
-
-
-def check_positive(value: object, name: str, unit: str) -> float:
-    """Checks an option that is a length of time, or the like.
-
-    Args:
-        value: What was given: any real number, also one of NumPy's.
-        name: What the option is called in the error.
-        unit: What it counts, in the plural.
-
-    Returns:
-        The value as a float.
-
-    Raises:
-        InvalidOption: It is no number, not positive, not finite, or larger than any sensible one.
-    """
-    try:
-        number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number) or number <= 0:
-        raise InvalidOption(f"{name} must be a positive number of {unit}, got {value!r}")
-    if number > _LARGEST_NUMBER:
-        raise InvalidOption(f"{name} must be at most {_LARGEST_NUMBER:g} {unit}, got {value!r}")
-    return number

@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from hear_edgel3._checks import check_positive, several_paths
 from hear_edgel3.audio.channels import MEAN, check_channel
 from hear_edgel3.audio.loading import read_opened
 from hear_edgel3.audio.rates import check_rate
 from hear_edgel3.disk.paths import text_of
-from hear_edgel3.errors import AudioFileError, InvalidOption, check_positive
+from hear_edgel3.errors import AudioFileError, InvalidOption
 from hear_edgel3.sources.item import Item
 from hear_edgel3.sources.lister import list_items
 from hear_edgel3.sources.opening import ItemOpener
@@ -85,8 +86,7 @@ class SoundDataset(Dataset[Sound]):
             if self._n_samples < 1:
                 raise InvalidOption(f"seconds={seconds!r} is less than a sample at {self.sample_rate} Hz")
         self._opener: tuple[int, ItemOpener] | None = None
-        several = [sources] if isinstance(sources, (str, os.PathLike)) else sources
-        names = [os.fspath(source) for source in several]
+        names = several_paths(sources, "sources")
         listing = list_items(names)
         if listing.failures:
             raise listing.failures[0][1]

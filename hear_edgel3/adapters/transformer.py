@@ -14,6 +14,8 @@ import torch
 
 from hear_edgel3._extras import require
 from hear_edgel3.audio.channels import MEAN, check_channel
+from hear_edgel3.audio.rates import check_rate
+from hear_edgel3.audio.samples import each_of
 from hear_edgel3.errors import InvalidAudio
 from hear_edgel3.extractor.clip import embed_scene
 from hear_edgel3.extractor.extractor import Extractor
@@ -99,9 +101,11 @@ class SceneTransformer(_base.TransformerMixin, _base.BaseEstimator):  # type: ig
         net = self._net()
         if isinstance(X, (str, bytes, os.PathLike)):
             raise InvalidAudio(f"X must be several sounds, got one: [{X!r}] for a file alone")
+        if self.sample_rate is not None:
+            check_rate(self.sample_rate)
         rows = [
             embed_scene(sound, net, channel=self.channel) if _is_file(sound) else self._of_array(net, sound, i)
-            for i, sound in enumerate(_sounds(X))
+            for i, sound in enumerate(each_of(_sounds(X), "X"))
         ]
         return np.stack(rows) if rows else np.zeros((0, net.embedding_size), np.float32)
 

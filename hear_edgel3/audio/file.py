@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 import torch
 
+from hear_edgel3._checks import check_seconds
 from hear_edgel3.audio.channels import MEAN, Mixer, check_channel, warn
 from hear_edgel3.audio.media import LONGEST_S, MediaFile, may_be_media
 from hear_edgel3.audio.samples import check_finite
@@ -66,8 +67,9 @@ class AudioFile:
         end: float | None = None,
     ) -> None:
         self.path = Path(name_of(path))
-        self.start = start if end is None else start or 0.0
-        self.end = end
+        begin = None if start is None else check_seconds(start, "start")
+        self.start = begin if end is None else begin or 0.0
+        self.end = None if end is None else check_seconds(end, "end", infinite=True)
         self.name = str(self.path) if self.start is None else f"{self.path} ({span(self.start, end)})"
         self.channel = check_channel(channel, each=True)
         self.notes: list[str] = []

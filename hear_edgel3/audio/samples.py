@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from hear_edgel3._checks import gives_several, shown
 from hear_edgel3.audio.channels import MEAN, Mixer, warn_of_scale
 from hear_edgel3.disk.paths import shortened
 from hear_edgel3.errors import InvalidAudio
@@ -132,15 +133,38 @@ def _from_array(audio: Any, name: str) -> torch.Tensor:
     return torch.from_numpy(plain)
 
 
-def check_windows(windows: Any) -> None:
+def each_of(sounds: Any, name: str) -> Iterable[Any]:
+    """Sounds, or blocks of one, that are given one by one.
+
+    Args:
+        sounds: what was given.
+        name: how to call it in the error.
+
+    Raises:
+        InvalidAudio: it is something else. Text, bytes and the keys of a dictionary would be taken for sounds.
+    """
+    if not gives_several(sounds):
+        raise InvalidAudio(f"{name} must be several arrays of samples, one by one, got {shown(sounds)}")
+    several: Iterable[Any] = sounds
+    return several
+
+
+def check_windows(windows: Any, with_data: bool = False) -> None:
     """Checks what goes straight into a net, which takes nothing but windows as they are, and would say so in riddles.
+
+    Args:
+        windows: What was given.
+        with_data: Whether they must hold numbers.
 
     Raises:
         InvalidAudio: It is no (n, samples) tensor of floats. Integers would be taken for floats, thousands of times
             too loud.
     """
     if isinstance(windows, torch.Tensor) and windows.dim() == 2 and windows.is_floating_point():
-        return
+        if windows.layout is torch.strided and not (with_data and windows.is_meta):
+            return
+        kind = "sparse" if windows.layout is not torch.strided else "meta"
+        raise InvalidAudio(f"windows is a {kind} tensor; give a dense one, with data")
     if isinstance(windows, torch.Tensor):
         got = f"{tuple(windows.shape)} of {str(windows.dtype).removeprefix('torch.')}"
     else:
@@ -269,7 +293,10 @@ def mono(audio: Any, channel: int | str = MEAN, watch: bool = True) -> torch.Ten
 
 def channels_of(audio: Any) -> int:
     """How many channels (n_samples,) or (n_samples, channels) have; what is wrong with them :func:`mono` says."""
-    shape = audio.shape if isinstance(audio, (np.ndarray, torch.Tensor)) else np.shape(audio)
+    try:
+        shape = audio.shape if isinstance(audio, (np.ndarray, torch.Tensor)) else np.shape(audio)
+    except (ValueError, TypeError, RuntimeError):
+        return 1
     return int(shape[1]) if len(shape) == 2 and shape[1] > 0 else 1
 
 

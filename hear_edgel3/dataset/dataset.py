@@ -25,6 +25,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hear_edgel3._checks import check_path, check_whole, several_paths, several_texts
 from hear_edgel3._extras import require
 from hear_edgel3.dataset.clips import END, START, has_clips
 from hear_edgel3.dataset.parquet import (
@@ -181,6 +182,7 @@ class Dataset:
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         require_pyarrow()
+        check_path(folder, "folder")
         self.folder = Path(folder)
         self.parts = parquet_files(self.folder)
         found: dict[Description, Path] = {}
@@ -223,9 +225,10 @@ class Dataset:
         Raises:
             DatasetError: a file is damaged.
         """
-        for part in self.parts if parts is None else parts:
+        wanted = None if columns is None else list(several_texts(columns, "columns"))
+        check_whole(rows, "rows", 1)
+        for part in self.parts if parts is None else several_paths(parts, "parts"):
             with opened_parquet(part, _ADVICE) as opened:
-                wanted = None if columns is None else list(columns)
                 for batch in opened.iter_batches(rows, columns=wanted, use_threads=False):
                     check_values(batch)
                     yield batch

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from hear_edgel3._checks import check_word
 from hear_edgel3._extras import require
 from hear_edgel3.audio.channels import MEAN
 from hear_edgel3.detectors.answering import logits_of_folder
@@ -160,8 +161,8 @@ def evaluate(
         OutputError: The cache cannot be written.
         MissingExtra: scikit-learn, scipy or pyarrow is not installed.
     """
-    if on_leak not in (None, *OnLeak):
-        raise InvalidOption(f"on_leak must be one of {', '.join(OnLeak)}; got {on_leak!r}")
+    if on_leak is not None:
+        check_word(on_leak, "on_leak", OnLeak)
     work = Work(cache, weights, device=device, workers=workers, quiet=quiet)
     row = resolve(config).checkpoint
     if isinstance(row, Local) and row.classes:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hear_edgel3._checks import check_flags, check_paths, check_texts, check_whole, check_word
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.heads.names import ACTIVATIONS
 
@@ -95,17 +96,20 @@ class TrainOptions:
         Raises:
             InvalidOption: A value cannot be used, or options contradict each other.
         """
+        check_flags(fine_tune=self.fine_tune, threshold=self.threshold)
+        check_texts(wandb=self.wandb)
+        check_paths(teacher=self.teacher)
         if self.head is not None:
-            _check_word("head", self.head, HEADS)
+            check_word(self.head, "head", HEADS)
         if self.recipe is not None:
-            _check_word("recipe", self.recipe, RECIPES)
+            check_word(self.recipe, "recipe", RECIPES)
         for name, allowed in (("precision", PRECISIONS), ("class_weights", CLASS_WEIGHTS)):
             if getattr(self, name) is not None:
-                _check_word(name, getattr(self, name), allowed)
+                check_word(getattr(self, name), name, allowed)
         for name, least in (("units", 1), ("epochs", 1), ("head_epochs", 0), ("batch_size", 1), ("patience", 1)):
             value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
-                raise InvalidOption(f"{name} must be a whole number from {least}, got {value!r}")
+            if value is not None:
+                object.__setattr__(self, name, check_whole(value, name, least))
         if not isinstance(self.seed, int) or isinstance(self.seed, bool) or not 0 <= self.seed < 2**32:
             raise InvalidOption(f"seed must be a whole number from 0 to {2**32 - 1}, got {self.seed!r}")
         for name in (*_RATES, "dropout"):
@@ -120,7 +124,7 @@ class TrainOptions:
             raise InvalidOption(f"share must be above 0 and at most 1, got {self.share!r}")
         if self.dropout is not None and self.dropout >= 1:
             raise InvalidOption(f"dropout must be below 1, got {self.dropout!r}")
-        if self.activation is not None and self.activation not in ACTIVATIONS:
+        if self.activation is not None and not (isinstance(self.activation, str) and self.activation in ACTIVATIONS):
             near = difflib.get_close_matches(str(self.activation), ACTIVATIONS, n=1)
             hint = f"; is {near[0]} meant?" if near else ""
             raise InvalidOption(f"activation must be one of {', '.join(ACTIVATIONS)}; got {self.activation!r}{hint}")
@@ -165,6 +169,9 @@ class TrainOptions:
     @property
     def head_kind(self) -> str:
         """What the head is."""
+        check_flags(fine_tune=self.fine_tune, threshold=self.threshold)
+        check_texts(wandb=self.wandb)
+        check_paths(teacher=self.teacher)
         if self.head is not None:
             return self.head
         return "linear" if self.recipe is None else "mlp" if self.recipe == _IMAGES else "own"
@@ -216,8 +223,3 @@ def make_options(given: Mapping[str, Any]) -> TrainOptions:
             hint = f"; is {near[0]} meant?" if near else f"; there are {', '.join(known)}"
             raise InvalidOption(f"train has no option {name!r}{hint}")
     return TrainOptions(**given)
-
-
-def _check_word(name: str, value: object, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise InvalidOption(f"{name} must be one of {', '.join(allowed)}; got {value!r}")

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hear_edgel3._checks import check_device_name, check_flags, check_paths, check_whole
 from hear_edgel3.detectors.cache import Embedded, embed_labelled
 from hear_edgel3.disk.stderr import say
 from hear_edgel3.sources.item import Item
@@ -30,6 +31,19 @@ class Work:
     device: str | None = None
     workers: int | None = None
     quiet: bool = True
+
+    def __post_init__(self) -> None:
+        """Checks.
+
+        Raises:
+            InvalidOption: One of them cannot be used, whatever the net.
+        """
+        check_paths(cache=self.cache)
+        if self.device is not None:
+            check_device_name(self.device)
+        if self.workers is not None:
+            check_whole(self.workers, "workers", 1)
+        check_flags(quiet=self.quiet)
 
     def tell(self, line: str) -> None:
         """Says a line on stderr."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from hear_edgel3._checks import check_word
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.families.protocols import Student
 from hear_edgel3.families.schema import UNNAMED
@@ -301,8 +302,7 @@ def _is_number(value: object) -> bool:
 
 
 def _one_of(name: str, value: object, allowed: Sequence[str]) -> None:
-    if value not in allowed:
-        raise InvalidOption(f"{name} must be one of {', '.join(allowed)}; got {value!r}")
+    check_word(value, name, allowed)
 
 
 def _at_least(name: str, value: object, lowest: int) -> None:

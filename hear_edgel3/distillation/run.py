@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from hear_edgel3._checks import check_path, check_paths, several_paths
 from hear_edgel3._extras import require
 from hear_edgel3._version import __version__
 from hear_edgel3.disk.atomic import make_folder
@@ -107,7 +108,9 @@ def distill(
         raise InvalidOption(f"licence must be a text, got {licence!r}")
     if not is_count(embedding_version):
         raise InvalidOption(f"embedding_version must be a whole number from 1, got {embedding_version!r}")
-    inputs = [os.fspath(path) for path in ([audio] if isinstance(audio, (str, os.PathLike)) else audio)]
+    check_path(output, "output")
+    check_paths(cache=cache)
+    inputs = several_paths(audio, "audio")
     sources = read_sources(inputs)
     if recipe.augmentation == "broad":
         require("scipy", "broad augmentation", "distill")

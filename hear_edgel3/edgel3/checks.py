@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from hear_edgel3._checks import check_flags, check_path
 from hear_edgel3.errors import InvalidOption
 
 if TYPE_CHECKING:
@@ -27,9 +25,7 @@ def check_options(center: object, verbose: object, model: object = None) -> None
 
         if not isinstance(model, Extractor):
             raise InvalidOption(f"model must come from models.load_embedding_model, got {type(model).__name__}")
-    for name, value in (("center", center), ("verbose", verbose)):
-        if not isinstance(value, (bool, int, float, np.bool_, np.number)) or value not in (0, 1):
-            raise InvalidOption(f"{name} must be True or False, got {value!r}")
+    check_flags(center=center, verbose=verbose)
 
 
 def check_names(output_dir: object, suffix: object) -> None:
@@ -40,20 +36,9 @@ def check_names(output_dir: object, suffix: object) -> None:
         suffix: text, or None.
     """
     if output_dir is not None:
-        check_path(output_dir, "output_dir")
+        check_path(output_dir, "output_dir", empty=True)
     if suffix is not None and not isinstance(suffix, str):
         raise InvalidOption(f"suffix must be text or None, got {suffix!r}")
-
-
-def check_path(path: object, name: str) -> None:
-    """Raises InvalidOption if something is not a path.
-
-    Args:
-        path: what should be one.
-        name: how to call it in the error.
-    """
-    if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str):
-        raise InvalidOption(f"{name} must be a path (text or pathlib.Path), got {path!r}")
 
 
 def remarks(result: ClipEmbedding, model: Extractor) -> list[str]:

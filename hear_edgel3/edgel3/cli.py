@@ -11,12 +11,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from hear_edgel3._checks import check_path
 from hear_edgel3._interrupts import interruptible
 from hear_edgel3.audio.find import AUDIO_SUFFIXES
 from hear_edgel3.disk.atomic import check_writable, make_folder
 from hear_edgel3.disk.paths import real_path, text_of
 from hear_edgel3.disk.temporary import sweep
-from hear_edgel3.edgel3.checks import check_names, check_options, check_path, remarks
+from hear_edgel3.edgel3.checks import check_names, check_options, remarks
 from hear_edgel3.edgel3.edgel3_exceptions import EdgeL3Error
 from hear_edgel3.edgel3.edgel3_warnings import EdgeL3Warning
 from hear_edgel3.edgel3.models import configuration_name, load_embedding_model
@@ -62,7 +63,7 @@ def get_file_list(input_list: Iterable[str | os.PathLike[str]]) -> list[str]:
         raise ArgumentTypeError(f"input_list must be a list of paths, got {input_list!r}")
     files: list[str] = []
     for item in input_list:
-        check_path(item, "an input")
+        check_path(item, "an input", empty=True)
         if os.path.isdir(item):
             files.extend(_audio_in(item))
         elif os.path.exists(item):

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hear_edgel3._checks import check_path, check_positive
 from hear_edgel3.disk.atomic import check_writable
-from hear_edgel3.edgel3.checks import check_names, check_options, check_path, remarks
+from hear_edgel3.edgel3.checks import check_names, check_options, remarks
 from hear_edgel3.edgel3.edgel3_exceptions import EdgeL3Error
 from hear_edgel3.edgel3.edgel3_warnings import EdgeL3Warning
 from hear_edgel3.edgel3.models import load_embedding_model
@@ -58,7 +59,6 @@ def get_embedding(
     check_options(center, verbose, model)
     from hear_edgel3.audio.rates import check_rate
     from hear_edgel3.audio.samples import mono
-    from hear_edgel3.errors import check_positive
     from hear_edgel3.extractor.clip import embed_samples
 
     check_positive(hop_size, "hop_size", "seconds")
@@ -109,12 +109,11 @@ def process_file(
         EdgeL3Error: the file cannot be read, an option cannot be used, or the result cannot be written.
     """
     check_options(center, int(bool(verbose)), model)
-    check_path(filepath, "filepath")
+    check_path(filepath, "filepath", empty=True)
     check_names(output_dir, suffix)
     target = output_path(filepath, suffix, output_dir)
     check_writable(target)
     from hear_edgel3.disk.state import file_state
-    from hear_edgel3.errors import check_positive
     from hear_edgel3.extractor.clip import embed_file
 
     check_positive(hop_size, "hop_size", "seconds")
@@ -136,7 +135,12 @@ def get_output_path(
         filepath: the audio file.
         suffix: with the extension, for example "kd.npz" or ".npz".
         output_dir: folder; None for the file's own.
+
+    Raises:
+        InvalidOption: one of them is no path, or no text.
     """
+    check_path(filepath, "filepath", empty=True)
+    check_names(output_dir, suffix)
     stem = os.path.splitext(os.path.basename(filepath))[0]
     joint = "" if suffix.startswith(".") or not suffix else "_"
     return os.path.join(output_dir or os.path.dirname(filepath), f"{stem}{joint}{suffix}")

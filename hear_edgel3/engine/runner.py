@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from hear_edgel3 import _forks
+from hear_edgel3._checks import check_word
 from hear_edgel3.engine.eval_mode import in_eval_mode, plain
 from hear_edgel3.engine.expected import Choice
 from hear_edgel3.engine.seen import Seen
@@ -83,8 +84,7 @@ def check_engine(name: str) -> None:
         InvalidOption: there is no such engine.
         MissingExtra: what it needs is not installed.
     """
-    if name not in NAMES:
-        raise InvalidOption(f"engine must be one of {', '.join(NAMES)}; got {name!r}")
+    check_word(name, "engine", NAMES)
     if name != "auto":
         _engine(name).check_installed()
 

@@ -8,6 +8,7 @@ from typing import Any, Literal, overload
 
 import torch
 
+from hear_edgel3._checks import check_made
 from hear_edgel3.audio.channels import EACH, MEAN, check_channel
 from hear_edgel3.audio.file import AudioFile, naming
 from hear_edgel3.audio.rates import check_rate
@@ -62,6 +63,7 @@ class EventFinder:
         if options is not None and more:
             raise InvalidOption(f"give options, or {', '.join(more)} by themselves, but not both")
         asked = _options_of(more) if options is None else options
+        check_made(asked, "options", EventOptions, "EventOptions, which say what is asked of events")
         rows = event_rows(configuration)
         files = one_each(rows, weights)
         window, hop = asked.windows_together(rows)

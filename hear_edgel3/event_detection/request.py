@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hear_edgel3._checks import check_flags, check_positive, check_share
 from hear_edgel3.disk.cells import cut, lines_of, point_of
 from hear_edgel3.disk.jsons import each_once
 from hear_edgel3.errors import InvalidOption
@@ -17,7 +18,7 @@ from hear_edgel3.registry.labels import Label
 from hear_edgel3.tagging.outputs import Outputs, outputs_of
 from hear_edgel3.tagging.request import check_length, check_windows, tagging_rows
 from hear_edgel3.timeline.groups import ClassGroups, groups_of
-from hear_edgel3.timeline.rules import EventRules, check_share
+from hear_edgel3.timeline.rules import EventRules
 
 WINDOW_S = 1.0
 HOPS_PER_WINDOW = 2
@@ -75,9 +76,10 @@ class EventOptions:
         for name, value in self.thresholds.items():
             check_share(value, f"the threshold of {name!r}")
         self.rules([0.5])
+        check_flags(exact=self.exact)
         if self.window is not None:
             check_windows(self.window, self.hop)
-        if self.hop is not None and self.hop > (self.window or WINDOW_S):
+        if self.hop is not None and check_positive(self.hop, "hop", "seconds") and self.hop > (self.window or WINDOW_S):
             raise InvalidOption(
                 f"hop={self.hop!r} is more than a window ({self.window or WINDOW_S:g} s), so that what is between them "
                 f"would not be heard; give a longer window, or a hop of at most that"

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from hear_edgel3._checks import check_made
 from hear_edgel3.audio.channels import MEAN
 from hear_edgel3.event_detection.event import Event
 from hear_edgel3.event_detection.finder import EventFinder, Pass
@@ -30,6 +31,7 @@ class EventStream(AudioStream[Event]):
     """
 
     def __init__(self, finder: EventFinder, sample_rate: int | None = None, channel: int | str = MEAN) -> None:
+        check_made(finder, "finder", EventFinder, "an EventFinder")
         super().__init__(finder.net, sample_rate, finder.framing, channel)
         self._finder = finder
         self._pass = Pass(finder, keep=False)

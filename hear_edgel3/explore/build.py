@@ -8,6 +8,17 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from hear_edgel3._checks import (
+    check_flags,
+    check_path,
+    check_paths,
+    check_texts,
+    check_whole,
+    check_word,
+    is_whole,
+    number_of,
+    shown,
+)
 from hear_edgel3.dataset.channel import channel_of
 from hear_edgel3.dataset.dataset import Dataset
 from hear_edgel3.dataset.file_means import FileMeans, longest_s, read_file_means, read_some_file_means
@@ -16,7 +27,7 @@ from hear_edgel3.engine.callers_state import own_state
 from hear_edgel3.errors import DatasetError, InvalidOption
 from hear_edgel3.explore.contents import ClipMap, page_contents
 from hear_edgel3.explore.page import write_page
-from hear_edgel3.explore.projection import NEIGHBOURS, project, require_umap
+from hear_edgel3.explore.projection import METHODS, NEIGHBOURS, project, require_umap
 from hear_edgel3.explore.recorded import moments
 from hear_edgel3.explore.sampling import chosen
 from hear_edgel3.explore.sounds import in_place_of
@@ -103,12 +114,17 @@ def explore(
         ComputationError: UMAP failed.
         UnknownConfiguration, WeightsNotFound, ...: of the tagger, see :class:`~hear_edgel3.tagging.tagger.Tagger`.
     """
-    if order not in ORDERS:
-        raise InvalidOption(f"order {order!r} is not known; use one of {', '.join(ORDERS)}")
+    check_word(order, "order", ORDERS)
+    check_word(projection, "projection", METHODS)
+    check_flags(tags=tags, embed_audio=embed_audio)
+    check_texts(title=title)
+    check_paths(tagger=tagger, audio=audio)
+    check_path(output, "output")
+    check_whole(seed, "seed", 0)
     if order == "uncertain" and not tags:
         raise InvalidOption("the order 'uncertain' is of how certain a tagger is: leave --no-tags (tags=False) out")
-    if sample is not None and sample < 1:
-        raise InvalidOption(f"sample must be a number of clips, at least 1, or None for all; got {sample}")
+    if sample is not None and not is_whole(sample, 1):
+        raise InvalidOption(f"sample must be a number of clips, at least 1, or None for all; got {shown(sample)}")
     page = Path(output)
     check_writable(page)
     if projection == "umap":
@@ -158,8 +174,9 @@ def explore(
 
 def _means(dataset: Dataset, segments: float | None, most: int | None) -> tuple[FileMeans, int]:
     """The clips, at most so many, and how many there are of all."""
-    if segments is not None and segments != 0 and not _SHORTEST_S <= segments < math.inf:
-        raise InvalidOption(f"segments must be seconds, at least {_SHORTEST_S}, or 0 for none; got {segments}")
+    asked = 0.0 if segments is None else number_of(segments)
+    if asked != 0 and not _SHORTEST_S <= asked < math.inf:
+        raise InvalidOption(f"segments must be seconds, at least {_SHORTEST_S}, or 0 for none; got {shown(segments)}")
     if segments and dataset.description.hop_ms is None:
         raise InvalidOption(
             f"{dataset.folder} has one embedding per file and no timestamps, so that there are no segments: leave them "

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hear_edgel3._checks import check_paths, check_word
 from hear_edgel3.disk.atomic import check_writable, copy_together
 from hear_edgel3.engine.callers_state import own_state
 from hear_edgel3.errors import ExportFailed, HearEdgeL3Error, InvalidOption, OutputError
@@ -25,6 +26,7 @@ from hear_edgel3.extractor.loading import load
 from hear_edgel3.families.schema import UNNAMED, Checkpoint, Configuration, Local
 from hear_edgel3.registry.folder import FILENAME
 from hear_edgel3.registry.names import BUILT_IN, resolve
+from hear_edgel3.weights.locate import check_given
 
 
 @dataclass(frozen=True)
@@ -93,13 +95,12 @@ def export(
         WeightsNotFound, WeightsMismatch, WeightsCorrupt, DownloadError: see :mod:`hear_edgel3.weights`.
     """
     target = target_of(to)
-    if part not in PARTS:
-        raise InvalidOption(f"part must be one of {', '.join(PARTS)}; got {part!r}")
+    check_word(part, "part", PARTS)
     if part not in target.PARTS:
         flag = "--only-frontend" if part == FRONTEND else "--no-frontend"
         raise InvalidOption(f"a file for {to} has the whole net, the front end in it; leave part={part!r} ({flag}) out")
-    if quantize not in ("none", "int8"):
-        raise InvalidOption(f"quantize must be none or int8; got {quantize!r}")
+    check_word(quantize, "quantize", ("none", "int8"))
+    check_paths(output=output, calibrate=calibrate, check=check)
     if quantize == "none" and calibrate is not None:
         raise InvalidOption("calibrate is for quantize='int8' (--quantize int8), which was not asked for")
     if quantize == "int8" and (part == FRONTEND or not target.INT8):
@@ -107,6 +108,10 @@ def export(
         raise InvalidOption(f"{what} is never in eight bits; leave quantize (--quantize) out")
     given = configuration if isinstance(configuration, Extractor) else None
     row = given.configuration if given is not None else resolve(configuration)  # type: ignore[arg-type]
+    if given is None:
+        check_given(row.checkpoint, weights)
+    elif weights is not None:
+        raise InvalidOption("weights goes with the name of a configuration, and an extractor has its own; leave it out")
     n_samples = _length(row.checkpoint, length, to, fixed_s_of(target))
     path = default_path(row, part, to) if output is None else Path(output)
     _check_ending(path, to)

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from hear_edgel3.errors import ConfigurationError, InvalidOption
+from hear_edgel3._checks import check_word
+from hear_edgel3.errors import ConfigurationError
 from hear_edgel3.exporting.folders import folder_target
 
 if TYPE_CHECKING:
@@ -115,8 +116,7 @@ def target_of(name: str) -> Target:
     Raises:
         InvalidOption: There is none.
     """
-    if name not in MODULES:
-        raise InvalidOption(f"to must be one of {', '.join(MODULES)}; got {name!r}")
+    check_word(name, "to", MODULES)
     return cast(Target, importlib.import_module(MODULES[name]))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from numbers import Real
 from typing import Any
 
 from hear_edgel3.audio.rates import check_rate, minimum_samples
@@ -88,7 +89,7 @@ def rate_fed(row: Checkpoint, sample_rate: float | None) -> int:
     if sample_rate is None:
         return row.sample_rate
     for own in (row.sample_rate, row.net_sample_rate):  # allowed even where they lie outside the range
-        if sample_rate == own:
+        if isinstance(sample_rate, Real) and not isinstance(sample_rate, bool) and sample_rate == own:
             return own
     return check_rate(sample_rate, lowest=_MIN_FED_RATE, highest=_MAX_FED_RATE)
 

@@ -15,9 +15,9 @@ from torch import nn
 from hear_edgel3.audio.channels import MEAN
 from hear_edgel3.audio.file import naming
 from hear_edgel3.audio.rates import check_rate
-from hear_edgel3.audio.samples import check_windows, clips_of_different_lengths, hear_batch
+from hear_edgel3.audio.samples import check_windows, clips_of_different_lengths, each_of, hear_batch
 from hear_edgel3.engine import runner as engines
-from hear_edgel3.engine.seen import first_parameter
+from hear_edgel3.engine.devices import device_of
 from hear_edgel3.extractor.contract import TimestampContract, contract_of, rate_fed
 from hear_edgel3.extractor.finite import check_embeddings
 from hear_edgel3.extractor.framings import scene_framing, timestamp_framing
@@ -201,7 +201,7 @@ class Extractor(KeepsModules):
         """
         rate, framing = self._rate(sample_rate), self._timestamp_framing(hop_ms)
         found = []
-        for i, clip in enumerate(clips):
+        for i, clip in enumerate(each_of(clips, "clips")):
             name = f"clip {i} of clips"
             embeddings, times = self._timestamps(_one_clip(clip, name), framing, rate, name)
             found.append((embeddings[0], times[0]))
@@ -298,7 +298,7 @@ class Extractor(KeepsModules):
     @property
     def _device(self) -> torch.device:
         """Where the net is."""
-        return first_parameter(self.own("net")).device
+        return device_of(self.own("net"), self.configuration.name)
 
     @property
     def _reflect(self) -> bool:
@@ -392,7 +392,7 @@ class Extractor(KeepsModules):
             InvalidAudio: Wrong shape or type, or samples so large that the embeddings would not be finite.
             ComputationError: The embeddings are not finite for another reason.
         """
-        check_windows(windows)
+        check_windows(windows, with_data=True)
         return self._embed(windows, self._ready(self._device))
 
     def forget_compiled(self) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hear_edgel3.errors import InvalidOption, check_positive
+from hear_edgel3._checks import check_flags, check_positive
+from hear_edgel3.errors import InvalidOption
 from hear_edgel3.families.schema import Configuration
 from hear_edgel3.framing.rules import CentredFraming, CoveringFraming, SceneFraming, SegmentFraming, milliseconds
 
@@ -51,6 +52,7 @@ def file_framing(
     Raises:
         InvalidOption: The hop is not a positive number of seconds, or the family has centred windows only.
     """
+    check_flags(center=center)
     row = configuration.checkpoint
     hop = check_positive(row.file_hop_size if hop_size is None else hop_size, "hop_size", "seconds")
     if row.file_framing == "edgel3":

@@ -8,6 +8,8 @@ from typing import Any, TypeVar, cast
 from torch import nn
 from torch.nn.modules import module as of_modules
 
+from hear_edgel3.engine.devices import check_move
+
 # torch's registries of what is called with all that modules are made of.
 _CALLED_WITH_PARTS = (
     "_global_module_registration_hooks",
@@ -108,7 +110,12 @@ class KeepsModules(nn.Module):
         return self
 
     def to(self: _Self, *args: Any, **kwargs: Any) -> _Self:
-        """As that of every module, of which this one's are kept."""
+        """As that of every module, of which this one's are kept.
+
+        Raises:
+            InvalidOption: There is no such device here, or a net cannot have such numbers.
+        """
+        check_move(*args, **kwargs)
         modules = self._modules
         if not isinstance(modules, Inside) or modules.handed_out or self._parameters or self._buffers:
             return super().to(*args, **kwargs)

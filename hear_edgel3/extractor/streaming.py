@@ -20,7 +20,7 @@ import torch
 
 from hear_edgel3.audio.channels import MEAN, Mixer
 from hear_edgel3.audio.rates import check_rate
-from hear_edgel3.audio.samples import mono_block, pieces
+from hear_edgel3.audio.samples import each_of, mono_block, pieces
 from hear_edgel3.errors import StreamFinished
 from hear_edgel3.extractor.window_net import WindowNet
 from hear_edgel3.framing.rules import CentredFraming, Framing
@@ -134,7 +134,7 @@ class AudioStream(ABC, Generic[_Found]):
         Raises:
             As :meth:`feed` and :meth:`finish`.
         """
-        for block in blocks:
+        for block in each_of(blocks, "blocks"):
             self._accept(block)
             yield from self._found_now()
         self._finish()

@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
-from hear_edgel3.errors import InvalidOption, check_positive
+from hear_edgel3._checks import check_positive
+from hear_edgel3.errors import InvalidOption
 
 if TYPE_CHECKING:
     import numpy as np

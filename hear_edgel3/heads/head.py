@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from numbers import Integral
 
 import torch
 from torch import nn
 
+from hear_edgel3._checks import check_made, shown
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.heads.activations import Activation
 from hear_edgel3.heads.layout import HeadLayout
@@ -114,7 +116,13 @@ def make_head(layout: HeadLayout, seed: int) -> Head:
     Args:
         layout: Its shape.
         seed: A whole number.
+
+    Raises:
+        InvalidOption: One of them is something else.
     """
+    check_made(layout, "layout", HeadLayout, "a HeadLayout")
+    if not isinstance(seed, Integral) or isinstance(seed, bool):
+        raise InvalidOption(f"seed must be a whole number, got {shown(seed)}")
     return Head(layout, torch.Generator().manual_seed(seed))
 
 

@@ -47,13 +47,13 @@ class HeadLayout:
         Raises:
             InvalidOption: A value cannot be used.
         """
-        if self.kind not in KINDS:
+        if not isinstance(self.kind, str) or self.kind not in KINDS:
             raise InvalidOption(f"the kind of a head must be one of {', '.join(KINDS)}; got {self.kind!r}")
         for name in ("inputs", "outputs"):
             _check_count(name, getattr(self, name))
         if self.kind == "mlp":
             _check_count("units", self.units)
-            if self.activation not in ACTIVATIONS:
+            if not isinstance(self.activation, str) or self.activation not in ACTIVATIONS:
                 raise InvalidOption(f"activation must be one of {', '.join(ACTIVATIONS)}; got {self.activation!r}")
         elif self.units is not None or self.activation is not None:
             raise InvalidOption("a linear head has no units and no activation; leave them out, or choose mlp")
@@ -61,7 +61,7 @@ class HeadLayout:
             raise InvalidOption(f"dropout must be from 0 to below 1, got {self.dropout!r}")
         if not isinstance(self.standardize, bool):
             raise InvalidOption(f"standardize must be True or False, got {self.standardize!r}")
-        if self.initial not in ("uniform", "small"):
+        if not isinstance(self.initial, str) or self.initial not in ("uniform", "small"):
             raise InvalidOption(f"initial must be uniform or small, got {self.initial!r}")
 
     @classmethod

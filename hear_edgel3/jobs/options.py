@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from hear_edgel3._checks import check_device_name, check_flags, check_made, check_seconds, check_whole, check_word
 from hear_edgel3.audio.channels import MEAN, check_channel
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.jobs import partition as partitions
@@ -72,13 +73,22 @@ class Options:
     tags: int | None = None
 
     def __post_init__(self) -> None:
-        _check_word("dtype", self.dtype, DTYPES)
-        _check_word("runner", self.runner, RUNNERS)
+        check_word(self.dtype, "dtype", DTYPES)
+        check_word(self.runner, "runner", RUNNERS)
         check_channel(self.channel)
-        _check_count("threads", self.threads)
-        for name in ("workers", "files_per_part", "concurrency", "tags"):
-            if getattr(self, name) is not None:
-                _check_count(name, getattr(self, name))
+        check_device_name(self.device)
+        check_flags(
+            timestamps=self.timestamps,
+            retry_failed=self.retry_failed,
+            quiet=self.quiet,
+            whole_files=self.tables.whole_files,
+        )
+        for name in ("threads", "workers", "files_per_part", "concurrency", "tags"):
+            if name == "threads" or getattr(self, name) is not None:
+                object.__setattr__(self, name, check_whole(getattr(self, name), name, 1))
+        if self.recorded is not None:
+            check_made(self.recorded, "recorded", TimeAndPlace, "a TimeAndPlace, or None")
+        check_seconds(self.num_gpus, "num_gpus", infinite=False)
         check_for_runner(self.runner, self.workers, self.concurrency, self.num_gpus, self.file_timeout)
         check_file_timeout(self.file_timeout)
         if self.partition is not None:
@@ -95,7 +105,7 @@ def runner_and_engine(runner: str | None, engine: str | None, net_engine: str | 
     Raises:
         InvalidOption: Two of them say different things.
     """
-    if engine in RUNNERS:
+    if isinstance(engine, str) and engine in RUNNERS:
         if runner not in (None, engine):
             raise InvalidOption(
                 f"runner={runner!r} and engine={engine!r} both say who does the parts; give one of them"
@@ -107,7 +117,7 @@ def runner_and_engine(runner: str | None, engine: str | None, net_engine: str | 
                 f"engine={engine!r} and net_engine={net_engine!r} both say what runs the net; give engine alone"
             )
         engine = net_engine
-    return runner or RUNNERS[0], "auto" if engine is None else engine
+    return RUNNERS[0] if runner is None else runner, "auto" if engine is None else engine
 
 
 def check_for_runner(
@@ -156,13 +166,3 @@ def check_file_timeout(value: object) -> None:
         return
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value < math.inf:
         raise InvalidOption(f"file_timeout must be a positive number of seconds, got {value!r}")
-
-
-def _check_word(name: str, value: object, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise InvalidOption(f"{name} must be {' or '.join(allowed)}, got {value!r}")
-
-
-def _check_count(name: str, value: object) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise InvalidOption(f"{name} must be a whole number from 1, got {value!r}")

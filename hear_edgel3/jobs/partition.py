@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from hear_edgel3._checks import gives_several, is_whole, shown
 from hear_edgel3.disk.paths import shortened
 from hear_edgel3.errors import InvalidOption
 
@@ -27,8 +28,13 @@ def parse(text: str) -> tuple[int, int]:
 
 def check(partition: tuple[int, int]) -> tuple[int, int]:
     """Returns a partition, or raises InvalidOption."""
-    index, count = partition
-    if not 0 <= index < count:
+    pair = list(partition) if gives_several(partition) else []
+    if len(pair) != 2 or not all(is_whole(one, 0) for one in pair):
+        raise InvalidOption(
+            f"partition must be two whole numbers, as (0, 4) for the first of four, got {shown(partition)}"
+        )
+    index, count = pair
+    if not index < count:
         raise InvalidOption(f"partition {index}/{count} does not exist: of N they are 0/N to (N-1)/N")
     return partition
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hear_edgel3._checks import check_path, check_paths, several_paths, several_texts
 from hear_edgel3._version import __version__
 from hear_edgel3.dataset.clips import TableColumns
 from hear_edgel3.dataset.dataset import Description
@@ -187,6 +188,7 @@ def extract(
         MissingExtra: pyarrow or ray is not installed.
     """
     require_pyarrow()
+    check_paths(audio=audio)
     runner, engine = runner_and_engine(runner, engine, net_engine)
     options = Options(
         config=config,
@@ -206,7 +208,7 @@ def extract(
         retry_failed=retry_failed,
         quiet=quiet,
         tables=TableOptions(
-            None if keep == "all" else (keep,) if isinstance(keep, str) else tuple(keep),
+            None if isinstance(keep, str) and keep == "all" else several_texts(keep, "keep"),
             None if audio is None else os.fspath(audio),
             whole_files,
         ),
@@ -215,9 +217,7 @@ def extract(
         recorded=recorded,
         tags=tags,
     )
-    folder = os.path.abspath(output)
-    check_folder_name(folder)
-    return _run(_as_list(sources), folder, options)
+    return _run(several_paths(sources, "sources"), _folder(output), options)
 
 
 def extract_items(items: Sequence[Item], output: str | os.PathLike[str], options: Options) -> Summary:
@@ -238,9 +238,14 @@ def extract_items(items: Sequence[Item], output: str | os.PathLike[str], options
         MissingExtra: pyarrow is not installed.
     """
     require_pyarrow()
+    return _run(Listing(list(items)), _folder(output), options)
+
+
+def _folder(output: str | os.PathLike[str]) -> str:
+    check_path(output, "output")
     folder = os.path.abspath(output)
     check_folder_name(folder)
-    return _run(Listing(list(items)), folder, options)
+    return folder
 
 
 def _run(sources: list[str] | Listing, output: str, options: Options) -> Summary:
@@ -307,12 +312,6 @@ def _changed(job: Job, part: Part, finished: FinishedPart) -> int:
     for item in found:
         _log.info("%s has changed since it was embedded: %s is made anew", item.file, part.filename)
     return len(found)
-
-
-def _as_list(sources: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[str]:
-    if isinstance(sources, (str, os.PathLike)):
-        return [os.fspath(sources)]
-    return [os.fspath(source) for source in sources]
 
 
 def _job_and_resources(output: str, options: Options) -> tuple[Job, Resources]:

@@ -6,9 +6,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from hear_edgel3._checks import check_flags, check_paths, check_texts, several_texts, shown
 from hear_edgel3.audio.channels import MEAN, check_channel
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.labels.names import PARTS, part_of, plain
+
+_TEXTS = ("layout", "label", "labels", "separator", "part", "fold", "group", "group_pattern")
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,12 @@ class LabelOptions:
     skip: bool = False
 
     def __post_init__(self) -> None:
+        check_texts(**{name: getattr(self, name) for name in _TEXTS})
+        check_paths(audio=self.audio)
+        check_flags(whole_files=self.whole_files, skip=self.skip)
+        for name in ("numbers", "relevances", "classes"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, several_texts(getattr(self, name), name))
         given = [
             name
             for name, value in (
@@ -72,8 +81,14 @@ class LabelOptions:
             raise InvalidOption(
                 "group and group_pattern contradict each other: groups are in a column, or in the paths"
             )
+        if not isinstance(self.parts, Mapping):
+            raise InvalidOption(
+                f"parts must say of words which of {', '.join(PARTS)} they mean, as {{'dev': 'train'}}, got "
+                f"{shown(self.parts)}"
+            )
         for word, part in self.parts.items():
-            if part not in PARTS:
+            check_texts(parts=word)
+            if not isinstance(part, str) or part not in PARTS:
                 raise InvalidOption(f"parts: {word!r} must mean one of {', '.join(PARTS)}, not {part!r}")
         if self.classes is not None and len(set(map(plain, self.classes))) < len(self.classes):
             raise InvalidOption("classes: a class is named twice, or two differ by case, spaces or underscores only")

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
+from hear_edgel3._checks import check_made, check_path
 from hear_edgel3.audio.channels import TABLE
 from hear_edgel3.audio.find import is_audio
 from hear_edgel3.disk.paths import shortened, why_not_there
@@ -108,6 +109,7 @@ def layout_of(source: str | os.PathLike[str]) -> str:
     Raises:
         LabelsError: It has none, or several.
     """
+    check_path(source, "source")
     path = os.fspath(source)
     if not os.path.exists(path):
         raise LabelsError(f"{path} {why_not_there(path)}")
@@ -140,6 +142,8 @@ def read_labelled(source: str | os.PathLike[str], options: LabelOptions = AS_IT_
         LabelsError: It cannot be read, or something is wrong with it; the message names all of that.
         MissingExtra: A package that is needed is not installed.
     """
+    check_path(source, "source")
+    check_made(options, "options", LabelOptions, "LabelOptions, which say how labels are read")
     path = os.fspath(source)
     if options.layout is not None and options.layout not in _LAYOUTS:
         raise InvalidOption(f"layout {options.layout!r} is none of {listed(LAYOUTS, 20)}")

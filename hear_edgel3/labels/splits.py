@@ -8,6 +8,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from hear_edgel3._checks import check_flags, check_made, check_whole, check_word
 from hear_edgel3.errors import InvalidOption, LabelsError
 from hear_edgel3.labels.labelled import Kind, Labelled
 from hear_edgel3.labels.leaks import Bond, Together, bonds, called_alike, find_leaks, say_leaks, units
@@ -69,12 +70,11 @@ class Dividing:
             value = getattr(self, name)
             if value is None and name == "on_leak":
                 continue
-            if value not in [*words]:
-                raise InvalidOption(f"{name} must be one of {', '.join(words)}; got {value!r}")
+            check_word(value, name, words)
             object.__setattr__(self, name, words(value))
         for name, value, least in (("n_folds", self.n_folds, 2), ("seed", self.seed, 0)):
-            if not isinstance(value, (int, np.integer)) or value < least:
-                raise InvalidOption(f"{name} must be a whole number, at least {least}, got {value!r}")
+            check_whole(value, name, least)
+        check_flags(copies=self.copies)
         for name, value in (("test", self.test), ("validation", self.validation)):
             if not isinstance(value, (int, float, np.number)) or not 0 <= value < 1:
                 raise InvalidOption(f"{name} must be a share from 0 to below 1, got {value!r}")
@@ -125,7 +125,9 @@ def divide(
     Raises:
         LabelsError: The set does not state what is asked for, a stated split has leaks, or there is too little.
     """
-    dividing = dividing or Dividing()
+    dividing = Dividing() if dividing is None else dividing
+    check_made(labelled, "labelled", Labelled, "what read_labelled returns")
+    check_made(dividing, "dividing", Dividing, "a Dividing, or None")
     how = _how(labelled, dividing)
     together = bonds(labelled, near, dividing.copies, contents)
     unit = units(len(labelled), together)

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from hear_edgel3._checks import check_path, check_texts, is_whole, shown
 from hear_edgel3.audio.source import ReadAt
 from hear_edgel3.disk.paths import path_of_text, text_of
 from hear_edgel3.errors import InvalidOption
@@ -60,6 +61,7 @@ class TimeAndPlace:
     site: int | str | None = 1
 
     def __post_init__(self) -> None:
+        check_texts(pattern=self.pattern, zone=self.zone)
         if self.pattern is not None:
             NamePattern(self.pattern)
         if self.zone is not None:
@@ -69,8 +71,8 @@ class TimeAndPlace:
                 re.compile(self.site)
             except re.error as error:
                 raise InvalidOption(f"site {self.site!r} is no regular expression: {error}") from error
-        elif self.site is not None and (isinstance(self.site, bool) or self.site < 1):
-            raise InvalidOption(f"site must be how many folders above a file it is, from 1; got {self.site!r}")
+        elif self.site is not None and not is_whole(self.site, 1):
+            raise InvalidOption(f"site must be how many folders above a file it is, from 1; got {shown(self.site)}")
 
     @property
     def tz(self) -> tzinfo | None:
@@ -93,6 +95,7 @@ class TimeAndPlace:
             read_at: Reads the file; None to look at its name only.
             size: How many bytes it has.
         """
+        check_path(path, "path", empty=True)
         moment, who = self._moment(os.fspath(path), read_at, size)
         site = self._site(os.path.abspath(path))
         if moment is None:

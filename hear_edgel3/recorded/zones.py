@@ -6,12 +6,12 @@ import re
 from datetime import UTC, timedelta, timezone, tzinfo
 from functools import lru_cache
 
+from hear_edgel3._checks import shown
 from hear_edgel3.errors import InvalidOption
 
 _OFFSET = re.compile(r"([+-])(\d{1,2})(?::?(\d{2}))?$")
 
 
-@lru_cache(maxsize=64)
 def zone_of(name: str) -> tzinfo:
     """A time zone.
 
@@ -21,6 +21,13 @@ def zone_of(name: str) -> tzinfo:
     Raises:
         InvalidOption: There is none.
     """
+    if not isinstance(name, str):
+        raise InvalidOption(f"a time zone must be text, as UTC or Europe/Berlin, got {shown(name)}")
+    return _zone_of(name)
+
+
+@lru_cache(maxsize=64)
+def _zone_of(name: str) -> tzinfo:
     text = name.strip().removeprefix("UTC").removeprefix("GMT") if name.strip() not in ("UTC", "GMT") else ""
     if text in ("", "Z"):
         return UTC

@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from hear_edgel3._checks import shown
 from hear_edgel3.disk.paths import why_not_there
 from hear_edgel3.errors import InvalidOption, UnknownConfiguration, UnknownFeatures
 from hear_edgel3.families import table
@@ -82,8 +83,8 @@ def list_configurations(family: str | None = None) -> list[str]:
     Raises:
         UnknownConfiguration: there is no such family.
     """
-    if family is not None and family not in families():
-        raise UnknownConfiguration(f"there is no family {family!r}; the families are: {', '.join(families())}")
+    if family is not None and not (isinstance(family, str) and family in families()):
+        raise UnknownConfiguration(f"there is no family {shown(family)}; the families are: {', '.join(families())}")
     return [row.name for row in _rows().values() if family in (None, row.family)]
 
 

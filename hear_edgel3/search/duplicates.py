@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hear_edgel3._checks import check_flags, check_share, check_whole
 from hear_edgel3.dataset.dataset import Dataset
 from hear_edgel3.dataset.file_means import Span, read_file_means
-from hear_edgel3.errors import InvalidOption
 from hear_edgel3.search import hnsw
 from hear_edgel3.search.neighbours import blocks, nearest
 from hear_edgel3.search.whitening import Whitening
@@ -62,7 +62,7 @@ def find_duplicates(
         InvalidOption: the threshold is out of range.
         MissingExtra: pyarrow is not installed, or usearch, and an index was asked for.
     """
-    _check(threshold)
+    check_share(threshold, "threshold")
     means = read_file_means(Dataset(folder))
     return [
         DuplicateGroup(tuple(means.files[i] for i in rows), similarity, tuple(means.spans[i] for i in rows))
@@ -88,7 +88,10 @@ def find_alike(
         InvalidOption: the threshold is out of range.
         MissingExtra: an index was asked for, and usearch is not installed.
     """
-    _check(threshold)
+    check_share(threshold, "threshold")
+    check_whole(threads, "threads", 0)
+    if exact is not None:
+        check_flags(exact=exact)
     whitened = Whitening.fit([vectors], vectors.shape[1], len(vectors)).apply(vectors)
     groups = _Groups(len(vectors))
     first = groups.join_equal(vectors)
@@ -99,11 +102,6 @@ def find_alike(
     for one, other, similarities in pairs:
         groups.join(first[one], first[other], similarities)
     return groups.members()
-
-
-def _check(threshold: float) -> None:
-    if not 0 < threshold <= 1:
-        raise InvalidOption(f"threshold must be above 0 and at most 1, got {threshold}")
 
 
 class _Groups:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from hear_edgel3._checks import check_flags, check_whole, shown
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.search import hnsw
 
@@ -53,10 +54,14 @@ def nearest(vectors: np.ndarray, k: int, exact: bool | None = None, threads: int
         InvalidOption: k is not a positive number, or ``vectors`` is not a matrix.
         MissingExtra: usearch is not installed, and an index was asked for.
     """
+    if not isinstance(vectors, np.ndarray) or vectors.dtype.kind != "f":
+        raise InvalidOption(f"vectors must be a NumPy array of floats, got {shown(vectors)}")
     if vectors.ndim != 2:
         raise InvalidOption(f"vectors must be a matrix (n, D), got shape {vectors.shape}")
-    if k < 1:
-        raise InvalidOption(f"k must be at least 1, got {k}")
+    check_whole(k, "k", 1)
+    check_whole(threads, "threads", 0)
+    if exact is not None:
+        check_flags(exact=exact)
     rows = unit(vectors)
     if exact is None:
         exact = len(rows) <= EXACT_ROWS or not hnsw.installed()

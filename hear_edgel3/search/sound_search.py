@@ -6,10 +6,13 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 
+from hear_edgel3._checks import check_flags, check_path, check_whole, several_paths, shown
+from hear_edgel3.audio.rates import check_rate
 from hear_edgel3.dataset.channel import channel_of
 from hear_edgel3.dataset.dataset import Dataset
 from hear_edgel3.disk.paths import path_of_text, real_path, text_of_path
@@ -71,6 +74,7 @@ class SoundSearch:
         weights: str | os.PathLike[str] | None = None,
         exact: bool = False,
     ) -> None:
+        check_flags(exact=exact)
         self.dataset = Dataset(folder)
         self.note: str | None = None
         self._net = (config, weights)
@@ -148,6 +152,8 @@ class SoundSearch:
             InvalidOption: ``top`` is not positive, or the embedding cannot be compared.
             AudioFileError, InvalidAudio: the query cannot be embedded.
         """
+        if sample_rate is not None:
+            check_rate(sample_rate)
         if isinstance(query, (str, os.PathLike)):
             vector = self.load_net().of_file(query)
         elif sample_rate is not None:
@@ -176,8 +182,8 @@ class SoundSearch:
             DatasetError: there is no such row, or it has no embedding.
             InvalidOption: ``row`` or ``top`` is no such number.
         """
-        if not _is_whole(row):
-            raise InvalidOption(f"row must be the number of a row, from 0, got {row!r}")
+        if not isinstance(row, Integral) or isinstance(row, bool):
+            raise InvalidOption(f"row must be the number of a row, from 0, got {shown(row)}")
         return self._matches(self._rows.vector(row), top, all_moments, without, row)
 
     def neighbours_of_file(
@@ -200,6 +206,7 @@ class SoundSearch:
             DatasetError: the dataset has no embedding of it.
             InvalidOption: ``top`` is not positive.
         """
+        check_path(file, "file")
         return self._matches(self._rows.mean_of_file(text_of_path(file)), top, all_moments, without, None)
 
     def _matches(
@@ -211,8 +218,9 @@ class SoundSearch:
         own_row: int | None,
     ) -> list[Match]:
         size = self.dataset.description.size
-        if not _is_whole(top) or top < 1:
-            raise InvalidOption(f"top must be a whole number from 1, got {top!r}")
+        check_whole(top, "top", 1)
+        check_flags(all_moments=all_moments)
+        without = several_paths(without, "without")
         if vector.shape != (size,) or vector.dtype.kind != "f":
             raise InvalidOption(
                 f"a query must be an embedding of {size} finite floats, a path, or a clip with its sample_rate; got "
@@ -227,7 +235,6 @@ class SoundSearch:
             )
         whitened = self._whitening.apply(vector[None])
         several = self.dataset.description.hop_ms is not None and not all_moments
-        without = [without] if isinstance(without, (str, os.PathLike)) else without
         wanted = min(len(self._rows), (top + 1) * (_CANDIDATES if several else 1) + len(without))
         while True:
             numbers, similarities = self._near(whitened, wanted)
@@ -271,10 +278,6 @@ class SoundSearch:
                 continue
             matches.append(Match(similarity, moment.file, moment.timestamp_ms, number, moment.start_s, moment.end_s))
         return matches
-
-
-def _is_whole(number: object) -> bool:
-    return isinstance(number, (int, np.integer)) and not isinstance(number, bool)
 
 
 def _embedding(query: Any) -> np.ndarray:

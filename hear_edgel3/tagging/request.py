@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 
-from hear_edgel3.errors import InvalidOption, check_positive
+from hear_edgel3._checks import check_positive, check_several
+from hear_edgel3.errors import InvalidOption
 from hear_edgel3.families.schema import Checkpoint, Local
 from hear_edgel3.registry.names import list_configurations, resolve
 from hear_edgel3.tagging.outputs import outputs_of
@@ -137,11 +138,12 @@ def one_each(rows: Sequence[Checkpoint], weights: Path | Sequence[Path | None] |
                 f"file for each"
             )
         return [weights] * len(names)
-    if len(weights) == 1:
-        return one_each(rows, weights[0])
-    if len(weights) != len(names):
-        raise InvalidOption(f"{len(weights)} weights files for {len(names)} configurations ({', '.join(names)})")
-    return list(weights)
+    several: list[Path | None] = list(check_several(weights, "weights", "a path, or a list of paths"))
+    if len(several) == 1:
+        return one_each(rows, several[0])
+    if len(several) != len(names):
+        raise InvalidOption(f"{len(several)} weights files for {len(names)} configurations ({', '.join(names)})")
+    return several
 
 
 def check_windows(window: float | None, hop: float | None) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hear_edgel3._checks import check_whole, is_whole, shown
 from hear_edgel3._extras import require
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.registry.labels import Label
@@ -81,8 +81,12 @@ class ClipTags:
             window: which.
 
         Raises:
-            InvalidOption: ``n`` is no such number.
+            InvalidOption: ``n`` is no such number, or there is no such window.
         """
+        if not is_whole(window, -len(self.logits)) or window >= len(self.logits):
+            raise InvalidOption(
+                f"window must be the number of one, from 0 to {len(self.logits) - 1} here, got {shown(window)}"
+            )
         return most_probable(self.logits[window], self.labels, n, self.outputs)
 
     def to_pandas(self) -> pandas.DataFrame:
@@ -110,8 +114,7 @@ def most_probable(logits: np.ndarray, labels: Sequence[Label], n: int, outputs: 
     Raises:
         InvalidOption: ``n`` is no such number.
     """
-    if not _is_whole(n):
-        raise InvalidOption(f"n, how many classes, must be a whole number from 0, got {n!r}")
+    check_whole(n, "n, how many classes,", 0)
     probabilities = read(outputs, logits[None])
     above = None if outputs.thresholds is None else are_above(outputs, probabilities)[0].tolist()
     found = probabilities[0].tolist()
@@ -119,10 +122,6 @@ def most_probable(logits: np.ndarray, labels: Sequence[Label], n: int, outputs: 
         Tag(labels[i].name, labels[i].mid, found[i], None if above is None else above[i])
         for i in order(outputs, logits)[:n]
     ]
-
-
-def _is_whole(number: object) -> bool:
-    return isinstance(number, Integral) and not isinstance(number, bool) and int(number) >= 0
 
 
 def mean_logits(answers: Sequence[np.ndarray]) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hear_edgel3._checks import check_made, check_positive
 from hear_edgel3.timeline.rules import EventRules
 
 # Times are sums of binary fractions: what is less than this apart is not.
@@ -55,6 +56,8 @@ class EventDecoder:
     """
 
     def __init__(self, rules: EventRules, slice_length: float) -> None:
+        check_made(rules, "rules", EventRules, "EventRules")
+        check_positive(slice_length, "slice_length", "seconds")
         self._rules = rules
         self._high = np.asarray(rules.thresholds, np.float64)
         self._low = self._high * rules.hysteresis

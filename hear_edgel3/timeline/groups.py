@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from hear_edgel3._checks import several_texts, shown
 from hear_edgel3.disk.paths import shortened
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.registry.labels import Label
@@ -90,15 +91,17 @@ def groups_of(
     """
     if wanted is None and together is None:
         return ClassGroups(tuple(labels), tuple((i,) for i in range(len(labels))), exclusive)
+    if together is not None and not isinstance(together, Mapping):
+        raise InvalidOption(f"together must be lists of classes by the names of groups, got {shown(together)}")
     finder = _Finder(labels, exact)
     found: dict[Label, tuple[int, ...]] = {}
-    for name in wanted or ():
+    for name in () if wanted is None else several_texts(wanted, "wanted"):
         label, members = finder.find(name)
         found[label] = members
     for name, names in (together or {}).items():
         if not name or not name.isprintable():
             raise InvalidOption(f"the group {name!r} has no name that can be shown")
-        members = tuple(sorted({i for one in names for i in finder.find(one)[1]}))
+        members = tuple(sorted({i for one in several_texts(names, f"the group {name!r}") for i in finder.find(one)[1]}))
         if not members:
             raise InvalidOption(f"the group {name!r} has no classes")
         if any(label.name == name for label in found):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Real
 
+from hear_edgel3._checks import check_seconds, check_several, check_share
 from hear_edgel3.errors import InvalidOption
 
 
@@ -39,31 +38,13 @@ class EventRules:
     max_length: float | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "thresholds", tuple(check_share(value, "threshold") for value in self.thresholds))
+        several = check_several(self.thresholds, "thresholds", "a list of numbers, one for each class")
+        object.__setattr__(self, "thresholds", tuple(check_share(value, "threshold") for value in several))
         object.__setattr__(self, "hysteresis", check_share(self.hysteresis, "hysteresis"))
         for name in ("smooth", "merge", "min_length"):
-            object.__setattr__(self, name, _check_seconds(getattr(self, name), name))
+            object.__setattr__(self, name, check_seconds(getattr(self, name), name))
         if self.max_length is not None:
-            longest = _check_seconds(self.max_length, "max_length")
+            longest = check_seconds(self.max_length, "max_length")
             if longest <= 0 or longest < self.min_length:
                 raise InvalidOption(f"max_length={self.max_length!r} must be more than 0, and at least min_length")
             object.__setattr__(self, "max_length", longest)
-
-
-def check_share(value: object, name: str) -> float:
-    """Checks a number above 0 and at most 1.
-
-    Raises:
-        InvalidOption: It is something else.
-    """
-    number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
-    if not 0 < number <= 1:
-        raise InvalidOption(f"{name} must be a number above 0 and at most 1, got {value!r}")
-    return number
-
-
-def _check_seconds(value: object, name: str) -> float:
-    number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
-    if not 0 <= number < math.inf:
-        raise InvalidOption(f"{name} must be a number of seconds from 0, got {value!r}")
-    return number

@@ -187,7 +187,7 @@ def make_accelerator(precision: str, device: str | None, purpose: str, extra: st
         MissingExtra: accelerate is not installed.
         InvalidOption: the precision cannot be had here, or there is no such choice of device.
     """
-    if device not in (None, "cpu"):
+    if device is not None and not (isinstance(device, str) and device == "cpu"):
         raise InvalidOption(f'device must be "cpu", or None for the GPU where there is one; got {device!r}')
     require("accelerate", purpose, extra)
     from accelerate import Accelerator

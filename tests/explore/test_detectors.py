@@ -87,7 +87,7 @@ def test_the_least_certain_first(dataset: Path, tmp_path: Path) -> None:
 def test_an_order_that_cannot_be(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explore", str(dataset), "--output", "page.html", "--no-tags", "--order", "uncertain"]) == 2
     assert "the order 'uncertain' is of how certain a tagger is: leave --no-tags" in capsys.readouterr().err
-    with pytest.raises(InvalidOption, match="order 'size' is not known; use one of name, uncertain"):
+    with pytest.raises(InvalidOption, match="order must be one of name, uncertain; got 'size'"):
         explore(dataset, "page.html", order="size")
     assert not Path("page.html").exists()
 

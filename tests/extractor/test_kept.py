@@ -20,6 +20,7 @@ from torch.utils.hooks import RemovableHandle
 
 import hear_edgel3
 from hear_edgel3.engine.seen import Seen
+from hear_edgel3.errors import InvalidOption
 from hear_edgel3.extractor.extractor import Extractor
 from hear_edgel3.extractor.kept import KeepsModules
 from support import synthetic
@@ -225,7 +226,7 @@ def test_another_device_or_type_is_noticed(kept: Extractor, looks: list[nn.Modul
     assert torch.equal(kept.scene_embeddings(clips), after)
     assert len(looks) == looked
     assert kept.kept is not None
-    with pytest.raises(TypeError, match="floating point"):
+    with pytest.raises(InvalidOption, match="numbers of the type int32, but floating-point ones only"):
         kept.to(torch.int32)
 
 

@@ -86,8 +86,8 @@ def test_a_net_that_fails_fails_only_the_file(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"dtype": "float64"}, "dtype must be float32 or float16"),
-        ({"runner": "spark"}, "runner must be local or ray"),
+        ({"dtype": "float64"}, "dtype must be one of float32, float16"),
+        ({"runner": "spark"}, "runner must be one of local, ray"),
         ({"engine": "spark"}, "engine must be one of auto, "),
         ({"runner": "ray", "engine": "local"}, "runner='ray' and engine='local' both say who does the parts"),
         ({"engine": "eager", "net_engine": "torch"}, "engine='eager' and net_engine='torch' both say what runs"),

@@ -206,10 +206,10 @@ def test_what_cannot_be_divided() -> None:
         with pytest.raises(InvalidOption, match="test must be a share"):
             Dividing(test=share)  # type: ignore[arg-type]
     for folds in (1, 2.5, "5"):
-        with pytest.raises(InvalidOption, match="n_folds must be a whole number, at least 2"):
+        with pytest.raises(InvalidOption, match="n_folds must be a whole number from 2"):
             Dividing(n_folds=folds)  # type: ignore[arg-type]
     for seed in (-1, "a", None):
-        with pytest.raises(InvalidOption, match="seed must be a whole number, at least 0"):
+        with pytest.raises(InvalidOption, match="seed must be a whole number from 0"):
             Dividing(seed=seed)  # type: ignore[arg-type]
     with pytest.raises(InvalidOption, match="how must be one of auto, given, folds, groups, random; got 'foo'"):
         Dividing("foo")  # type: ignore[arg-type]

@@ -80,5 +80,5 @@ def test_the_default_threshold(tmp_path: Path, capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize("threshold", [0.0, -0.5, 1.01, float("nan")])
 def test_thresholds_out_of_range(threshold: float, tmp_path: Path) -> None:
     dataset(tmp_path)
-    with pytest.raises(InvalidOption, match="threshold must be above 0 and at most 1"):
+    with pytest.raises(InvalidOption, match="threshold must be a number above 0 and at most 1"):
         find_duplicates(tmp_path, threshold)

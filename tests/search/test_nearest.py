@@ -86,7 +86,7 @@ def test_nearest_of_hardly_any_rows(n: int, exact: bool) -> None:
 
 
 def test_nearest_refuses() -> None:
-    with pytest.raises(InvalidOption, match="k must be at least 1"):
+    with pytest.raises(InvalidOption, match="k must be a whole number from 1"):
         nearest(np.ones((2, 3)), 0)
     with pytest.raises(InvalidOption, match=r"matrix.*\(3,\)"):
         nearest(np.ones(3), 1)

@@ -54,8 +54,10 @@ def test_top() -> None:
     assert isinstance(tags.top(1)[0].probability, float)
     assert tags.top(0) == []
     assert len(tags.top()) == len(tags.top(99)) == 4
-    with pytest.raises(IndexError):
-        tags.top(1, window=2)
+    assert tags.top(1, window=-1) == tags.top(1, window=np.int64(1))
+    for window in (2, -3, 0.5, None, "0", [0]):
+        with pytest.raises(InvalidOption, match="window must be the number of one, from 0 to 1 here, got"):
+            tags.top(1, window=window)  # type: ignore[arg-type]
 
 
 def test_top_of_more_than_there_are(tagger: Tagger, sound: np.ndarray) -> None:
