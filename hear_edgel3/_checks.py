@@ -21,13 +21,13 @@ def shown(value: object) -> str:
     return _SHORT.repr(value)
 
 
-def check_positive(value: object, name: str, unit: str) -> float:
+def check_positive(value: object, name: str, unit: str = "") -> float:
     """Checks an option that is a length of time, or the like.
 
     Args:
         value: What was given: any real number, also one of NumPy's.
         name: What the option is called in the error.
-        unit: What it counts, in the plural.
+        unit: What it counts, in the plural, if anything.
 
     Returns:
         The value as a float.
@@ -37,9 +37,9 @@ def check_positive(value: object, name: str, unit: str) -> float:
     """
     number = number_of(value)
     if not math.isfinite(number) or number <= 0:
-        raise InvalidOption(f"{name} must be a positive number of {unit}, got {shown(value)}")
+        raise InvalidOption(f"{name} must be a positive number{f' of {unit}' if unit else ''}, got {shown(value)}")
     if number > _LARGEST_NUMBER:
-        raise InvalidOption(f"{name} must be at most {_LARGEST_NUMBER:g} {unit}, got {shown(value)}")
+        raise InvalidOption(f"{name} must be at most {f'{_LARGEST_NUMBER:g} {unit}'.rstrip()}, got {shown(value)}")
     return number
 
 

@@ -59,7 +59,7 @@ class ConfigurationFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         def load_model(model_file_path: str | os.PathLike[str] = "", **options: Any) -> Extractor:
             from hear_edgel3.extractor.loading import load
 
-            return load(name, weights=model_file_path or None, **options)
+            return load(name, weights=model_file_path, **options)
 
         load_model.__doc__ = f"""Loads {name} for HEAR.
 

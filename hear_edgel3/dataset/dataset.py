@@ -188,6 +188,7 @@ class Dataset:
         found: dict[Description, Path] = {}
         self.clip_columns = [START, END]
         self._rows = 0
+        self._columns: dict[str, None] = {}
         for part in self.parts:
             with opened_parquet(part, _ADVICE) as opened:
                 try:
@@ -196,6 +197,7 @@ class Dataset:
                     raise DatasetError(f"{part} is damaged: {error}; {_ADVICE}") from error
                 if not has_clips(opened.schema_arrow):
                     self.clip_columns = []
+                self._columns |= dict.fromkeys(opened.schema_arrow.names)
                 self._rows += opened.metadata.num_rows
             if description is None:
                 raise DatasetError(f"{part} was not written by `hear-edgel3 extract`: it does not say what made it")
@@ -240,11 +242,14 @@ class Dataset:
             columns: The columns to read, without ``embedding`` for what takes little memory; None for all.
 
         Raises:
-            DatasetError: a file is damaged.
+            DatasetError: a file is damaged, or there is no such column.
             MissingExtra: pandas is not installed.
         """
         require("pandas", "making a table", "pandas")
         pa = require_pyarrow()
+        for name in () if columns is None else several_texts(columns, "columns"):
+            if name not in self._columns:
+                raise DatasetError(f"{self.folder} has no column {name!r}, but {', '.join(self._columns)}")
         return pa.Table.from_batches(self.batches(columns)).to_pandas()
 
     def row_group(self, part: Path, number: int, columns: Sequence[str]) -> pa.Table:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from hear_edgel3._checks import check_word
+from hear_edgel3._checks import check_paths, check_word
 from hear_edgel3._extras import require
 from hear_edgel3.audio.channels import MEAN
 from hear_edgel3.detectors.answering import logits_of_folder
@@ -161,6 +161,7 @@ def evaluate(
         OutputError: The cache cannot be written.
         MissingExtra: scikit-learn, scipy or pyarrow is not installed.
     """
+    check_paths(state=state)
     if on_leak is not None:
         check_word(on_leak, "on_leak", OnLeak)
     work = Work(cache, weights, device=device, workers=workers, quiet=quiet)

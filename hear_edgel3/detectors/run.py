@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from hear_edgel3._checks import check_path, check_word
 from hear_edgel3._extras import require
 from hear_edgel3._version import __version__
 from hear_edgel3.detectors.base import Base, check_base, load_base, with_head_words
@@ -129,6 +130,7 @@ def train(
     work = Work(cache, weights, device=device, workers=workers, quiet=quiet)
     dividing = dividing_of(split, chosen.seed)
     # What is wrong with the labels is said before anything is computed.
+    check_path(output, "output")
     read = as_labelled(data, labels)
     check_classes(read)
     check_states(read, dividing)
@@ -243,8 +245,7 @@ def dividing_of(split: str | Dividing, seed: int) -> Dividing:
     """
     if isinstance(split, Dividing):
         return split
-    if split not in list(How):
-        raise InvalidOption(f"split must be one of {', '.join(How)}; got {split!r}")
+    check_word(split, "split", How)
     return Dividing(How(split), seed=seed)
 
 

@@ -22,7 +22,7 @@ def zone_of(name: str) -> tzinfo:
         InvalidOption: There is none.
     """
     if not isinstance(name, str):
-        raise InvalidOption(f"a time zone must be text, as UTC or Europe/Berlin, got {shown(name)}")
+        raise InvalidOption(f"the name of a time zone must be text, as UTC or Europe/Berlin, got {shown(name)}")
     return _zone_of(name)
 
 

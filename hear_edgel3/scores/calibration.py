@@ -6,8 +6,10 @@ import math
 
 import numpy as np
 
+from hear_edgel3._checks import check_positive, check_whole, number_of, shown
 from hear_edgel3._extras import require
 from hear_edgel3.errors import InvalidOption, LabelsError
+from hear_edgel3.scores.arrays import array_of, mask_of, matrix_of, targets_of
 
 _BINS = 15
 # From this probability on a class of several is said, where it has no threshold of its own.
@@ -16,8 +18,14 @@ _LEAST, _MOST = 0.02, 50.0
 
 
 def probabilities_of(logits: np.ndarray, is_single: bool, temperature: float = 1.0) -> np.ndarray:
-    """(N, C) float64 probabilities: softmax if each sound has one class, else sigmoid, of the logits / temperature."""
-    scaled = logits.astype(np.float64) / temperature
+    """(N, C) float64 probabilities: softmax if each sound has one class, else sigmoid, of the logits / temperature.
+
+    Raises:
+        LabelsError: The logits are no matrix.
+        InvalidOption: The temperature is not positive.
+    """
+    check_positive(temperature, "temperature")
+    scaled = matrix_of(logits, "logits").astype(np.float64) / temperature
     if is_single:
         exponentials = np.exp(scaled - scaled.max(axis=1, keepdims=True))
         return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
@@ -66,10 +74,13 @@ def fit_temperature(
         InvalidOption: The spread is not positive.
         MissingExtra: scipy is not installed.
     """
+    logits = matrix_of(logits, "logits")
+    targets = targets_of(targets, logits, "logits")
+    mask = mask_of(mask, targets)
     if not len(logits) or (mask is not None and not mask.any()):
         raise LabelsError("a temperature needs a validation part to be fitted on")
-    if spread is not None and not spread > 0:
-        raise InvalidOption(f"spread must be positive, or None to expect nothing; got {spread!r}")
+    if spread is not None and not number_of(spread) > 0:
+        raise InvalidOption(f"spread must be positive, or None to expect nothing; got {shown(spread)}")
     if not np.isfinite(logits).all():
         raise LabelsError("a temperature cannot be fitted: a logit is not finite")
     optimize = require("scipy.optimize", "calibrating probabilities", "train")
@@ -103,7 +114,15 @@ def expected_calibration_error(
         targets: (N,) numbers of classes, or (N, C), where above 0.5 means that a sound has the class.
         mask: (N, C) bool; None for all.
         bins: How many bins.
+
+    Raises:
+        LabelsError: Arrays make no sense, or do not fit.
+        InvalidOption: The number of bins is none.
     """
+    probabilities = matrix_of(probabilities, "probabilities")
+    targets = targets_of(targets, probabilities, "probabilities")
+    mask = mask_of(mask, targets)
+    bins = check_whole(bins, "bins", 1)
     if targets.ndim == 1:
         likely = probabilities.max(axis=1)
         right = probabilities.argmax(axis=1) == targets
@@ -131,7 +150,13 @@ def fit_thresholds(probabilities: np.ndarray, targets: np.ndarray, mask: np.ndar
 
     Returns:
         (C,) float64; NaN for classes without a sound, or without one that has another class.
+
+    Raises:
+        LabelsError: Arrays make no sense, or do not fit.
     """
+    probabilities = matrix_of(probabilities, "probabilities")
+    targets = targets_of(targets, probabilities, "probabilities")
+    mask = mask_of(mask, targets)
     n_classes = probabilities.shape[1]
     right = targets[:, None] == np.arange(n_classes) if targets.ndim == 1 else targets > 0.5
     judged = np.ones(right.shape, bool) if mask is None else mask
@@ -157,6 +182,11 @@ def above_thresholds(probabilities: np.ndarray, is_single: bool, thresholds: np.
     Returns:
         (N, C) bool.
     """
+    probabilities = matrix_of(probabilities, "probabilities")
+    if thresholds is not None:
+        thresholds = array_of(thresholds, "thresholds")
+        if thresholds.shape != probabilities.shape[1:]:
+            raise LabelsError(f"thresholds of shape {thresholds.shape} do not fit {probabilities.shape[1]} classes")
     if is_single:
         usual: np.ndarray = np.arange(probabilities.shape[1]) == probabilities.argmax(axis=1)[:, None]
     else:
@@ -181,6 +211,7 @@ def classes_said(probabilities: np.ndarray, is_single: bool, thresholds: np.ndar
     Returns:
         (N, C) bool. With thresholds a row may have none.
     """
+    probabilities = matrix_of(probabilities, "probabilities")
     above = above_thresholds(probabilities, is_single, thresholds)
     if not is_single:
         return above

@@ -7,7 +7,9 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from hear_edgel3._checks import check_made, check_several, several_texts
 from hear_edgel3.errors import LabelsError
+from hear_edgel3.scores.arrays import array_of
 from hear_edgel3.scores.calibration import classes_said
 from hear_edgel3.scores.ranking import Ranking, d_primes
 from hear_edgel3.scores.report import Figures, Scores, number, with_intervals
@@ -42,8 +44,8 @@ class Guesses:
 
     def __post_init__(self) -> None:
         for field in fields(self):  # lists and tensors are taken for what they hold
-            if (value := getattr(self, field.name)) is not None:
-                object.__setattr__(self, field.name, np.asarray(value))
+            if (value := getattr(self, field.name)) is not None or field.name in ("targets", "probabilities"):
+                object.__setattr__(self, field.name, array_of(value, field.name))
         if self.probabilities.ndim != 2 or len(self.probabilities) != len(self.targets) or not len(self.targets):
             raise LabelsError(
                 f"{self.probabilities.shape} guesses do not fit {self.targets.shape} targets, or there are none"
@@ -56,6 +58,8 @@ class Guesses:
                 raise LabelsError(
                     f"targets must be numbers of classes from 0 to {len(classes) - 1}, got {strange[0]!r}"
                 )
+        if self.thresholds is not None and self.thresholds.shape != self.probabilities.shape[1:]:
+            raise LabelsError(f"thresholds {self.thresholds.shape} do not fit guesses {self.probabilities.shape}")
         if self.ranks is not None and self.ranks.shape != self.probabilities.shape:
             raise LabelsError(f"ranks {self.ranks.shape} do not fit guesses {self.probabilities.shape}")
         if not np.isfinite(self.probabilities).all():
@@ -117,7 +121,11 @@ def score_classes(
     Raises:
         LabelsError: The guesses do not fit the classes or groups.
     """
+    check_made(guesses, "guesses", Guesses, "Guesses, which hold what was right and what was guessed")
+    classes = several_texts(classes, "classes")
+    groups = None if groups is None else list(check_several(groups, "groups", "a list of names"))
     n, n_classes = guesses.probabilities.shape
+    times = n_resamples(n, n_classes, resamples)
     if len(classes) != n_classes or (groups is not None and len(groups) != n):
         raise LabelsError(f"{n} guesses of {n_classes} classes do not fit {len(classes)} names, or their groups")
     right, judged, guessed = guesses.right(), guesses.judged(), guesses.guessed()
@@ -143,7 +151,7 @@ def score_classes(
         notes=tuple(_notes(classes, positives, judged, per_class, len(np.unique(group_of)), alone)),
     )
     told = scores.n_groups > 1 and not alone[positives > 0].all()
-    times = n_resamples(n, n_classes, resamples) if told else 0
+    times = times if told else 0
     strata = guesses.targets if guesses.is_single else None
     figures = [_figures(block, rankings, counted) for block in resampled_weights(group_of, strata, times, seed)]
     return with_intervals(scores, figures, alone)

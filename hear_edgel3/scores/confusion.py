@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hear_edgel3._checks import check_made
 from hear_edgel3.scores.classes import Guesses
 from hear_edgel3.scores.names_drawn import EXPLAINED, by_number, drawn_names
 
@@ -30,6 +31,7 @@ def confusion_matrix(guesses: Guesses) -> np.ndarray:
         there are thresholds: the last column counts sounds of which nothing was guessed. Else (C, 2, 2) per class, of
         judged cells: true negatives and false positives, false negatives and true positives.
     """
+    check_made(guesses, "guesses", Guesses, "Guesses, which hold what was right and what was guessed")
     right, guessed = guesses.right(), guesses.guessed()
     n = guesses.n_classes
     if guesses.is_single:

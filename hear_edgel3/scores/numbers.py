@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hear_edgel3._checks import check_several, several_texts
 from hear_edgel3.errors import LabelsError
+from hear_edgel3.scores.arrays import matrix_of
 from hear_edgel3.scores.report import Figures, Scores, number, with_intervals
 from hear_edgel3.scores.resampling import n_resamples, resampled_weights
 
@@ -39,8 +41,11 @@ def score_numbers(
     Raises:
         LabelsError: Shapes do not fit, or a number is not finite.
     """
-    if targets.ndim != 2 or targets.shape != guesses.shape or targets.shape[1] != len(names) or not len(targets):
+    targets, guesses = matrix_of(targets, "targets"), matrix_of(guesses, "guesses")
+    names = several_texts(names, "names")
+    if targets.shape != guesses.shape or targets.shape[1] != len(names) or not len(targets):
         raise LabelsError(f"{guesses.shape} guesses do not fit {targets.shape} targets of {len(names)} names")
+    groups = None if groups is None else list(check_several(groups, "groups", "a list of names"))
     if groups is not None and len(groups) != len(targets):
         raise LabelsError(f"{len(groups)} groups do not fit {len(targets)} targets")
     for what, values in (("targets", targets), ("guesses", guesses)):

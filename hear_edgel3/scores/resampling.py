@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from hear_edgel3.errors import InvalidOption
+from hear_edgel3._checks import check_whole
 
 RESAMPLES = 1000
 _FEWEST = 100
@@ -26,10 +26,8 @@ def n_resamples(n: int, n_classes: int, wanted: int | None) -> int:
     Raises:
         InvalidOption: It is negative.
     """
-    if wanted is not None and wanted < 0:
-        raise InvalidOption(f"resamples must not be negative, got {wanted}")
     if wanted is not None:
-        return wanted
+        return check_whole(wanted, "resamples", 0)
     return int(min(RESAMPLES, max(_FEWEST, _MOST_WORK / max(1, n * n_classes))))
 
 
@@ -45,7 +43,7 @@ def resampled_weights(
         n: How many samples.
         seed: Equal seeds draw equal groups, so that differences between nets can be resampled too.
     """
-    rng = np.random.RandomState(seed)
+    rng = np.random.RandomState(check_whole(seed, "seed", 0))
     group_of = np.unique(np.asarray(groups), return_inverse=True)[1].reshape(-1)
     n_groups = int(group_of.max()) + 1
     stratum_of = np.zeros(n_groups, np.int64)

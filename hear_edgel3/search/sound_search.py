@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hear_edgel3._checks import check_flags, check_path, check_whole, several_paths, shown
+from hear_edgel3._checks import check_flags, check_path, check_paths, check_whole, several_paths, shown
 from hear_edgel3.audio.rates import check_rate
 from hear_edgel3.dataset.channel import channel_of
 from hear_edgel3.dataset.dataset import Dataset
@@ -75,6 +75,9 @@ class SoundSearch:
         exact: bool = False,
     ) -> None:
         check_flags(exact=exact)
+        check_paths(config=config)
+        if weights is not None:
+            check_path(weights, "weights", empty=True)
         self.dataset = Dataset(folder)
         self.note: str | None = None
         self._net = (config, weights)

@@ -188,7 +188,7 @@ def test_guesses_that_make_no_sense() -> None:
         Guesses(np.zeros((2, 3)), np.zeros((2, 2)))
     with pytest.raises(LabelsError, match="there are none"):
         Guesses(np.zeros(0, int), np.zeros((0, 2)))
-    others: list[tuple[list[Any], str]] = [([0, 2], "2"), ([-1, 0], "-1"), ([0.5, 1], "0.5"), (["a", "b"], "'a'")]
+    others: list[tuple[list[Any], str]] = [([0, 2], "2"), ([-1, 0], "-1"), ([0.5, 1], "0.5")]
     for targets, strange in [*others, ([0, np.nan], "nan")]:
         with pytest.raises(LabelsError, match=rf"numbers of classes from 0 to 1, got {strange}"):
             Guesses(np.array(targets), np.zeros((2, 2)))

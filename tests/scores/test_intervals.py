@@ -86,7 +86,7 @@ def test_large_sets_have_fewer_samples() -> None:
     assert n_resamples(20_000, 100, None) == 300
     assert n_resamples(2_000_000, 527, None) == 100
     assert n_resamples(400, 50, 7) == 7
-    with pytest.raises(InvalidOption, match="negative"):
+    with pytest.raises(InvalidOption, match="resamples must be a whole number from 0"):
         n_resamples(1, 1, -1)
 
 
