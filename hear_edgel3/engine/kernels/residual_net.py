@@ -161,7 +161,7 @@ class SizedNet:
         assert net.first is not None
         height, width, frames = halved(self._height, 2), halved(image.width, 2), halved(self._frames, 2)
         channel = rooms.stride(height * width)
-        out = rooms.room("out 0", even(net.n_first) * channel // (4 * lanes))
+        out = rooms.room(self._room_of(0), even(net.n_first) * channel // (4 * lanes))
         room = rooms.room("rows", 3 * net.planes * (image.width + 2) + 2 * ENTRANCE_COLUMNS)
         arguments = (
             image.x, net.planes, self._height, image.width,
@@ -171,6 +171,11 @@ class SizedNet:
         )  # fmt: skip
         steps.append((make_entrance(lanes), arguments))
         return Map(out, channel, net.n_first, height, width, frames, self._mask(width, frames))
+
+    def _room_of(self, number: int) -> str:
+        """The room of a map. Two take turns, of which the image's is one: nobody reads it when it is written again."""
+        after_image = number + 1 if self._net.first is not None else number
+        return "image" if after_image % 2 == 0 else "map"
 
     def _block(self, x: Map, block: Block, number: int, rooms: Rooms, values: _Values) -> tuple[Map, Facts]:
         """An inverted residual."""
@@ -189,7 +194,7 @@ class SizedNet:
         kept = -(-height // _BAND) * _BAND if block.bottleneck else tall
         channel_middle = rooms.stride(kept * width)
         channel = rooms.stride(height * width)
-        out = rooms.room(f"out {number % 2}", block.outputs * channel // size)
+        out = rooms.room(self._room_of(number), block.outputs * channel // size)
         masked = self.sharing.before_convolving(x.width, x.frames, block.reach)
         # Of an image that has the vectors for itself each channel has one factor, for weights as well as for what they
         # are multiplied with. Pictures may have shorter vectors for themselves, with the same bits.
