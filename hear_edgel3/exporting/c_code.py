@@ -16,7 +16,8 @@ import torch
 
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.exporting.c_constants import Constants, comment, number, padded, string
-from hear_edgel3.exporting.c_nets import FrontendInC, frontend_in_c, net_in_c
+from hear_edgel3.exporting.c_frontends import FrontendInC, frontend_in_c
+from hear_edgel3.exporting.c_nets import net_in_c
 from hear_edgel3.exporting.c_residuals import NetInC
 from hear_edgel3.exporting.clips import synthetic_clips
 from hear_edgel3.exporting.int8 import Narrowed
@@ -125,7 +126,7 @@ def library(program: Program, narrowed: Mapping[str, Narrowed], card: Mapping[st
         + inner
         + _thresholds(card)
         + ("const char *const net_labels[NET_CLASSES] = {\n@labels@};\n" if card.get("labels") else ""),
-        f"{prefix}.c": "".join(map(_template, ("head.c", frontend.source, *net.sources, "tail.c"))),
+        f"{prefix}.c": "".join(map(_template, ("head.c", *frontend.sources, *net.sources, "tail.c"))),
         f"{prefix}.h": _header(card, frontend, constants.any_int8, memory),
         f"{prefix}_example.c": _template("example.c"),
         f"{prefix}_test.c": _template("test.c"),
@@ -198,13 +199,13 @@ def _about(card: Mapping[str, Any], int8: bool) -> list[str]:
 
 
 def _memory(net: NetInC, frontend: FrontendInC, flags: Mapping[str, Any]) -> _Memory:
-    doubles = _fft_size(frontend) + 2 + flags["MOST_SUMS"] + 1
+    doubles = frontend.n_fft + 2 + flags["MOST_SUMS"] + 1
     inside = int(re.search(r"INSIDE = (\d+)", net.text)[1])  # type: ignore[index]
     always = 8 * doubles + 4 * (inside + 2 * flags["MOST_VALUES"])
     bounds = tuple(
         (math.ceil(4 * (frontend.n_mels + per_frame)), always + math.ceil(4 * fixed)) for per_frame, fixed in net.bounds
     )
-    return _Memory(_outermost(bounds), frontend.minimum, frontend.hop_length)
+    return _Memory(_outermost(bounds), frontend)
 
 
 def _outermost(bounds: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
@@ -221,11 +222,10 @@ class _Memory:
     """Bytes of working memory: as NET_MEMORY of the header. The largest of the bounds is that."""
 
     bounds: tuple[tuple[int, int], ...]
-    minimum: int
-    hop_length: int
+    frontend: FrontendInC
 
     def __call__(self, samples: int) -> int:
-        frames = (max(samples, self.minimum) - 1) // self.hop_length + 1
+        frames = self.frontend.n_frames(samples)
         return max(fixed + per_frame * frames for per_frame, fixed in self.bounds)
 
     def in_c(self) -> str:
@@ -234,12 +234,6 @@ class _Memory:
         for one in reversed(others):
             text = f"NET_LARGER({one}, \\\n               {text})"
         return text
-
-
-def _fft_size(frontend: FrontendInC) -> int:
-    found = re.search(r"FFT_SIZE = (\d+)", frontend.text)
-    assert found is not None
-    return int(found[1])
 
 
 def _header(card: Mapping[str, Any], frontend: FrontendInC, int8: bool, memory: _Memory) -> str:
@@ -276,7 +270,7 @@ def _header(card: Mapping[str, Any], frontend: FrontendInC, int8: bool, memory: 
         "mels": str(frontend.n_mels),
         "int8": str(int(int8)),
         "outputs": "\n".join(lines),
-        "frames": frontend.frames,
+        "frames": frontend.frames_in_c(),
         "bytes": memory.in_c(),
         "slack": "some thousand",
         "fields": "\n".join(fields),
