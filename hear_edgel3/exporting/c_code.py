@@ -95,7 +95,8 @@ def library(program: Program, narrowed: Mapping[str, Narrowed], card: Mapping[st
     n_parameters = sum(value.numel() for value in module.net.parameters())
     if n_parameters > _MOST_PARAMETERS:
         raise InvalidOption(
-            f"{name} has {n_parameters / 1e6:.0f} million weights; a C library has {_MOST_PARAMETERS / 1e6:.0f} at most"
+            f"{name} has {n_parameters / 1e6:.0f} million weights; a C library has "
+            f"{_MOST_PARAMETERS / 1e6:.0f} million at most; use --to onnx"
         )
     if card["length"] is not None and card["length"] > _LONGEST_S * card["sample_rate"]:
         raise InvalidOption(

@@ -24,7 +24,7 @@ from hear_edgel3.families.kernel_residuals import Context, Linear, Lines
 from hear_edgel3.families.mobilenetv3.layout import Block, halved
 
 _PIXELS = 4  # as in c_library/head.c
-# A block is computed in the way that takes less memory for a clip of so many frames, a second.
+# A block is computed in the way that takes less memory for a clip of so many frames: a second of EfficientAT's.
 _USUAL_FRAMES = 100
 _STRUCT = (
     "typedef struct {\n"

@@ -1,6 +1,6 @@
 """What of nets a C library needs: their layers as C text, and how much memory their maps take.
 
-Three families have such a form: MobileNetV3 with channel-wise squeeze-and-excitation, DyMN, and L3.
+Three kinds have such a form: MobileNetV3 with channel-wise squeeze-and-excitation, DyMN, and L3.
 """
 
 from __future__ import annotations

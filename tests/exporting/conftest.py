@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from hear_edgel3 import load
 from hear_edgel3.exporting.run import Exported, export
 from hear_edgel3.exporting.targets import target_of
+from hear_edgel3.families.ssondo.frontend import SsondoMelSpectrogram
 from support.detectors import write_detector, write_net
 
 Export = Callable[[str | Path, str], Exported]
@@ -61,6 +63,22 @@ def c_sea(exported: Export) -> Exported:
 def c_dymn(exported: Export, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     """A small net of the DyMN family in C, proven. Nobody changes it."""
     return exported(write_net(tmp_path_factory.mktemp("dymn") / "net"), "c")
+
+
+@pytest.fixture(scope="session")
+def c_dymn_int8(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """Another one with weights in eight bits, proven. Nobody changes it."""
+    place = tmp_path_factory.mktemp("dymn_int8")
+    return export(write_net(place / "net", words="b5_15_clf1", gain=2.0), place / "c", to="c", quantize="int8")
+
+
+@pytest.fixture(scope="session")
+def c_ssondo(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """A small DyMN with S-SONDO's front end in C, proven. Nobody changes it."""
+    place = tmp_path_factory.mktemp("ssondo")
+    extractor = load(write_net(place / "net", n_mels=128), engine="torch")
+    extractor.frontend = SsondoMelSpectrogram()
+    return export(extractor, place / "c", to="c")
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,7 @@ def example(c_tiny: Exported, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return compiled(c_tiny.path, "example", tmp_path_factory.mktemp("example"), *SANITIZED)
 
 
-@pytest.mark.parametrize("net", ["c_tiny", "c_dymn"])
+@pytest.mark.parametrize("net", ["c_tiny", "c_dymn", "c_ssondo"])
 def test_strict_and_sanitized(net: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """Clips, streams and refusals, as the test that is exported with it has them."""
     needed("gcc")
@@ -41,23 +41,41 @@ def test_strict_and_sanitized(net: str, tmp_path: Path, request: pytest.FixtureR
     assert "0 checks failed" in said
 
 
-@pytest.mark.parametrize("net", ["c_tiny", "c_dymn"])
+@pytest.mark.parametrize("net", ["c_tiny", "c_dymn", "c_dymn_int8", "c_ssondo"])
 def test_the_memory_is_enough_for_any_length(net: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    """Of exactly as many bytes as are said to be needed, for clips whose maps end in odd rows and frames."""
+    """Of exactly as many bytes as are said to be needed, for clips and streams whose maps end in odd rows and frames.
+
+    It lies at any address, and what is in it before is no number.
+    """
     needed("gcc")
     done: Exported = request.getfixturevalue(net)
     prefix = read_folder_facts(done.path)["prefix"]
     text = f"""
 #include <stdlib.h>
+#include <string.h>
 #include "{prefix}.h"
 static float samples[40000];
-static {prefix}_result result;
+static {prefix}_result result, again;
+static unsigned char *room(size_t bytes, size_t past) {{
+    unsigned char *memory = malloc(bytes + past);
+    if (memory == NULL) exit(1);
+    memset(memory, 255, bytes + past);
+    return memory;
+}}
 int main(void) {{
-    size_t n;
+    size_t n, past = 0, used;
     for (n = 0; n < 40000; n++) samples[n] = (float)rand() / (float)RAND_MAX - .5f;
-    for (n = 1; n < 40000; n += n < 11000 ? 319 : 3001) {{
-        void *memory = malloc({prefix}_memory(n));
-        if (memory == NULL || {prefix}_clip(memory, {prefix}_memory(n), samples, n, &result)) return 1;
+    for (n = 1; n < 40000; n += n < 11000 ? 319 : 3001, past = (past + 1) % 8) {{
+        {prefix}_stream stream;
+        unsigned char *memory = room({prefix}_memory(n), past);
+        if ({prefix}_clip(memory + past, {prefix}_memory(n), samples, n, &result)) return 2;
+        free(memory);
+        if (past) continue;
+        past = 3;
+        memory = room({prefix}_stream_memory(n), past);
+        if ({prefix}_start(&stream, memory + past, {prefix}_stream_memory(n), n, n)) return 3;
+        if ({prefix}_feed(&stream, samples, n, &used, &again) != 1) return 4;
+        if (memcmp(&result, &again, sizeof result)) return 5;
         free(memory);
     }}
     return 0;
@@ -197,7 +215,7 @@ def test_odd_files_are_read(example: Path, tmp_path: Path) -> None:
         assert run([str(example), *words], code=2).stderr
 
 
-@pytest.mark.parametrize("net", ["c_tiny", "c_dymn"])
+@pytest.mark.parametrize("net", ["c_tiny", "c_dymn", "c_ssondo"])
 def test_for_aarch64(net: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """Statically, in an emulator: the same numbers on another processor."""
     needed("aarch64-linux-gnu-gcc", "qemu-aarch64")
@@ -206,7 +224,7 @@ def test_for_aarch64(net: str, tmp_path: Path, request: pytest.FixtureRequest) -
     assert "0 checks failed" in run(["qemu-aarch64", str(made)]).stdout
 
 
-@pytest.mark.parametrize("net", ["c_tiny", "c_sea", "c_dymn"])
+@pytest.mark.parametrize("net", ["c_tiny", "c_sea", "c_dymn", "c_ssondo"])
 def test_for_cortex_m7(net: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """An object, whose code is small, and which has no memory of its own that is written."""
     needed("arm-none-eabi-gcc", "arm-none-eabi-size")
