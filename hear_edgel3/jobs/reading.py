@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import queue
 import tarfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TypeVar
@@ -29,7 +30,8 @@ from hear_edgel3.sources.shards import is_packed
 # Files that are read, or have been read and wait for the net; and groups of windows of each.
 _FILES_AHEAD = 8
 _GROUPS_AHEAD = 4
-_PATIENCE_S = 0.5  # with threads that are to end
+# With threads that are to end; and again with those of them that have not, before the interpreter ends.
+_PATIENCE_S, _PATIENCE_AT_EXIT_S = 0.5, 5.0
 
 # A header that knows no length says something enormous.
 _LONGEST_KNOWN_S = 1e9
@@ -173,7 +175,7 @@ def in_order(
         threads: How many threads run them.
         at_end: Is called when all threads have ended, whatever ended them; not if one is stuck in a read that does not
             come back (a disk or a network that does not answer), which nothing can end. It is left behind then, so that
-            an interruption is not waited for.
+            an interruption is waited for no longer than some seconds.
     """
     stopped = threading.Event()
     begun: queue.SimpleQueue[tuple[int, queue.Queue[_T | _End]] | None] = queue.SimpleQueue()
@@ -225,12 +227,20 @@ def in_order(
         stopped.set()
         for _ in readers:
             begun.put(None)
-        deadline = time.monotonic() + _PATIENCE_S
-        for reader in readers:
-            if reader.ident is not None:
-                reader.join(max(0.0, deadline - time.monotonic()))
-        if not any(reader.is_alive() for reader in readers):
+        _wait_for(readers, _PATIENCE_S)
+        if left := [reader for reader in readers if reader.is_alive()]:
+            # Before Python 3.14 the interpreter ends them with itself wherever they are, and in torch that aborts it.
+            atexit.register(_wait_for, left, _PATIENCE_AT_EXIT_S)
+        else:
             at_end()
+
+
+def _wait_for(threads: Iterable[threading.Thread], seconds: float) -> None:
+    """Until all have ended of those that were started, but no longer."""
+    deadline = time.monotonic() + seconds
+    for thread in threads:
+        if thread.ident is not None:
+            thread.join(max(0.0, deadline - time.monotonic()))
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,7 @@ def test_lite_and_info_read_it(tiny_int8: Exported, tmp_path: Path, capsys: pyte
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        ({"quantize": "int4"}, "quantize must be none or int8"),
+        ({"quantize": "int4"}, "quantize must be one of none, int8; got 'int4'"),
         ({"calibrate": "x"}, "calibrate is for quantize='int8'"),
         ({"quantize": "int8", "part": "frontend"}, "the front end alone is never in eight bits"),
     ],

@@ -137,7 +137,7 @@ def test_stopped(number: signal.Signals, workers: str) -> None:
     # A terminal and a batch system send it to the workers too.
     os.killpg(process.pid, number)
     _, err = process.communicate(timeout=20)
-    assert process.returncode == 130
+    assert process.returncode == 130, err.decode()
     assert err.decode().rstrip().endswith("hear-edgel3: interrupted")
     assert b"Traceback" not in err
     assert left_over() == []

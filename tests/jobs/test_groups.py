@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -140,3 +142,28 @@ def test_threads_that_are_stuck_are_not_waited_for() -> None:
     free.set()
     assert list(reading.in_order(pieces, 5, 2, lambda: closed.append(True))) == [(i, i) for i in range(5)]  # type: ignore[arg-type]
     assert closed == [True]
+
+
+# A thread that is in torch, not in a read, for longer than a job waits for it.
+_LEFT_IN_TORCH = """
+import sys, time
+import torch
+from hear_edgel3.jobs import reading
+
+def pieces(i):
+    yield i
+    end = time.monotonic() + 3 * reading._PATIENCE_S
+    while time.monotonic() < end:
+        torch.cat([torch.randn(1000)] * 2)
+
+some = reading.in_order(pieces, 1, 1)
+next(some)
+some.close()
+sys.exit(130)
+"""
+
+
+def test_threads_that_compute_are_waited_for_at_the_end() -> None:
+    """The interpreter would abort, with another exit status and a message of C++."""
+    done = subprocess.run([sys.executable, "-c", _LEFT_IN_TORCH], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "")
