@@ -169,9 +169,6 @@ class TrainOptions:
     @property
     def head_kind(self) -> str:
         """What the head is."""
-        check_flags(fine_tune=self.fine_tune, threshold=self.threshold)
-        check_texts(wandb=self.wandb)
-        check_paths(teacher=self.teacher)
         if self.head is not None:
             return self.head
         return "linear" if self.recipe is None else "mlp" if self.recipe == _IMAGES else "own"
