@@ -30,8 +30,9 @@ from hear_edgel3.sources.shards import is_packed
 # Files that are read, or have been read and wait for the net; and groups of windows of each.
 _FILES_AHEAD = 8
 _GROUPS_AHEAD = 4
-# With threads that are to end; and again with those of them that have not, before the interpreter ends.
-_PATIENCE_S, _PATIENCE_AT_EXIT_S = 0.5, 5.0
+_PATIENCE_S = 0.5  # with threads that are to end
+# With those of them that still compute when the interpreter is to end; and how often it is seen whether any does.
+_PATIENCE_AT_EXIT_S, _LOOK_EVERY_S = 10.0, 0.25
 
 # A header that knows no length says something enormous.
 _LONGEST_KNOWN_S = 1e9
@@ -175,7 +176,7 @@ def in_order(
         threads: How many threads run them.
         at_end: Is called when all threads have ended, whatever ended them; not if one is stuck in a read that does not
             come back (a disk or a network that does not answer), which nothing can end. It is left behind then, so that
-            an interruption is waited for no longer than some seconds.
+            an interruption is not waited for.
     """
     stopped = threading.Event()
     begun: queue.SimpleQueue[tuple[int, queue.Queue[_T | _End]] | None] = queue.SimpleQueue()
@@ -230,7 +231,7 @@ def in_order(
         _wait_for(readers, _PATIENCE_S)
         if left := [reader for reader in readers if reader.is_alive()]:
             # Before Python 3.14 the interpreter ends them with itself wherever they are, and in torch that aborts it.
-            atexit.register(_wait_for, left, _PATIENCE_AT_EXIT_S)
+            atexit.register(_wait_while_busy, left)
         else:
             at_end()
 
@@ -241,6 +242,17 @@ def _wait_for(threads: Iterable[threading.Thread], seconds: float) -> None:
     for thread in threads:
         if thread.ident is not None:
             thread.join(max(0.0, deadline - time.monotonic()))
+
+
+def _wait_while_busy(threads: Sequence[threading.Thread]) -> None:
+    """Until all have ended, or those that are left do not compute, as one does that is stuck in a read."""
+    deadline = time.monotonic() + _PATIENCE_AT_EXIT_S
+    while any(thread.is_alive() for thread in threads) and time.monotonic() < deadline:
+        begun, spent = time.monotonic(), time.process_time()
+        _wait_for(threads, _LOOK_EVERY_S)
+        # This thread only waits, so that what the process has computed they have.
+        if time.process_time() - spent < 0.1 * (time.monotonic() - begun):
+            return
 
 
 @dataclass(frozen=True)
