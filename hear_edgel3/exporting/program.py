@@ -7,13 +7,12 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any, cast
 
 import torch
 from torch import nn
 
-from hear_edgel3._checks import shown
+from hear_edgel3._checks import number_of, shown
 from hear_edgel3.engine.eval_mode import in_eval_mode, plain
 from hear_edgel3.engine.exported import exportable
 from hear_edgel3.engine.folded import folded_module, not_float32_on_cpu
@@ -136,28 +135,24 @@ def length_in_samples(row: Checkpoint, length: float | str | None) -> int | None
     Raises:
         InvalidOption: The net does not take such windows, or the length is none.
     """
-    only = row.only_window_ms
+    only, seconds = row.only_window_ms, number_of(length)
     if only is not None:
-        if length is None or (_is_number(length) and round(float(length) * 1000) == only):
+        if length is None or (math.isfinite(seconds) and round(seconds * 1000) == only):
             return row.window
         raise InvalidOption(
             f"{row.name} takes windows of {only / 1000:g} s only; got length={shown(length)}; leave it out"
         )
     if length is None or (isinstance(length, str) and length == "dynamic"):
         return None
-    if not _is_number(length) or not 0 < float(length) <= 3600:
+    if not 0 < seconds <= 3600:
         raise InvalidOption(f"length must be dynamic, or seconds above 0 and up to 3600; got {shown(length)}")
-    samples = round(float(length) * row.net_sample_rate)
+    samples = round(seconds * row.net_sample_rate)
     least: int = getattr(row.frontend.build(), "minimum_samples", 1)
     if samples < least:
         raise InvalidOption(
             f"length={length!r} is too short for {row.name}; use at least {least / row.net_sample_rate:g}"
         )
     return samples
-
-
-def _is_number(length: object) -> bool:
-    return isinstance(length, Real) and not isinstance(length, bool) and math.isfinite(length)
 
 
 @contextmanager

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +15,12 @@ from hear_edgel3.errors import InvalidOption
 from hear_edgel3.exporting import c as target
 from hear_edgel3.exporting import int8
 from hear_edgel3.exporting.c_nets import int8_rows, stays_in_float
-from hear_edgel3.exporting.program import Program, length_in_samples, program_of
 from hear_edgel3.exporting.run import Exported, export
 from hear_edgel3.extractor.complexity import complexity_of
-from hear_edgel3.extractor.extractor import Extractor
 from support import signals
 from support.compiling import SANITIZED, compiled, needed, run
 from support.detectors import write_net
-from support.libraries import memory_of
+from support.libraries import check, memory_of, program
 
 pytestmark = pytest.mark.skipif(target.compiler() is None, reason="there is no C compiler")
 # One sample and what is filled up to the least; frames (one every 320 samples) that are odd or even after every stride;
@@ -49,35 +45,12 @@ SHAPES: dict[str, tuple[float, dict[str, Any]]] = {
 }
 
 
-@contextmanager
-def program(extractor: Extractor) -> Iterator[Program]:
-    row = extractor.configuration.checkpoint
-    with program_of(extractor, "whole", length_in_samples(row, None), target.FLOAT64) as found:
-        yield found
-
-
 def sounds(n: int) -> np.ndarray:
     """A tone, noise, a click, something quiet, and silence."""
     t = np.arange(n) / 32000
     noise = signals.clip(n / 32000 + 0.1, 32000, seed=n)[:n]
     click = np.eye(1, n, n // 2)[0]
     return np.stack([0.9 * np.sin(2 * np.pi * 880 * t), noise, click, 1e-3 * noise, np.zeros(n)]).astype(np.float32)
-
-
-def check(session: Any, made: Program, x: np.ndarray) -> None:
-    """Each feature against PyTorch in float64, as a fraction of its peak; observed 5e-6 at most."""
-    expected = dict(zip(made.outputs, (y.numpy() for y in made.reference(torch.from_numpy(x))), strict=True))
-    found = session(x)
-    assert found.keys() == expected.keys()
-    ends = np.cumsum([*made.card["features"].values()])[:-1]
-    for name, values in expected.items():
-        parts = [*made.card["features"]] if name == "embedding" else [name]
-        at = ends if name == "embedding" else []
-        for part, one, other in zip(
-            parts, np.split(found[name], at, axis=1), np.split(values, at, axis=1), strict=True
-        ):
-            peak = max(np.abs(other).max(), 1.0) if name == "probabilities" else np.abs(other).max()
-            np.testing.assert_allclose(one, other, rtol=0, atol=2e-5 * peak, err_msg=f"{part} of {x.shape[1]} samples")
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +15,13 @@ import hear_edgel3
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.exporting import c as target
 from hear_edgel3.exporting.folders import read_folder_facts
-from hear_edgel3.exporting.program import Program, length_in_samples, program_of
 from hear_edgel3.exporting.run import Exported, export
 from hear_edgel3.extractor.extractor import Extractor
 from hear_edgel3.families.ssondo.frontend import SsondoMelSpectrogram
 from support import signals, ssondo_files
 from support.compiling import needed, run
 from support.detectors import write_net
-from support.libraries import memory_of
+from support.libraries import check, memory_of, program
 from support.mobilenetv3_files import pt
 from weights_convert.heads import make_head_folder
 
@@ -45,39 +42,12 @@ def small(folder: Path, kind: str, frontend: dict[str, Any], words: str = "") ->
     return found
 
 
-@contextmanager
-def program(extractor: Extractor) -> Iterator[Program]:
-    row = extractor.configuration.checkpoint
-    with program_of(extractor, "whole", length_in_samples(row, None), target.FLOAT64) as found:
-        yield found
-
-
 def sounds(n: int) -> np.ndarray:
     """Two tones, noise, a click at the very end, something quiet, and silence."""
     t = np.arange(n) / 32000
     noise = signals.clip(n / 32000 + 0.1, 32000, seed=n)[:n]
     tones = [0.9 * np.sin(2 * np.pi * hertz * t) for hertz in (880, 4000)]
     return np.stack([*tones, noise, np.eye(1, n, n - 1)[0], 1e-3 * noise, np.zeros(n)]).astype(np.float32)
-
-
-def check(session: Any, made: Program, x: np.ndarray) -> None:
-    """Each feature against PyTorch in float64, as a fraction of its peak."""
-    expected = dict(zip(made.outputs, (y.numpy() for y in made.reference(torch.from_numpy(x))), strict=True))
-    found = session(x)
-    assert found.keys() == expected.keys()
-    features = made.card["features"]
-    ends = np.cumsum([*features.values()])[:-1]
-    for part, one, other in zip(
-        features,
-        np.split(found["embedding"], ends, axis=1),
-        np.split(expected["embedding"], ends, axis=1),
-        strict=True,
-    ):
-        scale = np.abs(other).max()
-        np.testing.assert_allclose(one, other, rtol=0, atol=2e-5 * scale, err_msg=f"{part} of {x.shape[1]} samples")
-    for name in found.keys() - {"embedding"}:
-        scale = max(np.abs(expected[name]).max(), 1.0)
-        np.testing.assert_allclose(found[name], expected[name], rtol=0, atol=2e-5 * scale, err_msg=name)
 
 
 @pytest.mark.parametrize(
