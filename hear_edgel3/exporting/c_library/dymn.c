@@ -224,7 +224,7 @@ static mixture make_mixture(int number, const places *p, int bands, size_t frame
     divide(p->sums, size, n, p->a);
     keep(embedding, c->kept, p->a, c->joint.out);
     if (c->n_lines > 0) {
-        linear(&c->lines, p->a, m.lines);
+        linear(&c->lines, NULL, p->a, 0, m.lines);
         for (k = 0; k < 2 * c->n_lines; k++)
             for (i = 0; i < inside; i++) {
                 float *at = m.lines + (size_t)k * inside + i;
@@ -232,7 +232,7 @@ static mixture make_mixture(int number, const places *p, int bands, size_t frame
             }
     }
     if (c->attention.out > 0)
-        linear(&c->attention, p->a, p->b);
+        linear(&c->attention, NULL, p->a, 0, p->b);
     else
         for (k = 0; k < 3 * c->kernels; k++)
             p->b[k] = 0;

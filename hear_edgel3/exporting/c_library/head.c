@@ -7,9 +7,9 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Pixels and output channels that are computed together. Maps are [band][frame][channel], and their channels are filled
-   up with zeros to a multiple of LANES. */
-enum { PIXELS = 4, LANES = 8, NO_ACTIVATION = 0, RELU = 1, HARDSWISH = 2 };
+/* Pixels and output channels that are computed together; of a single pixel GROUPS times as many channels. Maps are
+   [band][frame][channel], and their channels are filled up with zeros to a multiple of LANES. */
+enum { PIXELS = 4, LANES = 8, GROUPS = 4, NO_ACTIVATION = 0, RELU = 1, HARDSWISH = 2 };
 
 /* Weights: in groups of LANES outputs, those of an input side by side. Where scale is not negative they are int8, each
    output's to be multiplied by a float; else they are float. All numbers but in and out are places in the constants. */
@@ -141,6 +141,33 @@ ADD_PRODUCTS(add_float_products, float)
 ADD_PRODUCTS(add_int8_products, signed char)
 #endif
 
+/* The same of one pixel with the weights of four groups, which are so far apart. */
+#define ADD_OUTPUTS(name, type)                                                                      \
+    static void name(float sums[GROUPS][LANES], const float *x, const type *const w[GROUPS], int n)  \
+    {                                                                                                \
+        const type *wa = w[0], *wb = w[1], *wc = w[2], *wd = w[3];                                   \
+        float a[LANES], b[LANES], c[LANES], d[LANES];                                                \
+        int i, j;                                                                                    \
+        LANES_TOGETHER                                                                               \
+        for (j = 0; j < LANES; j++)                                                                  \
+            a[j] = sums[0][j], b[j] = sums[1][j], c[j] = sums[2][j], d[j] = sums[3][j];              \
+        for (i = 0; i < n; i++, wa += LANES, wb += LANES, wc += LANES, wd += LANES) {                \
+            const float v = x[i];                                                                    \
+            LANES_TOGETHER                                                                           \
+            for (j = 0; j < LANES; j++) {                                                            \
+                a[j] += v * (float)wa[j], b[j] += v * (float)wb[j];                                  \
+                c[j] += v * (float)wc[j], d[j] += v * (float)wd[j];                                  \
+            }                                                                                        \
+        }                                                                                            \
+        LANES_TOGETHER                                                                               \
+        for (j = 0; j < LANES; j++)                                                                  \
+            sums[0][j] = a[j], sums[1][j] = b[j], sums[2][j] = c[j], sums[3][j] = d[j];              \
+    }
+ADD_OUTPUTS(add_float_outputs, float)
+#if NET_INT8
+ADD_OUTPUTS(add_int8_outputs, signed char)
+#endif
+
 static void add_products(float sums[PIXELS][LANES], const float *const x[PIXELS], const layer *l, long place, int n)
 {
 #if NET_INT8
@@ -187,15 +214,35 @@ static void finish(const float sum[LANES], const layer *l, int group, int adds, 
 }
 
 #if NEEDS_LINEAR
-/* A layer that sees one vector, of l->in values; all PADDED(l->out) of y are written. */
-static void linear(const layer *l, const float *x, float *y)
+/* A layer of one pixel, of l->in values; all PADDED(l->out) of y are written, or added to. Weights of its own are float
+   (null: those of the constants). */
+static void linear(const layer *l, const float *own, const float *x, int adds, float *y)
 {
-    const float *const same[PIXELS] = {x, x, x, x};
-    int group;
-    for (group = 0; group < PADDED(l->out) / LANES; group++) {
-        float sums[PIXELS][LANES] = {{0}};
-        add_products(sums, same, l, (long)group * l->in * LANES, l->in);
-        finish(sums[0], l, group, 0, y + group * LANES);
+    const int groups = PADDED(l->out) / LANES;
+    int group, g;
+    for (group = 0; group < groups; group += GROUPS) {
+        const int count = groups - group < GROUPS ? groups - group : GROUPS;
+        float sums[GROUPS][LANES] = {{0}};
+        long place[GROUPS]; /* the last one again where there are fewer */
+        for (g = 0; g < GROUPS; g++)
+            place[g] = (long)(group + (g < count ? g : count - 1)) * l->in * LANES;
+#if NET_INT8
+        if (own == NULL && l->scale >= 0) {
+            const signed char *w[GROUPS];
+            for (g = 0; g < GROUPS; g++)
+                w[g] = BYTES + l->weights + place[g];
+            add_int8_outputs(sums, x, w, l->in);
+        } else
+#endif
+        {
+            const float *const all = own != NULL ? own : FLOATS + l->weights;
+            const float *w[GROUPS];
+            for (g = 0; g < GROUPS; g++)
+                w[g] = all + place[g];
+            add_float_outputs(sums, x, w, l->in);
+        }
+        for (g = 0; g < count; g++)
+            finish(sums[g], l, group + g, adds, y + (group + g) * LANES);
     }
 }
 #endif

@@ -55,13 +55,16 @@ static void run_rows(int number, const places *p, int bands, size_t frames, floa
     for (y = 0; y < made_bands; y++) {
         const float *rows[MOST_KERNEL];
         float *at = in_place ? made_row : middle + (size_t)y * made * inside;
-        for (; expanded < bands && expanded <= y * o->stride + half; expanded++) {
+        while (expanded < bands && expanded <= y * o->stride + half) {
+            /* The first ones at once: of small maps a row alone is less than is computed together. */
+            const int n = expanded > 0 ? 1 : bands < o->kernel ? bands : o->kernel;
             float *place = all_rows + (size_t)(expanded % o->kernel) * row;
             const float *x = p->map + (size_t)expanded * frames * in;
             if (o->expands)
-                pointwise(&o->expand, expand, x, frames, 0, place);
+                pointwise(&o->expand, expand, x, (size_t)n * frames, 0, place);
             else
-                memcpy(place, x, row * sizeof *place);
+                memcpy(place, x, (size_t)n * row * sizeof *place);
+            expanded += n;
         }
         for (i = 0; i < o->kernel; i++) {
             const int band = y * o->stride + i - half;
@@ -79,20 +82,20 @@ static void run_rows(int number, const places *p, int bands, size_t frames, floa
     }
     if (o->squeezes) {
         divide(p->sums, inside, (size_t)made_bands * made, p->a);
-        linear(&o->squeeze, p->a, p->b);
+        linear(&o->squeeze, NULL, p->a, 0, p->b);
         keep(embedding, o->kept_squeeze, p->b, o->squeeze.out);
         for (i = 0; i < o->squeeze.out; i++)
             p->b[i] = p->b[i] > 0 ? p->b[i] : 0;
-        linear(&o->excite, p->b, p->a);
+        linear(&o->excite, NULL, p->b, 0, p->a);
         for (c = 0; c < inside; c++)
             p->a[c] = 1.f / (1.f + expf(-p->a[c]));
     }
-    for (y = 0; !in_place && y < made_bands; y++) {
-        float *at = middle + (size_t)y * made * inside;
-        for (pixel_number = 0; o->squeezes && pixel_number < made; pixel_number++)
+    if (!in_place) {
+        const size_t pixels = (size_t)made_bands * made;
+        for (pixel_number = 0; o->squeezes && pixel_number < pixels; pixel_number++)
             for (c = 0; c < inside; c++)
-                at[pixel_number * inside + c] *= p->a[c];
-        pointwise(&o->project, project, at, made, o->residual, p->map + (size_t)y * made * out);
+                middle[pixel_number * inside + c] *= p->a[c];
+        pointwise(&o->project, project, middle, pixels, o->residual, p->map);
     }
 }
 
@@ -142,12 +145,12 @@ static void run_net(const picture *image, const places *p, net_result *result)
     keep(p->inside, KEPT_CLF1, p->a, LAST.out);
 #endif
 #if HAS_HIDDEN
-    linear(&HIDDEN, p->a, p->b);
+    linear(&HIDDEN, NULL, p->a, 0, p->b);
     keep(p->inside, KEPT_CLF2, p->b, HIDDEN.out);
     memcpy(p->a, p->b, PADDED(HIDDEN.out) * sizeof *p->a);
 #endif
 #if HAS_CLASSIFIER
-    linear(&CLASSIFIER, p->a, p->b);
+    linear(&CLASSIFIER, NULL, p->a, 0, p->b);
     keep(p->inside, KEPT_LOGITS, p->b, CLASSIFIER.out);
 #if OWN_LOGITS
     memcpy(result->ANSWERS, p->b, sizeof result->ANSWERS);

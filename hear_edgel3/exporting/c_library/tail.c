@@ -11,13 +11,13 @@ static void run_head(const places *p, net_result *result)
         p->a[i] = (p->a[i] - FLOATS[HEAD_MEAN + i]) / FLOATS[HEAD_DEVIATION + i];
 #endif
 #if HEAD_IS_DEEP
-    linear(&HEAD_HIDDEN, p->a, p->b);
+    linear(&HEAD_HIDDEN, NULL, p->a, 0, p->b);
     for (i = 0; i < HEAD_HIDDEN.out; i++) {
         const float x = p->b[i];
         p->a[i] = (float)(HEAD_ACTIVATION);
     }
 #endif
-    linear(&HEAD_OUTPUT, p->a, p->b);
+    linear(&HEAD_OUTPUT, NULL, p->a, 0, p->b);
     memcpy(result->ANSWERS, p->b, sizeof result->ANSWERS);
 }
 #endif
