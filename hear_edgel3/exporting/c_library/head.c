@@ -115,57 +115,55 @@ static double band_power(const double *power, int band)
 #endif
 
 /* Adds the products of n values of each of four pixels with the weights of a group of outputs. */
-#define ADD_PRODUCTS(name, type)                                                                    \
-    static void name(float sums[PIXELS][LANES], const float *const x[PIXELS], const type *w, int n) \
-    {                                                                                               \
-        const float *xa = x[0], *xb = x[1], *xc = x[2], *xd = x[3];                                 \
-        float a[LANES], b[LANES], c[LANES], d[LANES];                                               \
-        int i, j;                                                                                   \
-        LANES_TOGETHER                                                                              \
-        for (j = 0; j < LANES; j++)                                                                 \
-            a[j] = sums[0][j], b[j] = sums[1][j], c[j] = sums[2][j], d[j] = sums[3][j];             \
-        for (i = 0; i < n; i++, w += LANES) {                                                       \
-            const float va = xa[i], vb = xb[i], vc = xc[i], vd = xd[i];                             \
-            LANES_TOGETHER                                                                          \
-            for (j = 0; j < LANES; j++) {                                                           \
-                const float v = (float)w[j];                                                        \
-                a[j] += va * v, b[j] += vb * v, c[j] += vc * v, d[j] += vd * v;                     \
-            }                                                                                       \
-        }                                                                                           \
-        LANES_TOGETHER                                                                              \
-        for (j = 0; j < LANES; j++)                                                                 \
-            sums[0][j] = a[j], sums[1][j] = b[j], sums[2][j] = c[j], sums[3][j] = d[j];             \
+static void add_float_products(float sums[PIXELS][LANES], const float *const x[PIXELS], const float *w, int n)
+{
+    const float *xa = x[0], *xb = x[1], *xc = x[2], *xd = x[3];
+    float a[LANES], b[LANES], c[LANES], d[LANES];
+    int i, j;
+    LANES_TOGETHER
+    for (j = 0; j < LANES; j++)
+        a[j] = sums[0][j], b[j] = sums[1][j], c[j] = sums[2][j], d[j] = sums[3][j];
+    for (i = 0; i < n; i++, w += LANES) {
+        const float va = xa[i], vb = xb[i], vc = xc[i], vd = xd[i];
+        LANES_TOGETHER
+        for (j = 0; j < LANES; j++)
+            a[j] += va * w[j], b[j] += vb * w[j], c[j] += vc * w[j], d[j] += vd * w[j];
     }
-ADD_PRODUCTS(add_float_products, float)
-#if NET_INT8
-ADD_PRODUCTS(add_int8_products, signed char)
-#endif
+    LANES_TOGETHER
+    for (j = 0; j < LANES; j++)
+        sums[0][j] = a[j], sums[1][j] = b[j], sums[2][j] = c[j], sums[3][j] = d[j];
+}
 
-/* The same of one pixel with the weights of four groups, which are so far apart. */
-#define ADD_OUTPUTS(name, type)                                                                      \
-    static void name(float sums[GROUPS][LANES], const float *x, const type *const w[GROUPS], int n)  \
-    {                                                                                                \
-        const type *wa = w[0], *wb = w[1], *wc = w[2], *wd = w[3];                                   \
-        float a[LANES], b[LANES], c[LANES], d[LANES];                                                \
-        int i, j;                                                                                    \
-        LANES_TOGETHER                                                                               \
-        for (j = 0; j < LANES; j++)                                                                  \
-            a[j] = sums[0][j], b[j] = sums[1][j], c[j] = sums[2][j], d[j] = sums[3][j];              \
-        for (i = 0; i < n; i++, wa += LANES, wb += LANES, wc += LANES, wd += LANES) {                \
-            const float v = x[i];                                                                    \
-            LANES_TOGETHER                                                                           \
-            for (j = 0; j < LANES; j++) {                                                            \
-                a[j] += v * (float)wa[j], b[j] += v * (float)wb[j];                                  \
-                c[j] += v * (float)wc[j], d[j] += v * (float)wd[j];                                  \
-            }                                                                                        \
-        }                                                                                            \
-        LANES_TOGETHER                                                                               \
-        for (j = 0; j < LANES; j++)                                                                  \
-            sums[0][j] = a[j], sums[1][j] = b[j], sums[2][j] = c[j], sums[3][j] = d[j];              \
-    }
-ADD_OUTPUTS(add_float_outputs, float)
 #if NET_INT8
-ADD_OUTPUTS(add_int8_outputs, signed char)
+/* Weights of a lane that are widened at a time, before they are used. */
+enum { WIDENED = 32, WIDENED_TOGETHER = 8 };
+
+/* Widens n weights of each lane. Compilers make vectors of loops whose lengths they know. */
+static void widen(const signed char *restrict narrow, int n, float *restrict wide)
+{
+    int j;
+    for (; n >= WIDENED_TOGETHER; n -= WIDENED_TOGETHER) {
+        for (j = 0; j < WIDENED_TOGETHER * LANES; j++)
+            wide[j] = (float)narrow[j];
+        narrow += WIDENED_TOGETHER * LANES, wide += WIDENED_TOGETHER * LANES;
+    }
+    for (j = 0; j < n * LANES; j++)
+        wide[j] = (float)narrow[j];
+}
+
+static void add_int8_products(float sums[PIXELS][LANES], const float *const x[PIXELS], const signed char *w, int n)
+{
+    int i, p;
+    for (i = 0; i < n; i += WIDENED) {
+        const int count = n - i < WIDENED ? n - i : WIDENED;
+        const float *part[PIXELS];
+        float wide[WIDENED * LANES];
+        widen(w + (long)i * LANES, count, wide);
+        for (p = 0; p < PIXELS; p++)
+            part[p] = x[p] + i;
+        add_float_products(sums, part, wide, count);
+    }
+}
 #endif
 
 static void add_products(float sums[PIXELS][LANES], const float *const x[PIXELS], const layer *l, long place, int n)
@@ -179,32 +177,29 @@ static void add_products(float sums[PIXELS][LANES], const float *const x[PIXELS]
     add_float_products(sums, x, FLOATS + l->weights + place, n);
 }
 
-static float activated(float v, int activation)
-{
-    if (activation == RELU)
-        return v > 0 ? v : 0;
-    if (activation == HARDSWISH) {
-        const float gate = v + 3.f;
-        return v * (gate < 0 ? 0 : gate > 6.f ? 6.f : gate) * (1.f / 6.f);
-    }
-    return v;
-}
-
 /* From the sums of a group of outputs of a pixel to what a layer puts out, added to what is there or in its place. */
 static void finish(const float sum[LANES], const layer *l, int group, int adds, float *out)
 {
     const float *bias = FLOATS + l->bias + (long)group * LANES;
     float v[LANES];
     int j;
-    for (j = 0; j < LANES; j++)
-        v[j] = sum[j];
     if (l->scale >= 0) {
         const float *scale = FLOATS + l->scale + (long)group * LANES;
         for (j = 0; j < LANES; j++)
-            v[j] *= scale[j];
+            v[j] = sum[j] * scale[j] + bias[j];
+    } else {
+        for (j = 0; j < LANES; j++)
+            v[j] = sum[j] + bias[j];
     }
-    for (j = 0; j < LANES; j++)
-        v[j] = activated(v[j] + bias[j], l->activation);
+    if (l->activation == RELU) {
+        for (j = 0; j < LANES; j++)
+            v[j] = v[j] > 0 ? v[j] : 0;
+    } else if (l->activation == HARDSWISH) {
+        for (j = 0; j < LANES; j++) {
+            const float gate = v[j] + 3.f, from = gate > 0 ? gate : 0;
+            v[j] = v[j] * (from < 6.f ? from : 6.f) * (1.f / 6.f);
+        }
+    }
     if (adds)
         for (j = 0; j < LANES; j++)
             out[j] += v[j];
@@ -214,6 +209,44 @@ static void finish(const float sum[LANES], const layer *l, int group, int adds, 
 }
 
 #if NEEDS_LINEAR
+/* Adds the products of n values of one pixel with the weights of four groups of outputs. */
+static void add_float_outputs(float sums[GROUPS][LANES], const float *x, const float *const w[GROUPS], int n)
+{
+    const float *wa = w[0], *wb = w[1], *wc = w[2], *wd = w[3];
+    float a[LANES], b[LANES], c[LANES], d[LANES];
+    int i, j;
+    LANES_TOGETHER
+    for (j = 0; j < LANES; j++)
+        a[j] = sums[0][j], b[j] = sums[1][j], c[j] = sums[2][j], d[j] = sums[3][j];
+    for (i = 0; i < n; i++, wa += LANES, wb += LANES, wc += LANES, wd += LANES) {
+        const float v = x[i];
+        LANES_TOGETHER
+        for (j = 0; j < LANES; j++)
+            a[j] += v * wa[j], b[j] += v * wb[j], c[j] += v * wc[j], d[j] += v * wd[j];
+    }
+    LANES_TOGETHER
+    for (j = 0; j < LANES; j++)
+        sums[0][j] = a[j], sums[1][j] = b[j], sums[2][j] = c[j], sums[3][j] = d[j];
+}
+
+#if NET_INT8
+static void add_int8_outputs(float sums[GROUPS][LANES], const float *x, const signed char *const w[GROUPS], int n)
+{
+    enum { AT_ONCE = WIDENED / GROUPS };
+    int i, g;
+    for (i = 0; i < n; i += AT_ONCE) {
+        const int count = n - i < AT_ONCE ? n - i : AT_ONCE;
+        const float *part[GROUPS];
+        float wide[GROUPS][AT_ONCE * LANES];
+        for (g = 0; g < GROUPS; g++) {
+            widen(w[g] + (long)i * LANES, count, wide[g]);
+            part[g] = wide[g];
+        }
+        add_float_outputs(sums, x + i, part, count);
+    }
+}
+#endif
+
 /* A layer of one pixel, of l->in values; all PADDED(l->out) of y are written, or added to. Weights of its own are float
    (null: those of the constants). */
 static void linear(const layer *l, const float *own, const float *x, int adds, float *y)

@@ -2,8 +2,6 @@
 /* The net: the audio part of Look, Listen and Learn (Arandjelovic and Zisserman, ICCV 2017), as EdgeL3 and SEA have it:
    convolutions of 3 by 3, maxima of 2 by 2, and the maximum of all of the last one. */
 
-enum { WIDENED = 32 }; /* weights of a lane that are widened at a time */
-
 /* A row of the first convolution, of the picture. */
 static void first_row(const picture *image, int band, float *y)
 {
@@ -37,7 +35,7 @@ static void convolve_int8_row(const layer *l, const float *x, int bands, size_t 
 {
     const size_t in = PADDED(l->in), out = PADDED(l->out);
     size_t t;
-    int p, i, j, k, m, lane, group;
+    int p, i, j, k, lane, group;
     for (group = 0; group < (int)out / LANES; group++) {
         float *const sums_of_row = y + group * LANES;
         for (t = 0; t < frames; t++)
@@ -53,8 +51,7 @@ static void convolve_int8_row(const layer *l, const float *x, int bands, size_t 
                     const signed char *narrow =
                         BYTES + l->weights + (((long)group * 9 + 3 * i + j) * l->in + k) * LANES;
                     float wide[WIDENED * LANES];
-                    for (m = 0; m < n * LANES; m++)
-                        wide[m] = (float)narrow[m];
+                    widen(narrow, n, wide);
                     for (t = 0; t < frames; t += PIXELS) {
                         const int count = frames - t < PIXELS ? (int)(frames - t) : PIXELS;
                         const float *pixels[PIXELS];
