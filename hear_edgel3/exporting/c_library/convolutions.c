@@ -42,50 +42,80 @@ static void pointwise(const layer *l, const float *own, const float *x, size_t f
     }
 }
 
-/* Adds the products of LANES channels of a pixel with their own weights. */
-#define ADD_TAP(name, type)                                              \
-    static void name(float sum[LANES], const float *x, const type *w)    \
-    {                                                                    \
-        int j;                                                           \
-        for (j = 0; j < LANES; j++)                                      \
-            sum[j] += x[j] * (float)w[j];                                \
+/* What a depthwise convolution sees of a pixel's surroundings: rows from a pixel on, null where they are outside of the
+   map, and of each the taps from `first` up to `end`; pixels and weights are so far apart. */
+typedef struct {
+    const float *rows[MOST_KERNEL];
+    int kernel, first, end;
+    size_t apart, weights_apart;
+} surroundings;
+
+/* The sums of LANES channels, from a place on, with their own weights. */
+static void add_float_taps(float sum[LANES], const surroundings *s, size_t place, const float *w)
+{
+    const size_t apart = s->apart, weights_apart = s->weights_apart;
+    float all[LANES];
+    int i, j, lane;
+    LANES_TOGETHER
+    for (lane = 0; lane < LANES; lane++)
+        all[lane] = 0;
+    for (i = 0; i < s->kernel; i++) {
+        const float *x = s->rows[i], *v = w + (size_t)(i * s->kernel + s->first) * weights_apart;
+        if (x == NULL)
+            continue;
+        x += place;
+        for (j = s->first; j < s->end; j++, x += apart, v += weights_apart) {
+            LANES_TOGETHER
+            for (lane = 0; lane < LANES; lane++)
+                all[lane] += x[lane] * v[lane];
+        }
     }
-ADD_TAP(add_float_tap, float)
+    LANES_TOGETHER
+    for (lane = 0; lane < LANES; lane++)
+        sum[lane] = all[lane];
+}
+
 #if NET_INT8
-ADD_TAP(add_int8_tap, signed char)
+static void add_int8_taps(float sum[LANES], const surroundings *s, size_t place, const signed char *w)
+{
+    const int taps = s->kernel * s->kernel;
+    surroundings same = *s;
+    float wide[MOST_KERNEL * MOST_KERNEL][LANES];
+    int i, lane;
+    for (i = 0; i < taps; i++) {
+        LANES_TOGETHER
+        for (lane = 0; lane < LANES; lane++)
+            wide[i][lane] = (float)w[(size_t)i * s->weights_apart + (size_t)lane];
+    }
+    same.weights_apart = LANES;
+    add_float_taps(sum, &same, place, wide[0]);
+}
 #endif
 
 /* A depthwise convolution that makes one row, with such weights; rows[i] is null where it is outside of the map. */
 static void depthwise(const layer *l, const float *own, const float *const *rows, int kernel, int stride, size_t frames,
                       float *y)
 {
-    const size_t channels = PADDED(l->out), made = (frames - 1) / (size_t)stride + 1;
+    const size_t channels = PADDED(l->out), made = (frames - 1) / (size_t)stride + 1, half = (size_t)kernel / 2;
     const layer part = own != NULL ? in_float(l) : *l;
+    const float *const weights = own != NULL ? own : FLOATS + l->weights;
     size_t t, c;
-    int i, j;
+    int i;
     for (t = 0; t < made; t++) {
-        const size_t begin = t * (size_t)stride;
+        const size_t middle = t * (size_t)stride, end = frames + half - middle;
+        surroundings seen = {{NULL}, kernel, middle < half ? (int)(half - middle) : 0, kernel, channels, channels};
+        if (end < (size_t)kernel)
+            seen.end = (int)end;
+        for (i = 0; i < kernel; i++)
+            seen.rows[i] = rows[i] == NULL ? NULL : rows[i] + (middle + (size_t)seen.first - half) * channels;
         for (c = 0; c < channels; c += LANES) {
-            float sum[LANES] = {0};
-            for (i = 0; i < kernel; i++) {
-                if (rows[i] == NULL)
-                    continue;
-                for (j = 0; j < kernel; j++) {
-                    const size_t at = begin + (size_t)j; /* half a kernel further than the pixel */
-                    const long place = (long)((size_t)(i * kernel + j) * channels + c);
-                    const float *x;
-                    if (at < (size_t)kernel / 2 || at - (size_t)kernel / 2 >= frames)
-                        continue;
-                    x = rows[i] + (at - (size_t)kernel / 2) * channels + c;
+            float sum[LANES];
 #if NET_INT8
-                    if (part.scale >= 0) {
-                        add_int8_tap(sum, x, BYTES + l->weights + place);
-                        continue;
-                    }
+            if (part.scale >= 0)
+                add_int8_taps(sum, &seen, c, BYTES + l->weights + c);
+            else
 #endif
-                    add_float_tap(sum, x, own != NULL ? own + place : FLOATS + l->weights + place);
-                }
-            }
+                add_float_taps(sum, &seen, c, weights + c);
             finish(sum, &part, (int)c / LANES, 0, y + t * channels + c);
         }
     }
