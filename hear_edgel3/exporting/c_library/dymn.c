@@ -74,47 +74,63 @@ static size_t count_dynamic(int number, int bands, size_t frames)
            weights;
 }
 
-/* Adds n weights of a kernel, LANES outputs side by side, as much as says `much`, a factor for each. */
-#define ADD_KERNEL(name, type)                                                     \
-    static void name(const type *w, const float much[LANES], size_t n, float *out) \
-    {                                                                              \
-        size_t i;                                                                  \
-        int j;                                                                     \
-        for (i = 0; i < n; i += LANES, w += LANES, out += LANES) {                 \
-            LANES_TOGETHER                                                         \
-            for (j = 0; j < LANES; j++)                                            \
-                out[j] += much[j] * (float)w[j];                                   \
-        }                                                                          \
+/* Mixes n weights of kernels that are so far apart, LANES outputs side by side. */
+static void mix_float(const float *w, size_t apart, int kernels, const float *attention, size_t n, float *out)
+{
+    size_t i;
+    int k, j;
+    for (i = 0; i < n; i += LANES, w += LANES, out += LANES) {
+        const float *kernel = w;
+        float all[LANES];
+        LANES_TOGETHER
+        for (j = 0; j < LANES; j++)
+            all[j] = 0;
+        for (k = 0; k < kernels; k++, kernel += apart) {
+            LANES_TOGETHER
+            for (j = 0; j < LANES; j++)
+                all[j] += attention[k] * kernel[j];
+        }
+        LANES_TOGETHER
+        for (j = 0; j < LANES; j++)
+            out[j] = all[j];
     }
-ADD_KERNEL(add_float_kernel, float)
+}
+
 #if NET_INT8
-ADD_KERNEL(add_int8_kernel, signed char)
+/* Adds n weights of a kernel, LANES outputs side by side, as much as says `much`, a factor for each. */
+static void add_int8_kernel(const signed char *restrict w, const float much[LANES], size_t n, float *restrict out)
+{
+    size_t i;
+    int j;
+    for (i = 0; i < n; i += LANES, w += LANES, out += LANES) {
+        LANES_TOGETHER
+        for (j = 0; j < LANES; j++)
+            out[j] += much[j] * (float)w[j];
+    }
+}
 #endif
 
 /* Mixes n weights of a group of a layer's outputs, from a place in each kernel on; a kernel has so many floats. */
 static void mix(const layer *l, size_t floats, int kernels, const float *attention, size_t place, size_t n, int group,
                 float *out)
 {
-    size_t i;
-    int k, j;
-    for (i = 0; i < n; i++)
-        out[i] = 0;
-    for (k = 0; k < kernels; k++) {
-        const size_t at = (size_t)l->weights + (size_t)k * floats + place;
-        float much[LANES];
-        for (j = 0; j < LANES; j++)
-            much[j] = attention[k];
 #if NET_INT8
-        if (l->scale >= 0) {
+    if (l->scale >= 0) {
+        size_t i;
+        int k, j;
+        for (i = 0; i < n; i++)
+            out[i] = 0;
+        for (k = 0; k < kernels; k++) {
             const float *scale = FLOATS + l->scale + k * PADDED(l->out) + group * LANES;
+            float much[LANES];
             for (j = 0; j < LANES; j++)
-                much[j] *= scale[j];
-            add_int8_kernel(BYTES + at, much, n, out);
-            continue;
+                much[j] = attention[k] * scale[j];
+            add_int8_kernel(BYTES + l->weights + (size_t)k * floats + place, much, n, out);
         }
-#endif
-        add_float_kernel(FLOATS + at, much, n, out);
+        return;
     }
+#endif
+    mix_float(FLOATS + l->weights + place, floats, kernels, attention, n, out);
     (void)group;
 }
 

@@ -63,7 +63,15 @@ static void power_spectrum(double *x)
             x[2 * j] = re, x[2 * j + 1] = im;
         }
     }
-    for (size = 2; size <= half; size *= 2) {
+    /* The first two of all steps have no products: of 2 values, and of 4, whose roots of unity are 1 and -i. */
+    for (i = 0; i < 2 * half; i += 8) {
+        double *a = x + i;
+        const double sr = a[0] + a[2], si = a[1] + a[3], dr = a[0] - a[2], di = a[1] - a[3];
+        const double tr = a[4] + a[6], ti = a[5] + a[7], er = a[4] - a[6], ei = a[5] - a[7];
+        a[0] = sr + tr, a[1] = si + ti, a[4] = sr - tr, a[5] = si - ti;
+        a[2] = dr + ei, a[3] = di - er, a[6] = dr - ei, a[7] = di + er;
+    }
+    for (size = 8; size <= half; size *= 2) {
         const int step = FFT_SIZE / size;
         for (k = 0; k < size / 2; k++) {
             const double c = COSINES[k * step], s = COSINES[k * step > FFT_SIZE / 4 ? k * step - FFT_SIZE / 4

@@ -4,9 +4,8 @@
 static void make_frame(const float *x, size_t n, size_t frame, double *fft, float *out)
 {
     int i, band;
-    for (i = 0; i < FRAME_SIZE; i++)
-        fft[i] = sample_of(x, n, frame, i) * (double)WINDOW[i];
-    for (; i < FFT_SIZE + 2; i++)
+    read_frame(x, n, frame, fft);
+    for (i = FRAME_SIZE; i < FFT_SIZE + 2; i++)
         fft[i] = 0;
     power_spectrum(fft);
     for (band = 0; band < NET_MELS; band++)

@@ -7,9 +7,11 @@ static int is_inside(size_t frame, size_t n)
     return frame * FRAME_HOP + FRAME_SIZE <= n;
 }
 
-/* The sample i of a frame. */
-static double sample_of(const float *x, size_t n, size_t frame, int i)
+/* The samples of a frame times the window. */
+static void read_frame(const float *x, size_t n, size_t frame, double *samples)
 {
-    const size_t at = frame * FRAME_HOP + (size_t)i;
-    return at < n ? (double)x[at] : 0;
+    const size_t first = frame * FRAME_HOP;
+    int i;
+    for (i = 0; i < FRAME_SIZE; i++)
+        samples[i] = first + (size_t)i < n ? (double)x[first + (size_t)i] * (double)WINDOW[i] : 0;
 }
