@@ -98,7 +98,7 @@ static void depthwise(const layer *l, const float *own, const float *const *rows
 {
     const size_t channels = PADDED(l->out), made = (frames - 1) / (size_t)stride + 1, half = (size_t)kernel / 2;
     const layer part = own != NULL ? in_float(l) : *l;
-    const float *const weights = own != NULL ? own : FLOATS + l->weights;
+    const float *const weights = own != NULL ? own : part.scale >= 0 ? NULL : FLOATS + l->weights;
     size_t t, c;
     int i;
     for (t = 0; t < made; t++) {

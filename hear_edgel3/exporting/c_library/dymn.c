@@ -176,9 +176,9 @@ static void make_gates(const layer *l, const float *x, size_t n, int stride, flo
         if (stride > 1) {
             for (p = 0; p < count; p++) {
                 const size_t at = (i + (size_t)p) * (size_t)stride;
-                const float *middle = x + at * size;
+                const float *middle = x + at * size, *before = at > 0 ? middle - size : NULL;
                 for (c = 0; c < size; c++)
-                    averages[(size_t)p * size + c] = ((at > 0 ? middle[c - size] : 0) + middle[c] +
+                    averages[(size_t)p * size + c] = ((before != NULL ? before[c] : 0) + middle[c] +
                                                       (at + 1 < n ? middle[c + size] : 0)) *
                                                      (1.f / 3.f);
             }
