@@ -18,7 +18,7 @@ from hear_edgel3.exporting import c as target
 from hear_edgel3.exporting.folders import read_folder_facts
 from hear_edgel3.exporting.run import Exported
 from support import signals
-from support.compiling import SANITIZED, STRICT, compiled, needed, run
+from support.compiling import SANITIZED, STRICT, compiled, needed, run, sanitizers_needed
 
 pytestmark = pytest.mark.skipif(target.compiler() is None, reason="there is no C compiler")
 Example = Callable[..., str]
@@ -35,7 +35,7 @@ def example(c_tiny: Exported, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("net", ["c_tiny", "c_dymn", "c_dymn_int8", "c_ssondo"])
 def test_strict_and_sanitized(net: str, compiler: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """Clips, streams and refusals, as the test that is exported with it has them. Compilers find different faults."""
-    needed(compiler)
+    sanitizers_needed(compiler, tmp_path)
     done: Exported = request.getfixturevalue(net)
     said = run([str(compiled(done.path, "test", tmp_path, *SANITIZED, compiler=compiler))]).stdout
     assert said.count("embedding differs by") == 3

@@ -21,6 +21,15 @@ def needed(*programs: str) -> None:
             pytest.skip(f"{program} is not installed")
 
 
+def sanitizers_needed(compiler: str, place: Path) -> None:
+    """Skips a test without a compiler and its sanitizers, which some systems have in a package of their own."""
+    needed(compiler)
+    (place / "empty.c").write_text("int main(void) { return 0; }\n")
+    words = [compiler, *SANITIZED, "-o", str(place / "empty"), str(place / "empty.c")]
+    if subprocess.run(words, capture_output=True, check=False, timeout=60).returncode != 0:
+        pytest.skip(f"{compiler} has no sanitizers here")
+
+
 def compiled(folder: Path, what: str, output: Path, *flags: str, compiler: str = "gcc") -> Path:
     """Compiles the program "example" or "test" of a library, with the library in it; all warnings are errors.
 
