@@ -25,7 +25,7 @@ trap 'rm -rf "$work"' EXIT
 python3 -m venv "$work/venv"
 # Of what ecosound needs, that which its module of annotations imports; the whole is 1.7 GB.
 "$work/venv/bin/pip" install -q pandas==3.1.1 numpy==2.4.6 xarray==2026.9.0 numba==0.68.1 dask==2026.8.0 dask-image==2026.5.0 scipy==1.17.1 \
-    matplotlib soundfile PyYAML tqdm duckdb folium geopandas setuptools==65.5.0
+    matplotlib==3.11.2 soundfile==0.14.0 PyYAML==6.0.4 tqdm==4.70.1 duckdb==2.0.1 folium==0.20.0 geopandas==1.2.0 setuptools==65.5.0
 "$work/venv/bin/pip" install -q --no-deps ecosound==0.0.32
 cat >"$work/try.py" <<'PYTHON'
 import sys
