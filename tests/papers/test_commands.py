@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hear_edgel3 import cli
 from hear_edgel3.cli import main
 from papers.commands import ROOT, SHELLS, THINGS, Block, blocks, missing, pages
 
@@ -70,9 +71,7 @@ def test_no_release_is_promised() -> None:
 
 
 # The verb, and what follows it up to the end of the command. A line that ends in a backslash goes on.
-VERBS = (
-    "embed|extract|tag|train|evaluate|listen|index|search|duplicates|explore|list|info|distill|export|tune|weights \\w+"
-)
+VERBS = "|".join(rf"{verb} \w+" if verb == "weights" else verb for verb in cli._VERBS)
 TEXT = "\n".join(page.read_text() for page in pages()).replace("\\\n", " ")
 USES = re.findall(rf"(?:hear-edgel3|hear_edgel3\.cli|hear_edgel3) (?:--verbose )?({VERBS})\b([^\n`&|]*)", TEXT)
 FLAGS = sorted({(verb, flag) for verb, rest in USES for flag in re.findall(r"(?<!\S)--[a-z][a-z-]*", rest)})
@@ -86,6 +85,7 @@ def test_flags_exist(verb: str, flag: str, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_enough_flags_were_found() -> None:
+    assert {verb.split()[0] for verb, _ in USES} == set(cli._VERBS)
     assert {"--config", "--output", "--hop", "--json", "--runner"} <= {flag for _, flag in FLAGS}
 
 
