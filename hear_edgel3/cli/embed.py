@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     from hear_edgel3.sources.item import Item
 
 _DESCRIPTION = """Embeds audio files. Each file gives <name>.npz with the arrays embedding (T, D) and timestamps (T, in
-seconds), and what made them: configuration, embedding_version, weights_sha256, hop_size, center and source. A clip of
-a table gives <name>_<start>-<end>.npz, with start_s and end_s; its timestamps count from the beginning of the file."""
+seconds), and what made them: configuration, embedding_version, weights_sha256, hop_size, center, source, and the
+source's size and time of last change. A clip of a table gives <name>_<start>-<end>.npz, with start_s and end_s; its
+timestamps count from the beginning of the file."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -46,7 +47,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     options.add_weights(parser)
     options.add_output(parser, "DIR", "where results go; default: beside each input", old=["--output-dir"])
     parser.add_argument("--suffix", "-x", metavar="TEXT", help="added to the names of the results")
-    text = "between windows (default 0.1 for the L3 family, 0.05 for MobileNetV3)"
+    text = "between windows (default: the configuration's; 0.1 for the L3 family, 0.24 for pictures, else 0.05)"
     options.add_hop(parser, text, "-t", old=["--hop-size"])
     parser.add_argument(
         "--no-centering",

@@ -96,7 +96,8 @@ def embed_file(
             of channels; or the bytes of one, or a binary file object.
         extractor: a configuration's name (or folder), or an extractor loaded before (cheaper for many files).
         weights: for a name: as in :func:`hear_edgel3.load`.
-        hop_size: seconds between windows; None for the configuration's (0.1 for the L3 family, 0.05 for MobileNetV3).
+        hop_size: seconds between windows; None for the configuration's (0.1 for the L3 family, 0.24 for pictures, else
+            0.05).
         center: whether timestamps are the middles of the windows (else their starts, for the L3 family only).
         channel: what of its channels: "mean" of all, the number of one, from 0, or "each" of them by itself.
 

@@ -27,6 +27,13 @@ def test_every_command_is_run_by_ci_or_says_what_it_needs(block: Block) -> None:
     assert set(block.needs) <= THINGS
 
 
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_commands_are_in_fences(page: Path) -> None:
+    """Where a marker can stand before them: a block that is only indented has none."""
+    outside = re.sub(r"^ *(`{3,}).*?^ *\1 *$", "", page.read_text(), flags=re.M | re.S)
+    assert re.findall(r"^ {4,}(?:\$ )?(?:hear-edgel3|python3?|pip|pytest) .*", outside, re.M) == []
+
+
 def test_markers_stand_before_nothing_else() -> None:
     for block in BLOCKS:
         assert block.run is None or block.language == "bash", block.place

@@ -15,6 +15,7 @@ import pytest
 import soundfile
 
 import hear_edgel3
+from hear_edgel3 import cli
 from hear_edgel3.registry.names import BUILT_IN, checkpoints, resolve
 from papers.commands import ROOT, Block, blocks, missing, pages
 from support import signals
@@ -50,6 +51,23 @@ def test_links_of_the_readme_lead_somewhere() -> None:
 def test_every_page_is_in_the_index() -> None:
     listed = set(re.findall(r"^([a-z_0-9]+)$", text_of("docs/index.md"), re.M))
     assert listed == {page.stem for page in ROOT.glob("docs/*.md")} - {"index"}
+
+
+def test_tables_of_commands_have_every_verb() -> None:
+    readme = section("README.md", "Commands")
+    page = text_of("docs/command_line.md").partition("\n## ")[0]
+    assert set(re.findall(r"`hear-edgel3 (\w+)", readme)) == set(cli._VERBS)
+    named = [re.findall(r"`(\w+)`", line.split("|")[1]) for line in page.splitlines() if line.startswith("| `")]
+    assert {verb for row in named for verb in row} == set(cli._VERBS)
+
+
+def test_the_tree_has_every_room() -> None:
+    tree = section("docs/architecture.md", "The tree")
+    first = "".join(line.split("|")[1] for line in tree.splitlines() if line.startswith("| `hear_edgel3/"))
+    package = ROOT / "hear_edgel3"
+    rooms = {path.name for path in package.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    modules = {path.name for path in package.glob("[a-z]*.py")} - {"errors.py"}  # what all others raise
+    assert set(re.findall(r"`(?:hear_edgel3/)?([\w.]+)`", first)) == rooms | modules
 
 
 def test_the_tables_have_every_configuration() -> None:
