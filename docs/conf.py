@@ -18,6 +18,8 @@ API_MODULES = os.environ.get("HEAR_EDGEL3_API_MODULES", "").split() or [
     "hear_edgel3.custom",
     "hear_edgel3.edgel3",
     "hear_edgel3.edgel3.models",
+    "hear_edgel3.adapters",
+    "hear_edgel3.adapters.transformer",
     "hear_edgel3.dataset",
     "hear_edgel3.search",
     "hear_edgel3.explore.build",

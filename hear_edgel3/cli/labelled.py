@@ -15,7 +15,6 @@ _DATA = (
     "a folder with a folder per class; a table (.csv, .tsv, .parquet) of files and labels; label tracks of Audacity or "
     "selection tables of Raven; or the folder of a published set"
 )
-_SPLITS = ("auto", "given", "random", "folds", "groups")
 
 
 def add_embedded(parser: argparse.ArgumentParser) -> None:
@@ -52,12 +51,12 @@ def add_labels(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--skip", action="store_true", help="leave out what cannot be used, and say how much")
 
 
-def add_dividing(parser: argparse.ArgumentParser, splits: tuple[str, ...] = _SPLITS) -> None:
+def add_dividing(parser: argparse.ArgumentParser) -> None:
     """How sounds are divided."""
     group = parser.add_argument_group("how sounds are divided")
     group.add_argument(
         "--split",
-        choices=splits,
+        choices=("auto", "given", "random", "folds", "groups"),
         help="as the data say it (given), each fold or each group once as the test part, or at random (default: as "
         "they say it, or at random)",
     )

@@ -152,6 +152,8 @@ def test_the_api_pages_list_modules_that_exist() -> None:
     assert len(listed) > 10
     for name in listed:
         assert importlib.util.find_spec(name) is not None, name
+    for room in hear_edgel3._ROOMS:  # what users are told to import
+        assert any(f"{name}.".startswith(f"hear_edgel3.{room}.") for name in listed), room
 
 
 def test_latencies(weights_folder: Path, mobilenetv3_folder: Path) -> None:
