@@ -66,13 +66,14 @@ class FilterBank:
         sr_new: output rate in Hz.
         step_in: input samples per period.
         step_out: output samples per period.
+        phases_per_unit: every so many outputs one falls exactly on an input sample.
     """
 
     sr_orig: int
     sr_new: int
     step_in: int
     step_out: int
-    phases_per_unit: int  # P: every P-th output falls exactly on an input sample
+    phases_per_unit: int
     _groups: list[_PhaseGroup]
     _keep: bool
     _matrices: dict[tuple[int, torch.device, torch.dtype], torch.Tensor] = field(default_factory=dict)

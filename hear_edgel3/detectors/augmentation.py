@@ -48,11 +48,6 @@ class ClipAugmentation:
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= most:
                 raise InvalidOption(f"{one.name} must be a number from 0 to {most:g}, got {value!r}")
 
-    @property
-    def does_nothing(self) -> bool:
-        """Whether clips stay as they are."""
-        return not any((self.gain_db, self.shift, self.speed, self.filters, self.noise))
-
     def __call__(self, sound: Sound, speed: float, length: int, sample_rate: int, rng: Generator) -> Sound:
         """A clip as it is learnt from.
 

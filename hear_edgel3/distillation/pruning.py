@@ -43,7 +43,6 @@ def importance(
     scale: torch.Tensor,
     n_classes: int,
     logits_weight: float,
-    seed: int = 0,
 ) -> dict[str, torch.Tensor]:
     """How much the distillation loss would rise if a channel was left out.
 
@@ -54,7 +53,6 @@ def importance(
         scale: (D,) What each value of the embedding is divided by in the loss.
         n_classes: The size of the logits; 0 if there are none.
         logits_weight: The weight of the loss on logits, where that on the embedding has 1.
-        seed: Of the random directions.
 
     Returns:
         For each group (channels,) float64.
@@ -70,7 +68,7 @@ def importance(
         return keep
 
     hooks = [module.register_forward_hook(keeping(name)) for name, module in groups.items()]
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)  # of random directions, always the same
     found: dict[str, torch.Tensor] = {}
     count = 0
     try:

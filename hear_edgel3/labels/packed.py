@@ -112,14 +112,6 @@ def read_packed(source: str, layout: str, options: LabelOptions) -> Labelled:
     return gather(_NAMES[layout], Kind.SEVERAL, sounds, options, classes, problems, True, Stored(values, mask))
 
 
-def audioset_id(name: str) -> str:
-    """AudioSet's identifier in a file's name: what is behind the first ``Y``, without ``.mp3``.
-
-    It is what stored predictions of teachers are called by. An identifier may have more of ``Y``.
-    """
-    return os.path.basename(name).removesuffix(".mp3").partition("Y")[2]
-
-
 def _targets(path: str, opened: Hdf5Sounds, layout: str, n_classes: int) -> np.ndarray:
     """(N, C) uint8 of bits, or for OpenMIC (N, 2C) float32: relevances, and then the mask."""
     try:

@@ -61,6 +61,7 @@ class _Targets:
         kind: Of the targets.
         places: The numbers of the columns.
         names: The names of the columns.
+        is_relevance: Whether each column is of one class, with numbers in [0, 1].
     """
 
     kind: Kind

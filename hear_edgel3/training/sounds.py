@@ -105,9 +105,7 @@ class Sounds:
         return self._samples[shard][first + start : last] * np.float32(scale)
 
 
-def make_sounds(
-    clips: Sequence[Clip], folder: Path, sample_rate: int, what: str = "decoding", quiet: bool = False
-) -> Sounds:
+def make_sounds(clips: Sequence[Clip], folder: Path, sample_rate: int, quiet: bool = False) -> Sounds:
     """Decodes clips to mono, unless the shards are there already.
 
     A clip that cannot be read is named on stderr and left out; so is a shard that is damaged, which is made again.
@@ -117,7 +115,6 @@ def make_sounds(
         folder: Where shards are kept, below a folder for just these clips; it is made if need be. An hour takes 230 MB
             at 32 kHz.
         sample_rate: What to convert the samples to, in Hz.
-        what: For the progress bar.
         quiet: Without the progress bar.
 
     Raises:
@@ -135,7 +132,9 @@ def make_sounds(
     make_folder(kept)
     starts = range(0, len(clips), _CLIPS_PER_SHARD)
     shards = [kept / f"{start // _CLIPS_PER_SHARD:06d}.safetensors" for start in starts]
-    with tqdm(total=len(clips), desc=what, unit="clip", file=sys.stderr, disable=quiet, dynamic_ncols=True) as bar:
+    with tqdm(
+        total=len(clips), desc="decoding", unit="clip", file=sys.stderr, disable=quiet, dynamic_ncols=True
+    ) as bar:
         for start, shard in zip(starts, shards, strict=True):
             part = clips[start : start + _CLIPS_PER_SHARD]
             if not _is_sound(shard):

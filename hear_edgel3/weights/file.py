@@ -365,17 +365,6 @@ def put_into(net: nn.Module, row: Checkpoint, file: WeightsFile, path: Path) -> 
     net.load_state_dict(tensors, strict=False)  # names were compared above; batch counters may be absent
 
 
-def load_into(net: nn.Module, row: Checkpoint, path: Path, sha256: str | None = None) -> str:
-    """Reads ``path`` and puts its tensors into ``net``, all or nothing; see :func:`read_for` and :func:`put_into`.
-
-    Returns:
-        The sha256 of the bytes that were read.
-    """
-    file = read_for(row, path, sha256)
-    put_into(net, row, file, path)
-    return file.sha256
-
-
 def check_tensors(tensors: Mapping[str, torch.Tensor], net: nn.Module, name: str, source: str) -> None:
     """Compares names, shapes and types with the net's, and refuses values that cannot be right once they are in it.
 

