@@ -72,6 +72,28 @@ def check_share(value: object, name: str) -> float:
     return number
 
 
+def check_between(value: object, name: str, least: float, most: float = math.inf) -> float:
+    """Checks a finite number between two, which it may also be.
+
+    Args:
+        value: What was given: any real number, also one of NumPy's.
+        name: What it is called in the error.
+        least: The smallest that it may be.
+        most: The largest.
+
+    Returns:
+        The value as a float.
+
+    Raises:
+        InvalidOption: It is something else.
+    """
+    number = number_of(value)
+    if not math.isfinite(number) or not least <= number <= most:
+        to = "" if most == math.inf else f" to {most:g}"
+        raise InvalidOption(f"{name} must be a number from {least:g}{to}, got {shown(value)}")
+    return number
+
+
 def is_whole(value: object, lowest: int) -> bool:
     """Whether it is a whole number from the lowest on, of any type, and no truth value."""
     return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= lowest
@@ -86,6 +108,11 @@ def check_whole(value: object, name: str, lowest: int) -> int:
     if not is_whole(value, lowest):
         raise InvalidOption(f"{name} must be a whole number from {lowest}, got {shown(value)}")
     return int(value)  # type: ignore[call-overload,no-any-return]
+
+
+def is_pair(value: object) -> bool:
+    """Whether it is a tuple, or list, of two."""
+    return isinstance(value, (tuple, list)) and len(value) == 2
 
 
 def check_flags(**given: object) -> None:

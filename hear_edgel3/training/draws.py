@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from hear_edgel3._checks import check_whole, is_whole, shown
 from hear_edgel3.errors import InvalidOption
 
 
@@ -35,8 +36,8 @@ class Draws:
         Raises:
             InvalidOption: It is none.
         """
-        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 1 << 32:
-            raise InvalidOption(f"seed must be a whole number from 0 to {(1 << 32) - 1}, got {seed!r}")
+        if not is_whole(seed, 0) or seed >= 1 << 32:
+            raise InvalidOption(f"seed must be a whole number from 0 to {(1 << 32) - 1}, got {shown(seed)}")
         return cls(torch.Generator().manual_seed(seed), np.random.RandomState(seed))
 
     @classmethod
@@ -52,10 +53,11 @@ class Draws:
             place: Whole numbers that are not negative.
 
         Raises:
-            InvalidOption: A number is negative.
+            InvalidOption: One of them is something else.
         """
-        if seed < 0 or min(place, default=0) < 0:
-            raise InvalidOption(f"seed and place must not be negative, got {seed} and {place}")
+        check_whole(seed, "seed", 0)
+        for number in place:
+            check_whole(number, "place", 0)
         # The length is a part of it: NumPy takes zeros at the end for nothing.
         for_torch, for_numpy = np.random.SeedSequence([len(place), seed, *place]).generate_state(2)
         return cls(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
+from hear_edgel3._checks import check_between, check_positive, check_whole, is_pair, number_of, shown
 from hear_edgel3._extras import require
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.training.draws import Draws
@@ -133,18 +134,16 @@ class SapAugment:
         Raises:
             InvalidOption: A value cannot be used.
         """
-        if not 0 <= self.a <= 1:
-            raise InvalidOption(f"a of SapAugment must be from 0 to 1, got {self.a!r}")
-        if not 0 < self.s < float("inf"):
-            raise InvalidOption(f"s of SapAugment must be positive, got {self.s!r}")
-        if not all(0 <= value <= 1 for value in self.probability):
-            raise InvalidOption(f"probabilities of augmentation must be from 0 to 1, got {self.probability!r}")
-        for name, sizes in (("CutMix", self.cutmix), ("frequency masks", self.freq), ("time masks", self.time)):
-            if sizes is not None and not 0 <= sizes[0] <= sizes[1] <= 1:
-                raise InvalidOption(f"sizes of {name} must be ascending and from 0 to 1, got {sizes!r}")
-        for name, number in (("frequency", self.n_freq), ("time", self.n_time)):
-            if isinstance(number, bool) or not isinstance(number, int) or number < 0:
-                raise InvalidOption(f"the number of {name} masks must be a whole number from 0 on, got {number!r}")
+        check_between(self.a, "a", 0, 1)
+        check_positive(self.s, "s")
+        if not _are_shares(self.probability):
+            raise InvalidOption(f"probability must be two numbers from 0 to 1, got {shown(self.probability)}")
+        for name in ("cutmix", "freq", "time"):
+            sizes = getattr(self, name)
+            if sizes is not None and not (_are_shares(sizes) and sizes[0] <= sizes[1]):
+                raise InvalidOption(f"{name} must be two ascending numbers from 0 to 1, got {shown(sizes)}")
+        for name in ("n_freq", "n_time"):
+            check_whole(getattr(self, name), name, 0)
 
     def probabilities(self, strength: torch.Tensor) -> torch.Tensor:
         """(n,) how likely each example is augmented, from (n,) strengths; never above 1."""
@@ -179,3 +178,8 @@ class SapAugment:
         if self.time is not None:
             images = spec_augment(images, -1, self.n_time, sizes(self.time), draws)
         return images, targets
+
+
+def _are_shares(value: object) -> bool:
+    """Whether it is a pair of numbers from 0 to 1."""
+    return is_pair(value) and all(0 <= number_of(one) <= 1 for one in value)  # type: ignore[attr-defined]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from hear_edgel3.errors import InvalidOption
+from hear_edgel3._checks import check_between, check_positive, check_word
 from hear_edgel3.training.mixing import Mix
 
 
@@ -92,10 +92,8 @@ class Distillation:
         Raises:
             InvalidOption: A value cannot be used.
         """
-        if not 0 <= self.label_weight <= 1:
-            raise InvalidOption(f"label_weight must be from 0 to 1, got {self.label_weight!r}")
-        if not 0 < self.temperature < float("inf"):
-            raise InvalidOption(f"temperature must be positive, got {self.temperature!r}")
+        check_between(self.label_weight, "label_weight", 0, 1)
+        check_positive(self.temperature, "temperature")
 
     def parts(
         self,
@@ -195,8 +193,7 @@ def keras_loss(name: str, outputs: torch.Tensor, targets: torch.Tensor) -> torch
     Raises:
         InvalidOption: There is no such loss here.
     """
-    if name not in KERAS_LOSSES:
-        raise InvalidOption(f"loss must be one of {', '.join(KERAS_LOSSES)}; got {name!r}")
+    check_word(name, "the loss's name", KERAS_LOSSES)
     outputs = _wide(outputs)
     losses: torch.Tensor = KERAS_LOSSES[name](outputs, targets.to(outputs.dtype), reduction="none")
     return losses if losses.ndim == 1 else losses.mean(dim=1)

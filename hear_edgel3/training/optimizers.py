@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from hear_edgel3._checks import check_between, check_positive, check_word, is_pair, number_of, shown
 from hear_edgel3.errors import InvalidOption
 
 
@@ -38,14 +38,12 @@ class Optimizer:
         Raises:
             InvalidOption: A value cannot be used.
         """
-        if self.name not in OPTIMIZERS:
-            raise InvalidOption(f"optimizer must be one of {', '.join(OPTIMIZERS)}; got {self.name!r}")
-        if not math.isfinite(self.learning_rate) or self.learning_rate <= 0:
-            raise InvalidOption(f"learning_rate must be a positive number, got {self.learning_rate!r}")
+        check_word(self.name, "the optimizer's name", OPTIMIZERS)
+        check_positive(self.learning_rate, "learning_rate")
         for name in ("weight_decay", "eps"):
-            value = getattr(self, name)
-            if not math.isfinite(value) or value < 0:
-                raise InvalidOption(f"{name} must not be negative, got {value!r}")
+            check_between(getattr(self, name), name, 0)
+        if not is_pair(self.betas) or not all(0 <= number_of(beta) < 1 for beta in self.betas):
+            raise InvalidOption(f"betas must be two numbers from 0 to below 1, got {shown(self.betas)}")
 
     def make(self, parameters: Iterable[nn.Parameter] | Iterable[dict[str, Any]]) -> torch.optim.Optimizer:
         """The optimiser of some parameters, or of some groups of them."""

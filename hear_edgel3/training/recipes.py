@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from hear_edgel3._checks import check_texts, check_word
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.training.images import SapAugment
 from hear_edgel3.training.losses import Distillation, binary_cross_entropy, cross_entropy, keras_loss
@@ -254,10 +255,10 @@ def recipe_for(name: str, net: str | None = None) -> TrainingRecipe:
         net: The name of a configuration, whose weights are started from; None for the recipe's own.
 
     Raises:
-        InvalidOption: There is no such recipe.
+        InvalidOption: There is no such recipe, or the net is no name.
     """
-    if name not in RECIPES:
-        raise InvalidOption(f"there is no recipe {name!r}; there are {', '.join(RECIPES)}")
+    check_word(name, "the recipe's name", RECIPES)
+    check_texts(net=net)
     row = RECIPES[name]
     if net is None:
         return row

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import torch
 
-from hear_edgel3.errors import InvalidOption
+from hear_edgel3._checks import check_whole
 from hear_edgel3.training.draws import Draws
 
 PROBABILITY = 0.6
@@ -32,8 +32,7 @@ def draw_responses(
     Raises:
         InvalidOption: There is no response.
     """
-    if n_responses < 1:
-        raise InvalidOption("there are no impulse responses to draw from; give at least one, or leave them out")
+    check_whole(n_responses, "n_responses", 1)
     chosen = torch.rand(len(eligible), generator=draws.torch) < probability
     number = torch.randint(n_responses, (len(eligible),), generator=draws.torch)
     return torch.where(chosen & eligible.cpu(), number, -1)

@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from hear_edgel3._checks import check_between, check_whole, check_word, is_whole, shown
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.training.draws import Draws
 
@@ -29,11 +30,14 @@ class ShuffledEpochs:
     Args:
         n_examples: How many there are.
         seed: Of the training.
+
+    Raises:
+        InvalidOption: There are none.
     """
 
     def __init__(self, n_examples: int, seed: int) -> None:
-        if n_examples < 1:
-            raise InvalidOption("there are no examples to train with")
+        if not is_whole(n_examples, 1):
+            raise InvalidOption(f"n_examples must be a whole number from 1, got {shown(n_examples)}: train with some")
         self._n, self._seed = n_examples, seed
 
     def __len__(self) -> int:
@@ -63,8 +67,7 @@ class WeightedEpochs:
             raise InvalidOption("weights of examples must be finite, and not negative")
         if len(self._weights) > _MOST_CATEGORIES:
             raise InvalidOption(f"at most {_MOST_CATEGORIES} examples can be weighted, got {len(self._weights)}")
-        if n_draws < 1:
-            raise InvalidOption(f"an epoch must have at least 1 example, got {n_draws}")
+        check_whole(n_draws, "n_draws", 1)
         self._n = min(n_draws, int((self._weights > 0).sum()))
         if not self._n:
             raise InvalidOption("no example has a weight: does any have a label?")
@@ -100,10 +103,8 @@ def audioset_weights(targets: np.ndarray, offset: float = 100.0, combine: str = 
     Raises:
         InvalidOption: An option has no such value.
     """
-    if combine not in ("sum", "max"):
-        raise InvalidOption(f"combine must be sum or max, got {combine!r}")
-    if not 0 <= offset < float("inf"):
-        raise InvalidOption(f"offset must not be negative, got {offset!r}")
+    check_word(combine, "combine", ("sum", "max"))
+    check_between(offset, "offset", 0)
     targets = np.asarray(targets)
     counts = targets.sum(axis=0, dtype=np.float64)
     per_class = np.where(counts > 0, 1000.0 / np.maximum(offset + counts, 1e-300), 0.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from hear_edgel3._checks import check_between, check_positive, check_whole
 from hear_edgel3.errors import InvalidOption
 
 _LEAST = 1e-3
@@ -51,11 +52,8 @@ class UpDown:
             InvalidOption: A value cannot be used.
         """
         for name, least in (("warmup", 0), ("start", 0), ("length", 1)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise InvalidOption(f"{name} of a schedule must be a whole number of at least {least}, got {value!r}")
-        if not 0 <= self.last <= 1:
-            raise InvalidOption(f"last of a schedule must be from 0 to 1, got {self.last!r}")
+            check_whole(getattr(self, name), name, least)
+        check_between(self.last, "last", 0, 1)
 
     def factor(self, epoch: int) -> float:
         """The factor of an epoch, which count from 0: ``up`` times ``down``."""
@@ -82,6 +80,16 @@ class Temperature:
     lowest: float = 1.0
     first_slope: float = 1.0
     second_slope: float = 0.02
+
+    def __post_init__(self) -> None:
+        """Checks.
+
+        Raises:
+            InvalidOption: A value cannot be used.
+        """
+        for name in ("highest", "lowest", "first_slope"):
+            check_positive(getattr(self, name), name)
+        check_between(self.second_slope, "second_slope", 0)
 
     def of(self, epoch: int) -> float:
         """The temperature of an epoch, which count from 0."""
@@ -113,15 +121,11 @@ class TwoPhases:
             InvalidOption: A value cannot be used.
         """
         for name in ("pre_epochs", "epochs"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-                raise InvalidOption(f"{name} must be a whole number of at least 0, got {value!r}")
+            check_whole(getattr(self, name), name, 0)
         if self.pre_epochs + self.epochs < 1:
             raise InvalidOption("pre_epochs and epochs are both 0: nothing would be trained")
-        if not math.isfinite(self.fine) or self.fine <= 0:
-            raise InvalidOption(f"the second learning rate must be positive, got {self.fine!r} times the first")
-        if not 0 <= self.frozen_share <= 1:
-            raise InvalidOption(f"the share of frozen layers must be from 0 to 1, got {self.frozen_share!r}")
+        check_positive(self.fine, "fine")
+        check_between(self.frozen_share, "frozen_share", 0, 1)
 
     def is_fine(self, epoch: int) -> bool:
         """Whether an epoch, which count from 0, belongs to the second phase."""

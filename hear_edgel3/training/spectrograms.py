@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from hear_edgel3.errors import InvalidOption
+from hear_edgel3._checks import check_between, check_positive, check_whole
 from hear_edgel3.training.draws import Draws
 from hear_edgel3.training.mixing import Mix, draw_mix
 
@@ -51,10 +51,12 @@ def draw_mel_range(frontend: MelFrontend, fmin_jitter: int, fmax_jitter: int, dr
 
     Returns:
         ``fmin`` and ``fmax`` in Hz.
+
+    Raises:
+        InvalidOption: A jitter is no whole number from 1, which means none.
     """
     for name, jitter in (("fmin_jitter", fmin_jitter), ("fmax_jitter", fmax_jitter)):
-        if jitter < 1:
-            raise InvalidOption(f"{name} must be at least 1, which means none; got {jitter!r}")
+        check_whole(jitter, name, 1)
     lower = int(torch.randint(fmin_jitter, (1,), generator=draws.torch))
     upper = fmax_jitter // 2 - int(torch.randint(fmax_jitter, (1,), generator=draws.torch))
     return frontend.fmin + lower, frontend.fmax + upper
@@ -149,15 +151,10 @@ class SpectrogramAugmentation:
             InvalidOption: A value cannot be used.
         """
         for name, least in (("freq_mask", 0), ("time_mask", 0), ("fmin_jitter", 1), ("fmax_jitter", 1)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise InvalidOption(f"{name} must be a whole number of at least {least}, got {value!r}")
-        if not 0 <= self.mixstyle <= 1:
-            raise InvalidOption(f"mixstyle must be a probability from 0 to 1, got {self.mixstyle!r}")
-        if not 0 <= self.mixup < float("inf"):
-            raise InvalidOption(f"mixup must be 0 or a positive alpha, got {self.mixup!r}")
-        if not 0 < self.mixstyle_alpha < float("inf"):
-            raise InvalidOption(f"mixstyle_alpha must be positive, got {self.mixstyle_alpha!r}")
+            check_whole(getattr(self, name), name, least)
+        check_between(self.mixup, "mixup", 0)
+        check_between(self.mixstyle, "mixstyle", 0, 1)
+        check_positive(self.mixstyle_alpha, "mixstyle_alpha")
 
     def spectrograms(self, frontend: MelFrontend, samples: torch.Tensor, draws: Draws) -> torch.Tensor:
         """(n, n_mels, n_frames) spectrograms of samples (n, n_samples), with the range of mel bands of this batch."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from hear_edgel3.errors import InvalidOption
+from hear_edgel3._checks import check_between, check_flags, check_positive, check_whole
 from hear_edgel3.training.draws import Draws
 
 
@@ -163,13 +163,10 @@ class WaveformAugmentation:
             InvalidOption: A value cannot be used.
         """
         for name in ("gain", "roll"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-                raise InvalidOption(f"{name} must be a whole number from 0 on, got {value!r}")
-        if not 0 <= self.mixup <= 1:
-            raise InvalidOption(f"mixup of samples must be a probability from 0 to 1, got {self.mixup!r}")
-        if not 0 < self.mixup_alpha < float("inf"):
-            raise InvalidOption(f"mixup_alpha must be positive, got {self.mixup_alpha!r}")
+            check_whole(getattr(self, name), name, 0)
+        check_between(self.mixup, "mixup", 0, 1)
+        check_positive(self.mixup_alpha, "mixup_alpha")
+        check_flags(roll_first=self.roll_first)
 
     def alone(self, samples: torch.Tensor, length: int | None, random_crop: bool, draws: Draws) -> torch.Tensor:
         """One clip, without a partner.

@@ -38,6 +38,15 @@ from hear_edgel3.scores import (
 )
 from hear_edgel3.search import SoundSearch, find_duplicates, nearest
 from hear_edgel3.timeline import EventDecoder, EventRules, groups_of
+from hear_edgel3.training.draws import Draws
+from hear_edgel3.training.images import SapAugment
+from hear_edgel3.training.losses import Distillation, keras_loss
+from hear_edgel3.training.optimizers import Optimizer
+from hear_edgel3.training.recipes import recipe_for
+from hear_edgel3.training.sampling import ShuffledEpochs, WeightedEpochs, audioset_weights
+from hear_edgel3.training.schedule import Temperature, TwoPhases, UpDown
+from hear_edgel3.training.spectrograms import SpectrogramAugmentation
+from hear_edgel3.training.waveforms import WaveformAugmentation
 from support.datasets import write_part
 
 RATE = 16000
@@ -233,6 +242,84 @@ def test_labels_and_learning() -> None:
     ]
     assert list(_refuses(rows)) == []
     assert not Path("out").exists()
+
+
+def test_training_of_ones_own() -> None:
+    off_scale = (*NO_NUMBER, -0.1, 1.1, float("inf"))
+    positive = (*NO_NUMBER, 0, -1, float("inf"))
+    no_pair = (*NO_TEXT, None, (0.1,), (0.1, 2), (-1, 0.5), ("a", "b"), "ab")
+    labels = np.eye(3)
+    rows: list[Row] = [
+        (
+            UpDown,
+            {"warmup": 1, "start": 1, "length": 1, "last": 0.1},
+            {"warmup": NO_COUNT, "start": NO_COUNT, "length": (*NO_COUNT, 0), "last": off_scale},
+        ),
+        (
+            TwoPhases,
+            {"pre_epochs": 1, "epochs": 1, "fine": 0.1, "frozen_share": 0.5},
+            {"pre_epochs": NO_COUNT, "epochs": NO_COUNT, "fine": positive, "frozen_share": off_scale},
+        ),
+        (Temperature, {}, {**dict.fromkeys(("highest", "lowest", "first_slope"), positive), "second_slope": NO_NUMBER}),
+        (
+            Optimizer,
+            {"name": "adam", "learning_rate": 0.1},
+            {
+                "name": (*NO_TEXT, None, "lion"),
+                "learning_rate": positive,
+                **dict.fromkeys(("weight_decay", "eps"), (*NO_NUMBER, -1, float("inf"))),
+                "betas": (*no_pair, (0.9, 1.0)),
+            },
+        ),
+        (
+            WaveformAugmentation,
+            {},
+            {
+                **dict.fromkeys(("gain", "roll"), NO_COUNT),
+                "mixup": off_scale,
+                "mixup_alpha": positive,
+                "roll_first": NO_FLAG,
+            },
+        ),
+        (
+            SpectrogramAugmentation,
+            {},
+            {
+                **dict.fromkeys(("freq_mask", "time_mask"), NO_COUNT),
+                **dict.fromkeys(("fmin_jitter", "fmax_jitter"), (*NO_COUNT, 0)),
+                "mixup": (*NO_NUMBER, -1, float("inf")),
+                "mixstyle": off_scale,
+                "mixstyle_alpha": positive,
+            },
+        ),
+        (
+            SapAugment,
+            {},
+            {
+                "a": off_scale,
+                "s": positive,
+                "probability": no_pair,
+                **{
+                    size: [one for one in (*no_pair, (0.5, 0.1)) if one is not None]
+                    for size in ("cutmix", "freq", "time")
+                },
+                **dict.fromkeys(("n_freq", "n_time"), NO_COUNT),
+            },
+        ),
+        (Distillation, {}, {"label_weight": off_scale, "temperature": positive}),
+        (keras_loss, {"outputs": TENSOR, "targets": TENSOR}, {"name": (*NO_TEXT, None, "ctc")}),
+        (recipe_for, {"name": "esc50"}, {"name": (*NO_TEXT, None, "esc10"), "net": NO_TEXT}),
+        (Draws.seeded, {}, {"seed": (*NO_COUNT, 1 << 32)}),
+        (lambda place, seed=0: Draws.at(seed, place), {"place": 0}, {"seed": NO_COUNT, "place": NO_COUNT}),
+        (ShuffledEpochs, {"n_examples": 1, "seed": 0}, {"n_examples": (*NO_COUNT, 0)}),
+        (WeightedEpochs, {"weights": np.ones(3), "n_draws": 1, "seed": 0}, {"n_draws": (*NO_COUNT, 0)}),
+        (
+            audioset_weights,
+            {"targets": labels},
+            {"offset": (*NO_NUMBER, -1, float("inf")), "combine": (*NO_TEXT, None, "mean")},
+        ),
+    ]
+    assert list(_refuses(rows)) == []
 
 
 def test_scores() -> None:

@@ -122,6 +122,7 @@ def test_the_environment_is_that_of_the_process(read, monkeypatch: pytest.Monkey
         ({"basemodel_name": "vgg11"}, "'vgg16'"),
         ({"optimizer": "ftrl"}, "adagrad"),
         ({"optimizer": "lion"}, "adadelta"),
+        ({"optimizer": [["adam"]]}, "adadelta"),
         ({"loss": "poisson"}, "categorical_crossentropy"),
         ({"activation": "mish"}, "arelu"),
         ({"model_name": "MyModel"}, "TransferBaseModel"),
