@@ -60,10 +60,12 @@ def of_environment(environment: Mapping[str, str]) -> tuple[int, int]:
             tasks = int(_tasks_of_step(environment))
             index, count = index * tasks + int(environment["SLURM_PROCID"]), count * tasks
         return check((index, count))
-    except ValueError as error:
+    except (ValueError, ZeroDivisionError) as error:
         if isinstance(error, InvalidOption):
             raise InvalidOption(f"{error} (from the environment: give --partition I/N, or 0/1 for all)") from error
-        raise InvalidOption(f"RANK, WORLD_SIZE or SLURM_* are no numbers ({error}); give --partition I/N") from error
+        raise InvalidOption(
+            f"RANK, WORLD_SIZE or SLURM_* are no numbers that can be ({error}); give --partition I/N"
+        ) from error
 
 
 def _tasks_of_step(environment: Mapping[str, str]) -> str:

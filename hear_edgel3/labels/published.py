@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from hear_edgel3._checks import shown
 from hear_edgel3.disk.paths import text_of_path
 from hear_edgel3.errors import LabelsError
 from hear_edgel3.labels.gathering import Problems, Sound, gather
@@ -28,6 +29,7 @@ URBANSOUND8K = (
     "air_conditioner car_horn children_playing dog_bark drilling engine_idling gun_shot jackhammer siren street_music"
 ).split()
 _Row = Mapping[str, str]
+_MOST_DIGITS = 9
 
 
 def read_esc50(folder: str, options: LabelOptions) -> Labelled:
@@ -228,8 +230,9 @@ def _numbered(path: str, rows: Sequence[_Row], number: str, name: str, known: Se
     names: dict[int, str] = {}
     for row in rows:
         text = row[number]
-        if not text.isdecimal() or int(text) >= len(known):
-            raise LabelsError(f"{path}: {text!r} in the column {number!r} is no number from 0 to {len(known) - 1}")
+        # Python refuses to read thousands of digits.
+        if not text.isdecimal() or len(text) > _MOST_DIGITS or int(text) >= len(known):
+            raise LabelsError(f"{path}: {shown(text)} in the column {number!r} is no number from 0 to {len(known) - 1}")
         here = row.get(name) or known[int(text)]
         if names.setdefault(int(text), here) != here:
             raise LabelsError(f"{path}: the class {text} is called {names[int(text)]!r} as well as {here!r}")

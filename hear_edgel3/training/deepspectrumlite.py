@@ -10,11 +10,13 @@ import difflib
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hear_edgel3._checks import check_path, shown
 from hear_edgel3.disk.jsons import each_once
 from hear_edgel3.errors import ConfigurationError, InvalidOption
 from hear_edgel3.heads import ACTIVATIONS
@@ -277,9 +279,9 @@ class Grid(Sequence[Configuration]):
         task = (os.environ if environment is None else environment).get(TASK)
         if task is None:
             return list(range(len(self)))
-        if not (task.isascii() and task.isdigit() and int(task) < len(self)):
+        if re.fullmatch(r"[0-9]{1,18}", task) is None or int(task) >= len(self):
             raise InvalidOption(
-                f"{TASK} is {task!r}, but {self._where} has the combinations 0 to {len(self) - 1}; use "
+                f"{TASK} is {shown(task)}, but {self._where} has the combinations 0 to {len(self) - 1}; use "
                 f"--array=0-{len(self) - 1}"
             )
         return [int(task)]
@@ -293,6 +295,7 @@ def read_grid(path: str | os.PathLike[str]) -> Grid:
 
     Raises:
         ConfigurationError: It cannot be read, or an option is unknown, missing, or has a value that cannot be used.
+        InvalidOption: It is no path.
     """
     axes: dict[str, list[Any]] = {}
     for name, value in _read_object(path).items():
@@ -322,6 +325,7 @@ def read_classes(path: str | os.PathLike[str]) -> dict[str, str]:
 
     Raises:
         ConfigurationError: It cannot be read, or is not an object of names.
+        InvalidOption: It is no path.
     """
     classes = _read_object(path)
     wrong = [name for name, title in classes.items() if not isinstance(title, str)]
@@ -332,6 +336,7 @@ def read_classes(path: str | os.PathLike[str]) -> dict[str, str]:
 
 
 def _read_object(path: str | os.PathLike[str]) -> dict[str, Any]:
+    check_path(path, "path")
     try:
         values = json.loads(Path(path).read_text(encoding="utf-8-sig"), object_pairs_hook=each_once)
     except OSError as error:

@@ -13,13 +13,15 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from hear_edgel3._checks import check_path, check_several, check_whole, check_word, several_texts, shown
 from hear_edgel3.disk.atomic import make_folder, written_together
-from hear_edgel3.errors import DatasetError
+from hear_edgel3.errors import DatasetError, InvalidOption
 
 LOGITS = "logits.npy"
 NAMES = "names.csv"
@@ -38,9 +40,11 @@ class TeacherPredictions:
 
     Raises:
         DatasetError: The folder does not hold any, or they are damaged.
+        InvalidOption: The folder is no path.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
+        check_path(folder, "folder")
         self._folder = Path(folder)
         self._logits = _open_array(self._folder / LOGITS)
         self.n_classes = int(self._logits.shape[1])
@@ -105,11 +109,17 @@ def write_teacher_predictions(
 
     Raises:
         DatasetError: Names come twice, or predictions are not finite in that type, or have another shape.
+        InvalidOption: An argument is something else.
         OutputError: The folder cannot be written.
     """
-    if dtype not in _TYPES:
-        raise DatasetError(f"predictions are stored as {' or '.join(_TYPES)}, not as {dtype!r}")
-    _write(Path(folder), names, range(len(names)), len(names), batches, n_classes, dtype)
+    check_path(folder, "folder")
+    check_word(dtype, "dtype", _TYPES)
+    check_whole(n_classes, "n_classes", 1)
+    if isinstance(names, str):
+        raise InvalidOption(f"names must be a list of texts, one for each sound, got {shown(names)}")
+    names = several_texts(names, "names")
+    parts = check_several(batches, "batches", "arrays (n, n_classes), one by one")
+    _write(Path(folder), names, range(len(names)), len(names), parts, n_classes, dtype)
 
 
 def convert_teacher_predictions(
@@ -125,8 +135,11 @@ def convert_teacher_predictions(
 
     Raises:
         DatasetError: A file is not what it should be.
+        InvalidOption: An argument is no path.
         OutputError: The folder cannot be written.
     """
+    for name, given in (("array", array), ("table", table), ("folder", folder)):
+        check_path(given, name)
     for path in (Path(array), Path(table)):
         if path.suffix.lower() in (".pkl", ".pickle", ".p"):
             raise DatasetError(
@@ -164,8 +177,9 @@ def _write(
             np.lib.format.write_array_header_1_0(file, header)
             count = 0
             for batch in batches:
-                if batch.ndim != 2 or batch.shape[1] != n_classes:
-                    raise DatasetError(f"predictions must have the shape (n, {n_classes}), got {batch.shape}")
+                if getattr(batch, "ndim", None) != 2 or batch.shape[1] != n_classes:
+                    got = getattr(batch, "shape", shown(batch))
+                    raise DatasetError(f"batches of predictions must be arrays (n, {n_classes}), got {got}")
                 with np.errstate(over="ignore"):
                     stored = np.ascontiguousarray(batch, dtype=kept)
                 wrong = np.flatnonzero(~np.isfinite(stored).all(axis=1))
@@ -216,7 +230,7 @@ def _read_table(path: Path, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
             for line in lines:
                 if not line:
                     continue
-                if len(line) != 2 or not line[row_at].isascii() or not line[row_at].isdigit():
+                if len(line) != 2 or re.fullmatch(r"[0-9]{1,18}", line[row_at]) is None:
                     raise DatasetError(f"line {lines.line_num} of {path} is no name and a row: {', '.join(line)[:200]}")
                 if int(line[row_at]) >= n_rows:
                     raise DatasetError(

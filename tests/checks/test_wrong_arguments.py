@@ -38,6 +38,7 @@ from hear_edgel3.scores import (
 )
 from hear_edgel3.search import SoundSearch, find_duplicates, nearest
 from hear_edgel3.timeline import EventDecoder, EventRules, groups_of
+from hear_edgel3.training.deepspectrumlite import read_classes, read_grid
 from hear_edgel3.training.draws import Draws
 from hear_edgel3.training.images import SapAugment
 from hear_edgel3.training.losses import Distillation, keras_loss
@@ -46,6 +47,11 @@ from hear_edgel3.training.recipes import recipe_for
 from hear_edgel3.training.sampling import ShuffledEpochs, WeightedEpochs, audioset_weights
 from hear_edgel3.training.schedule import Temperature, TwoPhases, UpDown
 from hear_edgel3.training.spectrograms import SpectrogramAugmentation
+from hear_edgel3.training.teacher_predictions import (
+    TeacherPredictions,
+    convert_teacher_predictions,
+    write_teacher_predictions,
+)
 from hear_edgel3.training.waveforms import WaveformAugmentation
 from support.datasets import write_part
 
@@ -318,8 +324,28 @@ def test_training_of_ones_own() -> None:
             {"targets": labels},
             {"offset": (*NO_NUMBER, -1, float("inf")), "combine": (*NO_TEXT, None, "mean")},
         ),
+        (TeacherPredictions, {}, {"folder": (*NO_TEXT, None, "")}),
+        (
+            write_teacher_predictions,
+            {"folder": "kept", "names": ["a"], "batches": [labels[:1]], "n_classes": 3},
+            {
+                "folder": (*NO_TEXT, None, ""),
+                "names": (*NO_LIST, None, "a", [1]),
+                "batches": (*NO_LIST, None, "a", [1], ["a"], [ARRAY]),
+                "n_classes": (*NO_COUNT, 0),
+                "dtype": (*NO_TEXT, None, "int8"),
+            },
+        ),
+        (
+            convert_teacher_predictions,
+            {"array": "a.npy", "table": "b.csv", "folder": "kept"},
+            dict.fromkeys(("array", "table", "folder"), (*NO_TEXT, None, "")),
+        ),
+        (read_grid, {}, {"path": (*NO_TEXT, None, "")}),
+        (read_classes, {}, {"path": (*NO_TEXT, None, "")}),
     ]
     assert list(_refuses(rows)) == []
+    assert not Path("kept", "names.csv").exists()
 
 
 def test_scores() -> None:

@@ -219,6 +219,14 @@ def test_partitions_of_the_environment(environment: dict[str, str], expected: tu
     assert partition.of_environment(environment) == expected
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"RANK": "x", "WORLD_SIZE": "3"}, {"SLURM_ARRAY_TASK_STEP": "0"}, {"SLURM_ARRAY_TASK_ID": "9" * 5000}]
+)
+def test_environments_that_cannot_be(wrong: dict[str, str]) -> None:
+    with pytest.raises(InvalidOption, match="give --partition"):
+        partition.of_environment({"SLURM_ARRAY_TASK_ID": "1", "SLURM_ARRAY_TASK_COUNT": "2", **wrong})
+
+
 def test_the_environment_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     clips()
     monkeypatch.setenv("RANK", "1")

@@ -43,6 +43,7 @@ def test_esc50() -> None:
     ("row", "said"),
     [
         ("a.wav,1,50,x,,7,A", "'50' in the column 'target' is no number from 0 to 49"),
+        (f"a.wav,1,{'1' * 5000},x,,7,A", "in the column 'target' is no number from 0 to 49"),
         ("a.wav,1,0,cat,,7,A\nb.wav,1,0,dog,,7,A", "the class 0 is called 'cat' as well as 'dog'"),
         ("a.wav,,0,dog,,7,A", "line 2 has nothing in 'fold'"),
         ("a.wav,1,0,dog,,7,A,more", "line 2 has more cells than the 7 columns"),

@@ -97,7 +97,7 @@ def test_slurm_picks_one(read) -> None:
     grid = read(dropout=[0.1, 0.2, 0.3])
     assert grid.numbers({}) == [0, 1, 2]
     assert grid.numbers({"SLURM_ARRAY_TASK_ID": "2"}) == [2]
-    for wrong in ("3", "-1", "x", ""):
+    for wrong in ("3", "-1", "x", "", "1" * 5000):
         with pytest.raises(InvalidOption, match="SLURM_ARRAY_TASK_ID"):
             grid.numbers({"SLURM_ARRAY_TASK_ID": wrong})
 

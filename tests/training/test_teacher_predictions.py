@@ -88,6 +88,7 @@ def test_predictions_that_replace_others_are_not_mixed_with_them(stored: Path) -
         ("name,row\na,-1\n", "line 2"),
         ("name,row\na,0\na,1\n", "'a' twice"),
         ("name,row\na\n", "line 2"),
+        (f"name,row\na,{'1' * 5000}\n", "line 2"),
         ("name,row\n", "no names"),
     ],
 )
