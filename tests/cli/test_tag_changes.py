@@ -19,6 +19,7 @@ from hear_edgel3.tagging import output
 from hear_edgel3.tagging.output import TagsFile
 from hear_edgel3.tagging.tagger import Tagger
 from support import signals
+from support.tag_command import counted
 
 Captured = pytest.CaptureFixture[str]
 TARGETS = ["tags.csv", "tags.jsonl", "tags.parquet"]
@@ -43,15 +44,7 @@ def tag(target: str, *words: str) -> int:
 @pytest.fixture
 def tagged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The files that are tagged."""
-    seen: list[str] = []
-    tag_opened = Tagger.tag_opened
-
-    def watched(self: Tagger, file: AudioFile, *arguments: Any, **more: Any) -> Any:
-        seen.append(str(file.path))
-        return tag_opened(self, file, *arguments, **more)
-
-    monkeypatch.setattr(Tagger, "tag_opened", watched)
-    return seen
+    return counted(monkeypatch)
 
 
 def sources(target: str) -> list[list[Any]]:

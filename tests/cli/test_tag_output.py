@@ -22,6 +22,7 @@ from hear_edgel3.tagging.output import TagsFile
 from hear_edgel3.tagging.tagger import Tagger
 from support import signals
 from support.full_disk import files_of_at_most
+from support.tag_command import counted
 
 Captured = pytest.CaptureFixture[str]
 NAMES = ["a.wav", "b.wav", "c.wav", "with, comma\r and \n line.wav"]
@@ -43,19 +44,6 @@ def printed(capsys: Captured, form: str, *words: str) -> str:
     capsys.readouterr()
     assert tag(*words, form) == 0
     return capsys.readouterr().out
-
-
-def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The files that are tagged from here on."""
-    seen: list[str] = []
-    tag_opened = Tagger.tag_opened
-
-    def watched(self: Tagger, file: AudioFile, *arguments: Any, **more: Any) -> Any:
-        seen.append(str(file.path))
-        return tag_opened(self, file, *arguments, **more)
-
-    monkeypatch.setattr(Tagger, "tag_opened", watched)
-    return seen
 
 
 def stop_at(name: str, error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:

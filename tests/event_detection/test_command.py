@@ -15,22 +15,17 @@ import soundfile
 from hear_edgel3.cli import main
 from hear_edgel3.event_detection.work import Worker
 from hear_edgel3.sources.item import Item
+from support.signals import tone
 
 Captured = pytest.CaptureFixture[str]
 RATE = 16000
-
-
-def tone(seconds: float) -> np.ndarray:
-    """What the built-in net knows."""
-    samples: np.ndarray = 0.4 * np.sin(2 * np.pi * 440 * np.arange(round(seconds * RATE)) / RATE)
-    return samples
 
 
 @pytest.fixture(autouse=True)
 def _here(here: Path) -> None:
     (here / "north").mkdir()
     for name, seconds in {"north/20240501_050000.wav": 2, "north/b.wav": 1}.items():
-        soundfile.write(name, np.stack([tone(seconds)] * 2, axis=1), RATE)
+        soundfile.write(name, np.stack([tone(seconds, RATE)] * 2, axis=1), RATE)
     soundfile.write("quiet.wav", np.zeros(RATE), RATE)
     Path("bad.wav").write_text("this is no sound")
 
@@ -160,7 +155,7 @@ def test_recordings_of_one_name_have_tracks_of_their_own() -> None:
 
 def test_sounds_are_cut_out_with_a_margin() -> None:
     samples = 1e-4 * np.random.default_rng(1).standard_normal(8 * RATE)
-    samples[3 * RATE : 5 * RATE] += tone(2)
+    samples[3 * RATE : 5 * RATE] += tone(2, RATE)
     soundfile.write("north/c.wav", samples, RATE, "FLOAT")
     assert events("north/c.wav", "-o", "e.csv", "--clips", "cut", "--margin", "0.25") == 0
     (row,) = rows("e.csv")
@@ -175,7 +170,7 @@ def test_sounds_are_cut_out_with_a_margin() -> None:
 
 def test_clips_of_another_output_and_what_is_no_clip_stay(capsys: Captured) -> None:
     samples = 1e-4 * np.random.default_rng(1).standard_normal(5 * RATE)
-    samples[2 * RATE : 3 * RATE] += tone(1)
+    samples[2 * RATE : 3 * RATE] += tone(1, RATE)
     soundfile.write("north/c.wav", samples, RATE, "FLOAT")
     assert events("north/c.wav", "-o", "e.csv", "--clips", "cut") == 0
     (clip,) = (Path(row["clip"]) for row in rows("e.csv"))

@@ -27,22 +27,17 @@ from hear_edgel3.sources.opening import ItemOpener
 from hear_edgel3.tagging.tagger import Tagger
 from support.detectors import write_detector
 from support.full_disk import files_of_at_most
+from support.signals import tone
 
 Captured = pytest.CaptureFixture[str]
 RATE = 16000
-
-
-def tone(seconds: float) -> np.ndarray:
-    """What the built-in net knows."""
-    samples: np.ndarray = 0.4 * np.sin(2 * np.pi * 440 * np.arange(round(seconds * RATE)) / RATE)
-    return samples
 
 
 @pytest.fixture(autouse=True)
 def _here(here: Path) -> None:
     for name in ("north/b.wav", "south/b.wav"):
         (here / name).parent.mkdir()
-        soundfile.write(name, tone(1), RATE)
+        soundfile.write(name, tone(1, RATE), RATE)
 
 
 def events(*words: str) -> int:
@@ -68,7 +63,7 @@ def test_what_no_earlier_run_has_written_is_not_replaced(capsys: Captured) -> No
     assert events("north", "-o", "tracks", "--format", "audacity", "--overwrite") == 0
     assert "Sine wave" in Path("tracks/b.txt").read_text()
     # What is new in a later run must not replace anything either.
-    soundfile.write("north/c.wav", tone(1), RATE)
+    soundfile.write("north/c.wav", tone(1, RATE), RATE)
     Path("tracks/c.txt").write_text("0\t1\tby hand\n")
     assert events("north", "-o", "tracks", "--format", "audacity") == 1
     assert Path("tracks/c.txt").read_text() == "0\t1\tby hand\n"
@@ -121,7 +116,7 @@ def test_several_nets_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
 
 def test_each_channel_by_itself(capsys: Captured) -> None:
     Path("wide").mkdir()
-    later = np.concatenate([np.zeros(RATE), tone(1), np.zeros(RATE // 2)])
+    later = np.concatenate([np.zeros(RATE), tone(1, RATE), np.zeros(RATE // 2)])
     sound = np.stack([np.roll(later, -RATE), np.zeros(len(later)), later], axis=1)
     soundfile.write("wide/a.wav", sound, RATE)
     words = ("wide", "north", "--channel", "each", "--hysteresis", "1")
@@ -227,7 +222,7 @@ def test_odd_names_in_tables_of_other_programs() -> None:
     names = ["a,b.wav", 'q"uo"te.wav', "new\nline.wav", "tab\tx.wav", "=x.wav"]
     Path("odd").mkdir()
     for name in names:
-        soundfile.write(f"odd/{name}", tone(1), RATE)
+        soundfile.write(f"odd/{name}", tone(1, RATE), RATE)
     for form, column, delimiter in (("birdnet", "File", ","), ("kaleidoscope", "IN FILE", ","), ("csv", "file", ",")):
         assert events("odd", "-o", f"{form}.csv", "--format", form) == 0
         with open(f"{form}.csv", newline="", encoding="utf-8") as file:
@@ -256,7 +251,7 @@ def test_clips_of_recordings_with_long_names() -> None:
     cutter = ClipCutter("cut", 0.0, ItemOpener(""))
     made = []
     for name in names:
-        soundfile.write(name, tone(1), RATE)
+        soundfile.write(name, tone(1, RATE), RATE)
         made += cutter.cut(Item(name, 0), [Event(0.25, 0.5, "Bird", "", 1.0)])
     assert len({Path(path).name for path in made if Path(path).is_file()}) == 2
     assert all(path.endswith("_0.25-0.5s.flac") for path in made)
@@ -264,7 +259,7 @@ def test_clips_of_recordings_with_long_names() -> None:
 
 def test_clips_of_classes_with_long_names() -> None:
     names = ["x" * 300, "x" * 299 + "y", "x" * 299 + "/", "鳥" * 100]
-    soundfile.write("a.wav", tone(1), RATE)
+    soundfile.write("a.wav", tone(1, RATE), RATE)
     made = ClipCutter("cut", 0.0, ItemOpener("")).cut(
         Item("a.wav", 0), [Event(0.25, 0.5, name, "", 1.0) for name in names]
     )
@@ -275,7 +270,7 @@ def test_tracks_of_recordings_with_long_names() -> None:
     """Also where the name that no other recording has would be too long for a file."""
     for name in ("a/short.wav", "a/" + "x" * 250 + ".wav", "b/" + "x" * 250 + ".wav", "b/" + "x" * 249 + "y.wav"):
         Path(name).parent.mkdir(exist_ok=True)
-        soundfile.write(name, tone(1), RATE)
+        soundfile.write(name, tone(1, RATE), RATE)
     assert events("a", "-o", "tracks", "--format", "audacity") == 0
     assert tracks() == ["short.txt", "x" * 250 + ".txt"]
     assert events("a", "b", "-o", "tracks", "--format", "audacity") == 0
@@ -368,7 +363,7 @@ def test_a_short_name_is_no_other_recordings_long_one() -> None:
 
 
 def test_the_channel_that_was_chosen_is_said_as_programs_count() -> None:
-    soundfile.write("wide.wav", np.stack([np.zeros(RATE), tone(1)], axis=1), RATE)
+    soundfile.write("wide.wav", np.stack([np.zeros(RATE), tone(1, RATE)], axis=1), RATE)
     words = ("wide.wav", "--channel", "1", "-q", "-o", "e.txt", "--format")
     assert events(*words, "raven") == 0
     assert [line.split("\t")[2] for line in Path("e.txt").read_text().splitlines()] == ["Channel", "2"]
@@ -388,7 +383,7 @@ def test_the_channel_that_was_chosen_is_said_as_programs_count() -> None:
 
 def test_the_channel_is_said_in_runs_that_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also of what a version found that did not say it."""
-    soundfile.write("wide.wav", np.stack([np.zeros(RATE), tone(1)], axis=1), RATE)
+    soundfile.write("wide.wav", np.stack([np.zeros(RATE), tone(1, RATE)], axis=1), RATE)
     words = ("wide.wav", "--channel", "1", "-q", "-o", "e.csv")
     with monkeypatch.context() as before:
         before.setattr(Layout, "has_channel", False)

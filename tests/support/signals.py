@@ -1,4 +1,4 @@
-"""Test sounds made from seeds: noise-like, so that float32 is well defined on every mel band."""
+"""Test sounds: from seeds and noise-like, so that float32 is well defined on every mel band; and a tone."""
 
 from __future__ import annotations
 
@@ -33,3 +33,9 @@ def clip(seconds: float, sample_rate: int, channels: int = 1, seed: int = 0) -> 
     x = rs.randn(n, channels) * envelope[:, None]
     x = np.round(np.clip(x, -1, 1 - 1 / 32768) * 32768) / 32768
     return x[:, 0] if channels == 1 else x
+
+
+def tone(seconds: float, sample_rate: int) -> np.ndarray:
+    """(n,) float64: a sine, which the built-in net knows."""
+    samples: np.ndarray = 0.4 * np.sin(2 * np.pi * 440 * np.arange(round(seconds * sample_rate)) / sample_rate)
+    return samples

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import soundfile
 
+from hear_edgel3.audio.file import AudioFile
 from hear_edgel3.cli import main
+from hear_edgel3.tagging.tagger import Tagger
 from hear_edgel3.tagging.tags import ClipTags
 from support import signals
 
@@ -39,3 +42,16 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.fail("a net was loaded")
 
     monkeypatch.setattr("hear_edgel3.tagging.tagger.Tagger", loads)
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The files that are tagged from here on."""
+    seen: list[str] = []
+    tag_opened = Tagger.tag_opened
+
+    def watched(self: Tagger, file: AudioFile, *arguments: Any, **more: Any) -> Any:
+        seen.append(str(file.path))
+        return tag_opened(self, file, *arguments, **more)
+
+    monkeypatch.setattr(Tagger, "tag_opened", watched)
+    return seen
