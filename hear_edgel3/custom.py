@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from hear_edgel3._checks import check_path
 from hear_edgel3.errors import ConfigurationError
 from hear_edgel3.hear import get_scene_embeddings, get_timestamp_embeddings
 
@@ -26,10 +27,12 @@ def load_model(model_file_path: str | os.PathLike[str] = "", **options: Any) -> 
 
     Raises:
         ConfigurationError: there is no such folder, or it does not describe a configuration.
+        InvalidOption: it is no path, or an option cannot be used.
     """
     from hear_edgel3.extractor.loading import load
     from hear_edgel3.registry import folder as local
 
+    check_path(model_file_path, "model_file_path", empty=True)
     if not os.fspath(model_file_path):
         raise ConfigurationError(
             "hear_edgel3.custom has no net of its own; give the folder that `hear-edgel3 distill` or `train` made "

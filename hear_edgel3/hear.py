@@ -109,7 +109,7 @@ def get_timestamp_embeddings(
     Args:
         audio: (n_sounds, n_samples) at ``model.sample_rate``, in [-1, 1].
         model: from ``load_model``, of whichever of these modules: this function is the same in all of them.
-        hop_ms: milliseconds between timestamps; default the model's (50).
+        hop_ms: milliseconds between timestamps; default the model's.
 
     Returns:
         (n_sounds, T, timestamp_embedding_size) float32, and (n_sounds, T) float32 timestamps in milliseconds: the
@@ -117,7 +117,7 @@ def get_timestamp_embeddings(
 
     Raises:
         InvalidAudio: wrong shape or type, not finite, or too short.
-        InvalidOption: the model is of another kind.
+        InvalidOption: the model is of another kind, or the hop is not a positive number of milliseconds.
     """
     return _checked(model).timestamp_embeddings(audio, hop_ms)
 

@@ -102,6 +102,7 @@ def test_loading_and_embedding(tiny: Extractor) -> None:
     rows: list[Row] = [
         (hear_edgel3.load, {}, {"sample_rate": NO_COUNT, "engine": NO_TEXT, "hop_ms": NO_NUMBER, "weights": (5, b"x")}),
         (hear_edgel3.list_configurations, {}, {"family": NO_TEXT}),
+        (hear_edgel3.custom.load_model, {}, {"model_file_path": (*NO_TEXT, None)}),
         (
             hear_edgel3.load_audio,
             {"path": wav, "sample_rate": RATE},

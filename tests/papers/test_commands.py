@@ -99,6 +99,19 @@ def test_enough_flags_were_found() -> None:
     assert {"--config", "--output", "--hop", "--json", "--runner"} <= {flag for _, flag in FLAGS}
 
 
+def test_flags_of_the_repositorys_own_programs() -> None:
+    """Benchmarks, recipes and the like: those that a page gives them are in their files."""
+    found = 0
+    for module, rest in re.findall(r"\bpython (?:-m )?(tests[./][\w./]+)([^\n`]*)", TEXT):
+        place = ROOT / (module if module.endswith(".py") else module.replace(".", "/"))
+        files = [*place.rglob("*.py")] if place.is_dir() else [place.with_suffix(".py")]
+        code = "".join(file.read_text() for file in files)
+        for flag in re.findall(r"(?<!\S)--[a-z][a-z-]*", rest):
+            assert f'"{flag}"' in code, f"{module} {flag}"
+            found += 1
+    assert found > 50
+
+
 def test_examples_are_short_and_all_run() -> None:
     scripts = sorted(ROOT.glob("docs/examples/*.py"))
     assert len(scripts) == 6
