@@ -19,8 +19,8 @@ from hear_edgel3.registry.names import resolve
 from hear_edgel3.weights.locate import check_given
 
 _DESCRIPTION = """Distills a small net from a teacher on your own unlabelled audio. The student learns to put out what
-the teacher puts out: its embedding and, where the teacher tags and the student is a MobileNetV3, its tags. The folder
-it writes is a configuration like any other: `hear-edgel3 embed --config FOLDER`, hear_edgel3.load("FOLDER"),
+the teacher puts out: its embedding and, where the teacher tags and the student is no l3 one, its tags. The folder it
+writes is a configuration like any other: `hear-edgel3 embed --config FOLDER`, hear_edgel3.load("FOLDER"),
 `hear-validator hear_edgel3.custom --model FOLDER`. A run that was interrupted goes on when it is started again."""
 
 _EPILOG = """examples:

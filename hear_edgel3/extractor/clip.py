@@ -102,8 +102,8 @@ def embed_file(
         channel: what of its channels: "mean" of all, the number of one, from 0, or "each" of them by itself.
 
     Returns:
-        The embeddings; for the L3 family the same arrays as edgel3's ``process_file``, for MobileNetV3 those of
-        ``timestamp_embeddings``.
+        The embeddings; for the L3 family the same arrays as edgel3's ``process_file``, for the others those of
+        ``timestamp_embeddings`` at this hop.
 
     Raises:
         AudioFileError: the file is missing, damaged or not audio.

@@ -72,7 +72,8 @@ class Extractor(KeepsModules):
     Attributes:
         configuration: The configuration it was built from.
         frontend: Makes the net's input of (n, window) samples at ``net_sample_rate``.
-        net: Makes (n, embedding size) of the front end's output. In the MobileNetV3 family both take any length.
+        net: Makes (n, embedding size) of the front end's output. Those of MobileNetV3, DyMN and S-SONDO take
+            any length.
         sample_rate: The rate in Hz of the audio to feed.
         net_sample_rate: The rate in Hz inside.
         window: How many samples at ``net_sample_rate`` a window has.
@@ -147,8 +148,8 @@ class Extractor(KeepsModules):
         """Embeds windows at the net's rate, with gradients, in the module's own train or eval mode.
 
         Args:
-            windows: (n, window) floating point in [-1, 1], at ``net_sample_rate``; of any length for the MobileNetV3
-                family.
+            windows: (n, window) floating point in [-1, 1], at ``net_sample_rate``; of any length for MobileNetV3,
+                DyMN and S-SONDO.
 
         Returns:
             (n, embedding size).

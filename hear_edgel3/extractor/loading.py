@@ -30,7 +30,7 @@ def load(
 
     Args:
         name: a configuration's name; :func:`hear_edgel3.list_configurations` has them all. Or the path of a folder that
-            ``hear-edgel3 distill`` has made. The default is the built-in one, which needs no download.
+            ``hear-edgel3 distill`` or ``train`` has made. The default is the built-in one, which needs no download.
         weights: a safetensors file, or a folder that has one; None to find or fetch it. Names that all begin with
             ``module.``, ``model.``, ``net.`` or ``_orig_mod.`` are taken without that. A file of a net that was trained
             further on other classes has their names in it, if ``hear-edgel3 weights convert --labels`` has made it.
