@@ -7,8 +7,14 @@ import torch
 
 from hear_edgel3 import adapters as adapters
 from hear_edgel3 import custom as custom
+from hear_edgel3 import dataset as dataset
 from hear_edgel3 import edgel3 as edgel3
 from hear_edgel3 import errors as errors
+from hear_edgel3 import explore as explore
+from hear_edgel3 import heads as heads
+from hear_edgel3 import labels as labels
+from hear_edgel3 import scores as scores
+from hear_edgel3 import search as search
 from hear_edgel3._version import __version__ as __version__
 from hear_edgel3.audio.loading import load_audio as load_audio
 from hear_edgel3.detectors.evaluation import evaluate as evaluate

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import hear_edgel3
 from support import make_stub
 from support.paths import PACKAGE, REPOSITORY
 
@@ -27,7 +28,9 @@ def test_users_code_type_checks(tmp_path: Path) -> None:
         "embeddings, timestamps = sparse_95.get_timestamp_embeddings(torch.zeros(1, 48000), model)\n"
         "reveal_type(embeddings)\n"
         "rate: int = hear_edgel3.load('sea_64').sample_rate\n"
-        "hear_edgel3.sea_65\n"
+        + "".join(f"hear_edgel3.{room}\n" for room in hear_edgel3._ROOMS)
+        + "dataset: hear_edgel3.dataset.Dataset\n"
+        + "hear_edgel3.sea_65\n"
     )
     home = PACKAGE.parent
     # mypy finds what is installed by itself; an editable install has to be pointed out to it

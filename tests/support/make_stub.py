@@ -14,14 +14,13 @@ from hear_edgel3.extractor.loading import load
 
 STUB = Path(hear_edgel3.__file__).parent / "__init__.pyi"
 _HEADER = "# Made by `python -m support.make_stub` (in the folder tests) from the table of checkpoints; do not edit."
-_MODULES = ("adapters", "custom", "edgel3", "errors")
 
 
 def stub() -> str:
     """The text of the stub."""
     where = {**hear_edgel3._LAZY, "__version__": "hear_edgel3._version"}
     where["list_configurations"] = hear_edgel3.list_configurations.__module__
-    imports = [f"from hear_edgel3 import {name} as {name}" for name in _MODULES]
+    imports = [f"from hear_edgel3 import {name} as {name}" for name in hear_edgel3._ROOMS]
     imports += sorted(f"from {where[name]} import {name} as {name}" for name in hear_edgel3.__all__)
     options = [p for p in inspect.signature(load).parameters.values() if p.name not in ("name", "weights")]
     defaults = [json.dumps(p.default) if p.default else p.default for p in options]
