@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from hear_edgel3._checks import shown
 from hear_edgel3.disk.atomic import atomic_write
 from hear_edgel3.disk.cache import cache_folder
 from hear_edgel3.disk.digest import sha256_of
@@ -85,10 +86,10 @@ def read_settings(texts: Sequence[str] | None) -> dict[str, Any] | None:
         name, _, value = text.partition("=")
         try:
             number = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             number = None
         if isinstance(number, bool) or not isinstance(number, (int, float)):
-            raise InvalidOption(f"a setting must be a name and a number, as tau=1; got {text!r}")
+            raise InvalidOption(f"a setting must be a name and a number, as tau=1; got {shown(text)}")
         if name in found:
             raise InvalidOption(f"the setting {name} is given twice")
         found[name] = number

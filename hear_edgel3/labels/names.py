@@ -114,7 +114,7 @@ def _json_list(cell: str) -> list[str] | None:
         return None
     try:
         value = json.loads(cell)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return [str(label) for label in value] if isinstance(value, list) else None
 

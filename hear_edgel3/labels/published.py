@@ -267,5 +267,5 @@ def _uploaders(path: str) -> dict[str, str]:
         with open(path, encoding="utf-8") as file:
             clips = json.load(file)
         return {str(name): str(about["uploader"]) for name, about in clips.items() if about.get("uploader")}
-    except (OSError, ValueError, AttributeError, TypeError) as error:
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
         raise LabelsError(f"{path} is no list of FSD50K's clips: {error}") from error

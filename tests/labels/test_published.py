@@ -92,6 +92,10 @@ def test_fsd50k() -> None:
         about = {clip: {"uploader": f"of {clip}"} for clip in clips}
         write(f"f/FSD50K.metadata/{part}_clips_info_FSD50K.json", json.dumps(about))
     assert read_labelled("f").groups == ("of 64760", "of 16399", "of 37199")
+    for damaged in ("[]", '{"64760": 5}', "[" * 50_000):
+        write("f/FSD50K.metadata/dev_clips_info_FSD50K.json", damaged)
+        with pytest.raises(LabelsError, match=r"dev_clips_info_FSD50K\.json is no list of FSD50K's clips"):
+            read_labelled("f")
 
 
 def test_tau2020(shared: Path) -> None:

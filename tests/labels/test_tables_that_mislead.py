@@ -49,6 +49,10 @@ def test_labels_in_another_encoding_are_no_names_of_classes() -> None:
     assert read_labelled("t.csv").items[0].file == r"\xe9.wav"
 
 
+def test_a_cell_that_is_nested_too_deeply_is_no_list() -> None:
+    assert read(f"file,labels\na.wav,{'[' * 50_000}\nb.wav,x\n").classes == ("[" * 50_000, "x")
+
+
 def test_empty_cells_at_the_end_are_nothing() -> None:
     assert read("file,label\na.wav,x,,\nb.wav,y,\n").classes == ("x", "y")
 

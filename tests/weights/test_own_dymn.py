@@ -49,7 +49,7 @@ def test_it_must_be_said(program: str, own: Path, capsys: pytest.CaptureFixture[
 
     assert run() != 0
     assert re.search(r"nothing in it shows its tau.*--setting tau=1", capsys.readouterr().err.replace("\n", " "))
-    for wrong in ("tau=0", "tau=x", "taw=1", "tau", "tau=true"):
+    for wrong in ("tau=0", "tau=x", "taw=1", "tau", "tau=true", f"tau={'[' * 50_000}"):
         assert run("--setting", wrong) != 0
         assert not target.exists()
     assert run("--setting", "tau=30") == 0
