@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from hear_edgel3._interrupts import interruptible
+from hear_edgel3.disk.stderr import say
 from hear_edgel3.errors import HearEdgeL3Error, InvalidOption, UnknownConfiguration
 from weights_convert import commands
 
@@ -39,10 +40,10 @@ def main(argv: list[str] | None = None) -> int:
         with interruptible():
             return _publish(argv[1:]) if argv[:1] == ["publish"] else _convert(argv)
     except HearEdgeL3Error as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}")
         return 2 if isinstance(error, (InvalidOption, UnknownConfiguration)) else 1
     except KeyboardInterrupt:
-        print("interrupted; nothing half-written is left", file=sys.stderr)
+        say("interrupted; nothing half-written is left")
         return 130
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,6 +16,8 @@ from hear_edgel3._checks import shown
 from hear_edgel3.disk.atomic import atomic_write
 from hear_edgel3.disk.cache import cache_folder
 from hear_edgel3.disk.digest import sha256_of
+from hear_edgel3.disk.paths import printable, text_of_path
+from hear_edgel3.disk.stderr import say
 from hear_edgel3.errors import HearEdgeL3Error, InvalidOption, OutputError
 from hear_edgel3.families.schema import Checkpoint, Local, Published
 from hear_edgel3.registry.labels import Label, read_labels
@@ -109,7 +110,7 @@ def fetch_all(rows: Sequence[Published], again: bool = False) -> int:
 
     def fetch(row: Published) -> None:
         path = install(row) if again else locate(row)
-        print(f"{path}  sha256={sha256_of(path)}")
+        _put(path, sha256_of(path))
 
     return _each(rows, fetch, "fetched")
 
@@ -214,7 +215,7 @@ def quantize_net(row: Local, output: str | None, others: Sequence[str] = (), den
         )
     made = quantize_folder(row, Path(output), dense)
     path = Path(output) / row.weights_file
-    print(f"{path}  sha256={sha256_of(path)}")
+    _put(path, sha256_of(path))
     _say_how_far(made)
 
 
@@ -250,18 +251,17 @@ def verify_all(
         if reference is not None:
             limit = tolerance if stored is None or tolerance is not None else math.inf
             _compare(fitting, file.tensors, reference, limit, stored is not None)
-        print(f"{path}  sha256={file.sha256}")
+        _put(path, file.sha256)
         kind = "" if how is None else f" {how.in_words} weights"
-        print(f"{row.name}: sound{kind}, {_where_from(row, file.provenance)}", file=sys.stderr)
+        say(f"{row.name}: sound{kind}, {_where_from(row, file.provenance)}")
         other = locate(row, against) if against is not None else None if stored is None else _made_from(stored)
         if other is not None:
             _, before = read_fitting(row, other)
             _say_against(row, other, before, stored, compare_states(fitting, file.tensors, before.tensors, reference))
         elif stored is not None:
-            print(
+            say(
                 f"{row.name}: not compared with the float weights, which are not on this machine (sha256 "
-                f"{stored.source_sha256}); give a file of them: --against FILE",
-                file=sys.stderr,
+                f"{stored.source_sha256}); give a file of them: --against FILE"
             )
 
     return _each(rows, one, "verified")
@@ -278,9 +278,9 @@ def _say_against(
     row: Checkpoint, other: Path, before: WeightsFile, stored: Quantization | None, results: Sequence[Comparison]
 ) -> None:
     if stored is not None and stored.source_sha256 not in (None, before.sha256):
-        print(f"note: {other} is not the file that the {stored.in_words} weights were made from", file=sys.stderr)
+        say(f"note: {other} is not the file that the {stored.in_words} weights were made from")
     for result in results:
-        print(f"{row.name} against {other}, {_in_words(result)}", file=sys.stderr)
+        say(f"{row.name} against {other}, {_in_words(result)}")
 
 
 def _say_how_far(made: Quantized, reference: Path | None = None) -> None:
@@ -289,9 +289,9 @@ def _say_how_far(made: Quantized, reference: Path | None = None) -> None:
     how = made.how
     encoded = encode_sparse if how.sparse else encode
     floats = len(encoded(made.before.tensors, origin_of(made.before)))
-    print(f"{row.name}: {how.in_words} weights, {len(made.data)} bytes instead of {floats}", file=sys.stderr)
+    say(f"{row.name}: {how.in_words} weights, {len(made.data)} bytes instead of {floats}")
     for result in compare_states(row, made.after, made.before.tensors, reference):
-        print(f"{row.name}: int8 against float, {_in_words(result)}", file=sys.stderr)
+        say(f"{row.name}: int8 against float, {_in_words(result)}")
 
 
 def _in_words(result: Comparison) -> str:
@@ -313,16 +313,18 @@ def publish_all(rows: Sequence[Published], weights: Path | None, repo_id: str | 
     for row in rows:
         done = publish(row, locate(row, weights), repo_id, upload)
         if done.revision is None:
-            print(
+            say(
                 f"dry run: would put {done.filename} ({done.size} bytes) and this card into {done.repo_id}:\n\n"
-                f"{done.card}\nadd --upload to do it",
-                file=sys.stderr,
+                f"{done.card}\nadd --upload to do it"
             )
         else:
-            print(
-                f"put {row.name} into {done.repo_id}; paste into _PUBLISHED of its family's registry:", file=sys.stderr
-            )
+            say(f"put {row.name} into {done.repo_id}; paste into _PUBLISHED of its family's registry:")
         print(f'"{row.name}": ("{done.revision or "REVISION"}", "{done.sha256}", {done.size}),')
+
+
+def _put(path: Path, sha256: str) -> None:
+    """Prints where a weights file is, with nothing in its name that a terminal would obey."""
+    print(f"{printable(text_of_path(path))}  sha256={sha256}")
 
 
 def _each(rows: Sequence[_Row], do: Callable[[_Row], None], done: str) -> int:
@@ -332,9 +334,9 @@ def _each(rows: Sequence[_Row], do: Callable[[_Row], None], done: str) -> int:
             do(row)
         except HearEdgeL3Error as error:
             failed += 1
-            print(f"error: {row.name}: {error}", file=sys.stderr)
+            say(f"error: {row.name}: {error}")
     if failed and len(rows) > 1:
-        print(f"{failed} of {len(rows)} checkpoints were not {done}", file=sys.stderr)
+        say(f"{failed} of {len(rows)} checkpoints were not {done}")
     return failed
 
 
@@ -390,16 +392,12 @@ def _one(
     converted = convert(row, source, classes, settings)
     source_file = converted.provenance["source_file"]
     if converted.published is False:
-        print(
+        say(
             f"note: {source_file} is not, byte for byte, the file published as {row.name} ({expected_checksum(row)}); "
-            f"converted as it is",
-            file=sys.stderr,
+            f"converted as it is"
         )
     elif converted.published is None:
-        print(
-            f"note: no checksum of the file published as {row.name} is known; {source_file} fits by names and shapes",
-            file=sys.stderr,
-        )
+        say(f"note: no checksum of the file published as {row.name} is known; {source_file} fits by names and shapes")
     if reference is not None:
         _compare(row, converted.state, reference, tolerance)
     if quantize:
@@ -408,7 +406,7 @@ def _one(
         _write_quantized(quantized(own, file, source_file, dense), target, reference)
         return
     sha256 = converted.write(target, dense)
-    print(f"{target}  sha256={sha256}")
+    _put(target, sha256)
 
 
 def _write_quantized(made: Quantized, target: Path, reference: Path | None) -> None:
@@ -419,7 +417,7 @@ def _write_quantized(made: Quantized, target: Path, reference: Path | None) -> N
 def _write(data: bytes, target: Path) -> None:
     with atomic_write(target) as file:
         file.write(data)
-    print(f"{target}  sha256={sha256_of(target)}")
+    _put(target, sha256_of(target))
 
 
 def _is_ours(path: Path) -> bool:
@@ -440,10 +438,9 @@ def _compare(
 ) -> None:
     limit = TOLERANCE if tolerance is None else tolerance
     for result in verify(row, state, reference, limit, -1.0 if quantized else MIN_COSINE):
-        print(
+        say(
             f"verified {row.name} on {result.name}: {result.windows} windows, largest error "
-            f"{result.max_error:.2g}, smallest cosine {result.min_cosine:.8f}",
-            file=sys.stderr,
+            f"{result.max_error:.2g}, smallest cosine {result.min_cosine:.8f}"
         )
 
 

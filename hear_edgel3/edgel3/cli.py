@@ -15,7 +15,8 @@ from hear_edgel3._checks import check_path
 from hear_edgel3._interrupts import interruptible
 from hear_edgel3.audio.find import AUDIO_SUFFIXES
 from hear_edgel3.disk.atomic import check_writable, make_folder
-from hear_edgel3.disk.paths import real_path, text_of
+from hear_edgel3.disk.paths import printable, real_path, text_of
+from hear_edgel3.disk.stderr import say
 from hear_edgel3.disk.temporary import sweep
 from hear_edgel3.edgel3.checks import check_names, check_options, remarks
 from hear_edgel3.edgel3.edgel3_exceptions import EdgeL3Error
@@ -167,7 +168,7 @@ def _inputs(inputs: Any) -> tuple[list[Path], list[tuple[str, EdgeL3Error]]]:
             files.setdefault(real_path(path), Path(path))
     if not files:
         shown = names if isinstance(inputs, Iterable) and not isinstance(inputs, str) else inputs
-        print(f"Edgel3: No WAV files found in {text_of(str(shown))}. Aborting.")
+        print(printable(f"Edgel3: No WAV files found in {text_of(str(shown))}. Aborting."))
         sys.exit(-1)
     return list(files.values()), failed
 
@@ -182,7 +183,7 @@ def _embed(
     failed: list[tuple[str, EdgeL3Error]] = []
     for source, target in jobs:
         if verbose:
-            print(f"Edgel3: Processing: {text_of(source)}", flush=True)
+            print(printable(f"Edgel3: Processing: {text_of(source)}"), flush=True)
         try:
             state = file_state(source)
             clip = embed_file(source, model, hop_size=hop_size, center=center)
@@ -274,10 +275,10 @@ def main(argv: Sequence[str] | None = None) -> None:
                 weights=arguments.weights,
             )
     except EdgeL3Error as error:
-        print(f"edgel3: {error}", file=sys.stderr)
+        say(f"edgel3: {error}")
         sys.exit(2 if isinstance(error, InvalidOption) else 1)
     except KeyboardInterrupt:
-        print("edgel3: interrupted", file=sys.stderr)
+        say("edgel3: interrupted")
         sys.exit(130)
     except BrokenPipeError:
         # The reader of our stdout went away (`| head`), and files may be left to do. Python would complain on its own
@@ -295,4 +296,4 @@ def _show_warning(
     line: str | None = None,  # noqa: ARG001
 ) -> None:
     """Stands in for ``warnings.showwarning``: a command's user has no use for the line of code."""
-    print(f"edgel3: warning: {message}", file=sys.stderr)
+    say(f"edgel3: warning: {message}")

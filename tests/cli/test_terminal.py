@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,13 @@ import pytest
 from hear_edgel3.cli import main
 from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.disk.paths import printable, shortened
+from hear_edgel3.edgel3.cli import main as edgel3_main
 from support.files import write_clip
 from support.folders import make_folder
+from support.paths import PACKAGE
 from support.processes import SCRIPT
 from support.types import Captured
+from weights_convert.__main__ import main as convert_main
 
 pytestmark = [pytest.mark.usefixtures("here"), pytest.mark.skipif(sys.platform == "win32", reason="names are text")]
 EVIL = "e\x1b[31m\x07\x9b\u202e\n.wav"
@@ -73,6 +78,25 @@ def test_names_do_not_reach_a_terminal(dataset: str, capsys: Captured) -> None:
     assert r"--no\x1b" in capsys.readouterr().err
     assert main(["search", dataset, EVIL, "--json", "--top", "1"]) == 0
     assert json.loads(capsys.readouterr().out)["query"] == EVIL
+
+
+def test_names_of_other_programs_do_not_either(capsys: Captured, seeded_weights: Path) -> None:
+    shutil.copytree(PACKAGE / "checkpoints" / "tiny", "net\x1b")
+    Path("out\x1b").mkdir()
+    write_clip("a.wav", 1.2).rename(EVIL)
+    weights = str(seeded_weights / "sea_64.safetensors")
+    assert main(["weights", "verify", "./net\x1b"]) == 0
+    assert main(["weights", "convert", "sea_64", "--source", weights, "--output", "out\x1b", "--quantize", "int8"]) == 0
+    assert convert_main(["./net\x1b", "--quantize", "int8", "--output", "other\x1b"]) != 0
+    assert convert_main(["sea_64", "--source", "no\x1b.h5"]) != 0
+    for inputs in ([EVIL, "no\x1b.wav"], ["out\x1b"], [EVIL]):
+        with suppress(SystemExit):
+            edgel3_main([*inputs, "--model-type", "sea", "--emb-dim", "64", "--output-dir", "out\x1b"])
+    said = "".join(capsys.readouterr())
+    for shown in (r"net\x1b/model", r"out\x1b/sea_64", r"no\x1b.h5", r"no\x1b.wav", "Edgel3: Processing", SHOWN):
+        assert shown in said
+    for character in "\x1b\x07\x9b\u202e":
+        assert character not in said
 
 
 def test_csv_is_exact_where_it_is_no_terminal(dataset: str, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
