@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hear_edgel3._checks import check_flags, check_paths, check_texts, several_texts, shown
 from hear_edgel3.audio.channels import MEAN, check_channel
 from hear_edgel3.errors import InvalidOption
-from hear_edgel3.labels.names import PARTS, part_of, plain
+from hear_edgel3.labels.names import PARTS, listed, part_of, plain
 
 _TEXTS = ("layout", "label", "labels", "separator", "part", "fold", "group", "group_pattern")
 
@@ -90,8 +91,12 @@ class LabelOptions:
             check_texts(parts=word)
             if not isinstance(part, str) or part not in PARTS:
                 raise InvalidOption(f"parts: {word!r} must mean one of {', '.join(PARTS)}, not {part!r}")
-        if self.classes is not None and len(set(map(plain, self.classes))) < len(self.classes):
-            raise InvalidOption("classes: a class is named twice, or two differ by case, spaces or underscores only")
+        counts = Counter(map(plain, self.classes or ()))
+        alike = [name for name in self.classes or () if counts[plain(name)] > 1]
+        if alike:
+            raise InvalidOption(
+                f"classes: {listed(alike)} are the same, or differ by case, spaces or underscores only; name each once"
+            )
         if self.group_pattern is not None:
             try:
                 re.compile(self.group_pattern)

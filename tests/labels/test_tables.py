@@ -195,8 +195,8 @@ def test_stated_classes_give_the_order() -> None:
     assert labelled.empty_classes() == ["z"]
     assert any("1 of 3 classes have no sound" in note and "'z'" in note for note in labelled.notes)
     assert "none of the 2 stated classes: 'y'" in wrong(text, classes=("x", "z"))
-    with pytest.raises(InvalidOption, match="named twice"):
-        LabelOptions(classes=("a", "A"))
+    with pytest.raises(InvalidOption, match="classes: 'a', 'A' are the same"):
+        LabelOptions(classes=("a", "b", "A"))
 
 
 def test_the_same_sound_twice() -> None:
