@@ -155,7 +155,7 @@ class _Lister:
 
     def _inside(self, path: str) -> Iterator[Item]:
         try:
-            items = items_inside(path, self._listing.notes.append)
+            items = items_inside(path, self._listing.notes.append, hidden=False)
         except HearEdgeL3Error as error:
             self._fail(path, error)
             return

@@ -24,12 +24,13 @@ def holds_sounds(path: str) -> bool:
     return is_shard(path) or is_hdf5(path)
 
 
-def items_inside(path: str, note: Note = lambda _: None) -> list[Item]:
+def items_inside(path: str, note: Note = lambda _: None, hidden: bool = True) -> list[Item]:
     """The sounds inside a tar or HDF5 file.
 
     Args:
         path: The file.
         note: Is called with what the user should know.
+        hidden: Whether those in a tar file are data whose names begin with a dot, as those of a Mac's shadow files do.
 
     Raises:
         AudioFileError: It cannot be read, or has none.
@@ -37,6 +38,8 @@ def items_inside(path: str, note: Note = lambda _: None) -> list[Item]:
     """
     if is_shard(path):
         items, what = items_in(path, is_audio, note), f"the shard {path} has no audio files"
+        if not hidden:
+            items = [item for item in items if not posixpath.basename(item.member).startswith(".")]
     else:
         opened = Hdf5Sounds(path)
         try:

@@ -27,6 +27,10 @@ _LONG = {
     tarfile.SOLARIS_XHDTYPE,
 }
 _MOST_LINKS = 40
+# What tarfile takes for the end without a word, behind the first header.
+_NO_END = (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError)  # type: ignore[attr-defined]
+# How far is looked for more behind the end of a shard: zeros fill up a record, of 10,240 bytes mostly.
+_LOOKED_BEHIND = 1 << 20
 # What tarfile and the decompressors raise on damaged and hostile files: headers nested without end (RecursionError),
 # numbers that are none or too large (ValueError and its like).
 TAR_ERRORS = (
@@ -44,7 +48,17 @@ TAR_ERRORS = (
 
 
 class _Member(tarfile.TarInfo):
-    """A member, whose header does not take all of the memory."""
+    """A member, whose header does not take all of the memory, and is not taken for the end if it is damaged or cut."""
+
+    @classmethod
+    def fromtarfile(cls, tar: tarfile.TarFile) -> _Member:
+        """The next member of a tar file; :mod:`tarfile` would end there at what is none, and say nothing."""
+        try:
+            return super().fromtarfile(tar)
+        except _NO_END as error:
+            if tar.offset == 0:
+                raise  # it is no tar file at all, and is told so
+            raise tarfile.ReadError(f"the header at byte {tar.offset} is damaged or cut ({error})") from error
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Member:
@@ -115,7 +129,7 @@ def items_in(path: str, is_audio: Callable[[str], bool], note: Callable[[str], o
     """
     shard = text_of_path(path)
     try:
-        found = _first_look(path, shard, is_audio)
+        found = _first_look(path, shard, is_audio, note)
         if found.links:
             _follow_links(path, shard, found)
     except AudioFileError:
@@ -135,17 +149,25 @@ def items_in(path: str, is_audio: Callable[[str], bool], note: Callable[[str], o
     return items
 
 
-def _members(path: str) -> Iterator[tarfile.TarInfo]:
-    """All headers; of a plain shard nothing else is read."""
+def _members(path: str, note: Callable[[str], object] = lambda _: None) -> Iterator[tarfile.TarInfo]:
+    """All headers; of a plain shard nothing else is read. What is odd about its end is noted, without its name."""
     with open_tar(path) as tar:
         while (member := tar.next()) is not None:
             tar.members.clear()  # type: ignore[attr-defined]  # they would add up
             yield member
+        assert tar.fileobj is not None
+        if tar.fileobj.tell() == tar.offset:
+            note("has no mark of its end; if it was cut off there, as a download that broke off, the rest is missing")
+        elif tar.fileobj.read(_LOOKED_BEHIND).strip(b"\0"):
+            note(
+                "goes on behind the mark of its end, and what is there is left out, as tar does; if several tar files "
+                "were put together, unpack all of it with `tar -xi`"
+            )
 
 
-def _first_look(path: str, shard: str, is_audio: Callable[[str], bool]) -> _Contents:
+def _first_look(path: str, shard: str, is_audio: Callable[[str], bool], note: Callable[[str], object]) -> _Contents:
     found = _Contents()
-    for member in _members(path):
+    for member in _members(path, lambda text: note(f"{shard} {text}")):
         name = member.name
         if member.isdir() or not is_audio(name):
             continue

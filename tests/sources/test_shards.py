@@ -235,3 +235,49 @@ def test_shards_by_several_names_are_one() -> None:
     folder = os.getcwd()
     items = new_items(list_items(["e/s.tar", "d", "t.tar"]).items, folder, folder, set())
     assert [item.file for item in items] == ["e/s.tar/a.wav"]
+
+
+@ENDINGS
+@pytest.mark.parametrize("lost", ["half a header", "a damaged header"])
+def test_a_shard_whose_headers_end_too_early_is_an_error_of_the_shard(lost: str, ending: str) -> None:
+    whole = Path(shard("whole.tar", *((f"{i}.wav", tone(200 + i)) for i in range(3)))).read_bytes()
+    at = whole.index(b"1.wav\0")
+    data = whole[: at + 300] if lost == "half a header" else whole[:at] + b"\xaa" * 512 + whole[at + 512 :]
+    Path(f"s.{ending}").write_bytes(gzip.compress(data) if ending == "tar.gz" else data)
+    listing = list_items([f"s.{ending}"])
+    assert listing.items == []
+    ((_, error),) = listing.failures
+    assert f"s.{ending} cannot be read as a tar file: the header at byte {at} is damaged or cut" in str(error)
+
+
+@ENDINGS
+def test_what_is_odd_at_the_end_of_a_shard_is_said(ending: str) -> None:
+    whole = Path(shard("whole.tar", ("a.wav", tone(200)), ("b.wav", tone(300)))).read_bytes()
+    end = len(whole.rstrip(b"\0")) // 512 * 512 + 512
+    other = Path(shard("other.tar", ("c.wav", tone(400)))).read_bytes()
+    for data, said in {
+        whole: "",
+        whole + b"\0" * 99999: "",
+        whole[:end]: "has no mark of its end; if it was cut off there",
+        whole + other: "goes on behind the mark of its end, and what is there is left out",
+    }.items():
+        Path(f"s.{ending}").write_bytes(gzip.compress(data) if ending == "tar.gz" else data)
+        listing = list_items([f"s.{ending}"])
+        assert [item.member for item in listing.items] == ["a.wav", "b.wav"]
+        assert listing.failures == []
+        assert len(listing.notes) == (1 if said else 0)
+        assert all(note.startswith(f"s.{ending} {said}") for note in listing.notes)
+
+
+@ENDINGS
+def test_names_in_a_shard_that_begin_with_a_dot_are_no_data_unless_they_are_named(ending: str) -> None:
+    """As in folders: a Mac puts a shadow beside each file, also into tar files."""
+    name = shard(
+        f"s.{ending}", ("._a.wav", b"shadow"), ("a.wav", tone(200)), ("./d/.b.wav", tone(300)), ("./c.wav", tone(400))
+    )
+    assert list(found(name)) == ["a.wav", "./c.wav"]
+    listing = list_items([f"{name}/._a.wav", f"{name}/d/.b.wav"])
+    assert [item.member for item in listing.items] == ["._a.wav", "./d/.b.wav"]
+    shard("all.tar", (".a.wav", tone(200)))
+    ((_, error),) = list_items(["all.tar"]).failures
+    assert "the shard all.tar has no audio files" in str(error)
