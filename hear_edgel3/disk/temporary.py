@@ -14,7 +14,7 @@ import shutil
 import stat
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -129,12 +129,21 @@ def sweep(targets: Iterable[Path]) -> None:
         real = Path(os.path.realpath(target)) if os.path.islink(target) else target
         wanted.setdefault(real.parent, set()).add(_told(real.name))
     for folder, told in wanted.items():
-        with suppress(OSError, ValueError):  # the folder is not there, or cannot be: ValueError is of a NUL in its name
-            with os.scandir(folder) as entries:
-                names = [entry.name for entry in entries if entry.name.endswith(".part")]
-            for name in names:
-                if (found := _NAME.fullmatch(name)) and found["target"] in told:
-                    _remove_if_abandoned(folder / name)
+        _sweep(folder, told.__contains__)
+
+
+def sweep_folder(folder: Path) -> None:
+    """As :func:`sweep`, of whatever was to be written into a folder: for many files whose names are not known yet."""
+    _sweep(folder, lambda _: True)
+
+
+def _sweep(folder: Path, is_meant: Callable[[str], bool]) -> None:
+    with suppress(OSError, ValueError):  # the folder is not there, or cannot be: ValueError is of a NUL in its name
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries if entry.name.endswith(".part")]
+        for name in names:
+            if (found := _NAME.fullmatch(name)) and is_meant(found["target"]):
+                _remove_if_abandoned(folder / name)
 
 
 def _new_path(target: Path) -> Path:

@@ -16,6 +16,7 @@ from hear_edgel3.audio.resample import resample_blocks
 from hear_edgel3.audio.span import seconds
 from hear_edgel3.disk.atomic import atomic_write, make_folder
 from hear_edgel3.disk.paths import folders_of, path_of_text, text_of_path, with_ending
+from hear_edgel3.disk.temporary import sweep_folder
 from hear_edgel3.errors import OutputError
 from hear_edgel3.event_detection.event import Event
 from hear_edgel3.sources.item import Item
@@ -83,6 +84,7 @@ class ClipCutter:
         path = self._folder / _safe(event.label) / folders_of(item.file) / _name(item.file, event, self._mark)
         if path.parent not in self._made:
             make_folder(path.parent)
+            sweep_folder(path.parent)
             self._made.add(path.parent)
         with self._opener.open(item._replace(start=begin, end=end)) as file, atomic_write(path, swept=True) as target:
             rate = file.sample_rate

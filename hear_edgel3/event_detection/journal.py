@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -93,8 +95,31 @@ class Journal:
     def clips_of(self, items: Iterable[Item]) -> frozenset[str]:
         """The absolute paths, as text, of what has been cut out of recordings."""
         places = [self._places[key][0] for item in items if (key := self._key_of(item)) in self._places]
-        clips = (clip for place in places for clip in self._read(place).clips)
-        return frozenset(os.path.abspath(os.path.join(self._folder, clip)) for clip in clips)
+        return frozenset(clip for place in places for clip in self._paths(self._read(place).clips))
+
+    def count_clips(self, clips: Collection[str]) -> Counter[str]:
+        """By how many recordings each of these clips, absolute paths as text, is named."""
+        if not clips:
+            return Counter()
+        return Counter(clip for one in self.recordings(()) for clip in self._paths(one.clips) if clip in clips)
+
+    def replaced(self, item: Item, recording: Recording, named: Counter[str]) -> list[str]:
+        """The clips of a recording that nothing will name any more when what was found in it now is kept.
+
+        Args:
+            item: The recording.
+            recording: What was found in it now.
+            named: By how many recordings clips are named; is kept up to date, of those that it has.
+        """
+        before = self.clips_of([item])
+        for clip in before:
+            named[clip] -= 1
+        named.update(clip for clip in self._paths(recording.clips) if clip in named)
+        return sorted(clip for clip in before if named[clip] == 0)
+
+    def _paths(self, clips: Iterable[str]) -> set[str]:
+        """Absolute paths, as text, of clips as they are named in here."""
+        return {os.path.abspath(os.path.join(self._folder, clip)) for clip in clips}
 
     def has(self, item: Item) -> bool:
         """Whether a recording is done, if in an earlier state or with an error."""
@@ -102,7 +127,14 @@ class Journal:
 
     def name_of(self, item: Item) -> str:
         """What a recording is called in here: as given, or absolute if the first run was started in another folder."""
-        path = path_of_text(item.file)
+        return self._named(item.file)
+
+    def named(self, item: Item, recording: Recording) -> Recording:
+        """What was found in a recording, with its names, and those of its clips, as they are in here."""
+        return replace(recording, file=self.name_of(item), clips=tuple(map(self._named, recording.clips)))
+
+    def _named(self, file: str) -> str:
+        path = path_of_text(file)
         return text_of_path(path if self._here == self._folder else os.path.abspath(path))
 
     def add(self, recording: Recording) -> None:

@@ -196,14 +196,19 @@ def write_events(
                 journal.forget()
                 raise
         pending = journal.pending(items, retry_failed)
-        how = replace(how, ours=None if overwrite else journal.clips_of(pending))
+        ours = journal.clips_of(pending)
+        how = replace(how, ours=None if overwrite else ours)
+        named_by = journal.count_clips(ours)
         with (
             # Also where nothing was pending: a run may have ended when all was computed and nothing written.
             _whatever_ends_it(partial(_write_output, journal, items, output, form, layout)),
             closing(find_events(pending, how, workers, file_timeout, quiet or not pending)) as found,
         ):
             for number, recording in found:
-                named = replace(recording, file=journal.name_of(pending[number]))
+                named = journal.named(pending[number], recording)
+                # Of what the recording was before it changed. Before it is kept: a run that is killed here comes again.
+                for clip in journal.replaced(pending[number], named, named_by):
+                    path_of_text(clip).unlink(missing_ok=True)
                 journal.add(named)
                 summary.take(named)
                 yield named

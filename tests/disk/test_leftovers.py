@@ -180,6 +180,7 @@ for kill, arguments in [
     (1, ["tag", "in", "-o", "tags.csv", "-q"]),
     (2, ["tag", "in", "-o", "tags.csv", "-q", "--overwrite"]),
     (2, ["explore", "out", "-o", "page.html", "--no-tags", "--projection", "pca", "-q"]),
+    (2, ["events", "in", "-o", "e.csv", "--clips", "cut", "--threshold", "0.01", "--workers", "1", "-q"]),
 ]:
     killed = run(arguments, kill)
     print(arguments[0], killed, [name for name in left() if name.startswith(".")], sep="|", flush=True)
@@ -196,8 +197,9 @@ def test_commands_that_are_killed_leave_nothing_for_the_next_run() -> None:
     lines = [line.split("|") for line in done.stdout.splitlines() if line.count("|") == 2]
     killed, again = lines[::2], lines[1::2]
     assert [(name, status) for name, status, _ in again] == [(name, "0") for name, _, _ in killed], done.stderr
-    assert [left for _, _, left in again] == ["[]"] * 7
+    assert [left for _, _, left in again] == ["[]"] * 8
     targets = ["part-000-000000.parquet", "_index.usearch", "page.html", "1.npz", "tags.csv.options.json", "tags.csv"]
-    assert [status for _, status, _ in killed] == ["-9"] * 6 + ["0"]  # explore gives but one file its name
+    assert [status for _, status, _ in killed] == ["-9"] * 6 + ["0", "-9"]  # explore gives but one file its name
+    assert re.fullmatch(r"\['\.0\.wav_0-\S+s\.flac\.[0-9a-f]{32}\.part'\]", killed[-1][2])
     for (_, _, left), target in zip(killed, targets, strict=False):
         assert re.fullmatch(rf"\['\.{re.escape(target)}\.[0-9a-f]{{32}}\.part'\]", left)

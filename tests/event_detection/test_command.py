@@ -197,6 +197,48 @@ def test_clips_of_a_recording_that_has_changed_are_cut_out_anew() -> None:
     assert clip.read_bytes() != cut
 
 
+def cut_out() -> set[str]:
+    """What is in the folder of clips, whatever it is."""
+    return {str(path) for path in Path("cut").rglob("*") if path.is_file()}
+
+
+def test_clips_of_what_a_recording_was_before_it_changed_go() -> None:
+    """Folders of classes are learnt from: a sound that is heard no more must not stay in one."""
+    Path("table.csv").write_text("file,start,end\nnorth/b.wav,0,1\nnorth/b.wav,0,\nnorth/20240501_050000.wav,0,1\n")
+    assert events("table.csv", "-o", "e.csv", "--clips", "cut") == 0
+    assert {row["clip"] for row in rows("e.csv")} == cut_out()
+    both = "cut/Sine wave/north/b.wav_0-1s.flac"  # two rows of the table, and one sound
+    assert [row["clip"] for row in rows("e.csv")][:2] == [both, both]
+    Path("cut/mine.flac").write_bytes(b"mine")
+    samples, rate = soundfile.read("north/b.wav")
+    soundfile.write("north/b.wav", np.concatenate([np.zeros((rate, 2)), samples]), rate)
+    assert events("table.csv", "-o", "e.csv", "--clips", "cut") == 0
+    named = {row["clip"] for row in rows("e.csv")}
+    assert both not in named
+    assert cut_out() == {*named, "cut/mine.flac"}
+    Path("north/b.wav").write_text("no sound any more")
+    assert events("table.csv", "-o", "e.csv", "--clips", "cut") == 1
+    assert cut_out() == {*(row["clip"] for row in rows("e.csv") if row["clip"]), "cut/mine.flac"}
+    assert len(cut_out()) == 2
+
+
+def test_clips_are_found_again_from_another_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = os.getcwd()
+    assert events("north/b.wav", "-o", "e.csv", "--clips", "cut") == 0
+    monkeypatch.chdir("north")
+    words = ("20240501_050000.wav", "b.wav", "-o", "../e.csv", "--clips", "../cut")
+    assert events(*words) == 0
+    clips = [row["clip"] for row in rows("../e.csv")]
+    assert clips == [
+        f"{here}/cut/Sine wave/20240501_050000.wav_0-2s.flac",
+        "cut/Sine wave/north/b.wav_0-1s.flac",
+    ]
+    samples, rate = soundfile.read("20240501_050000.wav")
+    soundfile.write("20240501_050000.wav", samples * 0.99, rate, "FLOAT")  # so it is cut out anew, in the same place
+    assert events(*words) == 0
+    assert [row["clip"] for row in rows("../e.csv")] == clips
+
+
 def test_what_was_cut_out_is_not_listened_to_again(capsys: Captured) -> None:
     assert events("north", "-o", "e.csv", "--clips", "north/cut") == 0
     capsys.readouterr()

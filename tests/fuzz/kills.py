@@ -2,11 +2,12 @@
 
     python -m tests.fuzz.kills [--kills 200] [--seed 0]
 
-The commands are ``extract`` (scenes in one process; timestamps by two workers), ``index``, ``embed`` and ``tag``. Each
-is killed, with all its processes, by SIGKILL or SIGTERM, and started again, so often; a run that comes to its end is
-compared and begun anew. Printed are the kills that came in time, the finished files that a kill or the next run changed
-or tore (there must be none), whether what is there in the end equals what an undisturbed run wrote, and how often a
-kill left something half-written, which the next run has to tidy up: a run that comes to its end leaves nothing.
+The commands are ``extract`` (scenes in one process; timestamps by two workers), ``index``, ``embed``, ``tag`` and
+``events`` with clips. Each is killed, with all its processes, by SIGKILL or SIGTERM, and started again, so often; a run
+that comes to its end is compared and begun anew. Printed are the kills that came in time, the finished files that a
+kill or the next run changed or tore (there must be none), whether what is there in the end equals what an undisturbed
+run wrote, and how often a kill left something half-written, which the next run has to tidy up: a run that comes to its
+end leaves nothing.
 """
 
 from __future__ import annotations
@@ -33,6 +34,10 @@ def _extract(folder: str, *more: str) -> list[str]:
     return ["extract", "in", "--output", folder, "--quiet", *more]
 
 
+def _events(output: str, clips: str) -> list[str]:
+    return ["events", "in", "--output", output, "--clips", clips, "--threshold", "0.01", "--workers", "1", "--quiet"]
+
+
 # What is run, given the folder for its output.
 _COMMANDS: dict[str, Callable[[str], list[str]]] = {
     "extract": lambda out: _extract(out, "--workers", "1", "--files-per-part", "3"),
@@ -40,6 +45,7 @@ _COMMANDS: dict[str, Callable[[str], list[str]]] = {
     "index": lambda out: ["index", out, "--force", "--quiet"],
     "embed": lambda out: ["embed", "in", "--recursive", "--output", out, "--quiet"],
     "tag": lambda out: ["tag", "in", "--recursive", "--output", f"{out}/tags.csv", "--quiet"],
+    "events": lambda out: _events(f"{out}/events.csv", f"{out}/clips"),
 }
 
 
@@ -77,7 +83,7 @@ def _finished_files(folder: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in files
-        if path.suffix in {".parquet", ".npz", ".csv", ".usearch"}
+        if path.suffix in {".parquet", ".npz", ".csv", ".usearch", ".flac"}
     }
 
 
@@ -90,7 +96,9 @@ def _contents(folder: Path) -> object:
         made = ("made_at", "time", "mtime")
         return sorted(repr([(key, value) for key, value in row.items() if key not in made]) for row in rows)
     arrays = {path.name: {k: v.tolist() for k, v in np.load(path).items()} for path in folder.rglob("*.npz")}
-    return arrays, {path.name: sorted(path.read_text().splitlines()) for path in folder.rglob("*.csv")}
+    clips = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.flac")}
+    tables = {path.name: path.read_text().replace(f"{folder}/", "") for path in folder.rglob("*.csv")}
+    return arrays, clips, {name: sorted(text.splitlines()) for name, text in tables.items()}
 
 
 def _left_over(folder: Path) -> list[str]:
@@ -111,7 +119,7 @@ def _try(name: str, kills: int, chance: random.Random) -> tuple[int, int, bool, 
         shutil.rmtree(folder, ignore_errors=True)
         if name == "index":
             _finish(_COMMANDS["extract"](str(folder)))
-        elif name == "tag":
+        elif name in ("tag", "events"):
             folder.mkdir()
     whole = _finish(command(str(expected)))
     killed = torn = littered = 0
