@@ -8,6 +8,8 @@ Source of the layout: RFC 9639, "Free Lossless Audio Codec".
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -18,6 +20,8 @@ _STREAMINFO = 34
 _MOST_TAIL = 1 << 17
 _USUAL_TAIL = 1 << 14
 _ID3V1 = 128
+_BEGINS = 8 + _STREAMINFO
+_READ_AT_ONCE = 1 << 20
 _MOST_STARTS = 4
 # Bytes whose checksum is taken in all: enough for any sound file, and a second for one that is made to be slow.
 _MOST_CHECKED = 1 << 21
@@ -48,6 +52,11 @@ def inspect(read_at: ReadAt, size: int, rate: int) -> Contents:
     block = int.from_bytes(info[2:4], "big")
     largest_frame = int.from_bytes(info[7:10], "big")
     last, end = _last_frame(read_at, size, block, largest_frame, said)
+    # Of several streams the last one may be as long as the first; but then the file has more bytes than that takes.
+    if (last is None or last.first + last.samples != said or end - start > _most_bytes(read_at, start, info)) and (
+        len(starts := _starts(read_at, start, size)) > 1
+    ):
+        return _all_of(starts, read_at, size, rate)
     if last is None:
         return Contents(counted=said or None, frames=said or None)
     there = last.first + last.samples
@@ -72,6 +81,59 @@ def inspect(read_at: ReadAt, size: int, rate: int) -> Contents:
     if said % there == 0 or (last.fixed and last.samples < block):
         return Contents((Part(pieces, frames=there),), frames=there, notes=(note,))
     return Contents((Part(pieces, frames=there),), counted=said, frames=said)
+
+
+def _most_bytes(read_at: ReadAt, start: int, info: bytes) -> float:
+    """How many bytes a stream may have, by the largest of its frames; infinity where that is not known."""
+    said, block = int.from_bytes(info[13:18], "big") & (2**36 - 1), int.from_bytes(info[:2], "big")
+    largest_frame = int.from_bytes(info[7:10], "big")
+    if not said or not block or not largest_frame:
+        return math.inf
+    at, last = start + 4, False
+    while not last and len(head := read_at(at, 4)) == 4:
+        last = head[0] & 0x80 != 0
+        at += 4 + int.from_bytes(head[1:], "big")
+    return at - start + -(-said // block) * largest_frame + _ID3V1
+
+
+def _starts(read_at: ReadAt, start: int, size: int) -> list[int]:
+    """Where streams begin, one after the other; the first at ``start``. For that all of the file is read."""
+    found, at = [start], start + 4
+    while at < size:
+        data = read_at(at, _READ_AT_ONCE + _BEGINS)
+        place = -1
+        while 0 <= (place := data.find(b"fLaC", place + 1)) < _READ_AT_ONCE:
+            if _is_begin(data[place : place + _BEGINS]):
+                found.append(at + place)
+        at += _READ_AT_ONCE
+    return found
+
+
+def _is_begin(data: bytes) -> bool:
+    """Whether a stream begins so: with its first metadata, whose numbers make sense."""
+    if len(data) < _BEGINS or data[4] & 0x7F or int.from_bytes(data[5:8], "big") != _STREAMINFO:
+        return False
+    smallest, largest = int.from_bytes(data[8:10], "big"), int.from_bytes(data[10:12], "big")
+    return 16 <= smallest <= largest and int.from_bytes(data[18:21], "big") >> 4 > 0
+
+
+def _all_of(starts: Sequence[int], read_at: ReadAt, size: int, rate: int) -> Contents:
+    """Streams that were put together, to be read one after the other."""
+    parts, said, frames = [], 0, 0
+    notes = [f"it is {len(starts)} streams, one after the other: all were read"]
+    for begin, end in zip(starts, [*starts[1:], size], strict=True):
+        found = inspect(lambda at, n, begin=begin: read_at(begin + at, n), end - begin, rate)  # type: ignore[misc]
+        if found.frames is None:
+            return Contents(
+                tuple(Part(((a, b - a),)) for a, b in zip(starts, [*starts[1:], size], strict=True)), notes=tuple(notes)
+            )
+        pieces = found.parts[0].pieces or ((0, end - begin),)
+        moved = tuple(piece if isinstance(piece, bytes) else (begin + piece[0], piece[1]) for piece in pieces)
+        parts.append(Part(moved, frames=found.parts[0].frames or found.frames))
+        said += found.counted or found.frames
+        frames += found.frames
+        notes += found.notes
+    return Contents(tuple(parts), counted=said, frames=frames, notes=tuple(notes))
 
 
 def _start(read_at: ReadAt) -> int:

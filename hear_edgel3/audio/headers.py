@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hear_edgel3.audio.contents import Contents, Part
@@ -19,6 +20,8 @@ from hear_edgel3.audio.source import Piece, ReadAt
 
 _HEAD = 1 << 12
 _MOST_CHUNKS = 4096
+_MOST_JOINED = 4096
+_SOUND = (b"data", b"SSND")  # chunks of samples, of which decoders read the first
 _AU_HEAD = 24  # bytes that an AU header has at least; libsndfile takes less for that
 _W64_RIFF = bytes.fromhex("726966662e91cf11a5d628db04c10000")
 _W64_DATA = bytes.fromhex("64617461f3acd3118cd100c04f8edb8a")
@@ -100,7 +103,7 @@ def inspect(read_at: ReadAt, size: int, decoded: int, rate: int) -> Contents:
     Args:
         read_at: reads the file.
         size: how many bytes it has.
-        decoded: how many samples per channel the decoder sees.
+        decoded: how many samples per channel the decoder sees; of :func:`first_of_several` in this alone.
         rate: samples per second.
     """
     if read_at(0, 4) == b"NIST":
@@ -110,6 +113,8 @@ def inspect(read_at: ReadAt, size: int, decoded: int, rate: int) -> Contents:
     there = 0 if found is None else size - found.start
     if found is None or there == 0:
         return Contents(counted=decoded, frames=decoded)
+    if len(joined := _joined(read_at, size)) > 1:
+        return _all_of(joined, read_at, size, decoded)
     if found.said:
         if found.said <= there:
             rest = there - found.said
@@ -128,6 +133,77 @@ def inspect(read_at: ReadAt, size: int, decoded: int, rate: int) -> Contents:
     return Contents((Part(mended(read_at, size, found)),), notes=notes)
 
 
+def first_of_several(read_at: ReadAt, size: int) -> Part | None:
+    """The first of files that were put together; None where there is but one."""
+    joined = _joined(read_at, size)
+    return Part(((0, joined[1][0]),)) if len(joined) > 1 else None
+
+
+def _joined(read_at: ReadAt, size: int) -> list[tuple[int, DataField]]:
+    """Where files begin that were put together, each with its field; one if there is but one."""
+    found: list[tuple[int, DataField]] = []
+    at: int | None = 0
+    while at is not None and len(found) < _MOST_JOINED:
+        read = _from(read_at, at)
+        field = data_field(read, size - at)
+        if field is None:
+            break
+        found.append((at, field))
+        behind = _next_file(read, field, size - at) if field.said else None
+        at = None if behind is None else at + behind
+    return found
+
+
+def _from(read_at: ReadAt, begin: int) -> ReadAt:
+    return lambda at, n: read_at(begin + at, n)
+
+
+def _next_file(read: ReadAt, field: DataField, size: int) -> int | None:
+    """Where another file begins behind the samples of a first one and its other chunks; None if nowhere."""
+    order, wide = field.form[0], field.form[1] == "Q"
+    at = field.start + (field.said or 0)
+    for _ in range(_MOST_CHUNKS):
+        if not wide:
+            at += (at - field.start) % 2
+        head = read(at, 16)
+        if len(head) < 16 or at >= size:
+            return None
+        if _is_head(head):
+            return at
+        if wide or not all(32 <= byte < 127 for byte in head[:4]):  # W64, RF64 and CAF are not looked into
+            return None
+        at += 8 + int(struct.unpack(f"{order}I", head[4:8])[0])
+    return None
+
+
+def _is_head(head: bytes) -> bool:
+    """Whether a sound file of these formats begins so."""
+    kind, form = head[:4], head[8:12]
+    if kind in (b"RIFF", b"RIFX", b"RF64", b"BW64"):
+        return form == b"WAVE"
+    if kind == b"FORM":
+        return form in (b"AIFF", b"AIFC")
+    return head[:16] == _W64_RIFF or kind in (b"caff", b".snd")
+
+
+def _all_of(joined: Sequence[tuple[int, DataField]], read_at: ReadAt, size: int, decoded: int) -> Contents:
+    """Files that were put together, to be read one after the other."""
+    ends = [*(at for at, _ in joined[1:]), size]
+    parts = [Part(((at, end - at),)) for (at, _), end in zip(joined, ends, strict=True)]
+    note = f"it is {len(parts)} files, one after the other: all were read"
+    at, last = joined[-1]
+    there = size - at - last.start
+    if last.said == 0 and there > 0:
+        pieces = mended(_from(read_at, at), size - at, last)
+        parts[-1] = Part((pieces[0], (at + last.start, there)))
+        return Contents(tuple(parts), counts_parts=True, notes=(note, f"of the last of them, {_NO_LENGTH}"))
+    first = joined[0][1].said
+    if last.said and last.said > there and first and decoded > 0:  # the end of the last one is missing
+        counted = round(decoded / first * sum(field.said or 0 for _, field in joined))
+        return Contents(tuple(parts), counted=counted, frames=counted, notes=(note,))
+    return Contents(tuple(parts), counts_parts=True, notes=(note,))
+
+
 def mended(read_at: ReadAt, size: int, found: DataField) -> tuple[Piece, ...]:
     """The file with a header whose length is that of what is there."""
     head = bytearray(read_at(0, found.start))
@@ -139,12 +215,17 @@ def mended(read_at: ReadAt, size: int, found: DataField) -> tuple[Piece, ...]:
 def readable_form(read_at: ReadAt, size: int) -> tuple[Piece, ...] | None:
     """A form of the file that libsndfile may open where it did not open the file itself; None if there is none.
 
-    BW64 is RF64 under another name. CAF files that end early, or whose length is not given, are refused for that.
+    BW64 is RF64 under another name. CAF files that end early, or whose length is not given, are refused for that. Of
+    WAV and AIFF files that were put together it is the first; of others, what ends with the samples.
     """
     head = read_at(0, 4)
+    if (first := first_of_several(read_at, size)) is not None and head != b"BW64":
+        return first.pieces
     if head == b"BW64":
         return (b"RF64", (4, size - 4))
     found = data_field(read_at, size)
+    if head in (b"RIFF", b"RIFX", b"FORM") and found is not None and found.said and found.said < size - found.start:
+        return ((0, found.start + found.said),)
     if head == b"caff" and found is not None and found.said != size - found.start:
         return mended(read_at, size, found)
     return None
@@ -247,7 +328,7 @@ def _are_chunks(read: ReadAt, found: DataField, at: int, size: int) -> bool:
         if at >= size - 1:
             return True
         head = read(at, 8)
-        if len(head) < 8 or not all(32 <= byte < 127 for byte in head[:4]):
+        if len(head) < 8 or not all(32 <= byte < 127 for byte in head[:4]) or head[:4] in _SOUND:
             return False
         (length,) = struct.unpack(f"{order}I", head[4:])
         at += 8 + length + length % 2

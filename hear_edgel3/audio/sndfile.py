@@ -210,6 +210,9 @@ def _contents(source: Source, file: Any) -> Contents:
             start, end = field.start, min(end, field.start + field.said) if field.said else end
         return mpeg.inspect(source.read_at, start, end, decoded)
     if file.format in _CHUNKED:
+        if (first := headers.first_of_several(source.read_at, source.size)) is not None:
+            with _open(source, first) as opened:
+                decoded = int(opened.frames)
         return headers.inspect(source.read_at, source.size, decoded, int(file.samplerate))
     if file.format == "FLAC":
         return flac.inspect(source.read_at, source.size, int(file.samplerate))

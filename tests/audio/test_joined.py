@@ -168,6 +168,92 @@ def test_joined_files_that_differ(tmp_path: Path, ending: str, parts: list) -> N
         read(path)
 
 
+CHUNKED = pytest.mark.parametrize(
+    ("form", "subtype"),
+    [
+        *(("WAV", subtype) for subtype in ("PCM_16", "PCM_24", "FLOAT")),
+        *((form, "PCM_16") for form in ("RF64", "W64", "CAF", "AIFF", "AU", "FLAC")),
+    ],
+)
+
+
+def chunked(folder: Path, form: str, subtype: str, *seconds: float, rate: int = _RATE) -> list[bytes]:
+    """Files of a format in which the header gives the length."""
+    written = []
+    for i, length in enumerate(seconds):
+        path = folder / f"encoded{i}"
+        soundfile.write(path, sound(length, 1, rate), rate, subtype, format=form)
+        written.append(path.read_bytes())
+    return written
+
+
+@CHUNKED
+def test_joined_files_whose_headers_give_their_length(tmp_path: Path, form: str, subtype: str) -> None:
+    """As ``cat`` makes them, or a recorder that is started again. Players play the first, and FFmpeg reads it."""
+    files = chunked(tmp_path, form, subtype, 0.5001, 1.25, 0.1)
+    path = tmp_path / "joined"
+    path.write_bytes(b"".join(files))
+    whole, duration, notes = read(path)
+    assert notes == [f"it is 3 {'streams' if form == 'FLAC' else 'files'}, one after the other: all were read"]
+    alone = []
+    for data in files:
+        (tmp_path / "alone").write_bytes(data)
+        samples, _, notes = read(tmp_path / "alone")
+        assert notes == []
+        alone.append(samples)
+    np.testing.assert_array_equal(whole, np.concatenate(alone))
+    assert duration == len(whole) / _RATE
+    with AudioFile(path, start=0.25, end=1.8) as file:
+        clip = torch.cat(list(file.blocks(watch=False))).numpy()
+    np.testing.assert_array_equal(clip, whole[round(0.25 * _RATE) : round(1.8 * _RATE)].astype(np.float32))
+    # The last one may be cut, as any file.
+    path.write_bytes(b"".join(files)[: -len(files[2]) // 2])
+    said = r"truncated: its header says 1\.85 s, 1\.(79|80) s could be decoded"
+    with pytest.raises(AudioFileError, match=r"is damaged after \d+ samples" if form in ("CAF", "FLAC") else said):
+        read(path)
+    path.write_bytes(files[0] + chunked(tmp_path, form, subtype, 0.5, rate=48000)[0])
+    with pytest.raises(AudioFileError, match="it changes from 44100 Hz, 1 channel, to 48000 Hz, 1 channel"):
+        read(path)
+
+
+@pytest.mark.parametrize("seconds", [(1, 1), (1, 3), (3, 1), (2, 2, 2)])
+def test_joined_flacs_of_any_lengths(tmp_path: Path, seconds: tuple[int, ...]) -> None:
+    """Also of one length; what is in front of a stream, as many labels are, does not matter."""
+    files = [
+        (tmp_path / f"{i}.flac", 0.2 * np.random.default_rng(i).standard_normal(length * 8000))
+        for i, length in enumerate(seconds)
+    ]
+    for path, samples in files:
+        soundfile.write(path, samples, 8000)
+    label = b"ID3\x03\0\0\0\0\0\x0afLaC\0\0\0\0\0\0"
+    joined = tmp_path / "joined.flac"
+    joined.write_bytes(label + label.join(path.read_bytes() for path, _ in files))
+    found, duration, notes = read(joined)
+    assert notes == [f"it is {len(files)} streams, one after the other: all were read"]
+    assert duration == sum(seconds)
+    np.testing.assert_array_equal(found, np.concatenate([soundfile.read(path)[0] for path, _ in files]))
+
+
+def test_a_joined_wav_whose_recorder_lost_its_power(tmp_path: Path) -> None:
+    first, second = chunked(tmp_path, "WAV", "PCM_16", 0.5, 1)
+    path = tmp_path / "joined.wav"
+    path.write_bytes(first + second[:40] + bytes(4) + second[44:])
+    samples, duration, notes = read(path)
+    assert (len(samples), duration) == (round(1.5 * _RATE), 1.5)
+    assert notes[0] == "it is 2 files, one after the other: all were read"
+    assert notes[1].startswith("of the last of them, its header gives no length")
+
+
+def test_more_samples_in_a_chunk_of_their_own_are_said(tmp_path: Path) -> None:
+    """Decoders read the first chunk of samples alone."""
+    (data,) = chunked(tmp_path, "WAV", "PCM_16", 0.5)
+    path = tmp_path / "two.wav"
+    path.write_bytes(data + data[36:])
+    samples, _, (note,) = read(path)
+    assert len(samples) == _RATE // 2
+    assert note.startswith("its header gives 0.50 s, and 44108 bytes more follow that are no part of it")
+
+
 @pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
 def test_an_ogg_without_its_end_says_so(tmp_path: Path, subtype: str) -> None:
     data = ogg(tmp_path, 9.1, subtype)
