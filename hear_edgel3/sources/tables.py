@@ -122,7 +122,9 @@ def open_list(path: str, options: TableOptions) -> Iterator[Table]:
 
 
 def paths_in(data: bytes) -> Table:
-    """Paths, one per line, or what ``find -print0`` writes."""
+    """Paths, one per line, or what ``find -print0`` writes; in UTF-16, as Windows writes them, with its mark."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        data = data.decode("utf-16", "backslashreplace").encode("utf-8", "backslashreplace")
     data = data.removeprefix(codecs.BOM_UTF8)
     lines = data.split(b"\0") if b"\0" in data else data.splitlines()
     rows = (Row(i, line.decode("utf-8", "backslashreplace")) for i, line in enumerate(lines, 1) if line.strip())

@@ -79,6 +79,17 @@ def test_a_nul_in_a_tar_files_or_a_patterns_folder() -> None:
     ]
 
 
+@pytest.mark.parametrize("coding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("end", ["\r\n", "\n", "\0"])
+def test_lists_as_windows_writes_them(coding: str, end: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``dir /b > list.txt`` of PowerShell is in UTF-16, as its pipes may be."""
+    data = ("\ufeff" + end.join(["é.wav", "Ā.wav", ""])).encode(coding)
+    Path("list.txt").write_bytes(data)
+    assert [item.file for item in list_items(["list.txt"]).items] == ["é.wav", "Ā.wav"]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+    assert [item.file for item in list_items(["-"]).items] == ["é.wav", "Ā.wav"]
+
+
 @pytest.mark.parametrize("separator", [b"\n", b"\0"])
 def test_a_list_on_stdin(separator: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     names = [os.fspath(write_clip("a.wav")), os.fspath(write_clip("b.wav"))]
