@@ -2,7 +2,8 @@
 
 ``<output>.done.jsonl`` stays beside the output, which is made of it: so a later run knows which recordings had no
 events, and an output in another format costs nothing to compute. Its first line says with which options it was begun.
-A line is written as soon as a recording is done; of several of one recording the last one counts.
+A line is written as soon as a recording is done; of several of one recording the last one counts. Other lines say what
+the output was like when it was written, so that what others change in it afterwards is not replaced unasked.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class Journal:
 
     Attributes:
         is_new: Whether it begins here, and no run before has written the output.
+        form: The format that the output was last written in; None if that is not known.
 
     Raises:
         InvalidOption: It was begun with other options.
@@ -50,6 +52,10 @@ class Journal:
         self._here = text_of_path(os.getcwd())
         self._folder = self._here
         self.is_new = False
+        self.form: str | None = None
+        self._digests: dict[str, str] = {}  # of the output's files, as they were last written
+        self._is_sure = True  # whether that is so: no earlier run was killed while it wrote
+        self._is_writing = False
         self._places: dict[str, tuple[Place, bool]] = {}  # where its line is, and whether it failed
         # What goes into a pipe cannot be gone on with.
         self._lines = Lines(self.path, output, overwrite, kept=not is_special(output))
@@ -146,6 +152,50 @@ class Journal:
         place = self._lines.append(recording.to_values())
         self._places[self._key(recording)] = (place, recording.error is not None)
 
+    def digest_of(self, name: str) -> str | None:
+        """The sha256 of a file of the output as it was last written; None if that is not known.
+
+        Args:
+            name: Its name inside the folder that is the output; nothing for an output that is a file.
+        """
+        return self._digests.get(name) if self._is_sure else None
+
+    def is_writing(self) -> None:
+        """Keeps that the output is about to change: if the run is killed, nobody knows what it was like at last.
+
+        Raises:
+            OutputError: As for :meth:`add`.
+        """
+        self._lines.append({"writing": True})
+        self._is_writing = True
+
+    def has_written(self, digests: Mapping[str, str | None], form: str) -> None:
+        """Keeps what the output is like.
+
+        Args:
+            digests: The sha256 of the files that were written, by their names as for :meth:`digest_of`; None for those
+                that were removed. Other files are as they were.
+            form: Their format.
+
+        Raises:
+            OutputError: As for :meth:`add`.
+        """
+        new = {name: digest for name, digest in digests.items() if self._digests.get(name) != digest}
+        if new or form != self.form or self._is_writing or not self._is_sure:
+            values = {"written": new, "as": form}
+            self._lines.append(values)
+            self._learn(values)
+            self._is_writing = False
+
+    def _learn(self, values: Mapping[str, Any]) -> None:
+        """Takes in what a line says of the output."""
+        if "writing" in values:
+            self._is_sure = False
+            return
+        changed = dict(values["written"])
+        self._digests = {name: digest for name, digest in {**self._digests, **changed}.items() if digest is not None}
+        self.form, self._is_sure = str(values["as"]), True
+
     def recordings(self, items: Sequence[Item]) -> Iterator[Recording]:
         """All that are done: those that only earlier runs had, and then the rest in the order of the items."""
         given = dict.fromkeys(self._key_of(item) for item in items)
@@ -185,10 +235,14 @@ class Journal:
         """Finds where the recordings are. A last line that was not written to its end is cut off."""
         for number, (place, line) in enumerate(lines, 2):
             try:
-                recording = Recording.of_values(json.loads(line))
+                values = json.loads(line)
+                if "writing" in values or "written" in values:
+                    self._learn(values)
+                else:
+                    recording = Recording.of_values(values)
+                    self._places[self._key(recording)] = (place, recording.error is not None)
             except (ValueError, LookupError, TypeError, RecursionError) as error:
                 raise self._is_damaged(f"line {number}: {error}") from error
-            self._places[self._key(recording)] = (place, recording.error is not None)
             end = place.start + place.length
         self._lines.cut(end)
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 
-from hear_edgel3.disk.atomic import atomic_write, make_folder
-from hear_edgel3.disk.paths import folders_of, path_of_text, with_ending
+from hear_edgel3.disk.atomic import make_folder
 from hear_edgel3.errors import ComputationError, InvalidOption, OutputError
 from hear_edgel3.event_detection import formats
 from hear_edgel3.event_detection.journal import Journal
+from hear_edgel3.event_detection.output import Output
 from hear_edgel3.event_detection.records import Layout, Recording
 from hear_edgel3.event_detection.work import HowToWork, failed, maker
 from hear_edgel3.jobs.pool import Died, Pool, TimedOut, given_up
@@ -49,7 +47,7 @@ class Summary:
         """Counts a recording."""
         self.recordings += 1
         self.events += len(recording.events)
-        self.seconds += recording.duration or 0.0
+        self.seconds += recording.seconds
         if recording.error is not None:
             self.failed.append((recording.file, recording.error))
 
@@ -84,7 +82,7 @@ def find_events(
         with closing(done):
             for number, recording in done:
                 error = () if recording.error is None else ((recording.file, recording.error),)
-                progress.finished(PartCounts(1, len(recording.events), recording.duration or 0.0, error))
+                progress.finished(PartCounts(1, len(recording.events), recording.seconds, error))
                 yield number, recording
 
 
@@ -176,7 +174,7 @@ def write_events(
 
     Raises:
         InvalidOption: The output was begun with other options, or cannot hold several recordings.
-        OutputError: It cannot be written; what was computed is kept.
+        OutputError: It cannot be written, or others have changed what would be replaced; what was computed is kept.
         ComputationError: As :func:`find_events`.
     """
     started = time.monotonic()
@@ -189,19 +187,22 @@ def write_events(
     if formats.is_folder(output, form):
         make_folder(output)
     with Journal(output, made_with, overwrite) as journal:
+        pending = journal.pending(items, retry_failed)
+        target = Output(journal, output, form, layout)
         if not overwrite:
             try:
-                _check_nothing_is_replaced(journal, items, output, form)
+                target.check(items, pending)
             except OutputError:
                 journal.forget()
                 raise
-        pending = journal.pending(items, retry_failed)
+        if pending:
+            journal.is_writing()
         ours = journal.clips_of(pending)
         how = replace(how, ours=None if overwrite else ours)
         named_by = journal.count_clips(ours)
         with (
             # Also where nothing was pending: a run may have ended when all was computed and nothing written.
-            _whatever_ends_it(partial(_write_output, journal, items, output, form, layout)),
+            _whatever_ends_it(partial(target.write, items, pending)),
             closing(find_events(pending, how, workers, file_timeout, quiet or not pending)) as found,
         ):
             for number, recording in found:
@@ -231,56 +232,3 @@ def _whatever_ends_it(write: Callable[[], None]) -> Iterator[None]:
         write()
         raise
     write()
-
-
-def _check_nothing_is_replaced(journal: Journal, items: Sequence[Item], output: str, form: str) -> None:
-    """Checks that what is written for the first time is not there yet: it would be somebody's own.
-
-    Raises:
-        OutputError: It is.
-    """
-    paths = [Path(output)] if journal.is_new else []
-    if formats.is_folder(output, form):
-        ours = {name for recording in journal.recordings(()) for name in _names(recording.file)}
-        new = [name for item in items if not journal.has(item) for name in _names(journal.name_of(item))]
-        paths = [Path(output) / name for name in new if name not in ours]
-    for path in paths:
-        if path.is_file() and path.stat().st_size:
-            raise OutputError(
-                f"not replacing {path}: it exists, and {journal.path} does not say that an earlier run has written it; "
-                f"use --overwrite, or another --output"
-            )
-
-
-def _write_output(journal: Journal, items: Sequence[Item], output: str, form: str, layout: Layout) -> None:
-    if not formats.is_folder(output, form):
-        with atomic_write(output) as target:
-            formats.write(form, target, journal.recordings(items), layout)
-        return
-    recordings = list(journal.recordings(items))
-    tracks = _tracks(recordings)
-    for name, some in tracks.items():
-        path = Path(output) / name
-        make_folder(path.parent)
-        with atomic_write(path) as target:
-            formats.write(form, target, some, layout)
-    # Of earlier runs: of what has failed since, or has another name as there are two of one name now.
-    for name in {name for recording in recordings for name in _names(recording.file)} - tracks.keys():
-        (Path(output) / name).unlink(missing_ok=True)
-
-
-def _tracks(recordings: Iterable[Recording]) -> dict[Path, list[Recording]]:
-    """What goes into which file of a folder: a recording whose short name another one has keeps ending and folders."""
-    by_file: dict[str, list[Recording]] = {}
-    for recording in recordings:
-        if recording.error is None:
-            by_file.setdefault(recording.file, []).append(recording)
-    names = {file: _names(file) for file in by_file}
-    taken = Counter(name for both in names.values() for name in set(both))
-    return {names[file][taken[names[file][0]] > 1]: some for file, some in by_file.items()}
-
-
-def _names(file: str) -> tuple[Path, Path]:
-    """The names that a recording's track may have: the short one, and the one that no other recording has."""
-    path = path_of_text(file)
-    return Path(with_ending(path.stem, ".txt")), folders_of(file) / with_ending(path.name, ".txt")

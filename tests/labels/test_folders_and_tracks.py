@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from hear_edgel3.errors import InvalidOption, LabelsError
+from hear_edgel3.event_detection.output import _tracks
 from hear_edgel3.event_detection.records import Recording
-from hear_edgel3.event_detection.run import _tracks
 from hear_edgel3.labels import Kind, LabelOptions, read_labelled
 from hear_edgel3.labels.reading import layout_of
 from support.labelled import touch, write
