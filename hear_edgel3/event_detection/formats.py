@@ -190,9 +190,14 @@ _RAVEN = (
 
 def _write_raven(target: BinaryIO, recordings: Iterable[Recording], layout: Layout) -> None:
     def rows() -> Iterator[list[str]]:
-        number, before = 0, 0.0
+        number, end = 0, 0.0
+        begins: dict[str, float] = {}  # several clips may be of one file, which is there once
         for recording in recordings:
             path = text_of_path(os.path.abspath(path_of_text(recording.file)))
+            if path not in begins:
+                begins[path] = end
+                end += recording.duration or 0.0
+            before = begins[path]
             high = (recording.sample_rate or 2 * _NYQUIST) / 2
             for event, channel, _ in recording.heard():
                 number += 1
@@ -201,7 +206,6 @@ def _write_raven(target: BinaryIO, recordings: Iterable[Recording], layout: Layo
                     *(f"{before + event.start:.6f}", f"{before + event.end:.6f}", "0", f"{high:g}"),
                     *(path, f"{event.start:.6f}", " ".join(event.label.split()), f"{event.score:.6f}"),
                 ]
-            before += recording.duration or 0.0
 
     _write_rows(target, _RAVEN, rows(), "\t")
 

@@ -72,6 +72,12 @@ class Recording:
             clips=tuple(clip for one in found for clip in one.clips),
         )
 
+    @property
+    def seconds(self) -> float:
+        """How many seconds of sound that is: of the clip, if it is one. 0 where the length of the file is unknown."""
+        end = self.duration if self.end is None else min(self.end, self.duration or 0.0)
+        return max(0.0, (end or 0.0) - (self.start or 0.0))
+
     def heard(self) -> Iterator[tuple[Event, int | None, str | None]]:
         """The events, each with its channel and the file that it was cut out into, where there are any."""
         nothing = [None] * len(self.events)

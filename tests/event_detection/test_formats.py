@@ -83,6 +83,32 @@ def test_tracks_are_read_back(form: str, tmp_path: Path) -> None:
     assert labelled(tmp_path, layout="tracks") == EXPECTED
 
 
+def test_clips_of_a_file_are_where_they_are_in_it_for_raven() -> None:
+    """A file stands for its length once in a selection table of several, however many clips of it are listened to."""
+    clips = [("a.wav", 0.0), ("b.wav", 1.0), ("a.wav", 2.0)]
+    some = [
+        Recording(file, (Event(start + 0.25, start + 0.75, "Bird", "", 0.5),), start, start + 1, 4.0, 8000)
+        for file, start in clips
+    ]
+    rows = list(csv.DictReader(io.StringIO(written("raven", some).decode()), delimiter="\t"))
+    assert [float(row["Begin Time (s)"]) for row in rows] == [0.25, 4 + 1.25, 2.25]
+    assert [float(row["End Time (s)"]) for row in rows] == [0.75, 4 + 1.75, 2.75]
+    assert [float(row["File Offset (s)"]) for row in rows] == [0.25, 1.25, 2.25]
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "duration", "seconds"),
+    [
+        *((None, None, 60.0, 60.0), (None, None, None, 0.0), (1.5, 3.0, 60.0, 1.5)),
+        *((58.5, 63.5, 60.0, 1.5), (50.0, None, 60.0, 10.0), (70.0, 71.0, 60.0, 0.0), (1.5, 3.0, None, 0.0)),
+    ],
+)
+def test_the_sound_of_clips_is_theirs(
+    start: float | None, end: float | None, duration: float | None, seconds: float
+) -> None:
+    assert Recording("a.wav", start=start, end=end, duration=duration).seconds == seconds
+
+
 SEVERAL = (
     Event(0.25, 1.5, "Bird", "/m/015p6", 0.75),
     Event(0.25, 1.5, "Frog", "/m/09ld4", 1 / 3),
