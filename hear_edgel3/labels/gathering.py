@@ -110,16 +110,20 @@ class Problems:
 
 _GONE = "files that are not there"
 _GONE_HINT = (
-    "\n(relative paths begin in the set's own folder or in that of the option `audio`, `.` for the current one)"
+    "\n(relative paths begin in the set's own folder or in that of the option `audio`, `.` for the current one; "
+    "absolute ones are taken as the set has them)"
 )
 _HINT = "\n(sounds without a file, a label or a number can be left out with the option `skip`)"
 
 
 def _line(what: str, which: Sequence[str]) -> str:
-    named = [one for one in which if one]
+    n_named = sum(bool(one) for one in which)
+    named = [one for one in dict.fromkeys(which) if one]  # several clips may be of one file
     if not named:
         return what
     shown = "; ".join(named[:_SHOWN]) + (f"; and {len(named) - _SHOWN} more" if len(named) > _SHOWN else "")
+    if len(named) < n_named:
+        return f"{what} ({len(named)}, of {n_named} sounds): {shown}"
     return f"{what} ({len(named)}): {shown}" if len(named) > 1 else f"{what}: {shown}"
 
 

@@ -122,7 +122,26 @@ def layout_of(source: str | os.PathLike[str]) -> str:
             f"{path} has no labels that are understood: neither a folder per class, nor a table (.csv, .tsv, .parquet, "
             f"label tracks as .txt), nor one of the published layouts ({', '.join(LAYOUTS[:-3])})"
         )
-    return (sure or fitting)[0]
+    layout = (sure or fitting)[0]
+    if layout == "folders":
+        _check_no_folder_of_tables(path)
+    return layout
+
+
+def _check_no_folder_of_tables(folder: str) -> None:
+    """Refuses a folder of tables, which would be one of classes without sounds.
+
+    Raises:
+        LabelsError: It has tables, in it or in the folders inside it, and no sound.
+    """
+    if any(files_below(folder, is_audio, LeftOut(), _pass_over)):
+        return
+    table = next(iter(files_below(folder, is_list, LeftOut(), _pass_over)), None)
+    if table is not None:
+        raise LabelsError(
+            f"{folder} has tables ({table}, for example) and no sounds: give one table, joined of these if need be; of "
+            f"folders only label tracks by Audacity and selection tables by Raven (.txt) are read"
+        )
 
 
 def read_labelled(source: str | os.PathLike[str], options: LabelOptions = AS_IT_IS) -> Labelled:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -15,6 +16,8 @@ from hear_edgel3.sources.shards import is_shard
 
 # AudioSet's ids are YouTube's, which may begin with a dash; some downloads put a Y before all of them.
 _PREFIXES = ("", "Y")
+# Bytes of a name that are no UTF-8, as Python has them in text.
+_NO_TEXT = re.compile("[\udc80-\udcff]")
 
 
 class NameFinder:
@@ -41,11 +44,16 @@ class NameFinder:
             others: What else the list calls it; the first one that is there counts where there is none of the name.
 
         Raises:
-            ValueError: several files are called so.
+            ValueError: several files are called so; or none, and the name is of another encoding than that of the list.
         """
         path = self._path(name)
         if others and not _is_there(path):
             path = next((other for other in map(self._path, others) if _is_there(other)), path)
+        if _NO_TEXT.search(path) and not _is_there(path):
+            raise ValueError(
+                "there is no such file, and this name is not in UTF-8, as it should be; save the list in UTF-8 (Excel "
+                "calls that CSV UTF-8)"
+            )
         if is_audio(path) or is_shard(path) or _is_there(path):
             return path
         folder, stem = os.path.split(path)

@@ -68,6 +68,20 @@ def test_what_is_wrong_with_folders() -> None:
     assert "left out: classes without a sound: empty" in labelled.notes
 
 
+def test_folders_of_tables_are_no_folders_of_classes() -> None:
+    """As BirdNET writes them, a table for each sound."""
+    for name in ("north/a.BirdNET.results.csv", "south/a.BirdNET.results.csv"):
+        Path("d", name).parent.mkdir(parents=True)
+        write(f"d/{name}", "Start (s),End (s),Scientific name,Common name,Confidence\n0,3,Strix aluco,Tawny Owl,0.9\n")
+    for options in (LabelOptions(), LabelOptions(audio="sounds")):
+        with pytest.raises(
+            LabelsError, match=r"d has tables \(d/north/a.* for example\) and no sounds: give"
+        ):
+            read_labelled("d", options)
+    touch("d/north/a.wav", "d/south/a.wav")  # what lies beside sounds counts for nothing, as ever
+    assert read_labelled("d").classes == ("north", "south")
+
+
 def test_links_that_lead_nowhere_are_said_and_spoil_nothing() -> None:
     touch("d/dog/1.wav", "d/cat/2.wav")
     os.symlink("circle.wav", "d/circle.wav")

@@ -242,3 +242,10 @@ def test_groups_by_column_and_by_pattern() -> None:
     assert "group_pattern 'z' does not match (2): a.wav; b.wav" in wrong(text, group_pattern="z")
     with pytest.raises(InvalidOption, match="no regular expression"):
         LabelOptions(group_pattern="(")
+
+
+def test_a_file_that_is_not_there_is_named_once() -> None:
+    text = "file,start,end,label\n" + "".join(f"gone.wav,{i},{i + 1},x\n" for i in range(9)) + "/other.wav,0,1,y\n"
+    said = wrong(text)
+    assert "- files that are not there (2, of 10 sounds): gone.wav; /other.wav\n" in said
+    assert "absolute ones are taken as the set has them" in said

@@ -272,3 +272,23 @@ def test_columns_of_one_name_in_parquet(tmp_path: Path) -> None:
     with open_list(str(tmp_path / "t.parquet"), TableOptions(keep=None)) as table:
         assert table.kept == ("z", "x", "x_4")
         assert [(row.file, row.kept) for row in table.rows] == [("a.wav", ("7", "1", "2"))]
+
+
+def test_names_in_another_encoding_than_utf_8_are_told() -> None:
+    """As Excel writes CSV where it is not asked for UTF-8."""
+    touch("Höhe/a.wav", "b.wav")
+    text = "file;start;end\nHöhe/a.wav;0;0,5\nb.wav;0;0,5\n"
+    listing = listed("t.csv", text.encode("cp1252"))
+    assert [item.error is None for item in listing.items] == [False, True]
+    error = listing.items[0].error or ""
+    assert r"H\xf6he/a.wav: there is no such file, and this name is not in UTF-8" in error
+    assert "save the list in UTF-8" in error
+    assert "(row 2 of t.csv)" in error
+    assert clips(listed("t.csv", text)) == clips(listed("t.csv", text.encode("utf-16")))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are text there")
+def test_names_of_files_that_are_no_text_are_found() -> None:
+    Path(os.fsdecode(b"H\xf6he.wav")).touch()
+    (item,) = listed("t.csv", b"file\nH\xf6he.wav\n").items
+    assert item.error is None
