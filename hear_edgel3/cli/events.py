@@ -407,6 +407,7 @@ def _tell(summary: Any, arguments: argparse.Namespace) -> None:
         say(f"  {summary.failed_before} failed in earlier runs (--retry-failed tries them again)")
     if arguments.quiet:
         return
+    say_notes(summary.unknown.notes(options.time_and_place(arguments), options.asks_time_and_place(arguments)), False)
     kept = f", {summary.kept} were there" if summary.kept else ""
     failed = f", {len(summary.failed)} failed" if summary.failed else ""
     rate = summary.seconds / max(summary.wall_seconds, 1e-9)

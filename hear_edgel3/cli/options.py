@@ -288,8 +288,12 @@ def time_and_place(arguments: argparse.Namespace) -> TimeAndPlace:
 
 def asked_time_and_place(arguments: argparse.Namespace) -> TimeAndPlace | None:
     """As :func:`time_and_place`; None if nothing of it was asked for."""
-    given = (arguments.time_pattern, arguments.time_zone, arguments.site)
-    return time_and_place(arguments) if arguments.recorded or any(one is not None for one in given) else None
+    return time_and_place(arguments) if arguments.recorded or asks_time_and_place(arguments) else None
+
+
+def asks_time_and_place(arguments: argparse.Namespace) -> bool:
+    """Whether any of what :func:`add_time_and_place` says more of was given."""
+    return any(one is not None for one in (arguments.time_pattern, arguments.time_zone, arguments.site))
 
 
 def add_recursive(parser: Options) -> None:

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from hear_edgel3.disk.digest import sha256_of
 from hear_edgel3.disk.paths import path_of_text, text_of
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.families.schema import Checkpoint, Local
-from hear_edgel3.recorded import moment_after
+from hear_edgel3.recorded import Recorded, Unknown, moment_after
 from hear_edgel3.registry.labels import labels
 from hear_edgel3.sources.seen import look
 from hear_edgel3.tagging.output import TagsFile, check_name, is_table
@@ -68,6 +68,7 @@ class _Asked:
         sources: what is tagged.
         failures: what could not be tagged.
         doubts: what to say of results in the end.
+        unknown: of how many files it is not known when and where they were recorded.
     """
 
     arguments: argparse.Namespace
@@ -77,6 +78,13 @@ class _Asked:
     sources: AudioSources
     failures: Failures
     doubts: Doubts
+    unknown: Unknown = field(default_factory=Unknown)
+
+    def see(self, record: Record) -> None:
+        """Looks at a result for what there is to say in the end."""
+        self.doubts.see(record)
+        if SITE in record:
+            self.unknown.see(record["file"], Recorded(record["windows"][0][RECORDED_AT], site=record[SITE]))
 
 
 # The number of a file, and what is heard in it or what went wrong.
@@ -132,7 +140,7 @@ def tag_all(arguments: argparse.Namespace, usual_top: int | None) -> int:
     rows = tagging_rows(options.ensemble(arguments))
     weights = one_each(rows, arguments.weights)
     options.check_engine(arguments.engine)
-    options.asked_time_and_place(arguments)
+    recorded = options.asked_time_and_place(arguments)
     check_windows(arguments.window, arguments.hop)
     for row, path in zip(rows, weights, strict=True):
         check_given(row, path)
@@ -157,6 +165,8 @@ def tag_all(arguments: argparse.Namespace, usual_top: int | None) -> int:
         _tag_into(asked)
     elif found.items:
         _print_all(asked)
+    if recorded is not None:
+        say_notes(asked.unknown.notes(recorded), arguments.quiet)
     doubts.tell(arguments.quiet)
     failures.summarise(n_inputs)
     return 1 if failures else 0
@@ -231,7 +241,7 @@ def _print_all(asked: _Asked) -> None:
                 turn += 1
                 if record is not None:
                     put(form(record), end="", exact=arguments.csv)
-                    asked.doubts.see(record)
+                    asked.see(record)
 
 
 def _tag_into(asked: _Asked) -> None:
@@ -270,7 +280,7 @@ def _tag_into(asked: _Asked) -> None:
                         if isinstance(found, Exception):
                             asked.failures.add(name_of(pending[number]), found)
                         else:
-                            asked.doubts.see(found)
+                            asked.see(found)
                             output.add({**found, "file": output.name_of(pending[number])})
                             done += 1
             except KeyboardInterrupt:

@@ -18,6 +18,7 @@ from hear_edgel3.event_detection.work import HowToWork, failed, maker
 from hear_edgel3.jobs.pool import Died, Pool, TimedOut, given_up
 from hear_edgel3.jobs.progress import JobProgress
 from hear_edgel3.jobs.worker import PartCounts
+from hear_edgel3.recorded import Recorded, Unknown
 from hear_edgel3.sources.item import Item
 
 
@@ -33,6 +34,7 @@ class Summary:
         failed: Those that failed in this run, and why.
         failed_before: How many had failed before, and were left alone.
         kept: How many were done before.
+        unknown: Of how many of this run it is not known when and where they were recorded.
     """
 
     recordings: int = 0
@@ -42,6 +44,7 @@ class Summary:
     failed: list[tuple[str, str]] = field(default_factory=list)
     failed_before: int = 0
     kept: int = 0
+    unknown: Unknown = field(default_factory=Unknown)
 
     def take(self, recording: Recording) -> None:
         """Counts a recording."""
@@ -50,6 +53,8 @@ class Summary:
         self.seconds += recording.seconds
         if recording.error is not None:
             self.failed.append((recording.file, recording.error))
+        else:
+            self.unknown.see(recording.file, Recorded(recording.began, site=recording.site))
 
 
 def find_events(

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from hear_edgel3.jobs.worker import PartCounts
+from hear_edgel3.recorded import Unknown
 
 _ERRORS_KEPT = 20
 _LOG_EVERY_S = 30.0
@@ -26,12 +27,14 @@ class JobProgress:
         rows: How many rows of the dataset were written.
         seconds: How many seconds of audio were read.
         errors: The first files that failed, and what their rows say.
+        unknown: Of how many files it is not known when and where they were recorded.
     """
 
     def __init__(self, files: int, quiet: bool) -> None:
         self.files = self.failed = self.rows = 0
         self.seconds = 0.0
         self.errors: list[tuple[str, str]] = []
+        self.unknown = Unknown()
         self._running: dict[int, PartCounts] = {}
         self._quiet = quiet
         self._total = files
@@ -66,6 +69,7 @@ class JobProgress:
         self.rows += counts.rows
         self.seconds += counts.seconds
         self.errors += counts.failed[: _ERRORS_KEPT - len(self.errors)]
+        self.unknown.add(counts.unknown)
         self._show()
 
     def _show(self) -> None:

@@ -75,7 +75,8 @@ class Summary:
         parts_left: How many parts are for other partitions to do.
         errors: The first files that failed in this run, and why.
         sources: The sources that gave no files, and why.
-        notes: What else there is to know of the sources: which kinds of files were left out, for example.
+        notes: What else there is to know of the sources: which kinds of files were left out, for example, or of how
+            many nobody says when they were recorded.
         changed: How many files had changed since they were embedded. The parts that they are in were done again.
     """
 
@@ -300,7 +301,7 @@ def _run(sources: list[str] | Listing, output: str, options: Options) -> Summary
         errors=progress.errors,
         sources=[(name, str(error)) for name, error in listing.failures],
         changed=sum(changed.values()),
-        notes=listing.notes,
+        notes=[*listing.notes, *([] if job.recorded is None else progress.unknown.notes(job.recorded))],
     )
 
 

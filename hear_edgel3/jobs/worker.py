@@ -24,7 +24,7 @@ from hear_edgel3.jobs.plan import Job, Part, items_of
 from hear_edgel3.jobs.pool import Mark, TimedOut, given_up
 from hear_edgel3.jobs.reading import FileEnded, FileOpened, ItemReader, ReadEvent
 from hear_edgel3.jobs.writer import PartWriter, error_text, part_writer
-from hear_edgel3.recorded import moment_after
+from hear_edgel3.recorded import Unknown, moment_after
 from hear_edgel3.tagging.alongside import TagsAlongside, load_with_tags
 
 if TYPE_CHECKING:
@@ -69,12 +69,14 @@ class PartCounts:
         rows: How many rows, of embeddings or errors, they gave.
         seconds: How many seconds of audio were read.
         failed: The files that failed, with what their error rows say.
+        unknown: Of how many files it is not known when and where they were recorded, where that was asked for.
     """
 
     files: int = 0
     rows: int = 0
     seconds: float = 0.0
     failed: tuple[tuple[str, str], ...] = ()
+    unknown: Unknown = field(default_factory=Unknown)
 
 
 @dataclass(frozen=True)
@@ -295,6 +297,7 @@ class _Embedding:
         self._files = 0
         self._seconds = 0.0
         self._failed: list[tuple[str, str]] = []
+        self._unknown = Unknown()
 
     def run(self, items: list[Item], bad: Mapping[int, HearEdgeL3Error]) -> PartCounts:
         """Embeds the items; their rows are written in their order."""
@@ -365,6 +368,8 @@ class _Embedding:
             self._files += 1
             if file.error is not None:
                 self._failed.append((file.item.name, error_text(file.error)))
+            elif file.recorded is not None:
+                self._unknown.see(file.item.name, file.recorded)
             if file.embedded == 0 or self._hop_ms is None:
                 self._begin_rows()
             if self._writer is None:
@@ -409,4 +414,4 @@ class _Embedding:
 
     def _counts(self) -> PartCounts:
         rows = 0 if self._writer is None else self._writer.rows
-        return PartCounts(self._files, rows, self._seconds, tuple(self._failed))
+        return PartCounts(self._files, rows, self._seconds, tuple(self._failed), self._unknown)

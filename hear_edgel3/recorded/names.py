@@ -1,9 +1,9 @@
 """Moments in the names of files.
 
 What is known: AudioMoth (``20240501_050000.WAV`` and, of its first firmware, ``5B79C0DA.WAV``: seconds since 1970 as
-hexadecimal number, in UTC), Song Meter (``SITE_20240501_050000.wav``), BAR-LT
-(``20190401T112909+1000_Bar-LT.wav``), and ISO 8601 with any separators (``2024-05-01T05-00-00Z``). Only those with an
-offset or Z, and the hexadecimal ones, say a time zone.
+hexadecimal number, in UTC), Song Meter (``SITE_20240501_050000.wav``, and ``SITE_20240501$050000.wav`` of triggered
+SM2BATs), BAR-LT (``20190401T112909+1000_Bar-LT.wav``), and ISO 8601 with any separators (``2024-05-01T05-00-00Z``).
+Only those with an offset or Z, and the hexadecimal ones, say a time zone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _DAY = r"(?P<Y>(?:19|20)\d{2})(?P<s>[-_.]?)(?P<m>\d{2})(?P=s)(?P<d>\d{2})"
 _CLOCK = r"(?P<H>\d{2})(?P<t>[-_.:]?)(?P<M>\d{2})(?P=t)(?P<S>\d{2})"
 # An offset stands right behind a time with a T before it; behind others a minus may be a separator.
 _ISO = re.compile(rf"(?<!\d){_DAY}T{_CLOCK}(?:[.,](?P<f>\d{{1,9}}))?(?P<z>Z|[+-]\d{{2}}:?\d{{2}})?(?!\d)")
-_PLAIN = re.compile(rf"(?<!\d){_DAY}[_ -]?{_CLOCK}(?P<z>Z)?(?!\d)")
+_PLAIN = re.compile(rf"(?<!\d){_DAY}[_ $-]?{_CLOCK}(?P<z>Z)?(?!\d)")
 _HEXADECIMAL = re.compile(r"[0-9A-F]{8}$")
 # AudioMoths are sold since 2017.
 _FIRST, _LAST = 2016, 2040

@@ -74,9 +74,7 @@ def test_folders_of_tables_are_no_folders_of_classes() -> None:
         Path("d", name).parent.mkdir(parents=True)
         write(f"d/{name}", "Start (s),End (s),Scientific name,Common name,Confidence\n0,3,Strix aluco,Tawny Owl,0.9\n")
     for options in (LabelOptions(), LabelOptions(audio="sounds")):
-        with pytest.raises(
-            LabelsError, match=r"d has tables \(d/north/a.* for example\) and no sounds: give"
-        ):
+        with pytest.raises(LabelsError, match=r"d has tables \(d/north/a.* for example\) and no sounds: give"):
             read_labelled("d", options)
     touch("d/north/a.wav", "d/south/a.wav")  # what lies beside sounds counts for nothing, as ever
     assert read_labelled("d").classes == ("north", "south")
