@@ -92,6 +92,22 @@ def real_path(path: str | os.PathLike[str]) -> str:
         return os.path.join(os.getcwd(), os.fsdecode(path))
 
 
+def folder_of_names(begun: str, here: str, output: str | os.PathLike[str]) -> str:
+    """The folder that relative names in an output begin in: that where it was begun, wherever it has been moved to.
+
+    A folder of recordings with the results in it is moved, or its disk has another name on another computer: then the
+    folder where the output was begun is no more, and the output is in the current one, where its names begin now.
+
+    Args:
+        begun: The text of the folder where it was begun.
+        here: That of the current one.
+        output: The output.
+    """
+    if begun == here or os.path.isdir(path_of_text(begun)):
+        return begun
+    return here if real_path(output).startswith(os.path.join(real_path(os.curdir), "")) else begun
+
+
 def text_of(path: str | os.PathLike[str]) -> str:
     """A path as text: a file name may hold bytes that are none."""
     return os.fspath(path).encode("utf-8", "replace").decode("utf-8")

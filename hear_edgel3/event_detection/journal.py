@@ -20,7 +20,7 @@ from hear_edgel3.audio.span import exact_span
 from hear_edgel3.disk.atomic import is_special
 from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.disk.lines import Lines, Place
-from hear_edgel3.disk.paths import path_of_text, text_of_path
+from hear_edgel3.disk.paths import folder_of_names, path_of_text, text_of_path
 from hear_edgel3.errors import InvalidOption, OutputError
 from hear_edgel3.event_detection.records import Recording
 from hear_edgel3.sources.item import Item
@@ -220,7 +220,8 @@ class Journal:
             begun = json.loads(first)
             if begun["format"] != _FORMAT:
                 raise ValueError(f"its format is {begun['format']!r}")
-            before, self._folder = dict(begun["options"]), str(begun["folder"])
+            before = dict(begun["options"])
+            self._folder = folder_of_names(str(begun["folder"]), self._here, self._output)
         except (ValueError, LookupError, TypeError, RecursionError) as error:
             raise self._is_damaged(str(error)) from error
         for name in dict.fromkeys([*options, *before]):  # in order, so that it is always the same one

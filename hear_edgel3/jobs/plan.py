@@ -26,7 +26,7 @@ from hear_edgel3.dataset.dataset import Description
 from hear_edgel3.dataset.parquet import check_values, differing_columns, one_line, require_pyarrow
 from hear_edgel3.disk.durable import sync_file, sync_folder
 from hear_edgel3.disk.jsons import json_text
-from hear_edgel3.disk.paths import shortened
+from hear_edgel3.disk.paths import folder_of_names, shortened
 from hear_edgel3.disk.temporary import sweep, temporary_folder
 from hear_edgel3.errors import DatasetError, HearEdgeL3Error, InvalidOption, OutputError
 from hear_edgel3.jobs.manifest import identities, items_from, items_schema
@@ -193,7 +193,7 @@ def _job_of(values: dict[str, Any], wanted: Job) -> Job:
         engine = wanted.auto_was
     return Job(
         wanted.output,
-        values["folder"],
+        folder_of_names(values["folder"], wanted.folder, wanted.output),
         made,
         engine,
         TableColumns(clips, tuple(kept), recorded is not None, _flag(values, "spans"), _count(values, "tags")),

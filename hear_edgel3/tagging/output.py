@@ -25,7 +25,7 @@ from hear_edgel3.audio.span import exact_span
 from hear_edgel3.disk.atomic import atomic_write, check_writable, is_special
 from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.disk.lines import Lines, Place
-from hear_edgel3.disk.paths import path_of_text, text_of_path
+from hear_edgel3.disk.paths import folder_of_names, path_of_text, text_of_path
 from hear_edgel3.disk.state import FileState
 from hear_edgel3.disk.temporary import sweep
 from hear_edgel3.errors import InvalidOption, OutputError
@@ -247,7 +247,8 @@ class TagsFile:
         """That the options are those it was begun with; finds out in which folder that was."""
         try:
             made = json.loads(self._options_path.read_bytes())
-            before, self._folder = dict(made["options"]), str(made["folder"])
+            before = dict(made["options"])
+            self._folder = folder_of_names(str(made["folder"]), self._here, self.path)
             self._replaces = bool(made.get("replaces", False))
             for name, place, *state in made.get("sources", ()):
                 self._seen[self._key(name, place)] = FileState(*map(int, state))
