@@ -166,7 +166,8 @@ def _how(labelled: Labelled, dividing: Dividing) -> How:
         raise LabelsError(f"{labelled.name} states no split (a column `split`, or folders {', '.join(PARTS)})")
     if how is How.GROUPS and labelled.groups is None:
         raise LabelsError(
-            f"{labelled.name} states no groups (a column `group`, or folders inside those of the classes)"
+            f"{labelled.name} states no groups (a column `group`, or folders inside those of the classes); the "
+            f"option `group_pattern` finds them in paths"
         )
     return how
 

@@ -163,8 +163,13 @@ def by_name(name: str) -> Configuration:
                     hint = f"; did you mean {' or '.join(near)}?" if near else ""
                     raise UnknownFeatures(f"there is no configuration {name!r}: {error}{hint}") from error
     near = near_names(str(name))
-    hint = f"did you mean {' or '.join(near)}?" if near else "`hear-edgel3 list` shows them all"
+    hint = f"did you mean {' or '.join(near)}?" if near else _NEITHER
     raise UnknownConfiguration(f"there is no configuration {name!r}; {hint}")
+
+
+_NEITHER = (
+    "`hear-edgel3 list` shows them all (nets of your own are named by their folders, and there is no such folder)"
+)
 
 
 def with_classes(

@@ -120,7 +120,7 @@ def test_leave_one_group_out() -> None:
     assert [split.name for split in splits] == ["without ann", "without bob", "without cy", "without dee"]
     assert splits[0].test.tolist() == [0, 1, 6]
     assert any("classes without a sound in the test part: 'a'" in note for note in splits[3].notes)
-    with pytest.raises(LabelsError, match="states no groups"):
+    with pytest.raises(LabelsError, match=r"states no groups .*; the option `group_pattern` finds them in paths"):
         divide(single([0, 1]), Dividing(How.GROUPS))
 
 

@@ -143,6 +143,7 @@ REFUSED: list[tuple[str, str]] = [
     ("dimn10_as", "did you mean dymn10_as"),
     ("mn", "`hear-edgel3 list` shows them all"),
     ("logits", "`hear-edgel3 list` shows them all"),
+    ("my-detector", "nets of your own are named by their folders, and there is no such folder"),
 ]
 
 
