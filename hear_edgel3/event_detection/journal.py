@@ -40,6 +40,7 @@ class Journal:
     Attributes:
         is_new: Whether it begins here, and no run before has written the output.
         form: The format that the output was last written in; None if that is not known.
+        is_ahead: Whether the output lacks what is known here, since others changed it while a run went on.
 
     Raises:
         InvalidOption: It was begun with other options.
@@ -53,6 +54,7 @@ class Journal:
         self._folder = self._here
         self.is_new = False
         self.form: str | None = None
+        self.is_ahead = False
         self._digests: dict[str, str] = {}  # of the output's files, as they were last written
         self._is_sure = True  # whether that is so: no earlier run was killed while it wrote
         self._is_writing = False
@@ -181,20 +183,33 @@ class Journal:
             OutputError: As for :meth:`add`.
         """
         new = {name: digest for name, digest in digests.items() if self._digests.get(name) != digest}
-        if new or form != self.form or self._is_writing or not self._is_sure:
-            values = {"written": new, "as": form}
-            self._lines.append(values)
-            self._learn(values)
-            self._is_writing = False
+        if new or form != self.form or self._is_writing or self.is_ahead or not self._is_sure:
+            self._note({"written": new, "as": form})
+
+    def has_not_written(self) -> None:
+        """Keeps that the output was left as it is, with what others have changed.
+
+        Raises:
+            OutputError: As for :meth:`add`.
+        """
+        self._note({"written": None})
+
+    def _note(self, values: Mapping[str, Any]) -> None:
+        self._lines.append(values)
+        self._learn(values)
+        self._is_writing = False
 
     def _learn(self, values: Mapping[str, Any]) -> None:
         """Takes in what a line says of the output."""
         if "writing" in values:
             self._is_sure = False
             return
+        self._is_sure, self.is_ahead = True, values["written"] is None
+        if self.is_ahead:
+            return
         changed = dict(values["written"])
         self._digests = {name: digest for name, digest in {**self._digests, **changed}.items() if digest is not None}
-        self.form, self._is_sure = str(values["as"]), True
+        self.form = str(values["as"])
 
     def recordings(self, items: Sequence[Item]) -> Iterator[Recording]:
         """All that are done: those that only earlier runs had, and then the rest in the order of the items."""

@@ -55,6 +55,9 @@ class Output:
                     f"not replacing {path}: it exists, and {self.journal.path} does not say that an earlier run has "
                     f"written it; use --overwrite, or another --output"
                 )
+        self._check_unchanged(items, pending)
+
+    def _check_unchanged(self, items: Sequence[Item], pending: Sequence[Item]) -> None:
         for path in self._to_be_replaced(items, pending):
             if self._was_changed(path):
                 raise OutputError(
@@ -66,18 +69,23 @@ class Output:
         """Writes what is known, but for what others have changed and this run has found nothing new for.
 
         Raises:
-            OutputError: The disk is full, for example.
+            OutputError: The disk is full, for example, or others have changed it while the run went on.
         """
+        try:
+            self._check_unchanged(items, pending)
+        except OutputError:
+            self.journal.has_not_written()
+            raise
         if self._is_folder:
             self._write_tracks(items, pending)
-        elif pending or self._has_another_form() or not self._was_changed(Path(self.path)):
+        elif pending or self._is_all_new() or not self._was_changed(Path(self.path)):
             digest = self._write_file(Path(self.path), self.journal.recordings(items))
             self.journal.has_written({"": digest}, self.form)
 
     def _write_tracks(self, items: Sequence[Item], pending: Sequence[Item]) -> None:
         recordings = list(self.journal.recordings(items))
         tracks = _tracks(recordings)
-        new = tracks.keys() if self._has_another_form() else self._names_of(pending)
+        new = tracks.keys() if self._is_all_new() else self._names_of(pending)
         digests: dict[str, str | None] = {}
         for name, some in tracks.items():
             path = Path(self.path) / name
@@ -107,10 +115,10 @@ class Output:
     def _to_be_replaced(self, items: Sequence[Item], pending: Sequence[Item]) -> list[Path]:
         """What earlier runs have written, and this one writes anew or removes, since it learns or is asked more."""
         if not self._is_folder:
-            return [Path(self.path)] if pending or self._has_another_form() else []
+            return [Path(self.path)] if pending or self._is_all_new() else []
         before = list(self.journal.recordings(items))
         tracks = _tracks(before)
-        if self._has_another_form():
+        if self._is_all_new():
             return [Path(self.path) / name for name in tracks]
         after = _tracks([*before, *(Recording(self.journal.name_of(item)) for item in pending)])
         changing = self._names_of(pending) | (tracks.keys() - after.keys())
@@ -120,8 +128,9 @@ class Output:
         """The names that the tracks of recordings may have."""
         return {name for item in items for name in _names(self.journal.name_of(item))}
 
-    def _has_another_form(self) -> bool:
-        return self.journal.form not in (None, self.form)
+    def _is_all_new(self) -> bool:
+        """Whether this run writes all anew, whatever it finds: in another format, or what an earlier one could not."""
+        return self.journal.is_ahead or self.journal.form not in (None, self.form)
 
     def _was_changed(self, path: Path) -> bool:
         """Whether others have changed a file since an earlier run wrote it, as far as that is known."""

@@ -112,6 +112,31 @@ def test_what_a_run_that_was_killed_has_written_is_not_taken_for_others(monkeypa
     assert "north/c.wav" in Path("e.csv").read_text()
 
 
+@pytest.mark.parametrize(("output", "track"), [("e.csv", "e.csv"), ("tracks", "tracks/b.txt")])
+def test_what_is_changed_while_a_run_goes_on(output: str, track: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A night of recordings takes its time, and somebody looks at those of the night before meanwhile."""
+    words = ("north", "-o", output, *(() if output == "e.csv" else ("--format", "audacity")))
+    assert events(*words) == 0
+    soundfile.write("north/b.wav", np.zeros(2 * RATE), RATE)
+    find = Worker._find
+
+    def corrects(*those: object) -> object:
+        Path(track).write_text(CORRECTED)
+        return find(*those)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Worker, "_find", corrects)
+        assert events(*words) == 1
+    assert Path(track).read_text() == CORRECTED
+    assert events(*words) == 1  # what it lacks is not forgotten
+    assert Path(track).read_text() == CORRECTED
+    Path(track).unlink()  # what was found is kept
+    with monkeypatch.context() as patched:
+        patched.setattr(Worker, "_find", None)
+        assert events(*words) == 0
+    assert Path(track).exists()
+
+
 def test_journals_of_earlier_versions_go_on() -> None:
     """They do not say what the output was like."""
     assert events("north", "-o", "e.csv") == 0
