@@ -198,6 +198,23 @@ def test_views_equal_their_contiguous_copy(view: str, dtype: Any, noise: np.ndar
     assert torch.equal(mono(given), mono(expected))
 
 
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda x: x[::-1][:1],
+        lambda x: x[::-1][:0],
+        lambda x: np.stack([x, x / 2], axis=1)[::-1][:1],
+        lambda x: np.stack([x, x / 2], axis=1)[:, ::-1][:, :1],
+        lambda x: np.rec.fromarrays([x.astype(np.int8), x.astype(np.float32)], names="l,r").r[:1],
+    ],
+)
+def test_views_of_a_single_place_along_an_axis(view: Callable[[np.ndarray], np.ndarray], noise: np.ndarray) -> None:
+    """However far the next place would be, and in which direction: NumPy takes them for contiguous."""
+    given = view(noise)
+    expected = np.array(given.tolist(), given.dtype).reshape(given.shape)
+    np.testing.assert_array_equal(to_samples(given).numpy(), expected)
+
+
 def test_views_of_tensors(noise: np.ndarray) -> None:
     both = torch.from_numpy(np.stack([noise, -noise / 2]))
     assert torch.equal(mono(both.T), both.T.contiguous().mean(dim=1))
