@@ -18,6 +18,7 @@ from hear_edgel3.audio.rates import check_rate
 from hear_edgel3.audio.samples import check_windows, clips_of_different_lengths, each_of, hear_batch
 from hear_edgel3.engine import runner as engines
 from hear_edgel3.engine.devices import device_of
+from hear_edgel3.extractor.as_it_is import Forms
 from hear_edgel3.extractor.contract import TimestampContract, contract_of, rate_fed
 from hear_edgel3.extractor.finite import check_embeddings
 from hear_edgel3.extractor.framings import scene_framing, timestamp_framing
@@ -105,6 +106,7 @@ class Extractor(KeepsModules):
         self._own_labels = own_labels
         self._scene_framing = scene_framing(configuration)
         self._runner = engines.Runner(engine)
+        self._forms = Forms()
 
     @property
     def labels(self) -> tuple[Label, ...] | None:
@@ -137,7 +139,7 @@ class Extractor(KeepsModules):
     @property
     def engine(self) -> str:
         """Name of the engine that runs the net, where it is now."""
-        return self._runner.choose(self.own("net")).name
+        return self._runner.choose(self._forms.net(self.own("net"), self.kept)).name
 
     @property
     def contract(self) -> TimestampContract:
@@ -375,7 +377,8 @@ class Extractor(KeepsModules):
     def _at_once(self, device: torch.device, window: int) -> int:
         row = self.configuration.checkpoint
         if device.type == "cpu":
-            at_once = self._runner.windows_at_once(self.own("net"), row.windows_per_batch) * row.window
+            net = self._forms.last_net(self.own("net"), self.kept)
+            at_once = self._runner.windows_at_once(net, row.windows_per_batch) * row.window
         else:
             at_once = _SAMPLES_PER_BATCH_GPU
         return max(1, at_once // max(1, window))
@@ -406,8 +409,9 @@ class Extractor(KeepsModules):
 
     def _ready(self, device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
         """What embeds groups of windows with the net as it is now, where it is now."""
-        ready = self._runner.ready(self.own("net"), self.kept)
-        frontend = self.own("frontend")
+        kept = self.kept
+        ready = self._runner.ready(self._forms.net(self.own("net"), kept), kept)
+        frontend = self._forms.frontend(self.own("frontend"))
         return lambda windows: ready(frontend, windows.to(device))
 
     def _embed(

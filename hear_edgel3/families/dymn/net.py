@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import nn
 
+from hear_edgel3.families.as_built import remember
 from hear_edgel3.families.dymn import kernel_form
 from hear_edgel3.families.dymn import layout as layouts
 from hear_edgel3.families.dymn.blocks import DynamicBlock, DynamicConvolution, PlainBlock
@@ -142,6 +143,7 @@ class DyMN(ChoosingNet):
                 module.initialise()
         self.set_tau(tau)
         self.select((self.last_output,) if outputs is None else outputs, pooling)
+        remember(self)
 
     @property
     def tau(self) -> float:
@@ -206,6 +208,13 @@ class DyMN(ChoosingNet):
         """Kernel, stride and dilation of the convolutions that ``outputs`` need, first to last, in both directions."""
         return self.layout.plain.convolutions()[: layouts.last_block_needed(self.outputs) + 1]
 
+    def unused(self) -> list[nn.Module]:
+        """The modules that ``outputs`` do not need."""
+        last = layouts.last_block_needed(self.outputs)
+        unused = [*list(self.layers.children())[max(last, 0) :], *self._unused_heads()]
+        unused += [self.in_c] if last < 0 else []
+        return unused + ([self.out_c] if last <= layouts.N_BLOCKS else [])
+
     def kernel_obstacle(self) -> str | None:
         """Why compiled kernels cannot run the net, or None."""
         if type(self) is not DyMN:
@@ -234,15 +243,7 @@ class DyMN(ChoosingNet):
 
         The result shares no tensor with this net and has only the layers that ``outputs`` need.
         """
-        last = layouts.last_block_needed(self.outputs)
-        unused: list[nn.Module] = [self.layers[i] for i in range(max(last, 0), layouts.N_BLOCKS)]
-        unused += [self.in_c] if last < 0 else []
-        unused += [self.out_c] if last <= layouts.N_BLOCKS else []
-        if not set(self.outputs) & {"clf2", "logits"}:
-            unused.append(self.classifier)
-        if self.approximation is not None and "teacher" not in self.outputs:
-            unused.append(self.approximation)
-        net = copy.deepcopy(self, {id(module): nn.Identity() for module in unused})
+        net = copy.deepcopy(self, {id(module): nn.Identity() for module in self.unused()})
         net.eval().requires_grad_(False)
         for module in list(net.modules()):
             if isinstance(module, nn.Sequential):

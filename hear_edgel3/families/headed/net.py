@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from hear_edgel3.families.as_built import remember
 from hear_edgel3.families.kernel_description import FoldedNet
 from hear_edgel3.families.kernel_residuals import ResidualNet
 from hear_edgel3.heads import Head, HeadLayout
@@ -35,6 +36,12 @@ class HeadedNet(nn.Module):
         self.net = net
         self.head = head
         self.puts_out = puts_out
+        remember(self)
+
+    def unused(self) -> list[nn.Module]:
+        """The modules that what it puts out does not need."""
+        inner: list[nn.Module] = self._any.unused() if hasattr(self.net, "unused") else []
+        return [*inner, self.head] if self.puts_out == "embedding" else inner
 
     @property
     def embedding_size(self) -> int:

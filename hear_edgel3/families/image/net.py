@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from hear_edgel3.families.as_built import remember
 from hear_edgel3.families.image import kernel_form, kernel_plan
 from hear_edgel3.families.image.graph import Node
 from hear_edgel3.families.image.nets.table import NETS, graph_of
@@ -53,6 +54,7 @@ class SpectrogramImageNet(nn.Module):
         self.layers = nn.ModuleDict({name: module for name, module in made.items() if module is not None})
         self._nodes = self.graph.needed(self.outputs)
         self._plan = kernel_plan.plan(self.graph, self.outputs)
+        remember(self)
 
     @property
     def embedding_size(self) -> int:

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_conv_bn_weights
 
+from hear_edgel3.families.as_built import remember
 from hear_edgel3.families.kernel_description import SPARSE_BELOW, FoldedNet, SparseWeights, Weights
 from hear_edgel3.families.l3.layout import POOLED
 
@@ -46,6 +47,7 @@ class L3Net(nn.Module):
         self.convs = nn.ModuleList(nn.Conv2d(i, o, 3, padding=1) for i, o in zip(inputs, self.channels, strict=True))
         normed = self.channels if final_norm else self.channels[:-1]
         self.norms = nn.ModuleList(nn.BatchNorm2d(c, eps=_BN_EPS, momentum=_BN_MOMENTUM) for c in normed)
+        remember(self)
 
     @property
     def embedding_size(self) -> int:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import nn
 
+from hear_edgel3.families.as_built import remember
 from hear_edgel3.families.kernel_residuals import ResidualNet
 from hear_edgel3.families.mobilenetv3 import kernel_form
 from hear_edgel3.families.mobilenetv3 import layout as layouts
@@ -113,6 +114,7 @@ class MobileNetV3(ChoosingNet):
             self.approximation = nn.Linear(layouts.approximation_inputs(self.layout, n_mels), n_teacher)
         initialise(self)
         self.select((self.last_output,) if outputs is None else outputs, pooling)
+        remember(self)
 
     @property
     def example_shape(self) -> tuple[int, int]:
@@ -181,19 +183,18 @@ class MobileNetV3(ChoosingNet):
         """Kernel, stride and dilation of the convolutions that ``outputs`` need, first to last, in both directions."""
         return self.layout.convolutions()[: layouts.last_block_needed(self.outputs) + 1]
 
+    def unused(self) -> list[nn.Module]:
+        """The modules that ``outputs`` do not need."""
+        last = layouts.last_block_needed(self.outputs)
+        return [*list(self.features.children())[last + 1 :], *self._unused_heads()]
+
     def folded(self) -> nn.Module:
         """The same function in eval mode with every batch norm folded into its convolution.
 
         The result shares no tensor with this net, has only the layers that ``outputs`` need, and is in channels_last,
         the faster layout on CPUs.
         """
-        last = layouts.last_block_needed(self.outputs)
-        unused: list[nn.Module] = [self.features[i] for i in range(last + 1, len(self.features))]
-        if not set(self.outputs) & {"clf2", "logits"}:
-            unused.append(self.classifier)
-        if self.approximation is not None and "teacher" not in self.outputs:
-            unused.append(self.approximation)
-        net = copy.deepcopy(self, {id(module): nn.Identity() for module in unused})
+        net = copy.deepcopy(self, {id(module): nn.Identity() for module in self.unused()})
         net.eval().requires_grad_(False)
         for module in net.modules():
             if isinstance(module, nn.Sequential):

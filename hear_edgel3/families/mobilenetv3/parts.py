@@ -99,6 +99,12 @@ class ChoosingNet(nn.Module):
         """The feature that needs all layers."""
         return "clf2" if self.n_classes is None else "logits"
 
+    def _unused_heads(self) -> list[nn.Module]:
+        needed = {"classifier"} if set(self.outputs) & {"clf2", "logits"} else set()
+        needed |= {"approximation"} if "teacher" in self.outputs else set()
+        heads = {"classifier", "approximation"} - needed  # somebody may have deleted those
+        return [module for name in heads if (module := self._modules.get(name)) is not None]
+
     @property
     def blocks_read(self) -> set[int]:
         """The blocks whose output is pooled for ``outputs``."""
