@@ -23,6 +23,7 @@ from hear_edgel3.extractor.contract import TimestampContract, contract_of, rate_
 from hear_edgel3.extractor.finite import check_embeddings
 from hear_edgel3.extractor.framings import scene_framing, timestamp_framing
 from hear_edgel3.extractor.kept import KeepsModules
+from hear_edgel3.extractor.steps import watch_steps
 from hear_edgel3.extractor.streaming import EmbeddingStream, Moment
 from hear_edgel3.extractor.window_net import mean_of_windows
 from hear_edgel3.families.schema import Checkpoint, Configuration, Local
@@ -411,6 +412,7 @@ class Extractor(KeepsModules):
         """What embeds groups of windows with the net as it is now, where it is now."""
         kept = self.kept
         ready = self._runner.ready(self._forms.net(self.own("net"), kept), kept)
+        watch_steps(self)
         frontend = self._forms.frontend(self.own("frontend"))
         return lambda windows: ready(frontend, windows.to(device))
 
