@@ -12,6 +12,7 @@ from hear_edgel3.exporting.c_constants import Constants, number, padded
 from hear_edgel3.exporting.c_dymn import dymn
 from hear_edgel3.exporting.c_mobilenetv3 import mobilenetv3
 from hear_edgel3.exporting.c_residuals import NO_ACTIVATION, RELU, NetInC, values
+from hear_edgel3.extractor.as_it_is import AsItIs
 from hear_edgel3.families.dymn.blocks import DynamicConvolution
 from hear_edgel3.families.dymn.net import DyMN
 from hear_edgel3.families.l3.layout import POOLED
@@ -33,6 +34,8 @@ def net_in_c(net: nn.Module, name: str, constants: Constants, own_logits: bool, 
     Raises:
         InvalidOption: There is no such form of it.
     """
+    if isinstance(net, AsItIs):
+        raise InvalidOption(f"{name} has no form in C, because it was changed: {net.changed}; use --to onnx")
     if isinstance(net, MobileNetV3):
         return mobilenetv3(net, name, constants, own_logits, n_mels, n_frames)
     if isinstance(net, DyMN):

@@ -19,7 +19,9 @@ from hear_edgel3.engine.folded import folded_module, not_float32_on_cpu
 from hear_edgel3.engine.runner import without_autocast
 from hear_edgel3.errors import InvalidOption
 from hear_edgel3.exporting.card import FRONTEND, NET, WHOLE, make_card
+from hear_edgel3.extractor.as_it_is import AsItIs
 from hear_edgel3.extractor.extractor import Extractor
+from hear_edgel3.families.as_built import hooks_of, what_changed
 from hear_edgel3.families.headed import HeadedNet
 from hear_edgel3.families.protocols import SelectingNet
 from hear_edgel3.families.schema import Checkpoint
@@ -191,11 +193,12 @@ def program_of(
             portable = None if part == NET else _portable(extractor.frontend, row, float64, in_pairs)
             plain_head = None if head is None else in_eval_mode(head)
             rest = (targets, outputs_of(row).temperature, puts_logits)
-            folded = in_eval_mode(folded_module(net)) if whole else None
-            exported = in_eval_mode(exportable(net)) if whole else None
+            runs = _as_it_runs(net, row) if whole else net
+            folded = in_eval_mode(folded_module(runs)) if whole else None
+            exported = in_eval_mode(exportable(runs)) if whole else None
             images = in_eval_mode(extractor.frontend)
             frontend = None if part == NET else images
-            unfolded = in_eval_mode(net) if whole else None
+            unfolded = in_eval_mode(runs) if whole else None
             module, fast, usual = (
                 Answers(first, second, size, plain_head, *rest).eval()
                 for first, second in ((portable, exported), (frontend, folded), (frontend, unfolded))
@@ -222,6 +225,17 @@ def program_of(
         yield Program(module, reference, usual, fast, images, example, card["input"], outputs, axis, card)
 
 
+def _as_it_runs(net: nn.Module, row: Checkpoint) -> nn.Module:
+    """A net, or if somebody has changed it what runs it just as it is: its forms know nothing of that."""
+    if any("forward" in vars(module) for module in net.modules()):
+        raise InvalidOption(
+            f"{row.name} cannot be exported: one of its modules has another forward, which nobody can take along; put "
+            f"a module that computes it in its place"
+        )
+    changed = what_changed(net)
+    return net if changed is None else AsItIs(net, changed)
+
+
 def _parts(net: nn.Module) -> tuple[nn.Module, Head | None, bool]:
     """What makes the embedding, the head on it, and whether what the head puts out was asked for."""
     if isinstance(net, HeadedNet):
@@ -244,6 +258,11 @@ def has_pairs(extractor: Extractor, part: str) -> bool:
 
 
 def _portable(frontend: nn.Module, row: Checkpoint, float64: bool, in_pairs: bool) -> nn.Module:
+    if hooks_of(frontend) or "forward" in vars(frontend):
+        raise InvalidOption(
+            f"the front end of {row.name} has hooks or another forward, which no form that other engines run has; "
+            f"leave it out (part='net', --no-frontend)"
+        )
     make = getattr(frontend, "portable", None)
     portable: nn.Module | None
     if in_pairs:
