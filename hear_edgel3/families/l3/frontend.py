@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from hear_edgel3.families.fresh import FreshConstants
 from hear_edgel3.families.kernel_description import MelDecibels
 from hear_edgel3.families.l3 import layout as layouts
 
@@ -37,7 +38,7 @@ def mel_filter_bank(sample_rate: int, n_fft: int, n_mels: int) -> torch.Tensor:
     return (triangles * area[:, None]).T.to(torch.float32).contiguous()
 
 
-class L3MelSpectrogram(nn.Module):
+class L3MelSpectrogram(FreshConstants):
     """Windows of samples to decibel mel spectrograms, differentiable, with nothing stored in the state dict.
 
     The DFT is computed in float64 (float32 only on devices without it): the 80 dB floor lies at 1e-8 of the peak power,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from hear_edgel3.families.fresh import FreshConstants
 from hear_edgel3.families.kernel_residuals import LogMelSpectrogram
 from hear_edgel3.families.mobilenetv3 import layout as layouts
 
@@ -41,7 +42,7 @@ def kaldi_mel_bank(n_mels: int, n_fft: int, sample_rate: int, fmin: float, fmax:
     return torch.minimum(rising, falling).clamp_min(0.0)
 
 
-class MobileNetV3MelSpectrogram(nn.Module):
+class MobileNetV3MelSpectrogram(FreshConstants):
     """Samples to log-mel spectrograms, differentiable, with nothing stored in the state dict.
 
     Args:

@@ -11,6 +11,7 @@ import math
 import torch
 from torch import nn
 
+from hear_edgel3.families.fresh import FreshConstants
 from hear_edgel3.families.kernel_residuals import LogMelSpectrogram
 
 FLOOR = 1e-3
@@ -46,7 +47,7 @@ def slaney_mel_bank(n_mels: int, n_fft: int, sample_rate: int, fmin: float, fmax
     return bank * (2.0 / (edges[2:] - edges[:-2]))[:, None]
 
 
-class SsondoMelSpectrogram(nn.Module):
+class SsondoMelSpectrogram(FreshConstants):
     """Samples to log-mel spectrograms, differentiable, with nothing stored in the state dict.
 
     Args:
