@@ -37,7 +37,7 @@ class Seen:
         # The tables themselves are held, as asking each module for its three takes a third of the time. It is asked for
         # one: what is deleted from a Sequential gives it other `_modules`, and what restores a module's state gives it
         # another one of each.
-        attributes = [vars(module) for module in modules_of(net)]
+        attributes = [_attributes(module) for module in modules_of(net)]
         self._inner = [a for a in attributes if a["_modules"]]
         self._inner_tables = list(map(_MODULES, self._inner))
         self._outer = [a for a in attributes if not a["_modules"]]
@@ -103,6 +103,12 @@ class Seen:
 
     def _values(self) -> list[Any]:
         return list(chain.from_iterable(map(self._values_of, self._filled)))
+
+
+def _attributes(module: nn.Module) -> dict[str, Any]:
+    own = vars(module)
+    # What was traced has its tables in a module of TorchScript.
+    return own if "_modules" in own else vars(module._actual_script_module)
 
 
 def first_parameter(net: nn.Module) -> torch.Tensor:

@@ -7,6 +7,7 @@ optimizers (``fused=True``) do not count, and those of other packages, or of one
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Protocol
 from weakref import WeakSet
 
@@ -38,6 +39,13 @@ def watch_steps(extractor: Forgets) -> None:
         extractor: It is not kept alive.
     """
     _watching.add(extractor)
+    _begin()
+
+
+@cache
+def _begin() -> None:
+    # Not when this is imported, which should change nothing in PyTorch.
+    register_optimizer_step_post_hook(_after_step)
 
 
 def _after_step(optimizer: Optimizer, args: object, kwargs: object) -> None:  # noqa: ARG001
@@ -54,6 +62,3 @@ def _counts(optimizer: Optimizer) -> bool:
     """Whether it is known that PyTorch counts what it writes."""
     torchs_own = type(optimizer).__module__.partition(".")[0] == "torch"
     return torchs_own and not any(group.get("fused") for group in optimizer.param_groups)
-
-
-register_optimizer_step_post_hook(_after_step)

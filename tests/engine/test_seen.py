@@ -159,3 +159,14 @@ def test_the_first_parameter_is_that_of_torch() -> None:
     assert first_parameter(net) is next(net.parameters()) is net.own
     with pytest.raises(StopIteration):
         first_parameter(nn.ReLU())
+
+
+@pytest.mark.filterwarnings("ignore:.*jit:DeprecationWarning")
+def test_what_was_traced() -> None:
+    """TorchScript keeps its tables elsewhere."""
+    net = torch.jit.trace(_Net().layers.eval(), torch.rand(2, 300))
+    seen = Seen(net)
+    assert seen.still(net)
+    with torch.no_grad():
+        next(iter(net.parameters())).add_(1)
+    assert not seen.still(net)
