@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from hear_edgel3.disk.atomic import make_folder
+from hear_edgel3.disk.paths import path_of_text
 from hear_edgel3.errors import ComputationError, InvalidOption, OutputError
 from hear_edgel3.event_detection import formats
 from hear_edgel3.event_detection.journal import Journal
