@@ -51,7 +51,10 @@ def device_of(net: nn.Module, name: str) -> torch.device:
     Raises:
         InvalidOption: Nowhere: it has shapes, and no numbers.
     """
-    device = first_parameter(net).device
+    try:
+        device = first_parameter(net).device
+    except StopIteration:  # of a net without numbers, as somebody may have put one in
+        device = torch.device("cpu")
     if device.type == "meta":
         raise InvalidOption(f"{name} is on the device meta, which holds shapes and no numbers; load it again")
     return device

@@ -20,7 +20,7 @@ from hear_edgel3.engine import runner as engines
 from hear_edgel3.engine.devices import device_of
 from hear_edgel3.extractor.as_it_is import Forms
 from hear_edgel3.extractor.contract import TimestampContract, contract_of, rate_fed
-from hear_edgel3.extractor.finite import check_embeddings
+from hear_edgel3.extractor.finite import check_embeddings, check_size
 from hear_edgel3.extractor.framings import scene_framing, timestamp_framing
 from hear_edgel3.extractor.kept import KeepsModules
 from hear_edgel3.extractor.steps import watch_steps
@@ -427,6 +427,7 @@ class Extractor(KeepsModules):
             # Before the net runs: so what reads the samples next finds them in a cache.
             total = None if finite else windows.sum()
             found = ready(windows)
+            check_size(found, self.configuration)
             check_embeddings(found, windows, self.configuration.name, clip_of, total)
             return found.float().to(windows.device)
 

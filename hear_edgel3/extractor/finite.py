@@ -1,4 +1,4 @@
-"""Whether what a net makes of finite samples is finite: what is not is an error, never a result."""
+"""Whether what a net makes is an embedding: of its size and, of finite samples, finite. What is not is an error."""
 
 from __future__ import annotations
 
@@ -8,10 +8,29 @@ from collections.abc import Callable
 import torch
 
 from hear_edgel3.errors import ComputationError, InvalidAudio
+from hear_edgel3.families.schema import Configuration
 
 # Samples louder than this are at nobody's scale (24-bit integers taken for floats are below); the front ends square
 # them, and float32 ends at 3e38.
 _LOUD = 1e9
+
+
+def check_size(found: torch.Tensor, configuration: Configuration) -> None:
+    """Checks that a net, which somebody may have changed, puts out what its configuration says.
+
+    Args:
+        found: What it has put out.
+        configuration: The configuration.
+
+    Raises:
+        ComputationError: It does not.
+    """
+    if found.ndim != 2 or found.shape[1] != configuration.embedding_size:
+        raise ComputationError(
+            f"the net of {configuration.name} has put out values of shape {tuple(found.shape)}, and not "
+            f"{configuration.embedding_size} for each window: it has been changed since it was loaded; load what puts "
+            f"out others by its own name, or call the net itself"
+        )
 
 
 def check_embeddings(

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.utils import parametrizations, prune
 
 import hear_edgel3
-from hear_edgel3.errors import InvalidOption
+from hear_edgel3.errors import ComputationError, InvalidOption
 from hear_edgel3.extractor.extractor import Extractor
 from hear_edgel3.families.as_built import what_changed
 from hear_edgel3.families.headed.net import make_headed
@@ -298,3 +298,22 @@ def test_a_net_that_nobody_has_is_not_looked_at(monkeypatch: pytest.MonkeyPatch)
     extractor.scene_embeddings(windows(extractor))
     with pytest.raises(ZeroDivisionError):
         extractor.net and extractor.scene_embeddings(windows(extractor))
+
+
+def test_values_of_another_number() -> None:
+    """What is no embedding of the configuration is none, whoever asks."""
+    extractor = hear_edgel3.load("tiny")
+    extractor.net.select(["b5"])
+    clip = signals.clip(1, extractor.net_sample_rate)
+    for embed in (extractor.scene_embeddings, extractor.timestamp_embeddings):
+        with pytest.raises(ComputationError, match=r"net of tiny has put out values of shape \(\d+, 16\), and not 320"):
+            embed(clip[None], sample_rate=extractor.net_sample_rate)
+    with pytest.raises(ComputationError, match="and not 320 for each window: it has been changed"):
+        extractor.embed_windows(windows(extractor))
+
+
+def test_a_net_without_numbers() -> None:
+    """It is nowhere, and embeds where its windows are."""
+    extractor = hear_edgel3.load("tiny")
+    extractor.net = nn.Sequential(nn.AdaptiveAvgPool2d((10, 32)), nn.Flatten())
+    assert extractor.embed_windows(windows(extractor)).shape == (1, 320)
