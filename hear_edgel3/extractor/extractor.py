@@ -338,7 +338,9 @@ class Extractor(KeepsModules):
             def clip_of_next(number: int, done: int = done) -> str:
                 return clip_of(done + number)
 
-            yield self._embed(group, ready, clip_of_next, finite)
+            found = self._embed(group, ready, clip_of_next, finite)
+            check_size(found, self.configuration)
+            yield found
             done += group.shape[0]
 
     def _net_input(self, device: torch.device) -> NetInput:
@@ -427,7 +429,6 @@ class Extractor(KeepsModules):
             # Before the net runs: so what reads the samples next finds them in a cache.
             total = None if finite else windows.sum()
             found = ready(windows)
-            check_size(found, self.configuration)
             check_embeddings(found, windows, self.configuration.name, clip_of, total)
             return found.float().to(windows.device)
 

@@ -308,8 +308,7 @@ def test_values_of_another_number() -> None:
     for embed in (extractor.scene_embeddings, extractor.timestamp_embeddings):
         with pytest.raises(ComputationError, match=r"net of tiny has put out values of shape \(\d+, 16\), and not 320"):
             embed(clip[None], sample_rate=extractor.net_sample_rate)
-    with pytest.raises(ComputationError, match="and not 320 for each window: it has been changed"):
-        extractor.embed_windows(windows(extractor))
+    assert extractor.embed_windows(windows(extractor)).shape == (1, 16)  # who gives windows gets what the net makes
 
 
 def test_a_net_without_numbers() -> None:

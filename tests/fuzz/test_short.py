@@ -105,4 +105,4 @@ def test_killed_commands_come_to_the_same_end() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count(" equal") == 5
+    assert done.stdout.count(" equal") == 6
