@@ -130,10 +130,9 @@ def _from_array(audio: Any, name: str) -> torch.Tensor:
         array = array.astype(np.float64)  # plain Python numbers are sample values, not 64-bit PCM
     # Native byte order, positive strides and writable memory are what torch accepts without a complaint.
     plain = np.require(array, dtype=array.dtype.newbyteorder("="), requirements=["C", "W"]).reshape(array.shape)
+    # To NumPy, what has a single place along an axis is in order however far the next would be.
     if any(step < 0 or step % plain.itemsize for step in plain.strides):
-        plain = (
-            plain.copy()
-        )  # to NumPy, what has a single place along an axis is in order however far the next would be
+        plain = plain.copy()
     return torch.from_numpy(plain)
 
 

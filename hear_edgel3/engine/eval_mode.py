@@ -13,12 +13,11 @@ from typing import cast
 
 import torch
 from torch import nn
-from torch.nn.utils import parametrize, prune
-from torch.nn.utils.spectral_norm import SpectralNorm
-from torch.nn.utils.weight_norm import WeightNorm
+from torch.nn.utils import prune
 
-# Hooks that compute a parameter before a module runs, and what the module holds in its stead.
-_COMPUTING = (prune.BasePruningMethod, WeightNorm, SpectralNorm)
+from hear_edgel3._computed import COMPUTING, computes_parameters, is_parametrized
+
+# What a module holds in the stead of a parameter that a hook computes.
 _PARTS = ("orig", "mask", "g", "v", "u")
 
 
@@ -58,18 +57,13 @@ def plain(net: nn.Module) -> nn.Module:
     Returns:
         `net` itself, if it holds all of them; else a copy in eval mode that shares all other tensors.
     """
-    return _twin(net, {}) if any(map(_computes_parameters, modules_of(net))) else net
-
-
-def _computes_parameters(module: nn.Module) -> bool:
-    hooks = module._forward_pre_hooks.values()
-    return any(isinstance(hook, _COMPUTING) for hook in hooks) or parametrize.is_parametrized(module)
+    return _twin(net, {}) if any(map(computes_parameters, modules_of(net))) else net
 
 
 def _twin(module: nn.Module, made: dict[int, nn.Module]) -> nn.Module:
     twin = made.get(id(module))
     if twin is None:
-        parametrized = parametrize.is_parametrized(module)
+        parametrized = is_parametrized(module)
         if parametrized:  # PyTorch has made it a class of its own, which refuses to be copied
             twin = made[id(module)] = cast(nn.Module, object.__new__(type(module).__bases__[0]))
             twin.__dict__.update(module.__dict__)
@@ -81,11 +75,11 @@ def _twin(module: nn.Module, made: dict[int, nn.Module]) -> nn.Module:
             for name, compute in cast(nn.ModuleDict, inner.pop("parametrizations")).items():
                 _hold(twin, name, compute())
         hooks = twin._forward_pre_hooks
-        others = OrderedDict((key, hook) for key, hook in hooks.items() if not isinstance(hook, _COMPUTING))
+        others = OrderedDict((key, hook) for key, hook in hooks.items() if not isinstance(hook, COMPUTING))
         if len(others) < len(hooks):
             twin.__dict__["_forward_pre_hooks"] = others
             for hook in hooks.values():
-                if isinstance(hook, _COMPUTING):
+                if isinstance(hook, COMPUTING):
                     hook(twin, ())
                     name = hook._tensor_name if isinstance(hook, prune.BasePruningMethod) else hook.name
                     _hold(twin, name, twin.__dict__.pop(name))

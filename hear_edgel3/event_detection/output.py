@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from hear_edgel3.disk.atomic import atomic_write, make_folder
-from hear_edgel3.disk.digest import sha256_of
+from hear_edgel3.disk.digest import sha256_of, sha256_of_open
 from hear_edgel3.disk.paths import folders_of, path_of_text, text_of_path, with_ending
 from hear_edgel3.errors import OutputError
 from hear_edgel3.event_detection import formats
@@ -102,7 +100,7 @@ class Output:
     def _write_file(self, path: Path, recordings: Iterable[Recording]) -> str:
         with atomic_write(path) as target:
             formats.write(self.form, target, recordings, self.layout)
-            return _digest(target)
+            return sha256_of_open(target)
 
     def _to_be_begun(self, items: Sequence[Item]) -> list[Path]:
         """What is written for the first time."""
@@ -137,12 +135,6 @@ class Output:
         name = text_of_path(path.relative_to(self.path)) if self._is_folder else ""
         digest = self.journal.digest_of(name)
         return digest is not None and path.is_file() and sha256_of(path) != digest
-
-
-def _digest(target: BinaryIO) -> str:
-    """Of all that was written into a file that can be read as well."""
-    target.seek(0)
-    return hashlib.file_digest(target, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
 def _tracks(recordings: Iterable[Recording]) -> dict[Path, list[Recording]]:

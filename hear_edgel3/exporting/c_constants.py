@@ -14,8 +14,9 @@ LANES = 8
 _ACTIVATIONS = ("NO_ACTIVATION", "RELU", "HARDSWISH")
 # Bytes of one string of constants: C99 asks compilers for 4095 at least, Microsoft's takes 2048.
 _ROW = 512
-# Newer compilers say of each string that there is no room for the zero at its end, which nobody reads.
-LITTLE_ENDIAN = """
+# What comes before them. Newer compilers say of each string that there is no room for the zero at its end, which nobody
+# reads.
+BEFORE_BYTES = """
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "the weights are the bytes of little-endian floats"
 #endif
@@ -23,8 +24,6 @@ LITTLE_ENDIAN = """
 #pragma GCC diagnostic ignored "-Wunterminated-string-initialization"
 #endif
 """
-
-
 # Each byte as it stands in a string of C.
 _IN_STRING = [chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\?' else f"\\{byte:03o}" for byte in range(256)]
 
@@ -125,7 +124,7 @@ class Constants:
 
     def text(self) -> str:
         """The arrays."""
-        found = LITTLE_ENDIAN + in_bytes("float", "FLOATS", np.concatenate(self._floats))
+        found = BEFORE_BYTES + in_bytes("float", "FLOATS", np.concatenate(self._floats))
         if self._bytes:
             found += in_bytes("signed char", "BYTES", np.concatenate(self._bytes))
         return found

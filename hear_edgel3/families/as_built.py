@@ -12,12 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
-from torch.nn.utils import parametrize, prune
-from torch.nn.utils.spectral_norm import SpectralNorm
-from torch.nn.utils.weight_norm import WeightNorm
 
-# Hooks that only compute a parameter before a module runs.
-_COMPUTING = (prune.BasePruningMethod, WeightNorm, SpectralNorm)
+from hear_edgel3._computed import COMPUTING, computes_parameters, is_parametrized
+
 # Attributes that say nothing of what a module computes in eval mode. A DyMN's temperature is a part of its variant.
 _WITHOUT_MEANING = frozenset(("training", "inplace", "in_place", "momentum", "p", "tau"))
 _SIMPLE = (bool, int, float, str, tuple, type(None))
@@ -82,7 +79,7 @@ def attributes_of(module: nn.Module) -> dict[str, Any]:
 
 def hooks_of(module: nn.Module) -> list[Any]:
     """What somebody has called before and after a module, which may change what goes in and comes out."""
-    before = [hook for hook in module._forward_pre_hooks.values() if not isinstance(hook, _COMPUTING)]
+    before = [hook for hook in module._forward_pre_hooks.values() if not isinstance(hook, COMPUTING)]
     return [*before, *module._forward_hooks.values()]
 
 
@@ -128,7 +125,7 @@ def _within(name: str, outer: set[str]) -> bool:
 def _named(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
     """A module and those in it, but for what computes parameters of them; one that is in two places comes twice."""
     yield name, module
-    computes = _is_parametrized(module)
+    computes = is_parametrized(module)
     for inner, child in module._modules.items():
         if child is not None and not (computes and inner == "parametrizations"):
             yield from _named(child, f"{name}.{inner}" if name else inner)
@@ -146,20 +143,12 @@ def _still(module: nn.Module, layer: _Layer) -> bool:
     missing = object()
     if any(getattr(module, name, missing) != value for name, value in layer.attributes.items()):
         return False
-    computed = _is_parametrized(module) or any(
-        isinstance(hook, _COMPUTING) for hook in module._forward_pre_hooks.values()
-    )
-    if computed:  # it has other parameters in place of these
+    if computes_parameters(module):  # it has other parameters in place of these
         return True
     now = _layer(module)
     return now.shapes == layer.shapes and now.buffers == layer.buffers
 
 
-def _is_parametrized(module: nn.Module) -> bool:
-    # Asked first what takes no time, as torch's own function does for all that are not.
-    return "parametrizations" in module._modules and parametrize.is_parametrized(module)
-
-
 def _kind(module: nn.Module) -> type:
     # PyTorch makes a module that computes a parameter one of a class of its own.
-    return type(module).__bases__[0] if _is_parametrized(module) else type(module)
+    return type(module).__bases__[0] if is_parametrized(module) else type(module)

@@ -24,6 +24,7 @@ import numpy as np
 from hear_edgel3.dataset.dataset import Dataset, Description
 from hear_edgel3.dataset.parquet import one_line
 from hear_edgel3.disk.atomic import atomic_write
+from hear_edgel3.disk.digest import sha256_of
 from hear_edgel3.disk.jsons import json_text
 from hear_edgel3.errors import DatasetError, OutputError
 from hear_edgel3.search import hnsw
@@ -278,8 +279,6 @@ def _save(made: StoredIndex, path: Path) -> None:
             made._index.save(_name_for_usearch(file))
         except RuntimeError as error:
             raise OutputError(f"cannot write {path}: {error}") from error
-        with open(file.name, "rb") as written:
-            sha256 = hashlib.file_digest(written, "sha256").hexdigest()
         about = {
             "format": _FORMAT,
             "description": asdict(made.info.description),
@@ -287,7 +286,7 @@ def _save(made: StoredIndex, path: Path) -> None:
             "fitted_rows": made.info.fitted_rows,
             "not_finite": made.info.not_finite,
             "space_rows": made.whitening.rows,
-            "sha256": sha256,
+            "sha256": sha256_of(file.name),
             "bytes": file.seek(0, io.SEEK_END),
         }
         with zipfile.ZipFile(file, "w") as archive:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -19,22 +17,14 @@ from hear_edgel3.exporting import int8
 from hear_edgel3.exporting.c_code import prefix_of
 from hear_edgel3.exporting.c_constants import comment, string
 from hear_edgel3.exporting.folders import CARD
-from hear_edgel3.exporting.program import Program, length_in_samples, program_of
+from hear_edgel3.exporting.program import Program
 from hear_edgel3.exporting.run import Exported, export
-from hear_edgel3.extractor.extractor import Extractor
 from support import signals
 from support.compiling import compiled, needed, run
 from support.detectors import CLASSES, write_detector
-from support.libraries import memory_of
+from support.libraries import memory_of, program
 
 pytestmark = pytest.mark.skipif(target.compiler() is None, reason="there is no C compiler")
-
-
-@contextmanager
-def program(extractor: Extractor) -> Iterator[Program]:
-    row = extractor.configuration.checkpoint
-    with program_of(extractor, "whole", length_in_samples(row, None), target.FLOAT64) as found:
-        yield found
 
 
 def tones(rate: int, n_samples: int) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hear_edgel3.exporting import c as target
-from hear_edgel3.exporting.c_constants import LITTLE_ENDIAN, Constants, in_bytes
+from hear_edgel3.exporting.c_constants import BEFORE_BYTES, Constants, in_bytes
 from support.compiling import STRICT, needed, run
 
 pytestmark = pytest.mark.skipif(target.compiler() is None, reason="there is no C compiler")
@@ -33,7 +33,7 @@ def test_floats(n: int, tmp_path: Path) -> None:
     values = np.random.default_rng(n).integers(0, 2**32, n, dtype=np.uint32).view(np.float32)
     special = np.array([0, -0.0, 1e-45, -3.4028235e38, np.inf, np.nan, 1], np.float32)
     values[: len(special)] = special[:n]
-    found = read_back(LITTLE_ENDIAN + in_bytes("float", "FLOATS", values), "float", "FLOATS", tmp_path)
+    found = read_back(BEFORE_BYTES + in_bytes("float", "FLOATS", values), "float", "FLOATS", tmp_path)
     assert found == values.tobytes()
 
 
@@ -64,7 +64,7 @@ def test_what_they_take(tmp_path: Path) -> None:
 def test_other_processors(tmp_path: Path) -> None:
     """Whose floats have their bytes in another order are told so by the compiler."""
     needed("gcc")
-    (tmp_path / "a.c").write_text(LITTLE_ENDIAN + "int one;\n")
+    (tmp_path / "a.c").write_text(BEFORE_BYTES + "int one;\n")
     other = ["-U__BYTE_ORDER__", "-D__BYTE_ORDER__=__ORDER_BIG_ENDIAN__"]
     said = run(["gcc", *other, "-c", "-o", str(tmp_path / "a.o"), str(tmp_path / "a.c")], 1).stderr
     assert "the weights are the bytes of little-endian floats" in said
