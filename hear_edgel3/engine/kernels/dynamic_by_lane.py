@@ -29,6 +29,7 @@ from hear_edgel3.compiled.simd import (
     load,
     number_at,
     plus_product,
+    rows_of,
     splat,
     store,
     store_tile,
@@ -39,7 +40,7 @@ from hear_edgel3.compiled.simd import (
 from hear_edgel3.engine.kernels.dynamic import average, gate_frames
 from hear_edgel3.engine.kernels.dynamic_facts import DynamicFacts, read_dynamic
 from hear_edgel3.engine.kernels.masked_rows import sum_of_strips, sum_row
-from hear_edgel3.engine.kernels.pointwise import GROUP, HARDSWISH, NONE, RELU, columns_at_once
+from hear_edgel3.engine.kernels.pointwise import GROUP, HARDSWISH, NONE, RELU, tile_shape
 from hear_edgel3.engine.kernels.tile_ops import (
     add_outer_by_lane,
     add_tile_at,
@@ -203,22 +204,23 @@ def _product(
     """As :func:`hear_edgel3.engine.kernels.pointwise.product`, of GROUP outputs, with a vector for each weight."""
     size = 4 * lanes_of_tile(like)
     for p in range(begin, end, columns_of(like)):
-        tile = biases(like, bias)
-        for k in range(n_in):
-            tile = add_outer_by_lane(tile, weights + GROUP * k * size, x + p * size + k * channel)
-        if act == RELU:
-            tile = tile_larger(tile, zero_of(like))
-        elif act == HARDSWISH:
-            tile = hard_swish(tile)
-        if added != 0:
-            tile = add_tile_at(tile, added + p * size, channel_added)
-        store_tile(tile, out + p * size, channel_out)
+        for o in range(0, GROUP, rows_of(like)):
+            tile, w = biases(like, bias + 4 * o), weights + o * size
+            for k in range(n_in):
+                tile = add_outer_by_lane(tile, w + GROUP * k * size, x + p * size + k * channel)
+            if act == RELU:
+                tile = tile_larger(tile, zero_of(like))
+            elif act == HARDSWISH:
+                tile = hard_swish(tile)
+            if added != 0:
+                tile = add_tile_at(tile, added + o * channel_added + p * size, channel_added)
+            store_tile(tile, out + o * channel_out + p * size, channel_out)
 
 
 @cache
 def make_pointwise_by_lane(lanes: int) -> Callable[..., None]:
     """The kernel of a pointwise convolution of GROUP outputs with a vector for each weight."""
-    columns = columns_at_once()
+    rows, columns = tile_shape()
 
     @kernel
     def pointwise_by_lane(
@@ -238,10 +240,10 @@ def make_pointwise_by_lane(lanes: int) -> Callable[..., None]:
         zero = zeros(lanes, lanes)
         even = n // columns * columns
         _product(
-            tile_of(GROUP, columns, zero), x, channel, weights, bias, out, channel_out, n_in, 0, even, act,
+            tile_of(rows, columns, zero), x, channel, weights, bias, out, channel_out, n_in, 0, even, act,
             added, channel_added,
         )  # fmt: skip
-        if columns > 1 and even < n:
+        if even < n:
             _product(
                 tile_of(GROUP, 1, zero), x, channel, weights, bias, out, channel_out, n_in, even, n, act,
                 added, channel_added,

@@ -15,8 +15,8 @@ from functools import cache
 from typing import Any
 
 from hear_edgel3.compiled.jit import kernel, part
-from hear_edgel3.compiled.simd import columns_of, lanes_of_tile, load, store_tile, tile_of, zeros
-from hear_edgel3.engine.kernels.pointwise import GROUP, activated, columns_at_once, expect, summed
+from hear_edgel3.compiled.simd import columns_of, lanes_of_tile, load, rows_of, store_tile, tile_of, zeros
+from hear_edgel3.engine.kernels.pointwise import GROUP, activated, expect, summed, tile_shape
 from hear_edgel3.engine.kernels.tile_ops import masked, store_moved, zero_of
 
 
@@ -44,29 +44,34 @@ def _columns(
     zero = zero_of(like)
     size, columns = 4 * lanes_of_tile(like), columns_of(like)
     for c in range(begin, end, columns):
-        place = row + c * size
-        expect(like, place, channel_out)
-        tile = activated(summed(like, x + c * size, channel, weights, bias, n_in), act)
-        if c < last_masked and c + columns > first_masked:
-            tile = masked(tile, mask + c * size)
-        store_tile(tile, place, channel_out)
-        if c < halo:
-            last = load(zero, edges + size)
-            store_moved(tile, 0, 1, last, place + width * size, channel_out)
-            if columns == 2 and c + 1 < halo:
-                store_moved(tile, 1, 1, last, place + (width + 1) * size, channel_out)
-        if c + columns > width - halo:
-            first = load(zero, edges)
-            if c >= width - halo:
-                store_moved(tile, 0, -1, first, place - width * size, channel_out)
-            if columns == 2:
-                store_moved(tile, 1, -1, first, place + (1 - width) * size, channel_out)
+        for g in range(0, GROUP, rows_of(like)):
+            place = row + g * channel_out + c * size
+            expect(like, place, channel_out)
+            tile = activated(summed(like, x + c * size, channel, weights + 4 * g, bias + 4 * g, n_in), act)
+            if c < last_masked and c + columns > first_masked:
+                tile = masked(tile, mask + c * size)
+            store_tile(tile, place, channel_out)
+            if c < halo:
+                last, behind = load(zero, edges + size), place + width * size
+                store_moved(tile, 0, 1, last, behind, channel_out)
+                if c + 1 < halo:
+                    store_moved(tile, 1, 1, last, behind + size, channel_out)
+                if c + 2 < halo:
+                    store_moved(tile, 2, 1, last, behind + 2 * size, channel_out)
+            if c + columns > width - halo:
+                first, before = load(zero, edges), place - width * size
+                if c >= width - halo:
+                    store_moved(tile, 0, -1, first, before, channel_out)
+                if c + 1 >= width - halo:
+                    store_moved(tile, 1, -1, first, before + size, channel_out)
+                if c + 2 >= width - halo:
+                    store_moved(tile, 2, -1, first, before + 2 * size, channel_out)
 
 
 @cache
 def make_expansion(lanes: int) -> Callable[..., None]:
     """The kernel."""
-    at_once = columns_at_once()
+    tile_rows, columns = tile_shape()
 
     @kernel
     def expansion(
@@ -108,14 +113,14 @@ def make_expansion(lanes: int) -> Callable[..., None]:
             edges: address of two vectors that tell the first and last strips.
         """
         zero = zeros(lanes, lanes)
-        even = width // at_once * at_once
+        even = width // columns * columns
         for r in range(rows):
             source, row = x + r * width * 4 * lanes, out + r * pitch
             _columns(
-                tile_of(GROUP, at_once, zero), source, channel, weights, bias, row, channel_out, n_in, width, halo,
+                tile_of(tile_rows, columns, zero), source, channel, weights, bias, row, channel_out, n_in, width, halo,
                 0, even, act, first_masked, last_masked, mask, edges,
             )  # fmt: skip
-            if at_once > 1 and even < width:
+            if even < width:
                 _columns(
                     tile_of(GROUP, 1, zero), source, channel, weights, bias, row, channel_out, n_in, width, halo,
                     even, width, act, first_masked, last_masked, mask, edges,

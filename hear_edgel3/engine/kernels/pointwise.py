@@ -15,12 +15,20 @@ from hear_edgel3.compiled.simd import (
     expect_store,
     lanes_of_tile,
     load,
+    rows_of,
     store_tile,
     tile_larger,
     tile_of,
     zeros,
 )
-from hear_edgel3.engine.kernels.tile_ops import add_outer_scaled, add_tile_at, biases, hard_swish, up_to_six, zero_of
+from hear_edgel3.engine.kernels.tile_ops import (
+    add_outer_scaled,
+    add_tile_at,
+    biases,
+    hard_swish,
+    up_to_six,
+    zero_of,
+)
 
 # Outputs at once.
 GROUP = 8
@@ -28,9 +36,13 @@ GROUP = 8
 NONE, RELU, HARDSWISH, RELU6 = 0, 1, 2, 3
 
 
-def columns_at_once() -> int:
-    """Columns of the tiles of products: so many that a tile of GROUP rows fits into the registers."""
-    return 2 if many_registers() else 1
+def tile_shape() -> tuple[int, int]:
+    """Outputs and columns of the tiles of products, as many sums as fit into the registers beside their factors.
+
+    Eight by one would fit into 16 registers, too, but load a number for each sum: four by three need half as many
+    loads, and have more sums that do not wait for each other.
+    """
+    return (GROUP, 2) if many_registers() else (GROUP // 2, 3)
 
 
 def packed(weights: np.ndarray, n_in: int | None = None) -> np.ndarray:
@@ -62,21 +74,21 @@ def activated(tile: Any, act: int) -> Any:
 def expect(like: Any, address: int, channel: int) -> None:
     """Has the memory of a tile fetched, whose rows are so many bytes apart."""
     zero = zero_of(like)
-    for r in range(GROUP):
+    for r in range(rows_of(like)):
         for c in range(columns_of(like)):
             expect_store(zero, address + r * channel + 4 * c * lanes_of_tile(like))
 
 
 @part(inlined=True)
 def summed(like: Any, x: int, channel: int, weights: int, bias: int, n_in: int) -> Any:
-    """A tile of a pointwise convolution: GROUP outputs of neighbouring columns.
+    """A tile of a pointwise convolution: neighbouring columns of outputs of one group.
 
     Args:
-        like: a tile of GROUP rows.
+        like: a tile of GROUP rows, or of a part of them.
         x: address of the first column; its channels are `channel` bytes apart.
         channel: see there.
-        weights: address of (n_in, GROUP) float32.
-        bias: address of (GROUP,) float32.
+        weights: address of the first output's weight in (n_in, GROUP) float32.
+        bias: address of the first output's bias.
         n_in: input channels.
     """
     tile = biases(like, bias)
@@ -106,7 +118,7 @@ def product(
     """A pointwise convolution of the columns from `begin` to `end`, in tiles of so many as `like` has.
 
     Args:
-        like: a tile of GROUP rows.
+        like: a tile of GROUP rows, or of a part of them.
         x: address of the input; its channels are `channel` bytes apart.
         channel: see there.
         weights: address of (n_out / GROUP, n_in, GROUP) float32.
@@ -127,14 +139,14 @@ def product(
     size = 4 * lanes_of_tile(like)
     for p in range(begin, end, columns_of(like)):
         place = x + p * size
-        for o in range(0, n_out, GROUP):
+        for o in range(0, n_out, rows_of(like)):
             # What is written, and what is added before, is fetched while the products are summed.
             expect(like, out + o * channel_out + p * size, channel_out)
             if added != 0:
                 expect(like, added + o * channel_added + p * size, channel_added)
-            w = weights + 4 * o * n_in
+            w = weights + 4 * (o // GROUP * GROUP * n_in + o % GROUP)
             if scale != 0 and o == 0:
-                tile = biases(like, bias + 4 * o)
+                tile = biases(like, bias)
                 for k in range(n_in):
                     factors = load(zero, scale + k * size)
                     tile = add_outer_scaled(tile, w + 4 * GROUP * k, place + k * channel, factors)
@@ -149,7 +161,7 @@ def product(
 @cache
 def make_pointwise(lanes: int) -> Callable[..., None]:
     """The kernel of a pointwise convolution of a map; of one column it is a linear layer."""
-    columns = columns_at_once()
+    rows, columns = tile_shape()
 
     @kernel
     def pointwise(
@@ -171,10 +183,10 @@ def make_pointwise(lanes: int) -> Callable[..., None]:
         zero = zeros(lanes, lanes)
         even = n // columns * columns
         product(
-            tile_of(GROUP, columns, zero), x, channel, weights, bias, out, channel_out, n_in, n_out, 0, even, act,
+            tile_of(rows, columns, zero), x, channel, weights, bias, out, channel_out, n_in, n_out, 0, even, act,
             added, channel_added, scale,
         )  # fmt: skip
-        if columns > 1 and even < n:
+        if even < n:
             product(
                 tile_of(GROUP, 1, zero), x, channel, weights, bias, out, channel_out, n_in, n_out, even, n, act,
                 added, channel_added, scale,
