@@ -6,14 +6,14 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from hear_edgel3.compiled.jit import kernel, part
+from hear_edgel3.compiled.jit import kernel, many_registers, part
 from hear_edgel3.compiled.simd import store_tile, tile_of, zeros
 from hear_edgel3.engine.kernels.masked_rows import add_halo, clear, copy, mask_row
 from hear_edgel3.engine.kernels.pointwise import activated
 from hear_edgel3.engine.kernels.tile_ops import biases, three_by_three
 
 # Outputs and columns of its tiles.
-OUTPUTS, COLUMNS = 4, 4
+OUTPUTS, COLUMNS = 4, 4 if many_registers() else 2
 
 
 @part
