@@ -20,8 +20,8 @@ UNTOUCHED = np.float32(-7.0)
 
 
 @cache
-def made(lanes: int, _at_once: int) -> Callable[..., None]:
-    """The kernel with so many columns at once, whatever this machine would take."""
+def made(lanes: int, _tile: tuple[int, int]) -> Callable[..., None]:
+    """The kernel with tiles of so many outputs and columns, whatever this machine would take."""
     return make_expansion.__wrapped__(lanes)
 
 
@@ -44,17 +44,23 @@ def expected(
     return np.concatenate([before, y, behind], axis=2)
 
 
-@pytest.mark.parametrize("at_once", [1, 2])
+@pytest.mark.parametrize("tile", [(8, 1), (8, 2), (4, 3)])
 @pytest.mark.parametrize("lanes", [4, 8, 16])
 @pytest.mark.parametrize("strips", [2, 4])
 @pytest.mark.parametrize(
-    ("width", "halo"), [(1, 1), (2, 1), (2, 2), (3, 1), (3, 2), (3, 3), (4, 2), (5, 2), (8, 0), (8, 2)]
+    ("width", "halo"), [(1, 1), (2, 1), (2, 2), (3, 1), (3, 2), (3, 3), (4, 2), (5, 2), (7, 3), (8, 0), (8, 2)]
 )
 @pytest.mark.parametrize("first_masked", [0, 2, 8])
 def test_rows_with_halos(
-    monkeypatch: pytest.MonkeyPatch, at_once: int, lanes: int, strips: int, width: int, halo: int, first_masked: int
+    monkeypatch: pytest.MonkeyPatch,
+    tile: tuple[int, int],
+    lanes: int,
+    strips: int,
+    width: int,
+    halo: int,
+    first_masked: int,
 ) -> None:
-    monkeypatch.setattr(expansion, "columns_at_once", lambda: at_once)
+    monkeypatch.setattr(expansion, "tile_shape", lambda: tile)
     x, weights, bias = random(N_IN, ROWS, width, lanes), random(N_IN, GROUP, seed=1), random(GROUP, seed=2)
     first_masked = min(first_masked, width)
     mask = aligned(width * lanes).reshape(width, lanes)
@@ -68,7 +74,7 @@ def test_rows_with_halos(
     channel = (ROWS * wide + 1) * lanes
     out = aligned(GROUP * channel).reshape(GROUP, channel)
     out[:] = UNTOUCHED
-    made(lanes, at_once)(
+    made(lanes, tile)(
         x.ctypes.data, 4 * ROWS * width * lanes, weights.ctypes.data, bias.ctypes.data,
         out.ctypes.data + 4 * halo * lanes, 4 * channel, 4 * wide * lanes, N_IN, ROWS, width, halo, RELU, first_masked,
         width, mask.ctypes.data, edges.ctypes.data,
