@@ -411,7 +411,10 @@ def _tell(summary: Any, arguments: argparse.Namespace) -> None:
     kept = f", {summary.kept} were there" if summary.kept else ""
     failed = f", {len(summary.failed)} failed" if summary.failed else ""
     rate = summary.seconds / max(summary.wall_seconds, 1e-9)
+    heard = f"{summary.recordings} recordings"
+    if summary.clips:
+        heard = f"{summary.clips} clips of {heard}"
     say(
-        f"{summary.events} events in {summary.recordings} recordings ({summary.seconds / 3600:.2f} h, {rate:.0f} x "
+        f"{summary.events} events in {heard} ({summary.seconds / 3600:.2f} h, {rate:.0f} x "
         f"real time){kept}{failed}: {arguments.output}"
     )

@@ -29,6 +29,7 @@ class Summary:
 
     Attributes:
         recordings: How many recordings were done in this run, those that failed among them.
+        clips: How many clips of these were listened to instead, where a table says from when to when; else 0.
         events: How many events were found in them.
         seconds: How many seconds of sound that were.
         wall_seconds: How long it took.
@@ -39,6 +40,7 @@ class Summary:
     """
 
     recordings: int = 0
+    clips: int = 0
     events: int = 0
     seconds: float = 0.0
     wall_seconds: float = 0.0
@@ -46,10 +48,14 @@ class Summary:
     failed_before: int = 0
     kept: int = 0
     unknown: Unknown = field(default_factory=Unknown)
+    _files: set[str] = field(default_factory=set, repr=False)
 
     def take(self, recording: Recording) -> None:
-        """Counts a recording."""
-        self.recordings += 1
+        """Counts a recording, or a clip of one."""
+        # Several clips may be of one recording.
+        self._files.add(recording.file)
+        self.recordings = len(self._files)
+        self.clips += recording.start is not None or recording.end is not None
         self.events += len(recording.events)
         self.seconds += recording.seconds
         if recording.error is not None:

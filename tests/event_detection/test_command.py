@@ -53,6 +53,14 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return seen
 
 
+def test_clips_of_a_recording_are_not_counted_as_recordings(capsys: Captured) -> None:
+    Path("clips.csv").write_text(
+        "file,start,end\nnorth/20240501_050000.wav,0,1\nnorth/20240501_050000.wav,1,2\nnorth/b.wav,0,1\n"
+    )
+    assert events("clips.csv", "-o", "e.csv") == 0
+    assert "3 events in 3 clips of 2 recordings (" in capsys.readouterr().err
+
+
 def test_a_run_and_the_runs_after_it(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
     seen = counted(monkeypatch)
     assert events("north", "quiet.wav", "-o", "e.csv") == 0
