@@ -34,6 +34,7 @@ from hear_edgel3.detectors.learning import (
     score,
     together,
 )
+from hear_edgel3.detectors.lengths import lengths_of, telling_lengths
 from hear_edgel3.detectors.options import TrainOptions, make_options
 from hear_edgel3.detectors.own import check_own, learn_own
 from hear_edgel3.detectors.result import Detector, check_classes, check_output, split_rows, write_detector
@@ -158,10 +159,11 @@ def train(
     if len(tested) == 1 and len(last.test):
         answers = [_test(learned, labelled)]
     left_out = [note for note in sounds.warnings if note not in sounds.notes]
-    notes = [*sounds.notes, *left_out, *few_sounds(labelled, last), *_notes(tested, learned)]
+    lengths = telling_lengths(labelled, lengths_of(labelled.items))
+    notes = [*sounds.notes, *left_out, *lengths, *few_sounds(labelled, last), *_notes(tested, learned)]
     if not answers:
         notes.append("there is no test part, so no score says what the detector is worth on other sounds")
-    work.tell_notes(notes, [*sounds.warnings, *learned.reading.warnings])
+    work.tell_notes(notes, [*sounds.warnings, *lengths, *learned.reading.warnings])
     scores, calibration, confusion = _measured(sounds.examples, learned, answers, len(tested))
     part_of, fold_of = _parts(labelled, last, tested)
     made = {
