@@ -48,14 +48,17 @@ class Summary:
     failed_before: int = 0
     kept: int = 0
     unknown: Unknown = field(default_factory=Unknown)
-    _files: set[str] = field(default_factory=set, repr=False)
+    _clipped: set[str] = field(default_factory=set, repr=False)
 
     def take(self, recording: Recording) -> None:
         """Counts a recording, or a clip of one."""
-        # Several clips may be of one recording.
-        self._files.add(recording.file)
-        self.recordings = len(self._files)
-        self.clips += recording.start is not None or recording.end is not None
+        clip = recording.start is not None or recording.end is not None
+        self.clips += clip
+        # Several clips may be of one recording; whole ones come once, and there may be millions.
+        if not clip or recording.file not in self._clipped:
+            self.recordings += 1
+        if clip:
+            self._clipped.add(recording.file)
         self.events += len(recording.events)
         self.seconds += recording.seconds
         if recording.error is not None:

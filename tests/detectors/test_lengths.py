@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 import hear_edgel3
-from hear_edgel3.detectors.lengths import telling_lengths
+from hear_edgel3.detectors.lengths import lengths_of, telling_lengths
 from hear_edgel3.labels import Labelled
 from hear_edgel3.labels.labelled import Kind
 from hear_edgel3.sources.item import Item
@@ -48,6 +48,15 @@ def test_ordinary_lengths_tell_nothing(lengths: np.ndarray) -> None:
 
 def test_few_sounds_may_be_apart_by_chance() -> None:
     assert telling_lengths(labelled(np.repeat([0, 1], 5)), np.repeat([1.0, 10.0], 5)) == []
+
+
+def test_of_many_sounds_some_are_opened(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros(2 * RATE), RATE)
+    whole, clip = Item(str(tmp_path / "a.wav"), 0), Item("nowhere.wav", 0, start=1.0, end=4.0)
+    np.testing.assert_array_equal(lengths_of([whole, clip, whole._replace(start=0.5)]), [2.0, 3.0, 1.5])
+    found = lengths_of([whole, whole, clip, whole, whole], most=2)
+    np.testing.assert_array_equal(found, [2.0, np.nan, 3.0, 2.0, np.nan])
+    assert np.isnan(lengths_of([Item("nowhere.wav", 0)])).all()
 
 
 def test_train_warns_and_keeps_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
