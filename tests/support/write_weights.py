@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 from hear_edgel3.weights.file import encode
@@ -43,7 +43,10 @@ def write_ssondo(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    write_weights(Path(sys.argv[1]))
-    write_mobilenetv3(Path(sys.argv[1]))
-    write_dymn(Path(sys.argv[1]))
-    write_ssondo(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser("python -m support.write_weights", description=__doc__)
+    parser.add_argument("folder", type=Path, help="where the files go")
+    to = parser.parse_args().folder
+    write_weights(to)
+    write_mobilenetv3(to)
+    write_dymn(to)
+    write_ssondo(to)
