@@ -184,7 +184,8 @@ class _Lister:
         channels = ChannelColumn(text_of_path(source), table.channel or "", 1 if table.columns.is_ravens else 0)
         if table.channel is not None:
             self._listing.channel_columns.append(channels)
-        finder = NameFinder(source, text_of_path(beside if self._tables.audio is None else self._tables.audio))
+        audio = self._tables.audio
+        finder = NameFinder(source, text_of_path(beside if audio is None else audio), audio is not None)
         alone = finder.sound_of_list() if table.columns.file is None else ""
         places = [self._column(name) for name in table.kept]
         items: list[Item] = []
@@ -205,6 +206,8 @@ class _Lister:
                     )
                 seen.add(file)
             items += self._of_row(row, file, kept, finder, source)
+        if note := finder.note():
+            self._listing.notes.append(note)
         return items
 
     def _of_row(

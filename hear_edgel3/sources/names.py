@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from pathlib import Path
 
 from hear_edgel3.audio.find import is_audio
 from hear_edgel3.disk.paths import path_of_text, text_of_path
@@ -16,6 +17,8 @@ from hear_edgel3.sources.shards import is_shard
 
 # AudioSet's ids are YouTube's, which may begin with a dash; some downloads put a Y before all of them.
 _PREFIXES = ("", "Y")
+# How absolute names begin, of this system or of Windows.
+_ABSOLUTE = re.compile(r"[A-Za-z]:[\\/]|[\\/]")
 # Bytes of a name that are no UTF-8, as Python has them in text.
 _NO_TEXT = re.compile("[\udc80-\udcff]")
 
@@ -26,11 +29,16 @@ class NameFinder:
     Args:
         source: The list.
         folder: The text of the folder that its relative paths are relative to.
+        given: Whether somebody said that the files are in this folder. Then absolute names of files that are not where
+            these lead, as those of another machine, may be those of files in it.
     """
 
-    def __init__(self, source: str, folder: str) -> None:
+    def __init__(self, source: str, folder: str, given: bool = False) -> None:
         self._source = source
         self._folder = folder
+        self._given = given
+        self._name_of: dict[str, str] = {}  # of files that were found by the ends of absolute names
+        self._clash: tuple[str, str, str] | None = None  # a file, and two names that have led to it
         self._stems: dict[str, dict[str, list[str]]] = {}
 
     def find(self, name: str, others: Sequence[str] = ()) -> str:
@@ -49,6 +57,8 @@ class NameFinder:
         path = self._path(name)
         if others and not _is_there(path):
             path = next((other for other in map(self._path, others) if _is_there(other)), path)
+        if not _is_there(path):
+            path = self._by_its_end(name) or self._in_deeper(name) or path
         if _NO_TEXT.search(path) and not _is_there(path):
             raise ValueError(
                 "there is no such file, and this name is not in UTF-8, as it should be; save the list in UTF-8 (Excel "
@@ -71,20 +81,79 @@ class NameFinder:
         Raises:
             ValueError: there is none, or there are several.
         """
-        folder = os.fspath(path_of_text(self._folder))
-        first = name = os.path.splitext(os.path.basename(self._source))[0]
-        while True:
-            path = os.path.join(folder, name)
-            if is_audio(path) and os.path.isfile(path):
-                return text_of_path(name)
-            if (found := self._of_stem(folder, name)) is not None:
-                return text_of_path(found.removeprefix(os.path.join(folder, "")))
-            name, ending = os.path.splitext(name)
-            if not ending:
-                raise ValueError(
-                    f"no column names files, and {folder or 'the current folder'} has no audio file called as it is "
-                    f"({first}.wav, for example); --audio says where the sound is: in which folder, tar or HDF5 file"
-                )
+        given = os.fspath(path_of_text(self._folder))
+        base, folders = os.path.join(given, ""), [*self._deeper(), given]
+        first = os.path.splitext(os.path.basename(self._source))[0]
+        for folder in folders:
+            name, ending = first, "."
+            while ending:
+                path = os.path.join(folder, name)
+                if is_audio(path) and os.path.isfile(path):
+                    return text_of_path(path.removeprefix(base))
+                if (found := self._of_stem(folder, name)) is not None:
+                    return text_of_path(found.removeprefix(base))
+                name, ending = os.path.splitext(name)
+        raise ValueError(
+            f"no column names files, and {given or 'the current folder'} has no audio file called as it is "
+            f"({first}.wav, for example); --audio says where the sound is: in which folder, tar or HDF5 file"
+        )
+
+    def _deeper(self) -> Iterator[str]:
+        """Folders in the one that was given that are called as those that the list is in, the longest way first.
+
+        A list ``labels/north/a.txt`` may be of sounds in ``sounds/north``, if the folder is ``sounds``.
+        """
+        parts = Path(os.path.dirname(self._source)).parts if self._given else ()
+        for first in range(len(parts)):
+            if os.pardir in parts[first:] or os.path.isabs(parts[first]):
+                continue
+            path = os.path.join(os.fspath(path_of_text(self._folder)), *parts[first:])
+            if os.path.isdir(path) or file_around(path) is not None:
+                yield path
+
+    def note(self) -> str | None:
+        """What there is to know of files that were found by the ends of absolute names.
+
+        Raises:
+            ValueError: two names have led to one file, which cannot be both.
+        """
+        if self._clash is not None:
+            path, one, other = self._clash
+            raise ValueError(
+                f"{one} and {other} are not there, and of both {text_of_path(path)} may be what they mean; --audio is "
+                f"to be a folder that has each of them in a folder of its own, as these names say"
+            )
+        if not self._name_of:
+            return None
+        path, name = next(iter(self._name_of.items()))
+        return (
+            f"{len(self._name_of)} files are not where {text_of_path(self._source)} says ({name}), and were found by "
+            f"the ends of these names ({text_of_path(path)})"
+        )
+
+    def _by_its_end(self, name: str) -> str | None:
+        r"""The file in the folder that has most of a name's end: of ``C:\night\a.wav`` ``night/a.wav``, else ``a.wav``.
+
+        Relative names are taken whole: only what Windows writes between their folders is another thing here.
+        """
+        absolute = _ABSOLUTE.match(name)
+        parts = [part for part in re.split("/" if name.startswith("/") else r"[\\/]", name) if part]
+        if os.pardir in parts or not (self._given if absolute else "\\" in name):
+            return None
+        for first in range(1 if absolute and not name.startswith(("/", "\\")) else 0, len(parts) if absolute else 1):
+            path = self._path(os.path.join(*parts[first:]))
+            if _is_there(path):
+                if absolute and (known := self._name_of.setdefault(path, name)) != name:
+                    self._clash = self._clash or (path, known, name)
+                return path
+        return None
+
+    def _in_deeper(self, name: str) -> str | None:
+        """The file of a relative name in a folder that is called as the list's own is, if there is one."""
+        if _ABSOLUTE.match(name):
+            return None
+        paths = (os.path.join(folder, os.fspath(path_of_text(name))) for folder in self._deeper())
+        return next((path for path in paths if _is_there(path)), None)
 
     def _path(self, name: str) -> str:
         return os.fspath(path_of_text(os.path.join(self._folder, name)))
