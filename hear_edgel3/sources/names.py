@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from hear_edgel3.audio.find import is_audio
@@ -82,7 +82,7 @@ class NameFinder:
             ValueError: there is none, or there are several.
         """
         given = os.fspath(path_of_text(self._folder))
-        base, folders = os.path.join(given, ""), [*self._deeper(), given]
+        base, folders = os.path.join(given, ""), [*self._deeper, given]
         first = os.path.splitext(os.path.basename(self._source))[0]
         for folder in folders:
             name, ending = first, "."
@@ -98,18 +98,16 @@ class NameFinder:
             f"({first}.wav, for example); --audio says where the sound is: in which folder, tar or HDF5 file"
         )
 
-    def _deeper(self) -> Iterator[str]:
+    @cached_property
+    def _deeper(self) -> list[str]:
         """Folders in the one that was given that are called as those that the list is in, the longest way first.
 
         A list ``labels/north/a.txt`` may be of sounds in ``sounds/north``, if the folder is ``sounds``.
         """
         parts = Path(os.path.dirname(self._source)).parts if self._given else ()
-        for first in range(len(parts)):
-            if os.pardir in parts[first:] or os.path.isabs(parts[first]):
-                continue
-            path = os.path.join(os.fspath(path_of_text(self._folder)), *parts[first:])
-            if os.path.isdir(path) or file_around(path) is not None:
-                yield path
+        ends = [parts[i:] for i in range(len(parts)) if os.pardir not in parts[i:] and not os.path.isabs(parts[i])]
+        paths = [os.path.join(os.fspath(path_of_text(self._folder)), *end) for end in ends]
+        return [path for path in paths if os.path.isdir(path) or file_around(path) is not None]
 
     def note(self) -> str | None:
         """What there is to know of files that were found by the ends of absolute names.
@@ -127,8 +125,8 @@ class NameFinder:
             return None
         path, name = next(iter(self._name_of.items()))
         return (
-            f"{len(self._name_of)} files are not where {text_of_path(self._source)} says ({name}), and were found by "
-            f"the ends of these names ({text_of_path(path)})"
+            f"found by the ends of their names, as they are not where {text_of_path(self._source)} says: "
+            f"{len(self._name_of)} files ({name} is {text_of_path(path)})"
         )
 
     def _by_its_end(self, name: str) -> str | None:
@@ -152,7 +150,7 @@ class NameFinder:
         """The file of a relative name in a folder that is called as the list's own is, if there is one."""
         if _ABSOLUTE.match(name):
             return None
-        paths = (os.path.join(folder, os.fspath(path_of_text(name))) for folder in self._deeper())
+        paths = (os.path.join(folder, os.fspath(path_of_text(name))) for folder in self._deeper)
         return next((path for path in paths if _is_there(path)), None)
 
     def _path(self, name: str) -> str:

@@ -40,7 +40,7 @@ def test_the_longest_end_that_is_there_is_meant(name: str, file: str) -> None:
     listing = listed(name, name)
     assert [item.file for item in listing.items] == [file, file]
     assert listing.failures == []
-    said = f"1 files are not where birdnet.csv says ({name}), and were found by the ends of these names ({file})"
+    said = f"found by the ends of their names, as they are not where birdnet.csv says: 1 files ({name} is {file})"
     assert listing.notes == [said]
 
 
