@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +25,9 @@ from support.served import served
 pytestmark = needs_chromium
 RATE = 44100
 SECONDS = 4
+# Seconds: of a frame that was cut (where that is depends on the encoder's last bits) one decoder makes sound and another
+# one none. Both are said to two decimals.
+_FRAME_OF_MP3 = 1152 / RATE + 0.01
 # What Chromium decodes, and what it does not, but other browsers do.
 KINDS = {
     "wav": {"subtype": "PCM_16"},
@@ -84,6 +88,15 @@ def said_here(data: bytes) -> tuple[str, str]:
         return "", "; ".join(file.notes)
 
 
+def alike(one: tuple[str, str], other: tuple[str, str], slack: float) -> bool:
+    """Whether the same is said, but for seconds that are so far apart, to two decimals."""
+    texts = ["; ".join(said) for said in (one, other)]
+    if len({re.sub(r"\d+\.\d+", "#", text) for text in texts}) > 1:
+        return False
+    numbers = zip(*(map(float, re.findall(r"\d+\.\d+", text)) for text in texts), strict=True)
+    return all(abs(x - y) <= slack for x, y in numbers)
+
+
 def written(kind: str, seconds: float = SECONDS) -> bytes:
     file = io.BytesIO()
     options = {"format": kind, **KINDS[kind]}
@@ -99,7 +112,7 @@ def test_what_is_cut_off_is_said_as_here(kind: str, said_by_page: Callable[[byte
     for share in (0.3, 0.5, 0.985, 0.996):
         cut = whole[: int(share * len(whole))]
         found = said_by_page(cut)
-        assert found == said_here(cut), share
+        assert alike(found, said_here(cut), _FRAME_OF_MP3 if kind == "mp3" else 0.0), (share, found, said_here(cut))
         refused += "is truncated" in found[0]
     assert refused == {"ogg": 0, "mp3": 2, "flac": 4}.get(kind, 3)
 

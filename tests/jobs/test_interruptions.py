@@ -37,4 +37,5 @@ def test_a_reader_that_is_stuck_does_not_hold_it_up(number: signal.Signals, argu
     assert b"Traceback" not in err
     assert [name for name in os.listdir("out") if name.startswith(".")] == []
     print(f"took {took:.2f} s")
-    assert took < 2
+    # The reader is stuck for longer than anybody waits; machines with other work take seconds to end processes.
+    assert took < 10
