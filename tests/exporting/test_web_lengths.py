@@ -25,8 +25,8 @@ from support.served import served
 pytestmark = needs_chromium
 RATE = 44100
 SECONDS = 4
-# Seconds: of a frame that was cut (where that is depends on the encoder's last bits) one decoder makes sound and another
-# one none. Both are said to two decimals.
+# Seconds, of what is said to two decimals: of a frame that was cut (where that is depends on the encoder's last bits)
+# one decoder makes sound, and another one none.
 _FRAME_OF_MP3 = 1152 / RATE + 0.01
 # What Chromium decodes, and what it does not, but other browsers do.
 KINDS = {
